@@ -1,0 +1,311 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, request, response};
+use http_body_util::{BodyExt, Limited, combinators::Collect};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    ApiError, Body, BoxError, BoxFuture, Decision, Halt, error::find_in_chain, stage::Refusal,
+    stage::answer,
+};
+
+/// A rule that needs the whole body: validation, a webhook's signature.
+///
+/// It is a [`Policy`](crate::Policy) one step later. The engine reads the body under the cap that
+/// [`BodyPolicyLayer::new`] was given, shows head and bytes to [`decide`](BodyPolicy::decide), and hands the same
+/// bytes and trailers on, so that the handler reads them as if nobody had.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::request;
+/// use palisade_core::{ApiError, BodyPolicy, BodyPolicyLayer, Decision, Halt};
+///
+/// /// Refuses bodies that are not UTF-8.
+/// struct Text;
+///
+/// impl BodyPolicy for Text {
+///     type Grant = ();
+///
+///     fn decide(&self, _: &request::Parts, body: &Bytes) -> Decision<()> {
+///         match std::str::from_utf8(body) {
+///             Ok(_) => Decision::grant(()),
+///             Err(_) => Decision::refuse(ApiError::bad_request().with_message("the body is not UTF-8")),
+///         }
+///     }
+/// }
+///
+/// let layer = BodyPolicyLayer::new(Text, 64 * 1024); // bytes
+/// ```
+pub trait BodyPolicy: Send + Sync + 'static {
+    /// What the decision yields, and what the response phase may need.
+    type Grant: Send + 'static;
+
+    /// Looks at the head before a byte of the body is read. `Ok(false)` leaves this request and its body alone.
+    fn applies(&self, request: &request::Parts) -> Result<bool, Halt> {
+        let _ = request;
+        Ok(true)
+    }
+
+    /// Looks at head and body. Changes nothing.
+    fn decide(&self, request: &request::Parts, body: &Bytes) -> Decision<Self::Grant>;
+
+    /// The request passes: leaves on it what handlers and inner layers need.
+    fn admit(&self, grant: &mut Self::Grant, request: &mut request::Parts) {
+        let _ = (grant, request);
+    }
+
+    /// The response passes: writes the headers that it owes.
+    fn finish(&self, grant: Self::Grant, response: &mut response::Parts) {
+        let _ = (grant, response);
+    }
+}
+
+/// A tower layer made of a [`BodyPolicy`]. The inner service gets its request with a [`Body`] of ours.
+#[derive(Debug)]
+pub struct BodyPolicyLayer<P> {
+    policy: Arc<P>,
+    limit: usize,
+}
+
+impl<P: BodyPolicy> BodyPolicyLayer<P> {
+    /// A layer that reads at most `limit` bytes of a body; a longer one is refused with 413.
+    pub fn new(policy: P, limit: usize) -> Self {
+        Self { policy: Arc::new(policy), limit }
+    }
+}
+
+impl<P> Clone for BodyPolicyLayer<P> {
+    fn clone(&self) -> Self {
+        Self { policy: Arc::clone(&self.policy), limit: self.limit }
+    }
+}
+
+impl<S, P> Layer<S> for BodyPolicyLayer<P> {
+    type Service = BodyPolicyService<S, P>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        BodyPolicyService { inner, policy: Arc::clone(&self.policy), limit: self.limit }
+    }
+}
+
+/// A service behind a [`BodyPolicy`]. Made by [`BodyPolicyLayer`].
+#[derive(Debug)]
+pub struct BodyPolicyService<S, P> {
+    inner: S,
+    policy: Arc<P>,
+    limit: usize,
+}
+
+impl<S: Clone, P> Clone for BodyPolicyService<S, P> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), policy: Arc::clone(&self.policy), limit: self.limit }
+    }
+}
+
+impl<S, P, ReqB, ResB> Service<Request<ReqB>> for BodyPolicyService<S, P>
+where
+    S: Service<Request<Body<ReqB>>, Response = Response<ResB>> + Clone,
+    P: BodyPolicy,
+    ReqB: http_body::Body<Data = Bytes>,
+    ReqB::Error: Into<BoxError>,
+{
+    type Response = Response<Body<ResB>>;
+    type Error = S::Error;
+    type Future = BodyPolicyFuture<S, P, ReqB>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        let declared_too_long = body.size_hint().lower() > self.limit as u64;
+        let state = match self.policy.applies(&head) {
+            Err(halt) => State::refused(halt, &head),
+            Ok(false) => State::Inner {
+                future: self.inner.call(Request::from_parts(head, Body::new(body))),
+                grant: None,
+            },
+            Ok(true) if declared_too_long => {
+                State::refused(ApiError::payload_too_large().into(), &head)
+            }
+            Ok(true) => {
+                let fresh = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, fresh);
+                State::Collecting {
+                    collect: Limited::new(body, self.limit).collect(),
+                    held: Some(Box::new((inner, head))),
+                }
+            }
+        };
+        BodyPolicyFuture { policy: Arc::clone(&self.policy), state }
+    }
+}
+
+/// A request whose body was read, with the ready service that it will be given to.
+struct Held<S, G> {
+    inner: S,
+    head: request::Parts,
+    body: Bytes,
+    trailers: Option<Box<HeaderMap>>,
+    decision: BoxFuture<Result<G, Halt>>,
+}
+
+pin_project! {
+    /// The future of [`BodyPolicyService`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct BodyPolicyFuture<S, P, ReqB>
+    where
+        S: Service<Request<Body<ReqB>>>,
+        P: BodyPolicy,
+        ReqB: http_body::Body,
+        ReqB::Error: Into<BoxError>,
+    {
+        policy: Arc<P>,
+        #[pin]
+        state: State<S, P, ReqB>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, P, ReqB>
+    where
+        S: Service<Request<Body<ReqB>>>,
+        P: BodyPolicy,
+        ReqB: http_body::Body,
+        ReqB::Error: Into<BoxError>,
+    {
+        Collecting { #[pin] collect: Collect<Limited<ReqB>>, held: Option<Box<(S, request::Parts)>> },
+        Waiting { held: Option<Box<Held<S, P::Grant>>> },
+        Inner { #[pin] future: S::Future, grant: Option<P::Grant> },
+        Refused { refusal: Option<Refusal> },
+    }
+}
+
+impl<S, P, ReqB> State<S, P, ReqB>
+where
+    S: Service<Request<Body<ReqB>>>,
+    P: BodyPolicy,
+    ReqB: http_body::Body,
+    ReqB::Error: Into<BoxError>,
+{
+    fn refused(halt: Halt, head: &request::Parts) -> Self {
+        Self::Refused { refusal: Some(answer(halt, head)) }
+    }
+
+    fn decided(
+        policy: &P,
+        outcome: Result<P::Grant, Halt>,
+        mut inner: S,
+        mut head: request::Parts,
+        body: Body<ReqB>,
+    ) -> Self {
+        match outcome {
+            Ok(mut grant) => {
+                policy.admit(&mut grant, &mut head);
+                Self::Inner {
+                    future: inner.call(Request::from_parts(head, body)),
+                    grant: Some(grant),
+                }
+            }
+            Err(halt) => Self::refused(halt, &head),
+        }
+    }
+}
+
+impl<S, P, ReqB> std::fmt::Debug for BodyPolicyFuture<S, P, ReqB>
+where
+    S: Service<Request<Body<ReqB>>>,
+    P: BodyPolicy,
+    ReqB: http_body::Body,
+    ReqB::Error: Into<BoxError>,
+{
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BodyPolicyFuture").finish_non_exhaustive()
+    }
+}
+
+const POLLED_AGAIN: &str = "a BodyPolicyFuture was polled after it had completed";
+
+impl<S, P, ReqB, ResB> Future for BodyPolicyFuture<S, P, ReqB>
+where
+    S: Service<Request<Body<ReqB>>, Response = Response<ResB>>,
+    P: BodyPolicy,
+    ReqB: http_body::Body<Data = Bytes>,
+    ReqB::Error: Into<BoxError>,
+{
+    type Output = Result<Response<Body<ResB>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let policy: &P = this.policy;
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::Collecting { collect, held } => {
+                    let collected = ready!(collect.poll(cx));
+                    let (inner, head) = *held.take().expect(POLLED_AGAIN);
+                    match collected {
+                        Err(error) => State::refused(unreadable(error).into(), &head),
+                        Ok(collected) => {
+                            let trailers = collected.trailers().cloned().map(Box::new);
+                            let body = collected.to_bytes();
+                            match policy.decide(&head, &body) {
+                                Decision::Now(outcome) => {
+                                    let body = Body::collected(body, trailers);
+                                    State::decided(policy, outcome, inner, head, body)
+                                }
+                                Decision::Later(decision) => State::Waiting {
+                                    held: Some(Box::new(Held {
+                                        inner,
+                                        head,
+                                        body,
+                                        trailers,
+                                        decision,
+                                    })),
+                                },
+                            }
+                        }
+                    }
+                }
+                StateProj::Waiting { held } => {
+                    let waiting = held.as_deref_mut().expect(POLLED_AGAIN);
+                    let outcome = ready!(waiting.decision.as_mut().poll(cx));
+                    let Held { inner, head, body, trailers, .. } =
+                        *held.take().expect(POLLED_AGAIN);
+                    let body = Body::collected(body, trailers);
+                    State::decided(policy, outcome, inner, head, body)
+                }
+                StateProj::Inner { future, grant } => {
+                    let (mut head, body) = ready!(future.poll(cx))?.into_parts();
+                    if let Some(grant) = grant.take() {
+                        policy.finish(grant, &mut head);
+                    }
+                    return Poll::Ready(Ok(Response::from_parts(head, Body::new(body))));
+                }
+                StateProj::Refused { refusal } => {
+                    let refusal = refusal.take().expect(POLLED_AGAIN);
+                    return Poll::Ready(Ok(refusal.map(Body::full)));
+                }
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+/// The body broke off, or is over a limit, ours or that of a layer outside.
+fn unreadable(error: BoxError) -> ApiError {
+    find_in_chain(&*error)
+        .unwrap_or_else(|| {
+            ApiError::bad_request().with_message("the request body could not be read")
+        })
+        .with_source(error)
+}

@@ -1,0 +1,97 @@
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// Where policies take the time from, so that their tests never sleep.
+///
+/// ```
+/// use std::time::Duration;
+/// use palisade_core::{Clock, ManualClock};
+///
+/// let clock = ManualClock::at(Duration::from_secs(1_700_000_000));
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(clock.unix(), Duration::from_secs(1_700_000_060));
+/// assert_eq!(clock.monotonic(), Duration::from_secs(60));
+/// ```
+pub trait Clock: Send + Sync + 'static {
+    /// Time since the Unix epoch: for what others have dated, such as tokens. It may jump.
+    fn unix(&self) -> Duration;
+
+    /// Time since a fixed moment in the life of the process. It never runs backwards.
+    fn monotonic(&self) -> Duration;
+}
+
+impl fmt::Debug for dyn Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").field("unix", &self.unix()).finish()
+    }
+}
+
+/// The machine's own clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl SystemClock {
+    /// The system clock, as policies hold it.
+    pub fn shared() -> Arc<dyn Clock> {
+        static SHARED: OnceLock<Arc<dyn Clock>> = OnceLock::new();
+        Arc::clone(SHARED.get_or_init(|| Arc::new(Self)))
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "this is the clock module")]
+impl Clock for SystemClock {
+    fn unix(&self) -> Duration {
+        // A clock set before 1970 counts as 1970: every token is then in the future or expired, never valid by accident.
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn monotonic(&self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
+    }
+}
+
+/// A clock that a test moves by hand. Clones show the same time.
+#[derive(Clone, Debug, Default)]
+pub struct ManualClock {
+    shared: Arc<Hands>,
+}
+
+#[derive(Debug, Default)]
+struct Hands {
+    unix_at_start: Duration,
+    elapsed_nanos: AtomicU64,
+}
+
+impl ManualClock {
+    /// A clock that starts at this time since the Unix epoch.
+    pub fn at(unix: Duration) -> Self {
+        Self { shared: Arc::new(Hands { unix_at_start: unix, elapsed_nanos: AtomicU64::new(0) }) }
+    }
+
+    /// Moves both hands forward.
+    pub fn advance(&self, by: Duration) {
+        let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        self.shared.elapsed_nanos.fetch_add(nanos, Ordering::SeqCst);
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.shared.elapsed_nanos.load(Ordering::SeqCst))
+    }
+}
+
+impl Clock for ManualClock {
+    fn unix(&self) -> Duration {
+        self.shared.unix_at_start + self.elapsed()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.elapsed()
+    }
+}

@@ -1,0 +1,213 @@
+use http::{StatusCode, header, request, response};
+
+use crate::{ApiError, Decision, Halt, Policy};
+
+/// Grants if `a` grants, or else if `b` does.
+///
+/// Both look at the request before either is awaited; where both grant, `a` is the one that admits and finishes.
+/// Where neither grants, the answer is *could not tell* if one could not tell. Otherwise it is the refusal that knows
+/// more: a 403 comes before a 401, two 401s become one with both challenges, and an answer that is no error (a
+/// redirect to a login page) comes before any refusal.
+///
+/// ```
+/// # use http::request;
+/// # use palisade_core::{ApiError, Decision, Policy, PolicyLayer, any_of};
+/// # struct Header(&'static str);
+/// # impl Policy for Header {
+/// #     type Grant = ();
+/// #     fn decide(&self, request: &request::Parts) -> Decision<()> {
+/// #         if request.headers.contains_key(self.0) { Decision::grant(()) } else { Decision::refuse(ApiError::forbidden()) }
+/// #     }
+/// # }
+/// // passes with either header
+/// let layer = PolicyLayer::new(any_of(Header("x-first"), Header("x-second")));
+/// ```
+pub fn any_of<A: Policy, B: Policy>(a: A, b: B) -> AnyOf<A, B> {
+    AnyOf { a, b }
+}
+
+/// See [`any_of`].
+#[derive(Clone, Copy, Debug)]
+pub struct AnyOf<A, B> {
+    a: A,
+    b: B,
+}
+
+/// What one of two policies granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Either<A, B> {
+    /// The first did.
+    A(A),
+    /// The second did.
+    B(B),
+}
+
+impl<A: Policy, B: Policy> Policy for AnyOf<A, B> {
+    type Grant = Either<A::Grant, B::Grant>;
+
+    fn decide(&self, request: &request::Parts) -> Decision<Self::Grant> {
+        let a = match self.a.decide(request) {
+            Decision::Now(Ok(grant)) => return Decision::grant(Either::A(grant)),
+            other => other.map(Either::A),
+        };
+        let b = self.b.decide(request).map(Either::B);
+        match (a, b) {
+            (Decision::Now(a), Decision::Now(b)) => Decision::Now(first_grant(a, b)),
+            (Decision::Now(Ok(grant)), _) => Decision::grant(grant),
+            (Decision::Now(Err(a)), Decision::Later(b)) => {
+                Decision::later(async move { first_grant(Err(a), b.await) })
+            }
+            (Decision::Later(a), b) => Decision::later(async move {
+                let a = match a.await {
+                    Err(a) => a,
+                    granted => return granted,
+                };
+                let b = match b {
+                    Decision::Now(b) => b,
+                    Decision::Later(b) => b.await,
+                };
+                first_grant(Err(a), b)
+            }),
+        }
+    }
+
+    fn admit(&self, grant: &mut Self::Grant, request: &mut request::Parts) {
+        match grant {
+            Either::A(grant) => self.a.admit(grant, request),
+            Either::B(grant) => self.b.admit(grant, request),
+        }
+    }
+
+    fn finish(&self, grant: Self::Grant, response: &mut response::Parts) {
+        match grant {
+            Either::A(grant) => self.a.finish(grant, response),
+            Either::B(grant) => self.b.finish(grant, response),
+        }
+    }
+}
+
+fn first_grant<G>(a: Result<G, Halt>, b: Result<G, Halt>) -> Result<G, Halt> {
+    match (a, b) {
+        (Ok(grant), _) | (Err(_), Ok(grant)) => Ok(grant),
+        (Err(a), Err(b)) => Err(what_to_say(a, b)),
+    }
+}
+
+/// The one answer to a request that neither policy let pass.
+fn what_to_say(a: Halt, b: Halt) -> Halt {
+    if a.could_not_tell() {
+        return a;
+    }
+    if b.could_not_tell() {
+        return b;
+    }
+    match (a, b) {
+        (reply @ Halt::Reply(_), _) | (_, reply @ Halt::Reply(_)) => reply,
+        (Halt::Refuse(a), Halt::Refuse(b)) => Halt::Refuse(match (a.status(), b.status()) {
+            (StatusCode::UNAUTHORIZED, StatusCode::UNAUTHORIZED) => with_challenges_of(a, &b),
+            (StatusCode::UNAUTHORIZED, _) => b,
+            _ => a,
+        }),
+    }
+}
+
+fn with_challenges_of(error: ApiError, other: &ApiError) -> ApiError {
+    other.headers().get_all(header::WWW_AUTHENTICATE).iter().fold(error, |error, challenge| {
+        error.with_header(header::WWW_AUTHENTICATE, challenge.clone())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use http::{HeaderValue, Request};
+
+    use super::*;
+
+    /// Answers what it was told to, now or later.
+    #[derive(Clone)]
+    struct Says {
+        outcome: fn() -> Result<(), Halt>,
+        later: bool,
+    }
+
+    impl Policy for Says {
+        type Grant = ();
+
+        fn decide(&self, _: &request::Parts) -> Decision<()> {
+            let outcome = self.outcome;
+            if self.later { Decision::later(async move { outcome() }) } else { outcome().into() }
+        }
+    }
+
+    fn outcome_of(a: Says, b: Says) -> Result<Either<(), ()>, Halt> {
+        let (head, ()) = Request::new(()).into_parts();
+        match any_of(a, b).decide(&head) {
+            Decision::Now(outcome) => outcome,
+            Decision::Later(mut decision) => {
+                match decision.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(outcome) => outcome,
+                    Poll::Pending => panic!("nothing here waits"),
+                }
+            }
+        }
+    }
+
+    const GRANTS: fn() -> Result<(), Halt> = || Ok(());
+    const REFUSES: fn() -> Result<(), Halt> = || Err(ApiError::unauthenticated().into());
+    const FORBIDS: fn() -> Result<(), Halt> = || Err(ApiError::forbidden().into());
+    const CANNOT_TELL: fn() -> Result<(), Halt> = || Err(ApiError::unavailable().into());
+    const REPLIES: fn() -> Result<(), Halt> = || Err(Halt::Reply(Box::default()));
+
+    #[test]
+    fn the_three_valued_rule_holds_for_every_pair_now_and_later() {
+        #[rustfmt::skip]
+        let table = [
+            (GRANTS, REFUSES, "grant"), (REFUSES, GRANTS, "grant"), (GRANTS, CANNOT_TELL, "grant"),
+            (CANNOT_TELL, GRANTS, "grant"), (GRANTS, GRANTS, "grant"), (REPLIES, GRANTS, "grant"),
+            (REFUSES, CANNOT_TELL, "503"), (CANNOT_TELL, REFUSES, "503"), (CANNOT_TELL, CANNOT_TELL, "503"),
+            (REPLIES, CANNOT_TELL, "503"), (FORBIDS, CANNOT_TELL, "503"),
+            (REFUSES, REFUSES, "401"), (REFUSES, FORBIDS, "403"), (FORBIDS, REFUSES, "403"),
+            (REPLIES, REFUSES, "reply"), (FORBIDS, REPLIES, "reply"),
+        ];
+        for (row, (a, b, expected)) in table.into_iter().enumerate() {
+            for (a_later, b_later) in [(false, false), (true, false), (false, true), (true, true)] {
+                let outcome = outcome_of(
+                    Says { outcome: a, later: a_later },
+                    Says { outcome: b, later: b_later },
+                );
+                let outcome = match outcome {
+                    Ok(_) => "grant".to_owned(),
+                    Err(Halt::Reply(_)) => "reply".to_owned(),
+                    Err(Halt::Refuse(error)) => error.status().as_str().to_owned(),
+                };
+                assert_eq!(outcome, expected, "row {row}, later: {a_later} {b_later}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_both_grant_the_first_one_does() {
+        for a_later in [false, true] {
+            for b_later in [false, true] {
+                let a = Says { outcome: GRANTS, later: a_later };
+                let b = Says { outcome: GRANTS, later: b_later };
+                assert!(matches!(outcome_of(a, b), Ok(Either::A(()))));
+            }
+        }
+    }
+
+    #[test]
+    fn two_refusals_carry_both_challenges() {
+        fn challenges(scheme: &'static str) -> Result<(), Halt> {
+            let value = HeaderValue::from_static(scheme);
+            Err(ApiError::unauthenticated().with_header(header::WWW_AUTHENTICATE, value).into())
+        }
+        let bearer = Says { outcome: || challenges("Bearer"), later: false };
+        let basic = Says { outcome: || challenges("Basic"), later: false };
+        let Err(Halt::Refuse(error)) = outcome_of(bearer, basic) else { panic!("neither grants") };
+        let challenges: Vec<_> = error.headers().get_all(header::WWW_AUTHENTICATE).iter().collect();
+        assert_eq!(challenges, ["Bearer", "Basic"]);
+    }
+}

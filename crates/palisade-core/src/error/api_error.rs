@@ -1,0 +1,220 @@
+use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use super::{GrpcCode, Issue, context::Rendered};
+use crate::BoxError;
+
+/// The one error: what a client may know of a failure, in every protocol, and what only the log may.
+///
+/// Each kind of failure has a constructor that knows its HTTP status, its gRPC code and its stable machine code. The
+/// message is safe to show; the [source](ApiError::with_source) is logged and never shown.
+///
+/// ```
+/// use http::StatusCode;
+/// use palisade_core::{ApiError, GrpcCode};
+///
+/// let error = ApiError::not_found()
+///     .with_code("ORDER_NOT_FOUND")
+///     .with_message("there is no such order")
+///     .with_source(std::io::Error::other("orders table is empty"));
+///
+/// assert_eq!(error.status(), StatusCode::NOT_FOUND);
+/// assert_eq!(error.grpc_code(), GrpcCode::NotFound);
+/// assert_eq!(error.to_string(), "ORDER_NOT_FOUND: there is no such order");
+/// ```
+#[derive(Clone)]
+pub struct ApiError(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    status: StatusCode,
+    grpc: GrpcCode,
+    code: Cow<'static, str>,
+    message: Cow<'static, str>,
+    field: Option<Cow<'static, str>>,
+    issues: Vec<Issue>,
+    headers: HeaderMap,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+    rendered: Rendered,
+}
+
+impl ApiError {
+    /// An error of a kind of your own. The named constructors cover the usual ones.
+    pub fn new(
+        status: StatusCode,
+        grpc: GrpcCode,
+        code: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self(Box::new(Inner {
+            status,
+            grpc,
+            code: code.into(),
+            message: message.into(),
+            field: None,
+            issues: Vec::new(),
+            headers: HeaderMap::new(),
+            source: None,
+            rendered: Rendered::No,
+        }))
+    }
+
+    /// Answers another HTTP status. The gRPC code stays.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.0.status = status;
+        self
+    }
+
+    /// Answers another gRPC code. The HTTP status stays.
+    #[must_use]
+    pub fn with_grpc_code(mut self, code: GrpcCode) -> Self {
+        self.0.grpc = code;
+        self
+    }
+
+    /// Replaces the machine code: `SCREAMING_SNAKE`, and never changed once clients have seen it.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
+        self.0.code = code.into();
+        self
+    }
+
+    /// Replaces the message. Clients see it: no causes, no secrets, nothing of what they sent.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
+    /// Names the one field that the error is about.
+    #[must_use]
+    pub fn with_field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.0.field = Some(field.into());
+        self
+    }
+
+    /// Adds issues.
+    #[must_use]
+    pub fn with_issues(mut self, issues: impl IntoIterator<Item = Issue>) -> Self {
+        self.0.issues.extend(issues);
+        self
+    }
+
+    /// Adds a header that the response owes in every format, such as `WWW-Authenticate`. A name may be added more
+    /// than once.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.append(name, value);
+        self
+    }
+
+    /// Says when to come back: `Retry-After` in whole seconds, rounded up and at least 1 (RFC 9110, section 10.2.3).
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.0.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        self
+    }
+
+    /// Keeps the cause for the log. No format shows it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.0.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// The gRPC code.
+    pub fn grpc_code(&self) -> GrpcCode {
+        self.0.grpc
+    }
+
+    /// The machine code.
+    pub fn code(&self) -> &str {
+        &self.0.code
+    }
+
+    /// The message that clients see.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The one field that the error is about.
+    pub fn field(&self) -> Option<&str> {
+        self.0.field.as_deref()
+    }
+
+    /// Everything that is wrong with the input.
+    pub fn issues(&self) -> &[Issue] {
+        &self.0.issues
+    }
+
+    /// The headers that the response owes.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+
+    pub(super) fn rendered(&self) -> Rendered {
+        self.0.rendered
+    }
+
+    pub(super) fn set_rendered(&mut self, rendered: Rendered) {
+        self.0.rendered = rendered;
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code(), self.message())
+    }
+}
+
+impl fmt::Debug for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiError")
+            .field("status", &self.0.status)
+            .field("code", &self.0.code)
+            .field("message", &self.0.message)
+            .field("field", &self.0.field)
+            .field("issues", &self.0.issues)
+            .field("headers", &self.0.headers)
+            .field("source", &self.0.source)
+            .finish()
+    }
+}
+
+impl Error for ApiError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_rounds_up_and_is_never_zero() {
+        let seconds = |wait| {
+            let error = ApiError::rate_limited().with_retry_after(wait);
+            error.headers()[header::RETRY_AFTER].to_str().unwrap().to_owned()
+        };
+        assert_eq!(seconds(Duration::ZERO), "1");
+        assert_eq!(seconds(Duration::from_millis(1)), "1");
+        assert_eq!(seconds(Duration::from_millis(6001)), "7");
+        assert_eq!(seconds(Duration::from_secs(6)), "6");
+    }
+
+    #[test]
+    fn the_source_is_for_the_log_only() {
+        let error = ApiError::internal().with_source("password is hunter2");
+        assert!(!error.to_string().contains("hunter2"));
+        assert_eq!(error.source().unwrap().to_string(), "password is hunter2");
+    }
+}

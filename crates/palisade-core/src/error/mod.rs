@@ -1,0 +1,18 @@
+//! One error for every protocol: what it says, how it looks, and the layer that turns everything into it.
+
+mod api_error;
+mod context;
+mod format;
+mod grpc;
+mod issue;
+mod kinds;
+mod known;
+mod layer;
+
+pub use api_error::ApiError;
+pub use context::ErrorContext;
+pub use format::ErrorFormat;
+pub use grpc::GrpcCode;
+pub use issue::Issue;
+pub(crate) use known::find_in_chain;
+pub use layer::{ErrorFuture, ErrorLayer, ErrorService};

@@ -1,0 +1,196 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response, request};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    Body, Stage,
+    stage::{Entry, Refusal},
+};
+
+/// A tower layer made of a policy, or of a [`Chain`](crate::Chain) of them.
+///
+/// Cloning it is one reference count, and all services that it makes share the policy.
+///
+/// ```
+/// use http::request;
+/// use palisade_core::{Decision, Policy, PolicyLayer};
+/// # use tower::ServiceBuilder;
+///
+/// struct Everybody;
+///
+/// impl Policy for Everybody {
+///     type Grant = ();
+///     fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::grant(()) }
+/// }
+///
+/// let builder = ServiceBuilder::new().layer(PolicyLayer::new(Everybody));
+/// ```
+#[derive(Debug)]
+pub struct PolicyLayer<P> {
+    stage: Arc<P>,
+}
+
+impl<P: Stage> PolicyLayer<P> {
+    /// A layer that lets pass what `policy` lets pass.
+    pub fn new(policy: P) -> Self {
+        Self { stage: Arc::new(policy) }
+    }
+}
+
+impl<P> Clone for PolicyLayer<P> {
+    fn clone(&self) -> Self {
+        Self { stage: Arc::clone(&self.stage) }
+    }
+}
+
+impl<S, P> Layer<S> for PolicyLayer<P> {
+    type Service = PolicyService<S, P>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        PolicyService { inner, stage: Arc::clone(&self.stage) }
+    }
+}
+
+/// A service behind a policy. Made by [`PolicyLayer`].
+///
+/// It decides in `call`, never in `poll_ready`, and passes the inner service's errors through untouched.
+#[derive(Debug)]
+pub struct PolicyService<S, P> {
+    inner: S,
+    stage: Arc<P>,
+}
+
+impl<S: Clone, P> Clone for PolicyService<S, P> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), stage: Arc::clone(&self.stage) }
+    }
+}
+
+impl<S, P, ReqB, ResB> Service<Request<ReqB>> for PolicyService<S, P>
+where
+    S: Service<Request<ReqB>, Response = Response<ResB>> + Clone,
+    P: Stage,
+{
+    type Response = Response<Body<ResB>>;
+    type Error = S::Error;
+    type Future = PolicyFuture<S, P, ReqB>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
+        let state = match self.stage.enter(&mut head) {
+            Entry::Passed(pass) => State::Inner {
+                future: self.inner.call(Request::from_parts(head, body)),
+                pass: Some(pass),
+            },
+            Entry::Refused(refusal) => State::Refused { refusal: Some(refusal) },
+            Entry::Waiting(wait) => {
+                // The service that was polled ready is the one that must be called: it leaves with the future.
+                let fresh = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, fresh);
+                State::Waiting { held: Some(Box::new(Held { inner, head, body, wait })) }
+            }
+        };
+        PolicyFuture { stage: Arc::clone(&self.stage), state }
+    }
+}
+
+/// A request that waits for a decision, with the ready service that it will be given to.
+struct Held<S, ReqB, W> {
+    inner: S,
+    head: request::Parts,
+    body: ReqB,
+    wait: W,
+}
+
+pin_project! {
+    /// The future of [`PolicyService`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct PolicyFuture<S, P, ReqB>
+    where
+        S: Service<Request<ReqB>>,
+        P: Stage,
+    {
+        stage: Arc<P>,
+        #[pin]
+        state: State<S, P, ReqB>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, P, ReqB>
+    where
+        S: Service<Request<ReqB>>,
+        P: Stage,
+    {
+        Waiting { held: Option<Box<Held<S, ReqB, P::Wait>>> },
+        Inner { #[pin] future: S::Future, pass: Option<P::Pass> },
+        Refused { refusal: Option<Refusal> },
+    }
+}
+
+impl<S, P, ReqB> std::fmt::Debug for PolicyFuture<S, P, ReqB>
+where
+    S: Service<Request<ReqB>>,
+    P: Stage,
+{
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PolicyFuture").finish_non_exhaustive()
+    }
+}
+
+const POLLED_AGAIN: &str = "a PolicyFuture was polled after it had completed";
+
+impl<S, P, ReqB, ResB> Future for PolicyFuture<S, P, ReqB>
+where
+    S: Service<Request<ReqB>, Response = Response<ResB>>,
+    P: Stage,
+{
+    type Output = Result<Response<Body<ResB>>, S::Error>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::Inner { future, pass } => {
+                    let (mut head, body) = ready!(future.poll(cx))?.into_parts();
+                    this.stage.leave(pass.take().expect(POLLED_AGAIN), &mut head);
+                    return Poll::Ready(Ok(Response::from_parts(head, Body::new(body))));
+                }
+                StateProj::Refused { refusal } => {
+                    let refusal = refusal.take().expect(POLLED_AGAIN);
+                    return Poll::Ready(Ok(refusal.map(Body::full)));
+                }
+                StateProj::Waiting { held } => {
+                    let waiting = held.as_deref_mut().expect(POLLED_AGAIN);
+                    let decided =
+                        ready!(this.stage.resume(&mut waiting.wait, cx, &mut waiting.head));
+                    let Held { mut inner, head, body, .. } = *held.take().expect(POLLED_AGAIN);
+                    match decided {
+                        Ok(pass) => State::Inner {
+                            future: inner.call(Request::from_parts(head, body)),
+                            pass: Some(pass),
+                        },
+                        Err(refusal) => State::Refused { refusal: Some(refusal) },
+                    }
+                }
+            };
+            this.state.set(next);
+        }
+    }
+}

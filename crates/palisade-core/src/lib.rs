@@ -1,0 +1,87 @@
+//! The mechanism of [Palisade](https://docs.rs/palisade): a rule about a request is a [`Policy`], and
+//! [`PolicyLayer`] makes a tower layer of any of them.
+//!
+//! A policy is written without futures, pinning or bodies. There is one `Service`, one `Future`, one response
+//! [`Body`] and one [`ApiError`] for all of them, so any hyper 1, axum or tonic service can be wrapped without
+//! changing its types.
+//!
+//! ```
+//! use http::{Request, Response, StatusCode, request};
+//! use palisade_core::{ApiError, Decision, Policy, PolicyLayer};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! /// Refuses what does not say which tenant it is for.
+//! struct TenantHeader;
+//!
+//! impl Policy for TenantHeader {
+//!     type Grant = ();
+//!
+//!     fn decide(&self, request: &request::Parts) -> Decision<()> {
+//!         if request.headers.contains_key("x-tenant") {
+//!             Decision::grant(())
+//!         } else {
+//!             Decision::refuse(ApiError::bad_request().with_message("X-Tenant is missing"))
+//!         }
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # use http_body_util::Full;
+//! # use bytes::Bytes;
+//! let service = PolicyLayer::new(TenantHeader).layer(service_fn(|_: Request<Full<Bytes>>| async {
+//!     Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from("hello"))))
+//! }));
+//!
+//! let request = Request::get("/").body(Full::default()).unwrap();
+//! let response = service.oneshot(request).await.unwrap();
+//! assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+//! # });
+//! ```
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `tower` (default) | [`ErrorLayer`] recognises tower's timeout and load-shed errors |
+//! | `axum` | [`ApiError`] and [`Body`] as axum responses; peer addresses from `ConnectInfo` |
+//! | `tonic` | [`ApiError`] as `tonic::Status`; peer addresses from `TcpConnectInfo` |
+//! | `testing` | the contract tests, for your own policies and layers |
+
+#[cfg(feature = "axum")]
+mod axum;
+mod body;
+mod body_policy;
+mod client;
+mod clock;
+mod combinators;
+mod config;
+mod error;
+mod layer;
+mod policy;
+mod principal;
+mod request_id;
+mod secret;
+mod stage;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[cfg(feature = "tonic")]
+mod tonic;
+
+pub use body::Body;
+pub use body_policy::{BodyPolicy, BodyPolicyFuture, BodyPolicyLayer, BodyPolicyService};
+pub use client::{ClientIp, PeerAddr};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use combinators::{AnyOf, Either, Outcome, Shadow, When, any_of, shadow, unless, when};
+pub use config::ConfigError;
+pub use error::{
+    ApiError, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService, GrpcCode, Issue,
+};
+pub use layer::{PolicyFuture, PolicyLayer, PolicyService};
+pub use policy::{BoxFuture, Decision, Halt, Policy};
+pub use principal::Principal;
+pub use request_id::RequestId;
+pub use secret::Secret;
+pub use stage::{Chain, Stage};
+
+/// Any error, as tower passes them around.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,207 @@
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Response, request, response};
+
+use crate::{BoxFuture, Decision, ErrorContext, Halt, Policy};
+
+/// What the engine drives: one [`Policy`], or a [`Chain`] of them.
+///
+/// Implemented for every policy and every chain; not meant to be implemented elsewhere.
+pub trait Stage: sealed::Sealed + Send + Sync + 'static {
+    /// The grants of the policies that let the request pass.
+    #[doc(hidden)]
+    type Pass: Send + 'static;
+    /// Where the stage stands while a decision is awaited.
+    #[doc(hidden)]
+    type Wait: Send + 'static;
+
+    #[doc(hidden)]
+    fn enter(&self, request: &mut request::Parts) -> Entry<Self::Pass, Self::Wait>;
+
+    #[doc(hidden)]
+    fn resume(
+        &self,
+        wait: &mut Self::Wait,
+        cx: &mut Context<'_>,
+        request: &mut request::Parts,
+    ) -> Poll<Result<Self::Pass, Refusal>>;
+
+    #[doc(hidden)]
+    fn leave(&self, pass: Self::Pass, response: &mut response::Parts);
+}
+
+/// An answer made by a policy, boxed so that the path of a request that passes stays narrow.
+pub(crate) type Refusal = Box<Response<Bytes>>;
+
+/// How a stage receives a request.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Entry<P, W> {
+    Passed(P),
+    Waiting(W),
+    Refused(Refusal),
+}
+
+impl<P: Policy> Stage for P {
+    type Pass = P::Grant;
+    type Wait = BoxFuture<Result<P::Grant, Halt>>;
+
+    #[inline]
+    fn enter(&self, request: &mut request::Parts) -> Entry<Self::Pass, Self::Wait> {
+        match self.decide(request) {
+            Decision::Now(Ok(mut grant)) => {
+                self.admit(&mut grant, request);
+                Entry::Passed(grant)
+            }
+            Decision::Now(Err(halt)) => Entry::Refused(answer(halt, request)),
+            Decision::Later(decision) => Entry::Waiting(decision),
+        }
+    }
+
+    fn resume(
+        &self,
+        wait: &mut Self::Wait,
+        cx: &mut Context<'_>,
+        request: &mut request::Parts,
+    ) -> Poll<Result<Self::Pass, Refusal>> {
+        Poll::Ready(match ready!(wait.as_mut().poll(cx)) {
+            Ok(mut grant) => {
+                self.admit(&mut grant, request);
+                Ok(grant)
+            }
+            Err(halt) => Err(answer(halt, request)),
+        })
+    }
+
+    #[inline]
+    fn leave(&self, pass: P::Grant, response: &mut response::Parts) {
+        self.finish(pass, response);
+    }
+}
+
+/// Makes the response of a refusal, where it happens and in the default format.
+#[cold]
+pub(crate) fn answer(halt: Halt, request: &request::Parts) -> Refusal {
+    match halt {
+        Halt::Reply(response) => response,
+        Halt::Refuse(error) => Box::new(ErrorContext::of(request).render(error)),
+    }
+}
+
+/// Two stages as one: `A` outside, `B` inside it.
+///
+/// A's decide and admit run, then B's; on the way out B's finish, then A's. When B refuses, A's finish still runs
+/// on the refusal, so a 429 has its CORS headers by construction. However many policies a chain holds, it costs
+/// one `Arc` to clone per request, one future and one body.
+///
+/// ```
+/// use palisade_core::{Chain, Policy, PolicyLayer};
+/// # use http::request;
+/// # use palisade_core::Decision;
+/// # struct A; struct B; struct C;
+/// # impl Policy for A { type Grant = (); fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::grant(()) } }
+/// # impl Policy for B { type Grant = (); fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::grant(()) } }
+/// # impl Policy for C { type Grant = (); fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::grant(()) } }
+/// let layer: PolicyLayer<Chain<Chain<A, B>, C>> = PolicyLayer::new(A.then(B).then(C));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chain<A, B>(
+    /// The outer stage.
+    pub A,
+    /// The inner stage.
+    pub B,
+);
+
+impl<A: Stage, B: Stage> Chain<A, B> {
+    /// This chain, then `next` inside it, as one stage.
+    pub fn then<N: Stage>(self, next: N) -> Chain<Self, N> {
+        Chain(self, next)
+    }
+
+    fn refused_inside(&self, pass: A::Pass, mut refusal: Refusal) -> Refusal {
+        let (mut head, body) = std::mem::take(&mut *refusal).into_parts();
+        self.0.leave(pass, &mut head);
+        *refusal = Response::from_parts(head, body);
+        refusal
+    }
+}
+
+/// Which of the two stages of a chain is waited for.
+#[doc(hidden)]
+pub enum ChainWait<A: Stage, B: Stage> {
+    Outer(A::Wait),
+    /// The outer grant is taken out once, when the inner decision is there.
+    Inner(Option<A::Pass>, B::Wait),
+}
+
+impl<A: Stage, B: Stage> std::fmt::Debug for ChainWait<A, B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Outer(_) => "Outer",
+            Self::Inner(..) => "Inner",
+        })
+    }
+}
+
+impl<A: Stage, B: Stage> Stage for Chain<A, B> {
+    type Pass = (A::Pass, B::Pass);
+    type Wait = ChainWait<A, B>;
+
+    #[inline]
+    fn enter(&self, request: &mut request::Parts) -> Entry<Self::Pass, Self::Wait> {
+        let outer = match self.0.enter(request) {
+            Entry::Passed(pass) => pass,
+            Entry::Waiting(wait) => return Entry::Waiting(ChainWait::Outer(wait)),
+            Entry::Refused(refusal) => return Entry::Refused(refusal),
+        };
+        match self.1.enter(request) {
+            Entry::Passed(inner) => Entry::Passed((outer, inner)),
+            Entry::Waiting(wait) => Entry::Waiting(ChainWait::Inner(Some(outer), wait)),
+            Entry::Refused(refusal) => Entry::Refused(self.refused_inside(outer, refusal)),
+        }
+    }
+
+    fn resume(
+        &self,
+        wait: &mut Self::Wait,
+        cx: &mut Context<'_>,
+        request: &mut request::Parts,
+    ) -> Poll<Result<Self::Pass, Refusal>> {
+        if let ChainWait::Outer(outer) = wait {
+            let outer = match ready!(self.0.resume(outer, cx, request)) {
+                Ok(pass) => pass,
+                Err(refusal) => return Poll::Ready(Err(refusal)),
+            };
+            match self.1.enter(request) {
+                Entry::Passed(inner) => return Poll::Ready(Ok((outer, inner))),
+                Entry::Refused(refusal) => {
+                    return Poll::Ready(Err(self.refused_inside(outer, refusal)));
+                }
+                Entry::Waiting(inner) => *wait = ChainWait::Inner(Some(outer), inner),
+            }
+        }
+        let ChainWait::Inner(outer, inner) = wait else {
+            unreachable!("an outer wait has become an inner one above")
+        };
+        let inner = ready!(self.1.resume(inner, cx, request));
+        let outer = outer.take().expect("resumed after completion");
+        Poll::Ready(match inner {
+            Ok(inner) => Ok((outer, inner)),
+            Err(refusal) => Err(self.refused_inside(outer, refusal)),
+        })
+    }
+
+    #[inline]
+    fn leave(&self, (outer, inner): Self::Pass, response: &mut response::Parts) {
+        self.1.leave(inner, response);
+        self.0.leave(outer, response);
+    }
+}
+
+mod sealed {
+    /// Keeps `Stage` free to change: the engine's states are nobody else's business.
+    pub trait Sealed {}
+    impl<P: super::Policy> Sealed for P {}
+    impl<A, B> Sealed for super::Chain<A, B> {}
+}

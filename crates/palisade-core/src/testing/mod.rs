@@ -1,0 +1,24 @@
+//! What a policy or a layer must do to be trusted in a stack, as tests that yours can run.
+//!
+//! ```
+//! use http::{Request, request};
+//! use palisade_core::{Decision, Policy, testing::{Contract, Script}};
+//!
+//! struct Everybody;
+//!
+//! impl Policy for Everybody {
+//!     type Grant = ();
+//!     fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::grant(()) }
+//! }
+//!
+//! // a request that the policy lets pass
+//! Contract::new(|| Request::get("/").body(Script::empty()).unwrap()).check_policy(|| Everybody);
+//! ```
+
+mod contract;
+mod deferred;
+mod probe;
+
+pub use contract::Contract;
+pub use deferred::{Deferred, Delay};
+pub use probe::{Probe, ProbeError, Script, Step};

@@ -1,0 +1,300 @@
+//! The engine, driven as servers drive it: chains, later decisions, cancelled requests, and the contract.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, request, response};
+use http_body_util::{BodyExt, Full};
+use palisade_core::{
+    ApiError, BodyPolicy, BodyPolicyLayer, Decision, ErrorFormat, ErrorLayer, Halt, Policy,
+    PolicyLayer, RequestId, any_of, shadow,
+    testing::{Contract, Deferred, Probe, Script, Step},
+    unless, when,
+};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+/// Counts how often it is asked, and writes its name on the response.
+#[derive(Clone)]
+struct Counting {
+    name: &'static str,
+    asked: Arc<AtomicUsize>,
+    refuses: bool,
+}
+
+fn counting(name: &'static str) -> Counting {
+    Counting { name, asked: Arc::default(), refuses: false }
+}
+
+impl Counting {
+    fn refusing(mut self) -> Self {
+        self.refuses = true;
+        self
+    }
+}
+
+impl Policy for Counting {
+    type Grant = &'static str;
+
+    fn decide(&self, _: &request::Parts) -> Decision<&'static str> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.refuses {
+            Decision::refuse(ApiError::rate_limited())
+        } else {
+            Decision::grant(self.name)
+        }
+    }
+
+    fn admit(&self, name: &mut &'static str, request: &mut request::Parts) {
+        request.headers.append("x-admitted", HeaderValue::from_static(name));
+    }
+
+    fn finish(&self, name: &'static str, response: &mut response::Parts) {
+        response.headers.append("x-finished", HeaderValue::from_static(name));
+    }
+}
+
+fn values(headers: &http::HeaderMap, name: &str) -> Vec<String> {
+    headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect()
+}
+
+async fn echo_admitted(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let admitted = values(request.headers(), "x-admitted").join(" ");
+    Ok(Response::new(Full::new(Bytes::from(admitted))))
+}
+
+fn get() -> Request<Full<Bytes>> {
+    Request::get("/").body(Full::default()).unwrap()
+}
+
+#[tokio::test]
+async fn a_chain_enters_from_the_outside_and_leaves_from_the_inside() {
+    let chain = counting("a").then(counting("b")).then(counting("c"));
+    let response =
+        PolicyLayer::new(chain).layer(service_fn(echo_admitted)).oneshot(get()).await.unwrap();
+    assert_eq!(values(response.headers(), "x-finished"), ["c", "b", "a"]);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "a b c");
+}
+
+#[tokio::test]
+async fn a_refusal_inside_gets_the_headers_of_everything_outside_it() {
+    let inner = counting("never");
+    let chain = counting("cors")
+        .then(counting("auth"))
+        .then(counting("limit").refusing())
+        .then(inner.clone());
+    let response =
+        PolicyLayer::new(chain).layer(service_fn(echo_admitted)).oneshot(get()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(values(response.headers(), "x-finished"), ["auth", "cors"]);
+    assert_eq!(inner.asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_later_decision_anywhere_in_a_chain_resumes_and_nobody_decides_twice() {
+    for late in 0..8_usize {
+        for refusing in [None, Some(0), Some(1), Some(2)] {
+            let policies = ["a", "b", "c"].map(counting);
+            let make = |at: usize| {
+                let mut policy = policies[at].clone();
+                policy.refuses = refusing == Some(at);
+                // Deferred asks the policy once, in its own decide
+                let polls = if late & (1 << at) == 0 { 0 } else { 3 };
+                Deferred::new(policy, polls)
+            };
+            let chain = make(0).then(make(1)).then(make(2));
+            let response = PolicyLayer::new(chain)
+                .layer(service_fn(echo_admitted))
+                .oneshot(get())
+                .await
+                .unwrap();
+            let asked: Vec<_> =
+                policies.iter().map(|policy| policy.asked.load(Ordering::SeqCst)).collect();
+            let (expected_asked, expected_finished) = match refusing {
+                None => (vec![1, 1, 1], vec!["c", "b", "a"]),
+                Some(0) => (vec![1, 0, 0], vec![]),
+                Some(1) => (vec![1, 1, 0], vec!["a"]),
+                Some(_) => (vec![1, 1, 1], vec!["b", "a"]),
+            };
+            assert_eq!(asked, expected_asked, "late {late:03b}, refusing {refusing:?}");
+            assert_eq!(values(response.headers(), "x-finished"), expected_finished);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nested_layers_do_what_a_chain_does() {
+    let nested = PolicyLayer::new(counting("a"))
+        .layer(PolicyLayer::new(counting("b")).layer(service_fn(echo_admitted)));
+    let response = nested.oneshot(get()).await.unwrap();
+    assert_eq!(values(response.headers(), "x-finished"), ["b", "a"]);
+}
+
+#[test]
+fn a_request_waits_with_the_service_that_was_polled_ready() {
+    let probe = Probe::new();
+    let mut service = PolicyLayer::new(Deferred::new(counting("a"), 1)).layer(probe.handle());
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(Service::<Request<Script>>::poll_ready(&mut service, &mut cx).is_ready());
+    let mut first = std::pin::pin!(service.call(Request::new(Script::empty())));
+    assert!(first.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(probe.calls(), 0, "undecided");
+    assert!(first.as_mut().poll(&mut cx).is_ready());
+    assert_eq!(probe.calls(), 1);
+    assert!(!probe.was_called_unready());
+}
+
+fn passing() -> Contract<impl Fn() -> Request<Script>> {
+    Contract::new(|| {
+        let body = [Step::Data("{\"a\":"), Step::Wait, Step::Data("1}")];
+        Request::post("/").body(Script::of(body)).unwrap()
+    })
+}
+
+struct AnyBody;
+
+impl BodyPolicy for AnyBody {
+    type Grant = ();
+
+    fn decide(&self, _: &request::Parts, _: &Bytes) -> Decision<()> {
+        Decision::grant(())
+    }
+}
+
+struct LateBody;
+
+impl BodyPolicy for LateBody {
+    type Grant = ();
+
+    fn decide(&self, _: &request::Parts, _: &Bytes) -> Decision<()> {
+        Decision::later(async { Ok(()) })
+    }
+}
+
+#[test]
+fn every_layer_of_core_keeps_the_contract() {
+    passing().check_policy(|| ());
+    passing().check_policy(|| counting("a"));
+    passing().check_policy(|| any_of(counting("a").refusing(), counting("b")));
+    passing().check_policy(|| when(|_| true, counting("a")));
+    passing().check_policy(|| unless(|_| true, counting("a").refusing()));
+    passing().check_policy(|| shadow(counting("a").refusing()));
+    passing().check(|| PolicyLayer::new(counting("a").then(counting("b")).then(counting("c"))));
+    passing().check(|| PolicyLayer::new(counting("a").then(Deferred::new(counting("b"), 2))));
+    passing().check(|| BodyPolicyLayer::new(AnyBody, 1024));
+    passing().check(|| BodyPolicyLayer::new(LateBody, 1024));
+    passing().where_failures_are_responses().check(ErrorLayer::new);
+    let custom =
+        || ErrorFormat::custom(|_, _| Response::builder().status(500).body(Bytes::new()).unwrap());
+    passing().where_failures_are_responses().check(|| ErrorLayer::new().format(custom()));
+}
+
+#[test]
+#[should_panic(expected = "the inner service was called without being ready")]
+fn the_contract_catches_a_layer_that_calls_a_clone() {
+    #[derive(Clone)]
+    struct CallsAClone<S>(S);
+    impl<S: Service<Request<Script>> + Clone> Service<Request<Script>> for CallsAClone<S> {
+        type Response = S::Response;
+        type Error = S::Error;
+        type Future = S::Future;
+        fn poll_ready(
+            &mut self,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Result<(), S::Error>> {
+            self.0.poll_ready(cx)
+        }
+        fn call(&mut self, request: Request<Script>) -> S::Future {
+            self.0.clone().call(request)
+        }
+    }
+    passing().check(|| tower::layer::layer_fn(CallsAClone));
+}
+
+struct Collects;
+
+impl BodyPolicy for Collects {
+    type Grant = ();
+
+    fn applies(&self, request: &request::Parts) -> Result<bool, Halt> {
+        Ok(request.method == http::Method::POST)
+    }
+
+    fn decide(&self, _: &request::Parts, body: &Bytes) -> Decision<()> {
+        if body == "no" { Decision::refuse(ApiError::forbidden()) } else { Decision::grant(()) }
+    }
+}
+
+async fn send_to_collector(
+    request: Request<Script>,
+) -> (StatusCode, Bytes, Option<http::HeaderMap>) {
+    let echo = service_fn(|request: Request<palisade_core::Body<Script>>| async {
+        Ok::<_, Infallible>(Response::new(request.into_body()))
+    });
+    let response = BodyPolicyLayer::new(Collects, 10).layer(echo).oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap();
+    let trailers = body.trailers().cloned();
+    (status, body.to_bytes(), trailers)
+}
+
+#[tokio::test]
+async fn a_collected_body_reaches_the_handler_byte_for_byte() {
+    let trailers = [("x-sum", "7")].as_slice();
+    let steps = [Step::Data("01234"), Step::Wait, Step::Data("56789"), Step::Trailers(trailers)];
+    let request = Request::post("/").body(Script::of(steps)).unwrap();
+    let (status, body, trailers) = send_to_collector(request).await;
+    assert_eq!((status, &*body), (StatusCode::OK, &b"0123456789"[..]));
+    assert_eq!(trailers.unwrap()["x-sum"], "7");
+}
+
+#[tokio::test]
+async fn a_body_over_the_cap_is_413_and_a_broken_one_is_400() {
+    let long = Script::of([Step::Data("01234"), Step::Data("567890")]);
+    let (status, ..) = send_to_collector(Request::post("/").body(long).unwrap()).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    let broken = Script::of([Step::Data("01234"), Step::Fail]);
+    let (status, ..) = send_to_collector(Request::post("/").body(broken).unwrap()).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let refused = Script::of([Step::Data("no")]);
+    let (status, ..) = send_to_collector(Request::post("/").body(refused).unwrap()).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_body_policy_that_does_not_apply_streams_the_body_through() {
+    let long = Script::of([Step::Data("01234"), Step::Wait, Step::Data("567890")]);
+    let (status, body, _) = send_to_collector(Request::put("/").body(long).unwrap()).await;
+    assert_eq!((status, &*body), (StatusCode::OK, &b"01234567890"[..]));
+}
+
+#[tokio::test]
+async fn a_refusal_knows_the_request_id_that_an_outer_policy_gave() {
+    struct Names;
+    impl Policy for Names {
+        type Grant = ();
+        fn decide(&self, _: &request::Parts) -> Decision<()> {
+            Decision::grant(())
+        }
+        fn admit(&self, (): &mut (), request: &mut request::Parts) {
+            request.extensions.insert(RequestId::parse("req-1").unwrap());
+        }
+    }
+    let chain = Names.then(counting("limit").refusing());
+    let response =
+        PolicyLayer::new(chain).layer(service_fn(echo_admitted)).oneshot(get()).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({
+            "error": {"code": "RATE_LIMITED", "message": "too many requests", "request_id": "req-1"}
+        })
+    );
+}

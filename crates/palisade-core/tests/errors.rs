@@ -1,0 +1,288 @@
+//! What becomes of failures: formats, inner errors, panics, gRPC.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
+use http_body_util::{BodyExt, Full};
+use palisade_core::{
+    ApiError, BoxError, Decision, ErrorFormat, ErrorLayer, Issue, Policy, PolicyLayer, RequestId,
+};
+use serde_json::{Value, json};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+
+struct Refuses;
+
+impl Policy for Refuses {
+    type Grant = ();
+
+    fn decide(&self, _: &request::Parts) -> Decision<()> {
+        let issues = [Issue::new("email", "invalid_email", "must be an email address")];
+        Decision::refuse(
+            ApiError::validation(issues)
+                .with_header(header::RETRY_AFTER, HeaderValue::from_static("3"))
+                .with_source("the cause"),
+        )
+    }
+}
+
+fn request() -> Request<Full<Bytes>> {
+    let mut request = Request::get("/orders").body(Full::default()).unwrap();
+    let id = RequestId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
+    request.extensions_mut().insert(id);
+    request
+}
+
+fn grpc_request() -> Request<Full<Bytes>> {
+    let mut request = request();
+    let grpc = HeaderValue::from_static("application/grpc+proto");
+    request.headers_mut().insert(header::CONTENT_TYPE, grpc);
+    request
+}
+
+async fn hello(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::new(Bytes::from("hello"))))
+}
+
+async fn answer<S, B>(service: S, request: Request<Full<Bytes>>) -> (http::response::Parts, Bytes)
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>,
+    B: http_body::Body<Data = Bytes>,
+    B::Error: std::fmt::Debug,
+{
+    let (head, body) = service.oneshot(request).await.unwrap().into_parts();
+    (head, body.collect().await.unwrap().to_bytes())
+}
+
+async fn refused_in(format: ErrorFormat) -> (http::response::Parts, Value) {
+    let service = ServiceBuilder::new()
+        .layer(ErrorLayer::new().format(format))
+        .layer(PolicyLayer::new(Refuses))
+        .service_fn(hello);
+    let (head, body) = answer(service, request()).await;
+    (head, serde_json::from_slice(&body).unwrap())
+}
+
+const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+#[tokio::test]
+async fn a_refusal_looks_as_the_format_says_and_keeps_its_headers() {
+    let issues =
+        json!([{"path": "email", "code": "invalid_email", "message": "must be an email address"}]);
+
+    let (head, body) = refused_in(ErrorFormat::Envelope).await;
+    assert_eq!(
+        (head.status, &head.headers["content-type"]),
+        (StatusCode::BAD_REQUEST, &HeaderValue::from_static("application/json"))
+    );
+    assert_eq!(head.headers["retry-after"], "3");
+    assert_eq!(
+        body,
+        json!({"error": {
+            "code": "VALIDATION_ERROR", "message": "the input is not valid", "field": "email",
+            "issues": issues, "request_id": ID,
+        }})
+    );
+
+    let (head, body) = refused_in(ErrorFormat::Flat).await;
+    assert_eq!(head.headers["retry-after"], "3");
+    assert_eq!(
+        body,
+        json!({"error": "the input is not valid", "code": "VALIDATION_ERROR", "issues": issues})
+    );
+
+    let (head, body) = refused_in(ErrorFormat::Problem).await;
+    assert_eq!(head.headers["content-type"], "application/problem+json");
+    assert_eq!(head.headers.get_all("retry-after").iter().count(), 1);
+    assert_eq!(
+        body,
+        json!({
+            "type": "about:blank", "title": "Bad Request", "status": 400,
+            "detail": "the input is not valid", "instance": format!("urn:uuid:{ID}"),
+            "code": "VALIDATION_ERROR", "issues": issues,
+        })
+    );
+
+    let custom = ErrorFormat::custom(|error, request| {
+        let body = json!({"at": request.uri.path(), "oops": error.code()});
+        Response::builder().status(418).header("x-own", "1").body(body.to_string().into()).unwrap()
+    });
+    let (head, body) = refused_in(custom).await;
+    assert_eq!(
+        (head.status.as_u16(), &head.headers["x-own"]),
+        (418, &HeaderValue::from_static("1"))
+    );
+    assert_eq!(head.headers["retry-after"], "3", "headers owed survive a custom format");
+    assert!(head.headers.get("content-type").is_none());
+    assert_eq!(body, json!({"at": "/orders", "oops": "VALIDATION_ERROR"}));
+}
+
+#[tokio::test]
+async fn over_grpc_every_format_is_grpc() {
+    let custom = ErrorFormat::custom(|_, _| Response::default());
+    for format in [ErrorFormat::Envelope, ErrorFormat::Flat, ErrorFormat::Problem, custom] {
+        let service = ServiceBuilder::new()
+            .layer(ErrorLayer::new().format(format))
+            .layer(PolicyLayer::new(Refuses))
+            .service_fn(hello);
+        let (head, body) = answer(service, grpc_request()).await;
+        assert_eq!(head.status, StatusCode::OK);
+        assert_eq!(head.headers["content-type"], "application/grpc");
+        assert_eq!(head.headers["grpc-status"], "3");
+        assert_eq!(head.headers["grpc-message"], "the input is not valid");
+        assert_eq!(head.headers["retry-after"], "3");
+        assert!(body.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_head_request_gets_the_headers_of_the_error_and_no_body() {
+    let length = serde_json::to_vec(&refused_in(ErrorFormat::Flat).await.1).unwrap().len();
+    let service = ServiceBuilder::new()
+        .layer(ErrorLayer::new().format(ErrorFormat::Flat))
+        .layer(PolicyLayer::new(Refuses))
+        .service_fn(hello);
+    let mut request = request();
+    *request.method_mut() = Method::HEAD;
+    let (head, body) = answer(service, request).await;
+    assert_eq!(head.headers["content-length"], length.to_string());
+    assert!(body.is_empty());
+}
+
+#[derive(Debug)]
+struct OutOfStock;
+
+impl std::fmt::Display for OutOfStock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("shelf 7 is empty")
+    }
+}
+
+impl std::error::Error for OutOfStock {}
+
+#[derive(Debug)]
+struct Wrapped(OutOfStock);
+
+impl std::fmt::Display for Wrapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the order failed")
+    }
+}
+
+impl std::error::Error for Wrapped {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+async fn failing_with(error: impl Fn() -> BoxError) -> (StatusCode, Value) {
+    let errors =
+        ErrorLayer::new().map(|_: &OutOfStock| ApiError::conflict().with_code("OUT_OF_STOCK"));
+    let service = errors.layer(service_fn(|_: Request<Full<Bytes>>| {
+        let error = error();
+        async move { Err::<Response<Full<Bytes>>, _>(error) }
+    }));
+    let (head, body) = answer(service, request()).await;
+    (head.status, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn an_inner_error_is_what_the_user_says_it_is_however_deep_it_sits() {
+    for error in [|| OutOfStock.into(), || Wrapped(OutOfStock).into()] as [fn() -> BoxError; 2] {
+        let (status, body) = failing_with(error).await;
+        assert_eq!(
+            (status, &body["error"]["code"]),
+            (StatusCode::CONFLICT, &json!("OUT_OF_STOCK"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_error_is_a_500_that_shows_nothing_of_it() {
+    let (status, body) = failing_with(|| "password is hunter2".into()).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(
+        body,
+        json!({"error": {"code": "INTERNAL", "message": "internal error", "request_id": ID}})
+    );
+}
+
+#[tokio::test]
+async fn an_api_error_that_is_an_inner_services_error_is_itself() {
+    let (status, body) = failing_with(|| ApiError::not_found().into()).await;
+    assert_eq!((status, &body["error"]["code"]), (StatusCode::NOT_FOUND, &json!("NOT_FOUND")));
+}
+
+#[tokio::test]
+async fn a_body_over_a_length_limit_is_a_413() {
+    let service = ErrorLayer::new().layer(service_fn(|request: Request<Full<Bytes>>| async {
+        let body = http_body_util::Limited::new(request.into_body(), 3).collect().await?;
+        Ok::<_, BoxError>(Response::new(Full::new(body.to_bytes())))
+    }));
+    let request = Request::post("/").body(Full::new(Bytes::from("four"))).unwrap();
+    let (head, _) = answer(service, request).await;
+    assert_eq!(head.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn towers_timeout_and_overload_are_a_504_and_a_503() {
+    let slow = ServiceBuilder::new()
+        .layer(ErrorLayer::new())
+        .timeout(Duration::from_secs(1))
+        .service_fn(|_: Request<Full<Bytes>>| async {
+            std::future::pending::<()>().await;
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        });
+    let (head, _) = answer(slow, request()).await;
+    assert_eq!(head.status, StatusCode::GATEWAY_TIMEOUT);
+
+    let busy = ServiceBuilder::new()
+        .layer(ErrorLayer::new())
+        .load_shed()
+        .service(palisade_core::testing::Probe::new().unready_for(1_000));
+    let response = busy.oneshot(request()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_wherever_it_happens() {
+    async fn panics(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
+        panic!("secret detail")
+    }
+    let (head, body) = answer(ErrorLayer::new().layer(service_fn(panics)), request()).await;
+    assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!String::from_utf8_lossy(&body).contains("secret"));
+
+    let in_call = service_fn(|request: Request<Full<Bytes>>| {
+        assert!(request.uri().path() == "/never", "in call");
+        hello(request)
+    });
+    let (head, _) = answer(ErrorLayer::new().layer(in_call), request()).await;
+    assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
+
+    let (head, _) = answer(ErrorLayer::new().layer(service_fn(panics)), grpc_request()).await;
+    assert_eq!(head.headers["grpc-status"], "13");
+}
+
+#[tokio::test]
+async fn a_response_that_the_service_made_itself_is_not_touched() {
+    let plain = service_fn(|_: Request<Full<Bytes>>| async {
+        let body = Full::new(Bytes::from("my own 500"));
+        Ok::<_, Infallible>(Response::builder().status(500).body(body).unwrap())
+    });
+    let (head, body) = answer(ErrorLayer::new().layer(plain), request()).await;
+    assert_eq!((head.status.as_u16(), &*body), (500, &b"my own 500"[..]));
+}
+
+#[tokio::test]
+async fn two_error_layers_do_what_one_does() {
+    let service = ServiceBuilder::new()
+        .layer(ErrorLayer::new().format(ErrorFormat::Problem))
+        .layer(ErrorLayer::new().format(ErrorFormat::Flat))
+        .layer(PolicyLayer::new(Refuses))
+        .service_fn(hello);
+    let (head, body) = answer(service, request()).await;
+    assert_eq!(head.headers["content-type"], "application/json", "the innermost chose");
+    assert_eq!(head.headers.get_all("retry-after").iter().count(), 1);
+    assert!(serde_json::from_slice::<Value>(&body).unwrap()["error"].is_string());
+}
