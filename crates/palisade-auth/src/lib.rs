@@ -1,0 +1,62 @@
+//! Who is calling, and what they may do.
+//!
+//! [`Jwt`] checks a bearer token and leaves an [`Identity`] with your claims on the request; [`RequireRole`] asks
+//! whether that identity may go on. Both are policies, and work alone or in one chain.
+//!
+//! ```
+//! use http::{Request, Response, StatusCode, header};
+//! use palisade_auth::{Identity, Jwt, RequireRole, testing};
+//! use palisade_core::{Policy, PolicyLayer};
+//! use serde::{Deserialize, Serialize};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Claims { sub: String, exp: u64, aud: String, roles: Vec<String> }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let secret = "a signing key of at least thirty-two bytes";
+//! let auth = Jwt::<Claims>::hs256(secret).audience("orders").build()?;
+//!
+//! let service = PolicyLayer::new(auth.then(RequireRole::any(["admin"]))).layer(service_fn(
+//!     |request: Request<String>| async move {
+//!         let identity: &Identity<Claims> = request.extensions().get().expect("auth ran");
+//!         Ok::<_, std::convert::Infallible>(Response::new(format!("hello {}", identity.claims().sub)))
+//!     },
+//! ));
+//!
+//! // no token: 401, and a challenge that says what is wanted
+//! let request = Request::get("/").body(String::new())?;
+//! let refused = service.clone().oneshot(request).await?;
+//! assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+//! assert_eq!(refused.headers()[header::WWW_AUTHENTICATE], "Bearer realm=\"api\"");
+//!
+//! // a token of an admin passes
+//! let ada = Claims { sub: "ada".into(), exp: u64::MAX / 2, aud: "orders".into(), roles: vec!["admin".into()] };
+//! let token = testing::sign_hs256(secret, &ada);
+//! let request = Request::get("/").header(header::AUTHORIZATION, format!("Bearer {token}")).body(String::new())?;
+//! assert_eq!(service.oneshot(request).await?.status(), StatusCode::OK);
+//! # Ok(()) })
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `axum` | [`Identity`] as an extractor: `async fn handler(identity: Identity<Claims>)` |
+//! | `testing` | [`testing::sign_hs256`], which makes tokens for your tests |
+
+#[cfg(feature = "axum")]
+mod axum;
+mod bearer;
+mod challenge;
+mod identity;
+mod jwt;
+mod role;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use identity::Identity;
+pub use jwt::{Jwt, JwtBuilder};
+pub use role::RequireRole;

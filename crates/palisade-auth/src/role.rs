@@ -1,0 +1,86 @@
+use std::sync::Arc;
+
+use http::{HeaderValue, header, request};
+use palisade_core::{ApiError, Decision, Policy, PolicyLayer, Principal};
+
+/// Lets a caller pass who has one of the roles: 401 without an identity, 403 without the role.
+///
+/// It asks the [`Principal`] that an authentication outside of it left on the request. Roles compare to the letter. A
+/// list without any role lets nobody pass.
+///
+/// ```
+/// use http::Request;
+/// use palisade_auth::RequireRole;
+/// use palisade_core::{Decision, Policy, Principal};
+///
+/// let staff = RequireRole::any(["admin", "support"]);
+///
+/// let mut request = Request::new(());
+/// request.extensions_mut().insert(Principal::new("ada").with_roles(["support"]));
+/// assert!(matches!(staff.decide(&request.into_parts().0), Decision::Now(Ok(()))));
+/// ```
+#[derive(Clone, Debug)]
+pub struct RequireRole {
+    roles: Arc<[Box<str>]>,
+}
+
+impl RequireRole {
+    /// One of these roles is enough.
+    pub fn any<R: Into<Box<str>>>(roles: impl IntoIterator<Item = R>) -> Self {
+        Self { roles: roles.into_iter().map(Into::into).collect() }
+    }
+
+    /// This policy as a tower layer.
+    pub fn layer(&self) -> PolicyLayer<Self> {
+        PolicyLayer::new(self.clone())
+    }
+}
+
+impl Policy for RequireRole {
+    type Grant = ();
+
+    fn decide(&self, request: &request::Parts) -> Decision<()> {
+        let Some(principal) = request.extensions.get::<Principal>() else {
+            let challenge = HeaderValue::from_static("Bearer");
+            return Decision::refuse(
+                ApiError::unauthenticated().with_header(header::WWW_AUTHENTICATE, challenge),
+            );
+        };
+        if self.roles.iter().any(|role| principal.has_role(role)) {
+            Decision::grant(())
+        } else {
+            // RFC 6750's `insufficient_scope` is for scopes; a role is not one.
+            Decision::refuse(ApiError::forbidden())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, StatusCode};
+    use palisade_core::Halt;
+
+    use super::*;
+
+    fn outcome(required: &[&str], principal: Option<Principal>) -> StatusCode {
+        let mut request = Request::new(());
+        if let Some(principal) = principal {
+            request.extensions_mut().insert(principal);
+        }
+        match RequireRole::any(required.iter().copied()).decide(&request.into_parts().0) {
+            Decision::Now(Ok(())) => StatusCode::OK,
+            Decision::Now(Err(Halt::Refuse(error))) => error.status(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn who_is_nobody_gets_401_and_who_lacks_the_role_gets_403() {
+        let user = || Some(Principal::new("ada").with_roles(["user"]));
+        assert_eq!(outcome(&["admin"], None), StatusCode::UNAUTHORIZED);
+        assert_eq!(outcome(&["admin"], user()), StatusCode::FORBIDDEN);
+        assert_eq!(outcome(&["Users", "USER", "user "], user()), StatusCode::FORBIDDEN);
+        assert_eq!(outcome(&["admin", "user"], user()), StatusCode::OK);
+        assert_eq!(outcome(&[], user()), StatusCode::FORBIDDEN);
+    }
+}

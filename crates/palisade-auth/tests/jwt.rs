@@ -1,0 +1,300 @@
+//! Every check on a token, each with a token that fails only there.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
+use http::{HeaderMap, Request, header, request};
+use palisade_auth::{Identity, Jwt, JwtBuilder, RequireRole, testing::sign_hs256};
+use palisade_core::{
+    ApiError, Decision, Halt, ManualClock, Policy, Principal,
+    testing::{Contract, Script},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+const SECRET: &str = "a signing key of at least thirty-two bytes";
+const NOW: u64 = 1_800_000_000;
+
+#[derive(Debug, Deserialize)]
+struct Claims {
+    sub: String,
+    #[serde(default)]
+    plan: Option<String>,
+}
+
+fn builder() -> JwtBuilder<Claims> {
+    Jwt::hs256(SECRET).clock(Arc::new(ManualClock::at(Duration::from_secs(NOW))))
+}
+
+fn auth() -> Jwt<Claims> {
+    builder().issuer("https://issuer.example").audience("orders").build().unwrap()
+}
+
+fn good() -> Value {
+    json!({
+        "iss": "https://issuer.example", "aud": "orders", "sub": "ada", "exp": NOW + 60,
+        "nbf": NOW, "iat": NOW, "roles": ["admin"], "scope": "read write", "plan": "pro",
+    })
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut claims = good();
+    claims[name] = value;
+    claims
+}
+
+fn without(name: &str) -> Value {
+    let mut claims = good();
+    claims.as_object_mut().unwrap().remove(name);
+    claims
+}
+
+fn head(authorization: &[&str]) -> request::Parts {
+    let mut request = Request::get("/");
+    for value in authorization {
+        request = request.header(header::AUTHORIZATION, *value);
+    }
+    request.body(()).unwrap().into_parts().0
+}
+
+fn ask(auth: &Jwt<Claims>, authorization: &[&str]) -> Result<Identity<Claims>, ApiError> {
+    let mut head = head(authorization);
+    match auth.decide(&head) {
+        Decision::Now(Ok(mut grant)) => {
+            auth.admit(&mut grant, &mut head);
+            let identity = Identity::of(&head.extensions).cloned().expect("an identity is there");
+            assert_eq!(head.extensions.get::<Principal>(), Some(identity.principal()));
+            Ok(identity)
+        }
+        Decision::Now(Err(Halt::Refuse(error))) => Err(error),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ask_with(claims: &Value) -> Result<Identity<Claims>, ApiError> {
+    ask(&auth(), &[&format!("Bearer {}", sign_hs256(SECRET, claims))])
+}
+
+fn challenge(error: &ApiError) -> &str {
+    let headers: &HeaderMap = error.headers();
+    headers[header::WWW_AUTHENTICATE].to_str().unwrap()
+}
+
+#[test]
+fn a_good_token_yields_claims_and_principal() {
+    let identity = ask_with(&good()).unwrap();
+    assert_eq!((&*identity.claims().sub, identity.claims().plan.as_deref()), ("ada", Some("pro")));
+    let principal = identity.principal();
+    assert_eq!((principal.issuer(), principal.subject()), ("https://issuer.example", "ada"));
+    assert!(principal.has_role("admin") && principal.has_scope("write"));
+}
+
+#[test]
+fn a_token_of_another_library_is_good_too() {
+    let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+    let token = jsonwebtoken::encode(&header, &good(), &key).unwrap();
+    assert!(ask(&auth(), &[&format!("Bearer {token}")]).is_ok());
+}
+
+#[test]
+fn each_claim_is_checked() {
+    #[rustfmt::skip]
+    let table = [
+        ("no exp", without("exp")),
+        ("exp as a string", with("exp", json!("1900000000"))),
+        ("negative exp", with("exp", json!(-1))),
+        ("null exp", with("exp", Value::Null)),
+        ("expired, beyond the skew", with("exp", json!(NOW - 60))),
+        ("not yet valid, beyond the skew", with("nbf", json!(NOW + 61))),
+        ("issued in the future, beyond the skew", with("iat", json!(NOW + 61))),
+        ("no iss", without("iss")),
+        ("another iss", with("iss", json!("https://issuer.example/"))),
+        ("iss as a list", with("iss", json!(["https://issuer.example"]))),
+        ("no aud", without("aud")),
+        ("another aud", with("aud", json!("Orders"))),
+        ("no audience among many", with("aud", json!(["a", "b"]))),
+        ("aud as a number", with("aud", json!(1))),
+        ("no sub", without("sub")),
+        ("empty sub", with("sub", json!(""))),
+        ("claims of another type", with("plan", json!(7))),
+    ];
+    for (what, claims) in table {
+        let error = ask_with(&claims).expect_err(what);
+        assert_eq!(error.status(), 401, "{what}");
+        assert_eq!(error.code(), "UNAUTHENTICATED", "{what}");
+        let description = if what.starts_with("expired") {
+            "The access token expired"
+        } else {
+            "The access token is not valid"
+        };
+        assert_eq!(
+            challenge(&error),
+            format!(
+                "Bearer realm=\"api\", error=\"invalid_token\", error_description=\"{description}\""
+            ),
+            "{what}"
+        );
+        assert_eq!(error.headers()[header::CACHE_CONTROL], "no-store", "{what}");
+    }
+}
+
+#[test]
+fn clocks_may_be_a_minute_apart() {
+    for claims in [
+        with("exp", json!(NOW - 59)),
+        with("exp", json!(NOW as f64 + 0.5)),
+        with("nbf", json!(NOW + 60)),
+        with("iat", json!(NOW + 60)),
+        with("aud", json!(["a", "orders"])),
+        without("nbf"),
+        without("iat"),
+        without("roles"),
+        with("roles", json!("admin")),
+    ] {
+        assert!(ask_with(&claims).is_ok(), "{claims}");
+    }
+}
+
+/// A token with this header and these claims, and a signature that is right.
+fn signed(header: &str, claims: &str) -> String {
+    use hmac::{Hmac, KeyInit, Mac};
+    let message = format!("{}.{}", B64.encode(header), B64.encode(claims));
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(message.as_bytes());
+    format!("{message}.{}", B64.encode(mac.finalize().into_bytes()))
+}
+
+#[test]
+fn each_part_of_the_header_is_checked() {
+    let claims = good().to_string();
+    let ask = |header: &str| ask(&auth(), &[&format!("Bearer {}", signed(header, &claims))]);
+    for header in [
+        r#"{"alg":"HS256"}"#,
+        r#"{"alg":"HS256","typ":"JWT"}"#,
+        r#"{"alg":"HS256","typ":"jwt"}"#,
+        r#"{"alg":"HS256","typ":"application/at+jwt","kid":"any","jku":"https://evil.example"}"#,
+    ] {
+        assert!(ask(header).is_ok(), "{header}");
+    }
+    for header in [
+        r#"{"alg":"none"}"#,
+        r#"{"alg":"None"}"#,
+        r#"{"alg":"HS512"}"#,
+        r#"{"alg":"hs256"}"#,
+        r#"{"alg":"RS256"}"#,
+        r#"{"typ":"JWT"}"#,
+        r#"{"alg":"HS256","alg":"HS256"}"#,
+        r#"{"alg":"HS256","x":1,"x":2}"#,
+        r#"{"alg":"HS256","crit":["exp"]}"#,
+        r#"{"alg":"HS256","crit":[]}"#,
+        r#"{"alg":"HS256","typ":"secevent+jwt"}"#,
+        r#"["HS256"]"#,
+        "",
+    ] {
+        assert_eq!(ask(header).expect_err(header).status(), 401, "{header}");
+    }
+}
+
+#[test]
+fn claims_with_a_member_twice_are_refused() {
+    let claims = good().to_string();
+    let twice = format!("{{\"sub\":\"eve\",{}", &claims[1..]);
+    let token = signed(r#"{"alg":"HS256"}"#, &twice);
+    assert!(ask(&auth(), &[&format!("Bearer {token}")]).is_err());
+}
+
+#[test]
+fn a_token_of_the_wrong_form_is_refused() {
+    let token = sign_hs256(SECRET, &good());
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    for bad in [
+        message.to_owned(),
+        format!("{message}."),
+        format!("{token}."),
+        format!(".{token}"),
+        format!("{token}=="),
+        format!("{message}.{}", &signature[..signature.len() - 2]),
+        format!("{message}.{signature}AA"),
+        sign_hs256("another key of at least thirty-two bytes", &good()),
+        sign_hs256(SECRET, &with("pad", json!("x".repeat(8 * 1024)))),
+        "a.b.c".to_owned(),
+    ] {
+        assert_eq!(ask(&auth(), &[&format!("Bearer {bad}")]).expect_err(&bad).status(), 401);
+    }
+}
+
+#[test]
+fn without_credentials_the_challenge_names_no_error() {
+    for authorization in [&[][..], &["Basic dXNlcjpwYXNz"], &["Foo a.b.c"]] {
+        let error = ask(&auth(), authorization).unwrap_err();
+        assert_eq!((error.status().as_u16(), challenge(&error)), (401, "Bearer realm=\"api\""));
+    }
+}
+
+#[test]
+fn two_credentials_are_a_400() {
+    let field = format!("Bearer {}", sign_hs256(SECRET, &good()));
+    let error = ask(&auth(), &[&field, &field]).unwrap_err();
+    assert_eq!(error.status(), 400);
+    assert_eq!(challenge(&error), "Bearer realm=\"api\", error=\"invalid_request\"");
+}
+
+#[test]
+fn a_configuration_that_leaves_a_door_open_is_refused() {
+    let setting =
+        |built: Result<Jwt<Claims>, palisade_core::ConfigError>| built.unwrap_err().setting();
+    assert_eq!(setting(Jwt::hs256("").audience("a").build()), "secret");
+    assert_eq!(setting(Jwt::hs256("x".repeat(31)).audience("a").build()), "secret");
+    assert_eq!(setting(builder().build()), "audience");
+    assert_eq!(setting(builder().audience("").build()), "audience");
+    assert_eq!(setting(builder().audience("a").any_audience().build()), "any_audience");
+    assert_eq!(setting(builder().audience("a").issuer("").build()), "issuer");
+    assert_eq!(setting(builder().audience("a").realm("a\"b").build()), "realm");
+    assert!(builder().any_audience().build().is_ok());
+}
+
+#[test]
+fn a_secret_is_never_printed() {
+    let printed = format!("{:?} {:?}", builder(), auth());
+    assert!(!printed.contains("signing key"), "{printed}");
+    assert!(!format!("{:?}", ask_with(&good()).unwrap()).contains("pro"));
+}
+
+#[test]
+fn the_policies_keep_the_contract() {
+    let field = format!("Bearer {}", sign_hs256(SECRET, &good()));
+    Contract::new(|| {
+        Request::get("/").header("authorization", &field).body(Script::empty()).unwrap()
+    })
+    .check_policy(auth);
+    Contract::new(|| {
+        let mut request = Request::get("/").body(Script::empty()).unwrap();
+        request.extensions_mut().insert(Principal::new("ada").with_roles(["admin"]));
+        request
+    })
+    .check_policy(|| RequireRole::any(["admin"]));
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_token_with_any_byte_changed_is_refused(at in 0_usize..400, to in "[A-Za-z0-9_.=-]") {
+        let token = sign_hs256(SECRET, &good());
+        let at = at % token.len();
+        let mut changed = token.clone();
+        changed.replace_range(at..=at, &to);
+        if changed != token {
+            let refused = ask(&auth(), &[&format!("Bearer {changed}")]).is_err();
+            proptest::prop_assert!(refused);
+        }
+    }
+
+    #[test]
+    fn arbitrary_credentials_never_panic(field in "\\PC{0,80}") {
+        if let Ok(value) = http::HeaderValue::from_str(&field) {
+            let mut head = head(&[]);
+            head.headers.insert(header::AUTHORIZATION, value);
+            let _ = auth().decide(&head);
+        }
+    }
+}

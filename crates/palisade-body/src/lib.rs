@@ -1,0 +1,33 @@
+//! How much, and how long: limits on request bodies and on the time an answer takes.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response, StatusCode};
+//! use http_body_util::{BodyExt, Full};
+//! use palisade_body::{BodyLimit, LimitedBody};
+//! use tower::{BoxError, Layer, ServiceExt, service_fn};
+//!
+//! # fn main() -> Result<(), BoxError> {
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let echo = service_fn(|request: Request<LimitedBody<Full<Bytes>>>| async {
+//!     let body = request.into_body().collect().await?.to_bytes();
+//!     Ok::<_, BoxError>(Response::new(Full::new(body)))
+//! });
+//! let service = BodyLimit::new(5).layer(echo); // bytes
+//!
+//! let exact = Request::post("/").body(Full::from("12345"))?;
+//! assert_eq!(service.clone().oneshot(exact).await?.status(), StatusCode::OK);
+//!
+//! let one_more = Request::post("/").body(Full::from("123456"))?;
+//! assert_eq!(service.oneshot(one_more).await?.status(), StatusCode::PAYLOAD_TOO_LARGE);
+//! # Ok(()) })
+//! # }
+//! ```
+
+mod deadline;
+mod limit;
+mod limited_body;
+
+pub use deadline::{Deadline, DeadlineFuture, DeadlineService};
+pub use limit::{BodyLimit, BodyLimitFuture, BodyLimitService};
+pub use limited_body::LimitedBody;

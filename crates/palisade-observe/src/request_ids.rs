@@ -1,0 +1,171 @@
+use std::{fmt, sync::Arc};
+
+use http::{HeaderMap, HeaderName, request, response};
+use palisade_core::{Clock, Decision, Policy, PolicyLayer, RequestId, SystemClock};
+use uuid::{NoContext, Timestamp, Uuid};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives each request a [`RequestId`] and writes it into `X-Request-Id` of the response, refusals included.
+///
+/// An id that came with the request is kept if it is the only one and well-formed: 1 to 128 letters, digits, `-`, `_`
+/// and `.`. Otherwise the request gets a UUID of version 7 (RFC 9562, section 5.7), which sorts by time. Handlers find
+/// it in the request's extensions and in its header.
+///
+/// ```
+/// use palisade_observe::RequestIds;
+///
+/// // on the outer edge: ids from outside are not believed
+/// let layer = RequestIds::new().always_new().layer();
+/// ```
+#[derive(Clone)]
+pub struct RequestIds {
+    keep_incoming: bool,
+    clock: Arc<dyn Clock>,
+}
+
+impl RequestIds {
+    /// Keeps well-formed ids and makes all others.
+    pub fn new() -> Self {
+        Self { keep_incoming: true, clock: SystemClock::shared() }
+    }
+
+    /// Makes a new id for each request, whatever came with it.
+    #[must_use]
+    pub fn always_new(mut self) -> Self {
+        self.keep_incoming = false;
+        self
+    }
+
+    /// Takes the time in the ids from this clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// This policy as a tower layer.
+    pub fn layer(&self) -> PolicyLayer<Self> {
+        PolicyLayer::new(self.clone())
+    }
+
+    fn make(&self) -> RequestId {
+        let now = self.clock.unix();
+        let time = Timestamp::from_unix(NoContext, now.as_secs(), now.subsec_nanos());
+        let mut text = Uuid::encode_buffer();
+        let text = Uuid::new_v7(time).hyphenated().encode_lower(&mut text);
+        // Hexadecimal digits and hyphens are always well-formed.
+        RequestId::parse(text).unwrap_or_else(|| unreachable!("{text}"))
+    }
+}
+
+impl Default for RequestIds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for RequestIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestIds")
+            .field("keep_incoming", &self.keep_incoming)
+            .finish_non_exhaustive()
+    }
+}
+
+fn incoming(headers: &HeaderMap) -> Option<RequestId> {
+    let mut fields = headers.get_all(X_REQUEST_ID).iter();
+    let id = RequestId::parse(fields.next()?.to_str().ok()?)?;
+    fields.next().is_none().then_some(id)
+}
+
+impl Policy for RequestIds {
+    type Grant = RequestId;
+
+    fn decide(&self, request: &request::Parts) -> Decision<RequestId> {
+        let kept = self.keep_incoming.then(|| incoming(&request.headers)).flatten();
+        Decision::grant(kept.unwrap_or_else(|| self.make()))
+    }
+
+    fn admit(&self, id: &mut RequestId, request: &mut request::Parts) {
+        request.headers.insert(X_REQUEST_ID, id.header_value().clone());
+        request.extensions.insert(id.clone());
+    }
+
+    fn finish(&self, id: RequestId, response: &mut response::Parts) {
+        response.headers.insert(X_REQUEST_ID, id.header_value().clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Request;
+    use palisade_core::{
+        ManualClock,
+        testing::{Contract, Script},
+    };
+
+    use super::*;
+
+    fn id_of(policy: &RequestIds, fields: &[&[u8]]) -> RequestId {
+        let mut request = Request::get("/");
+        for field in fields {
+            request = request.header(X_REQUEST_ID, *field);
+        }
+        match policy.decide(&request.body(()).unwrap().into_parts().0) {
+            Decision::Now(Ok(id)) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_id_is_kept_only_if_it_is_alone_and_well_formed() {
+        let policy = RequestIds::new();
+        assert_eq!(id_of(&policy, &[b"req-42"]).as_str(), "req-42");
+        for fields in [
+            &[][..],
+            &[b"".as_slice()],
+            &[b"two words"],
+            &[b"\xff"],
+            &[b"a", b"a"],
+            &["x".repeat(129).as_bytes()],
+        ] {
+            assert_eq!(id_of(&policy, fields).as_str().len(), 36, "{fields:?}");
+        }
+        assert_ne!(id_of(&policy.always_new(), &[b"req-42"]).as_str(), "req-42");
+    }
+
+    #[test]
+    fn a_new_id_is_a_version_7_uuid_of_the_clocks_time() {
+        let clock = ManualClock::at(Duration::from_millis(0x0123_4567_89ab));
+        let policy = RequestIds::new().clock(Arc::new(clock.clone()));
+        let (first, second) = (id_of(&policy, &[]), id_of(&policy, &[]));
+        assert!(first.as_str().starts_with("01234567-89ab-7"), "{first}");
+        assert_ne!(first, second);
+        clock.advance(Duration::from_millis(1));
+        assert!(id_of(&policy, &[]).as_str().starts_with("01234567-89ac-7"));
+    }
+
+    #[test]
+    fn request_and_response_carry_the_same_id() {
+        let policy = RequestIds::new();
+        let (mut request, ()) =
+            Request::get("/").header(X_REQUEST_ID, "a b").body(()).unwrap().into_parts();
+        let mut id = id_of(&policy, &[b"req-42"]);
+        policy.admit(&mut id, &mut request);
+        assert_eq!(request.headers[X_REQUEST_ID], "req-42");
+        assert_eq!(request.extensions.get::<RequestId>(), Some(&id));
+        let (mut response, ()) =
+            http::Response::builder().header(X_REQUEST_ID, "other").body(()).unwrap().into_parts();
+        policy.finish(id, &mut response);
+        assert_eq!(response.headers.get_all(X_REQUEST_ID).iter().collect::<Vec<_>>(), ["req-42"]);
+    }
+
+    #[test]
+    fn the_policy_keeps_the_contract() {
+        Contract::new(|| Request::get("/").body(Script::empty()).unwrap())
+            .check_policy(RequestIds::new);
+    }
+}
