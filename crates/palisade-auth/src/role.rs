@@ -36,6 +36,20 @@ impl RequireRole {
     }
 }
 
+/// Any of these roles is enough.
+impl<R: Into<Box<str>>, const N: usize> From<[R; N]> for RequireRole {
+    fn from(roles: [R; N]) -> Self {
+        Self::any(roles)
+    }
+}
+
+/// Any of these roles is enough.
+impl<R: Into<Box<str>>> From<Vec<R>> for RequireRole {
+    fn from(roles: Vec<R>) -> Self {
+        Self::any(roles)
+    }
+}
+
 impl Policy for RequireRole {
     type Grant = ();
 

@@ -72,6 +72,23 @@ impl Policy for () {
     }
 }
 
+/// A policy that several chains share without being `Clone`.
+impl<P: Policy> Policy for std::sync::Arc<P> {
+    type Grant = P::Grant;
+
+    fn decide(&self, request: &request::Parts) -> Decision<P::Grant> {
+        P::decide(self, request)
+    }
+
+    fn admit(&self, grant: &mut P::Grant, request: &mut request::Parts) {
+        P::admit(self, grant, request);
+    }
+
+    fn finish(&self, grant: P::Grant, response: &mut response::Parts) {
+        P::finish(self, grant, response);
+    }
+}
+
 /// What a policy says of a request, now or later.
 pub enum Decision<G> {
     /// The usual case: no allocation, no await.

@@ -1,0 +1,159 @@
+use std::{fmt, marker::PhantomData, ops::Deref, sync::Arc};
+
+use bytes::Bytes;
+use garde::Validate;
+use http::{Extensions, Method, request};
+use palisade_core::{BodyPolicy, BodyPolicyLayer, BodyPolicyService, Decision, Halt};
+use serde::de::DeserializeOwned;
+use tower_layer::Layer;
+
+use crate::{Validation, json};
+
+/// Reads each JSON body as `T`, applies its rules, and leaves the value in the request's extensions; the handler still
+/// gets the bytes.
+///
+/// GET, HEAD, DELETE, OPTIONS and TRACE requests pass as they are. A body over the limit (1 MiB unless said otherwise)
+/// is a 413, one that is no JSON a 415 or 400 `INVALID_JSON`, one that breaks rules a 400 `VALIDATION_ERROR`.
+///
+/// ```
+/// use garde::Validate;
+/// use http::StatusCode;
+/// use palisade_validate::{ValidateLayer, Validation};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize, Validate)]
+/// struct Item {
+///     #[garde(length(chars, min = 1))]
+///     name: String,
+/// }
+///
+/// let layer = ValidateLayer::<Item>::new()
+///     .limit(64 * 1024) // bytes
+///     .settings(Validation::new().status(StatusCode::UNPROCESSABLE_ENTITY));
+/// ```
+pub struct ValidateLayer<T> {
+    limit: usize,
+    settings: Validation,
+    expected: PhantomData<fn() -> T>,
+}
+
+impl<T> ValidateLayer<T> {
+    /// JSON bodies up to 1 MiB.
+    pub fn new() -> Self {
+        Self { limit: 1024 * 1024, settings: Validation::new(), expected: PhantomData }
+    }
+
+    /// Reads at most this many bytes.
+    #[must_use]
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    /// Answers as these settings say.
+    #[must_use]
+    pub fn settings(mut self, settings: Validation) -> Self {
+        self.settings = settings;
+        self
+    }
+}
+
+impl<T> Default for ValidateLayer<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Clone for ValidateLayer<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for ValidateLayer<T> {}
+
+impl<T> fmt::Debug for ValidateLayer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValidateLayer")
+            .field("limit", &self.limit)
+            .field("settings", &self.settings)
+            .finish()
+    }
+}
+
+impl<S, T> Layer<S> for ValidateLayer<T>
+where
+    T: DeserializeOwned + Validate + Send + Sync + 'static,
+    T::Context: Default,
+{
+    type Service = BodyPolicyService<S, JsonOf<T>>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let policy = JsonOf { settings: self.settings, expected: PhantomData };
+        BodyPolicyLayer::new(policy, self.limit).layer(inner)
+    }
+}
+
+/// The policy of [`ValidateLayer`].
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct JsonOf<T> {
+    settings: Validation,
+    expected: PhantomData<fn() -> T>,
+}
+
+impl<T> BodyPolicy for JsonOf<T>
+where
+    T: DeserializeOwned + Validate + Send + Sync + 'static,
+    T::Context: Default,
+{
+    type Grant = Option<Validated<T>>;
+
+    fn applies(&self, request: &request::Parts) -> Result<bool, Halt> {
+        if request.method.is_safe() || request.method == Method::DELETE {
+            return Ok(false);
+        }
+        json::check_media_type(&request.headers)?;
+        Ok(true)
+    }
+
+    fn decide(&self, _: &request::Parts, body: &Bytes) -> Decision<Self::Grant> {
+        json::read(body, self.settings).map(|value| Some(Validated(Arc::new(value)))).into()
+    }
+
+    fn admit(&self, grant: &mut Self::Grant, request: &mut request::Parts) {
+        if let Some(value) = grant.take() {
+            request.extensions.insert(value);
+        }
+    }
+}
+
+/// A value that came with the request and keeps its type's rules. [`ValidateLayer`] leaves it in the extensions.
+pub struct Validated<T>(Arc<T>);
+
+impl<T: Send + Sync + 'static> Validated<T> {
+    /// Finds the value. `None`: no layer validated a `T` for this request.
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+}
+
+impl<T> Deref for Validated<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> Clone for Validated<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Validated<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Validated").field(&self.0).finish()
+    }
+}

@@ -1,0 +1,81 @@
+//! Is it well-formed: JSON bodies and query strings, checked before a handler sees them.
+//!
+//! A type says what is expected, with serde for the form and [garde](https://docs.rs/garde) for the rules. Everything
+//! that is wrong is reported at once, each with a path, a code that never changes and a message that does not repeat
+//! what the client sent.
+//!
+//! ```
+//! use garde::Validate;
+//! use http::{Request, Response, StatusCode};
+//! use http_body_util::{BodyExt, Full};
+//! use palisade_validate::{ValidateLayer, Validated};
+//! use serde::Deserialize;
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! #[derive(Deserialize, Validate)]
+//! struct Item {
+//!     #[garde(length(chars, min = 1, max = 100))]
+//!     name: String,
+//!     #[garde(range(min = 1))]
+//!     amount: u32,
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! # use bytes::Bytes;
+//! # type In = palisade_core::Body<Full<Bytes>>;
+//! let service = ValidateLayer::<Item>::new().layer(service_fn(|request: Request<In>| async move {
+//!     let item = Validated::<Item>::of(request.extensions()).expect("validated");
+//!     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from(item.name.clone())))
+//! }));
+//!
+//! let post = |json: &'static str| {
+//!     Request::post("/items").header("content-type", "application/json").body(Full::<Bytes>::from(json))
+//! };
+//!
+//! let passes = service.clone().oneshot(post(r#"{"name":"lamp","amount":2}"#)?).await?;
+//! assert_eq!(passes.status(), StatusCode::OK);
+//!
+//! let refused = service.oneshot(post(r#"{"name":"","amount":"two"}"#)?).await?;
+//! assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+//! let body: serde_json::Value = serde_json::from_slice(&refused.into_body().collect().await?.to_bytes())?;
+//! assert_eq!(body["error"]["issues"][0]["path"], "amount");
+//! assert_eq!(body["error"]["issues"][1]["path"], "name");
+//! # Ok(()) })
+//! # }
+//! ```
+//!
+//! # Issue codes
+//!
+//! | code | means |
+//! | --- | --- |
+//! | `missing` | a field that must be there is not |
+//! | `wrong_type` | another type is expected, or a number of another range |
+//! | `invalid_option` | none of the words that are allowed |
+//! | `unknown_field` | the type denies unknown fields, and this is one |
+//! | `too_short`, `too_long` | a text or a list |
+//! | `too_small`, `too_big` | a number |
+//! | `invalid_email`, `invalid_url`, `invalid_ip`, `invalid_phone_number`, `invalid_credit_card` | a text that should be one |
+//! | `invalid_format` | a text that does not match its pattern |
+//! | `mismatch` | two fields that should be equal are not |
+//! | `invalid` | a rule of your own, with its message; or a value that its type refused |
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `axum` | the extractors [`Valid<Json<T>>`](Valid) and [`Valid<Query<T>>`](Valid) |
+
+#[cfg(feature = "axum")]
+mod axum;
+mod examine;
+mod json;
+mod layer;
+mod query;
+mod rules;
+mod settings;
+
+#[cfg(feature = "axum")]
+pub use axum::Valid;
+pub use layer::{ValidateLayer, Validated};
+pub use settings::Validation;
