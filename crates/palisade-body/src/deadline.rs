@@ -46,7 +46,7 @@ impl<S> Layer<S> for Deadline {
 }
 
 /// A service that answers in time. Made by [`Deadline`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DeadlineService<S> {
     inner: S,
     after: Duration,

@@ -49,7 +49,7 @@ impl<S> Layer<S> for BodyLimit {
 }
 
 /// A service whose requests have limited bodies. Made by [`BodyLimit`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct BodyLimitService<S> {
     inner: S,
     limit: u64,

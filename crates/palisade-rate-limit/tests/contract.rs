@@ -1,0 +1,26 @@
+//! A limit is a layer like any other.
+
+use std::time::Duration;
+
+use http::Request;
+use palisade_core::{
+    PeerAddr, Principal,
+    testing::{Contract, Script},
+};
+use palisade_rate_limit::{Quota, RateLimit};
+
+const PLENTY: Quota = Quota::per(1_000_000, Duration::from_secs(60));
+
+#[test]
+fn a_limit_by_address_keeps_the_contract_of_layers() {
+    let peer = PeerAddr("192.0.2.1:4000".parse().unwrap());
+    Contract::new(|| Request::get("/").extension(peer).body(Script::empty()).unwrap())
+        .check_policy(|| RateLimit::per_address(PLENTY).capacity(10).build().unwrap());
+}
+
+#[test]
+fn a_limit_by_principal_keeps_the_contract_of_layers() {
+    let ada = Principal::new("ada");
+    Contract::new(|| Request::get("/").extension(ada.clone()).body(Script::empty()).unwrap())
+        .check_policy(|| RateLimit::per_principal(PLENTY).capacity(10).build().unwrap());
+}
