@@ -1,0 +1,104 @@
+//! Measures time and allocations per request, all subjects in one run.
+//!
+//! The machine may be shared and noisy, so the subjects take turns, round by round, and the medians are compared.
+
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
+mod allocations;
+
+use std::{
+    hint::black_box,
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+pub use allocations::Counting;
+use tower::Service;
+
+/// One subject: a name, and something to do once.
+pub struct Subject<'a> {
+    name: &'a str,
+    run: Box<dyn FnMut() + 'a>,
+}
+
+impl std::fmt::Debug for Subject<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subject").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A service that is asked again and again, each time with a new request.
+pub fn asking<'a, S, R>(
+    name: &'a str,
+    mut service: S,
+    request: impl Fn() -> R + 'a,
+    check: impl Fn(&S::Response) -> bool + 'a,
+) -> Subject<'a>
+where
+    S: Service<R> + 'a,
+    S::Error: std::fmt::Debug,
+{
+    let run = move || {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))), "{name} is not ready");
+        let mut future = pin!(service.call(black_box(request())));
+        let Poll::Ready(outcome) = future.as_mut().poll(&mut cx) else {
+            panic!("{name} does not answer at once")
+        };
+        let response = outcome.expect("an answer");
+        assert!(check(&response), "{name} answers something else");
+        black_box(&response);
+    };
+    Subject { name, run: Box::new(run) }
+}
+
+/// Measures all subjects and prints a table; the first one is the base that the others are compared with.
+///
+/// `cargo bench` measures; `cargo test --benches` runs each just long enough to show that it works.
+pub fn compare(title: &str, subjects: &mut [Subject<'_>]) {
+    let quick = !std::env::args().any(|argument| argument == "--bench");
+    let (rounds, requests) = if quick { (3, 100) } else { (41, 20_000) };
+
+    let allocations: Vec<_> = subjects.iter_mut().map(count_allocations).collect();
+    let mut nanos = vec![Vec::with_capacity(rounds); subjects.len()];
+    for round in 0..rounds {
+        for (subject, nanos) in subjects.iter_mut().zip(&mut nanos) {
+            let start = Instant::now();
+            for _ in 0..requests {
+                (subject.run)();
+            }
+            nanos.push(start.elapsed().as_nanos() as f64 / f64::from(requests));
+        }
+        eprint!("\r{title}: round {} of {rounds}", round + 1);
+    }
+    eprintln!();
+
+    let medians: Vec<f64> = nanos.iter_mut().map(|nanos| median(nanos)).collect();
+    println!("## {title}\n");
+    println!("| per request | ns | over {} | allocations | bytes |", subjects[0].name);
+    println!("|---|--:|--:|--:|--:|");
+    for ((subject, median), (count, bytes)) in subjects.iter().zip(&medians).zip(&allocations) {
+        let over = median - medians[0];
+        println!("| {} | {median:.0} | {over:.0} | {count} | {bytes} |", subject.name);
+    }
+    println!();
+}
+
+/// What one request allocates once everything is warm.
+fn count_allocations(subject: &mut Subject<'_>) -> (usize, usize) {
+    for _ in 0..10 {
+        (subject.run)();
+    }
+    let before = Counting::so_far();
+    for _ in 0..100 {
+        (subject.run)();
+    }
+    let after = Counting::so_far();
+    ((after.0 - before.0) / 100, (after.1 - before.1) / 100)
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

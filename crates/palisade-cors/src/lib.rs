@@ -1,0 +1,84 @@
+//! Which origins may read us: CORS as a [Palisade](https://docs.rs/palisade) policy.
+//!
+//! [`Cors`] implements the server's half of the [CORS protocol](https://fetch.spec.whatwg.org/#http-cors-protocol)
+//! of the Fetch standard. It answers preflights itself, before anything inside it runs, and writes the CORS headers
+//! of all other responses, those of refusals that policies further inside made included.
+//!
+//! ```
+//! use std::{convert::Infallible, time::Duration};
+//!
+//! use http::{Method, Request, Response, StatusCode, header};
+//! use palisade_cors::Cors;
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # use bytes::Bytes;
+//! # use http_body_util::Full;
+//! let cors = Cors::allow_origins(["https://app.example.com", "https://admin.example.com"])
+//!     .allow_methods([Method::GET, Method::PUT, Method::DELETE])
+//!     .allow_headers(["authorization", "content-type"])
+//!     .allow_credentials(true)
+//!     .max_age(Duration::from_secs(7200))
+//!     .build()?;
+//!
+//! let service = cors.layer().layer(service_fn(|_: Request<Full<Bytes>>| async {
+//!     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("orders"))))
+//! }));
+//!
+//! // A page of ours asks: it may read the answer.
+//! let request = Request::get("/orders")
+//!     .header(header::ORIGIN, "https://app.example.com")
+//!     .body(Full::default())
+//!     .unwrap();
+//! let response = service.clone().oneshot(request).await.unwrap();
+//! assert_eq!(response.headers()["access-control-allow-origin"], "https://app.example.com");
+//! assert_eq!(response.headers()["access-control-allow-credentials"], "true");
+//! assert_eq!(response.headers()["vary"], "Origin");
+//!
+//! // Before it deletes something, the browser asks whether it may.
+//! let preflight = |origin| {
+//!     Request::options("/orders/7")
+//!         .header(header::ORIGIN, origin)
+//!         .header(header::ACCESS_CONTROL_REQUEST_METHOD, "DELETE")
+//!         .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "authorization")
+//!         .body(Full::default())
+//!         .unwrap()
+//! };
+//! let response = service.clone().oneshot(preflight("https://app.example.com")).await.unwrap();
+//! assert_eq!(response.status(), StatusCode::NO_CONTENT);
+//! assert_eq!(response.headers()["access-control-allow-methods"], "DELETE");
+//! assert_eq!(response.headers()["access-control-allow-headers"], "authorization");
+//!
+//! // Somebody else's page asks: no.
+//! let response = service.oneshot(preflight("https://evil.example")).await.unwrap();
+//! assert_eq!(response.status(), StatusCode::FORBIDDEN);
+//! assert!(!response.headers().contains_key("access-control-allow-origin"));
+//! # Ok::<_, palisade_core::ConfigError>(())
+//! # })?;
+//! # Ok::<_, palisade_core::ConfigError>(())
+//! ```
+//!
+//! # Where it goes
+//!
+//! Outside everything that may refuse. A preflight carries no credentials, so an authentication outside CORS answers
+//! it with 401 and no page ever gets in; and a 429 made outside CORS has no CORS headers, so the page sees a network
+//! error instead of a `Retry-After`. In a [`Chain`](palisade_core::Chain), that is `cors.then(auth).then(limit)`.
+//!
+//! # What it is not
+//!
+//! CORS tells browsers which pages may *read* a response. It keeps nobody out: a request from an origin that is not
+//! listed still reaches the service, only its response stays closed to the page. Who may do what is the business of
+//! authentication, and forged writes that of CSRF protection. WebSocket handshakes are not covered by CORS at all.
+
+mod allowlist;
+mod builder;
+mod headers;
+mod origin;
+mod policy;
+mod preflight;
+mod refusal;
+mod request_headers;
+mod vary;
+
+pub use builder::CorsBuilder;
+pub use policy::{Cors, CorsGrant};

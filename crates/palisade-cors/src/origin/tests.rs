@@ -1,0 +1,136 @@
+use super::*;
+
+#[test]
+fn an_origin_as_browsers_send_it_is_taken_as_it_is() {
+    let long = format!("https://{}.{}.example", "a".repeat(63), "b".repeat(63));
+    for origin in [
+        "https://example.com",
+        "https://app.example.com",
+        "https://example.com:8443",
+        "https://example.com:80",
+        "http://example.com:443",
+        "http://example.com:1",
+        "http://example.com:65535",
+        "http://localhost",
+        "http://localhost:3000",
+        "http://127.0.0.1:3000",
+        "http://[::1]:3000",
+        "https://[2001:db8::1]",
+        "https://[2001:db8:0:1:1:1:1:1]",
+        "https://[::ffff:102:304]",
+        "https://[::102:304]",
+        "https://[::ffff:0:0]",
+        "https://[::]",
+        "https://xn--bcher-kva.example",
+        "https://my_app.example-1.com",
+        "https://1.example",
+        "https://1e100.net",
+        "https://0x.example",
+        &long,
+    ] {
+        let parsed = Origin::parse(origin).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(parsed.value, origin);
+    }
+}
+
+#[test]
+fn an_origin_that_would_never_match_is_an_error_with_a_remedy() {
+    let long_label = format!("https://{}.example", "a".repeat(64));
+    let long_host = format!("https://{}example", "a.".repeat(130));
+    let table: &[(&str, &str)] = &[
+        ("*", "any_origin()"),
+        ("null", "sandboxed"),
+        ("NULL", "sandboxed"),
+        ("file:", "local web server"),
+        ("file:///home/me/index.html", "local web server"),
+        ("", "write it in full"),
+        ("example.com", "write it in full"),
+        ("localhost:3000", "write it in full"),
+        ("//example.com", "write it in full"),
+        ("https:example.com", "write it in full"),
+        ("ftp://example.com", "only http and https"),
+        ("chrome-extension://abcdef", "only http and https"),
+        (" https://example.com", "only http and https"),
+        ("://example.com", "only http and https"),
+        ("HTTPS://example.com", "lower case, `https`"),
+        ("https://example.com/", "trailing slash: `https://example.com`"),
+        ("https://example.com:8443/", "trailing slash: `https://example.com:8443`"),
+        ("https://example.com/app", "leave out path"),
+        ("https://example.com//", "leave out path"),
+        ("https://example.com?x=1", "leave out path"),
+        ("https://example.com#top", "leave out path"),
+        ("https://example.com\\", "leave out path"),
+        ("https://me@example.com", "user name"),
+        ("https://me:secret@example.com", "user name"),
+        ("https://example.com,https://example.org", "leave out path"),
+        ("https://example.com,example.org", "each origin by itself"),
+        ("https://example.com ", "each origin by itself"),
+        ("https://*.example.com", "no patterns"),
+        ("http://localhost:*", "no patterns"),
+        ("https://", "name a host"),
+        ("https://:8443", "name a host"),
+        ("https://App.example.com", "lower case, `app.example.com`"),
+        ("https://bücher.example", "Punycode"),
+        ("https://example.com.", "dot at the end"),
+        ("https://.example.com", "a dot too many"),
+        ("https://app..example.com", "a dot too many"),
+        ("https://exa%6dple.com", "letters, digits"),
+        ("https://example.com\t", "letters, digits"),
+        ("https://example.com\r\nx: y", "each origin by itself"),
+        (&long_label, "63 between"),
+        (&long_host, "253 bytes"),
+        ("https://example.com:", "a number from 1"),
+        ("https://example.com:0", "a number from 1"),
+        ("https://example.com:08443", "a number from 1"),
+        ("https://example.com:+8443", "a number from 1"),
+        ("https://example.com:65536", "a number from 1"),
+        ("https://example.com:https", "a number from 1"),
+        ("https://example.com:443", "leave out the port"),
+        ("http://example.com:80", "leave out the port"),
+        ("http://[::1]:80", "leave out the port"),
+        ("http://127.1", "four decimal numbers"),
+        ("http://2130706433", "four decimal numbers"),
+        ("http://127.0.0.256", "four decimal numbers"),
+        ("http://127.0.0.01", "four decimal numbers"),
+        ("http://0x7f.0.0.0x1", "four decimal numbers"),
+        ("http://1.2.3.4.5", "four decimal numbers"),
+        ("http://::1", "in brackets"),
+        ("http://::1:8080", "in brackets"),
+        ("http://[::1", "close the bracket"),
+        ("http://[::1]8080", "nothing but a port"),
+        ("http://[]", "write an IPv6 address"),
+        ("http://[fe80::1%eth0]", "write an IPv6 address"),
+        ("http://[::1::]", "write an IPv6 address"),
+        ("http://[0:0:0:0:0:0:0:1]", "`[::1]`"),
+        ("http://[2001:0db8::1]", "`[2001:db8::1]`"),
+        ("http://[2001:DB8::1]", "`[2001:db8::1]`"),
+        ("http://[2001:db8::1:1:1:1:1]", "`[2001:db8:0:1:1:1:1:1]`"),
+        ("http://[::ffff:1.2.3.4]", "`[::ffff:102:304]`"),
+    ];
+    for (origin, remedy) in table {
+        let error = Origin::parse(origin).expect_err(origin);
+        assert_eq!(error.setting(), "allow_origin");
+        let message = error.to_string();
+        assert!(
+            message.starts_with(&format!("allow_origin `{origin}` is not valid: ")),
+            "{message}"
+        );
+        assert!(message.contains(remedy), "{message} does not say {remedy}");
+    }
+}
+
+#[test]
+fn plain_http_is_forgeable_but_on_this_machine() {
+    for (origin, forgeable) in [
+        ("https://example.com", false),
+        ("http://localhost:3000", false),
+        ("http://127.0.0.1", false),
+        ("http://[::1]:3000", false),
+        ("http://example.com", true),
+        ("http://localhost.example.com", true),
+        ("http://127.0.0.2", true),
+        ("http://192.168.1.10:3000", true),
+    ] {
+        assert_eq!(Origin::parse(origin).unwrap().is_forgeable, forgeable, "{origin}");
+    }
+}

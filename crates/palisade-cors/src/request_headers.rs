@@ -1,0 +1,151 @@
+use foldhash::HashSet;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::refusal::Refusal;
+
+/// Browsers send none; a proxy that joins or edits lists may leave a few.
+const MAX_EMPTY_ELEMENTS: usize = 16;
+
+/// Browsers send none; a proxy that joins lines writes one. On each side of a name.
+const MAX_PADDING: usize = 2;
+
+/// The headers that a page may send, and the reader of `Access-Control-Request-Headers`.
+///
+/// A browser names each header once
+/// ([Fetch, CORS-unsafe request-header names](https://fetch.spec.whatwg.org/#cors-unsafe-request-header-names)), so
+/// the longest honest list is all listed names together. Whatever is longer is refused before it is read.
+#[derive(Debug)]
+pub(crate) struct RequestHeaders {
+    /// In lower case.
+    names: HashSet<Box<[u8]>>,
+    max_bytes: usize,
+}
+
+impl RequestHeaders {
+    pub(crate) fn new(names: impl IntoIterator<Item = HeaderName>) -> Self {
+        let names: HashSet<Box<[u8]>> =
+            names.into_iter().map(|name| name.as_str().as_bytes().into()).collect();
+        let elements = names.len() + MAX_EMPTY_ELEMENTS;
+        let separated = 1 + 2 * MAX_PADDING;
+        let max_bytes = names.iter().map(|name| name.len()).sum::<usize>() + elements * separated;
+        Self { names, max_bytes }
+    }
+
+    /// The `Access-Control-Allow-Headers` that answers this preflight; none if it asks for none.
+    pub(crate) fn answer_to(&self, request: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+        let mut bytes_left = self.max_bytes;
+        let mut names_left = self.names.len();
+        let mut empty_left = MAX_EMPTY_ELEMENTS;
+        let mut answer = Vec::new();
+        for line in request.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+            // Each line costs a byte more than it has, as each comma does, so that empty lines are not free.
+            spend(&mut bytes_left, line.len() + 1).ok_or(Refusal::TooManyHeaders)?;
+            for element in line.as_bytes().split(|byte| *byte == b',') {
+                let name = without_padding(element).ok_or(Refusal::Padding)?;
+                if name.is_empty() {
+                    spend(&mut empty_left, 1).ok_or(Refusal::TooManyEmptyElements)?;
+                    continue;
+                }
+                if !answer.is_empty() {
+                    answer.push(b',');
+                }
+                let start = answer.len();
+                answer.extend(name.iter().map(u8::to_ascii_lowercase));
+                if !self.names.contains(&answer[start..]) {
+                    return Err(Refusal::Header);
+                }
+                spend(&mut names_left, 1).ok_or(Refusal::TooManyHeaders)?;
+            }
+        }
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        HeaderValue::try_from(answer).map(Some).map_err(|_| Refusal::Header)
+    }
+}
+
+fn spend(left: &mut usize, cost: usize) -> Option<()> {
+    *left = left.checked_sub(cost)?;
+    Some(())
+}
+
+fn without_padding(element: &[u8]) -> Option<&[u8]> {
+    let from_name = element.trim_ascii_start();
+    let name = from_name.trim_ascii_end();
+    let leading = element.len() - from_name.len();
+    let trailing = from_name.len() - name.len();
+    (leading <= MAX_PADDING && trailing <= MAX_PADDING).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(lines: &[&str]) -> Result<Option<String>, Refusal> {
+        let listed = ["authorization", "content-type", "x-trace"];
+        let headers = RequestHeaders::new(listed.map(HeaderName::from_static));
+        let line = |line: &&str| {
+            let value = HeaderValue::from_bytes(line.as_bytes()).unwrap();
+            (header::ACCESS_CONTROL_REQUEST_HEADERS, value)
+        };
+        let answer = headers.answer_to(&lines.iter().map(line).collect())?;
+        Ok(answer.map(|value| value.to_str().unwrap().to_owned()))
+    }
+
+    #[test]
+    fn listed_headers_are_answered_in_lower_case_without_padding() {
+        let all = "authorization,content-type,x-trace";
+        let table: &[(&[&str], Option<&str>)] = &[
+            (&[], None),
+            (&[""], None),
+            (&["content-type"], Some("content-type")),
+            (&[all], Some(all)),
+            (&["x-trace,authorization"], Some("x-trace,authorization")),
+            (&["Content-Type, X-TRACE"], Some("content-type,x-trace")),
+            (&["authorization", "content-type,x-trace"], Some(all)),
+            (&["authorization  ,  content-type\t\t,\t\tx-trace"], Some(all)),
+            (&["  x-trace  "], Some("x-trace")),
+            (&[",,,x-trace,,"], Some("x-trace")),
+            (&["", "x-trace", ""], Some("x-trace")),
+            (&[",,,,,,,,,,,,,,,,x-trace"], Some("x-trace")),
+        ];
+        for (lines, expected) in table {
+            assert_eq!(answer(lines).as_ref().map(Option::as_deref), Ok(*expected), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let table: &[(&[&str], Refusal)] = &[
+            (&["x-other"], Refusal::Header),
+            (&["content-type,x-other"], Refusal::Header),
+            (&["content-type", "x-other"], Refusal::Header),
+            (&["content-typ"], Refusal::Header),
+            (&["content-type2"], Refusal::Header),
+            (&["content-type;x-trace"], Refusal::Header),
+            (&["content-type x-trace"], Refusal::Header),
+            (&["*"], Refusal::Header),
+            (&["x-tracé"], Refusal::Header),
+            (&["   x-trace"], Refusal::Padding),
+            (&["x-trace   "], Refusal::Padding),
+            (&["x-trace,\t\t\tcontent-type"], Refusal::Padding),
+            (&[",,,,,,,,,,,,,,,,,x-trace"], Refusal::TooManyEmptyElements),
+            (&["x-trace,x-trace,x-trace,x-trace"], Refusal::TooManyHeaders),
+        ];
+        for (lines, expected) in table {
+            assert_eq!(answer(lines), Err(*expected), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_list_is_refused_before_it_is_read() {
+        let long = "x-trace,".repeat(8192);
+        assert_eq!(answer(&[&long]), Err(Refusal::TooManyHeaders));
+        assert_eq!(answer(&[&",".repeat(65536)]), Err(Refusal::TooManyHeaders));
+        assert_eq!(answer(&[&"x".repeat(65536)]), Err(Refusal::TooManyHeaders));
+        assert_eq!(answer(&[""; 4096]), Err(Refusal::TooManyEmptyElements));
+        let nothing = RequestHeaders::new([]);
+        let request = [(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("x"))];
+        assert_eq!(nothing.answer_to(&HeaderMap::from_iter(request)), Err(Refusal::Header));
+    }
+}

@@ -1,0 +1,36 @@
+//! The contract that every layer keeps.
+
+use http::{Method, Request, header};
+use palisade_core::testing::{Contract, Script};
+use palisade_cors::Cors;
+
+fn cors() -> Cors {
+    Cors::allow_origins(["https://app.example.com"]).allow_credentials(true).build().unwrap()
+}
+
+fn requests(method: Method, origin: Option<&'static str>) -> impl Fn() -> Request<Script> {
+    move || {
+        let mut request = Request::builder().method(method.clone()).uri("/");
+        if let Some(origin) = origin {
+            request = request.header(header::ORIGIN, origin);
+        }
+        request.body(Script::empty()).unwrap()
+    }
+}
+
+#[test]
+fn the_policy_keeps_the_contract_for_a_listed_origin() {
+    Contract::new(requests(Method::GET, Some("https://app.example.com"))).check_policy(cors);
+}
+
+#[test]
+fn the_policy_keeps_the_contract_for_refused_and_absent_origins() {
+    Contract::new(requests(Method::POST, Some("https://evil.example"))).check_policy(cors);
+    Contract::new(requests(Method::OPTIONS, None)).check_policy(cors);
+}
+
+#[test]
+fn its_layer_keeps_the_contract() {
+    let layer = || Cors::builder().any_origin().build().unwrap().layer();
+    Contract::new(requests(Method::GET, Some("https://app.example.com"))).check(layer);
+}

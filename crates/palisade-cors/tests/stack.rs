@@ -1,0 +1,170 @@
+//! The policy around a service, as a browser meets it.
+
+use std::{
+    convert::Infallible,
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header, request};
+use http_body_util::{BodyExt, Full};
+use palisade_core::{ApiError, Body, Decision, Policy, PolicyLayer};
+use palisade_cors::Cors;
+use tower::{Layer, ServiceExt, service_fn};
+
+/// Lets nobody in, as a limit does that is used up.
+struct UsedUp;
+
+impl Policy for UsedUp {
+    type Grant = ();
+
+    fn decide(&self, _: &request::Parts) -> Decision<()> {
+        Decision::refuse(ApiError::rate_limited().with_retry_after(Duration::from_secs(7)))
+    }
+}
+
+const APP: &str = "https://app.example.com";
+
+fn cors() -> Cors {
+    Cors::allow_origins([APP, "https://admin.example.com"]).allow_credentials(true).build().unwrap()
+}
+
+fn request(method: &str, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
+    let mut request = Request::builder().method(method).uri("/orders");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Full::default()).unwrap()
+}
+
+/// The answer, and how often the service behind the policy was called for it.
+async fn send(cors: &Cors, request: Request<Full<Bytes>>) -> (Response<Body<Full<Bytes>>>, usize) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    let service = service_fn(move |_: Request<Full<Bytes>>| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        async {
+            let response = Response::builder().header(header::ALLOW, "GET, OPTIONS");
+            Ok::<_, Infallible>(response.body(Full::new(Bytes::from("inner"))).unwrap())
+        }
+    });
+    let response = cors.layer().layer(service).oneshot(request).await.unwrap();
+    (response, calls.load(Ordering::SeqCst))
+}
+
+fn cors_headers(headers: &HeaderMap) -> Vec<&str> {
+    let names = headers.keys().map(http::HeaderName::as_str);
+    names.filter(|name| name.starts_with("access-control-")).collect()
+}
+
+#[tokio::test]
+async fn a_preflight_is_answered_before_the_service() {
+    let preflight = [("origin", APP), ("access-control-request-method", "POST")];
+    let (response, calls) = send(&cors(), request("OPTIONS", &preflight)).await;
+    assert_eq!((response.status(), calls), (StatusCode::NO_CONTENT, 0));
+    assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], APP);
+    assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn a_preflight_from_an_unlisted_origin_gets_no_cors_headers() {
+    let preflight = [("origin", "https://evil.example"), ("access-control-request-method", "POST")];
+    let (response, calls) = send(&cors(), request("OPTIONS", &preflight)).await;
+    assert_eq!((response.status(), calls), (StatusCode::FORBIDDEN, 0));
+    assert!(cors_headers(response.headers()).is_empty());
+    assert_eq!(response.headers()[header::VARY], "Origin");
+    assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn an_options_request_that_asks_for_no_method_reaches_the_service() {
+    for headers in [&[("origin", APP)] as &[_], &[], &[("access-control-request-method", "PUT")]] {
+        let (response, calls) = send(&cors(), request("OPTIONS", headers)).await;
+        assert_eq!((response.status(), calls), (StatusCode::OK, 1), "{headers:?}");
+        assert_eq!(response.headers()[header::ALLOW], "GET, OPTIONS");
+        assert_eq!(response.headers()[header::VARY], "Origin");
+    }
+}
+
+#[tokio::test]
+async fn a_request_from_a_refused_origin_is_served_and_stays_unreadable() {
+    for origin in ["https://evil.example", "https://app.example.comadmin.example.com", "null"] {
+        let (response, calls) = send(&cors(), request("POST", &[("origin", origin)])).await;
+        assert_eq!((response.status(), calls), (StatusCode::OK, 1));
+        assert!(cors_headers(response.headers()).is_empty(), "{origin}");
+        assert_eq!(response.headers()[header::VARY], "Origin");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_from_inside_the_chain_carries_cors_headers() {
+    let service =
+        PolicyLayer::new(cors().then(UsedUp)).layer(service_fn(|_: Request<Full<Bytes>>| async {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        }));
+
+    let response = service.clone().oneshot(request("GET", &[("origin", APP)])).await.unwrap();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(response.headers()[header::RETRY_AFTER], "7");
+    assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], APP);
+    assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
+    let exposed = response.headers()[header::ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap();
+    assert!(exposed.contains("Retry-After"));
+    assert_eq!(response.headers()[header::VARY], "Origin");
+
+    // A preflight spends nothing of the limit: the limit is not asked.
+    let preflight = [("origin", APP), ("access-control-request-method", "POST")];
+    let response = service.oneshot(request("OPTIONS", &preflight)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_nested_layer_makes_refusals_readable_as_a_chain_does() {
+    let limited = PolicyLayer::new(UsedUp).layer(service_fn(|_: Request<Full<Bytes>>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    }));
+    let service = cors().layer().layer(limited);
+    let response = service.oneshot(request("GET", &[("origin", APP)])).await.unwrap();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], APP);
+}
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_refused_preflight_says_why_in_the_log_and_nowhere_else() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let preflight = [("origin", APP), ("access-control-request-method", "PUT")];
+    let (head, _) = request("OPTIONS", &preflight).into_parts();
+    tracing::subscriber::with_default(subscriber, || {
+        assert!(matches!(cors().decide(&head), Decision::Now(Err(_))));
+    });
+    let written = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for expected in ["DEBUG", "CORS preflight refused", "the method is not listed", APP, "PUT"] {
+        assert!(written.contains(expected), "{written}");
+    }
+}

@@ -1,0 +1,239 @@
+//! Many policies in one stack, in an order that the compiler checks.
+
+pub mod order;
+mod segment;
+
+use std::{fmt, marker::PhantomData};
+
+use palisade_core::{ErrorLayer, Policy};
+use tower_layer::{Identity, Layer};
+
+use self::segment::{Nest, Nothing, Segment};
+
+/// Begins a stack. Its methods are called from the outside in; see [`Stack`].
+pub fn stack() -> Stack<order::Start> {
+    Stack { outer: Identity::new(), open: Nothing, errors: Identity::new(), at: PhantomData }
+}
+
+/// A stack of policies: a tower layer that is built from the outside in.
+///
+/// ```text
+/// observe -> errors -> cors -> rate_limit (by address) -> auth -> role -> rate_limit (by principal)
+///         -> timeout -> body_limit -> validate -> your service
+/// ```
+///
+/// Each step is optional. One that is called out of order does not compile, and the error message says why the order
+/// matters:
+///
+/// ```compile_fail,E0277
+/// # fn wrong(cors: palisade::cors::Cors, auth: palisade::auth::Jwt<String>) {
+/// let stack = palisade::stack().auth(&auth).cors(&cors); // a preflight has no token: CORS goes outside
+/// # }
+/// ```
+///
+/// [`policy`](Stack::policy) and [`layer`](Stack::layer) fit anywhere. Consecutive policies run as one
+/// [`Chain`](palisade_core::Chain): one service and one future however many they are.
+///
+/// The stack is a layer as it is: give it to `Router::layer`, to `tonic::transport::Server::layer`, or call
+/// [`wrap`](Stack::wrap).
+///
+/// # Errors
+///
+/// With [`errors`](Stack::errors), failures of your service (an `Err(_)` or a panic) become responses right where they
+/// happen, so that they pass all policies on the way out and carry their headers; what fails further out is caught by
+/// the outermost layer.
+#[derive(Clone, Copy)]
+pub struct Stack<At, Outer = Identity, Open = Nothing, Errors = Identity> {
+    /// What is complete, outside.
+    outer: Outer,
+    /// The policies since then, inside it: they become one stage.
+    open: Open,
+    /// What makes responses of failures, inside each stage.
+    errors: Errors,
+    at: PhantomData<fn() -> At>,
+}
+
+impl<At, Outer, Open, Errors> fmt::Debug for Stack<At, Outer, Open, Errors> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = std::any::type_name::<At>().rsplit("::").next().unwrap_or_default();
+        f.debug_struct("Stack").field("at", &step).finish_non_exhaustive()
+    }
+}
+
+/// A stack with one more policy.
+type With<P, At, Outer, Open, Errors> = Stack<At, Outer, <Open as Segment>::Then<P>, Errors>;
+
+/// A stack with one more layer, inside everything that was there.
+type WithLayer<L, At, Outer, Open, Errors> =
+    Stack<At, Nest<<Open as Segment>::Onto<Outer, Errors>, L>, Nothing, Errors>;
+
+/// A stack with one error format, inside everything that was there.
+type WithErrors<Outer, Open, Errors> = Stack<
+    order::ErrorsHandled,
+    Nest<<Open as Segment>::Onto<Outer, Errors>, ErrorLayer>,
+    Nothing,
+    ErrorLayer,
+>;
+
+impl<At, Outer, Open, Errors> Stack<At, Outer, Open, Errors>
+where
+    Open: Segment,
+    Errors: Clone,
+{
+    fn then<P: Policy + Clone, To>(self, policy: P) -> With<P, To, Outer, Open, Errors> {
+        Stack {
+            outer: self.outer,
+            open: self.open.then(policy),
+            errors: self.errors,
+            at: PhantomData,
+        }
+    }
+
+    fn then_layer<L, To>(self, layer: L) -> WithLayer<L, To, Outer, Open, Errors> {
+        let outer = self.open.close(self.outer, &self.errors);
+        Stack {
+            outer: Nest::new(layer, outer),
+            open: Nothing,
+            errors: self.errors,
+            at: PhantomData,
+        }
+    }
+
+    /// Names each request. Outermost, so that every answer carries the name.
+    #[cfg(feature = "observe")]
+    pub fn observe(
+        self,
+        request_ids: palisade_observe::RequestIds,
+    ) -> With<palisade_observe::RequestIds, order::Observed, Outer, Open, Errors>
+    where
+        At: order::BeforeObserve,
+    {
+        self.then(request_ids)
+    }
+
+    /// Turns everything that fails inside into one error format.
+    pub fn errors(self, errors: ErrorLayer) -> WithErrors<Outer, Open, Errors>
+    where
+        At: order::BeforeErrors,
+    {
+        let outer = self.open.close(self.outer, &self.errors);
+        Stack { outer: Nest::new(errors.clone(), outer), open: Nothing, errors, at: PhantomData }
+    }
+
+    /// Says which origins may read the answers.
+    #[cfg(feature = "cors")]
+    pub fn cors(
+        self,
+        cors: &palisade_cors::Cors,
+    ) -> With<palisade_cors::Cors, order::CrossOrigin, Outer, Open, Errors>
+    where
+        At: order::BeforeCors,
+    {
+        self.then(cors.clone())
+    }
+
+    /// Limits how often: by address outside of `auth`, by principal inside of it.
+    #[cfg(feature = "rate-limit")]
+    pub fn rate_limit<K>(
+        self,
+        limit: &palisade_rate_limit::RateLimit<K>,
+    ) -> With<palisade_rate_limit::RateLimit<K>, K::Next, Outer, Open, Errors>
+    where
+        K: palisade_rate_limit::Key + order::LimitAfter<At>,
+    {
+        self.then(limit.clone())
+    }
+
+    /// Says who is calling: a [`Jwt`](palisade_auth::Jwt), an [`any_of`](palisade_core::any_of), a policy of your own
+    /// that leaves a [`Principal`](palisade_core::Principal).
+    #[cfg(feature = "auth")]
+    pub fn auth<P: Policy + Clone>(
+        self,
+        auth: &P,
+    ) -> With<P, order::Authenticated, Outer, Open, Errors>
+    where
+        At: order::BeforeAuth,
+    {
+        self.then(auth.clone())
+    }
+
+    /// Lets pass who has one of these roles.
+    #[cfg(feature = "auth")]
+    pub fn role(
+        self,
+        roles: impl Into<palisade_auth::RequireRole>,
+    ) -> With<palisade_auth::RequireRole, order::RoleChecked, Outer, Open, Errors>
+    where
+        At: order::BeforeRole,
+    {
+        self.then(roles.into())
+    }
+
+    /// Limits how long an answer may take.
+    #[cfg(feature = "body")]
+    pub fn timeout(
+        self,
+        deadline: palisade_body::Deadline,
+    ) -> WithLayer<palisade_body::Deadline, order::TimeLimited, Outer, Open, Errors>
+    where
+        At: order::BeforeTimeout,
+    {
+        self.then_layer(deadline)
+    }
+
+    /// Limits how many bytes a request body may have.
+    #[cfg(feature = "body")]
+    pub fn body_limit(
+        self,
+        limit: palisade_body::BodyLimit,
+    ) -> WithLayer<palisade_body::BodyLimit, order::SizeLimited, Outer, Open, Errors>
+    where
+        At: order::BeforeBodyLimit,
+    {
+        self.then_layer(limit)
+    }
+
+    /// Checks each JSON body before the service sees it.
+    #[cfg(feature = "validate")]
+    pub fn validate<T>(
+        self,
+        validate: palisade_validate::ValidateLayer<T>,
+    ) -> WithLayer<palisade_validate::ValidateLayer<T>, order::Validated, Outer, Open, Errors>
+    where
+        At: order::BeforeValidate,
+    {
+        self.then_layer(validate)
+    }
+
+    /// Adds any policy here, inside everything above. It fits anywhere; its place is yours to think about.
+    pub fn policy<P: Policy + Clone>(self, policy: P) -> With<P, At, Outer, Open, Errors> {
+        self.then(policy)
+    }
+
+    /// Adds any tower layer here, inside everything above.
+    pub fn layer<L>(self, layer: L) -> WithLayer<L, At, Outer, Open, Errors> {
+        self.then_layer(layer)
+    }
+
+    /// Puts the stack around a service.
+    pub fn wrap<S>(&self, service: S) -> <Self as Layer<S>>::Service
+    where
+        Self: Layer<S>,
+    {
+        Layer::layer(self, service)
+    }
+}
+
+impl<S, At, Outer, Open, Errors> Layer<S> for Stack<At, Outer, Open, Errors>
+where
+    Outer: Clone,
+    Open: Segment + Clone,
+    Errors: Clone,
+    Open::Onto<Outer, Errors>: Layer<S>,
+{
+    type Service = <Open::Onto<Outer, Errors> as Layer<S>>::Service;
+
+    fn layer(&self, service: S) -> Self::Service {
+        self.open.clone().close(self.outer.clone(), &self.errors).layer(service)
+    }
+}

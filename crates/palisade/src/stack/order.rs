@@ -1,0 +1,116 @@
+//! How far a stack has come, and what may still go inside. Types without values, for the compiler's messages.
+
+macro_rules! positions {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub enum $name {}
+    )*};
+}
+
+positions! {
+    /// Nothing is there yet.
+    Start;
+    /// After `observe`.
+    Observed;
+    /// After `errors`.
+    ErrorsHandled;
+    /// After `cors`.
+    CrossOrigin;
+    /// After a `rate_limit` by address.
+    LimitedByAddress;
+    /// After `auth`.
+    Authenticated;
+    /// After `role`.
+    RoleChecked;
+    /// After a `rate_limit` by principal.
+    LimitedByPrincipal;
+    /// After `timeout`.
+    TimeLimited;
+    /// After `body_limit`.
+    SizeLimited;
+    /// After `validate`.
+    Validated;
+}
+
+macro_rules! steps {
+    ($($(#[$doc:meta])* $step:ident after $($position:ident)*: $message:literal, $note:literal;)*) => {$(
+        $(#[$doc])*
+        #[diagnostic::on_unimplemented(message = $message, label = "this step does not belong here", note = $note)]
+        pub trait $step {}
+        $(
+            #[diagnostic::do_not_recommend]
+            impl $step for $position {}
+        )*
+    )*};
+}
+
+steps! {
+    /// `observe` may follow.
+    BeforeObserve after Start:
+    "`observe` must come first in a stack, not after `{Self}`",
+    "only the outermost layer sees every answer: one made outside of it would carry no request id";
+
+    /// `errors` may follow.
+    BeforeErrors after Start Observed:
+    "`errors` must come before everything that can fail, not after `{Self}`",
+    "a failure outside of `errors` would reach the client in another format; only `observe` goes outside of it";
+
+    /// `cors` may follow.
+    BeforeCors after Start Observed ErrorsHandled:
+    "`cors` must come before limits, authentication and bodies, not after `{Self}`",
+    "a preflight carries no credentials: inside `auth` it would get 401, and a 401, 413 or 429 made outside of `cors` could not be read by the page";
+
+    /// `auth` may follow.
+    BeforeAuth after Start Observed ErrorsHandled CrossOrigin LimitedByAddress:
+    "`auth` must come once, before everything that needs an identity or the body, not after `{Self}`",
+    "whatever runs outside of `auth` runs for anybody: roles have nobody to check, and bodies of strangers are read";
+
+    /// `role` may follow.
+    BeforeRole after Authenticated RoleChecked:
+    "`role` must come directly after `auth`, not after `{Self}`",
+    "without an identity there are no roles to check: call `.auth(&auth)` first";
+
+    /// `timeout` may follow.
+    BeforeTimeout after Start Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal:
+    "`timeout` must come after the policies and before `body_limit`, not after `{Self}`",
+    "the time a client takes to send its body counts: the deadline goes outside of whatever reads it";
+
+    /// `body_limit` may follow.
+    BeforeBodyLimit after Start Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited:
+    "`body_limit` must come before everything that reads the body, not after `{Self}`",
+    "`validate` collects the body: a limit inside of it would count bytes that are in memory already";
+
+    /// `validate` may follow.
+    BeforeValidate after Start Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited SizeLimited:
+    "`validate` must come last and once, not after `{Self}`",
+    "a stack validates one type; what a route needs beside it goes on the route";
+}
+
+/// A `rate_limit` that counts by this may follow `At`.
+#[cfg(feature = "rate-limit")]
+#[diagnostic::on_unimplemented(
+    message = "a `rate_limit` that counts `{Self}` cannot come after `{At}`",
+    label = "this limit does not belong here",
+    note = "a limit by address goes before `auth`: inside of it, guesses at tokens would not be limited",
+    note = "a limit by principal goes after `auth` and before the body: outside of it there is nobody to count"
+)]
+pub trait LimitAfter<At> {
+    /// Where the stack is then.
+    type Next;
+}
+
+#[cfg(feature = "rate-limit")]
+macro_rules! limits {
+    ($by:ident to $next:ident after $($position:ident)*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl LimitAfter<$position> for palisade_rate_limit::$by {
+            type Next = $next;
+        }
+    )*};
+}
+
+#[cfg(feature = "rate-limit")]
+limits!(ByAddress to LimitedByAddress after Start Observed ErrorsHandled CrossOrigin LimitedByAddress);
+#[cfg(feature = "rate-limit")]
+limits!(ByPrincipal to LimitedByPrincipal after Authenticated RoleChecked LimitedByPrincipal);

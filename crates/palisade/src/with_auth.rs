@@ -1,0 +1,143 @@
+use palisade_auth::RequireRole;
+use palisade_core::{Chain, Policy, PolicyLayer, Stage};
+
+/// `with_auth` and `with_role`, on whatever can be guarded.
+///
+/// On axum's method routers, handlers and routers (feature `axum`), and on tower's `ServiceBuilder` (feature `tower`).
+/// `Kind` is found by the compiler.
+#[cfg_attr(feature = "axum", doc = "```")]
+#[cfg_attr(not(feature = "axum"), doc = "```ignore")]
+/// use axum::{Router, routing::{delete, get}};
+/// use palisade::{WithAuth, auth::{Identity, Jwt}};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Claims { sub: String }
+///
+/// async fn profile(identity: Identity<Claims>) -> String { identity.claims().sub.clone() }
+/// async fn remove() {}
+///
+/// let auth = Jwt::<Claims>::hs256("a signing key of at least thirty-two bytes").audience("orders").build()?;
+///
+/// let app: Router = Router::new()
+///     .route("/profile", get(profile).with_auth(&auth))
+///     .route("/items/{id}", delete(remove).with_role(&auth, ["admin"]))
+///     // or on the handler
+///     .route("/me", get(profile.with_auth(&auth)));
+/// # Ok::<_, palisade::ConfigError>(())
+/// ```
+pub trait WithAuth<Kind>: Sized {
+    /// The same, guarded.
+    type Guarded<G: Stage>;
+
+    /// Puts a stage around it.
+    fn guarded_by<G: Stage>(self, guard: G) -> Self::Guarded<G>;
+
+    /// Lets pass whom `auth` knows.
+    fn with_auth<P: Policy + Clone>(self, auth: &P) -> Self::Guarded<P> {
+        self.guarded_by(auth.clone())
+    }
+
+    /// Lets pass whom `auth` knows and who has one of these roles.
+    fn with_role<P: Policy + Clone>(
+        self,
+        auth: &P,
+        roles: impl Into<RequireRole>,
+    ) -> Self::Guarded<Chain<P, RequireRole>> {
+        self.guarded_by(auth.clone().then(roles.into()))
+    }
+}
+
+/// What can be guarded, as types that tell the implementations of [`WithAuth`] apart.
+pub mod on {
+    /// An axum `MethodRouter`.
+    #[cfg(feature = "axum")]
+    #[derive(Clone, Copy, Debug)]
+    pub enum MethodRouter {}
+
+    /// An axum `Router`: all its routes, and its fallback.
+    #[cfg(feature = "axum")]
+    #[derive(Clone, Copy, Debug)]
+    pub enum Router {}
+
+    /// An axum handler with these arguments and this state.
+    #[cfg(feature = "axum")]
+    #[derive(Debug)]
+    pub struct Handler<Arguments, State>(std::marker::PhantomData<fn() -> (Arguments, State)>);
+
+    /// A tower `ServiceBuilder`.
+    #[cfg(feature = "tower")]
+    #[derive(Clone, Copy, Debug)]
+    pub enum ServiceBuilder {}
+}
+
+#[cfg(feature = "tower")]
+impl<L> WithAuth<on::ServiceBuilder> for tower::ServiceBuilder<L> {
+    type Guarded<G: Stage> = tower::ServiceBuilder<tower_layer::Stack<PolicyLayer<G>, L>>;
+
+    fn guarded_by<G: Stage>(self, guard: G) -> Self::Guarded<G> {
+        self.layer(PolicyLayer::new(guard))
+    }
+}
+
+#[cfg(feature = "axum")]
+mod on_axum {
+    use axum::{
+        Router,
+        handler::{Handler, Layered},
+        routing::MethodRouter,
+    };
+    use palisade_core::{PolicyLayer, Stage};
+
+    use super::{WithAuth, on};
+
+    /// The fallback for other methods is guarded too: who may not come in does not learn what is there.
+    impl<S> WithAuth<on::MethodRouter> for MethodRouter<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        type Guarded<G: Stage> = Self;
+
+        fn guarded_by<G: Stage>(self, guard: G) -> Self {
+            self.layer(PolicyLayer::new(guard))
+        }
+    }
+
+    impl<S> WithAuth<on::Router> for Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        type Guarded<G: Stage> = Self;
+
+        fn guarded_by<G: Stage>(self, guard: G) -> Self {
+            self.layer(PolicyLayer::new(guard))
+        }
+    }
+
+    // One implementation for each number of arguments: a method router is a handler too, of none of these shapes, so
+    // the compiler never has to choose between this and the implementation above.
+    macro_rules! handlers {
+        ($first:ident $($argument:ident)*) => {
+            handlers!(@ $first $($argument)*);
+            handlers!($($argument)*);
+        };
+        () => {};
+        (@ $($argument:ident)*) => {
+            impl<F, $($argument,)* S> WithAuth<on::Handler<($($argument,)*), S>> for F
+            where
+                F: Handler<($($argument,)*), S>,
+                $($argument: 'static,)*
+                S: Clone + Send + Sync + 'static,
+            {
+                type Guarded<G: Stage> = Layered<PolicyLayer<G>, F, ($($argument,)*), S>;
+
+                fn guarded_by<G: Stage>(self, guard: G) -> Self::Guarded<G> {
+                    self.layer(PolicyLayer::new(guard))
+                }
+            }
+        };
+    }
+
+    // axum's lists begin with a marker of how the last argument is extracted: 16 arguments are 17.
+    handlers!(A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13 A14 A15 A16 A17);
+}

@@ -1,0 +1,223 @@
+//! The whole stack around a service, without a server.
+
+use std::{convert::Infallible, fmt, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header, response};
+use http_body_util::{BodyExt, Full};
+use palisade::{
+    ApiError, BoxError, ErrorFormat, ErrorLayer, PeerAddr, Principal,
+    auth::{Identity, Jwt, testing::sign_hs256},
+    body::{BodyLimit, Deadline},
+    cors::Cors,
+    observe::RequestIds,
+    rate_limit::{Quota, RateLimit},
+    stack,
+    testing::{Contract, Probe, ProbeError, Script, Step},
+    validate::ValidateLayer,
+};
+use serde_json::{Value, json};
+use tower::{Layer, Service, ServiceExt, service_fn, timeout::TimeoutLayer};
+
+const SECRET: &str = "a signing key of at least thirty-two bytes";
+
+#[derive(serde::Deserialize)]
+struct Claims {
+    sub: String,
+}
+
+#[derive(serde::Deserialize, garde::Validate)]
+#[garde(allow_unvalidated)]
+#[allow(dead_code)]
+struct Item {
+    name: String,
+}
+
+fn auth() -> Jwt<Claims> {
+    Jwt::hs256(SECRET).any_audience().build().unwrap()
+}
+
+fn cors() -> Cors {
+    Cors::allow_origins(["https://app.example.com"]).build().unwrap()
+}
+
+fn per_address(limit: u32) -> RateLimit {
+    RateLimit::per_address(Quota::per(limit, Duration::from_secs(3600))).build().unwrap()
+}
+
+/// A request that everything lets pass.
+fn request<B>(body: B) -> Request<B> {
+    let token = sign_hs256(SECRET, &json!({"sub": "ada", "exp": u32::MAX, "roles": ["admin"]}));
+    let mut request = Request::post("/items")
+        .header(header::ORIGIN, "https://app.example.com")
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body)
+        .unwrap();
+    request.extensions_mut().insert(PeerAddr(([192, 0, 2, 1], 4000).into()));
+    request
+}
+
+fn good() -> Request<Full<Bytes>> {
+    request(Full::from(r#"{"name":"lamp"}"#))
+}
+
+async fn answer<S, B>(service: S, request: Request<Full<Bytes>>) -> (response::Parts, Value)
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    S::Error: fmt::Debug,
+    B: http_body::Body<Data = Bytes>,
+    B::Error: fmt::Debug,
+{
+    let (head, body) = service.oneshot(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (head, serde_json::from_slice(&body).unwrap_or(Value::Null))
+}
+
+#[tokio::test]
+async fn each_step_refuses_what_it_should_and_every_refusal_passes_the_steps_outside() {
+    let limit = per_address(6);
+    let per_user =
+        RateLimit::per_principal(Quota::per(2, Duration::from_secs(3600))).build().unwrap();
+    let service = stack()
+        .observe(RequestIds::new())
+        .errors(ErrorLayer::new())
+        .cors(&cors())
+        .rate_limit(&limit)
+        .auth(&auth())
+        .role(["admin"])
+        .rate_limit(&per_user)
+        .timeout(Deadline::new(Duration::from_secs(60)))
+        .body_limit(BodyLimit::new(100))
+        .validate(ValidateLayer::<Item>::new())
+        .wrap(service_fn(|request: Request<_>| async move {
+            let identity = Identity::<Claims>::of(request.extensions()).expect("auth ran");
+            assert_eq!(identity.claims().sub, "ada");
+            assert!(request.extensions().get::<Principal>().is_some());
+            let body = request.into_body();
+            Ok::<_, Infallible>(Response::new(body))
+        }));
+
+    let mut nobody = good();
+    nobody.headers_mut().remove(header::AUTHORIZATION);
+    let mut preflight = good();
+    *preflight.method_mut() = http::Method::OPTIONS;
+    preflight.headers_mut().insert("access-control-request-method", "POST".parse().unwrap());
+    #[rustfmt::skip]
+    let steps = [
+        (preflight, 204, Value::Null),
+        (nobody, 401, json!("UNAUTHENTICATED")),
+        (request(Full::from("{}")), 400, json!("VALIDATION_ERROR")),
+        (good(), 200, Value::Null),
+        // the third of this principal
+        (good(), 429, json!("RATE_LIMITED")),
+        (good(), 429, json!("RATE_LIMITED")),
+        (good(), 429, json!("RATE_LIMITED")),
+        // the seventh of this address: the preflight was free
+        (good(), 429, json!("RATE_LIMITED")),
+    ];
+    for (step, (request, status, code)) in steps.into_iter().enumerate() {
+        let (head, body) = answer(service.clone(), request).await;
+        assert_eq!((head.status.as_u16(), &body["error"]["code"]), (status, &code), "step {step}");
+        assert_eq!(head.headers["access-control-allow-origin"], "https://app.example.com");
+        assert_eq!(head.headers["vary"], "Origin");
+        assert!(head.headers.contains_key("x-request-id"));
+    }
+}
+
+#[tokio::test]
+async fn a_failure_of_the_service_passes_all_policies_on_the_way_out() {
+    async fn fails(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, BoxError> {
+        assert!(request.uri().path() == "/never", "a panic");
+        Err("an error".into())
+    }
+    for format in [ErrorFormat::Envelope, ErrorFormat::Problem, ErrorFormat::Flat] {
+        for path in ["/panics", "/never"] {
+            let service = stack()
+                .observe(RequestIds::new())
+                .errors(ErrorLayer::new().format(format.clone()))
+                .cors(&cors())
+                .rate_limit(&per_address(10))
+                .wrap(service_fn(fails));
+            let mut request = good();
+            *request.uri_mut() = path.parse().unwrap();
+            let (head, body) = answer(service, request).await;
+            assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(head.headers["access-control-allow-origin"], "https://app.example.com");
+            assert!(head.headers.contains_key("ratelimit"), "the limit finished too");
+            let problem = matches!(format, ErrorFormat::Problem);
+            let media_type = if problem { "application/problem+json" } else { "application/json" };
+            assert_eq!(head.headers["content-type"], media_type);
+            assert_eq!(body.to_string().matches("INTERNAL").count(), 1, "{body}");
+        }
+    }
+}
+
+#[derive(Debug)]
+struct OutOfStock;
+
+impl fmt::Display for OutOfStock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("out of stock")
+    }
+}
+
+impl std::error::Error for OutOfStock {}
+
+#[tokio::test]
+async fn an_error_of_ones_own_is_mapped_inside_any_layer() {
+    let errors = ErrorLayer::new().map(|_: &OutOfStock| ApiError::conflict().with_code("SOLD_OUT"));
+    let service = stack()
+        .errors(errors)
+        .cors(&cors())
+        .layer(TimeoutLayer::new(Duration::from_secs(60)))
+        .policy(())
+        .wrap(service_fn(|_: Request<Full<Bytes>>| async {
+            Err::<Response<Full<Bytes>>, BoxError>(OutOfStock.into())
+        }));
+    let (head, body) = answer(service, good()).await;
+    assert_eq!((head.status.as_u16(), &body["error"]["code"]), (409, &json!("SOLD_OUT")));
+    assert!(head.headers.contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test]
+async fn a_stack_without_errors_leaves_the_services_error_type_alone() {
+    let service = stack().cors(&cors()).policy(()).wrap(Probe::new().failing());
+    let outcome: Result<_, ProbeError> = service.oneshot(good()).await;
+    assert_eq!(outcome.unwrap_err(), ProbeError);
+}
+
+#[test]
+fn a_whole_stack_keeps_the_contract() {
+    let contract = || {
+        Contract::new(|| request(Script::of([Step::Data("{\"name\":"), Step::Data("\"lamp\"}")])))
+    };
+    let (limit, auth, cors) = (per_address(u32::MAX), auth(), cors());
+    let per_user =
+        RateLimit::per_principal(Quota::per(u32::MAX, Duration::from_secs(60))).build().unwrap();
+    // the deadline arms tokio's timer
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _inside = runtime.enter();
+    contract().check(|| stack().cors(&cors).rate_limit(&limit).auth(&auth).role(["admin"]));
+    contract().where_failures_are_responses().check(|| {
+        stack()
+            .observe(RequestIds::new())
+            .errors(ErrorLayer::new())
+            .cors(&cors)
+            .rate_limit(&limit)
+            .auth(&auth)
+            .role(["admin"])
+            .rate_limit(&per_user)
+            .timeout(Deadline::new(Duration::from_secs(60)))
+            .body_limit(BodyLimit::new(1024))
+            .validate(ValidateLayer::<Item>::new())
+    });
+}
+
+#[test]
+fn a_stack_is_a_layer_like_any_other() {
+    fn is_layer<L: Layer<Probe> + Clone + Send + Sync + 'static>(_: &L) {}
+    let stack = stack().observe(RequestIds::new()).errors(ErrorLayer::new()).cors(&cors());
+    is_layer(&stack);
+    assert_eq!(format!("{stack:?}"), "Stack { at: \"CrossOrigin\", .. }");
+}

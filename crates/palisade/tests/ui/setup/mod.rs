@@ -1,0 +1,46 @@
+//! One of each, to be put into the wrong order.
+
+use std::time::Duration;
+
+pub use palisade::stack;
+use palisade::{
+    ErrorLayer,
+    auth::Jwt,
+    body::{BodyLimit, Deadline},
+    cors::Cors,
+    observe::RequestIds,
+    rate_limit::{ByAddress, ByPrincipal, Quota, RateLimit},
+    validate::ValidateLayer,
+};
+
+#[derive(serde::Deserialize, garde::Validate)]
+#[garde(allow_unvalidated)]
+pub struct Item {}
+
+pub struct Parts {
+    pub request_ids: RequestIds,
+    pub errors: ErrorLayer,
+    pub cors: Cors,
+    pub by_address: RateLimit<ByAddress>,
+    pub auth: Jwt<Item>,
+    pub by_principal: RateLimit<ByPrincipal>,
+    pub timeout: Deadline,
+    pub body_limit: BodyLimit,
+    pub validate: ValidateLayer<Item>,
+}
+
+pub fn parts() -> Parts {
+    let quota = Quota::per(1, Duration::from_secs(1));
+    let secret = "a signing key of at least thirty-two bytes";
+    Parts {
+        request_ids: RequestIds::new(),
+        errors: ErrorLayer::new(),
+        cors: Cors::builder().allow_origin("https://app.example.com").build().unwrap(),
+        by_address: RateLimit::per_address(quota).build().unwrap(),
+        auth: Jwt::hs256(secret).any_audience().build().unwrap(),
+        by_principal: RateLimit::per_principal(quota).build().unwrap(),
+        timeout: Deadline::new(Duration::from_secs(1)),
+        body_limit: BodyLimit::new(1),
+        validate: ValidateLayer::new(),
+    }
+}

@@ -1,0 +1,109 @@
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        mpsc::{Receiver, channel},
+    },
+    thread,
+    time::Duration,
+};
+
+/// An example that runs as a process of its own on a free port, until this is dropped.
+#[derive(Debug)]
+pub struct Example {
+    process: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// How long an example may take to say what it has to say.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Example {
+    /// Starts `examples/{name}.rs`.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be built or started, or does not say where it listens.
+    pub fn start(name: &str) -> Self {
+        let mut process = Command::new(built().join(name))
+            .env("PALISADE_ADDR", "127.0.0.1:0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("the example {name} does not start: {error}"));
+        let stdout = BufReader::new(process.stdout.take().expect("its output is piped"));
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut example = Self { process, lines, seen: Vec::new(), address: nowhere };
+        let address = example.line_after("listening on http://");
+        example.address = address.parse().expect("an address after `listening on`");
+        example
+    }
+
+    /// The token that it printed for `whom`.
+    ///
+    /// # Panics
+    ///
+    /// If it did not print one.
+    pub fn token(&mut self, whom: &str) -> String {
+        self.line_after(&format!("{whom} token:")).trim().to_owned()
+    }
+
+    /// All that it printed until the line with this text.
+    ///
+    /// # Panics
+    ///
+    /// If it does not print such a line.
+    pub fn output_until(&mut self, text: &str) -> String {
+        while !self.seen.iter().any(|line| line.contains(text)) {
+            let line = self.lines.recv_timeout(PATIENCE);
+            self.seen.push(line.unwrap_or_else(|_| panic!("it never printed `{text}`")));
+        }
+        self.seen.join("\n")
+    }
+
+    fn line_after(&mut self, start: &str) -> String {
+        self.output_until(start);
+        let found = self.seen.iter().find_map(|line| line.strip_prefix(start));
+        found.unwrap_or_else(|| panic!("no line starts with `{start}`")).to_owned()
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        // Its own child, by its own handle.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The folder of the examples, built with the features that `cargo test --workspace` builds them with.
+fn built() -> &'static PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let status = Command::new(cargo)
+            .args(["build", "--quiet", "--workspace", "--examples"])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "the examples do not build");
+        let test = env::current_exe().expect("a test knows where it is");
+        let profile = test.parent().and_then(|deps| deps.parent()).expect("target/debug/deps/test");
+        profile.join("examples")
+    })
+}

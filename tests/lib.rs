@@ -1,0 +1,7 @@
+//! Starts the examples as a user would, and talks to them as a user's clients would.
+
+mod client;
+mod example;
+
+pub use client::{Answer, Client};
+pub use example::Example;

@@ -1,0 +1,107 @@
+//! The tonic example, called by a tonic client.
+
+use palisade_tests::Example;
+use tonic::{
+    Code, Request, Status,
+    metadata::MetadataValue,
+    transport::{Channel, Endpoint},
+};
+
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    reason = "made by the compiler of the protocol"
+)]
+mod greeter {
+    tonic::include_proto!("greeter.v1");
+}
+
+use greeter::{CountRequest, HelloRequest, ResetRequest, greeter_client::GreeterClient};
+
+async fn connect(example: &Example) -> GreeterClient<Channel> {
+    let endpoint = Endpoint::new(format!("http://{}", example.address)).unwrap();
+    GreeterClient::new(endpoint.connect().await.unwrap())
+}
+
+fn with_token<T>(token: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let value = MetadataValue::try_from(format!("Bearer {token}")).unwrap();
+    request.metadata_mut().insert("authorization", value);
+    request
+}
+
+fn hello() -> HelloRequest {
+    HelloRequest { name: "world".to_owned() }
+}
+
+#[tokio::test]
+async fn a_unary_call_passes_with_the_identity_of_its_token() {
+    let mut example = Example::start("tonic_service");
+    let token = example.token("user");
+    let mut client = connect(&example).await;
+    let reply = client.hello(with_token(&token, hello())).await.unwrap();
+    assert_eq!(reply.metadata().get("x-request-id").unwrap().len(), 36);
+    let reply = reply.into_inner();
+    assert_eq!((&*reply.text, &*reply.caller), ("hello world", "ada"));
+}
+
+#[tokio::test]
+async fn a_stream_passes_message_by_message() {
+    let mut example = Example::start("tonic_service");
+    let token = example.token("user");
+    let mut client = connect(&example).await;
+    let mut replies =
+        client.count(with_token(&token, CountRequest { to: 5 })).await.unwrap().into_inner();
+    let mut order = Vec::new();
+    while let Some(reply) = replies.message().await.unwrap() {
+        order.push(reply.number);
+        if order.len() == 1 {
+            // the stream is open, and another call comes and goes meanwhile
+            client.hello(with_token(&token, hello())).await.unwrap();
+            order.push(0);
+        }
+    }
+    assert_eq!(order, [1, 0, 2, 3, 4, 5]);
+}
+
+fn says(status: &Status, code: Code, message: &str) {
+    assert_eq!((status.code(), status.message()), (code, message));
+    assert!(status.metadata().get("x-request-id").is_some(), "{status:?}");
+}
+
+#[tokio::test]
+async fn refusals_arrive_as_the_right_code_unary_and_streaming() {
+    let mut example = Example::start("tonic_service");
+    let (user, admin) = (example.token("user"), example.token("admin"));
+    let mut client = connect(&example).await;
+
+    let nobody = client.hello(Request::new(hello())).await.unwrap_err();
+    says(&nobody, Code::Unauthenticated, "authentication is required");
+    assert_eq!(nobody.metadata().get("www-authenticate").unwrap(), "Bearer realm=\"api\"");
+    let nobody = client.count(Request::new(CountRequest { to: 5 })).await.unwrap_err();
+    says(&nobody, Code::Unauthenticated, "authentication is required");
+
+    let forged = client.hello(with_token("a.b.c", hello())).await.unwrap_err();
+    says(&forged, Code::Unauthenticated, "the access token is not valid");
+
+    let user = client.reset(with_token(&user, ResetRequest {})).await.unwrap_err();
+    says(&user, Code::PermissionDenied, "access is denied");
+    client.reset(with_token(&admin, ResetRequest {})).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_hundred_and_first_call_is_resource_exhausted() {
+    let mut example = Example::start("tonic_service");
+    let token = example.token("user");
+    let mut client = connect(&example).await;
+    for _ in 0..100 {
+        client.hello(with_token(&token, hello())).await.unwrap();
+    }
+    let status = client.hello(with_token(&token, hello())).await.unwrap_err();
+    says(&status, Code::ResourceExhausted, "too many requests");
+    let wait: u64 =
+        status.metadata().get("retry-after").unwrap().to_str().unwrap().parse().unwrap();
+    assert!(wait >= 1);
+}
