@@ -8,6 +8,7 @@ mod allocations;
 
 use std::{
     hint::black_box,
+    io::IsTerminal,
     pin::pin,
     task::{Context, Poll, Waker},
     time::Instant,
@@ -70,7 +71,9 @@ pub fn compare(title: &str, subjects: &mut [Subject<'_>]) {
             }
             nanos.push(start.elapsed().as_nanos() as f64 / f64::from(requests));
         }
-        eprint!("\r{title}: round {} of {rounds}", round + 1);
+        if std::io::stderr().is_terminal() {
+            eprint!("\r{title}: round {} of {rounds} ", round + 1);
+        }
     }
     eprintln!();
 

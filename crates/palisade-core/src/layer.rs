@@ -91,20 +91,27 @@ where
     #[inline]
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let state = match self.stage.enter(&mut head) {
-            Entry::Passed(pass) => State::Inner {
-                future: self.inner.call(Request::from_parts(head, body)),
-                pass: Some(pass),
+        let stage = Arc::clone(&self.stage);
+        // Each arm makes its future in place: an inner future may be large, and moving it is what nesting costs.
+        match stage.enter(&mut head) {
+            Entry::Passed(pass) => PolicyFuture {
+                state: State::Inner {
+                    future: self.inner.call(Request::from_parts(head, body)),
+                    pass: Some(pass),
+                },
+                stage,
             },
-            Entry::Refused(refusal) => State::Refused { refusal: Some(refusal) },
+            Entry::Refused(refusal) => {
+                PolicyFuture { state: State::Refused { refusal: Some(refusal) }, stage }
+            }
             Entry::Waiting(wait) => {
                 // The service that was polled ready is the one that must be called: it leaves with the future.
                 let fresh = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, fresh);
-                State::Waiting { held: Some(Box::new(Held { inner, head, body, wait })) }
+                let held = Some(Box::new(Held { inner, head, body, wait }));
+                PolicyFuture { state: State::Waiting { held }, stage }
             }
-        };
-        PolicyFuture { stage: Arc::clone(&self.stage), state }
+        }
     }
 }
 

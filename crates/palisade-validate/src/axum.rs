@@ -8,7 +8,7 @@ use http::{Extensions, StatusCode, request};
 use palisade_core::ApiError;
 use serde::de::DeserializeOwned;
 
-use crate::{Validation, json, query};
+use crate::{Validation, json};
 
 /// An extractor whose value keeps its type's rules: `Valid<Json<T>>` for bodies, `Valid<Query<T>>` for query strings.
 ///
@@ -71,7 +71,7 @@ where
             }
             .with_source(rejection)
         })?;
-        json::read(&body, settings).map(|value| Self(Json(value)))
+        settings.json(&body).map(|value| Self(Json(value)))
     }
 }
 
@@ -85,6 +85,6 @@ where
 
     async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
         let query = request.uri.query().unwrap_or_default();
-        query::read(query, settings(&request.extensions)).map(|value| Self(Query(value)))
+        settings(&request.extensions).query(query).map(|value| Self(Query(value)))
     }
 }

@@ -118,7 +118,7 @@ where
     }
 
     fn decide(&self, _: &request::Parts, body: &Bytes) -> Decision<Self::Grant> {
-        json::read(body, self.settings).map(|value| Some(Validated(Arc::new(value)))).into()
+        self.settings.json(body).map(|value| Some(Validated(Arc::new(value)))).into()
     }
 
     fn admit(&self, grant: &mut Self::Grant, request: &mut request::Parts) {

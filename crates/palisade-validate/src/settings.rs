@@ -1,5 +1,9 @@
+use garde::Validate;
 use http::{StatusCode, request};
 use palisade_core::{ApiError, Decision, Issue, Policy, PolicyLayer};
+use serde::de::DeserializeOwned;
+
+use crate::{json, query};
 
 /// How failed validation is answered.
 ///
@@ -34,6 +38,64 @@ impl Validation {
     /// These settings for everything inside, as a tower layer.
     pub fn layer(self) -> PolicyLayer<Self> {
         PolicyLayer::new(self)
+    }
+
+    /// Reads a JSON body as `T` and applies its rules, where there is neither a layer nor an extractor for it.
+    ///
+    /// # Errors
+    ///
+    /// 400 `INVALID_JSON`, or `VALIDATION_ERROR` with everything that is wrong.
+    ///
+    /// ```
+    /// # use garde::Validate;
+    /// # use palisade_validate::Validation;
+    /// #[derive(serde::Deserialize, Validate)]
+    /// struct Item {
+    ///     #[garde(length(chars, min = 1))]
+    ///     name: String,
+    /// }
+    ///
+    /// let item: Item = Validation::new().json(br#"{"name":"lamp"}"#)?;
+    /// assert_eq!(item.name, "lamp");
+    /// # Ok::<_, palisade_core::ApiError>(())
+    /// ```
+    pub fn json<T>(&self, body: &[u8]) -> Result<T, ApiError>
+    where
+        T: DeserializeOwned + Validate,
+        T::Context: Default,
+    {
+        json::read(body, *self)
+    }
+
+    /// Reads a query string as `T` and applies its rules. Texts become what the type asks for: numbers, `true` and
+    /// `false`, lists of repeated keys.
+    ///
+    /// # Errors
+    ///
+    /// 400 `VALIDATION_ERROR` with everything that is wrong.
+    ///
+    /// ```
+    /// # use garde::Validate;
+    /// # use palisade_validate::Validation;
+    /// #[derive(serde::Deserialize, Validate)]
+    /// struct Page {
+    ///     #[garde(range(max = 100))]
+    ///     limit: u32,
+    /// }
+    ///
+    /// let page: Page = Validation::new().query("limit=20")?;
+    /// assert_eq!(page.limit, 20);
+    ///
+    /// let error = Validation::new().query::<Page>("limit=1000").err().unwrap();
+    /// assert_eq!((&*error.issues()[0].path, &*error.issues()[0].code), ("limit", "too_big"));
+    /// # Ok::<_, palisade_core::ApiError>(())
+    /// ```
+    pub fn query<T>(&self, query: &str) -> Result<T, ApiError>
+    where
+        T: DeserializeOwned + Validate,
+        T::Context: Default,
+    {
+        query::read(query, *self)
     }
 
     pub(crate) fn refuse(self, issues: Vec<Issue>) -> ApiError {

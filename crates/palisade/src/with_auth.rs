@@ -1,5 +1,5 @@
 use palisade_auth::RequireRole;
-use palisade_core::{Chain, Policy, PolicyLayer, Stage};
+use palisade_core::{Chain, Policy, Stage};
 
 /// `with_auth` and `with_role`, on whatever can be guarded.
 ///
@@ -72,11 +72,18 @@ pub mod on {
 }
 
 #[cfg(feature = "tower")]
-impl<L> WithAuth<on::ServiceBuilder> for tower::ServiceBuilder<L> {
-    type Guarded<G: Stage> = tower::ServiceBuilder<tower_layer::Stack<PolicyLayer<G>, L>>;
+mod on_tower {
+    use palisade_core::{PolicyLayer, Stage};
+    use tower::ServiceBuilder;
 
-    fn guarded_by<G: Stage>(self, guard: G) -> Self::Guarded<G> {
-        self.layer(PolicyLayer::new(guard))
+    use super::{WithAuth, on};
+
+    impl<L> WithAuth<on::ServiceBuilder> for ServiceBuilder<L> {
+        type Guarded<G: Stage> = ServiceBuilder<tower_layer::Stack<PolicyLayer<G>, L>>;
+
+        fn guarded_by<G: Stage>(self, guard: G) -> Self::Guarded<G> {
+            self.layer(PolicyLayer::new(guard))
+        }
     }
 }
 
