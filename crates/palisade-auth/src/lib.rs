@@ -47,16 +47,24 @@
 //! | `axum` | [`Identity`] as an extractor: `async fn handler(identity: Identity<Claims>)` |
 //! | `testing` | [`testing::sign_hs256`], which makes tokens for your tests |
 
+mod authenticate;
 #[cfg(feature = "axum")]
 mod axum;
 mod bearer;
 mod challenge;
 mod identity;
 mod jwt;
+mod login_redirect;
+mod optional;
+mod revoked;
 mod role;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use authenticate::{Attempt, Authenticate, Pending};
 pub use identity::Identity;
 pub use jwt::{Jwt, JwtBuilder};
+pub use login_redirect::LoginRedirect;
+pub use optional::Optional;
+pub use revoked::{Revoked, RevokedLater};
 pub use role::RequireRole;

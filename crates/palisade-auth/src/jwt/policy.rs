@@ -2,16 +2,18 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use hmac::Hmac;
 use http::request;
-use palisade_core::{ApiError, Clock, Decision, Policy, PolicyLayer, Principal, Secret};
+use palisade_core::{ApiError, Clock, PolicyLayer, Secret};
 use serde::de::DeserializeOwned;
 use sha2::Sha256;
 
 use super::{builder::JwtBuilder, claims::Expectations, token, token::Fault};
-use crate::{Identity, bearer::Bearer, challenge::Challenges};
+use crate::{
+    Attempt, Authenticate, Identity, authenticate::policy_of, bearer::Bearer, challenge::Challenges,
+};
 
 /// Authentication by a bearer JWT.
 ///
-/// Whoever passes has an [`Identity<C>`] and a [`Principal`] in the request's extensions; `C` is your type for the
+/// Whoever passes has an [`Identity<C>`] and a [`Principal`](palisade_core::Principal) in the request's extensions; `C` is your type for the
 /// claims. Whoever does not gets 401 with a challenge, or 400 for two credentials (RFC 6750, section 3.1). Which check
 /// failed is logged at level DEBUG, target `palisade::auth`, and not said to the client.
 ///
@@ -61,14 +63,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
         PolicyLayer::new(self.clone())
     }
 
-    fn authenticate(&self, request: &request::Parts) -> Result<Identity<C>, ApiError> {
+    fn check(&self, token: &str) -> Result<Identity<C>, ApiError> {
         let Rules { key, expectations, challenges, clock } = &*self.rules;
-        let token = match Bearer::read(&request.headers) {
-            Bearer::Token(token) => token,
-            Bearer::Absent => return Err(challenges.missing()),
-            Bearer::TwoTokens => return Err(challenges.two_tokens()),
-            Bearer::Malformed => return Err(refusal(challenges, Fault::Malformed)),
-        };
         token::verify(token, key)
             .and_then(|payload| expectations.check(&payload, clock.unix().as_secs_f64()))
             .map_err(|fault| refusal(challenges, fault))
@@ -84,20 +80,21 @@ fn refusal(challenges: &Challenges, fault: Fault) -> ApiError {
     }
 }
 
-impl<C: DeserializeOwned + Send + Sync + 'static> Policy for Jwt<C> {
-    type Grant = Option<Identity<C>>;
+impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Jwt<C> {
+    type Claims = C;
 
-    fn decide(&self, request: &request::Parts) -> Decision<Self::Grant> {
-        self.authenticate(request).map(Some).into()
-    }
-
-    fn admit(&self, grant: &mut Self::Grant, request: &mut request::Parts) {
-        if let Some(identity) = grant.take() {
-            request.extensions.insert::<Principal>(identity.principal().clone());
-            request.extensions.insert(identity);
-        }
+    fn authenticate(&self, request: &request::Parts) -> Attempt<C> {
+        let Rules { challenges, .. } = &*self.rules;
+        Attempt::Now(match Bearer::read(&request.headers) {
+            Bearer::Token(token) => self.check(token),
+            Bearer::Absent => return Attempt::Absent(challenges.missing()),
+            Bearer::TwoTokens => Err(challenges.two_tokens()),
+            Bearer::Malformed => Err(refusal(challenges, Fault::Malformed)),
+        })
     }
 }
+
+policy_of!([C] Jwt<C>);
 
 impl<C> Clone for Jwt<C> {
     fn clone(&self) -> Self {

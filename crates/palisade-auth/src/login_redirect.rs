@@ -1,0 +1,87 @@
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request};
+use palisade_core::{ApiError, ConfigError, Decision, Halt, Policy};
+
+use crate::{Attempt, Authenticate, Identity, authenticate};
+
+/// An authentication that sends browsers to a login page; see [`Authenticate::login_redirect`].
+///
+/// A GET that accepts `text/html` and is refused with 401 gets 303 to the page, with the path it wanted in the query
+/// parameter `return_to`; that is always a path of this origin. Every other request gets the 401.
+#[derive(Clone, Debug)]
+pub struct LoginRedirect<A> {
+    authenticate: A,
+    page: Box<str>,
+}
+
+impl<A: Authenticate> LoginRedirect<A> {
+    pub(crate) fn new(authenticate: A, page: &str) -> Result<Self, ConfigError> {
+        if !is_own_path(page) || page.contains(['#', '?']) {
+            return Err(ConfigError::new(
+                "login_redirect",
+                page.escape_debug(),
+                "write the path of a page of this origin, such as /login",
+            ));
+        }
+        Ok(Self { authenticate, page: page.into() })
+    }
+
+    fn redirect(&self, request: &request::Parts) -> Option<Response<bytes::Bytes>> {
+        let wanted = request.uri.path_and_query().map_or("/", |path| path.as_str());
+        // `//evil.example` and `/\evil.example` would be other origins to a browser that follows the way back.
+        let wanted = if is_own_path(wanted) { wanted } else { "/" };
+        let wanted: String = form_urlencoded::byte_serialize(wanted.as_bytes()).collect();
+        let location = HeaderValue::try_from(format!("{}?return_to={wanted}", self.page)).ok()?;
+        let mut response = Response::new(bytes::Bytes::new());
+        *response.status_mut() = StatusCode::SEE_OTHER;
+        response.headers_mut().insert(header::LOCATION, location);
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Some(response)
+    }
+}
+
+/// A path that leads nowhere but to where it is read: one slash, then neither a slash nor a backslash.
+fn is_own_path(path: &str) -> bool {
+    let mut bytes = path.bytes();
+    bytes.next() == Some(b'/')
+        && !matches!(bytes.next(), Some(b'/' | b'\\'))
+        && path.bytes().all(|byte| matches!(byte, b'!'..=b'~') && byte != b'\\')
+}
+
+/// A person with a browser, who asks for a page.
+fn wants_a_page(request: &request::Parts) -> bool {
+    request.method == Method::GET && accepts_html(&request.headers)
+}
+
+fn accepts_html(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let html = parts.next().is_some_and(|range| range.eq_ignore_ascii_case("text/html"));
+        html && !parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
+}
+
+impl<A: Authenticate> Policy for LoginRedirect<A> {
+    type Grant = Option<Identity<A::Claims>>;
+
+    fn decide(&self, request: &request::Parts) -> Decision<Self::Grant> {
+        let redirect = if wants_a_page(request) { self.redirect(request) } else { None };
+        let halt = move |error: ApiError| match redirect {
+            Some(redirect) if error.status() == StatusCode::UNAUTHORIZED => {
+                Halt::Reply(Box::new(redirect))
+            }
+            _ => Halt::Refuse(error),
+        };
+        match self.authenticate.authenticate(request) {
+            Attempt::Absent(error) => Decision::Now(Err(halt(error))),
+            Attempt::Now(outcome) => Decision::Now(outcome.map(Some).map_err(halt)),
+            Attempt::Later(pending) => {
+                Decision::later(async move { pending.outcome().await.map(Some).map_err(halt) })
+            }
+        }
+    }
+
+    fn admit(&self, identity: &mut Self::Grant, request: &mut request::Parts) {
+        authenticate::admit(identity, request);
+    }
+}
