@@ -54,22 +54,29 @@ where
     Subject { name, run: Box::new(run) }
 }
 
+/// Something else to do again and again.
+pub fn doing<'a, T>(name: &'a str, mut run: impl FnMut() -> T + 'a) -> Subject<'a> {
+    Subject { name, run: Box::new(move || drop(black_box(run()))) }
+}
+
 /// Measures all subjects and prints a table; the first one is the base that the others are compared with.
 ///
 /// `cargo bench` measures; `cargo test --benches` runs each just long enough to show that it works.
 pub fn compare(title: &str, subjects: &mut [Subject<'_>]) {
     let quick = !std::env::args().any(|argument| argument == "--bench");
-    let (rounds, requests) = if quick { (3, 100) } else { (41, 20_000) };
+    let rounds = if quick { 3 } else { 41 };
 
     let allocations: Vec<_> = subjects.iter_mut().map(count_allocations).collect();
+    let requests: Vec<_> =
+        subjects.iter_mut().map(|subject| if quick { 100 } else { per_round(subject) }).collect();
     let mut nanos = vec![Vec::with_capacity(rounds); subjects.len()];
     for round in 0..rounds {
-        for (subject, nanos) in subjects.iter_mut().zip(&mut nanos) {
+        for ((subject, nanos), requests) in subjects.iter_mut().zip(&mut nanos).zip(&requests) {
             let start = Instant::now();
-            for _ in 0..requests {
+            for _ in 0..*requests {
                 (subject.run)();
             }
-            nanos.push(start.elapsed().as_nanos() as f64 / f64::from(requests));
+            nanos.push(start.elapsed().as_nanos() as f64 / f64::from(*requests));
         }
         if std::io::stderr().is_terminal() {
             eprint!("\r{title}: round {} of {rounds} ", round + 1);
@@ -86,6 +93,16 @@ pub fn compare(title: &str, subjects: &mut [Subject<'_>]) {
         println!("| {} | {median:.0} | {over:.0} | {count} | {bytes} |", subject.name);
     }
     println!();
+}
+
+/// How many requests make a round of some 5 ms.
+fn per_round(subject: &mut Subject<'_>) -> u32 {
+    let start = Instant::now();
+    for _ in 0..100 {
+        (subject.run)();
+    }
+    let each = start.elapsed().as_nanos() / 100;
+    u32::try_from(5_000_000 / each.max(1)).unwrap_or(u32::MAX).max(10)
 }
 
 /// What one request allocates once everything is warm.

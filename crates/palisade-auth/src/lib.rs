@@ -63,7 +63,7 @@ pub mod testing;
 
 pub use authenticate::{Attempt, Authenticate, Pending};
 pub use identity::Identity;
-pub use jwt::{Jwt, JwtBuilder};
+pub use jwt::{Algorithm, Jwt, JwtBuilder, Keys};
 pub use login_redirect::LoginRedirect;
 pub use optional::Optional;
 pub use revoked::{Revoked, RevokedLater};

@@ -1,10 +1,20 @@
 //! Bearer tokens: RFC 6750 on the outside, RFC 7515 and RFC 7519 on the inside.
 
+mod algorithm;
 mod builder;
+mod cache;
 mod claims;
+mod jwk;
+mod key;
+mod key_set;
+mod keys;
 mod no_duplicates;
 mod policy;
+mod registered;
+mod source;
 mod token;
 
+pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
+pub use keys::Keys;
 pub use policy::Jwt;

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, collections::HashSet, fmt};
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -19,8 +19,42 @@ impl NoDuplicates {
     }
 }
 
-#[derive(Deserialize, PartialEq, Eq, Hash)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+/// The name of a member.
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Name<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+/// The names of an object's members, as they come.
+#[derive(Default)]
+pub(super) struct Names<'a>(Vec<Name<'a>>);
+
+impl<'a> Names<'a> {
+    pub(super) fn add<E: Error>(&mut self, name: Name<'a>) -> Result<(), E> {
+        // A few names are compared as they come. Many are sorted in the end, so that a thousand of them do not cost a
+        // million comparisons.
+        if self.0.len() < FEW && self.0.contains(&name) {
+            return Err(twice());
+        }
+        self.0.push(name);
+        Ok(())
+    }
+
+    /// Refuses names that came twice.
+    pub(super) fn check<E: Error>(mut self) -> Result<(), E> {
+        if self.0.len() > FEW {
+            self.0.sort_unstable();
+            if self.0.windows(2).any(|pair| pair[0] == pair[1]) {
+                return Err(twice());
+            }
+        }
+        Ok(())
+    }
+}
+
+const FEW: usize = 16;
+
+fn twice<E: Error>() -> E {
+    E::custom("a member is there twice")
+}
 
 impl<'de> Deserialize<'de> for NoDuplicates {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -38,14 +72,12 @@ impl<'de> Visitor<'de> for Any {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NoDuplicates, A::Error> {
-        let mut names = HashSet::new();
+        let mut names = Names::default();
         while let Some(name) = map.next_key::<Name<'de>>()? {
-            if !names.insert(name) {
-                return Err(A::Error::custom("a member is there twice"));
-            }
+            names.add(name)?;
             map.next_value::<NoDuplicates>()?;
         }
-        Ok(NoDuplicates)
+        names.check().map(|()| NoDuplicates)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<NoDuplicates, A::Error> {
@@ -89,8 +121,10 @@ mod tests {
         }
         for bad in [
             r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"b":2,"a":1}"#,
             r#"{"a":1,"\u0061":1}"#,
             r#"{"x":[{"a":1,"a":2}]}"#,
+            r#"{"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0,"i":0,"j":0,"k":0,"l":0,"m":0,"n":0,"o":0,"p":0,"q":0,"a":0}"#,
             r"[]",
             r"1",
             r"",

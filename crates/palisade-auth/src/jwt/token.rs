@@ -1,9 +1,9 @@
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use hmac::{Hmac, Mac};
-use serde::Deserialize;
-use sha2::Sha256;
+use std::borrow::Cow;
 
-use super::no_duplicates::NoDuplicates;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::{algorithm::Algorithm, jwk::MAX_KID, no_duplicates::NoDuplicates};
 
 /// The longest token that is looked at, in bytes.
 const MAX_TOKEN: usize = 8 * 1024;
@@ -17,46 +17,79 @@ pub(super) enum Fault {
     Algorithm,
     Critical,
     Type,
+    UnknownKey,
+    AmbiguousKey,
     Signature,
+    KnownBad,
     Claims,
     Expired,
     NotYetValid,
     IssuedInFuture,
+    TooOld,
+    LivesTooLong,
     Issuer,
     Audience,
     Subject,
+    AccessToken,
+}
+
+/// What a token must say it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Profile {
+    /// A JWT, whatever for: `typ` is absent, `JWT` or `at+jwt`.
+    Plain,
+    /// An access token of RFC 9068. An ID token is none.
+    AccessToken,
+}
+
+/// A token in its parts. Nothing in it is true yet.
+pub(super) struct Unverified<'a> {
+    /// What the signature is over.
+    pub(super) message: &'a str,
+    pub(super) algorithm: Algorithm,
+    pub(super) kid: Option<Box<str>>,
+    pub(super) payload: Vec<u8>,
+    pub(super) signature: Vec<u8>,
 }
 
 /// The members of a JOSE header that we understand. `jwk`, `jku`, `x5u` and `x5c` are not looked at: a token does not
 /// bring its own key.
 #[derive(Deserialize)]
 struct Header<'a> {
-    alg: &'a str,
     #[serde(borrow)]
-    typ: Option<&'a str>,
-    crit: Option<serde::de::IgnoredAny>,
+    alg: Cow<'a, str>,
+    #[serde(borrow)]
+    typ: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    kid: Option<Cow<'a, str>>,
+    crit: Option<IgnoredAny>,
 }
 
-/// Checks form and signature (RFC 7515, section 5.2) and answers the payload, which is then known to be the issuer's.
-pub(super) fn verify(token: &str, key: &Hmac<Sha256>) -> Result<Vec<u8>, Fault> {
-    if token.len() > MAX_TOKEN {
-        return Err(Fault::TooLong);
+impl<'a> Unverified<'a> {
+    /// Takes a token apart (RFC 7515, section 5.2, steps 1 to 7).
+    pub(super) fn parse(token: &'a str, profile: Profile) -> Result<Self, Fault> {
+        if token.len() > MAX_TOKEN {
+            return Err(Fault::TooLong);
+        }
+        let (message, signature) = token.rsplit_once('.').ok_or(Fault::Malformed)?;
+        let (header, payload) = message.split_once('.').ok_or(Fault::Malformed)?;
+        if payload.contains('.') {
+            return Err(Fault::Malformed);
+        }
+        let (algorithm, kid) = match usual_header(header, profile) {
+            Some(algorithm) => (algorithm, None),
+            None => read_header(&decode(header)?, profile)?,
+        };
+        let (payload, signature) = (decode(payload)?, decode(signature)?);
+        Ok(Self { message, algorithm, kid, payload, signature })
     }
-    let (message, signature) = token.rsplit_once('.').ok_or(Fault::Malformed)?;
-    let (header, payload) = message.split_once('.').ok_or(Fault::Malformed)?;
-    if payload.contains('.') {
-        return Err(Fault::Malformed);
-    }
-    let header = decode(header)?;
-    let signature = decode(signature)?;
-    let payload = decode(payload)?;
-    check_header(&header)?;
+}
 
-    let mut mac = key.clone();
-    mac.update(message.as_bytes());
-    // Constant time, and the whole tag: a shorter one is another length and fails.
-    mac.verify_slice(&signature).map_err(|_| Fault::Signature)?;
-    Ok(payload)
+/// What most HS256 tokens begin with: a header of `alg` and `typ`, spelled as nearly every library does.
+fn usual_header(header: &str, profile: Profile) -> Option<Algorithm> {
+    let usual = header == "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
+        || header == "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9";
+    (usual && profile == Profile::Plain).then_some(Algorithm::Hs256)
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, Fault> {
@@ -64,24 +97,24 @@ fn decode(part: &str) -> Result<Vec<u8>, Fault> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Fault::Malformed)
 }
 
-fn check_header(header: &[u8]) -> Result<(), Fault> {
+fn read_header(header: &[u8], profile: Profile) -> Result<(Algorithm, Option<Box<str>>), Fault> {
     NoDuplicates::check(header).map_err(|_| Fault::Header)?;
     let header: Header<'_> = serde_json::from_slice(header).map_err(|_| Fault::Header)?;
-    // The algorithm is ours to choose. A header that names another is not believed, and neither is the rest.
-    if header.alg != "HS256" {
-        return Err(Fault::Algorithm);
-    }
+    let algorithm = Algorithm::from_name(&header.alg).ok_or(Fault::Algorithm)?;
     // RFC 7515, section 4.1.11: an extension that must be understood, and we understand none.
     if header.crit.is_some() {
         return Err(Fault::Critical);
     }
-    match header.typ.map(media_subtype) {
-        None => Ok(()),
-        Some(typ) if ["jwt", "at+jwt"].iter().any(|known| typ.eq_ignore_ascii_case(known)) => {
-            Ok(())
-        }
-        Some(_) => Err(Fault::Type),
+    if header.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
+        return Err(Fault::Header);
     }
+    let typ = header.typ.as_deref().map(media_subtype);
+    let is = |known: &str| typ.is_some_and(|typ| typ.eq_ignore_ascii_case(known));
+    let fits = match profile {
+        Profile::Plain => typ.is_none() || is("jwt") || is("at+jwt"),
+        Profile::AccessToken => is("at+jwt"),
+    };
+    if fits { Ok((algorithm, header.kid.map(Into::into))) } else { Err(Fault::Type) }
 }
 
 /// `typ` may leave out `application/` (RFC 7515, section 4.1.9).
@@ -89,5 +122,21 @@ fn media_subtype(typ: &str) -> &str {
     match typ.split_at_checked("application/".len()) {
         Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application/") => rest,
         _ => typ,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_headers_are_read_as_any_other_is() {
+        for header in [r#"{"alg":"HS256","typ":"JWT"}"#, r#"{"typ":"JWT","alg":"HS256"}"#] {
+            let encoded = URL_SAFE_NO_PAD.encode(header);
+            assert_eq!(usual_header(&encoded, Profile::Plain), Some(Algorithm::Hs256));
+            let read = read_header(header.as_bytes(), Profile::Plain);
+            assert_eq!(read, Ok((Algorithm::Hs256, None)));
+            assert_eq!(usual_header(&encoded, Profile::AccessToken), None);
+        }
     }
 }

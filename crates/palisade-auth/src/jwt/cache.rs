@@ -1,0 +1,184 @@
+use std::{
+    fmt,
+    hash::BuildHasher,
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use foldhash::quality::RandomState;
+
+use super::claims::Validity;
+use crate::Identity;
+
+const WAYS: usize = 4;
+
+/// What four tokens of usual size take up: a token, as much again for its claims, and the rest of an entry.
+const BYTES_PER_BUCKET: usize = 8 * 1024;
+
+/// What an entry takes up beside the token and its claims.
+const ENTRY: usize = 256;
+
+/// The tokens that were verified lately, so that seeing one again costs a hash and a comparison.
+///
+/// Only tokens that were good enter it. A token is found by a keyed hash of its end, where the signature is, and then
+/// compared whole. What it says about time is checked again each time.
+pub(super) struct TokenCache<C> {
+    buckets: Box<[RwLock<Bucket<C>>]>,
+    hasher: RandomState,
+}
+
+struct Bucket<C> {
+    ways: [Option<Entry<C>>; WAYS],
+    /// Which one goes next.
+    oldest: usize,
+}
+
+struct Entry<C> {
+    hash: u64,
+    generation: Generation,
+    /// When it leaves in any case, in seconds since the Unix epoch.
+    leaves: f64,
+    validity: Validity,
+    issuer: usize,
+    token: Box<[u8]>,
+    identity: Identity<C>,
+}
+
+/// What has changed since a token was verified: keys were replaced, or everything was to be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Generation {
+    pub(super) keys: u64,
+    pub(super) cleared: u64,
+}
+
+/// A token that was found.
+pub(super) struct Hit<C> {
+    pub(super) identity: Identity<C>,
+    pub(super) validity: Validity,
+}
+
+impl<C> TokenCache<C> {
+    /// A cache of about this many bytes; 0 keeps nothing.
+    pub(super) fn new(bytes: usize) -> Self {
+        let buckets = bytes / BYTES_PER_BUCKET;
+        let empty = || RwLock::new(Bucket { ways: [const { None }; WAYS], oldest: 0 });
+        Self { buckets: (0..buckets).map(|_| empty()).collect(), hasher: RandomState::default() }
+    }
+
+    /// Finds a token that was verified under the keys of now.
+    pub(super) fn find(
+        &self,
+        token: &[u8],
+        now: f64,
+        generation_of: impl Fn(usize) -> Generation,
+    ) -> Option<Hit<C>> {
+        let (hash, bucket) = self.bucket_of(token)?;
+        let bucket = bucket.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = bucket.ways.iter().flatten().find(|entry| entry.is(hash, token))?;
+        let counts = entry.generation == generation_of(entry.issuer) && now < entry.leaves;
+        counts.then(|| Hit { identity: entry.identity.clone(), validity: entry.validity })
+    }
+
+    /// Keeps a token that was just verified, until `leaves`.
+    pub(super) fn keep(
+        &self,
+        token: &[u8],
+        identity: &Identity<C>,
+        validity: Validity,
+        (issuer, generation): (usize, Generation),
+        leaves: f64,
+    ) {
+        let size = |token: &[u8]| 2 * token.len() + ENTRY;
+        let Some((hash, bucket)) = self.bucket_of(token) else { return };
+        if size(token) > BYTES_PER_BUCKET {
+            return;
+        }
+        let entry = Entry {
+            hash,
+            generation,
+            leaves,
+            validity,
+            issuer,
+            token: token.into(),
+            identity: identity.clone(),
+        };
+        let mut bucket = bucket.write().unwrap_or_else(PoisonError::into_inner);
+        let Bucket { ways, oldest } = &mut *bucket;
+        let same = ways.iter().position(|way| way.as_ref().is_some_and(|way| way.is(hash, token)));
+        let free = ways.iter().position(Option::is_none);
+        let way = same.or(free).unwrap_or_else(|| {
+            let way = *oldest;
+            *oldest = (way + 1) % WAYS;
+            way
+        });
+        ways[way] = Some(entry);
+        // Long tokens take the place of several.
+        for other in (1..WAYS).map(|step| (way + step) % WAYS) {
+            let together: usize = ways.iter().flatten().map(|way| size(&way.token)).sum();
+            if together <= BYTES_PER_BUCKET {
+                break;
+            }
+            ways[other] = None;
+        }
+    }
+
+    /// The hash of a token, and where it would be. The end of a token is its signature: nobody can choose many that are
+    /// good and have the same.
+    fn bucket_of(&self, token: &[u8]) -> Option<(u64, &RwLock<Bucket<C>>)> {
+        let end = &token[token.len().saturating_sub(32)..];
+        let hash = self.hasher.hash_one((end, token.len()));
+        let index = (u128::from(hash) * self.buckets.len() as u128) >> 64;
+        self.buckets.get(index as usize).map(|bucket| (hash, bucket))
+    }
+}
+
+impl<C> Entry<C> {
+    fn is(&self, hash: u64, token: &[u8]) -> bool {
+        self.hash == hash && *self.token == *token
+    }
+}
+
+impl<C> fmt::Debug for TokenCache<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenCache").field("buckets", &self.buckets.len()).finish()
+    }
+}
+
+/// The tokens whose signature was bad lately: a flood of one of them must not cost a verification each.
+///
+/// It keeps hashes under a key of this process. Two tokens with the same are one in 2^64.
+#[derive(Debug)]
+pub(super) struct BadSignatures {
+    seen: Box<[AtomicU64]>,
+    /// SipHash: whoever sends bad tokens must not be able to find one that hashes like somebody's good one.
+    hasher: std::hash::RandomState,
+}
+
+impl BadSignatures {
+    const SLOTS: usize = 1024;
+
+    pub(super) fn new() -> Self {
+        Self {
+            seen: (0..Self::SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            hasher: std::hash::RandomState::new(),
+        }
+    }
+
+    pub(super) fn contains(&self, token: &[u8], generation: Generation) -> bool {
+        let (hash, slot) = self.slot_of(token, generation);
+        slot.load(Ordering::Relaxed) == hash
+    }
+
+    pub(super) fn add(&self, token: &[u8], generation: Generation) {
+        let (hash, slot) = self.slot_of(token, generation);
+        slot.store(hash, Ordering::Relaxed);
+    }
+
+    fn slot_of(&self, token: &[u8], generation: Generation) -> (u64, &AtomicU64) {
+        // Other keys may say otherwise: what was bad under these is not known to be bad under the next.
+        let hash = self.hasher.hash_one((token, generation.keys, generation.cleared)) | 1;
+        (hash, &self.seen[(hash >> 32) as usize % Self::SLOTS])
+    }
+}
