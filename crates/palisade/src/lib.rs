@@ -44,3 +44,10 @@ pub use palisade_validate as validate;
 pub use stack::{Stack, order, stack};
 #[cfg(feature = "auth")]
 pub use with_auth::{WithAuth, on};
+
+/// The pages of the guide, whose examples are tests.
+#[cfg(all(doctest, feature = "auth", feature = "axum"))]
+mod guide {
+    #[doc = include_str!("../../../docs/guide/authentication.md")]
+    struct Authentication;
+}
