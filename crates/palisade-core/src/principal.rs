@@ -8,8 +8,9 @@ use std::{fmt, sync::Arc};
 /// ```
 /// use palisade_core::Principal;
 ///
-/// let ada = Principal::new("ada").issued_by("https://issuer.example").with_roles(["admin"]);
+/// let ada = Principal::new("ada").issued_by("https://issuer.example").with_roles(["admin"]).with_tenants(["acme"]);
 /// assert!(ada.has_role("admin"));
+/// assert!(ada.is_member_of("acme"));
 /// assert_eq!((ada.issuer(), ada.subject()), ("https://issuer.example", "ada"));
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -21,6 +22,7 @@ struct Inner {
     subject: Box<str>,
     roles: Box<[Box<str>]>,
     scopes: Box<[Box<str>]>,
+    tenants: Box<[Box<str>]>,
 }
 
 impl Principal {
@@ -50,6 +52,13 @@ impl Principal {
         self
     }
 
+    /// Sets the tenants: the organisations, accounts or projects that the caller is a member of.
+    #[must_use]
+    pub fn with_tenants<R: Into<Box<str>>>(mut self, tenants: impl IntoIterator<Item = R>) -> Self {
+        Arc::make_mut(&mut self.0).tenants = tenants.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Who vouches for the subject; empty where only one issuer exists and none was named.
     pub fn issuer(&self) -> &str {
         &self.0.issuer
@@ -70,6 +79,11 @@ impl Principal {
         self.0.scopes.iter().map(AsRef::as_ref)
     }
 
+    /// The tenants, in the order in which they were given.
+    pub fn tenants(&self) -> impl Iterator<Item = &str> {
+        self.0.tenants.iter().map(AsRef::as_ref)
+    }
+
     /// True if `role` is among the roles, to the letter.
     pub fn has_role(&self, role: &str) -> bool {
         self.roles().any(|own| own == role)
@@ -78,6 +92,11 @@ impl Principal {
     /// True if `scope` is among the scopes, to the letter.
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes().any(|own| own == scope)
+    }
+
+    /// True if `tenant` is among the tenants, to the letter.
+    pub fn is_member_of(&self, tenant: &str) -> bool {
+        self.tenants().any(|own| own == tenant)
     }
 }
 
@@ -88,6 +107,7 @@ impl fmt::Debug for Principal {
             .field("subject", &self.subject())
             .field("roles", &self.0.roles)
             .field("scopes", &self.0.scopes)
+            .field("tenants", &self.0.tenants)
             .finish()
     }
 }
