@@ -1,7 +1,8 @@
 //! Who is calling, and what they may do.
 //!
 //! [`Jwt`] checks a bearer token and leaves an [`Identity`] with your claims on the request; [`RequireRole`] asks
-//! whether that identity may go on. Both are policies, and work alone or in one chain.
+//! whether that identity may go on. Both are policies, and work alone or in one chain. [`rules`] say more than roles:
+//! scopes, tenants, owners, and what is made of them. [`DenyUndecided`] finds the route on which they were forgotten.
 //!
 //! ```
 //! use http::{Request, Response, StatusCode, header};
@@ -52,16 +53,22 @@ mod authenticate;
 mod axum;
 mod bearer;
 mod challenge;
+mod decided;
 mod identity;
 mod jwt;
 mod login_redirect;
 mod optional;
 mod revoked;
 mod role;
+pub mod rules;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use authenticate::{Attempt, Authenticate, Pending};
+pub use decided::{
+    Decided, DenyUndecided, DenyUndecidedFuture, DenyUndecidedService, Public, RequireDecision,
+    public, require_decision,
+};
 pub use identity::Identity;
 pub use jwt::{Algorithm, Jwt, JwtBuilder, Keys};
 pub use login_redirect::LoginRedirect;

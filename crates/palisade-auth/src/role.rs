@@ -1,11 +1,11 @@
-use std::sync::Arc;
+use http::request;
+use palisade_core::{Decision, Policy, PolicyLayer};
 
-use http::{HeaderValue, header, request};
-use palisade_core::{ApiError, Decision, Policy, PolicyLayer, Principal};
+use crate::rules::{Authorize, HasRoles, Rule, any_role};
 
 /// Lets a caller pass who has one of the roles: 401 without an identity, 403 without the role.
 ///
-/// It asks the [`Principal`] that an authentication outside of it left on the request. Roles compare to the letter. A
+/// It is the rule [`any_role`] as a policy of its own, and asks the [`Principal`](palisade_core::Principal) that an authentication outside of it left on the request. Roles compare to the letter. A
 /// list without any role lets nobody pass.
 ///
 /// ```
@@ -21,13 +21,13 @@ use palisade_core::{ApiError, Decision, Policy, PolicyLayer, Principal};
 /// ```
 #[derive(Clone, Debug)]
 pub struct RequireRole {
-    roles: Arc<[Box<str>]>,
+    rule: Authorize<HasRoles<request::Parts>>,
 }
 
 impl RequireRole {
     /// One of these roles is enough.
     pub fn any<R: Into<Box<str>>>(roles: impl IntoIterator<Item = R>) -> Self {
-        Self { roles: roles.into_iter().map(Into::into).collect() }
+        Self { rule: any_role(roles).authorize() }
     }
 
     /// This policy as a tower layer.
@@ -54,25 +54,18 @@ impl Policy for RequireRole {
     type Grant = ();
 
     fn decide(&self, request: &request::Parts) -> Decision<()> {
-        let Some(principal) = request.extensions.get::<Principal>() else {
-            let challenge = HeaderValue::from_static("Bearer");
-            return Decision::refuse(
-                ApiError::unauthenticated().with_header(header::WWW_AUTHENTICATE, challenge),
-            );
-        };
-        if self.roles.iter().any(|role| principal.has_role(role)) {
-            Decision::grant(())
-        } else {
-            // RFC 6750's `insufficient_scope` is for scopes; a role is not one.
-            Decision::refuse(ApiError::forbidden())
-        }
+        self.rule.decide(request)
+    }
+
+    fn admit(&self, grant: &mut (), request: &mut request::Parts) {
+        self.rule.admit(grant, request);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use http::{Request, StatusCode};
-    use palisade_core::Halt;
+    use palisade_core::{Halt, Principal};
 
     use super::*;
 

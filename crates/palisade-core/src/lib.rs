@@ -81,7 +81,7 @@ pub use policy::{BoxFuture, Decision, Halt, Policy};
 pub use principal::Principal;
 pub use request_id::RequestId;
 pub use secret::Secret;
-pub use stage::{Chain, Stage};
+pub use stage::{AnsweredByPolicy, Chain, Stage};
 
 /// Any error, as tower passes them around.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

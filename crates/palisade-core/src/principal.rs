@@ -8,8 +8,9 @@ use std::{fmt, sync::Arc};
 /// ```
 /// use palisade_core::Principal;
 ///
-/// let ada = Principal::new("ada").issued_by("https://issuer.example").with_roles(["admin"]);
+/// let ada = Principal::new("ada").issued_by("https://issuer.example").with_roles(["admin"]).with_tenants(["acme"]);
 /// assert!(ada.has_role("admin"));
+/// assert!(ada.is_member_of("acme"));
 /// assert_eq!((ada.issuer(), ada.subject()), ("https://issuer.example", "ada"));
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Principal {
         self
     }
 
-    /// Sets the tenants that the caller belongs to.
+    /// Sets the tenants: the organisations, accounts or projects that the caller is a member of.
     #[must_use]
     pub fn with_tenants<R: Into<Box<str>>>(mut self, tenants: impl IntoIterator<Item = R>) -> Self {
         Arc::make_mut(&mut self.0).tenants = tenants.into_iter().map(Into::into).collect();

@@ -83,11 +83,28 @@ impl<P: Policy> Stage for P {
 /// Makes the response of a refusal, where it happens and in the default format.
 #[cold]
 pub(crate) fn answer(halt: Halt, request: &request::Parts) -> Refusal {
-    match halt {
+    let mut response = match halt {
         Halt::Reply(response) => response,
         Halt::Refuse(error) => Box::new(ErrorContext::of(request).render(error)),
-    }
+    };
+    response.extensions_mut().insert(AnsweredByPolicy(()));
+    response
 }
+
+/// In the extensions of a response that a policy made itself: the request went no further, and no handler saw it.
+///
+/// Only the engine makes one, so a layer outside can believe it.
+///
+/// ```
+/// use palisade_core::AnsweredByPolicy;
+/// # fn outside<B>(response: &http::Response<B>) {
+/// if response.extensions().get::<AnsweredByPolicy>().is_some() {
+///     println!("refused, or a preflight, or a redirect to a login page");
+/// }
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct AnsweredByPolicy(());
 
 /// Two stages as one: `A` outside, `B` inside it.
 ///

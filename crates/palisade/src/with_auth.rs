@@ -1,14 +1,18 @@
-use palisade_auth::RequireRole;
+use http::request;
+use palisade_auth::{
+    Decided, Public, RequireRole, public,
+    rules::{Authorize, Rule},
+};
 use palisade_core::{Chain, Policy, Stage};
 
-/// `with_auth` and `with_role`, on whatever can be guarded.
+/// `with_auth`, `with_role`, `with_rule` and `with_public`, on whatever can be guarded.
 ///
 /// On axum's method routers, handlers and routers (feature `axum`), and on tower's `ServiceBuilder` (feature `tower`).
 /// `Kind` is found by the compiler.
 #[cfg_attr(feature = "axum", doc = "```")]
 #[cfg_attr(not(feature = "axum"), doc = "```ignore")]
 /// use axum::{Router, routing::{delete, get}};
-/// use palisade::{WithAuth, auth::{Identity, Jwt}};
+/// use palisade::{WithAuth, auth::{Identity, Jwt, rules::{Rule, role, scope}}};
 /// use serde::Deserialize;
 ///
 /// #[derive(Deserialize)]
@@ -22,6 +26,8 @@ use palisade_core::{Chain, Policy, Stage};
 /// let app: Router = Router::new()
 ///     .route("/profile", get(profile).with_auth(&auth))
 ///     .route("/items/{id}", delete(remove).with_role(&auth, ["admin"]))
+///     .route("/orders", get(remove).with_rule(&auth, role("admin").or(scope("orders:read"))))
+///     .route("/health", get(remove).with_public())
 ///     // or on the handler
 ///     .route("/me", get(profile.with_auth(&auth)));
 /// # Ok::<_, palisade::ConfigError>(())
@@ -34,8 +40,8 @@ pub trait WithAuth<Kind>: Sized {
     fn guarded_by<G: Stage>(self, guard: G) -> Self::Guarded<G>;
 
     /// Lets pass whom `auth` knows.
-    fn with_auth<P: Policy + Clone>(self, auth: &P) -> Self::Guarded<P> {
-        self.guarded_by(auth.clone())
+    fn with_auth<P: Policy + Clone>(self, auth: &P) -> Self::Guarded<Chain<P, Decided>> {
+        self.guarded_by(auth.clone().then(Decided))
     }
 
     /// Lets pass whom `auth` knows and who has one of these roles.
@@ -45,6 +51,20 @@ pub trait WithAuth<Kind>: Sized {
         roles: impl Into<RequireRole>,
     ) -> Self::Guarded<Chain<P, RequireRole>> {
         self.guarded_by(auth.clone().then(roles.into()))
+    }
+
+    /// Lets pass whom `auth` knows and whom the rule allows it.
+    fn with_rule<P, R>(self, auth: &P, rule: R) -> Self::Guarded<Chain<P, Authorize<R>>>
+    where
+        P: Policy + Clone,
+        R: Rule<About = request::Parts>,
+    {
+        self.guarded_by(auth.clone().then(rule.authorize()))
+    }
+
+    /// Lets everybody pass, on purpose: [`Stack::deny_undecided`](crate::Stack::deny_undecided) wants it written.
+    fn with_public(self) -> Self::Guarded<Public> {
+        self.guarded_by(public())
     }
 }
 

@@ -7,7 +7,7 @@ use http::{Request, Response, StatusCode, header, response};
 use http_body_util::{BodyExt, Full};
 use palisade::{
     ApiError, BoxError, ErrorFormat, ErrorLayer, PeerAddr, Principal,
-    auth::{Identity, Jwt, testing::sign_hs256},
+    auth::{Identity, Jwt, RequireRole, public, rules::role, testing::sign_hs256},
     body::{BodyLimit, Deadline},
     cors::Cors,
     observe::RequestIds,
@@ -151,6 +151,31 @@ async fn a_failure_of_the_service_passes_all_policies_on_the_way_out() {
             assert_eq!(body.to_string().matches("INTERNAL").count(), 1, "{body}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_nobody_decided_about_is_withheld_in_the_format_of_the_stack() {
+    let errors = || ErrorLayer::new().format(ErrorFormat::Flat);
+    let hello = service_fn(|_: Request<Full<Bytes>>| async {
+        Ok::<_, Infallible>(Response::new(Full::from("\"hello\"")))
+    });
+    let undecided = stack().errors(errors()).cors(&cors()).deny_undecided();
+
+    let (head, body) = answer(undecided.wrap(hello), good()).await;
+    assert_eq!((head.status, &body["code"]), (StatusCode::FORBIDDEN, &json!("FORBIDDEN")));
+    assert_eq!(head.headers["access-control-allow-origin"], "https://app.example.com");
+
+    // an identity is no decision, a rule is, inside and outside
+    let service = stack().errors(errors()).auth(&auth()).deny_undecided().wrap(hello);
+    assert_eq!(answer(service, good()).await.0.status, StatusCode::FORBIDDEN);
+    let service = stack().errors(errors()).deny_undecided().layer(public().layer()).wrap(hello);
+    assert_eq!(answer(service, good()).await.1, json!("hello"));
+    let service = stack().auth(&auth()).rule(role("admin")).deny_undecided().wrap(hello);
+    assert_eq!(answer(service, good()).await.1, json!("hello"));
+    let service = stack().auth(&auth()).deny_undecided().policy(RequireRole::any(["admin"]));
+    assert_eq!(answer(service.wrap(hello), good()).await.1, json!("hello"));
+    let service = stack().auth(&auth()).rule(role("root")).deny_undecided().wrap(hello);
+    assert_eq!(answer(service, good()).await.0.status, StatusCode::FORBIDDEN);
 }
 
 #[derive(Debug)]

@@ -169,6 +169,51 @@ where
         self.then(roles.into())
     }
 
+    /// Lets pass whom a rule allows it.
+    #[cfg(feature = "auth")]
+    pub fn rule<R>(
+        self,
+        rule: R,
+    ) -> With<palisade_auth::rules::Authorize<R>, order::RoleChecked, Outer, Open, Errors>
+    where
+        At: order::BeforeRole,
+        R: palisade_auth::rules::Rule<About = http::request::Parts>,
+    {
+        self.then(rule.authorize())
+    }
+
+    /// Withholds the answers of routes that do not say who may come in: 403, and a log line that names the method and
+    /// the path. A route says it by `with_auth`, `with_role`, `with_rule` or `with_public`; the stack by
+    /// [`role`](Stack::role) or [`rule`](Stack::rule). [`auth`](Stack::auth) alone is no decision: it may be optional.
+    ///
+    /// The handler of an undecided route has run when its answer is withheld. See
+    /// [`DenyUndecided`](palisade_auth::DenyUndecided) for what it can see and what not, and for a way to refuse before
+    /// the handler runs.
+    #[cfg_attr(feature = "axum", doc = "```")]
+    #[cfg_attr(not(feature = "axum"), doc = "```ignore")]
+    /// use axum::{Router, routing::get};
+    /// use palisade::{ErrorLayer, WithAuth, auth::Jwt, stack};
+    ///
+    /// # #[derive(serde::Deserialize)]
+    /// # struct Claims { sub: String }
+    /// # let auth = Jwt::<Claims>::hs256("a signing key of at least thirty-two bytes").audience("orders").build()?;
+    /// let app: Router = Router::new()
+    ///     .route("/health", get(|| async { "ok" }).with_public())
+    ///     .route("/profile", get(|| async { "hello" }).with_auth(&auth))
+    ///     .route("/forgotten", get(|| async { "403, and an error in the log" }))
+    ///     .layer(stack().errors(ErrorLayer::new()).deny_undecided());
+    /// # Ok::<_, palisade::ConfigError>(())
+    /// ```
+    #[cfg(feature = "auth")]
+    pub fn deny_undecided(
+        self,
+    ) -> WithLayer<palisade_auth::DenyUndecided, At::Next, Outer, Open, Errors>
+    where
+        At: order::BeforeDenyUndecided,
+    {
+        self.then_layer(palisade_auth::DenyUndecided::new())
+    }
+
     /// Limits how long an answer may take.
     #[cfg(feature = "body")]
     pub fn timeout(

@@ -87,6 +87,36 @@ steps! {
     "a stack validates one type; what a route needs beside it goes on the route";
 }
 
+/// `deny_undecided` may follow.
+#[cfg(feature = "auth")]
+#[diagnostic::on_unimplemented(
+    message = "`deny_undecided` must come before `timeout` and bodies, not after `{Self}`",
+    label = "this step does not belong here",
+    note = "what is refused further out is refused for everybody: a stack says who may come in before it reads what they send"
+)]
+pub trait BeforeDenyUndecided {
+    /// Where the stack is then.
+    type Next;
+}
+
+#[cfg(feature = "auth")]
+macro_rules! deny_undecided {
+    ($($position:ident to $next:ident),*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl BeforeDenyUndecided for $position {
+            type Next = $next;
+        }
+    )*};
+}
+
+// What it refuses has to come out in the format of `errors`, so `errors` cannot follow.
+#[cfg(feature = "auth")]
+deny_undecided!(
+    Start to ErrorsHandled, Observed to ErrorsHandled, ErrorsHandled to ErrorsHandled, CrossOrigin to CrossOrigin,
+    LimitedByAddress to LimitedByAddress, Authenticated to Authenticated, RoleChecked to RoleChecked,
+    LimitedByPrincipal to LimitedByPrincipal
+);
+
 /// A `rate_limit` that counts by this may follow `At`.
 #[cfg(feature = "rate-limit")]
 #[diagnostic::on_unimplemented(

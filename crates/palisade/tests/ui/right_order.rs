@@ -1,5 +1,7 @@
 mod setup;
 
+use palisade::auth::rules::{Rule, role, scope};
+
 fn main() {
     let parts = setup::parts();
     let _ = setup::stack()
@@ -11,6 +13,8 @@ fn main() {
         .auth(&parts.auth)
         .role(["admin"])
         .role(["staff"])
+        .rule(role("staff").and(scope("orders:read")))
+        .deny_undecided()
         .rate_limit(&parts.by_principal)
         .timeout(parts.timeout)
         .body_limit(parts.body_limit)

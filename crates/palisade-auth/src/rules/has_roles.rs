@@ -1,0 +1,96 @@
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use palisade_core::Principal;
+
+use super::{Denial, Predicate, Rule, Verdict};
+
+/// Holds for callers who have the role, to the letter.
+///
+/// A misspelt role is one that nobody has. Where the roles are known beforehand, make rules of a
+/// [`RoleHierarchy`](super::RoleHierarchy), which knows them and refuses others.
+///
+/// ```
+/// use palisade_auth::{Identity, rules::role};
+/// use palisade_core::Principal;
+///
+/// let ada = Identity::new((), Principal::new("ada").with_roles(["admin"]));
+/// assert!(ada.may(&role("admin"), "any resource"));
+/// assert!(!ada.may(&role("Admin"), "any resource"));
+/// ```
+pub fn role<T: ?Sized>(role: impl Into<Box<str>>) -> HasRoles<T> {
+    any_role([role])
+}
+
+/// Holds for callers who have one of the roles. Of no roles nobody has one.
+pub fn any_role<T: ?Sized, R: Into<Box<str>>>(roles: impl IntoIterator<Item = R>) -> HasRoles<T> {
+    HasRoles::new([roles.into_iter().map(Into::into).collect()])
+}
+
+/// Holds for callers who have all of the roles. No roles are no permission: then it holds for nobody.
+pub fn all_roles<T: ?Sized, R: Into<Box<str>>>(roles: impl IntoIterator<Item = R>) -> HasRoles<T> {
+    HasRoles::new(roles.into_iter().map(|role| vec![role.into()]))
+}
+
+/// See [`role`], [`any_role`] and [`all_roles`].
+pub struct HasRoles<T: ?Sized> {
+    /// One of each of these. None at all: nobody passes.
+    needs: Arc<[Vec<Box<str>>]>,
+    lacking: Arc<str>,
+    about: PhantomData<fn(&T)>,
+}
+
+impl<T: ?Sized> HasRoles<T> {
+    /// One role of each of `needs`.
+    pub(super) fn new(needs: impl IntoIterator<Item = Vec<Box<str>>>) -> Self {
+        let needs: Arc<[Vec<Box<str>>]> = needs.into_iter().collect();
+        Self { lacking: format!("not {}", Needs(&needs)).into(), needs, about: PhantomData }
+    }
+}
+
+impl<T: ?Sized + 'static> Rule for HasRoles<T> {
+    type About = T;
+
+    fn decide(&self, caller: &Principal, _: &T) -> Verdict {
+        let has_one_of = |roles: &Vec<Box<str>>| roles.iter().any(|role| caller.has_role(role));
+        let holds = !self.needs.is_empty() && self.needs.iter().all(has_one_of);
+        Verdict::holds_if(holds, || Denial::new(Arc::clone(&self.lacking)))
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Needs(&self.needs))
+    }
+}
+
+impl<T: ?Sized + 'static> Predicate for HasRoles<T> {}
+
+/// `role admin|editor & role auditor`
+struct Needs<'a>(&'a [Vec<Box<str>>]);
+
+impl fmt::Display for Needs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("role");
+        }
+        for (index, roles) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { " & " };
+            write!(f, "{separator}role {}", roles.join("|"))?;
+        }
+        Ok(())
+    }
+}
+
+impl<T: ?Sized> Clone for HasRoles<T> {
+    fn clone(&self) -> Self {
+        Self {
+            needs: Arc::clone(&self.needs),
+            lacking: Arc::clone(&self.lacking),
+            about: PhantomData,
+        }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for HasRoles<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Needs(&self.needs))
+    }
+}

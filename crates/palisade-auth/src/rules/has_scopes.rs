@@ -1,0 +1,87 @@
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use http::HeaderValue;
+use palisade_core::Principal;
+
+use super::{Denial, Predicate, Rule, Verdict};
+
+/// Holds for callers whose token has the scope, or all of them where several are separated by spaces. An empty list
+/// holds for nobody.
+///
+/// A caller who lacks it is told by `WWW-Authenticate: Bearer error="insufficient_scope", scope="…"` what to ask for
+/// (RFC 6750, section 3.1).
+///
+/// ```
+/// use palisade_auth::{Identity, rules::scope};
+/// use palisade_core::Principal;
+///
+/// let ada = Identity::new((), Principal::new("ada").with_scopes(["orders:read"]));
+/// let error = ada.require(&scope("orders:read orders:write"), "any resource").unwrap_err();
+/// assert_eq!(
+///     error.headers()["www-authenticate"],
+///     r#"Bearer error="insufficient_scope", scope="orders:read orders:write""#,
+/// );
+/// ```
+pub fn scope<T: ?Sized>(scope: impl AsRef<str>) -> HasScopes<T> {
+    let scopes: Arc<[Box<str>]> = scope.as_ref().split_ascii_whitespace().map(Into::into).collect();
+    HasScopes {
+        challenge: challenge(&scopes),
+        lacking: format!("not scope {}", scopes.join(" ")).into(),
+        scopes,
+        about: PhantomData,
+    }
+}
+
+/// See [`scope`].
+pub struct HasScopes<T: ?Sized> {
+    scopes: Arc<[Box<str>]>,
+    challenge: HeaderValue,
+    lacking: Arc<str>,
+    about: PhantomData<fn(&T)>,
+}
+
+fn challenge(scopes: &[Box<str>]) -> HeaderValue {
+    // What is no scope-token (RFC 6749, section 3.3) would need escapes that no client undoes: it is not sent.
+    let is_token_char = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+    let are_tokens = scopes.iter().all(|scope| scope.bytes().all(is_token_char));
+    let value = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scopes.join(" "));
+    match HeaderValue::try_from(value) {
+        Ok(value) if are_tokens && !scopes.is_empty() => value,
+        _ => HeaderValue::from_static("Bearer error=\"insufficient_scope\""),
+    }
+}
+
+impl<T: ?Sized + 'static> Rule for HasScopes<T> {
+    type About = T;
+
+    fn decide(&self, caller: &Principal, _: &T) -> Verdict {
+        let holds =
+            !self.scopes.is_empty() && self.scopes.iter().all(|scope| caller.has_scope(scope));
+        Verdict::holds_if(holds, || {
+            Denial::new(Arc::clone(&self.lacking)).with_challenge(self.challenge.clone())
+        })
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "scope {}", self.scopes.join(" "))
+    }
+}
+
+impl<T: ?Sized + 'static> Predicate for HasScopes<T> {}
+
+impl<T: ?Sized> Clone for HasScopes<T> {
+    fn clone(&self) -> Self {
+        Self {
+            scopes: Arc::clone(&self.scopes),
+            challenge: self.challenge.clone(),
+            lacking: Arc::clone(&self.lacking),
+            about: PhantomData,
+        }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for HasScopes<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "scope {}", self.scopes.join(" "))
+    }
+}

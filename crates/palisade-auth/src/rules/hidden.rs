@@ -1,0 +1,49 @@
+use std::fmt;
+
+use palisade_core::Principal;
+
+use super::{Denial, Rule, Verdict, rule::Described};
+
+/// A rule whose no is a 404; see [`Rule::hide_as_not_found`].
+///
+/// The answer is to the letter [`ApiError::not_found`](palisade_core::ApiError::not_found): answer the same where the
+/// thing is not there. A 401 and a 503 stay what they are, and say nothing of the thing.
+#[derive(Clone, Copy)]
+pub struct Hidden<R> {
+    rule: R,
+}
+
+impl<R> Hidden<R> {
+    pub(super) fn new(rule: R) -> Self {
+        Self { rule }
+    }
+}
+
+impl<R: Rule> Rule for Hidden<R> {
+    type About = R::About;
+
+    fn decide(&self, caller: &Principal, about: &R::About) -> Verdict {
+        match self.rule.decide(caller, about) {
+            Verdict::Deny(denial) => Verdict::Deny(denial.hidden()),
+            decided => decided,
+        }
+    }
+
+    fn veto(&self, caller: &Principal, about: &R::About) -> Option<Denial> {
+        self.rule.veto(caller, about).map(Denial::hidden)
+    }
+
+    fn hides(&self) -> bool {
+        true
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hidden {}", Described(&self.rule))
+    }
+}
+
+impl<R: Rule> fmt::Debug for Hidden<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(f)
+    }
+}

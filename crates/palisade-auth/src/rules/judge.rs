@@ -1,0 +1,73 @@
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::LazyLock,
+};
+
+use palisade_core::{ApiError, Principal};
+
+use super::{Denial, Rule, Verdict};
+
+/// The one decision: what guards a route and what is asked about a resource both come from here.
+///
+/// An explicit no comes first, wherever in the rule it stands; then somebody has to allow it. Each decision is an event.
+pub(super) fn judge<R: Rule + ?Sized>(
+    rule: &R,
+    name: impl fmt::Display,
+    caller: &Principal,
+    about: &R::About,
+) -> Result<(), ApiError> {
+    let verdict = match rule.veto(caller, about) {
+        Some(denial) => Verdict::Deny(denial),
+        None => rule.decide(caller, about),
+    };
+    match verdict {
+        Verdict::Allow => {
+            tracing::debug!(
+                target: "palisade::auth",
+                rule = %name,
+                outcome = "allow",
+                subject = %Pseudonym(caller),
+            );
+            Ok(())
+        }
+        Verdict::Deny(denial) => Err(refusal(denial, &name, caller)),
+        Verdict::Abstain => {
+            let denial = Denial::new("no rule allows it");
+            Err(refusal(if rule.hides() { denial.hidden() } else { denial }, &name, caller))
+        }
+        Verdict::CouldNotTell(error) => {
+            tracing::warn!(
+                target: "palisade::auth",
+                rule = %name,
+                outcome = "could not tell",
+                reason = %error,
+                subject = %Pseudonym(caller),
+            );
+            Err(ApiError::unavailable().with_source(error))
+        }
+    }
+}
+
+fn refusal(denial: Denial, name: &impl fmt::Display, caller: &Principal) -> ApiError {
+    tracing::info!(
+        target: "palisade::auth",
+        rule = %name,
+        outcome = "deny",
+        reason = denial.reason(),
+        cause = denial.cause().map(tracing::field::display),
+        subject = %Pseudonym(caller),
+    );
+    denial.into_error()
+}
+
+/// Who it was, without saying who it is: the same caller has the same number until the process ends, and without the
+/// key of the hash, which nobody knows, names cannot be tried. Worked out only where an event is written.
+struct Pseudonym<'a>(&'a Principal);
+
+impl fmt::Display for Pseudonym<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        write!(f, "{:016x}", KEY.hash_one((self.0.issuer(), self.0.subject())))
+    }
+}

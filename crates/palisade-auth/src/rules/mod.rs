@@ -1,0 +1,57 @@
+//! What a caller may do: rules as values, which combine.
+//!
+//! ```
+//! use palisade_auth::rules::{Rule, deny, role, scope, tenant_from_path};
+//!
+//! // members of the organisation in the path, who may write, and are not suspended
+//! let rule = tenant_from_path("/orgs/{org_id}/reports/{id}", "org_id")?
+//!     .and(role("editor").or(scope("reports:write")))
+//!     .and(deny(role("suspended")));
+//!
+//! // a policy, and so a tower layer
+//! let layer = rule.authorize().layer();
+//! # Ok::<_, palisade_core::ConfigError>(())
+//! ```
+//!
+//! A rule says yes, no, nothing, or that it could not tell ([`Verdict`]). It passes what at least one rule allows and
+//! no [`deny`] rule forbids; where no rule has a say, the answer is no. A `deny` rule wins wherever it stands, and one
+//! that could not tell denies. Nothing turns *could not tell* into a yes, and no rule is asked where nobody is known to
+//! be calling.
+//!
+//! - On a route: [`Rule::authorize`], or `with_rule` of the `palisade` crate.
+//! - About a thing that a handler has loaded: [`Identity::require`](crate::Identity::require).
+//! - Roles that include others: [`RoleHierarchy`].
+//!
+//! A rule is about what the layer it stands in sees. `HEAD` and `OPTIONS` requests meet the same rules as `GET` does,
+//! and no header changes the method that a rule sees.
+
+mod and_or;
+mod authorize;
+mod check;
+mod deny;
+mod has_roles;
+mod has_scopes;
+mod hidden;
+mod hierarchy;
+mod judge;
+mod not;
+mod owner;
+mod path_template;
+mod resource;
+mod rule;
+mod tenant;
+mod verdict;
+
+pub use and_or::{And, Or};
+pub use authorize::Authorize;
+pub use check::{Answer, Check, check, check_resource};
+pub use deny::{Deny, deny};
+pub use has_roles::{HasRoles, all_roles, any_role, role};
+pub use has_scopes::{HasScopes, scope};
+pub use hidden::Hidden;
+pub use hierarchy::{RoleHierarchy, Roles};
+pub use not::Not;
+pub use owner::{Owner, owner};
+pub use rule::{Predicate, Rule};
+pub use tenant::{TenantFromPath, tenant_from_path};
+pub use verdict::{Denial, Verdict};

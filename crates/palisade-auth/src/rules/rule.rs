@@ -1,0 +1,145 @@
+use std::{fmt, sync::Arc};
+
+use http::request;
+use palisade_core::Principal;
+
+use super::{And, Authorize, Denial, Hidden, Not, Or, Verdict};
+
+/// A rule about what a caller may do, as a value.
+///
+/// A rule is about something: the head of a request ([`request::Parts`]), where it guards a route as an [`Authorize`],
+/// or a thing that a handler has loaded, where [`Identity::require`](crate::Identity::require) asks it. `role`, `scope`
+/// and their like are about either; the compiler finds out which.
+///
+/// It is asked only when somebody is known to be calling, so no rule, and no `not` of one, can take *nobody* for a yes.
+///
+/// A rule of your own is one type and two methods:
+///
+/// ```
+/// use std::fmt;
+///
+/// use http::request;
+/// use palisade_auth::rules::{Rule, Verdict, role};
+/// use palisade_core::Principal;
+///
+/// /// Lets pass what changes nothing.
+/// struct ReadOnly;
+///
+/// impl Rule for ReadOnly {
+///     type About = request::Parts;
+///
+///     fn decide(&self, _: &Principal, request: &request::Parts) -> Verdict {
+///         if request.method.is_safe() { Verdict::Allow } else { Verdict::deny("it writes") }
+///     }
+///
+///     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         f.write_str("read-only")
+///     }
+/// }
+///
+/// let rule = ReadOnly.or(role("editor"));
+/// ```
+pub trait Rule: Send + Sync + 'static {
+    /// What it is about: [`request::Parts`], or a resource.
+    type About: ?Sized;
+
+    /// Says whether `caller` may. It is pure: it is asked as often as anybody likes, and not at all where the answer
+    /// is known before.
+    fn decide(&self, caller: &Principal, about: &Self::About) -> Verdict;
+
+    /// The explicit no of a [`deny`](super::deny) rule in it, wherever it stands. A combinator of your own asks the
+    /// rules that it is made of; a rule that is made of none has nothing to say.
+    fn veto(&self, caller: &Principal, about: &Self::About) -> Option<Denial> {
+        let _ = (caller, about);
+        None
+    }
+
+    /// True if a no of it may be one that is [hidden](Rule::hide_as_not_found): then it is also a 404 where no rule in
+    /// it has a say. A combinator of your own answers for the rules that it is made of.
+    fn hides(&self) -> bool {
+        false
+    }
+
+    /// Writes what it is called in the log.
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+
+    /// Holds where both do. `other` is not asked if this one does not hold.
+    fn and<B: Rule<About = Self::About>>(self, other: B) -> And<Self, B>
+    where
+        Self: Sized,
+    {
+        And::new(self, other)
+    }
+
+    /// Holds where one of them does. `other` is not asked if this one holds.
+    fn or<B: Rule<About = Self::About>>(self, other: B) -> Or<Self, B>
+    where
+        Self: Sized,
+    {
+        Or::new(self, other)
+    }
+
+    /// Holds where this one says a plain no. Only a [`Predicate`] has an opposite.
+    fn not(self) -> Not<Self>
+    where
+        Self: Predicate + Sized,
+    {
+        Not::new(self)
+    }
+
+    /// Answers 404 where it would be 403: whoever may not see it does not learn that it is there.
+    fn hide_as_not_found(self) -> Hidden<Self>
+    where
+        Self: Sized,
+    {
+        Hidden::new(self)
+    }
+
+    /// This rule as a policy.
+    fn authorize(self) -> Authorize<Self>
+    where
+        Self: Rule<About = request::Parts> + Sized,
+    {
+        Authorize::new(self)
+    }
+}
+
+/// A rule whose no means the opposite of its yes, and nothing else: it has a [`not`](Rule::not), and can be
+/// [denied](super::deny).
+///
+/// It says [`Allow`](Verdict::Allow) where it holds, [`Deny`](Verdict::Deny) where it is certain that it does not, and
+/// [`CouldNotTell`](Verdict::CouldNotTell) otherwise. [`tenant_from_path`](super::tenant_from_path) is none: it also
+/// says no to a path that it does not understand, and the opposite of that is no yes.
+pub trait Predicate: Rule {}
+
+/// A rule that many share, or one whose type nobody wants to write: `Arc<dyn Rule<About = request::Parts>>`.
+impl<R: Rule + ?Sized> Rule for Arc<R> {
+    type About = R::About;
+
+    fn decide(&self, caller: &Principal, about: &R::About) -> Verdict {
+        R::decide(self, caller, about)
+    }
+
+    fn veto(&self, caller: &Principal, about: &R::About) -> Option<Denial> {
+        R::veto(self, caller, about)
+    }
+
+    fn hides(&self) -> bool {
+        R::hides(self)
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        R::describe(self, f)
+    }
+}
+
+impl<R: Predicate + ?Sized> Predicate for Arc<R> {}
+
+/// A rule by the name that it has in the log.
+pub(super) struct Described<'a, R: ?Sized>(pub(super) &'a R);
+
+impl<R: Rule + ?Sized> fmt::Display for Described<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(f)
+    }
+}

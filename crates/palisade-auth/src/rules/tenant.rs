@@ -1,0 +1,80 @@
+use std::{fmt, sync::Arc};
+
+use http::request;
+use palisade_core::{ConfigError, Principal};
+
+use super::{Denial, Rule, Verdict, path_template::PathTemplate};
+
+/// Holds for members of the tenant that the request's path names.
+///
+/// `template` is the path of the route, in axum's syntax, and `parameter` the part of it that names the tenant. A tower
+/// layer does not see what the router has matched, so the rule reads the path itself, and more strictly than any
+/// router: everything that does not fit to the letter is denied. That is another case, a slash more or less, an empty
+/// segment, `.` and `..`, and whatever could be read in two ways anywhere in the path, such as an encoded slash. The
+/// parameter is percent-decoded once, as axum does for handlers, and compared to the letter.
+///
+/// The path is the one that reaches the layer: under axum's `nest`, without the prefix of the nest.
+///
+/// ```
+/// use http::Request;
+/// use palisade_auth::rules::{Rule, role, tenant_from_path};
+/// use palisade_core::{Decision, Policy, Principal};
+///
+/// // first the tenant, then what the caller may do there
+/// let rule = tenant_from_path("/orgs/{org_id}/items/{id}", "org_id")?.and(role("editor")).authorize();
+///
+/// let passes = |path: &str| {
+///     let mut request = Request::get(path).body(()).unwrap();
+///     let ada = Principal::new("ada").with_tenants(["acme"]).with_roles(["editor"]);
+///     request.extensions_mut().insert(ada);
+///     matches!(rule.decide(&request.into_parts().0), Decision::Now(Ok(())))
+/// };
+/// assert!(passes("/orgs/acme/items/7"));
+/// assert!(!passes("/orgs/globex/items/7"));
+/// assert!(!passes("/orgs/acme/items/7/"));
+/// assert!(!passes("/orgs/globex/..%2Facme/items/7"));
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+///
+/// # Errors
+///
+/// If the template does not begin with a slash, does not have the parameter once as a whole segment, or has a segment
+/// that no path could fit.
+pub fn tenant_from_path(template: &str, parameter: &str) -> Result<TenantFromPath, ConfigError> {
+    Ok(TenantFromPath {
+        path: Arc::new(PathTemplate::parse(template, parameter)?),
+        name: format!("tenant {template}").into(),
+        misfit: format!("the path does not fit {template}").into(),
+        stranger: format!("not a member of the tenant {{{parameter}}}").into(),
+    })
+}
+
+/// See [`tenant_from_path`].
+#[derive(Clone)]
+pub struct TenantFromPath {
+    path: Arc<PathTemplate>,
+    name: Arc<str>,
+    misfit: Arc<str>,
+    stranger: Arc<str>,
+}
+
+impl Rule for TenantFromPath {
+    type About = request::Parts;
+
+    fn decide(&self, caller: &Principal, request: &request::Parts) -> Verdict {
+        let Some(tenant) = self.path.value_in(request.uri.path()) else {
+            return Verdict::Deny(Denial::new(Arc::clone(&self.misfit)));
+        };
+        Verdict::holds_if(caller.is_member_of(&tenant), || Denial::new(Arc::clone(&self.stranger)))
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl fmt::Debug for TenantFromPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(f)
+    }
+}
