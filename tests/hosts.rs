@@ -11,7 +11,7 @@ use hyper_util::{
     rt::TokioExecutor, rt::TokioIo, server::conn::auto, service::TowerToHyperService,
 };
 use palisade::{
-    ApiError, Decision, ErrorLayer, PeerAddr, Policy, PolicyLayer,
+    ApiError, Decision, ErrorLayer, Issue, PeerAddr, Policy, PolicyLayer,
     observe::RequestIds,
     rate_limit::{Quota, RateLimit},
     stack,
@@ -120,6 +120,36 @@ async fn a_decision_may_come_later_on_tonic() {
     let passes = client.call(Method::POST, "/a.B/C", &[grpc, "x-word: 1"]).await;
     assert_eq!((passes.status, passes.header("grpc-status")), (StatusCode::OK, Some("12")));
     assert_eq!(passes.header("x-knew-the-word"), Some("1"));
+}
+
+#[tokio::test]
+async fn everything_wrong_with_the_input_reaches_a_grpc_client() {
+    use tonic_types::StatusExt;
+    #[derive(Clone)]
+    struct Invalid;
+    impl Policy for Invalid {
+        type Grant = ();
+        fn decide(&self, _: &request::Parts) -> Decision<()> {
+            let issue = |at: usize| Issue::new(format!("items[{at}].price"), "too_small", "no");
+            Decision::refuse(ApiError::validation((0..1_000).map(issue)))
+        }
+    }
+    let (listener, address) = listen().await;
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    let server = tonic::transport::Server::builder()
+        .layer(stack().errors(ErrorLayer::new()).policy(Invalid))
+        .add_routes(tonic::service::Routes::default());
+    tokio::spawn(server.serve_with_incoming(incoming));
+    let grpc = "content-type: application/grpc";
+    let answer = Client::new(address, Version::HTTP_2).call(Method::POST, "/a.B/C", &[grpc]).await;
+    let status = tonic::Status::from_header_map(&answer.headers).expect("a status");
+    assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    let details = status.get_error_details();
+    let violations = &details.bad_request().expect("a BadRequest").field_violations;
+    assert_eq!((&*violations[0].field, &*violations[0].description), ("items[0].price", "no"));
+    assert!(violations.len() > 10, "as many as a header can hold");
+    let bytes: usize = answer.headers.values().map(http::HeaderValue::len).sum();
+    assert!(bytes < 8 * 1024, "{bytes} bytes of headers");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

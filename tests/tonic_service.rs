@@ -6,6 +6,7 @@ use tonic::{
     metadata::MetadataValue,
     transport::{Channel, Endpoint},
 };
+use tonic_types::StatusExt;
 
 #[allow(
     missing_docs,
@@ -68,6 +69,12 @@ async fn a_stream_passes_message_by_message() {
 
 fn says(status: &Status, code: Code, message: &str) {
     assert_eq!((status.code(), status.message()), (code, message));
+    let details = status.get_error_details();
+    let why = details.error_info().expect("an ErrorInfo");
+    assert_eq!(why.domain, "greeter.v1.Greeter");
+    assert!(why.reason.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'), "{why:?}");
+    let request = details.request_info().expect("a RequestInfo");
+    assert_eq!(status.metadata().get("x-request-id").unwrap(), &*request.request_id);
     assert!(status.metadata().get("x-request-id").is_some(), "{status:?}");
 }
 
@@ -104,4 +111,7 @@ async fn the_hundred_and_first_call_is_resource_exhausted() {
     let wait: u64 =
         status.metadata().get("retry-after").unwrap().to_str().unwrap().parse().unwrap();
     assert!(wait >= 1);
+    let advice = status.get_error_details();
+    let delay = advice.retry_info().and_then(|advice| advice.retry_delay).unwrap();
+    assert_eq!(delay.as_secs(), wait);
 }

@@ -130,6 +130,7 @@ async fn over_grpc_every_format_is_grpc() {
         assert_eq!(head.headers["content-type"], "application/grpc");
         assert_eq!(head.headers["grpc-status"], "3");
         assert_eq!(head.headers["grpc-message"], "the input is not valid");
+        assert_eq!(head.headers.get_all("grpc-status-details-bin").iter().count(), 1);
         assert_eq!(head.headers["retry-after"], "3");
         assert!(body.is_empty());
     }

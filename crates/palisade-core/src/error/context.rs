@@ -1,10 +1,10 @@
 use bytes::Bytes;
 use http::{
-    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
-    request,
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header, request,
 };
 
-use super::{ApiError, ErrorFormat, format, grpc};
+use super::{ApiError, ErrorFormat, format, grpc, grpc_details};
 use crate::RequestId;
 
 /// How far an error has come on its way to the client.
@@ -35,7 +35,8 @@ pub(super) enum Rendered {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ErrorContext {
-    grpc: bool,
+    /// Where a gRPC request goes: `/package.Service/Method`.
+    grpc: Option<Uri>,
     bodiless: bool,
     /// False where nothing is known of the request.
     known: bool,
@@ -43,22 +44,23 @@ pub struct ErrorContext {
 }
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 impl ErrorContext {
     /// Reads the head of a request.
     pub fn of(request: &request::Parts) -> Self {
-        Self::read(&request.method, &request.headers, &request.extensions)
+        Self::read(&request.method, &request.uri, &request.headers, &request.extensions)
     }
 
     /// Reads a request.
     pub fn of_request<B>(request: &Request<B>) -> Self {
-        Self::read(request.method(), request.headers(), request.extensions())
+        Self::read(request.method(), request.uri(), request.headers(), request.extensions())
     }
 
-    fn read(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> Self {
+    fn read(method: &Method, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Self {
         Self {
-            grpc: grpc::is_grpc(headers),
+            grpc: grpc::is_grpc(headers).then(|| uri.clone()),
             bodiless: method == Method::HEAD,
             known: true,
             request_id: extensions.get().cloned(),
@@ -68,7 +70,7 @@ impl ErrorContext {
     /// For an error that is made far from any request.
     #[cfg(feature = "axum")]
     pub(crate) fn unknown() -> Self {
-        Self { grpc: false, bodiless: false, known: false, request_id: None }
+        Self { grpc: None, bodiless: false, known: false, request_id: None }
     }
 
     /// Renders the default format: the envelope, or gRPC where the request is gRPC. The error stays in the
@@ -85,7 +87,12 @@ impl ErrorContext {
     }
 
     pub(super) fn is_grpc(&self) -> bool {
-        self.grpc
+        self.grpc.is_some()
+    }
+
+    /// The service that a gRPC request is for.
+    pub(super) fn grpc_service(&self) -> Option<&str> {
+        self.grpc.as_ref()?.path().strip_prefix('/')?.split_once('/').map(|(service, _)| service)
     }
 
     pub(super) fn is_bodiless(&self) -> bool {
@@ -103,7 +110,9 @@ impl ErrorContext {
     ) -> Response<Bytes> {
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
-        if self.grpc {
+        if self.is_grpc() {
+            let details = grpc_details::encode(&error, self);
+            headers.insert(GRPC_STATUS_DETAILS, details);
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             headers.insert(GRPC_STATUS, HeaderValue::from(error.grpc_code() as i32));
             headers.insert(GRPC_MESSAGE, grpc::encode_message(error.message()));

@@ -4,6 +4,7 @@ mod api_error;
 mod context;
 mod format;
 mod grpc;
+mod grpc_details;
 mod issue;
 mod kinds;
 mod known;
