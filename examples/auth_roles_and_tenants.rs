@@ -11,11 +11,11 @@ use std::{env, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     extract::{Path, State},
-    http::{StatusCode, request},
+    http::StatusCode,
     routing::{delete, get, post},
 };
 use palisade::{
-    ApiError, Clock, Decision, ErrorLayer, Policy, Principal, SystemClock, WithAuth,
+    ApiError, Clock, ErrorLayer, SystemClock, WithAuth,
     auth::{
         Identity, Jwt,
         rules::{RoleHierarchy, Rule, deny, owner, scope, tenant_from_path},
@@ -37,30 +37,6 @@ struct Claims {
     roles: Vec<String>,
     scope: String,
     orgs: Vec<String>,
-}
-
-/// Our authentication: a token, whose claim `orgs` says where its owner is a member.
-#[derive(Clone)]
-struct Members {
-    tokens: Jwt<Claims>,
-}
-
-impl Policy for Members {
-    type Grant = <Jwt<Claims> as Policy>::Grant;
-
-    fn decide(&self, request: &request::Parts) -> Decision<Self::Grant> {
-        self.tokens.decide(request)
-    }
-
-    fn admit(&self, grant: &mut Self::Grant, request: &mut request::Parts) {
-        self.tokens.admit(grant, request);
-        let member = Identity::<Claims>::of(&request.extensions).map(|identity| {
-            identity.principal().clone().with_tenants(identity.claims().orgs.clone())
-        });
-        if let Some(member) = member {
-            request.extensions.insert::<Principal>(member);
-        }
-    }
 }
 
 #[derive(Clone, Serialize)]
@@ -119,8 +95,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // A new secret at each start: the tokens below are good until this process ends.
     let secret = format!("{}{}", Uuid::new_v4(), Uuid::new_v4());
-    let tokens = Jwt::<Claims>::hs256(secret.as_str()).audience("reports").build()?;
-    let auth = Members { tokens };
+    // The claim `orgs` says where the owner of a token is a member.
+    let auth =
+        Jwt::<Claims>::hs256(secret.as_str()).audience("reports").tenants_at(["orgs"]).build()?;
 
     // An admin is an editor is a viewer; a role that is not in here is an error when the server starts.
     let roles = RoleHierarchy::new()

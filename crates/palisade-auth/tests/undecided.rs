@@ -1,8 +1,11 @@
 //! Routes that do not say who may come in, on an axum router.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
@@ -151,6 +154,33 @@ async fn a_required_decision_is_required_before_the_handler_runs_and_the_net_lea
     assert_eq!(runs.load(Ordering::SeqCst), 1);
     assert_eq!(status(&app, "/after", None).await, StatusCode::FORBIDDEN.as_u16());
     assert_eq!(runs.load(Ordering::SeqCst), 2, "the net is outside, and says so");
+}
+
+#[tokio::test]
+async fn the_log_names_method_and_path_and_keeps_the_query_to_itself() {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let app = Router::new().route("/forgotten", get(|| async {})).layer(DenyUndecided::new());
+    {
+        let _guard = tracing::subscriber::set_default(subscriber);
+        assert_eq!(status(&app, "/forgotten?token=secret", None).await, 403);
+    }
+    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("ERROR palisade::auth:"), "{log}");
+    assert!(log.contains("method=GET path=\"/forgotten\""), "{log}");
+    assert!(log.contains("with_public") && !log.contains("secret"), "{log}");
 }
 
 #[test]

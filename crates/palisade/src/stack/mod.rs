@@ -184,7 +184,7 @@ where
 
     /// Withholds the answers of routes that do not say who may come in: 403, and a log line that names the method and
     /// the path. A route says it by `with_auth`, `with_role`, `with_rule` or `with_public`; the stack by
-    /// [`role`](Stack::role) or [`rule`](Stack::rule). [`auth`](Stack::auth) alone is no decision: it may be optional.
+    /// [`role`](Stack::role) or [`rule`](Stack::rule), before this or after it. [`auth`](Stack::auth) alone is no decision: it may be optional.
     ///
     /// The handler of an undecided route has run when its answer is withheld. See
     /// [`DenyUndecided`](palisade_auth::DenyUndecided) for what it can see and what not, and for a way to refuse before
@@ -205,9 +205,7 @@ where
     /// # Ok::<_, palisade::ConfigError>(())
     /// ```
     #[cfg(feature = "auth")]
-    pub fn deny_undecided(
-        self,
-    ) -> WithLayer<palisade_auth::DenyUndecided, At::Next, Outer, Open, Errors>
+    pub fn deny_undecided(self) -> WithLayer<palisade_auth::DenyUndecided, At, Outer, Open, Errors>
     where
         At: order::BeforeDenyUndecided,
     {

@@ -71,6 +71,11 @@ steps! {
     "`role` must come directly after `auth`, not after `{Self}`",
     "without an identity there are no roles to check: call `.auth(&auth)` first";
 
+    /// `deny_undecided` may follow.
+    BeforeDenyUndecided after ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal:
+    "`deny_undecided` must come after `errors` and before `timeout` and bodies, not after `{Self}`",
+    "what it refuses comes out in the format of `errors`, and nobody's body is read before it is known who may come in";
+
     /// `timeout` may follow.
     BeforeTimeout after Start Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal:
     "`timeout` must come after the policies and before `body_limit`, not after `{Self}`",
@@ -86,36 +91,6 @@ steps! {
     "`validate` must come last and once, not after `{Self}`",
     "a stack validates one type; what a route needs beside it goes on the route";
 }
-
-/// `deny_undecided` may follow.
-#[cfg(feature = "auth")]
-#[diagnostic::on_unimplemented(
-    message = "`deny_undecided` must come before `timeout` and bodies, not after `{Self}`",
-    label = "this step does not belong here",
-    note = "what is refused further out is refused for everybody: a stack says who may come in before it reads what they send"
-)]
-pub trait BeforeDenyUndecided {
-    /// Where the stack is then.
-    type Next;
-}
-
-#[cfg(feature = "auth")]
-macro_rules! deny_undecided {
-    ($($position:ident to $next:ident),*) => {$(
-        #[diagnostic::do_not_recommend]
-        impl BeforeDenyUndecided for $position {
-            type Next = $next;
-        }
-    )*};
-}
-
-// What it refuses has to come out in the format of `errors`, so `errors` cannot follow.
-#[cfg(feature = "auth")]
-deny_undecided!(
-    Start to ErrorsHandled, Observed to ErrorsHandled, ErrorsHandled to ErrorsHandled, CrossOrigin to CrossOrigin,
-    LimitedByAddress to LimitedByAddress, Authenticated to Authenticated, RoleChecked to RoleChecked,
-    LimitedByPrincipal to LimitedByPrincipal
-);
 
 /// A `rate_limit` that counts by this may follow `At`.
 #[cfg(feature = "rate-limit")]

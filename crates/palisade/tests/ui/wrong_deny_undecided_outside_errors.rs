@@ -1,0 +1,5 @@
+mod setup;
+
+fn main() {
+    let _ = setup::stack().deny_undecided();
+}
