@@ -148,7 +148,7 @@ async fn everything_wrong_with_the_input_reaches_a_grpc_client() {
     let violations = &details.bad_request().expect("a BadRequest").field_violations;
     assert_eq!((&*violations[0].field, &*violations[0].description), ("items[0].price", "no"));
     assert!(violations.len() > 10, "as many as a header can hold");
-    let bytes: usize = answer.headers.values().map(http::HeaderValue::len).sum();
+    let bytes: usize = answer.headers.values().map(HeaderValue::len).sum();
     assert!(bytes < 8 * 1024, "{bytes} bytes of headers");
 }
 
