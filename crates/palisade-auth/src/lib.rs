@@ -45,6 +45,8 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `axum` | [`Identity`] as an extractor: `async fn handler(identity: Identity<Claims>)` |
+//! | `jwks` | [`Jwks`], the keys that an issuer publishes, by an HTTP client of yours |
+//! | `jwks-http` | [`HttpFetch`], an HTTP client for it |
 //! | `testing` | [`testing::sign_hs256`], which makes tokens for your tests |
 
 mod authenticate;
@@ -53,6 +55,8 @@ mod axum;
 mod bearer;
 mod challenge;
 mod identity;
+#[cfg(feature = "jwks")]
+mod jwks;
 mod jwt;
 mod login_redirect;
 mod optional;
@@ -63,6 +67,10 @@ pub mod testing;
 
 pub use authenticate::{Attempt, Authenticate, Pending};
 pub use identity::Identity;
+#[cfg(feature = "jwks-http")]
+pub use jwks::HttpFetch;
+#[cfg(feature = "jwks")]
+pub use jwks::{Fetch, Fetched, Jwks, JwksBuilder, JwksError, JwksStatus, StartUp};
 pub use jwt::{Jwt, JwtBuilder};
 pub use login_redirect::LoginRedirect;
 pub use optional::Optional;
