@@ -46,6 +46,8 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `axum` | [`Identity`] as an extractor: `async fn handler(identity: Identity<Claims>)` |
+//! | `jwks` | [`Jwks`], the keys that an issuer publishes, by an HTTP client of yours |
+//! | `jwks-http` | [`HttpFetch`], an HTTP client for it |
 //! | `testing` | [`testing::sign_hs256`], which makes tokens for your tests |
 
 mod authenticate;
@@ -55,6 +57,8 @@ mod bearer;
 mod challenge;
 mod decided;
 mod identity;
+#[cfg(feature = "jwks")]
+mod jwks;
 mod jwt;
 mod login_redirect;
 mod optional;
@@ -70,6 +74,10 @@ pub use decided::{
     public, require_decision,
 };
 pub use identity::Identity;
+#[cfg(feature = "jwks-http")]
+pub use jwks::HttpFetch;
+#[cfg(feature = "jwks")]
+pub use jwks::{Fetch, Fetched, Jwks, JwksBuilder, JwksError, JwksStatus, StartUp};
 pub use jwt::{Algorithm, Jwt, JwtBuilder, Keys};
 pub use login_redirect::LoginRedirect;
 pub use optional::Optional;

@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 use super::{
     cache::{BadSignatures, TokenCache},
     claims::{Expectations, Path},
+    issuer::Issuer,
     keys::Keys,
-    policy::{Issuer, Jwt, Rules},
+    policy::{Jwt, Rules},
     registered,
     source::TokenSource,
     token::Profile,
@@ -216,11 +217,11 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
                 ));
             }
         }
-        let first =
-            Issuer { name: self.issuer.map(Into::into), keys: Arc::new(self.keys.build()?) };
-        let others = self.others.into_iter().map(|(name, keys)| {
-            Ok(Issuer { name: Some(name.into()), keys: Arc::new(keys.build()?) })
-        });
+        let first = Issuer { name: self.issuer.map(Into::into), keys: self.keys.build()? };
+        let others = self
+            .others
+            .into_iter()
+            .map(|(name, keys)| Ok(Issuer { name: Some(name.into()), keys: keys.build()? }));
         let issuers = std::iter::once(Ok(first)).chain(others).collect::<Result<_, _>>()?;
         let sources =
             if self.sources.is_empty() { vec![TokenSource::Bearer] } else { self.sources };

@@ -7,7 +7,7 @@ use super::algorithm::Family;
 use super::{
     algorithm::Algorithm,
     key::{Unusable, VerifyingKey},
-    key_set::Entry,
+    key_set::{Entry, KeySet},
 };
 
 /// The most keys that a set may hold.
@@ -49,37 +49,33 @@ pub(super) enum Origin {
     /// Out of the configuration: it may be a secret.
     Configured,
     /// From elsewhere. A secret that anybody can fetch is none.
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "jwks"), allow(dead_code))]
     Fetched,
 }
 
-/// The usable keys of a set, for those of the `allowed` algorithms that they fit; all of their usual one if none are
-/// named.
-pub(super) fn read_set(
-    json: &[u8],
-    origin: Origin,
-    allowed: &[Algorithm],
-) -> Result<Vec<Entry>, Unusable> {
+/// The usable keys of a set.
+pub(super) fn read_set(json: &[u8], origin: Origin) -> Result<KeySet, Unusable> {
     let set: JwkSet = serde_json::from_slice(json).map_err(|_| Unusable("it is no JWK set"))?;
     if set.keys.len() > MAX_KEYS {
         return Err(Unusable("it has more than 100 keys"));
     }
+    let id = |key: &serde_json::Value| key.get("kid")?.as_str().map(Into::into);
+    let ids = set.keys.iter().filter_map(id).collect();
     let keys = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
-    Ok(keys.flat_map(|key| key.entries(origin, allowed).unwrap_or_default()).collect())
+    let entries = keys.flat_map(|key| key.entries(origin).unwrap_or_default()).collect();
+    Ok(KeySet::new(entries, ids))
 }
 
-/// One key, for those of the `allowed` algorithms that it fits.
-pub(super) fn read_one(
-    json: &[u8],
-    origin: Origin,
-    allowed: &[Algorithm],
-) -> Result<Vec<Entry>, Unusable> {
+/// One key.
+pub(super) fn read_one(json: &[u8], origin: Origin) -> Result<KeySet, Unusable> {
     let key: Jwk = serde_json::from_slice(json).map_err(|_| Unusable("it is no JWK"))?;
-    key.entries(origin, allowed)
+    let ids = key.kid.iter().map(|kid| kid.as_str().into()).collect();
+    Ok(KeySet::new(key.entries(origin)?, ids))
 }
 
 impl Jwk {
-    fn entries(&self, origin: Origin, allowed: &[Algorithm]) -> Result<Vec<Entry>, Unusable> {
+    /// The key, once for each algorithm that it may be used with.
+    fn entries(&self, origin: Origin) -> Result<Vec<Entry>, Unusable> {
         let is_for_signatures = self.r#use.as_deref().is_none_or(|r#use| r#use == "sig")
             && self.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
         if !is_for_signatures {
@@ -88,35 +84,22 @@ impl Jwk {
         if self.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
             return Err(Unusable("its kid is longer than 256 bytes"));
         }
-        let keys = self.algorithms(origin, allowed)?.into_iter().map(|algorithm| {
-            let key = self.key(algorithm)?;
-            Ok(Entry { kid: self.kid.as_deref().map(Into::into), key })
-        });
-        keys.collect()
-    }
-
-    /// What the key may verify: what it says itself, or else what its type is for; and of that what is allowed.
-    fn algorithms(
-        &self,
-        origin: Origin,
-        allowed: &[Algorithm],
-    ) -> Result<Vec<Algorithm>, Unusable> {
-        let fitting = self.fitting(origin)?;
-        let named = match &self.alg {
-            Some(alg) => {
-                let alg = Algorithm::from_name(alg).filter(|alg| fitting.contains(alg));
-                Some(alg.ok_or(Unusable("its alg is not one of its type"))?)
+        let mut algorithms = self.fitting(origin)?;
+        if let Some(alg) = &self.alg {
+            let named = Algorithm::from_name(alg).filter(|alg| algorithms.contains(alg));
+            algorithms = vec![named.ok_or(Unusable("its alg is not one of its type"))?];
+        }
+        let mut entries = Vec::new();
+        for (at, algorithm) in algorithms.into_iter().enumerate() {
+            let kid = self.kid.as_deref().map(Into::into);
+            match self.key(algorithm) {
+                Ok(key) => entries.push(Entry { kid, key, is_usual: at == 0 }),
+                // A secret may be long enough for one hash and too short for another.
+                Err(_) if at > 0 => {}
+                Err(unusable) => return Err(unusable),
             }
-            None => None,
-        };
-        let usual = fitting.first().copied();
-        Ok(match (named, allowed) {
-            (Some(named), []) => vec![named],
-            (Some(named), allowed) if allowed.contains(&named) => vec![named],
-            (Some(_), _) => Vec::new(),
-            (None, []) => usual.into_iter().collect(),
-            (None, allowed) => fitting.into_iter().filter(|alg| allowed.contains(alg)).collect(),
-        })
+        }
+        Ok(entries)
     }
 
     /// The algorithms of the key's type, the usual one first.

@@ -11,7 +11,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use palisade_core::{ConfigError, Secret};
 use sha2::{Sha256, Sha384, Sha512};
 
-use super::algorithm::{Algorithm, Family};
+use super::algorithm::Algorithm;
+#[cfg(feature = "asymmetric")]
+use super::algorithm::Family;
 
 /// A key that was made ready once, and the one algorithm that it is for.
 ///

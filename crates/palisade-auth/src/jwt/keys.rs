@@ -1,11 +1,16 @@
 use std::fmt;
 
+#[cfg(feature = "asymmetric")]
+use super::key::Unusable;
+#[cfg(feature = "jwks")]
+use crate::jwks::Jwks;
 use palisade_core::{ConfigError, Secret};
 
 use super::{
-    algorithm::Algorithm,
+    algorithm::{Algorithm, Family},
+    issuer::IssuerKeys,
     jwk::{self, Origin},
-    key::{Unusable, VerifyingKey},
+    key::VerifyingKey,
     key_set::KeySet,
 };
 
@@ -34,6 +39,8 @@ enum Source {
     Der(Algorithm, Vec<u8>),
     Jwk(Secret),
     JwkSet(Secret),
+    #[cfg(feature = "jwks")]
+    Published(Jwks),
 }
 
 impl Keys {
@@ -68,6 +75,25 @@ impl Keys {
         Self::of(Source::JwkSet(json.into()))
     }
 
+    /// The keys that an issuer publishes: fetched, kept and renewed. A secret among them is passed over.
+    ///
+    /// ```no_run
+    /// use palisade_auth::{Jwks, Jwt, Keys};
+    /// # #[derive(serde::Deserialize)]
+    /// # struct Claims { sub: String }
+    /// # fn main() -> Result<(), palisade_core::ConfigError> {
+    /// let published = Jwks::issuer("https://login.example.com").build()?;
+    /// let auth = Jwt::<Claims>::with_keys(Keys::published(&published))
+    ///     .issuer("https://login.example.com")
+    ///     .audience("https://api.example.com")
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "jwks")]
+    pub fn published(jwks: &Jwks) -> Self {
+        Self::of(Source::Published(jwks.clone()))
+    }
+
     /// Takes these algorithms only. A JWK that names none itself is otherwise for the usual one of its type: RS256,
     /// ES256, ES384, EdDSA, HS256.
     #[must_use]
@@ -76,66 +102,69 @@ impl Keys {
         self
     }
 
+    pub(super) fn build(&self) -> Result<IssuerKeys, ConfigError> {
+        let algorithms = self.algorithms.clone();
+        #[cfg(feature = "jwks")]
+        if let Source::Published(jwks) = &self.source {
+            return Ok(IssuerKeys::published(jwks, algorithms));
+        }
+        let keys = self.configured()?;
+        let kinds: Vec<_> = keys.algorithms(&algorithms).map(Algorithm::family).collect();
+        let secrets = kinds.iter().filter(|kind| **kind == Family::Hmac).count();
+        let remedy = if kinds.is_empty() {
+            "none of them is usable: they may be for encryption, of an unknown type, or not for the algorithms that are allowed"
+        } else if secrets != 0 && secrets != kinds.len() {
+            "secrets and public keys must not mix: a public key must never pass as a secret"
+        } else {
+            return Ok(IssuerKeys::configured(keys, algorithms));
+        };
+        Err(ConfigError::without_value("keys", remedy))
+    }
+
     #[allow(
         clippy::disallowed_methods,
         reason = "the bytes go into the keys that are made of them"
     )]
-    pub(super) fn build(&self) -> Result<KeySet, ConfigError> {
-        let unusable = |setting: &'static str| {
-            move |Unusable(why)| ConfigError::without_value(setting, why.to_owned())
-        };
-        let allowed = &self.algorithms;
-        let keys = match &self.source {
+    fn configured(&self) -> Result<KeySet, ConfigError> {
+        match &self.source {
             Source::Secret(algorithm, secret) => {
-                KeySet::single(VerifyingKey::secret(*algorithm, secret)?)
+                Ok(KeySet::single(VerifyingKey::secret(*algorithm, secret)?))
             }
             #[cfg(feature = "asymmetric")]
-            Source::Pem(algorithm, text) => {
-                let parsed = pem::parse(text).map_err(|_| {
-                    ConfigError::without_value("pem", "it is no PEM: it begins with `-----BEGIN`")
-                })?;
-                if !matches!(parsed.tag(), "PUBLIC KEY" | "RSA PUBLIC KEY") {
-                    return Err(ConfigError::new(
-                        "pem",
-                        parsed.tag(),
-                        "give the public key alone: `openssl pkey -pubout` makes it of a private one",
-                    ));
-                }
-                let key = VerifyingKey::der(*algorithm, parsed.contents());
-                KeySet::single(key.map_err(unusable("pem"))?)
-            }
+            Source::Pem(algorithm, text) => public_key_in(text).and_then(|der| {
+                let key = VerifyingKey::der(*algorithm, der.contents());
+                key.map(KeySet::single)
+                    .map_err(|Unusable(why)| ConfigError::without_value("pem", why))
+            }),
             #[cfg(feature = "asymmetric")]
-            Source::Der(algorithm, der) => {
-                KeySet::single(VerifyingKey::der(*algorithm, der).map_err(unusable("der"))?)
+            Source::Der(algorithm, der) => VerifyingKey::der(*algorithm, der)
+                .map(KeySet::single)
+                .map_err(|unusable| ConfigError::without_value("der", unusable.0)),
+            Source::Jwk(json) => jwk::read_one(json.expose(), Origin::Configured)
+                .map_err(|unusable| ConfigError::without_value("jwk", unusable.0)),
+            Source::JwkSet(json) => jwk::read_set(json.expose(), Origin::Configured)
+                .map_err(|unusable| ConfigError::without_value("jwk_set", unusable.0)),
+            #[cfg(feature = "jwks")]
+            Source::Published(_) => {
+                Err(ConfigError::without_value("keys", "they are published, and not configured"))
             }
-            Source::Jwk(json) => {
-                let entries = jwk::read_one(json.expose(), Origin::Configured, allowed);
-                KeySet::new(entries.map_err(unusable("jwk"))?)
-            }
-            Source::JwkSet(json) => {
-                let entries = jwk::read_set(json.expose(), Origin::Configured, allowed);
-                KeySet::new(entries.map_err(unusable("jwk_set"))?)
-            }
-        };
-        if keys.is_empty() || !is_of_one_kind(&keys) {
-            return Err(ConfigError::without_value(
-                "keys",
-                if keys.is_empty() {
-                    "none of them is usable: they may be for encryption, of an unknown type, or not for the algorithms that are allowed"
-                } else {
-                    "secrets and public keys must not mix: a public key must never pass as a secret"
-                },
-            ));
         }
-        Ok(keys)
     }
 }
 
-/// Either all secrets, or all public keys.
-fn is_of_one_kind(keys: &KeySet) -> bool {
-    let mut kinds = keys.algorithms().map(|alg| alg.family() == super::algorithm::Family::Hmac);
-    let first = kinds.next();
-    kinds.all(|kind| Some(kind) == first)
+#[cfg(feature = "asymmetric")]
+fn public_key_in(text: &str) -> Result<pem::Pem, ConfigError> {
+    let parsed = pem::parse(text).map_err(|_| {
+        ConfigError::without_value("pem", "it is no PEM: it begins with `-----BEGIN`")
+    })?;
+    if matches!(parsed.tag(), "PUBLIC KEY" | "RSA PUBLIC KEY") {
+        return Ok(parsed);
+    }
+    Err(ConfigError::new(
+        "pem",
+        parsed.tag(),
+        "give the public key alone: `openssl pkey -pubout` makes it of a private one",
+    ))
 }
 
 impl fmt::Debug for Keys {
@@ -148,6 +177,8 @@ impl fmt::Debug for Keys {
             Source::Der(..) => "der",
             Source::Jwk(_) => "jwk",
             Source::JwkSet(_) => "jwk_set",
+            #[cfg(feature = "jwks")]
+            Source::Published(_) => "published",
         };
         f.debug_struct("Keys").field("source", &source).finish_non_exhaustive()
     }

@@ -4,6 +4,7 @@ mod algorithm;
 mod builder;
 mod cache;
 mod claims;
+mod issuer;
 mod jwk;
 mod key;
 mod key_set;
@@ -16,5 +17,7 @@ mod token;
 
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
+#[cfg(feature = "jwks")]
+pub(crate) use key_set::KeySet;
 pub use keys::Keys;
 pub use policy::Jwt;

@@ -15,10 +15,11 @@ use super::{
     builder::JwtBuilder,
     cache::{BadSignatures, Generation, TokenCache},
     claims::Expectations,
+    issuer::{Found, Issuer},
     key_set::{Choice, KeySet},
     keys::Keys,
     registered::Registered,
-    source::{self, Found, TokenSource},
+    source::{self, TokenSource},
     token::{Fault, Unverified},
 };
 use crate::{Attempt, Authenticate, Identity, authenticate::policy_of, challenge::Challenges};
@@ -67,12 +68,6 @@ pub(super) struct Rules<C> {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// Who signs, and with what.
-pub(super) struct Issuer {
-    pub(super) name: Option<Box<str>>,
-    pub(super) keys: Arc<KeySet>,
-}
-
 impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
     /// Tokens signed with HS256 and this secret, of at least 32 bytes.
     pub fn hs256(secret: impl Into<Secret>) -> JwtBuilder<C> {
@@ -107,57 +102,100 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
         self.rules.cleared.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn check(&self, token: &[u8]) -> Result<Identity<C>, Fault> {
+    fn check(&self, token: &[u8]) -> Attempt<C> {
         let rules = &*self.rules;
-        let now = rules.clock.unix().as_secs_f64();
-        if let Some(hit) = rules.cache.find(token, now, |issuer| rules.generation(issuer)) {
-            hit.validity.check(now, rules.expectations.skew)?;
-            return Ok(hit.identity);
+        let refuse = |fault| refusal(&rules.challenges, fault);
+        if let Some(known) = rules.recognise(token) {
+            return Attempt::Now(known.map_err(refuse));
         }
-        // Whatever is not base64url and dots fails here, so that the form needs no check of its own.
-        let text = std::str::from_utf8(token).map_err(|_| Fault::Malformed)?;
-        let unverified = Unverified::parse(text, rules.expectations.profile)?;
-        let (at, issuer) = rules.issuer_of(&unverified)?;
+        let read = Unverified::of(token, rules.expectations.profile)
+            .and_then(|unverified| Ok((rules.issuer_of(&unverified)?, unverified)));
+        let (at, unverified) = match read {
+            Ok(read) => read,
+            Err(fault) => return Attempt::Now(Err(refuse(fault))),
+        };
+        // Before the keys: what is concluded from older keys must not pass as concluded from newer ones.
         let generation = rules.generation(at);
-        let key = match issuer.keys.choose(unverified.algorithm, unverified.kid.as_deref()) {
+        match rules.issuers[at].keys.find(unverified.kid.as_deref()) {
+            Found::Here(keys) => Attempt::Now(
+                rules.verify(token, &unverified, (at, generation), &keys).map_err(refuse),
+            ),
+            #[cfg(feature = "jwks")]
+            Found::Soon(keys) => {
+                let (jwt, token) = (self.clone(), Box::<[u8]>::from(token));
+                Attempt::Later(crate::Pending::new(async move {
+                    let keys = keys.await?;
+                    let rules = &*jwt.rules;
+                    Unverified::of(&token, rules.expectations.profile)
+                        .and_then(|unverified| {
+                            rules.verify(&token, &unverified, (at, generation), &keys)
+                        })
+                        .map_err(|fault| refusal(&rules.challenges, fault))
+                }))
+            }
+            #[cfg(feature = "jwks")]
+            Found::Nowhere => Attempt::Now(Err(refuse(Fault::UnknownKey))),
+            #[cfg(feature = "jwks")]
+            Found::CannotTell(error) => Attempt::Now(Err(error)),
+        }
+    }
+}
+
+impl<C: DeserializeOwned> Rules<C> {
+    /// What is known of a token that was verified before.
+    fn recognise(&self, token: &[u8]) -> Option<Result<Identity<C>, Fault>> {
+        let now = self.clock.unix().as_secs_f64();
+        let hit = self.cache.find(token, now, |issuer| self.generation(issuer))?;
+        Some(hit.validity.check(now, self.expectations.skew).map(|()| hit.identity))
+    }
+
+    fn verify(
+        &self,
+        token: &[u8],
+        unverified: &Unverified<'_>,
+        (at, generation): (usize, Generation),
+        keys: &KeySet,
+    ) -> Result<Identity<C>, Fault> {
+        let issuer = &self.issuers[at];
+        let kid = unverified.kid.as_deref();
+        let key = match keys.choose(unverified.algorithm, kid, issuer.keys.algorithms()) {
             Choice::Key(key) => key,
-            Choice::UnknownKid => return Err(Fault::UnknownKey),
             Choice::Refused(fault) => return Err(fault),
         };
         // An HMAC costs no more than finding out whether it was bad before.
         let costly = key.algorithm().family() != Family::Hmac;
-        if costly && rules.bad.contains(token, generation) {
+        if costly && self.bad.contains(token, generation) {
             return Err(Fault::KnownBad);
         }
         if !key.verifies(unverified.message.as_bytes(), &unverified.signature) {
             if costly {
-                rules.bad.add(token, generation);
+                self.bad.add(token, generation);
             }
             return Err(Fault::Signature);
         }
-        let payload = &unverified.payload;
+        let now = self.clock.unix().as_secs_f64();
         let (identity, validity) =
-            rules.expectations.check(payload, issuer.name.as_deref(), now)?;
-        let leaves = now + rules.cache_for;
-        rules.cache.keep(token, &identity, validity, (at, generation), leaves);
+            self.expectations.check(&unverified.payload, issuer.name.as_deref(), now)?;
+        self.cache.keep(token, &identity, validity, (at, generation), now + self.cache_for);
         Ok(identity)
     }
 }
 
 impl<C> Rules<C> {
-    fn generation(&self, _issuer: usize) -> Generation {
-        Generation { keys: 0, cleared: self.cleared.load(Ordering::Acquire) }
+    fn generation(&self, issuer: usize) -> Generation {
+        let keys = self.issuers[issuer].keys.generation();
+        Generation { keys, cleared: self.cleared.load(Ordering::Acquire) }
     }
 
     /// Whose token it says it is. With one issuer there is nothing to choose, and its name is checked with the claims,
     /// after the signature.
-    fn issuer_of(&self, unverified: &Unverified<'_>) -> Result<(usize, &Issuer), Fault> {
-        if let [only] = &*self.issuers {
-            return Ok((0, only));
+    fn issuer_of(&self, unverified: &Unverified<'_>) -> Result<usize, Fault> {
+        if self.issuers.len() == 1 {
+            return Ok(0);
         }
         let named = Registered::issuer(&unverified.payload).ok_or(Fault::Issuer)?;
-        let mut issuers = self.issuers.iter().enumerate();
-        issuers.find(|(_, issuer)| issuer.name.as_deref() == Some(&named)).ok_or(Fault::Issuer)
+        let mut names = self.issuers.iter().map(|issuer| issuer.name.as_deref());
+        names.position(|name| name == Some(&named)).ok_or(Fault::Issuer)
     }
 }
 
@@ -174,11 +212,11 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Jwt<C> {
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<C> {
         let Rules { sources, challenges, .. } = &*self.rules;
-        Attempt::Now(match source::find(sources, request) {
-            Found::Token(token) => self.check(token).map_err(|fault| refusal(challenges, fault)),
-            Found::Nothing => return Attempt::Absent(challenges.missing()),
-            Found::Several => Err(challenges.two_tokens()),
-        })
+        match source::find(sources, request) {
+            source::Found::Token(token) => self.check(token),
+            source::Found::Nothing => Attempt::Absent(challenges.missing()),
+            source::Found::Several => Attempt::Now(Err(challenges.two_tokens())),
+        }
     }
 }
 
