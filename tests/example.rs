@@ -76,7 +76,12 @@ impl Example {
         self.seen.join("\n")
     }
 
-    fn line_after(&mut self, start: &str) -> String {
+    /// What it printed after `start`, at the beginning of a line.
+    ///
+    /// # Panics
+    ///
+    /// If it did not print such a line.
+    pub fn line_after(&mut self, start: &str) -> String {
         self.output_until(start);
         let found = self.seen.iter().find_map(|line| line.strip_prefix(start));
         found.unwrap_or_else(|| panic!("no line starts with `{start}`")).to_owned()
