@@ -1,0 +1,133 @@
+use super::*;
+
+#[tokio::test]
+async fn the_first_request_loads_the_keys_and_the_next_finds_them() {
+    let setup = setup();
+    assert!(setup.keys.current().is_none());
+    assert_eq!(setup.keys.generation(), 0);
+    assert!(setup.finds("a").await.unwrap());
+    assert!(setup.is_ready("b"));
+    assert!(matches!(setup.keys.keys_for(None), Lookup::Ready(_)));
+    assert_eq!(setup.keys.generation(), 1);
+    assert_eq!(setup.issuer.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_thousand_first_requests_share_one_fetch() {
+    let setup = setup();
+    setup.issuer.stall();
+    let waits: Vec<_> = (0..1000)
+        .map(|_| match setup.keys.keys_for(None) {
+            Lookup::Wait(keys) => keys,
+            _ => panic!("there are no keys yet"),
+        })
+        .collect();
+    settle().await;
+    setup.issuer.open();
+    for wait in waits {
+        wait.await.unwrap();
+    }
+    assert_eq!(setup.issuer.asked(), 1);
+}
+
+#[tokio::test]
+async fn without_keys_the_answer_is_503_and_the_issuer_is_left_alone_for_a_while() {
+    let setup = setup();
+    setup.issuer.die();
+    assert_503(&setup.finds("a").await.unwrap_err());
+    for id in 0..1000 {
+        assert_503(&setup.finds(&id.to_string()).await.unwrap_err());
+    }
+    assert!(matches!(setup.keys.keys_for(None), Lookup::Unavailable(_)));
+    assert_eq!(setup.issuer.asked(), 1);
+
+    setup.issuer.publish("a");
+    setup.pass(2);
+    assert!(setup.finds("a").await.unwrap());
+    assert_eq!(setup.issuer.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_token_of_an_unknown_key_that_caused_the_first_fetch_does_not_cause_a_second() {
+    let setup = setup();
+    assert!(!setup.finds("x").await.unwrap());
+    assert!(!setup.finds("x").await.unwrap());
+    assert_eq!(setup.issuer.asked(), 1);
+}
+
+#[tokio::test]
+async fn garbage_is_a_failure_and_never_a_set() {
+    let setup = setup();
+    setup.issuer.publish("garbage");
+    assert_503(&setup.finds("a").await.unwrap_err());
+    let setup = loaded().await;
+    setup.issuer.publish("garbage");
+    assert!(setup.keys.load().await.is_err());
+    assert!(setup.is_ready("a"));
+    assert_eq!(setup.keys.status().failures, 1);
+}
+
+#[tokio::test]
+async fn a_document_over_the_cap_is_a_failure_whoever_fetched_it() {
+    let setup = setup();
+    setup.issuer.publish(&"a ".repeat(200 * 1024));
+    assert_503(&setup.finds("a").await.unwrap_err());
+}
+
+#[tokio::test]
+async fn a_parser_that_panics_fails_the_fetch_and_blocks_nobody() {
+    let setup = setup();
+    setup.issuer.publish("panic");
+    assert_503(&setup.finds("a").await.unwrap_err());
+    setup.issuer.publish("a");
+    setup.pass(2);
+    assert!(setup.finds("a").await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_stalls_is_given_up() {
+    let setup = setup();
+    setup.issuer.stall();
+    let before = tokio::time::Instant::now();
+    assert_503(&setup.finds("a").await.unwrap_err());
+    assert_eq!(before.elapsed().as_secs(), 5);
+}
+
+#[test]
+fn outside_of_a_runtime_there_is_an_error_and_no_panic() {
+    let setup = setup();
+    match setup.keys.keys_for(None) {
+        Lookup::Unavailable(error) => assert_503(&error),
+        _ => panic!("nobody can fetch"),
+    }
+}
+
+#[test]
+fn a_runtime_that_shuts_down_in_the_middle_of_a_fetch_leaves_the_way_free_for_the_next() {
+    let setup = setup();
+    setup.issuer.stall();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let first = runtime();
+    let wait = first.block_on(async { setup.keys.keys_for(None) });
+    drop(first);
+    let second = runtime();
+    second.block_on(async {
+        let Lookup::Wait(wait) = wait else { panic!("there are no keys yet") };
+        assert_503(&wait.await.unwrap_err());
+        setup.issuer.open();
+        setup.pass(2);
+        assert!(setup.finds("a").await.unwrap());
+    });
+}
+
+#[test]
+fn a_runtime_that_has_shut_down_fails_the_fetch_at_once() {
+    let setup = setup();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let _inside = handle.enter();
+    assert!(matches!(setup.keys.keys_for(None), Lookup::Wait(_)));
+    assert!(matches!(setup.keys.keys_for(None), Lookup::Unavailable(_)));
+    assert_eq!(setup.issuer.asked(), 0);
+}

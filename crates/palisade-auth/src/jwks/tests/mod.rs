@@ -1,0 +1,179 @@
+//! The engine with a client that does what a test says, on a clock that a test moves.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{StatusCode, Uri, header};
+use palisade_core::{ApiError, BoxError, BoxFuture, ManualClock};
+use tokio::sync::Semaphore;
+
+use super::{
+    Fetch, Fetched, Jwks, JwksBuilder,
+    remote::{KeySet, Lookup, RemoteKeys},
+};
+
+mod discovery;
+mod first_keys;
+mod refresh;
+mod unknown_keys;
+
+const URL: &str = "https://issuer.example/keys";
+
+/// A key set of which only the ids are left: `a b c`.
+#[derive(Debug)]
+struct Ids(Vec<String>);
+
+impl KeySet for Ids {
+    fn parse(document: &[u8]) -> Result<Self, BoxError> {
+        match std::str::from_utf8(document)? {
+            "garbage" => Err("garbage".into()),
+            "panic" => panic!("a parser with a mistake in it"),
+            ids => Ok(Self(ids.split(' ').map(str::to_owned).collect())),
+        }
+    }
+
+    fn has_key_id(&self, id: &str) -> bool {
+        self.0.iter().any(|known| known == id)
+    }
+}
+
+/// What the issuer does. Clones are the same issuer.
+#[derive(Clone)]
+struct Issuer(Arc<Script>);
+
+struct Script {
+    documents: Mutex<HashMap<String, Option<Fetched>>>,
+    asked: AtomicUsize,
+    doors: Semaphore,
+}
+
+impl Issuer {
+    fn with(ids: &str) -> Self {
+        let issuer = Self(Arc::new(Script {
+            documents: Mutex::default(),
+            asked: AtomicUsize::new(0),
+            doors: Semaphore::new(Semaphore::MAX_PERMITS),
+        }));
+        issuer.publish(ids);
+        issuer
+    }
+
+    fn serve(&self, url: &str, document: Option<Fetched>) {
+        self.0.documents.lock().unwrap().insert(url.to_owned(), document);
+    }
+
+    fn publish(&self, ids: &str) {
+        self.serve(URL, Some(Fetched::new(ids.to_owned())));
+    }
+
+    fn die(&self) {
+        self.serve(URL, None);
+    }
+
+    /// Lets requests in and answers none of them, until `open`.
+    fn stall(&self) {
+        self.0.doors.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    fn open(&self) {
+        self.0.doors.add_permits(Semaphore::MAX_PERMITS);
+    }
+
+    fn asked(&self) -> usize {
+        self.0.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl Fetch for Issuer {
+    fn fetch(&self, url: &Uri) -> BoxFuture<Result<Fetched, BoxError>> {
+        self.0.asked.fetch_add(1, Ordering::SeqCst);
+        let script = Arc::clone(&self.0);
+        let url = url.to_string();
+        Box::pin(async move {
+            let _in = script.doors.acquire().await?;
+            let document = script.documents.lock().unwrap().get(&url).cloned().flatten();
+            document.ok_or_else(|| "the issuer is down".into())
+        })
+    }
+}
+
+struct Setup {
+    issuer: Issuer,
+    clock: ManualClock,
+    keys: RemoteKeys<Ids>,
+}
+
+fn setup_with(settings: impl FnOnce(JwksBuilder) -> JwksBuilder) -> Setup {
+    let issuer = Issuer::with("a b");
+    let clock = ManualClock::default();
+    let builder = Jwks::url(URL).fetch(issuer.clone()).clock(Arc::new(clock.clone()));
+    let keys = settings(builder).remote().unwrap();
+    Setup { issuer, clock, keys }
+}
+
+fn setup() -> Setup {
+    setup_with(|builder| builder)
+}
+
+async fn loaded() -> Setup {
+    let setup = setup();
+    setup.keys.load().await.unwrap();
+    setup
+}
+
+impl Setup {
+    fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Asks as a request would. True: the key is there. False: 401.
+    async fn finds(&self, id: &str) -> Result<bool, ApiError> {
+        match self.keys.keys_for(Some(id)) {
+            Lookup::Ready(keys) => Ok(keys.has_key_id(id)),
+            Lookup::Wait(keys) => Ok(keys.await?.has_key_id(id)),
+            Lookup::Unknown => Ok(false),
+            Lookup::Unavailable(error) => Err(error),
+        }
+    }
+
+    fn is_ready(&self, id: &str) -> bool {
+        matches!(self.keys.keys_for(Some(id)), Lookup::Ready(_))
+    }
+}
+
+/// Lets tasks that can go on do so.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn assert_503(error: &ApiError) {
+    assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(error.headers().contains_key(header::RETRY_AFTER));
+    assert!(!error.headers().contains_key(header::WWW_AUTHENTICATE));
+}
+
+#[test]
+fn settings_that_cannot_be_right_are_named() {
+    type Change = fn(JwksBuilder) -> JwksBuilder;
+    let cases: [(&str, Change); 5] = [
+        ("cache_for", |builder| builder.cache_for(Duration::ZERO)),
+        ("cool_down", |builder| builder.cool_down(Duration::ZERO)),
+        ("max_stale", |builder| builder.max_stale(Duration::MAX)),
+        ("timeout", |builder| builder.timeout(Duration::ZERO)),
+        ("timeout", |builder| builder.timeout(Duration::MAX)),
+    ];
+    for (setting, change) in cases {
+        let builder = Jwks::url(URL).fetch(Issuer::with(""));
+        assert_eq!(change(builder).build().unwrap_err().setting(), setting);
+    }
+    let error = Jwks::url("http://issuer.example/").fetch(Issuer::with("")).build().unwrap_err();
+    assert!(error.to_string().contains("use https"), "{error}");
+}
