@@ -22,11 +22,14 @@ use palisade_tests::Client;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
+/// A key and its name.
+type Published = (String, Arc<Ed25519KeyPair>);
+
 /// An OpenID issuer, as small as one can be.
 #[derive(Clone, Default)]
 struct Issuer {
     name: Arc<Mutex<String>>,
-    keys: Arc<Mutex<Vec<(String, Arc<Ed25519KeyPair>)>>>,
+    keys: Arc<Mutex<Vec<Published>>>,
     asked: Arc<AtomicUsize>,
 }
 
