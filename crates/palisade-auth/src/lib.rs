@@ -52,16 +52,19 @@ mod authenticate;
 mod axum;
 mod bearer;
 mod challenge;
+mod csrf;
 mod identity;
 mod jwt;
 mod login_redirect;
 mod optional;
+mod origin;
 mod revoked;
 mod role;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use authenticate::{Attempt, Authenticate, Pending};
+pub use csrf::{CsrfCheck, CsrfCheckBuilder};
 pub use identity::Identity;
 pub use jwt::{Jwt, JwtBuilder};
 pub use login_redirect::LoginRedirect;
