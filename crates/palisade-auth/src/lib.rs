@@ -48,10 +48,12 @@
 //! | `testing` | [`testing::sign_hs256`], which makes tokens for your tests |
 
 mod authenticate;
+mod authorization;
 #[cfg(feature = "axum")]
 mod axum;
 mod bearer;
 mod challenge;
+mod cookies;
 mod csrf;
 mod identity;
 mod jwt;
@@ -60,6 +62,8 @@ mod optional;
 mod origin;
 mod revoked;
 mod role;
+mod scheme;
+mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -71,3 +75,4 @@ pub use login_redirect::LoginRedirect;
 pub use optional::Optional;
 pub use revoked::{Revoked, RevokedLater};
 pub use role::RequireRole;
+pub use session::{SessionStore, Sessions, SessionsBuilder};
