@@ -47,6 +47,7 @@
 //! | `axum` | [`Identity`] as an extractor: `async fn handler(identity: Identity<Claims>)` |
 //! | `testing` | [`testing::sign_hs256`], which makes tokens for your tests |
 
+mod api_key;
 mod authenticate;
 mod authorization;
 #[cfg(feature = "axum")]
@@ -67,6 +68,10 @@ mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use api_key::{
+    ApiKey, ApiKeyLookup, ApiKeyRecord, ApiKeyStore, ApiKeys, ApiKeysBuilder, InMemoryApiKeys,
+    NewApiKey,
+};
 pub use authenticate::{Attempt, Authenticate, Pending};
 pub use csrf::{CsrfCheck, CsrfCheckBuilder};
 pub use identity::Identity;
