@@ -1,7 +1,9 @@
 //! Who is calling, and what they may do.
 //!
 //! [`Jwt`] checks a bearer token and leaves an [`Identity`] with your claims on the request; [`RequireRole`] asks
-//! whether that identity may go on. Both are policies, and work alone or in one chain.
+//! whether that identity may go on. Both are policies, and work alone or in one chain. So do the other credentials:
+//! [`ApiKeys`], [`Sessions`] (an opaque token in a cookie or a header) and [`Basic`], and
+//! [`any_of`](palisade_core::any_of) takes several of them.
 //!
 //! ```
 //! use http::{Request, Response, StatusCode, header};
@@ -52,6 +54,7 @@ mod authenticate;
 mod authorization;
 #[cfg(feature = "axum")]
 mod axum;
+mod basic;
 mod bearer;
 mod challenge;
 mod cookies;
@@ -73,6 +76,7 @@ pub use api_key::{
     NewApiKey,
 };
 pub use authenticate::{Attempt, Authenticate, Pending};
+pub use basic::{Basic, BasicBuilder, Password};
 pub use csrf::{CsrfCheck, CsrfCheckBuilder};
 pub use identity::Identity;
 pub use jwt::{Jwt, JwtBuilder};
