@@ -3,6 +3,9 @@
 //! [`Jwt`] checks a bearer token and leaves an [`Identity`] with your claims on the request; [`RequireRole`] asks
 //! whether that identity may go on. Both are policies, and work alone or in one chain. [`rules`] say more than roles:
 //! scopes, tenants, owners, and what is made of them. [`DenyUndecided`] finds the route on which they were forgotten.
+//! whether that identity may go on. Both are policies, and work alone or in one chain. So do the other credentials:
+//! [`ApiKeys`], [`Sessions`] (an opaque token in a cookie or a header) and [`Basic`], and
+//! [`any_of`](palisade_core::any_of) takes several of them.
 //!
 //! ```
 //! use http::{Request, Response, StatusCode, header};
@@ -50,11 +53,15 @@
 //! | `jwks-http` | [`HttpFetch`], an HTTP client for it |
 //! | `testing` | [`testing::sign_hs256`], which makes tokens for your tests |
 
+mod api_key;
 mod authenticate;
+mod authorization;
 #[cfg(feature = "axum")]
 mod axum;
-mod bearer;
+mod basic;
 mod challenge;
+mod cookies;
+mod csrf;
 mod decided;
 mod identity;
 #[cfg(feature = "jwks")]
@@ -62,13 +69,22 @@ mod jwks;
 mod jwt;
 mod login_redirect;
 mod optional;
+mod origin;
 mod revoked;
 mod role;
 pub mod rules;
+mod scheme;
+mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use api_key::{
+    ApiKey, ApiKeyLookup, ApiKeyRecord, ApiKeyStore, ApiKeys, ApiKeysBuilder, InMemoryApiKeys,
+    NewApiKey,
+};
 pub use authenticate::{Attempt, Authenticate, Pending};
+pub use basic::{Basic, BasicBuilder, Password};
+pub use csrf::{CsrfCheck, CsrfCheckBuilder};
 pub use decided::{
     Decided, DenyUndecided, DenyUndecidedFuture, DenyUndecidedService, Public, RequireDecision,
     public, require_decision,
@@ -83,3 +99,4 @@ pub use login_redirect::LoginRedirect;
 pub use optional::Optional;
 pub use revoked::{Revoked, RevokedLater};
 pub use role::RequireRole;
+pub use session::{SessionStore, Sessions, SessionsBuilder};

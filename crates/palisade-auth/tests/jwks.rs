@@ -148,7 +148,7 @@ async fn a_document_without_end_is_read_up_to_the_cap() {
 #[tokio::test]
 async fn the_cap_is_on_the_byte() {
     for declared in [true, false] {
-        for (bytes, cause) in [(256 * 1024, "not a JWK set"), (256 * 1024 + 1, "more than")] {
+        for (bytes, cause) in [(256 * 1024, "no JWK set"), (256 * 1024 + 1, "more than")] {
             let server = Server::start(Manner::Flood { bytes, declared }).await;
             let keys = server.keys().build().unwrap();
             let error = keys.start(StartUp::Fail).await.unwrap_err();

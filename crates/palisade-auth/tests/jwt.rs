@@ -298,3 +298,83 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_token_is_taken_from_where_it_may_be_and_from_one_place_only() {
+    let token = sign_hs256(SECRET, &good());
+    let auth = builder()
+        .audience("orders")
+        .token_in_bearer()
+        .token_in_cookie("token")
+        .token_in_header(header::HeaderName::from_static("x-access-token"))
+        .insecure_token_in_query("access_token")
+        .build()
+        .unwrap();
+    let ask = |path: &str, fields: &[(&str, &str)]| {
+        let mut request = Request::get(path);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        match auth.decide(&request.body(()).unwrap().into_parts().0) {
+            Decision::Now(Ok(_)) => 200,
+            Decision::Now(Err(Halt::Refuse(error))) => error.status().as_u16(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let bearer = format!("Bearer {token}");
+    let cookie = format!("other=1; token={token}");
+    let query = format!("/?a=1&access_token={token}");
+    assert_eq!(ask("/", &[("authorization", &bearer)]), 200);
+    assert_eq!(ask("/", &[("cookie", &cookie)]), 200);
+    assert_eq!(ask("/", &[("x-access-token", &token)]), 200);
+    assert_eq!(ask(&query, &[]), 200);
+    assert_eq!(ask("/", &[]), 401);
+    assert_eq!(ask("/", &[("cookie", "token=a.b.c")]), 401);
+    // Spring: a token in the header and one in the query is a malformed request, even if they are equal.
+    assert_eq!(ask(&query, &[("authorization", &bearer)]), 400);
+    assert_eq!(ask("/", &[("authorization", &bearer), ("cookie", &cookie)]), 400);
+    assert_eq!(ask("/", &[("cookie", &cookie), ("cookie", &cookie)]), 400);
+    assert_eq!(ask("/", &[("x-access-token", &token), ("x-access-token", &token)]), 400);
+    assert_eq!(ask(&format!("{query}&access_token={token}"), &[]), 400);
+}
+
+#[test]
+fn by_default_a_token_is_in_the_authorization_field_only() {
+    let token = sign_hs256(SECRET, &good());
+    let (head, ()) = Request::get(format!("/?access_token={token}"))
+        .header("cookie", format!("token={token}; access_token={token}"))
+        .body(())
+        .unwrap()
+        .into_parts();
+    assert!(
+        matches!(auth().decide(&head), Decision::Now(Err(Halt::Refuse(error))) if error.status() == 401)
+    );
+}
+
+#[test]
+fn a_cookie_that_changes_something_must_come_with_a_page_of_ours() {
+    let token = sign_hs256(SECRET, &good());
+    let auth = builder().audience("orders").token_in_cookie("__Host-token").build().unwrap();
+    let ask = |method: &str, site: Option<&str>| {
+        let mut request = Request::builder()
+            .method(method)
+            .uri("/")
+            .header("host", "app.example.com")
+            .header("cookie", format!("__Host-token={token}"));
+        if let Some(site) = site {
+            request = request.header("sec-fetch-site", site);
+        }
+        match auth.decide(&request.body(()).unwrap().into_parts().0) {
+            Decision::Now(Ok(_)) => 200,
+            Decision::Now(Err(Halt::Refuse(error))) => error.status().as_u16(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(ask("GET", Some("cross-site")), 200);
+    assert_eq!(ask("POST", Some("same-origin")), 200);
+    assert_eq!(ask("POST", Some("cross-site")), 403);
+    assert_eq!(ask("DELETE", Some("same-site")), 403);
+    assert_eq!(ask("POST", None), 403);
+    let nameless = builder().audience("orders").token_in_cookie("a b").build();
+    assert_eq!(nameless.unwrap_err().setting(), "token_in_cookie");
+}

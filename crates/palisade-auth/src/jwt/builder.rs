@@ -14,7 +14,7 @@ use super::{
     source::TokenSource,
     token::Profile,
 };
-use crate::challenge::Challenges;
+use crate::{challenge::Challenges, cookies::is_cookie_name, csrf::CsrfCheck};
 
 /// The settings of a [`Jwt`]. Made by [`Jwt::hs256`] and [`Jwt::with_keys`].
 #[derive(Debug)]
@@ -31,6 +31,7 @@ pub struct JwtBuilder<C> {
     roles: Path,
     tenants: Path,
     sources: Vec<TokenSource>,
+    csrf: CsrfCheck,
     cache_bytes: usize,
     cache_for: Duration,
     realm: String,
@@ -53,6 +54,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
             roles: vec!["roles".to_owned()],
             tenants: vec!["tenants".to_owned()],
             sources: Vec::new(),
+            csrf: CsrfCheck::new(),
             cache_bytes: 8 * 1024 * 1024,
             cache_for: Duration::from_secs(60),
             realm: "api".to_owned(),
@@ -150,6 +152,23 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
         self
     }
 
+    /// Takes tokens from a cookie of this name.
+    ///
+    /// A browser sends a cookie whoever wrote the page that asks. So a request with one that may change something must
+    /// come from a page of ours: the [`CsrfCheck`] is on from here, and refuses others with 403.
+    #[must_use]
+    pub fn token_in_cookie(mut self, name: impl Into<String>) -> Self {
+        self.sources.push(TokenSource::Cookie(name.into()));
+        self
+    }
+
+    /// The check for requests whose token is in a cookie: where other origins are trusted.
+    #[must_use]
+    pub fn csrf(mut self, check: CsrfCheck) -> Self {
+        self.csrf = check;
+        self
+    }
+
     /// Takes tokens from a header field of their own, which holds the token and nothing else.
     #[must_use]
     pub fn token_in_header(mut self, name: HeaderName) -> Self {
@@ -199,7 +218,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
     ///
     /// # Errors
     ///
-    /// For keys that cannot be used: a short secret, an RSA key under 2048 bits, a private key; for no audience, unless
+    /// For a cookie without a proper name; for keys that cannot be used: a short secret, an RSA key under 2048 bits, a private key; for no audience, unless
     /// [`any_audience`](Self::any_audience) says so; for an empty issuer or audience, and for an issuer without a name
     /// beside others; for roles in a claim that has another meaning; for a realm that needs quoting.
     pub fn build(self) -> Result<Jwt<C>, ConfigError> {
@@ -215,6 +234,14 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
                     path,
                     "name a claim that has no other meaning",
                 ));
+            }
+        }
+        for source in &self.sources {
+            if let TokenSource::Cookie(name) = source
+                && !is_cookie_name(name)
+            {
+                let remedy = "choose a name of letters, digits and hyphens, such as `__Host-token`";
+                return Err(ConfigError::new("token_in_cookie", name.escape_debug(), remedy));
             }
         }
         let first = Issuer { name: self.issuer.map(Into::into), keys: self.keys.build()? };
@@ -237,6 +264,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
                 tenants: self.tenants,
             },
             sources,
+            csrf: self.csrf,
             cache: TokenCache::new(self.cache_bytes),
             cache_for: self.cache_for.as_secs_f64(),
             bad: BadSignatures::new(),

@@ -22,7 +22,9 @@ use super::{
     source::{self, TokenSource},
     token::{Fault, Unverified},
 };
-use crate::{Attempt, Authenticate, Identity, authenticate::policy_of, challenge::Challenges};
+use crate::{
+    Attempt, Authenticate, CsrfCheck, Identity, authenticate::policy_of, challenge::Challenges,
+};
 
 /// Authentication by a bearer JWT.
 ///
@@ -58,6 +60,7 @@ pub(super) struct Rules<C> {
     pub(super) issuers: Vec<Issuer>,
     pub(super) expectations: Expectations,
     pub(super) sources: Vec<TokenSource>,
+    pub(super) csrf: CsrfCheck,
     pub(super) cache: TokenCache<C>,
     /// Seconds.
     pub(super) cache_for: f64,
@@ -211,9 +214,13 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Jwt<C> {
     type Claims = C;
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<C> {
-        let Rules { sources, challenges, .. } = &*self.rules;
+        let Rules { sources, csrf, challenges, .. } = &*self.rules;
         match source::find(sources, request) {
             source::Found::Token(token) => self.check(token),
+            source::Found::CookieToken(token) => match csrf.check(request) {
+                Ok(()) => self.check(token),
+                Err(refused) => Attempt::Now(Err(refused)),
+            },
             source::Found::Nothing => Attempt::Absent(challenges.missing()),
             source::Found::Several => Attempt::Now(Err(challenges.two_tokens())),
         }

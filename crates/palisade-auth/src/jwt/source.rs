@@ -1,12 +1,14 @@
 use http::{HeaderName, HeaderValue, request};
 
-use crate::bearer::Raw;
+use crate::{authorization::Authorization, cookies::CookieNamed};
 
 /// Where a token may be in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TokenSource {
     /// `Authorization: Bearer`.
     Bearer,
+    /// A cookie of this name. The browser sends it whoever wrote the page.
+    Cookie(String),
     /// A header field of its own, which holds the token and nothing else.
     Header(HeaderName),
     /// A parameter of the query, which ends up in logs and in histories.
@@ -21,15 +23,22 @@ pub(super) enum Found<'a> {
     Several,
     /// Whose form is still to be checked.
     Token(&'a [u8]),
+    /// The same, out of a cookie.
+    CookieToken(&'a [u8]),
 }
 
 impl TokenSource {
     fn look<'a>(&self, request: &'a request::Parts) -> Found<'a> {
         match self {
-            Self::Bearer => match Raw::read(&request.headers) {
-                Raw::Absent => Found::Nothing,
-                Raw::TwoTokens => Found::Several,
-                Raw::Token(token) => Found::Token(token),
+            Self::Bearer => match Authorization::read(&request.headers, "Bearer") {
+                Authorization::Absent => Found::Nothing,
+                Authorization::Two => Found::Several,
+                Authorization::Credentials(token) => Found::Token(token),
+            },
+            Self::Cookie(name) => match CookieNamed::read(&request.headers, name) {
+                CookieNamed::Absent => Found::Nothing,
+                CookieNamed::Two => Found::Several,
+                CookieNamed::Value(token) => Found::CookieToken(token),
             },
             Self::Header(name) => {
                 let mut fields = request.headers.get_all(name).iter().map(HeaderValue::as_bytes);

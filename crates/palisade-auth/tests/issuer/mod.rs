@@ -116,10 +116,13 @@ impl Drop for Server {
     }
 }
 
+/// A public key that is one (RFC 8037, appendix A.2).
+const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
 fn key_set(ids: &[&str]) -> String {
     let keys: Vec<_> = ids
         .iter()
-        .map(|id| serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "kid": id }))
+        .map(|id| serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "kid": id, "x": X }))
         .collect();
     serde_json::json!({ "keys": keys }).to_string()
 }

@@ -1,0 +1,193 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, request};
+use palisade_core::{ApiError, Clock, PolicyLayer};
+use subtle::ConstantTimeEq;
+
+use super::{
+    builder::ApiKeysBuilder,
+    format::Presented,
+    record::{ApiKey, ApiKeyRecord},
+    store::{ApiKeyLookup, ApiKeyStore},
+};
+use crate::{
+    Attempt, Authenticate, Identity,
+    authenticate::{Pending, policy_of},
+    authorization::Authorization,
+    scheme::Scheme,
+};
+
+/// Authentication by API key.
+///
+/// A key is `prefix_id.secret`: a prefix that says whose key it is (secret scanners look for it), an id that finds the
+/// [record](ApiKeyRecord), and a secret that proves the rest and is stored nowhere. It is read from the header
+/// `x-api-key`, or one that you name, and from `Authorization: ApiKey <key>`; never from the query, which ends up in
+/// logs. Two keys are a 400, wherever they are.
+///
+/// Whoever passes has an [`Identity<ApiKey>`](Identity) and the owner of the key as
+/// [`Principal`](palisade_core::Principal) in the request's extensions. Whoever does not gets 401 with
+/// `WWW-Authenticate: ApiKey realm="api"`. That scheme is in no registry (there is none for keys), but a 401 must name
+/// one (RFC 9110, section 15.5.2), and clients that do not know it pass it over.
+///
+/// Secrets compare in constant time, and a key that is not known costs the same work as one whose secret is wrong; the
+/// answer does not tell them apart. What the store takes to find a record is the store's own.
+///
+/// ```
+/// use palisade_auth::{ApiKey, ApiKeys, InMemoryApiKeys};
+/// use palisade_core::{Decision, Policy, Principal};
+///
+/// let key = ApiKey::generate("acme", Principal::new("billing").with_roles(["service"]))?;
+/// let plaintext = key.plaintext().to_owned();
+///
+/// let store = InMemoryApiKeys::from_iter([key.into_record()]);
+/// let auth = ApiKeys::builder("acme", store).build()?;
+///
+/// let request = http::Request::get("/").header("x-api-key", plaintext).body(()).unwrap();
+/// assert!(matches!(auth.decide(&request.into_parts().0), Decision::Now(Ok(_))));
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+pub struct ApiKeys<S> {
+    rules: Arc<Rules<S>>,
+}
+
+pub(super) struct Rules<S> {
+    pub(super) prefix: Box<str>,
+    pub(super) store: S,
+    pub(super) header: HeaderName,
+    pub(super) scheme: Scheme,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl<S: ApiKeyStore> ApiKeys<S> {
+    pub(super) const SCHEME: &'static str = "ApiKey";
+
+    /// Keys that begin with `prefix` and an underscore, and have their records in `store`.
+    pub fn builder(prefix: impl Into<String>, store: S) -> ApiKeysBuilder<S> {
+        ApiKeysBuilder::new(prefix.into(), store)
+    }
+
+    pub(super) fn of(rules: Rules<S>) -> Self {
+        Self { rules: Arc::new(rules) }
+    }
+
+    /// This policy as a tower layer.
+    pub fn layer(&self) -> PolicyLayer<Self> {
+        PolicyLayer::new(self.clone())
+    }
+}
+
+impl<S: ApiKeyStore> Authenticate for ApiKeys<S> {
+    type Claims = ApiKey;
+
+    fn authenticate(&self, request: &request::Parts) -> Attempt<ApiKey> {
+        let rules = &*self.rules;
+        let key = match KeySent::read(&request.headers, &rules.header, Self::SCHEME) {
+            KeySent::No => return Attempt::Absent(rules.scheme.missing()),
+            KeySent::Two => return Attempt::Now(Err(rules.scheme.two())),
+            KeySent::One(key) => key,
+        };
+        let Some(presented) = Presented::parse(key, &rules.prefix) else {
+            return Attempt::Now(Err(rules.refusal(Fault::Malformed)));
+        };
+        let hash = presented.hash;
+        match rules.store.find(presented.id) {
+            ApiKeyLookup::Now(record) => Attempt::Now(rules.check(record, &hash)),
+            ApiKeyLookup::Later(record) => {
+                let rules = Arc::clone(&self.rules);
+                Attempt::Later(Pending::new(async move {
+                    match record.await {
+                        Ok(record) => rules.check(record, &hash),
+                        Err(error) => Err(ApiError::unavailable().with_source(error)),
+                    }
+                }))
+            }
+        }
+    }
+}
+
+policy_of!([S] ApiKeys<S>);
+
+impl<S> Rules<S> {
+    fn check(
+        &self,
+        record: Option<ApiKeyRecord>,
+        hash: &[u8; 32],
+    ) -> Result<Identity<ApiKey>, ApiError> {
+        verified(record, hash, self.clock.unix())
+            .map(ApiKeyRecord::into_identity)
+            .map_err(|fault| self.refusal(fault))
+    }
+
+    fn refusal(&self, fault: Fault) -> ApiError {
+        tracing::debug!(target: "palisade::auth", ?fault, "an API key was refused");
+        self.scheme.invalid(match fault {
+            // Only who has the secret gets to hear this.
+            Fault::Expired => "the API key expired",
+            Fault::Malformed | Fault::UnknownOrWrong => "the API key is not valid",
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Malformed,
+    UnknownOrWrong,
+    Expired,
+}
+
+fn verified(
+    record: Option<ApiKeyRecord>,
+    hash: &[u8; 32],
+    now: Duration,
+) -> Result<ApiKeyRecord, Fault> {
+    // A key that nobody has is compared too, with nothing: the time of the answer does not say which ids exist.
+    let is_right = match &record {
+        Some(record) => record.has_secret_of(hash),
+        None => [0; 32].as_slice().ct_eq(hash),
+    };
+    match record {
+        Some(record) if is_right.into() => {
+            if record.expires().is_none_or(|expires| now < expires) {
+                Ok(record)
+            } else {
+                Err(Fault::Expired)
+            }
+        }
+        _ => Err(Fault::UnknownOrWrong),
+    }
+}
+
+/// What the request has for keys.
+enum KeySent<'a> {
+    No,
+    Two,
+    One(&'a [u8]),
+}
+
+impl<'a> KeySent<'a> {
+    fn read(headers: &'a HeaderMap, name: &HeaderName, scheme: &str) -> Self {
+        let mut fields = headers.get_all(name).iter();
+        let (first, second) = (fields.next(), fields.next());
+        match (first, Authorization::read(headers, scheme)) {
+            (None, Authorization::Absent) => Self::No,
+            (None, Authorization::Credentials(key)) => Self::One(key),
+            (Some(key), Authorization::Absent) if second.is_none() => Self::One(key.as_bytes()),
+            _ => Self::Two,
+        }
+    }
+}
+
+impl<S> Clone for ApiKeys<S> {
+    fn clone(&self) -> Self {
+        Self { rules: Arc::clone(&self.rules) }
+    }
+}
+
+impl<S> fmt::Debug for ApiKeys<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKeys")
+            .field("prefix", &self.rules.prefix)
+            .field("header", &self.rules.header)
+            .finish_non_exhaustive()
+    }
+}

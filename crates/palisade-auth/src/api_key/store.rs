@@ -1,0 +1,139 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use palisade_core::{BoxError, BoxFuture};
+
+use super::record::ApiKeyRecord;
+
+/// Where the records of API keys are.
+///
+/// ```
+/// use palisade_auth::{ApiKeyLookup, ApiKeyRecord, ApiKeyStore};
+/// use palisade_core::Principal;
+///
+/// struct Database;
+///
+/// impl Database {
+///     async fn row(id: String) -> Result<Option<(String, [u8; 32], String)>, std::io::Error> {
+///         Ok(None)
+///     }
+/// }
+///
+/// impl ApiKeyStore for Database {
+///     fn find(&self, id: &str) -> ApiKeyLookup {
+///         let row = Self::row(id.to_owned());
+///         ApiKeyLookup::later(async move {
+///             let row = row.await?;
+///             Ok(row.map(|(id, hash, owner)| ApiKeyRecord::new(id, hash, Principal::new(owner))))
+///         })
+///     }
+/// }
+/// ```
+pub trait ApiKeyStore: Send + Sync + 'static {
+    /// Looks for the record of the key with this id: 1 to 64 letters and digits, which anybody may have sent.
+    fn find(&self, id: &str) -> ApiKeyLookup;
+}
+
+/// What a store says of an id, now or later.
+pub enum ApiKeyLookup {
+    /// The answer is at hand.
+    Now(Option<ApiKeyRecord>),
+    /// It has to be fetched. An error is a *could not tell*, and the request is refused with 503.
+    Later(BoxFuture<Result<Option<ApiKeyRecord>, BoxError>>),
+}
+
+impl ApiKeyLookup {
+    /// The answer that `lookup` will have.
+    pub fn later<F>(lookup: F) -> Self
+    where
+        F: Future<Output = Result<Option<ApiKeyRecord>, BoxError>> + Send + 'static,
+    {
+        Self::Later(Box::pin(lookup))
+    }
+}
+
+impl fmt::Debug for ApiKeyLookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now(found) => f.debug_tuple("Now").field(found).finish(),
+            Self::Later(_) => f.write_str("Later"),
+        }
+    }
+}
+
+impl<S: ApiKeyStore> ApiKeyStore for Arc<S> {
+    fn find(&self, id: &str) -> ApiKeyLookup {
+        S::find(self, id)
+    }
+}
+
+/// Keys in the memory of this process; it holds what you put there, and no request adds to it.
+///
+/// Clones share their keys, so that keys can be added and withdrawn while the service runs: what is inserted or
+/// removed counts from the next request on.
+///
+/// ```
+/// use palisade_auth::{ApiKey, InMemoryApiKeys};
+/// use palisade_core::Principal;
+///
+/// let keys = InMemoryApiKeys::new();
+/// let old = ApiKey::generate("acme", Principal::new("billing"))?;
+/// let new = ApiKey::generate("acme", Principal::new("billing"))?;
+///
+/// // to rotate a key is to have both for a while
+/// let id = old.record().id().to_owned();
+/// keys.insert(old.into_record());
+/// keys.insert(new.into_record());
+/// keys.remove(&id);
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct InMemoryApiKeys {
+    // The standard hasher: ids are what anybody sends, and its seed is secret.
+    records: Arc<RwLock<HashMap<Box<str>, ApiKeyRecord>>>,
+}
+
+impl InMemoryApiKeys {
+    /// No keys.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a key. Returns the one that had the same id, which is not valid any more.
+    pub fn insert(&self, record: ApiKeyRecord) -> Option<ApiKeyRecord> {
+        // A panic elsewhere leaves the map whole: each change to it is one call.
+        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        records.insert(record.id().into(), record)
+    }
+
+    /// Withdraws the key with this id.
+    pub fn remove(&self, id: &str) -> Option<ApiKeyRecord> {
+        self.records.write().unwrap_or_else(PoisonError::into_inner).remove(id)
+    }
+}
+
+impl FromIterator<ApiKeyRecord> for InMemoryApiKeys {
+    fn from_iter<I: IntoIterator<Item = ApiKeyRecord>>(records: I) -> Self {
+        let records = records.into_iter().map(|record| (record.id().into(), record)).collect();
+        Self { records: Arc::new(RwLock::new(records)) }
+    }
+}
+
+impl ApiKeyStore for InMemoryApiKeys {
+    fn find(&self, id: &str) -> ApiKeyLookup {
+        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        ApiKeyLookup::Now(records.get(id).cloned())
+    }
+}
+
+/// Shows how many keys there are.
+impl fmt::Debug for InMemoryApiKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        write!(f, "InMemoryApiKeys({} keys)", records.len())
+    }
+}

@@ -1,0 +1,100 @@
+use http::{HeaderMap, header};
+
+/// What the `Authorization` field holds for one scheme (RFC 9110, section 11.6.2).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Authorization<'a> {
+    /// No field, or one of another scheme, whose credentials are never looked at.
+    Absent,
+    /// Two fields or more, of whatever scheme: the field is not a list, so nobody can say which one counts.
+    Two,
+    /// What follows the scheme; it may be empty.
+    Credentials(&'a [u8]),
+}
+
+impl<'a> Authorization<'a> {
+    pub(crate) fn read(headers: &'a HeaderMap, scheme: &str) -> Self {
+        let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+        let Some(field) = fields.next() else { return Self::Absent };
+        if fields.next().is_some() {
+            return Self::Two;
+        }
+        match field.as_bytes().split_at_checked(scheme.len()) {
+            Some((name, rest))
+                if name.eq_ignore_ascii_case(scheme.as_bytes())
+                    && matches!(rest.first(), None | Some(b' ')) =>
+            {
+                let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+                Self::Credentials(&rest[spaces..])
+            }
+            _ => Self::Absent,
+        }
+    }
+}
+
+/// `token68 = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 9110, section 11.2): what bearer
+/// tokens are made of, and what a cookie can hold without quoting.
+pub(crate) fn token68(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let token = text.trim_end_matches('=');
+    // Without a way out in the middle the compiler checks many bytes at once.
+    let fits =
+        |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-'..=b'/' | b'_' | b'~' | b'+');
+    let is_token = token.bytes().fold(true, |all, byte| all & fits(byte));
+    (is_token && !token.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn fields(values: &[&str]) -> HeaderMap {
+        let fields = values.iter().map(|value| {
+            (header::AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap())
+        });
+        HeaderMap::from_iter(fields)
+    }
+
+    #[test]
+    fn only_its_own_scheme_has_credentials() {
+        let some = |text: &'static str| Authorization::Credentials(text.as_bytes());
+        #[rustfmt::skip]
+        let table = [
+            ("ApiKey a.b", some("a.b")),
+            ("apikey a.b", some("a.b")),
+            ("APIKEY   a b", some("a b")),
+            ("ApiKey", some("")),
+            ("ApiKey ", some("")),
+            // Hono took the token of any scheme (CVE-2026-47673).
+            ("Bearer a.b", Authorization::Absent),
+            ("ApiKeys a.b", Authorization::Absent),
+            ("ApiKey\ta.b", Authorization::Absent),
+            ("ApiKe", Authorization::Absent),
+            ("a.b", Authorization::Absent),
+            ("", Authorization::Absent),
+        ];
+        for (field, expected) in table {
+            assert_eq!(Authorization::read(&fields(&[field]), "ApiKey"), expected, "{field:?}");
+        }
+        assert_eq!(Authorization::read(&HeaderMap::new(), "ApiKey"), Authorization::Absent);
+    }
+
+    #[test]
+    fn two_fields_are_two_credentials_even_if_they_are_equal() {
+        for values in [["ApiKey a", "ApiKey a"], ["ApiKey a", "Basic b"], ["Basic b", "Basic c"]] {
+            assert_eq!(Authorization::read(&fields(&values), "ApiKey"), Authorization::Two);
+        }
+    }
+
+    #[test]
+    fn a_token_is_of_its_alphabet_only() {
+        for good in ["a", "a-._~+/9==", "0"] {
+            assert_eq!(token68(good.as_bytes()), Some(good));
+        }
+        for bad in ["", "=", "a b", "a,b", "a=b", "\"a\"", "a%20", "\u{e9}"] {
+            assert_eq!(token68(bad.as_bytes()), None, "{bad:?}");
+        }
+        assert_eq!(token68(&[b'a', 0xff]), None);
+    }
+}

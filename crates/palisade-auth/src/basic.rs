@@ -1,0 +1,236 @@
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::request;
+use palisade_core::{ApiError, BoxError, ConfigError, PolicyLayer};
+
+use crate::{
+    Attempt, Authenticate, Identity,
+    authenticate::{Pending, policy_of},
+    authorization::Authorization,
+    scheme::Scheme,
+};
+
+mod password;
+
+pub use password::Password;
+use password::Slot;
+
+/// Authentication by HTTP Basic (RFC 7617), with a verification of your own.
+///
+/// The verification gets the user and the [`Password`], and answers who it is, that it is nobody (`None`: 401), or that
+/// it could not tell (an error: 503). It is what knows how passwords are stored, so it also has to take the same time
+/// for a user that does not exist, by hashing against a fixed hash, or the time tells who has an account.
+///
+/// Passwords are hashed slowly so that nobody can guess many, and for the same reason a flood of guesses takes all
+/// the machine has. So only so many verifications run at once, 16 unless said otherwise, and a request too many gets
+/// 503 with `Retry-After` at once. A verification counts until its [`Password`] is dropped and it is done or given up:
+/// move the password to the thread that hashes it, and a client that hangs up frees no place before the thread has.
+///
+/// User and password are UTF-8, as the challenge says (`charset="UTF-8"`), and taken as they are, without
+/// normalisation. Control characters in either, what is no base64 and what is too long get 401.
+///
+/// Browsers send these credentials by themselves once they have them, to whatever page asks; where browsers may have
+/// them, put a [`CsrfCheck`](crate::CsrfCheck) in front. Use it over TLS only.
+///
+/// ```
+/// use palisade_auth::{Basic, Identity, Password};
+/// use palisade_core::{BoxError, Principal};
+///
+/// # fn hash_matches(user: &str, password: &str) -> bool { user == "ada" && password == "correct horse" }
+/// let auth = Basic::builder(|user: String, password: Password| async move {
+///     let (user, good) = tokio::task::spawn_blocking(move || {
+///         // argon2, say; against a fixed hash if there is no such user
+///         let good = hash_matches(&user, password.reveal());
+///         (user, good)
+///     })
+///     .await?;
+///     Ok::<_, BoxError>(good.then(|| Identity::new((), Principal::new(user))))
+/// })
+/// .concurrency(4)
+/// .build()?;
+/// # let layer = auth.layer();
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+pub struct Basic<F> {
+    rules: Arc<Rules<F>>,
+}
+
+struct Rules<F> {
+    verify: F,
+    running: Arc<AtomicUsize>,
+    concurrency: usize,
+    max_credentials: usize,
+    scheme: Scheme,
+}
+
+impl<F, Fut, C, E> Basic<F>
+where
+    F: Fn(String, Password) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Option<Identity<C>>, E>> + Send + 'static,
+    C: Send + Sync + 'static,
+    E: Into<BoxError> + 'static,
+{
+    /// Whoever `verify` knows.
+    pub fn builder(verify: F) -> BasicBuilder<F> {
+        BasicBuilder { verify, concurrency: 16, max_credentials: 1024, realm: "api".to_owned() }
+    }
+
+    /// This policy as a tower layer.
+    pub fn layer(&self) -> PolicyLayer<Self> {
+        PolicyLayer::new(self.clone())
+    }
+}
+
+/// The settings of [`Basic`]. Made by [`Basic::builder`].
+pub struct BasicBuilder<F> {
+    verify: F,
+    concurrency: usize,
+    max_credentials: usize,
+    realm: String,
+}
+
+impl<F> BasicBuilder<F> {
+    /// How many verifications may run at once; 16 unless said otherwise. Think of the memory of each: with argon2 it
+    /// is 19 MiB and more.
+    #[must_use]
+    pub fn concurrency(mut self, verifications: usize) -> Self {
+        self.concurrency = verifications;
+        self
+    }
+
+    /// How many bytes of base64 are looked at; 1024 unless said otherwise.
+    #[must_use]
+    pub fn max_credentials(mut self, bytes: usize) -> Self {
+        self.max_credentials = bytes;
+        self
+    }
+
+    /// The realm that challenges name, and that browsers show; `api` unless said otherwise.
+    #[must_use]
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = realm.into();
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// For no verifications at all, no bytes at all, or a realm that needs quoting.
+    pub fn build(self) -> Result<Basic<F>, ConfigError> {
+        for (setting, value) in
+            [("concurrency", self.concurrency), ("max_credentials", self.max_credentials)]
+        {
+            if value == 0 {
+                return Err(ConfigError::new(
+                    setting,
+                    0,
+                    "with 0 nobody ever passes; use at least 1",
+                ));
+            }
+        }
+        Ok(Basic {
+            rules: Arc::new(Rules {
+                verify: self.verify,
+                running: Arc::default(),
+                concurrency: self.concurrency,
+                max_credentials: self.max_credentials,
+                scheme: Scheme::new("Basic", &self.realm, ", charset=\"UTF-8\"")?,
+            }),
+        })
+    }
+}
+
+impl<F, Fut, C, E> Authenticate for Basic<F>
+where
+    F: Fn(String, Password) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Option<Identity<C>>, E>> + Send + 'static,
+    C: Send + Sync + 'static,
+    E: Into<BoxError> + 'static,
+{
+    type Claims = C;
+
+    fn authenticate(&self, request: &request::Parts) -> Attempt<C> {
+        let rules = &*self.rules;
+        let credentials = match Authorization::read(&request.headers, "Basic") {
+            Authorization::Absent => return Attempt::Absent(rules.scheme.missing()),
+            Authorization::Two => return Attempt::Now(Err(rules.scheme.two())),
+            Authorization::Credentials(credentials) => credentials,
+        };
+        let Some((user, password)) = user_and_password(credentials, rules.max_credentials) else {
+            tracing::debug!(target: "palisade::auth", "basic credentials were refused: malformed");
+            return Attempt::Now(Err(rules.scheme.invalid(NOT_VALID)));
+        };
+        let Some(slot) = Slot::take(&rules.running, rules.concurrency) else {
+            tracing::warn!(
+                target: "palisade::auth", limit = rules.concurrency,
+                "a request was refused: too many passwords are being verified"
+            );
+            let error = ApiError::unavailable().with_retry_after(Duration::from_secs(1));
+            return Attempt::Now(Err(error));
+        };
+        let slot = Arc::new(slot);
+        let password = Password::new(password, Arc::clone(&slot));
+        let rules = Arc::clone(&self.rules);
+        Attempt::Later(Pending::new(async move {
+            let outcome = (rules.verify)(user, password).await;
+            drop(slot);
+            match outcome {
+                Ok(Some(identity)) => Ok(identity),
+                Ok(None) => {
+                    tracing::debug!(target: "palisade::auth", "basic credentials were refused");
+                    Err(rules.scheme.invalid(NOT_VALID))
+                }
+                Err(error) => Err(ApiError::unavailable().with_source(error)),
+            }
+        }))
+    }
+}
+
+policy_of!([F] Basic<F>);
+
+const NOT_VALID: &str = "the user name or the password is not valid";
+
+/// `user-pass = user-id ":" password`, in base64 (RFC 7617, section 2). The user has no colon, the password may.
+fn user_and_password(credentials: &[u8], max: usize) -> Option<(String, Box<str>)> {
+    if credentials.len() > max {
+        return None;
+    }
+    let text = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
+    if text.contains(char::is_control) {
+        return None;
+    }
+    let (user, password) = text.split_once(':')?;
+    Some((user.to_owned(), password.into()))
+}
+
+impl<F> Clone for Basic<F> {
+    fn clone(&self) -> Self {
+        Self { rules: Arc::clone(&self.rules) }
+    }
+}
+
+impl<F> fmt::Debug for Basic<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Basic")
+            .field("concurrency", &self.rules.concurrency)
+            .field("running", &self.rules.running)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Debug for BasicBuilder<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BasicBuilder")
+            .field("concurrency", &self.concurrency)
+            .field("max_credentials", &self.max_credentials)
+            .field("realm", &self.realm)
+            .finish_non_exhaustive()
+    }
+}

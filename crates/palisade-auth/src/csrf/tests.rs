@@ -1,0 +1,134 @@
+use http::Request;
+
+use super::*;
+
+fn head(method: &str, fields: &[&str]) -> request::Parts {
+    let request = Request::builder().method(method).uri("/orders");
+    let request = fields.iter().fold(request, |request, field| {
+        let (name, value) = field.split_once(": ").unwrap();
+        request.header(name, value)
+    });
+    request.body(()).unwrap().into_parts().0
+}
+
+fn trusting() -> CsrfCheck {
+    CsrfCheck::builder().trust_origin("https://app.example.com").build().unwrap()
+}
+
+const HOST: &str = "host: api.example.com";
+
+#[test]
+fn a_request_that_changes_something_must_come_from_a_page_of_ours() {
+    #[rustfmt::skip]
+    let table: &[(&[&str], bool)] = &[
+        (&["sec-fetch-site: same-origin"], true),
+        (&["sec-fetch-site: none"], true),
+        (&["sec-fetch-site: cross-site"], false),
+        (&["sec-fetch-site: same-site"], false),
+        (&["sec-fetch-site: Same-Origin"], false),
+        (&["sec-fetch-site: something-new"], false),
+        (&["sec-fetch-site: "], false),
+        (&["sec-fetch-site: same-origin", "sec-fetch-site: cross-site"], false),
+        (&["sec-fetch-site: cross-site", "origin: https://app.example.com"], true),
+        (&["sec-fetch-site: same-site", "origin: https://app.example.com"], true),
+        (&["sec-fetch-site: cross-site", "origin: https://evil.example"], false),
+        (&["sec-fetch-site: same-site", "origin: https://www.example.com"], false),
+        // http://api.example.com: the browser knows, and we cannot
+        (&["sec-fetch-site: cross-site", "origin: https://api.example.com"], false),
+        (&["sec-fetch-site: cross-site", "origin: http://api.example.com"], false),
+        (&["origin: https://api.example.com"], true),
+        (&["origin: http://api.example.com"], true),
+        (&["origin: https://app.example.com"], true),
+        (&["origin: https://api.example.com:8443"], false),
+        (&["origin: https://app.example.com."], false),
+        (&["origin: https://app.example.com/"], false),
+        (&["origin: http://app.example.com"], false),
+        (&["origin: https://evil.example"], false),
+        (&["origin: https://evilapi.example.com"], false),
+        (&["origin: null"], false),
+        (&["origin: "], false),
+        (&["origin: https://api.example.com", "origin: https://api.example.com"], false),
+        (&["origin: https://api.example.com", "origin: https://evil.example"], false),
+        (&["referer: https://api.example.com/page"], false),
+        (&[], false),
+    ];
+    for method in ["POST", "PUT", "PATCH", "DELETE", "CONNECT", "get", "PROPPATCH"] {
+        for (fields, expected) in table {
+            let head = head(method, &[&[HOST], *fields].concat());
+            let outcome = trusting().check(&head);
+            assert_eq!(outcome.is_ok(), *expected, "{method} {fields:?}");
+            if let Err(error) = outcome {
+                assert_eq!((error.status().as_u16(), error.code()), (403, "CSRF"));
+            }
+        }
+    }
+}
+
+#[test]
+fn safe_methods_pass_wherever_they_come_from() {
+    for method in ["GET", "HEAD", "OPTIONS", "TRACE", "QUERY"] {
+        for fields in [&[][..], &["sec-fetch-site: cross-site", "origin: https://evil.example"]] {
+            assert!(CsrfCheck::new().check(&head(method, fields)).is_ok(), "{method}");
+        }
+    }
+}
+
+#[test]
+fn the_type_of_the_content_plays_no_part() {
+    for kind in ["application/json", "text/plain", "application/x-www-form-urlencoded", "a/b"] {
+        let kind = format!("content-type: {kind}");
+        assert!(CsrfCheck::new().check(&head("POST", &[&kind])).is_err());
+        let evil = ["origin: https://evil.example", HOST, &kind];
+        assert!(CsrfCheck::new().check(&head("POST", &evil)).is_err());
+    }
+}
+
+#[test]
+fn the_handshake_of_a_websocket_is_checked() {
+    for upgrade in ["upgrade: websocket", "upgrade: WebSocket", "upgrade: h2c, websocket"] {
+        let from = |origin| CsrfCheck::new().check(&head("GET", &[HOST, upgrade, origin]));
+        assert!(from("origin: https://evil.example").is_err(), "{upgrade}");
+        assert!(from("origin: https://api.example.com").is_ok(), "{upgrade}");
+    }
+    let other = head("GET", &[HOST, "upgrade: h2c", "origin: https://evil.example"]);
+    assert!(CsrfCheck::new().check(&other).is_ok());
+}
+
+#[test]
+fn the_host_of_the_target_comes_before_the_field() {
+    let check = |fields: &[&str]| {
+        let mut head = head("POST", fields);
+        head.uri = "https://api.example.com/orders".parse().unwrap();
+        CsrfCheck::new().check(&head).is_ok()
+    };
+    assert!(check(&["origin: https://api.example.com"]));
+    assert!(check(&["origin: https://api.example.com", "host: other.example"]));
+    assert!(!check(&["origin: https://other.example", "host: other.example"]));
+}
+
+#[test]
+fn a_host_that_is_missing_or_there_twice_is_nobodys_own() {
+    for hosts in [&[][..], &[HOST, HOST], &["host: "]] {
+        let fields = [hosts, &["origin: https://api.example.com"]].concat();
+        assert!(CsrfCheck::new().check(&head("POST", &fields)).is_err(), "{hosts:?}");
+    }
+}
+
+#[test]
+fn programs_without_an_origin_pass_only_where_that_was_written_down() {
+    let lax = CsrfCheck::builder().insecure_allow_without_origin().build().unwrap();
+    assert!(lax.check(&head("POST", &[HOST])).is_ok());
+    for fields in
+        [["origin: https://evil.example"], ["sec-fetch-site: cross-site"], ["origin: null"]]
+    {
+        assert!(lax.check(&head("POST", &fields)).is_err(), "{fields:?}");
+    }
+}
+
+#[test]
+fn an_origin_that_no_browser_sends_is_a_config_error() {
+    let error = CsrfCheck::builder().trust_origin("https://app.example.com/").build().unwrap_err();
+    assert_eq!(error.setting(), "trust_origin");
+    assert!(error.to_string().contains("slash"), "{error}");
+    assert!(CsrfCheck::builder().trust_origin("http://app.example.com").build().is_err());
+}

@@ -1,0 +1,85 @@
+use http::{HeaderValue, header};
+use palisade_core::{ApiError, ConfigError};
+
+/// One authentication scheme of one realm, and its refusals. The challenges are made once.
+#[derive(Clone, Debug)]
+pub(crate) struct Scheme {
+    missing: HeaderValue,
+    invalid: HeaderValue,
+    two: HeaderValue,
+}
+
+impl Scheme {
+    /// A scheme whose challenge is the same whatever happened. `parameters` begin with a comma, or are empty.
+    pub(crate) fn new(name: &str, realm: &str, parameters: &str) -> Result<Self, ConfigError> {
+        let challenge = challenge(name, realm, parameters)?;
+        Ok(Self { missing: challenge.clone(), invalid: challenge.clone(), two: challenge })
+    }
+
+    /// Bearer, whose challenge says what was wrong, and nothing when there was nothing (RFC 6750, section 3.1).
+    pub(crate) fn bearer(realm: &str) -> Result<Self, ConfigError> {
+        Ok(Self {
+            missing: challenge("Bearer", realm, "")?,
+            invalid: challenge("Bearer", realm, ", error=\"invalid_token\"")?,
+            two: challenge("Bearer", realm, ", error=\"invalid_request\"")?,
+        })
+    }
+
+    /// The challenge to a request without credentials.
+    pub(crate) fn challenge(&self) -> &HeaderValue {
+        &self.missing
+    }
+
+    /// There are no credentials.
+    pub(crate) fn missing(&self) -> ApiError {
+        with_challenge(ApiError::unauthenticated(), &self.missing)
+    }
+
+    /// There are some, and they are not good. `message` must not tell apart what an attacker would like to.
+    pub(crate) fn invalid(&self, message: &'static str) -> ApiError {
+        with_challenge(ApiError::unauthenticated().with_message(message), &self.invalid)
+    }
+
+    /// There is more than one set of them, and not even the first one wins.
+    pub(crate) fn two(&self) -> ApiError {
+        let error = ApiError::bad_request().with_message("more than one set of credentials");
+        with_challenge(error, &self.two)
+            .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+    }
+}
+
+fn with_challenge(error: ApiError, challenge: &HeaderValue) -> ApiError {
+    error.with_header(header::WWW_AUTHENTICATE, challenge.clone())
+}
+
+fn challenge(name: &str, realm: &str, parameters: &str) -> Result<HeaderValue, ConfigError> {
+    // A quoted-string could hold more; a name does not need to.
+    let is_plain = |byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    let wrong = || {
+        let remedy = "use printable ASCII without quotes and backslashes";
+        ConfigError::new("realm", realm.escape_debug(), remedy)
+    };
+    if !realm.bytes().all(is_plain) {
+        return Err(wrong());
+    }
+    HeaderValue::try_from(format!("{name} realm=\"{realm}\"{parameters}")).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_realm_that_would_need_quoting_is_refused() {
+        for realm in ["a\"b", "a\\b", "a\nb", "caf\u{e9}"] {
+            assert_eq!(
+                Scheme::new("Basic", realm, "").unwrap_err().setting(),
+                "realm",
+                "{realm:?}"
+            );
+            assert!(Scheme::bearer(realm).is_err());
+        }
+        let basic = Scheme::new("Basic", "my api", ", charset=\"UTF-8\"").unwrap();
+        assert_eq!(basic.challenge(), "Basic realm=\"my api\", charset=\"UTF-8\"");
+    }
+}

@@ -1,0 +1,321 @@
+use std::{fmt, sync::Arc};
+
+use http::{HeaderMap, header, request};
+use palisade_core::{ApiError, BoxError, BoxFuture, ConfigError, PolicyLayer};
+
+use crate::{
+    Attempt, Authenticate, CsrfCheck, Identity,
+    authenticate::{Pending, policy_of},
+    authorization::{Authorization, token68},
+    cookies::{CookieNamed, is_cookie_name},
+    scheme::Scheme,
+};
+
+/// Where sessions are: a database, Redis, a service.
+///
+/// ```
+/// use palisade_auth::{Identity, SessionStore};
+/// use palisade_core::{BoxError, BoxFuture, Principal};
+///
+/// struct User { name: String }
+/// struct Database;
+///
+/// impl Database {
+///     /// `SELECT … WHERE token_sha256 = $1 AND expires_at > now()`: who reads the table cannot use what is in it.
+///     async fn user_of(token: String) -> Result<Option<User>, std::io::Error> {
+///         Ok(None)
+///     }
+/// }
+///
+/// impl SessionStore for Database {
+///     type Claims = User;
+///
+///     fn find(&self, token: &str) -> BoxFuture<Result<Option<Identity<User>>, BoxError>> {
+///         let user = Self::user_of(token.to_owned());
+///         Box::pin(async move {
+///             Ok(user.await?.map(|user| {
+///                 let principal = Principal::new(user.name.as_str());
+///                 Identity::new(user, principal)
+///             }))
+///         })
+///     }
+/// }
+/// ```
+pub trait SessionStore: Send + Sync + 'static {
+    /// What is known of whoever has a session.
+    type Claims: Send + Sync + 'static;
+
+    /// Finds the session with this token, if it is still good. An error is a *could not tell*, and the request is
+    /// refused with 503.
+    fn find(&self, token: &str) -> BoxFuture<Result<Option<Identity<Self::Claims>>, BoxError>>;
+}
+
+impl<S: SessionStore> SessionStore for Arc<S> {
+    type Claims = S::Claims;
+
+    fn find(&self, token: &str) -> BoxFuture<Result<Option<Identity<S::Claims>>, BoxError>> {
+        S::find(self, token)
+    }
+}
+
+/// Authentication by an opaque token that a [`SessionStore`] knows.
+///
+/// The token is in a cookie, `__Host-session` unless you name another, or in `Authorization: Bearer`, or in either;
+/// one request with two tokens gets 400. Whoever passes has an `Identity<S::Claims>` and its
+/// [`Principal`](palisade_core::Principal) in the request's extensions. A token that is longer than 256 bytes, has
+/// characters that no token has, or is unknown to the store gets 401. So does a cookie of a session that is over:
+/// present and invalid is not anonymous, not even where anonymous is welcome.
+///
+/// # The cookie
+///
+/// Set it as `__Host-session=…; Path=/; Secure; HttpOnly; SameSite=Lax`. The prefix makes browsers see to it that no
+/// other host and no plain http can have set it; a cookie of another name can be planted by any subdomain. Make the
+/// token of 128 random bits or more, a new one at each login.
+///
+/// A cookie turns the [`CsrfCheck`] on: a request that changes something passes only if a page of ours sent it, and
+/// gets 403 otherwise, before the store is asked. Name the pages of other origins with
+/// [`csrf`](SessionsBuilder::csrf). Browsers keep responses to a cookie apart from nothing: say
+/// `Cache-Control: private` where a shared cache stands in front.
+///
+/// The challenge of a cookie is `Cookie realm="api"`, of a scheme that is in no registry; a 401 must name one
+/// (RFC 9110, section 15.5.2), and browsers pass it over.
+///
+/// ```
+/// use palisade_auth::{CsrfCheck, Sessions};
+/// # use palisade_auth::{Identity, SessionStore};
+/// # use palisade_core::{BoxError, BoxFuture};
+/// # struct Database;
+/// # impl SessionStore for Database {
+/// #     type Claims = ();
+/// #     fn find(&self, _: &str) -> BoxFuture<Result<Option<Identity<()>>, BoxError>> { Box::pin(async { Ok(None) }) }
+/// # }
+///
+/// let auth = Sessions::builder(Database).build()?;
+///
+/// // the same for a page of another origin, and for apps that send the token themselves
+/// let auth = Sessions::builder(Database)
+///     .cookie("__Host-session")
+///     .csrf(CsrfCheck::builder().trust_origin("https://app.example.com").build()?)
+///     .bearer()
+///     .build()?;
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+pub struct Sessions<S> {
+    rules: Arc<Rules<S>>,
+}
+
+struct Rules<S> {
+    store: S,
+    cookie: Option<Cookie>,
+    bearer: Option<Scheme>,
+    max_token: usize,
+}
+
+struct Cookie {
+    name: Box<str>,
+    csrf: CsrfCheck,
+    scheme: Scheme,
+}
+
+impl<S: SessionStore> Sessions<S> {
+    /// Sessions that are in `store`.
+    pub fn builder(store: S) -> SessionsBuilder<S> {
+        SessionsBuilder {
+            store,
+            cookie: None,
+            csrf: None,
+            bearer: false,
+            max_token: 256,
+            realm: "api".to_owned(),
+        }
+    }
+
+    /// This policy as a tower layer.
+    pub fn layer(&self) -> PolicyLayer<Self> {
+        PolicyLayer::new(self.clone())
+    }
+}
+
+/// The settings of [`Sessions`]. Made by [`Sessions::builder`].
+#[derive(Debug)]
+pub struct SessionsBuilder<S> {
+    store: S,
+    cookie: Option<String>,
+    csrf: Option<CsrfCheck>,
+    bearer: bool,
+    max_token: usize,
+    realm: String,
+}
+
+impl<S: SessionStore> SessionsBuilder<S> {
+    /// Takes the token from the cookie of this name. Without a call to this or to [`bearer`](Self::bearer) it is
+    /// `__Host-session`.
+    #[must_use]
+    pub fn cookie(mut self, name: impl Into<String>) -> Self {
+        self.cookie = Some(name.into());
+        self
+    }
+
+    /// Takes the token from `Authorization: Bearer`; with [`cookie`](Self::cookie), from either.
+    #[must_use]
+    pub fn bearer(mut self) -> Self {
+        self.bearer = true;
+        self
+    }
+
+    /// How requests with the cookie are checked; [`CsrfCheck::new`] unless said otherwise.
+    #[must_use]
+    pub fn csrf(mut self, check: CsrfCheck) -> Self {
+        self.csrf = Some(check);
+        self
+    }
+
+    /// How many bytes a token may have before the store is asked; 256 unless said otherwise.
+    #[must_use]
+    pub fn max_token(mut self, bytes: usize) -> Self {
+        self.max_token = bytes;
+        self
+    }
+
+    /// The realm that challenges name; `api` unless said otherwise.
+    #[must_use]
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = realm.into();
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// For a cookie name that no cookie can have; for a CSRF check without a cookie; for tokens of no bytes; for a realm
+    /// that needs quoting.
+    pub fn build(self) -> Result<Sessions<S>, ConfigError> {
+        let name = match self.cookie {
+            None if self.bearer => None,
+            name => Some(name.unwrap_or_else(|| "__Host-session".to_owned())),
+        };
+        if let Some(name) = name.as_deref().filter(|name| !is_cookie_name(name)) {
+            return Err(ConfigError::new(
+                "cookie",
+                name.escape_debug(),
+                "use letters, digits, `-` and `_`, as in `__Host-session`",
+            ));
+        }
+        if name.is_none() && self.csrf.is_some() {
+            return Err(ConfigError::without_value(
+                "csrf",
+                "there is no cookie that it could guard: add `.cookie(\"__Host-session\")`, or leave it out",
+            ));
+        }
+        if self.max_token == 0 {
+            return Err(ConfigError::new(
+                "max_token",
+                0,
+                "with 0 nobody ever passes; use at least 1",
+            ));
+        }
+        let cookie = name.map(|name| {
+            let scheme = Scheme::new("Cookie", &self.realm, "")?;
+            Ok(Cookie { name: name.into(), csrf: self.csrf.unwrap_or_default(), scheme })
+        });
+        let rules = Rules {
+            store: self.store,
+            cookie: cookie.transpose()?,
+            bearer: self.bearer.then(|| Scheme::bearer(&self.realm)).transpose()?,
+            max_token: self.max_token,
+        };
+        Ok(Sessions { rules: Arc::new(rules) })
+    }
+}
+
+impl<S: SessionStore> Authenticate for Sessions<S> {
+    type Claims = S::Claims;
+
+    fn authenticate(&self, request: &request::Parts) -> Attempt<S::Claims> {
+        let (token, csrf, scheme) = match self.rules.token(&request.headers) {
+            TokenSent::No => return Attempt::Absent(self.rules.missing()),
+            TokenSent::Two(scheme) => return Attempt::Now(Err(scheme.two())),
+            TokenSent::InCookie(token, cookie) => (token, Some(&cookie.csrf), &cookie.scheme),
+            TokenSent::InBearer(token, scheme) => (token, None, scheme),
+        };
+        if let Some(Err(error)) = csrf.map(|csrf| csrf.check(request)) {
+            return Attempt::Now(Err(error));
+        }
+        let Some(token) = token68(token).filter(|token| token.len() <= self.rules.max_token) else {
+            return Attempt::Now(Err(refusal(scheme, "malformed")));
+        };
+        let session = self.rules.store.find(token);
+        let scheme = scheme.clone();
+        Attempt::Later(Pending::new(async move {
+            match session.await {
+                Ok(Some(identity)) => Ok(identity),
+                Ok(None) => Err(refusal(&scheme, "unknown")),
+                Err(error) => Err(ApiError::unavailable().with_source(error)),
+            }
+        }))
+    }
+}
+
+policy_of!([S] Sessions<S>);
+
+fn refusal(scheme: &Scheme, fault: &'static str) -> ApiError {
+    tracing::debug!(target: "palisade::auth", fault, "a session was refused");
+    scheme.invalid("the session is not valid")
+}
+
+/// What the request has for tokens, with what is to be done about them.
+enum TokenSent<'a> {
+    No,
+    Two(&'a Scheme),
+    InCookie(&'a [u8], &'a Cookie),
+    InBearer(&'a [u8], &'a Scheme),
+}
+
+impl<S> Rules<S> {
+    fn token<'a>(&'a self, headers: &'a HeaderMap) -> TokenSent<'a> {
+        let in_cookie = match &self.cookie {
+            None => TokenSent::No,
+            Some(cookie) => match CookieNamed::read(headers, &cookie.name) {
+                CookieNamed::Absent => TokenSent::No,
+                CookieNamed::Two => TokenSent::Two(&cookie.scheme),
+                CookieNamed::Value(token) => TokenSent::InCookie(token, cookie),
+            },
+        };
+        let Some(scheme) = &self.bearer else { return in_cookie };
+        match (in_cookie, Authorization::read(headers, "Bearer")) {
+            (in_cookie, Authorization::Absent) => in_cookie,
+            (TokenSent::No, Authorization::Credentials(token)) => {
+                TokenSent::InBearer(token, scheme)
+            }
+            _ => TokenSent::Two(scheme),
+        }
+    }
+
+    /// One challenge for each place where a token could be.
+    fn missing(&self) -> ApiError {
+        match (&self.cookie, &self.bearer) {
+            (Some(cookie), Some(bearer)) => cookie
+                .scheme
+                .missing()
+                .with_header(header::WWW_AUTHENTICATE, bearer.challenge().clone()),
+            (Some(Cookie { scheme, .. }), None) | (None, Some(scheme)) => scheme.missing(),
+            (None, None) => ApiError::unauthenticated(),
+        }
+    }
+}
+
+impl<S> Clone for Sessions<S> {
+    fn clone(&self) -> Self {
+        Self { rules: Arc::clone(&self.rules) }
+    }
+}
+
+impl<S> fmt::Debug for Sessions<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions")
+            .field("cookie", &self.rules.cookie.as_ref().map(|cookie| &cookie.name))
+            .field("bearer", &self.rules.bearer.is_some())
+            .finish_non_exhaustive()
+    }
+}
