@@ -60,7 +60,16 @@ impl Example {
     ///
     /// If it did not print one.
     pub fn token(&mut self, whom: &str) -> String {
-        self.line_after(&format!("{whom} token:")).trim().to_owned()
+        self.credential(&format!("{whom} token"))
+    }
+
+    /// What it printed as `name`: a key, a password.
+    ///
+    /// # Panics
+    ///
+    /// If it did not print it.
+    pub fn credential(&mut self, name: &str) -> String {
+        self.line_after(&format!("{name}:")).trim().to_owned()
     }
 
     /// All that it printed until the line with this text.
