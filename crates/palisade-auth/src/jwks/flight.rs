@@ -68,9 +68,12 @@ impl<T: KeySet> Trip<T> {
     async fn fetch(&self) -> Result<News<T>, BoxError> {
         let Fetched { body, max_age } = self.shared.source.fetch(&*self.shared.fetch).await?;
         // Nobody else replaces what is held while this fetch is under way.
+        let now = self.shared.clock.monotonic();
         let (keys, generation) = match &*self.shared.held.load() {
-            // The same document leaves everything standing that was concluded from it.
-            Some(held) if held.body == body => (Arc::clone(&held.keys), held.generation),
+            // The same document leaves everything standing that was concluded from it, unless it was too old meanwhile.
+            Some(held) if held.body == body && held.is_usable(now) => {
+                (Arc::clone(&held.keys), held.generation)
+            }
             held => {
                 let generation = held.as_ref().map_or(0, |held| held.generation);
                 (Arc::new(T::parse(&body)?), generation + 1)

@@ -137,15 +137,19 @@ impl<T: KeySet> RemoteKeys<T> {
         Some(keys)
     }
 
-    /// A number that changes whenever the keys do: 0 while there are none that may be used. What was concluded from keys
-    /// holds as long as the number that was read **before** they were. Starts a refresh that is due.
+    /// A number that changes whenever the keys do, when they become too old to be used, and when they are back. It never
+    /// returns to a value that it had, so what was concluded under one holds until there is another. Read it **before** the
+    /// keys. Starts a refresh that is due.
     pub(crate) fn generation(&self) -> u64 {
         let now = self.0.clock.monotonic();
-        let Some(generation) = self.0.usable(now).as_ref().map(|held| held.generation) else {
-            return 0;
-        };
-        self.refresh_if_due(now);
-        generation
+        match &*self.0.held.load() {
+            Some(held) if held.is_usable(now) => {
+                self.refresh_if_due(now);
+                2 * held.generation
+            }
+            Some(held) => 2 * held.generation + 1,
+            None => 0,
+        }
     }
 
     /// The keys for a token that names this key id, or none. Never waits itself.
@@ -181,7 +185,7 @@ impl<T: KeySet> RemoteKeys<T> {
     pub(super) fn status(&self) -> JwksStatus {
         let now = self.0.clock.monotonic();
         JwksStatus {
-            generation: self.generation(),
+            generation: self.0.usable(now).as_ref().map_or(0, |held| held.generation),
             age: self.0.held.load().as_ref().map(|held| now.saturating_sub(held.loaded_at)),
             fetches: self.0.counts.fetches.load(Ordering::Relaxed),
             failures: self.0.counts.failures.load(Ordering::Relaxed),
@@ -288,6 +292,12 @@ impl<T: KeySet> RemoteKeys<T> {
     }
 }
 
+impl<T> Held<T> {
+    pub(super) fn is_usable(&self, now: Duration) -> bool {
+        now < self.unusable_at
+    }
+}
+
 impl<T> Shared<T> {
     /// Never for longer than it takes to look at a few words. Its state is whole after each statement, so a panic of
     /// whoever held it does no harm.
@@ -298,7 +308,7 @@ impl<T> Shared<T> {
     /// The keys that requests may be answered with.
     pub(super) fn usable(&self, now: Duration) -> Guard<Option<Arc<Held<T>>>> {
         let held = self.held.load();
-        if held.as_ref().is_some_and(|held| now < held.unusable_at) {
+        if held.as_ref().is_some_and(|held| held.is_usable(now)) {
             held
         } else {
             Guard::from_inner(None)

@@ -4,11 +4,11 @@ use super::*;
 async fn the_first_request_loads_the_keys_and_the_next_finds_them() {
     let setup = setup();
     assert!(setup.keys.current().is_none());
-    assert_eq!(setup.keys.generation(), 0);
+    assert_eq!(setup.keys.status().generation, 0);
     assert!(setup.finds("a").await.unwrap());
     assert!(setup.is_ready("b"));
     assert!(matches!(setup.keys.keys_for(None), Lookup::Ready(_)));
-    assert_eq!(setup.keys.generation(), 1);
+    assert_eq!(setup.keys.status().generation, 1);
     assert_eq!(setup.issuer.asked(), 1);
 }
 

@@ -23,7 +23,7 @@ async fn looking_at_the_generation_is_enough_to_keep_the_keys_fresh() {
     let setup = loaded().await;
     for _ in 0..20 {
         setup.pass(500);
-        assert_eq!(setup.keys.generation(), 1);
+        assert_eq!(setup.keys.generation(), 2);
         settle().await;
     }
     assert_eq!(setup.issuer.asked(), 21);
@@ -34,11 +34,11 @@ async fn the_same_document_is_the_same_generation() {
     let setup = loaded().await;
     let before = setup.keys.current().unwrap();
     setup.keys.load().await.unwrap();
-    assert_eq!(setup.keys.generation(), 1);
+    assert_eq!(setup.keys.status().generation, 1);
     assert!(Arc::ptr_eq(&before, &setup.keys.current().unwrap()));
     setup.issuer.publish("a");
     setup.keys.load().await.unwrap();
-    assert_eq!(setup.keys.generation(), 2);
+    assert_eq!(setup.keys.status().generation, 2);
 }
 
 #[tokio::test]
@@ -73,11 +73,11 @@ async fn old_keys_are_served_while_the_issuer_is_down_and_not_for_ever() {
     // one try every 30 to 60 s since the refresh was due, and not one per request
     let tries = setup.issuer.asked();
     assert!((50..140).contains(&tries), "{tries}");
-    assert_eq!(setup.keys.generation(), 1);
+    assert_eq!(setup.keys.status().generation, 1);
     assert_eq!(setup.keys.status().failures as usize, tries - 1);
 
     setup.pass(10);
-    assert_eq!(setup.keys.generation(), 0);
+    assert_eq!(setup.keys.status().generation, 0);
     assert!(setup.keys.current().is_none());
     assert_503(&setup.finds("a").await.unwrap_err());
 
@@ -155,4 +155,20 @@ async fn keys_that_may_not_be_stale_are_waited_for_when_they_expire() {
     settle().await;
     setup.pass(1);
     assert_503(&setup.finds("a").await.unwrap_err());
+}
+
+#[tokio::test]
+async fn what_was_concluded_while_there_were_no_keys_does_not_count_when_there_are_none_again() {
+    let setup = setup_with(|builder| builder.max_stale(Duration::ZERO));
+    let mut seen = vec![setup.keys.generation()];
+    for _ in 0..3 {
+        setup.keys.load().await.unwrap();
+        seen.push(setup.keys.generation());
+        setup.keys.load().await.unwrap();
+        assert_eq!(seen.last(), Some(&setup.keys.generation()), "the same document");
+        setup.pass(600);
+        seen.push(setup.keys.generation());
+    }
+    let different: std::collections::HashSet<_> = seen.iter().collect();
+    assert_eq!(different.len(), seen.len(), "{seen:?}");
 }

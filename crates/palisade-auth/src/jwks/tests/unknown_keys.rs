@@ -6,7 +6,7 @@ async fn a_new_key_is_found_by_the_first_token_that_names_it() {
     setup.issuer.publish("a b new");
     assert!(setup.finds("new").await.unwrap());
     assert!(setup.is_ready("new"));
-    assert_eq!(setup.keys.generation(), 2);
+    assert_eq!(setup.keys.status().generation, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
