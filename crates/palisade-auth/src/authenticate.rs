@@ -1,6 +1,6 @@
 use std::future::Future;
 
-use http::request;
+use http::{HeaderName, request, response};
 use palisade_core::{ApiError, BoxFuture, Decision, Halt, Principal};
 
 use crate::{Identity, LoginRedirect, Optional, Revoked, RevokedLater};
@@ -31,6 +31,24 @@ pub trait Authenticate: Send + Sync + 'static {
 
     /// Looks for credentials, and at them.
     fn authenticate(&self, request: &request::Parts) -> Attempt<Self::Claims>;
+
+    /// What is said to credentials that are there and not good.
+    fn invalid(&self) -> ApiError {
+        let challenge = http::HeaderValue::from_static("Bearer error=\"invalid_token\"");
+        ApiError::unauthenticated()
+            .with_message("the credentials are not valid")
+            .with_header(http::header::WWW_AUTHENTICATE, challenge)
+    }
+
+    /// The fields of a request that credentials may be in.
+    fn fields(&self) -> Vec<HeaderName> {
+        vec![http::header::AUTHORIZATION]
+    }
+
+    /// Writes what the response to an authenticated request owes.
+    fn mark_response(&self, response: &mut response::Parts) {
+        let _ = response;
+    }
 
     /// Lets requests without credentials pass as anonymous. Credentials that are there and not valid are still refused.
     fn optional(self) -> Optional<Self>
@@ -109,20 +127,6 @@ impl<C> std::fmt::Debug for Pending<C> {
 }
 
 impl<C: Send + Sync + 'static> Attempt<C> {
-    /// Looks once more at an identity that was found.
-    pub(crate) fn and_then<F>(self, check: F) -> Self
-    where
-        F: FnOnce(Identity<C>) -> Result<Identity<C>, ApiError> + Send + 'static,
-    {
-        match self {
-            Self::Absent(error) => Self::Absent(error),
-            Self::Now(outcome) => Self::Now(outcome.and_then(check)),
-            Self::Later(pending) => {
-                Self::Later(Pending::new(async move { pending.outcome().await.and_then(check) }))
-            }
-        }
-    }
-
     /// The decision of a policy that lets pass whom it knows, and nobody else.
     pub(crate) fn into_decision(self) -> Decision<Option<Identity<C>>> {
         match self {
@@ -163,6 +167,10 @@ macro_rules! policy_of {
 
             fn admit(&self, identity: &mut Self::Grant, request: &mut http::request::Parts) {
                 $crate::authenticate::admit(identity, request);
+            }
+
+            fn finish(&self, _: Self::Grant, response: &mut http::response::Parts) {
+                $crate::Authenticate::mark_response(self, response);
             }
         }
     };

@@ -1,4 +1,4 @@
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request, response};
 use palisade_core::{ApiError, ConfigError, Decision, Halt, Policy};
 
 use crate::{Attempt, Authenticate, Identity, authenticate};
@@ -83,5 +83,9 @@ impl<A: Authenticate> Policy for LoginRedirect<A> {
 
     fn admit(&self, identity: &mut Self::Grant, request: &mut request::Parts) {
         authenticate::admit(identity, request);
+    }
+
+    fn finish(&self, _: Self::Grant, response: &mut response::Parts) {
+        self.authenticate.mark_response(response);
     }
 }

@@ -1,19 +1,22 @@
-use http::{request, response};
-use palisade_core::{Decision, Policy};
+use http::{HeaderName, HeaderValue, request, response};
+use palisade_core::{Decision, Policy, vary_by};
 
 use crate::{Attempt, Authenticate, Identity, authenticate};
 
 /// An authentication that anonymous requests pass; see [`Authenticate::optional`].
 ///
-/// The response depends on who asks, so it carries `Vary: Authorization` for caches in between.
-#[derive(Clone, Copy, Debug)]
+/// The response depends on who asks, so `Vary` names the fields with credentials, for caches in between.
+#[derive(Clone, Debug)]
 pub struct Optional<A> {
     authenticate: A,
+    fields: Vec<HeaderValue>,
 }
 
 impl<A: Authenticate> Optional<A> {
     pub(crate) fn new(authenticate: A) -> Self {
-        Self { authenticate }
+        let value = |field: &HeaderName| HeaderValue::from_str(field.as_str()).ok();
+        let fields = authenticate.fields().iter().filter_map(value).collect();
+        Self { authenticate, fields }
     }
 }
 
@@ -33,7 +36,9 @@ impl<A: Authenticate> Policy for Optional<A> {
     }
 
     fn finish(&self, _: Self::Grant, response: &mut response::Parts) {
-        let vary = http::HeaderValue::from_static("Authorization");
-        response.headers.append(http::header::VARY, vary);
+        self.authenticate.mark_response(response);
+        for field in &self.fields {
+            vary_by(&mut response.headers, field);
+        }
     }
 }

@@ -1,6 +1,6 @@
 use std::{fmt, future::Future, sync::Arc};
 
-use http::{HeaderValue, header, request};
+use http::{HeaderName, request, response};
 use palisade_core::{ApiError, BoxError};
 
 use crate::{
@@ -14,10 +14,10 @@ pub struct Revoked<A, F> {
     is_revoked: Arc<F>,
 }
 
-impl<A, F> Revoked<A, F> {
-    pub(crate) fn new(authenticate: A, is_revoked: F) -> Self {
-        Self { authenticate, is_revoked: Arc::new(is_revoked) }
-    }
+/// The same as [`Revoked`], where somebody has to be asked; see [`Authenticate::revoked_later`].
+pub struct RevokedLater<A, F> {
+    authenticate: A,
+    is_revoked: Arc<F>,
 }
 
 impl<A, F> Authenticate for Revoked<A, F>
@@ -28,26 +28,35 @@ where
     type Claims = A::Claims;
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<A::Claims> {
-        let is_revoked = Arc::clone(&self.is_revoked);
-        self.authenticate.authenticate(request).and_then(move |identity| {
-            if is_revoked(&identity) { Err(revoked()) } else { Ok(identity) }
-        })
+        match self.authenticate.authenticate(request) {
+            Attempt::Now(Ok(identity)) if (self.is_revoked)(&identity) => {
+                Attempt::Now(Err(revoked(self.invalid())))
+            }
+            Attempt::Later(pending) => {
+                let (is_revoked, refusal) = (Arc::clone(&self.is_revoked), self.invalid());
+                Attempt::Later(Pending::new(async move {
+                    let identity = pending.outcome().await?;
+                    if is_revoked(&identity) { Err(revoked(refusal)) } else { Ok(identity) }
+                }))
+            }
+            attempt => attempt,
+        }
+    }
+
+    fn invalid(&self) -> ApiError {
+        self.authenticate.invalid()
+    }
+
+    fn fields(&self) -> Vec<HeaderName> {
+        self.authenticate.fields()
+    }
+
+    fn mark_response(&self, response: &mut response::Parts) {
+        self.authenticate.mark_response(response);
     }
 }
 
 policy_of!([A F] Revoked<A, F>);
-
-/// The same as [`Revoked`], where somebody has to be asked; see [`Authenticate::revoked_later`].
-pub struct RevokedLater<A, F> {
-    authenticate: A,
-    is_revoked: Arc<F>,
-}
-
-impl<A, F> RevokedLater<A, F> {
-    pub(crate) fn new(authenticate: A, is_revoked: F) -> Self {
-        Self { authenticate, is_revoked: Arc::new(is_revoked) }
-    }
-}
 
 impl<A, F, Fut, E> Authenticate for RevokedLater<A, F>
 where
@@ -59,33 +68,69 @@ where
     type Claims = A::Claims;
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<A::Claims> {
-        let is_revoked = Arc::clone(&self.is_revoked);
-        let ask =
-            async move |identity: Identity<A::Claims>| match is_revoked(identity.clone()).await {
-                Ok(false) => Ok(identity),
-                Ok(true) => Err(revoked()),
-                Err(error) => Err(ApiError::unavailable().with_source(error)),
-            };
         match self.authenticate.authenticate(request) {
-            Attempt::Now(Ok(identity)) => {
-                Attempt::Later(Pending::new(async move { ask(identity).await }))
-            }
-            Attempt::Later(pending) => {
-                Attempt::Later(Pending::new(async move { ask(pending.outcome().await?).await }))
-            }
+            Attempt::Now(Ok(identity)) => self.ask(async move { Ok(identity) }),
+            Attempt::Later(pending) => self.ask(pending.outcome()),
             refused => refused,
         }
+    }
+
+    fn invalid(&self) -> ApiError {
+        self.authenticate.invalid()
+    }
+
+    fn fields(&self) -> Vec<HeaderName> {
+        self.authenticate.fields()
+    }
+
+    fn mark_response(&self, response: &mut response::Parts) {
+        self.authenticate.mark_response(response);
     }
 }
 
 policy_of!([A F] RevokedLater<A, F>);
 
-fn revoked() -> ApiError {
+impl<A, F> RevokedLater<A, F> {
+    /// Asks about an identity once it is there.
+    fn ask<Fut, E>(
+        &self,
+        identity: impl Future<Output = Result<Identity<A::Claims>, ApiError>> + Send + 'static,
+    ) -> Attempt<A::Claims>
+    where
+        A: Authenticate,
+        F: Fn(Identity<A::Claims>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<bool, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        let is_revoked = Arc::clone(&self.is_revoked);
+        let refusal = self.authenticate.invalid();
+        Attempt::Later(Pending::new(async move {
+            let identity = identity.await?;
+            match is_revoked(identity.clone()).await {
+                Ok(false) => Ok(identity),
+                Ok(true) => Err(revoked(refusal)),
+                Err(error) => Err(ApiError::unavailable().with_source(error)),
+            }
+        }))
+    }
+}
+
+/// What was good is not any more, and the client hears no more than of any other that is not good.
+fn revoked(refusal: ApiError) -> ApiError {
     tracing::debug!(target: "palisade::auth", "an identity was refused: revoked");
-    let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
-    ApiError::unauthenticated()
-        .with_message("the access token is not valid")
-        .with_header(header::WWW_AUTHENTICATE, challenge)
+    refusal
+}
+
+impl<A, F> Revoked<A, F> {
+    pub(crate) fn new(authenticate: A, is_revoked: F) -> Self {
+        Self { authenticate, is_revoked: Arc::new(is_revoked) }
+    }
+}
+
+impl<A, F> RevokedLater<A, F> {
+    pub(crate) fn new(authenticate: A, is_revoked: F) -> Self {
+        Self { authenticate, is_revoked: Arc::new(is_revoked) }
+    }
 }
 
 impl<A: Clone, F> Clone for Revoked<A, F> {

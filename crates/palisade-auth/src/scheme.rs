@@ -48,11 +48,15 @@ impl Scheme {
     }
 }
 
-fn with_challenge(error: ApiError, challenge: &HeaderValue) -> ApiError {
+pub(crate) fn with_challenge(error: ApiError, challenge: &HeaderValue) -> ApiError {
     error.with_header(header::WWW_AUTHENTICATE, challenge.clone())
 }
 
-fn challenge(name: &str, realm: &str, parameters: &str) -> Result<HeaderValue, ConfigError> {
+pub(crate) fn challenge(
+    name: &str,
+    realm: &str,
+    parameters: &str,
+) -> Result<HeaderValue, ConfigError> {
     // A quoted-string could hold more; a name does not need to.
     let is_plain = |byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
     let wrong = || {

@@ -66,6 +66,7 @@ mod stage;
 pub mod testing;
 #[cfg(feature = "tonic")]
 mod tonic;
+mod vary;
 
 pub use body::Body;
 pub use body_policy::{BodyPolicy, BodyPolicyFuture, BodyPolicyLayer, BodyPolicyService};
@@ -82,6 +83,7 @@ pub use principal::Principal;
 pub use request_id::RequestId;
 pub use secret::Secret;
 pub use stage::{AnsweredByPolicy, Chain, Stage};
+pub use vary::vary_by;
 
 /// Any error, as tower passes them around.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

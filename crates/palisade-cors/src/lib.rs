@@ -78,7 +78,6 @@ mod policy;
 mod preflight;
 mod refusal;
 mod request_headers;
-mod vary;
 
 pub use builder::CorsBuilder;
 pub use policy::{Cors, CorsGrant};

@@ -2,9 +2,12 @@ use std::sync::Arc;
 
 use foldhash::HashSet;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request, response};
-use palisade_core::{Decision, Policy, PolicyLayer};
+use palisade_core::{Decision, Policy, PolicyLayer, vary_by};
 
-use crate::{CorsBuilder, allowlist::Allowlist, preflight, request_headers::RequestHeaders, vary};
+use crate::{CorsBuilder, allowlist::Allowlist, preflight, request_headers::RequestHeaders};
+
+/// What an allowlist makes every response depend on.
+pub(crate) static ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
 
 /// The CORS policy: answers preflights, and says on all other responses which origin may read them.
 ///
@@ -138,7 +141,7 @@ impl Policy for Cors {
         let headers = &mut response.headers;
         take_off_cors_headers(headers);
         if self.rules.origins.varies() {
-            vary::add_origin(headers);
+            vary_by(headers, &ORIGIN);
         }
         let Some(origin) = grant.allow_origin else { return };
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

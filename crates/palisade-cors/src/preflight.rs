@@ -3,10 +3,10 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request
 
 use crate::{
     allowlist::{Allowlist, sole_value},
-    policy::Rules,
+    policy::{ORIGIN, Rules},
     refusal::Refusal,
-    vary,
 };
+use palisade_core::vary_by;
 
 /// True for a [CORS-preflight request](https://fetch.spec.whatwg.org/#cors-preflight-request): all three marks of it.
 /// Any other OPTIONS is a request like another, and the service's to answer.
@@ -39,7 +39,7 @@ pub(crate) fn answer(rules: &Rules, request: &HeaderMap) -> Response<Bytes> {
         }
     }
     if rules.origins.varies() {
-        vary::add_origin(response.headers_mut());
+        vary_by(response.headers_mut(), &ORIGIN);
     }
     response
 }

@@ -6,7 +6,7 @@ use std::{
     },
 };
 
-use http::request;
+use http::{HeaderName, HeaderValue, header, request, response};
 use palisade_core::{ApiError, Clock, PolicyLayer, Secret};
 use serde::de::DeserializeOwned;
 
@@ -223,6 +223,23 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Jwt<C> {
             },
             source::Found::Nothing => Attempt::Absent(challenges.missing()),
             source::Found::Several => Attempt::Now(Err(challenges.two_tokens())),
+        }
+    }
+
+    fn invalid(&self) -> ApiError {
+        self.rules.challenges.invalid()
+    }
+
+    fn fields(&self) -> Vec<HeaderName> {
+        self.rules.sources.iter().filter_map(TokenSource::field).collect()
+    }
+
+    /// A response to a URI that may hold a token must not be stored under it (RFC 6750, section 2.3).
+    fn mark_response(&self, response: &mut response::Parts) {
+        let in_query = self.rules.sources.iter().any(|source| source.field().is_none());
+        if in_query && !response.headers.contains_key(header::CACHE_CONTROL) {
+            let no_store = HeaderValue::from_static("no-store");
+            response.headers.insert(header::CACHE_CONTROL, no_store);
         }
     }
 }

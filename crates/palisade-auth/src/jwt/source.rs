@@ -1,4 +1,4 @@
-use http::{HeaderName, HeaderValue, request};
+use http::{HeaderName, HeaderValue, header, request};
 
 use crate::{authorization::Authorization, cookies::CookieNamed};
 
@@ -28,6 +28,16 @@ pub(super) enum Found<'a> {
 }
 
 impl TokenSource {
+    /// The field that it is in, if it is in one.
+    pub(super) fn field(&self) -> Option<HeaderName> {
+        match self {
+            Self::Bearer => Some(header::AUTHORIZATION),
+            Self::Cookie(_) => Some(header::COOKIE),
+            Self::Header(name) => Some(name.clone()),
+            Self::Query(_) => None,
+        }
+    }
+
     fn look<'a>(&self, request: &'a request::Parts) -> Found<'a> {
         match self {
             Self::Bearer => match Authorization::read(&request.headers, "Bearer") {

@@ -1,24 +1,35 @@
 use http::{HeaderMap, HeaderValue, header};
 
-/// Adds `Origin` to what caches must tell responses apart by (RFC 9110, section 12.5.5), unless it is there already.
+/// Adds a field's name to what caches must tell responses apart by (RFC 9110, section 12.5.5), unless it is there
+/// already.
 ///
 /// What the service has said itself stays as it is; ours becomes a line of its own.
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue};
+/// use palisade_core::vary_by;
+///
+/// let mut headers = HeaderMap::new();
+/// vary_by(&mut headers, &HeaderValue::from_static("Origin"));
+/// vary_by(&mut headers, &HeaderValue::from_static("Origin"));
+/// assert_eq!(headers.get_all("vary").iter().collect::<Vec<_>>(), ["Origin"]);
+/// ```
 #[inline]
-pub(crate) fn add_origin(response: &mut HeaderMap) {
-    if !names_origin(response) {
-        response.append(header::VARY, HeaderValue::from_static("Origin"));
+pub fn vary_by(response: &mut HeaderMap, name: &HeaderValue) {
+    if !names(response, name.as_bytes()) {
+        response.append(header::VARY, name.clone());
     }
 }
 
-fn names_origin(response: &HeaderMap) -> bool {
+fn names(response: &HeaderMap, name: &[u8]) -> bool {
     let mut lines = response.get_all(header::VARY).iter();
-    lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(covers_origin))
+    lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(|own| covers(own, name)))
 }
 
-/// `*` says more than `Origin` does.
-fn covers_origin(element: &[u8]) -> bool {
-    let name = element.trim_ascii();
-    name == b"*" || name.eq_ignore_ascii_case(b"origin")
+/// `*` says more than any name does.
+fn covers(element: &[u8], name: &[u8]) -> bool {
+    let element = element.trim_ascii();
+    element == b"*" || element.eq_ignore_ascii_case(name)
 }
 
 #[cfg(test)]
@@ -26,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origin_is_added_once_and_what_was_there_stays() {
+    fn a_name_is_added_once_and_what_was_there_stays() {
         let table: &[(&[&str], &[&str])] = &[
             (&[], &["Origin"]),
             (&["Accept-Encoding"], &["Accept-Encoding", "Origin"]),
@@ -43,7 +54,7 @@ mod tests {
         for (before, after) in table {
             let line = |line: &&str| (header::VARY, HeaderValue::from_str(line).unwrap());
             let mut headers: HeaderMap = before.iter().map(line).collect();
-            add_origin(&mut headers);
+            vary_by(&mut headers, &HeaderValue::from_static("Origin"));
             let lines: Vec<_> = headers.get_all(header::VARY).iter().collect();
             assert_eq!(lines, *after, "{before:?}");
         }
