@@ -191,6 +191,10 @@ where
             }
         }))
     }
+
+    fn invalid(&self) -> ApiError {
+        self.rules.scheme.invalid(NOT_VALID)
+    }
 }
 
 policy_of!([F] Basic<F>);

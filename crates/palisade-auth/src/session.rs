@@ -255,6 +255,20 @@ impl<S: SessionStore> Authenticate for Sessions<S> {
             }
         }))
     }
+
+    fn invalid(&self) -> ApiError {
+        let cookie = self.rules.cookie.as_ref().map(|cookie| &cookie.scheme);
+        match cookie.or(self.rules.bearer.as_ref()) {
+            Some(scheme) => scheme.invalid("the session is not valid"),
+            None => ApiError::unauthenticated(),
+        }
+    }
+
+    fn fields(&self) -> Vec<http::HeaderName> {
+        let cookie = self.rules.cookie.as_ref().map(|_| header::COOKIE);
+        let bearer = self.rules.bearer.as_ref().map(|_| header::AUTHORIZATION);
+        cookie.into_iter().chain(bearer).collect()
+    }
 }
 
 policy_of!([S] Sessions<S>);

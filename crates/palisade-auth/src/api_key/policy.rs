@@ -103,6 +103,14 @@ impl<S: ApiKeyStore> Authenticate for ApiKeys<S> {
             }
         }
     }
+
+    fn invalid(&self) -> ApiError {
+        self.rules.scheme.invalid("the API key is not valid")
+    }
+
+    fn fields(&self) -> Vec<HeaderName> {
+        vec![self.rules.header.clone(), http::header::AUTHORIZATION]
+    }
 }
 
 policy_of!([S] ApiKeys<S>);
