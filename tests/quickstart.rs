@@ -9,7 +9,7 @@ use serde_json::json;
 const ITEM: &str = r##"{"name":"lamp","email":"ada@example.com","color":"#00fF00"}"##;
 
 #[tokio::test]
-async fn it_prints_what_to_try_and_every_line_of_it_works_as_it_says() {
+async fn it_prints_tokens_and_commands_to_try_for_every_policy() {
     let mut example = Example::start("quickstart");
     let output = example.output_until("/boom");
     for needed in

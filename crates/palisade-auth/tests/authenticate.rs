@@ -236,3 +236,22 @@ proptest::proptest! {
         let _ = builder().build().unwrap().decide(&head(&[("authorization", &field)]));
     }
 }
+
+#[test]
+fn every_wrapper_keeps_the_contract() {
+    use palisade_core::testing::{Contract, Script};
+    let field = bearer(&claims());
+    let with = |field: String| {
+        Contract::new(move || {
+            Request::get("/").header("authorization", &field).body(Script::empty()).unwrap()
+        })
+    };
+    let (good, bad) = (with(field), with("Bearer a.b.c".to_owned()));
+    good.check_policy(|| auth().optional());
+    good.check_policy(|| auth().login_redirect("/login").unwrap());
+    good.check_policy(|| auth().revoked(|_| false));
+    good.check_policy(|| auth().revoked_later(|_| async { Ok::<_, BoxError>(false) }));
+    bad.check_refusal(|| auth().optional());
+    bad.check_refusal(|| auth().login_redirect("/login").unwrap());
+    good.check_refusal(|| auth().revoked(|_| true));
+}

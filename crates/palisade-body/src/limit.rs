@@ -17,8 +17,9 @@ use crate::{LimitedBody, limited_body::Exceeded};
 /// Refuses request bodies over a number of bytes with 413 `PAYLOAD_TOO_LARGE`; exactly the limit passes.
 ///
 /// A declared length over the limit is refused before a byte is read, and the inner service is not called. A body of
-/// unknown length is counted as it streams. Once it is over the limit the refusal is final: a handler that swallows
-/// the body's error and answers 200 has its answer replaced.
+/// unknown length is counted as it streams. Once more than the limit was read the refusal is final: a handler that
+/// swallows the body's error and answers 200 has its answer replaced. What a handler does not read of a body of unknown
+/// length is not counted.
 ///
 /// The inner service gets its request with a [`LimitedBody`]. axum's extractors have a limit of their own, 2 MB; a
 /// larger one of ours needs `DefaultBodyLimit::disable()` beside it.

@@ -185,6 +185,8 @@ fn every_layer_of_core_keeps_the_contract() {
     passing().check_policy(|| when(|_| true, counting("a")));
     passing().check_policy(|| unless(|_| true, counting("a").refusing()));
     passing().check_policy(|| shadow(counting("a").refusing()));
+    passing().check_refusal(|| counting("a").refusing());
+    passing().check_refusal(|| any_of(counting("a").refusing(), counting("b").refusing()));
     passing().check(|| PolicyLayer::new(counting("a").then(counting("b")).then(counting("c"))));
     passing().check(|| PolicyLayer::new(counting("a").then(Deferred::new(counting("b"), 2))));
     passing().check(|| BodyPolicyLayer::new(AnyBody, 1024));
@@ -297,4 +299,10 @@ async fn a_refusal_knows_the_request_id_that_an_outer_policy_gave() {
             "error": {"code": "RATE_LIMITED", "message": "too many requests", "request_id": "req-1"}
         })
     );
+}
+
+#[test]
+#[should_panic(expected = "a refused request reached the inner service")]
+fn the_contract_catches_a_policy_that_should_refuse_and_does_not() {
+    passing().check_refusal(|| counting("a"));
 }

@@ -287,3 +287,51 @@ async fn two_error_layers_do_what_one_does() {
     assert_eq!(head.headers.get_all("retry-after").iter().count(), 1);
     assert!(serde_json::from_slice::<Value>(&body).unwrap()["error"].is_string());
 }
+
+#[tokio::test]
+async fn what_described_the_body_that_was_replaced_is_gone_and_what_caches_need_stays() {
+    // as a compressing layer inside would leave a refusal
+    async fn compressed(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let mut response = Response::new(Full::new(Bytes::from("gzip")));
+        for (name, value) in [("content-encoding", "gzip"), ("etag", "\"1\""), ("vary", "Origin")] {
+            response.headers_mut().append(name, HeaderValue::from_static(value));
+        }
+        response.extensions_mut().insert(ApiError::forbidden());
+        Ok(response)
+    }
+    let custom = ErrorFormat::custom(|_, _| {
+        Response::builder().status(403).header("vary", "Accept").body(Bytes::from("no")).unwrap()
+    });
+    for (format, vary) in [(ErrorFormat::Flat, vec!["Origin"]), (custom, vec!["Accept", "Origin"])]
+    {
+        let service = ErrorLayer::new().format(format).layer(service_fn(compressed));
+        let (head, _) = answer(service, request()).await;
+        assert!(
+            !head.headers.contains_key("content-encoding") && !head.headers.contains_key("etag")
+        );
+        assert_eq!(head.headers.get_all("vary").iter().collect::<Vec<_>>(), vary);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_is_never_ok_over_grpc() {
+    let fails = service_fn(|_: Request<Full<Bytes>>| async {
+        let error = ApiError::internal().with_grpc_code(palisade_core::GrpcCode::Ok);
+        Err::<Response<Full<Bytes>>, BoxError>(error.into())
+    });
+    let (head, _) = answer(ErrorLayer::new().layer(fails), grpc_request()).await;
+    assert_eq!(head.headers["grpc-status"], "2");
+}
+
+#[tokio::test]
+async fn a_panic_in_a_map_or_in_a_format_is_a_500_too() {
+    async fn fails(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, OutOfStock> {
+        Err(OutOfStock)
+    }
+    let map = ErrorLayer::new().map(|_: &OutOfStock| panic!("in a map"));
+    let format = ErrorLayer::new().format(ErrorFormat::custom(|_, _| panic!("in a format")));
+    for errors in [map, format] {
+        let (head, _) = answer(errors.layer(service_fn(fails)), request()).await;
+        assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+}

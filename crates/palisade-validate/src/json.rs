@@ -47,7 +47,7 @@ where
     }
     match serde_json::from_slice::<T>(body) {
         Ok(value) => {
-            let issues = rules::check(&value);
+            let issues = rules::check(&value, Vec::new());
             if issues.is_empty() { Ok(value) } else { Err(settings.refuse(issues)) }
         }
         Err(error) if error.classify() == Category::Data => {
@@ -55,7 +55,7 @@ where
             let value = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
             let (value, mut issues) = examine::json::<T>(&value, body.len());
             if let Some(value) = value {
-                rules::add_where_nothing_else_is_wrong(&mut issues, rules::check(&value));
+                issues = rules::check(&value, issues);
             }
             if issues.is_empty() {
                 issues.push(examine::not_as_expected());

@@ -17,7 +17,7 @@ where
 {
     let (value, mut issues) = examine::text::<T>(&Value::Object(pairs(query)?), query.len());
     if let Some(value) = value {
-        rules::add_where_nothing_else_is_wrong(&mut issues, rules::check(&value));
+        issues = rules::check(&value, issues);
         if issues.is_empty() {
             return Ok(value);
         }

@@ -7,28 +7,29 @@ use garde::{
 };
 use palisade_core::Issue;
 
-/// Applies garde's rules and says what each broken one is.
-pub(crate) fn check<T>(value: &T) -> Vec<Issue>
+use crate::examine::MAX_ISSUES;
+
+/// Applies garde's rules and adds what is broken to what is wrong with the form, as far as the list goes. Where the form
+/// is wrong a rule would have judged a stand-in, and is not heard.
+pub(crate) fn check<T>(value: &T, mut issues: Vec<Issue>) -> Vec<Issue>
 where
     T: Validate,
     T::Context: Default,
 {
-    let Err(report) = with_i18n(Coded, || value.validate()) else { return Vec::new() };
-    let broken = report.iter().map(|(path, error)| {
-        let (code, message) = decode(error.message());
-        Issue::new(path.to_string(), code, message)
-    });
-    broken.collect()
-}
-
-/// Adds the rules that are broken where the form was right. Where it was not, a rule would have judged a stand-in.
-pub(crate) fn add_where_nothing_else_is_wrong(issues: &mut Vec<Issue>, broken: Vec<Issue>) {
-    for issue in broken {
-        let form_is_wrong = issues.iter().any(|known| is_at_or_below(&issue.path, &known.path));
-        if !form_is_wrong {
-            issues.push(issue);
+    let Err(report) = with_i18n(Coded, || value.validate()) else { return issues };
+    // Compared with the form only, of which there is a bounded number: a client chooses how many rules are broken.
+    let form = issues.len();
+    for (path, error) in report.iter() {
+        if issues.len() >= MAX_ISSUES {
+            break;
+        }
+        let path = path.to_string();
+        if !issues[..form].iter().any(|wrong| is_at_or_below(&path, &wrong.path)) {
+            let (code, message) = decode(error.message());
+            issues.push(Issue::new(path, code, message));
         }
     }
+    issues
 }
 
 /// True if `path` is `other`, or inside it.

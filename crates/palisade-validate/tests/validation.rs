@@ -266,6 +266,15 @@ async fn a_list_of_issues_ends_at_64_and_costs_bounded_work() {
     let (status, body) = send(&body).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(body["error"]["issues"].as_array().unwrap().len() <= 64);
+    // The form is right and every rule is broken; then the form is wrong too.
+    let items = vec!["{\"price\":-1}"; 50_000].join(",");
+    for name in ["\"\"", "7"] {
+        let body = format!(
+            r#"{{"name":{name},"email":"a@b.cc","amount":1,"address":{{"city":"Oslo","zip":1}},"items":[{items}]}}"#
+        );
+        let (_, body) = send(&body).await;
+        assert_eq!(body["error"]["issues"].as_array().unwrap().len(), 64);
+    }
     let wrong = vec!["1"; 1_000].join(",");
     let (_, body) = send(&format!("{{\"items\":[{wrong}]}}")).await;
     assert_eq!(body["error"]["issues"].as_array().unwrap().len(), 64);

@@ -4,7 +4,7 @@ use http::{
     header, request,
 };
 
-use super::{ApiError, ErrorFormat, format, grpc, grpc_details};
+use super::{ApiError, ErrorFormat, GrpcCode, format, grpc, grpc_details};
 use crate::RequestId;
 
 /// How far an error has come on its way to the client.
@@ -16,6 +16,29 @@ pub(super) enum Rendered {
     ByDefault,
     /// In the format that the user chose. Nobody touches it again.
     AsChosen,
+}
+
+/// What describes a body, and is wrong of another one.
+pub(super) const OF_THE_BODY: [HeaderName; 11] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_LOCATION,
+    header::CONTENT_RANGE,
+    header::TRANSFER_ENCODING,
+    header::TRAILER,
+    header::ACCEPT_RANGES,
+    header::ETAG,
+    header::LAST_MODIFIED,
+];
+
+/// A failure that called itself OK would be a success to the client.
+pub(super) fn failure_code(error: &ApiError) -> GrpcCode {
+    match error.grpc_code() {
+        GrpcCode::Ok => GrpcCode::Unknown,
+        code => code,
+    }
 }
 
 /// What an error needs to know of the request that it answers.
@@ -109,12 +132,14 @@ impl ErrorContext {
         rendered: Rendered,
     ) -> Response<Bytes> {
         let headers = response.headers_mut();
-        headers.remove(header::CONTENT_LENGTH);
+        for name in OF_THE_BODY {
+            headers.remove(name);
+        }
         if self.is_grpc() {
             let details = grpc_details::encode(&error, self);
             headers.insert(GRPC_STATUS_DETAILS, details);
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-            headers.insert(GRPC_STATUS, HeaderValue::from(error.grpc_code() as i32));
+            headers.insert(GRPC_STATUS, HeaderValue::from(failure_code(&error) as i32));
             headers.insert(GRPC_MESSAGE, grpc::encode_message(error.message()));
             *response.status_mut() = StatusCode::OK;
             *response.body_mut() = Bytes::new();

@@ -6,7 +6,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use http::{HeaderValue, header};
 
-use super::{ApiError, ErrorContext};
+use super::{ApiError, ErrorContext, context::failure_code};
 
 /// The most bytes of details. Clients refuse headers of 8 KiB, and base64 adds a third.
 const MAX_DETAILS: usize = 4 * 1024;
@@ -15,7 +15,7 @@ const MAX_DETAILS: usize = 4 * 1024;
 /// (`RetryInfo`), and the request's name (`RequestInfo`).
 pub(super) fn encode(error: &ApiError, context: &ErrorContext) -> HeaderValue {
     let mut status = Message::default();
-    status.number(1, error.grpc_code() as u64);
+    status.number(1, failure_code(error) as u64);
     status.text(2, error.message());
 
     let mut info = Message::default();

@@ -11,17 +11,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, header, request};
+use http::{HeaderValue, Request, Response, header, request};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
     ApiError, ErrorContext, ErrorFormat,
-    context::Rendered,
+    context::{OF_THE_BODY, Rendered},
     known::{chain, known},
 };
-use crate::{Body, BoxError};
+use crate::{Body, BoxError, vary_by};
 
 /// Turns everything that goes wrong inside it into one error format. It belongs outside everything that can fail.
 ///
@@ -98,9 +98,12 @@ impl ErrorLayer {
 
 impl Config {
     fn api_error(&self, error: BoxError) -> ApiError {
-        let found = chain(&*error)
-            .find_map(|error| self.maps.iter().find_map(|map| map(error)))
-            .or_else(|| chain(&*error).find_map(known));
+        let map = || chain(&*error).find_map(|error| self.maps.iter().find_map(|map| map(error)));
+        let mapped = match catch_unwind(AssertUnwindSafe(map)) {
+            Ok(mapped) => mapped,
+            Err(panic) => return panicked(&*panic),
+        };
+        let found = mapped.or_else(|| chain(&*error).find_map(known));
         match found {
             // A map that copied an error's own cause knows better than we do.
             Some(found) if found.source().is_some() => found,
@@ -267,8 +270,15 @@ impl Exchange {
     fn render<B>(&self, response: Response<Bytes>, error: ApiError) -> Response<Body<B>> {
         let response = match (&self.config.format, &self.head) {
             (ErrorFormat::Custom(custom), Some(head)) if !self.context.is_grpc() => {
-                let made = custom.render(&error, head);
-                self.merge(made, response, error)
+                match catch_unwind(AssertUnwindSafe(|| custom.render(&error, head))) {
+                    Ok(made) => self.merge(made, response, error),
+                    Err(panic) => {
+                        let error = panicked(&*panic);
+                        self.log(&error);
+                        let format = ErrorFormat::Envelope;
+                        self.context.dress(response, error, &format, Rendered::AsChosen)
+                    }
+                }
             }
             (format, _) => self.context.dress(response, error, format, Rendered::AsChosen),
         };
@@ -284,9 +294,20 @@ impl Exchange {
     ) -> Response<Bytes> {
         let (before, _) = rendered.into_parts();
         for name in before.headers.keys() {
-            let of_the_body = [header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name);
-            if !of_the_body && !made.headers().contains_key(name) {
-                for value in before.headers.get_all(name) {
+            if OF_THE_BODY.contains(name) {
+                continue;
+            }
+            let values = before.headers.get_all(name);
+            if *name == header::VARY {
+                // A cache must keep apart what any of them tells apart.
+                let all = values.iter().filter_map(|value| value.to_str().ok());
+                for own in all.flat_map(|value| value.split(',')).map(str::trim) {
+                    if let Ok(own) = HeaderValue::from_str(own) {
+                        vary_by(made.headers_mut(), &own);
+                    }
+                }
+            } else if !made.headers().contains_key(name) {
+                for value in values {
                     made.headers_mut().append(name.clone(), value.clone());
                 }
             }

@@ -27,7 +27,8 @@ const PATIENCE: usize = 100;
 /// - a future that is dropped half-way drops the inner one;
 /// - a response body streams through frame by frame, with its size hint and trailers;
 /// - the service is `Send + Sync + Clone + 'static`, and its future `Send`;
-/// - (for policies) a decision that comes later grants, refuses and can be cancelled, and is made once.
+/// - (for policies) a decision that comes later grants like one that comes at once, and can be cancelled; with
+///   [`check_refusal`](Contract::check_refusal) it refuses like one, and the inner service never sees the request.
 #[derive(Debug)]
 pub struct Contract<R> {
     request: R,
@@ -78,6 +79,24 @@ impl<R: Fn() -> Request<Script>> Contract<R> {
         self.check(|| PolicyLayer::new(policy()));
         self.check(|| PolicyLayer::new(Deferred::new(policy(), 3)));
         self.cancels_a_decision(&policy);
+    }
+
+    /// Checks that a policy refuses the requests made by `request`, now and later, with the same answer.
+    ///
+    /// # Panics
+    ///
+    /// Where a request passes, or the answers differ.
+    pub fn check_refusal<P: Policy>(&self, policy: impl Fn() -> P) {
+        let probe = Probe::new();
+        let now = self.send(&mut PolicyLayer::new(policy()).layer(probe.handle()));
+        let later = Deferred::new(policy(), 3);
+        let later = self.send(&mut PolicyLayer::new(later).layer(probe.handle()));
+        assert_eq!(probe.calls(), 0, "a refused request reached the inner service");
+        let status = |outcome: Result<Response<crate::Body<Script>>, BoxError>| match outcome {
+            Ok(response) => response.status(),
+            Err(error) => panic!("a refusal is a response, and not {error}"),
+        };
+        assert_eq!(status(now), status(later), "a later refusal is the same refusal");
     }
 
     /// Sends one request and answers what came of it, and whether the probe was called.

@@ -19,7 +19,7 @@ use self::{examiner::Examiner, fault::Fault, path::Path};
 use crate::rules::is_at_or_below;
 
 /// The most issues that are listed.
-const MAX_ISSUES: usize = 64;
+pub(crate) const MAX_ISSUES: usize = 64;
 
 /// How many bytes of input are gone through for one request, in all rounds together: a large body that lacks many
 /// fields must not cost many times its size.
