@@ -25,7 +25,11 @@ impl<A: Authenticate> LoginRedirect<A> {
         Ok(Self { authenticate, page: page.into() })
     }
 
+    /// The way to the login page, for a person with a browser.
     fn redirect(&self, request: &request::Parts) -> Option<Response<bytes::Bytes>> {
+        if !wants_a_page(request) {
+            return None;
+        }
         let wanted = request.uri.path_and_query().map_or("/", |path| path.as_str());
         // `//evil.example` and `/\evil.example` would be other origins to a browser that follows the way back.
         let wanted = if is_own_path(wanted) { wanted } else { "/" };
@@ -47,6 +51,14 @@ fn is_own_path(path: &str) -> bool {
         && path.bytes().all(|byte| matches!(byte, b'!'..=b'~') && byte != b'\\')
 }
 
+/// A 401 becomes the redirect, if there is one. Whoever passes never pays for making it.
+fn halt(error: ApiError, redirect: impl FnOnce() -> Option<Response<bytes::Bytes>>) -> Halt {
+    if error.status() != StatusCode::UNAUTHORIZED {
+        return Halt::Refuse(error);
+    }
+    redirect().map_or(Halt::Refuse(error), |redirect| Halt::Reply(Box::new(redirect)))
+}
+
 /// A person with a browser, who asks for a page.
 fn wants_a_page(request: &request::Parts) -> bool {
     request.method == Method::GET && accepts_html(&request.headers)
@@ -65,18 +77,16 @@ impl<A: Authenticate> Policy for LoginRedirect<A> {
     type Grant = Option<Identity<A::Claims>>;
 
     fn decide(&self, request: &request::Parts) -> Decision<Self::Grant> {
-        let redirect = if wants_a_page(request) { self.redirect(request) } else { None };
-        let halt = move |error: ApiError| match redirect {
-            Some(redirect) if error.status() == StatusCode::UNAUTHORIZED => {
-                Halt::Reply(Box::new(redirect))
-            }
-            _ => Halt::Refuse(error),
-        };
+        let refused = |error| halt(error, || self.redirect(request));
         match self.authenticate.authenticate(request) {
-            Attempt::Absent(error) => Decision::Now(Err(halt(error))),
-            Attempt::Now(outcome) => Decision::Now(outcome.map(Some).map_err(halt)),
+            Attempt::Absent(error) => Decision::Now(Err(refused(error))),
+            Attempt::Now(outcome) => Decision::Now(outcome.map(Some).map_err(refused)),
             Attempt::Later(pending) => {
-                Decision::later(async move { pending.outcome().await.map(Some).map_err(halt) })
+                // The request is not there any more when the answer is.
+                let redirect = self.redirect(request);
+                Decision::later(async move {
+                    pending.outcome().await.map(Some).map_err(|error| halt(error, || redirect))
+                })
             }
         }
     }
