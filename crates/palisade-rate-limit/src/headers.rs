@@ -25,7 +25,7 @@ impl Fields {
     /// # Errors
     ///
     /// If the name is not one that can stand between quotes as it is.
-    pub(crate) fn new(name: &str, quota: Quota) -> Result<Self, ConfigError> {
+    pub(crate) fn new(name: &str, quota: &Quota) -> Result<Self, ConfigError> {
         let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
         if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(plain) {
             // A string of RFC 9651, section 3.3.3, is printable ASCII. It could escape quotes; nobody needs them.
@@ -107,7 +107,7 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     fn fields(window: Duration) -> Fields {
-        Fields::new("default", Quota::per(100, window)).unwrap()
+        Fields::new("default", &Quota::per(100, window)).unwrap()
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn the_longest_field_fits() {
         let name = "n".repeat(LONGEST_NAME);
-        let fields = Fields::new(&name, Quota::per(u32::MAX, Duration::from_secs(1))).unwrap();
+        let fields = Fields::new(&name, &Quota::per(u32::MAX, Duration::from_secs(1))).unwrap();
         let seconds = u64::MAX.div_ceil(SECOND);
         assert_eq!(
             fields.standing(u32::MAX, Some(u64::MAX)),
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn a_name_that_could_break_out_of_its_quotes_is_refused() {
         let refused =
-            |name: &str| Fields::new(name, Quota::per(1, Duration::from_secs(1))).is_err();
+            |name: &str| Fields::new(name, &Quota::per(1, Duration::from_secs(1))).is_err();
         let long = "n".repeat(LONGEST_NAME + 1);
         for name in ["", "a\"b", "a\\b", "a\r\nSet-Cookie: b", "a\tb", "täglich", "\u{7f}", &long]
         {

@@ -84,9 +84,11 @@ mod policy;
 mod quota;
 mod standing;
 mod store;
+mod table;
 mod window;
 
 pub use key::{ByAddress, ByPrincipal, Key};
 pub use policy::{RateLimit, RateLimitBuilder};
-pub use quota::Quota;
+pub use quota::{Algorithm, Quota};
 pub use standing::Standing;
+pub use store::{Demand, Fit, Reading, Refund, Store, Verdict};

@@ -15,7 +15,7 @@ use palisade_core::{ApiError, Clock, ConfigError, Decision, Policy, PolicyLayer,
 use crate::{
     ByAddress, ByPrincipal, Key, Quota, Standing,
     headers::{Fields, RATELIMIT, RATELIMIT_POLICY},
-    store::{Outcome, Table},
+    table::{Outcome, Table},
     window::Window,
 };
 
@@ -161,10 +161,10 @@ impl<K> RateLimit<K> {
     /// # use std::time::Duration;
     /// # use palisade_rate_limit::{Quota, RateLimit};
     /// let quota = Quota::per(100, Duration::from_secs(60));
-    /// assert_eq!(RateLimit::per_address(quota).build().unwrap().quota(), quota);
+    /// assert_eq!(RateLimit::per_address(quota.clone()).build().unwrap().quota(), &quota);
     /// ```
-    pub fn quota(&self) -> Quota {
-        self.shared.quota
+    pub fn quota(&self) -> &Quota {
+        &self.shared.quota
     }
 
     /// What the table of keys occupies, in bytes. It is the same before the first request and after the last.
@@ -242,7 +242,7 @@ impl<K: Key> RateLimitBuilder<K> {
     /// ```
     pub fn build(self) -> Result<RateLimit<K>, ConfigError> {
         let window = Window::new(self.quota.limit(), self.quota.window_nanos()?);
-        let fields = Fields::new(&self.name, self.quota)?;
+        let fields = Fields::new(&self.name, &self.quota)?;
         Ok(RateLimit {
             shared: Arc::new(Shared {
                 key: self.key,

@@ -1,4 +1,4 @@
-use std::{num::NonZeroU64, time::Duration};
+use std::{borrow::Cow, num::NonZeroU64, time::Duration};
 
 use palisade_core::ConfigError;
 
@@ -6,7 +6,7 @@ use palisade_core::ConfigError;
 /// up within 64 bits.
 const LONGEST: u64 = u64::MAX / 4;
 
-/// How many requests a key may make in a window of time.
+/// How many requests a key may make in a window of time, and by which algorithm they are counted.
 ///
 /// ```
 /// use std::time::Duration;
@@ -16,15 +16,49 @@ const LONGEST: u64 = u64::MAX / 4;
 /// let quota = Quota::per(100, Duration::from_secs(60));
 /// assert_eq!(quota.limit(), 100);
 /// assert_eq!(quota.window(), Duration::from_secs(60));
+///
+/// // five attempts in a quarter of an hour, each remembered by itself
+/// let login = Quota::per(5, Duration::from_secs(15 * 60)).exact_log().named("login");
+/// assert_eq!(login.name(), "login");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Quota {
     limit: u32,
     window: Duration,
+    algorithm: Algorithm,
+    name: Cow<'static, str>,
 }
 
+/// How a [`Quota`] counts. What each admits on the same traffic is shown in the guide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// Two counts, this window's and the one's before, of which the part counts that the last window's length still
+    /// covers. At most twice the limit in any window's length, and the limit on average.
+    SlidingWindow,
+    /// Eight sub-windows, the oldest counted whole: never more than the limit in any window's length.
+    Strict,
+    /// The generic cell rate algorithm: requests flow off at an even rate, and `burst` of them may come at once. At most
+    /// `burst` and the limit together in any window's length.
+    Gcra {
+        /// How many requests may come at once.
+        burst: u32,
+    },
+    /// One count, which starts again at nothing with each window. At most twice the limit in any window's length.
+    FixedWindow,
+    /// The time of each request. Exact, in 8 bytes for each request of the limit and key.
+    ExactLog,
+    /// No window: requests that are being answered. A slot is held until the response's body has ended, failed or been
+    /// dropped.
+    Concurrency,
+}
+
+/// The name of a quota that was not given one.
+const UNNAMED: Cow<'static, str> = Cow::Borrowed("default");
+
 impl Quota {
-    /// `limit` requests in any `window`. A limit of 0 refuses every request; it never means "unlimited".
+    /// `limit` requests in any `window`, counted in a [sliding window](Algorithm::SlidingWindow). A limit of 0 refuses
+    /// every request; it never means "unlimited".
     ///
     /// A window of no length, or of more than 146 years, is an error when the limit is
     /// [built](crate::RateLimitBuilder::build).
@@ -35,29 +69,110 @@ impl Quota {
     /// const LOGIN: Quota = Quota::per(5, Duration::from_secs(15 * 60));
     /// ```
     pub const fn per(limit: u32, window: Duration) -> Self {
-        Self { limit, window }
+        Self { limit, window, algorithm: Algorithm::SlidingWindow, name: UNNAMED }
     }
 
-    /// The number of requests.
+    /// `limit` requests at the same time. See [`Algorithm::Concurrency`].
+    ///
+    /// ```
+    /// # use palisade_rate_limit::{Algorithm, Quota};
+    /// const EXPORTS: Quota = Quota::concurrency(2);
+    /// assert_eq!(EXPORTS.algorithm(), Algorithm::Concurrency);
+    /// ```
+    pub const fn concurrency(limit: u32) -> Self {
+        Self { limit, window: Duration::ZERO, algorithm: Algorithm::Concurrency, name: UNNAMED }
+    }
+
+    /// Counts in a [sliding window](Algorithm::SlidingWindow), as [`per`](Self::per) does by itself.
+    #[must_use]
+    pub const fn sliding_window(self) -> Self {
+        self.by(Algorithm::SlidingWindow)
+    }
+
+    /// Counts in sub-windows so that no window's length ever holds more than the limit. See [`Algorithm::Strict`].
     ///
     /// ```
     /// # use std::time::Duration;
     /// # use palisade_rate_limit::Quota;
-    /// assert_eq!(Quota::per(5, Duration::from_secs(1)).limit(), 5);
+    /// const TRANSFERS: Quota = Quota::per(10, Duration::from_secs(60)).strict();
     /// ```
+    #[must_use]
+    pub const fn strict(self) -> Self {
+        self.by(Algorithm::Strict)
+    }
+
+    /// Lets requests flow at an even rate, with the whole limit as the burst. See [`Algorithm::Gcra`].
+    #[must_use]
+    pub const fn gcra(self) -> Self {
+        let burst = self.limit;
+        self.by(Algorithm::Gcra { burst })
+    }
+
+    /// Lets requests flow at an even rate, at most `burst` of them at once. See [`Algorithm::Gcra`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::Quota;
+    /// // one every 600 ms, and ten at once after a pause
+    /// const SEARCH: Quota = Quota::per(100, Duration::from_secs(60)).gcra_with_burst(10);
+    /// ```
+    #[must_use]
+    pub const fn gcra_with_burst(self, burst: u32) -> Self {
+        self.by(Algorithm::Gcra { burst })
+    }
+
+    /// Counts from nothing in each window. See [`Algorithm::FixedWindow`].
+    #[must_use]
+    pub const fn fixed_window(self) -> Self {
+        self.by(Algorithm::FixedWindow)
+    }
+
+    /// Remembers the time of each request, for small limits that guard something. See [`Algorithm::ExactLog`].
+    #[must_use]
+    pub const fn exact_log(self) -> Self {
+        self.by(Algorithm::ExactLog)
+    }
+
+    const fn by(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = algorithm;
+        self
+    }
+
+    /// Names the quota to clients, in the response fields, and in the log. Default `default`. At most 64 printable
+    /// ASCII characters without quotes and backslashes: a string of RFC 9651, section 3.3.3.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::Quota;
+    /// let quotas = [
+    ///     Quota::per(20, Duration::from_secs(1)).named("burst"),
+    ///     Quota::per(10_000, Duration::from_secs(86_400)).named("daily"),
+    /// ];
+    /// ```
+    #[must_use]
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The number of requests.
     pub const fn limit(&self) -> u32 {
         self.limit
     }
 
-    /// The length of the window.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::Quota;
-    /// assert_eq!(Quota::per(5, Duration::from_secs(1)).window().as_millis(), 1000);
-    /// ```
+    /// The length of the window; nothing for [`Algorithm::Concurrency`].
     pub const fn window(&self) -> Duration {
         self.window
+    }
+
+    /// How it counts.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The window in nanoseconds, if it is one that can be counted in.
