@@ -113,5 +113,11 @@ async fn the_hundred_and_first_call_is_resource_exhausted() {
     assert!(wait >= 1);
     let advice = status.get_error_details();
     let delay = advice.retry_info().and_then(|advice| advice.retry_delay).unwrap();
-    assert_eq!(delay.as_secs(), wait);
+    let millis: u64 =
+        status.metadata().get("grpc-retry-pushback-ms").unwrap().to_str().unwrap().parse().unwrap();
+    assert_eq!(delay.as_millis(), u128::from(millis));
+    assert_eq!(millis.div_ceil(1000), wait, "the header says it in whole seconds");
+    let violations = &advice.quota_failure().unwrap().violations;
+    assert_eq!(violations[0].quota_id, "default");
+    assert_eq!(violations[0].quota_value, 100);
 }

@@ -8,6 +8,8 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use crate::hold::UntilEnd;
+
 pin_project! {
     /// A body that is either the inner service's own, streamed through untouched, or bytes that a policy holds.
     ///
@@ -27,6 +29,7 @@ pin_project! {
     pub struct Body<B> {
         #[pin]
         kind: Kind<B>,
+        held: Option<UntilEnd>,
     }
 }
 
@@ -43,13 +46,13 @@ impl<B> Body<B> {
     /// The inner service's body, as it is.
     #[inline]
     pub fn new(body: B) -> Self {
-        Self { kind: Kind::Inner { body } }
+        Self { kind: Kind::Inner { body }, held: None }
     }
 
     /// Bytes that are there already.
     #[inline]
     pub fn full(bytes: Bytes) -> Self {
-        Self { kind: Kind::Full { bytes, trailers: None } }
+        Self { kind: Kind::Full { bytes, trailers: None }, held: None }
     }
 
     /// No bytes at all.
@@ -57,9 +60,16 @@ impl<B> Body<B> {
         Self::full(Bytes::new())
     }
 
+    /// The body, and what policies hold until it ends.
+    #[inline]
+    pub(crate) fn holding(mut self, held: Option<UntilEnd>) -> Self {
+        self.held = held;
+        self
+    }
+
     /// Bytes that were read, and the trailers that came after them.
     pub(crate) fn collected(bytes: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
-        Self { kind: Kind::Full { bytes, trailers } }
+        Self { kind: Kind::Full { bytes, trailers }, held: None }
     }
 }
 
@@ -81,14 +91,20 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project().kind.project() {
+        let this = self.project();
+        let polled = match this.kind.project() {
             KindProj::Inner { body } => body.poll_frame(cx),
             KindProj::Full { bytes, trailers } => Poll::Ready(if bytes.is_empty() {
                 trailers.take().map(|trailers| Ok(Frame::trailers(*trailers)))
             } else {
                 Some(Ok(Frame::data(std::mem::take(bytes))))
             }),
+        };
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            // A server may keep a body that has ended for a while.
+            *this.held = None;
         }
+        polled
     }
 
     #[inline]

@@ -12,6 +12,7 @@ use tower_service::Service;
 
 use crate::{
     Body, Stage,
+    hold::UntilEnd,
     stage::{Entry, Refusal},
 };
 
@@ -177,11 +178,16 @@ where
                 StateProj::Inner { future, pass } => {
                     let (mut head, body) = ready!(future.poll(cx))?.into_parts();
                     this.stage.leave(pass.take().expect(POLLED_AGAIN), &mut head);
-                    return Poll::Ready(Ok(Response::from_parts(head, Body::new(body))));
+                    let held = UntilEnd::taken_from(&mut head.extensions);
+                    return Poll::Ready(Ok(Response::from_parts(
+                        head,
+                        Body::new(body).holding(held),
+                    )));
                 }
                 StateProj::Refused { refusal } => {
-                    let refusal = refusal.take().expect(POLLED_AGAIN);
-                    return Poll::Ready(Ok(refusal.map(Body::full)));
+                    let mut refusal = refusal.take().expect(POLLED_AGAIN);
+                    let held = UntilEnd::taken_from(refusal.extensions_mut());
+                    return Poll::Ready(Ok(refusal.map(|bytes| Body::full(bytes).holding(held))));
                 }
                 StateProj::Waiting { held } => {
                     let waiting = held.as_deref_mut().expect(POLLED_AGAIN);

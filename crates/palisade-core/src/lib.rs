@@ -56,6 +56,7 @@ mod clock;
 mod combinators;
 mod config;
 mod error;
+mod hold;
 mod layer;
 mod policy;
 mod principal;
@@ -76,7 +77,9 @@ pub use combinators::{AnyOf, Either, Outcome, Shadow, When, any_of, shadow, unle
 pub use config::ConfigError;
 pub use error::{
     ApiError, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService, GrpcCode, Issue,
+    QuotaViolation,
 };
+pub use hold::hold_until_end;
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};
 pub use policy::{BoxFuture, Decision, Halt, Policy};
 pub use principal::Principal;

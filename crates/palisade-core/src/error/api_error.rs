@@ -2,7 +2,7 @@ use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::{GrpcCode, Issue, context::Rendered};
+use super::{GrpcCode, Issue, QuotaViolation, context::Rendered};
 use crate::BoxError;
 
 /// The one error: what a client may know of a failure, in every protocol, and what only the log may.
@@ -34,6 +34,8 @@ struct Inner {
     message: Cow<'static, str>,
     field: Option<Cow<'static, str>>,
     issues: Vec<Issue>,
+    violations: Vec<QuotaViolation>,
+    retry_after: Option<Duration>,
     headers: HeaderMap,
     source: Option<Arc<dyn Error + Send + Sync>>,
     rendered: Rendered,
@@ -54,6 +56,8 @@ impl ApiError {
             message: message.into(),
             field: None,
             issues: Vec::new(),
+            violations: Vec::new(),
+            retry_after: None,
             headers: HeaderMap::new(),
             source: None,
             rendered: Rendered::No,
@@ -110,9 +114,21 @@ impl ApiError {
         self
     }
 
+    /// Names a quota that the request went over.
+    ///
+    /// Problem details list it in `violated-policies` (draft-ietf-httpapi-ratelimit-headers-10), gRPC in
+    /// `google.rpc.QuotaFailure`. The envelope does not: the `RateLimit` fields are there.
+    #[must_use]
+    pub fn with_quota_violation(mut self, violation: QuotaViolation) -> Self {
+        self.0.violations.push(violation);
+        self
+    }
+
     /// Says when to come back: `Retry-After` in whole seconds, rounded up and at least 1 (RFC 9110, section 10.2.3).
+    /// Over gRPC it is also there to the millisecond, in `google.rpc.RetryInfo` and `grpc-retry-pushback-ms`.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         self.0.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         self
@@ -153,6 +169,16 @@ impl ApiError {
     /// Everything that is wrong with the input.
     pub fn issues(&self) -> &[Issue] {
         &self.0.issues
+    }
+
+    /// The quotas that the request went over.
+    pub fn quota_violations(&self) -> &[QuotaViolation] {
+        &self.0.violations
+    }
+
+    /// When to come back.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// The headers that the response owes.

@@ -70,6 +70,8 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
+const GRPC_RETRY_PUSHBACK_MS: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+
 impl ErrorContext {
     /// Reads the head of a request.
     pub fn of(request: &request::Parts) -> Self {
@@ -141,6 +143,9 @@ impl ErrorContext {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             headers.insert(GRPC_STATUS, HeaderValue::from(failure_code(&error) as i32));
             headers.insert(GRPC_MESSAGE, grpc::encode_message(error.message()));
+            if let Some(pushback) = grpc::retry_pushback(&error) {
+                headers.insert(GRPC_RETRY_PUSHBACK_MS, pushback);
+            }
             *response.status_mut() = StatusCode::OK;
             *response.body_mut() = Bytes::new();
         } else {

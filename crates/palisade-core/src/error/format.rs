@@ -12,7 +12,7 @@ use super::{ApiError, ErrorContext, Issue};
 /// | --- | --- |
 /// | envelope | `{"error":{"code":"…","message":"…","field":"…","issues":[…],"request_id":"…"}}` |
 /// | flat | `{"error":"…","code":"…"}`, and `issues` where there are any |
-/// | problem | RFC 9457, `application/problem+json`, with `code` and `issues` as extension members |
+/// | problem | RFC 9457, `application/problem+json`, with `code` and `issues` as extension members, and `violated-policies` of a used-up quota |
 /// | custom | a function of yours |
 #[derive(Clone, Default)]
 #[non_exhaustive]
@@ -118,7 +118,15 @@ struct Problem<'a> {
     code: &'a str,
     #[serde(skip_serializing_if = "<[Issue]>::is_empty")]
     issues: &'a [Issue],
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    violated_policies: Vec<&'a str>,
 }
+
+/// The problem type of a request that is over its quota.
+const QUOTA_EXCEEDED: (&str, &str) = (
+    "https://iana.org/assignments/http-problem-types#quota-exceeded",
+    "Request cannot be satisfied as assigned quota has been exceeded",
+);
 
 /// The media type and the body of an error. A custom format is rendered by the layer that has the request's head.
 pub(super) fn render(
@@ -135,15 +143,22 @@ pub(super) fn render(
         }
         ErrorFormat::Flat => ("application/json", json(&Flat { error: message, code, issues })),
         ErrorFormat::Problem => {
-            let problem = Problem {
+            let violations = error.quota_violations();
+            let (r#type, title) = if violations.is_empty() {
                 // With `about:blank` the title is the status phrase (RFC 9457, section 4.2.1).
-                r#type: "about:blank",
-                title: error.status().canonical_reason().unwrap_or("Error"),
+                ("about:blank", error.status().canonical_reason().unwrap_or("Error"))
+            } else {
+                QUOTA_EXCEEDED
+            };
+            let problem = Problem {
+                r#type,
+                title,
                 status: error.status().as_u16(),
                 detail: message,
                 instance: request_id.map(instance),
                 code,
                 issues,
+                violated_policies: violations.iter().map(|quota| &*quota.name).collect(),
             };
             ("application/problem+json", json(&problem))
         }

@@ -2,6 +2,8 @@ use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderValue, header};
 
+use super::{ApiError, grpc_details::pushback_millis};
+
 /// The status codes of gRPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
@@ -81,9 +83,25 @@ pub(super) fn encode_message(message: &str) -> HeaderValue {
     HeaderValue::try_from(encoded).unwrap_or(HeaderValue::from_static(""))
 }
 
+/// What a gRPC client that retries by itself is told (gRFC A6): the milliseconds to wait, a 32-bit number, or a negative
+/// one where trying again cannot help.
+pub(super) fn retry_pushback(error: &ApiError) -> Option<HeaderValue> {
+    match error.retry_after() {
+        Some(wait) => {
+            let millis = pushback_millis(wait).min(i32::MAX as u64);
+            Some(HeaderValue::from(millis))
+        }
+        None if error.quota_violations().is_empty() => None,
+        None => Some(HeaderValue::from_static("-1")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::QuotaViolation;
 
     #[test]
     fn grpc_is_told_from_its_neighbours() {
@@ -110,6 +128,21 @@ mod tests {
             assert!(!grpc(no), "{no}");
         }
         assert!(!is_grpc(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_client_is_told_how_long_to_hold_back_or_not_to_come_back() {
+        let pushback = |error: &ApiError| {
+            retry_pushback(error).map(|value| value.to_str().unwrap().to_owned())
+        };
+        let wait = |wait| pushback(&ApiError::rate_limited().with_retry_after(wait)).unwrap();
+        assert_eq!(wait(Duration::from_millis(1500)), "1500");
+        assert_eq!(wait(Duration::from_nanos(1_500_000_001)), "1501");
+        assert_eq!(wait(Duration::ZERO), "1");
+        assert_eq!(wait(Duration::MAX), i32::MAX.to_string());
+        let never = ApiError::rate_limited().with_quota_violation(QuotaViolation::new("none", 0));
+        assert_eq!(pushback(&never).unwrap(), "-1");
+        assert_eq!(pushback(&ApiError::forbidden()), None);
     }
 
     #[test]

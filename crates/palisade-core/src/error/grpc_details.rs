@@ -3,16 +3,18 @@
 //! The messages are those of google/rpc/status.proto and google/rpc/error_details.proto. They are few, small and
 //! settled, and core would otherwise depend on tonic for them.
 
+use std::time::Duration;
+
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
-use http::{HeaderValue, header};
+use http::HeaderValue;
 
 use super::{ApiError, ErrorContext, context::failure_code};
 
 /// The most bytes of details. Clients refuse headers of 8 KiB, and base64 adds a third.
 const MAX_DETAILS: usize = 4 * 1024;
 
-/// The details of an error: why (`ErrorInfo`), what is wrong with the input (`BadRequest`), when to come back
-/// (`RetryInfo`), and the request's name (`RequestInfo`).
+/// The details of an error: why (`ErrorInfo`), what is wrong with the input (`BadRequest`), which quotas it went over
+/// (`QuotaFailure`), when to come back (`RetryInfo`), and the request's name (`RequestInfo`).
 pub(super) fn encode(error: &ApiError, context: &ErrorContext) -> HeaderValue {
     let mut status = Message::default();
     status.number(1, failure_code(error) as u64);
@@ -23,12 +25,26 @@ pub(super) fn encode(error: &ApiError, context: &ErrorContext) -> HeaderValue {
     info.text(2, context.grpc_service().unwrap_or_default());
     status.detail("ErrorInfo", &info);
 
-    if let Some(seconds) = retry_after(error) {
+    if let Some(wait) = error.retry_after() {
+        let millis = pushback_millis(wait);
         let mut duration = Message::default();
-        duration.number(1, seconds);
+        duration.number(1, millis / 1000);
+        duration.number(2, millis % 1000 * 1_000_000);
         let mut retry = Message::default();
         retry.message(1, &duration);
         status.detail("RetryInfo", &retry);
+    }
+    let mut failure = Message::default();
+    for quota in error.quota_violations() {
+        let mut violation = Message::default();
+        // The subject would be who was counted, which is not for everybody's logs.
+        violation.text(2, "the quota is used up");
+        violation.text(5, &quota.name);
+        violation.number(7, quota.limit);
+        failure.message(1, &violation);
+    }
+    if !failure.0.is_empty() {
+        status.detail("QuotaFailure", &failure);
     }
     if let Some(id) = context.request_id() {
         let mut request = Message::default();
@@ -53,8 +69,9 @@ pub(super) fn encode(error: &ApiError, context: &ErrorContext) -> HeaderValue {
     HeaderValue::try_from(STANDARD_NO_PAD.encode(status.0)).unwrap_or(HeaderValue::from_static(""))
 }
 
-fn retry_after(error: &ApiError) -> Option<u64> {
-    error.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()
+/// How long a client waits before it tries again: whole milliseconds, never too few, never none.
+pub(super) fn pushback_millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1)
 }
 
 /// A protobuf message in the making: fields in the order in which they are written.

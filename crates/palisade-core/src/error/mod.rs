@@ -9,6 +9,7 @@ mod issue;
 mod kinds;
 mod known;
 mod layer;
+mod quota_violation;
 
 pub use api_error::ApiError;
 pub use context::ErrorContext;
@@ -17,3 +18,4 @@ pub use grpc::GrpcCode;
 pub use issue::Issue;
 pub(crate) use known::find_in_chain;
 pub use layer::{ErrorFuture, ErrorLayer, ErrorService};
+pub use quota_violation::QuotaViolation;
