@@ -78,17 +78,29 @@
 //! | `axum` | peer addresses from axum's `ConnectInfo` |
 //! | `tonic` | peer addresses from tonic's `TcpConnectInfo` |
 
+mod admission;
+mod algorithm;
+mod builder;
+mod counters;
 mod headers;
 mod key;
 mod policy;
 mod quota;
+mod quotas;
+#[cfg(feature = "store")]
+mod shared;
 mod standing;
 mod store;
 mod table;
-mod window;
 
-pub use key::{ByAddress, ByPrincipal, Key};
-pub use policy::{RateLimit, RateLimitBuilder};
+pub use admission::Admission;
+pub use builder::{MissingKey, RateLimitBuilder};
+pub use headers::QuotaHeaders;
+pub use key::{By, ByAddress, ByHeader, ByMethod, ByPath, ByPrincipal, FieldLines, Key, by};
+pub use policy::RateLimit;
 pub use quota::{Algorithm, Quota};
+pub use quotas::Quotas;
+#[cfg(feature = "store")]
+pub use shared::{SharedStore, StoreStats};
 pub use standing::Standing;
 pub use store::{Demand, Fit, Reading, Refund, Store, Verdict};

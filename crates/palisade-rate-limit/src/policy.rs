@@ -10,21 +10,29 @@ use std::{
 };
 
 use http::{request, response};
-use palisade_core::{ApiError, Clock, ConfigError, Decision, Policy, PolicyLayer, SystemClock};
+use palisade_core::{
+    ApiError, Clock, ConfigError, Decision, Issue, Policy, PolicyLayer, Principal, QuotaViolation,
+    hold_until_end,
+};
 
+#[cfg(feature = "store")]
+use crate::shared;
 use crate::{
-    ByAddress, ByPrincipal, Key, Quota, Standing,
-    headers::{Fields, RATELIMIT, RATELIMIT_POLICY},
-    table::{Outcome, Table},
-    window::Window,
+    Admission, Algorithm, ByAddress, ByPrincipal, Key, MissingKey, Quota, QuotaHeaders, Quotas,
+    RateLimitBuilder,
+    admission::{Charge, Slot},
+    algorithm::AnyMeter,
+    counters::{self, Charged, Counter, Each, Refused, Tables},
+    headers::Fields,
 };
 
 /// A limit on how often a client may call, as a policy. Clones count together.
 ///
-/// A request over the quota is refused with 429, `Retry-After` and no look at its body; over gRPC with
-/// `RESOURCE_EXHAUSTED`. It is not charged. Every response, admitted or refused, says where the client stands in
-/// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10). Several limits on one request add a
-/// field each, so give each a [name](RateLimitBuilder::name).
+/// A request over a quota is refused with 429, `Retry-After` and no look at its body; over gRPC with
+/// `RESOURCE_EXHAUSTED`. It is charged to no quota. Every response, admitted or refused, says where the client stands in
+/// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10), or as
+/// [`headers`](RateLimitBuilder::headers) says. Several limits on one request add a field each, so give each a
+/// [name](RateLimitBuilder::name).
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,40 +47,67 @@ pub struct RateLimit<K = ByAddress> {
     shared: Arc<Shared<K>>,
 }
 
-struct Shared<K> {
-    key: K,
-    quota: Quota,
-    window: Window,
-    table: Table,
+pub(crate) struct Shared<K> {
+    pub(crate) key: K,
+    pub(crate) plan: Plan,
+    pub(crate) settings: Settings,
     /// Keys are chosen by clients, and two with the same hash share a quota: SipHash with a random seed, so that nobody
     /// can look for a name that uses up somebody else's.
-    hasher: RandomState,
-    clock: Arc<dyn Clock>,
-    name: Box<str>,
-    fields: Fields,
-    has_said_what_is_missing: AtomicBool,
+    pub(crate) hasher: RandomState,
+    pub(crate) has_said_what_is_missing: AtomicBool,
+    pub(crate) has_said_what_is_wrong: AtomicBool,
+    #[cfg(feature = "store")]
+    pub(crate) store: Option<Arc<shared::Shared>>,
 }
 
-/// Makes a [`RateLimit`]. See [`RateLimit::per_address`] and [`RateLimit::per_principal`].
-///
-/// ```
-/// use std::time::Duration;
-/// use palisade_rate_limit::{Quota, RateLimit};
-///
-/// let limit = RateLimit::per_principal(Quota::per(1000, Duration::from_secs(3600)))
-///     .name("per-user")
-///     .capacity(20_000)
-///     .build()?;
-/// assert_eq!(limit.quota().limit(), 1000);
-/// # Ok::<_, palisade_core::ConfigError>(())
-/// ```
-#[must_use = "a builder does nothing until it is built"]
-pub struct RateLimitBuilder<K> {
-    key: K,
-    quota: Quota,
-    keys: usize,
-    clock: Arc<dyn Clock>,
-    name: Box<str>,
+/// What is the same for all keys.
+pub(crate) struct Settings {
+    pub(crate) name: Arc<str>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cost: Option<Box<CostOf>>,
+    pub(crate) skip: Option<Box<Matches>>,
+    pub(crate) counts: Option<Box<Counts>>,
+    pub(crate) missing_key: MissingKey,
+    pub(crate) headers: QuotaHeaders,
+    /// Of 2^64 hashes, those below are refused what they are over; the others pass.
+    pub(crate) enforced: u64,
+}
+
+pub(crate) type CostOf = dyn Fn(&request::Parts) -> u32 + Send + Sync;
+pub(crate) type Matches = dyn Fn(&request::Parts) -> bool + Send + Sync;
+pub(crate) type Counts = dyn Fn(&response::Parts) -> bool + Send + Sync;
+pub(crate) type Choose = dyn Fn(Option<&Principal>, &request::Parts) -> Quotas + Send + Sync;
+
+/// Which quotas a request has, and where they are counted.
+pub(crate) enum Plan {
+    Same(Same),
+    PerKey { choose: Box<Choose>, tables: Tables },
+}
+
+pub(crate) struct Same {
+    pub(crate) quotas: Arc<[Quota]>,
+    /// Of the quotas, or of what counts here when a shared store fails.
+    pub(crate) counters: Box<[Counter]>,
+    pub(crate) fields: Box<[Fields]>,
+}
+
+impl Same {
+    /// # Errors
+    ///
+    /// If a quota cannot be counted, or has a name that cannot be told.
+    pub(crate) fn new(
+        quotas: &Quotas,
+        counted: impl Fn(&Quota) -> Option<Quota>,
+        keys: usize,
+    ) -> Result<Self, ConfigError> {
+        quotas.check()?;
+        let counters = quotas.iter().filter_map(counted).map(|quota| Counter::of(&quota, keys));
+        Ok(Self {
+            counters: counters.collect::<Result<_, _>>()?,
+            fields: quotas.iter().map(Fields::new).collect::<Result<_, _>>()?,
+            quotas: quotas.iter().cloned().collect(),
+        })
+    }
 }
 
 impl RateLimit<ByAddress> {
@@ -88,14 +123,14 @@ impl RateLimit<ByAddress> {
     /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).build()?;
     /// # Ok::<_, palisade_core::ConfigError>(())
     /// ```
-    pub fn per_address(quota: Quota) -> RateLimitBuilder<ByAddress> {
-        RateLimit::per_key(ByAddress, quota)
+    pub fn per_address(quotas: impl Into<Quotas>) -> RateLimitBuilder<ByAddress> {
+        RateLimit::per_key(ByAddress::default(), quotas)
     }
 }
 
 impl RateLimit<ByPrincipal> {
     /// A limit for each caller, by issuer and subject. It belongs inside authentication, which leaves the
-    /// [`Principal`](palisade_core::Principal); where there is none, the request is refused with 500.
+    /// [`Principal`]; where there is none, the request is refused with 500.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -103,40 +138,29 @@ impl RateLimit<ByPrincipal> {
     /// let limit = RateLimit::per_principal(Quota::per(1000, Duration::from_secs(60))).build()?;
     /// # Ok::<_, palisade_core::ConfigError>(())
     /// ```
-    pub fn per_principal(quota: Quota) -> RateLimitBuilder<ByPrincipal> {
-        RateLimit::per_key(ByPrincipal, quota)
+    pub fn per_principal(quotas: impl Into<Quotas>) -> RateLimitBuilder<ByPrincipal> {
+        RateLimit::per_key(ByPrincipal, quotas)
     }
 }
 
 impl<K: Key> RateLimit<K> {
-    /// A limit that counts by a [`Key`] of your own.
+    /// A limit that counts by another [`Key`], or by several in a tuple.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// use http::request;
-    /// use palisade_core::ApiError;
-    /// use palisade_rate_limit::Key;
+    /// use std::time::Duration;
+    /// use palisade_rate_limit::{ByAddress, ByMethod, Quota, RateLimit, by};
     ///
-    /// /// All clients together.
-    /// struct Everybody;
+    /// // each client, and what it reads apart from what it writes
+    /// let quota = Quota::per(100, Duration::from_secs(60));
+    /// let limit = RateLimit::per_key((ByAddress::default(), ByMethod), quota).build()?;
     ///
-    /// impl Key for Everybody {
-    ///     type Of<'r> = ();
-    ///     fn key(&self, _: &request::Parts) -> Result<(), ApiError> { Ok(()) }
-    /// }
-    ///
-    /// let limit = RateLimit::per_key(Everybody, Quota::per(5000, Duration::from_secs(1))).capacity(1).build()?;
+    /// // all clients together
+    /// let everybody = by(|_: &http::request::Parts| Some(()));
+    /// let limit = RateLimit::per_key(everybody, Quota::per(5000, Duration::from_secs(1))).capacity(1).build()?;
     /// # Ok::<_, palisade_core::ConfigError>(())
     /// ```
-    pub fn per_key(key: K, quota: Quota) -> RateLimitBuilder<K> {
-        RateLimitBuilder {
-            key,
-            quota,
-            keys: 100_000,
-            clock: SystemClock::shared(),
-            name: "default".into(),
-        }
+    pub fn per_key(key: K, quotas: impl Into<Quotas>) -> RateLimitBuilder<K> {
+        RateLimitBuilder::new(key, quotas.into())
     }
 
     /// The limit as a tower layer. All services that it makes, and all other layers of this limit, count together.
@@ -155,146 +179,290 @@ impl<K: Key> RateLimit<K> {
 }
 
 impl<K> RateLimit<K> {
-    /// The quota of each key.
+    pub(crate) fn of(shared: Shared<K>) -> Self {
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The quotas of each key; none where they are [chosen for each request](RateLimitBuilder::quota).
     ///
     /// ```
     /// # use std::time::Duration;
     /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// let quota = Quota::per(100, Duration::from_secs(60));
-    /// assert_eq!(RateLimit::per_address(quota.clone()).build().unwrap().quota(), &quota);
+    /// let quota = Quota::per(100, Duration::from_secs(60)).named("per-client");
+    /// assert_eq!(RateLimit::per_address(quota.clone()).build().unwrap().quotas(), [quota]);
     /// ```
-    pub fn quota(&self) -> &Quota {
-        &self.shared.quota
+    pub fn quotas(&self) -> &[Quota] {
+        match &self.shared.plan {
+            Plan::Same(same) => &same.quotas,
+            Plan::PerKey { .. } => &[],
+        }
     }
 
-    /// What the table of keys occupies, in bytes. It is the same before the first request and after the last.
+    /// What the limit has asked of its store; nothing if it has none.
+    #[cfg(feature = "store")]
+    pub fn store_stats(&self) -> Option<crate::StoreStats> {
+        self.shared.store.as_ref().map(|store| store.stats())
+    }
+
+    /// What the tables of keys occupy, in bytes. It is the same before the first request and after the last, except
+    /// where quotas are [chosen for each request](RateLimitBuilder::quota): each of their windows has a table of its own.
     ///
     /// ```
     /// # use std::time::Duration;
     /// # use palisade_rate_limit::{Quota, RateLimit};
     /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).build().unwrap();
-    /// assert!(limit.table_bytes() < 5_000_000, "100,000 keys");
+    /// assert!(limit.table_bytes() < 1_700_000, "100,000 keys");
     /// ```
     pub fn table_bytes(&self) -> usize {
-        self.shared.table.bytes()
-    }
-}
-
-impl<K: Key> RateLimitBuilder<K> {
-    /// For how many keys the table has room: those that are active within two windows. Default 100,000, which is
-    /// 3.2 MB; each key is 32 bytes (a slot has 24, and a quarter of the slots is spare), taken when the limit is
-    /// built. The table never grows, and idle keys cost nothing.
-    ///
-    /// With more active keys than this, those with the most requests keep their counts, and new ones start with part
-    /// of their quota used, never with more than their quota. No flood resets a limit.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).capacity(1_000_000);
-    /// ```
-    pub fn capacity(mut self, keys: usize) -> Self {
-        self.keys = keys;
-        self
-    }
-
-    /// Takes the time from `clock`, of which only [`monotonic`](Clock::monotonic) is read.
-    ///
-    /// ```
-    /// # use std::{sync::Arc, time::Duration};
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// use palisade_core::ManualClock;
-    ///
-    /// let clock = ManualClock::default();
-    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).clock(Arc::new(clock.clone()));
-    /// ```
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Names the limit to clients, in its two response fields, and in the log. Default `default`. At most 64 printable
-    /// ASCII characters without quotes and backslashes: a string of RFC 9651, section 3.3.3.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// let burst = RateLimit::per_address(Quota::per(20, Duration::from_secs(1))).name("burst");
-    /// let daily = RateLimit::per_address(Quota::per(10_000, Duration::from_secs(86_400))).name("daily");
-    /// ```
-    pub fn name(mut self, name: impl Into<Box<str>>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// Builds the limit and takes the memory of its table.
-    ///
-    /// # Errors
-    ///
-    /// If the window has no length or more than 146 years, the capacity is 0 or does not fit in memory, or the name
-    /// is not valid.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// let error = RateLimit::per_address(Quota::per(100, Duration::ZERO)).build().unwrap_err();
-    /// assert_eq!(error.setting(), "window");
-    /// ```
-    pub fn build(self) -> Result<RateLimit<K>, ConfigError> {
-        let window = Window::new(self.quota.limit(), self.quota.window_nanos()?);
-        let fields = Fields::new(&self.name, &self.quota)?;
-        Ok(RateLimit {
-            shared: Arc::new(Shared {
-                key: self.key,
-                quota: self.quota,
-                window,
-                table: Table::for_keys(self.keys)?,
-                hasher: RandomState::new(),
-                clock: self.clock,
-                name: self.name,
-                fields,
-                has_said_what_is_missing: AtomicBool::new(false),
-            }),
-        })
+        match &self.shared.plan {
+            Plan::Same(same) => same.counters.iter().map(|counter| counter.table.bytes()).sum(),
+            Plan::PerKey { tables, .. } => tables.bytes(),
+        }
     }
 }
 
 impl<K: Key> Policy for RateLimit<K> {
-    type Grant = Standing;
+    type Grant = Admission;
 
-    /// Checks the key's count and charges it, in one step.
-    fn decide(&self, request: &request::Parts) -> Decision<Standing> {
+    /// Checks the key's counts and charges them, in one step.
+    fn decide(&self, request: &request::Parts) -> Decision<Admission> {
         let limit = &*self.shared;
+        let settings = &limit.settings;
+        if settings.skip.as_ref().is_some_and(|skip| skip(request)) {
+            return Decision::grant(Admission::uncounted());
+        }
+        let cost = settings.cost.as_ref().map_or(1, |cost| cost(request));
         let key = match limit.key.key(request) {
-            Ok(key) => limit.hasher.hash_one(key),
-            Err(error) => return Decision::refuse(limit.without_key(error)),
+            Ok(key) => Some(key),
+            Err(error) => match settings.missing_key {
+                MissingKey::Refuse => return Decision::refuse(limit.without_key(error)),
+                MissingKey::Skip => return Decision::grant(Admission::uncounted()),
+                MissingKey::Share => None,
+            },
         };
-        match limit.table.charge(&limit.window, key, limit.now(), 1) {
-            Outcome::Admitted(standing) => Decision::grant(standing),
-            Outcome::Refused(wait) => Decision::refuse(limit.refusal(wait)),
+        // An Option is hashed with what it is: nobody has the key of those who have none.
+        let hash = limit.hasher.hash_one(&key);
+        match &limit.plan {
+            Plan::Same(same) => {
+                #[cfg(feature = "store")]
+                if let Some(store) = &limit.store {
+                    let quotas = &same.quotas;
+                    return shared::decide(&self.shared, store, &key, hash, cost, quotas, None);
+                }
+                let charged = counters::charge(same.counters.iter(), hash, limit.now(), cost);
+                match charged {
+                    Ok(charged) => {
+                        Decision::grant(limit.admit(&charged, &same.counters, hash, cost))
+                    }
+                    Err(refused) => limit.refuse(hash, cost, &same.quotas, &same.fields, &refused),
+                }
+            }
+            Plan::PerKey { choose, tables } => {
+                let principal = request.extensions.get();
+                let quotas = choose(principal, request).named_after(&settings.name);
+                self.decide_for(&key, hash, cost, &quotas, tables)
+            }
         }
     }
 
-    fn finish(&self, standing: Standing, response: &mut response::Parts) {
-        let fields = &self.shared.fields;
-        let standing = fields.standing(standing.remaining, Some(standing.more_in_nanos));
-        // Limits further inside have written theirs, and a list may be several fields.
-        response.headers.append(RATELIMIT_POLICY, fields.policy());
-        response.headers.append(RATELIMIT, standing);
+    fn finish(&self, admission: Admission, response: &mut response::Parts) {
+        let limit = &*self.shared;
+        let settings = &limit.settings;
+        let rest = admission.rest();
+        let fields = match (rest.and_then(|rest| rest.fields.as_ref()), &limit.plan) {
+            (Some(fields), _) => &**fields,
+            (None, Plan::Same(same)) => &same.fields,
+            (None, Plan::PerKey { .. }) => &[],
+        };
+        let standings = admission.standings().iter().copied();
+        let unix = || settings.clock.unix();
+        settings.headers.write(fields.iter().zip(standings), &mut response.headers, unix);
+        if let Some(charge) = rest.and_then(|rest| rest.charge.as_ref())
+            && settings.counts.as_ref().is_some_and(|counts| !counts(response))
+        {
+            limit.give_back(charge);
+        }
+        for slot in admission.slots() {
+            hold_until_end(response, slot);
+        }
+    }
+}
+
+impl<K: Key> RateLimit<K> {
+    /// Decides by quotas that were chosen for this request.
+    fn decide_for(
+        &self,
+        key: &Option<K::Of<'_>>,
+        hash: u64,
+        cost: u32,
+        quotas: &Quotas,
+        tables: &Tables,
+    ) -> Decision<Admission> {
+        let limit = &*self.shared;
+        let chosen = quotas.check().and_then(|()| {
+            let fields = quotas.iter().map(Fields::new).collect::<Result<Box<[_]>, _>>()?;
+            Ok((quotas.iter().cloned().collect::<Arc<[_]>>(), fields))
+        });
+        let (quotas, fields) = match chosen {
+            Ok(chosen) => chosen,
+            Err(error) => return Decision::refuse(limit.badly_chosen(error)),
+        };
+        #[cfg(feature = "store")]
+        if let Some(store) = &limit.store {
+            return match store.supports(&quotas) {
+                Ok(()) => {
+                    shared::decide(&self.shared, store, key, hash, cost, &quotas, Some(fields))
+                }
+                Err(error) => Decision::refuse(limit.badly_chosen(error)),
+            };
+        }
+        let _ = key;
+        let counters = quotas.iter().map(|quota| tables.counter(quota));
+        let counters = match counters.collect::<Result<Box<[_]>, _>>() {
+            Ok(counters) => counters,
+            Err(error) => return Decision::refuse(limit.badly_chosen(error)),
+        };
+        limit.count_chosen(hash, cost, &quotas, fields, counters)
     }
 }
 
 impl<K> Shared<K> {
-    fn now(&self) -> u64 {
-        u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX)
+    /// Counts a request by quotas that were chosen for it.
+    pub(crate) fn count_chosen(
+        &self,
+        hash: u64,
+        cost: u32,
+        quotas: &[Quota],
+        fields: Box<[Fields]>,
+        counters: Box<[Counter]>,
+    ) -> Decision<Admission> {
+        match counters::charge(counters.iter(), hash, self.now(), cost) {
+            Ok(charged) => {
+                let mut admission = self.admit(&charged, &counters, hash, cost);
+                let rest = admission.rest_mut();
+                if let Some(Charge::Here { counters: own, .. }) = &mut rest.charge {
+                    *own = Some(counters);
+                }
+                rest.fields = Some(fields);
+                Decision::grant(admission)
+            }
+            Err(refused) => self.refuse(hash, cost, quotas, &fields, &refused),
+        }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.settings.clock.monotonic().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The grant of a request that was charged.
+    pub(crate) fn admit(
+        &self,
+        charged: &Charged,
+        counters: &[Counter],
+        key: u64,
+        amount: u32,
+    ) -> Admission {
+        let mut admission = Admission::standing_at(charged.standings);
+        if self.settings.counts.is_some() {
+            let charge = Charge::Here { key, amount, at: charged.at, counters: None };
+            admission.rest_mut().charge = Some(charge);
+        }
+        for Counter { meter, table } in counters {
+            if matches!(meter, AnyMeter::Concurrency(_)) && amount > 0 {
+                let (table, meter) = (Arc::clone(table), *meter);
+                admission.rest_mut().slots.push(Slot { table, meter, key, amount });
+            }
+        }
+        admission
+    }
+
+    fn give_back(&self, charge: &Charge) {
+        match (charge, &self.plan) {
+            (Charge::Here { key, amount, at, counters: Some(counters) }, _) => {
+                self.give_back_here(counters, *key, *amount, at);
+            }
+            (Charge::Here { key, amount, at, counters: None }, Plan::Same(same)) => {
+                self.give_back_here(&same.counters, *key, *amount, at);
+            }
+            #[cfg(feature = "store")]
+            (Charge::Shared(receipt), _) => receipt.give_back(),
+            (Charge::Here { counters: None, .. }, Plan::PerKey { .. }) => {}
+        }
+    }
+
+    fn give_back_here(&self, counters: &[Counter], key: u64, amount: u32, at: &Each<u64>) {
+        let now = self.now();
+        // Slots come back when the response is over, whatever it was.
+        let timed = counters
+            .iter()
+            .zip(at.as_slice())
+            .filter(|(counter, _)| !matches!(counter.meter, AnyMeter::Concurrency(_)));
+        for (counter, at) in timed {
+            counter.table.refund(&counter.meter, key, now, *at, amount);
+        }
+    }
+
+    /// The refusal of a request, or, for a key that is not enforced, a line in the log.
+    #[cold]
+    pub(crate) fn refuse(
+        &self,
+        hash: u64,
+        cost: u32,
+        quotas: &[Quota],
+        fields: &[Fields],
+        refused: &Refused,
+    ) -> Decision<Admission> {
+        if hash >= self.settings.enforced && self.settings.enforced != u64::MAX {
+            let over = quotas.iter().zip(refused.waits.as_slice());
+            let over = over.filter(|(_, wait)| **wait != Some(0)).map(|(quota, _)| quota.name());
+            let over = over.collect::<Vec<_>>().join(", ");
+            tracing::info!(
+                target: "palisade::shadow",
+                limit = &*self.settings.name,
+                over,
+                "would not have passed"
+            );
+            return Decision::grant(Admission::uncounted());
+        }
+        Decision::refuse(self.refusal(cost, quotas, fields, refused))
     }
 
     #[cold]
-    fn refusal(&self, wait: Option<u64>) -> ApiError {
-        let error = ApiError::rate_limited()
-            .with_header(RATELIMIT_POLICY, self.fields.policy())
-            .with_header(RATELIMIT, self.fields.standing(0, wait));
-        match wait {
+    fn refusal(
+        &self,
+        cost: u32,
+        quotas: &[Quota],
+        fields: &[Fields],
+        refused: &Refused,
+    ) -> ApiError {
+        let mut error = ApiError::rate_limited();
+        let (standings, waits) = (refused.standings.as_slice(), refused.waits.as_slice());
+        let mut longest = Some(0);
+        let mut never_fits = false;
+        for (quota, wait) in quotas.iter().zip(waits) {
+            if *wait == Some(0) {
+                continue;
+            }
+            longest = longest.zip(*wait).map(|(longest, wait)| wait.max(longest));
+            let timed = quota.algorithm() != Algorithm::Concurrency;
+            never_fits |= wait.is_none() && (timed || cost > quota.limit());
+            let name = quota.name().to_owned();
+            error = error.with_quota_violation(QuotaViolation::new(name, quota.limit().into()));
+        }
+        if never_fits && cost > 1 {
+            error =
+                error.with_message("the request costs more than the limit allows").with_issues([
+                    Issue::new("", "cost_exceeds_limit", "it cannot be admitted by waiting"),
+                ]);
+        }
+        let mut headers = http::HeaderMap::new();
+        let unix = || self.settings.clock.unix();
+        let standings = standings.iter().copied();
+        self.settings.headers.write(fields.iter().zip(standings), &mut headers, unix);
+        for (name, value) in &headers {
+            error = error.with_header(name.clone(), value.clone());
+        }
+        match longest {
             Some(nanos) => error.with_retry_after(Duration::from_nanos(nanos)),
             // Waiting cannot help, and no time to come back is the only honest one.
             None => error,
@@ -308,11 +476,23 @@ impl<K> Shared<K> {
         if ours && !self.has_said_what_is_missing.swap(true, Ordering::Relaxed) {
             let fix = error.source().map(ToString::to_string).unwrap_or_default();
             tracing::error!(
-                limit = &*self.name,
+                limit = &*self.settings.name,
                 "a rate limit refuses every request with 500: {fix}"
             );
         }
         error
+    }
+
+    /// A limit that cannot count by the quota that was chosen refuses.
+    #[cold]
+    pub(crate) fn badly_chosen(&self, error: ConfigError) -> ApiError {
+        if !self.has_said_what_is_wrong.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                limit = &*self.settings.name,
+                "a quota that was chosen for a request cannot be counted, which is refused with 500: {error}"
+            );
+        }
+        ApiError::internal().with_source(error)
     }
 }
 
@@ -325,18 +505,8 @@ impl<K> Clone for RateLimit<K> {
 impl<K> fmt::Debug for RateLimit<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimit")
-            .field("name", &self.shared.name)
-            .field("quota", &self.shared.quota)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<K> fmt::Debug for RateLimitBuilder<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RateLimitBuilder")
-            .field("name", &self.name)
-            .field("quota", &self.quota)
-            .field("capacity", &self.keys)
+            .field("name", &self.shared.settings.name)
+            .field("quotas", &self.quotas())
             .finish_non_exhaustive()
     }
 }

@@ -170,6 +170,22 @@ impl Quota {
         self.algorithm
     }
 
+    /// The same quota with this fraction of its limit, rounded up, so that a limit stays one.
+    #[cfg(feature = "store")]
+    pub(crate) fn fraction(&self, fraction: f64) -> Self {
+        let part = |limit: u32| (f64::from(limit) * fraction).ceil() as u32;
+        let algorithm = match self.algorithm {
+            Algorithm::Gcra { burst } => Algorithm::Gcra { burst: part(burst) },
+            algorithm => algorithm,
+        };
+        Self { limit: part(self.limit), algorithm, ..self.clone() }
+    }
+
+    /// False if the quota goes by the name that quotas have by themselves.
+    pub(crate) fn has_name(&self) -> bool {
+        self.name != UNNAMED
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

@@ -75,6 +75,20 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>> {
+        S::charge(self, demand)
+    }
+
+    fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>> {
+        S::refund(self, refund)
+    }
+
+    fn supports(&self, quota: &Quota) -> Result<(), ConfigError> {
+        S::supports(self, quota)
+    }
+}
+
 /// What a limit asks of a [`Store`]: may this key do this?
 #[derive(Clone, Debug)]
 pub struct Demand {

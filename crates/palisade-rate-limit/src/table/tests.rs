@@ -10,11 +10,40 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
+use crate::algorithm::window::{Counts, Moment, Window};
 
-const W: u64 = 60_000;
+const MILLI: u64 = 1_000_000;
+const W: u64 = 60_000 * MILLI;
+
+/// A table of either kind, which counts in a sliding window.
+#[derive(Debug)]
+struct Subject {
+    table: Table,
+    slots: u64,
+}
+
+fn tables(keys: usize) -> [Subject; 2] {
+    let narrow = Table::Narrow(Narrow::for_keys(keys).unwrap());
+    let wide = Table::Wide(Wide::for_keys(keys, 2).unwrap());
+    [Subject { table: narrow, slots: 7 }, Subject { table: wide, slots: 8 }]
+}
+
+impl Subject {
+    /// All that is remembered.
+    fn contents(&self) -> String {
+        match &self.table {
+            Table::Narrow(table) => format!("{table:?}"),
+            Table::Wide(table) => format!("{:?}", table.contents()),
+        }
+    }
+
+    fn charge(&self, window: &Window, key: u64, now: u64, cost: u32) -> Outcome {
+        self.table.charge(&AnyMeter::Window(*window), key, now, cost)
+    }
+}
 
 fn per_window(limit: u32) -> Window {
-    Window::new(limit, NonZeroU64::new(W).unwrap())
+    Window::sliding(limit, NonZeroU64::new(W).unwrap())
 }
 
 /// The hash of the `n`th key (SplitMix64): as even as a keyed hash, and the same in every run.
@@ -26,7 +55,7 @@ fn hash(n: u64) -> u64 {
 }
 
 fn admitted(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Admitted(_))
+    matches!(outcome, Outcome::Admitted { .. })
 }
 
 /// Counts every key by itself and forgets none.
@@ -37,7 +66,7 @@ impl Exact {
     fn state(&self, window: &Window, key: u64, now: u64) -> (Counts, Moment) {
         let counts = self.0.get(&key).copied().unwrap_or_default();
         let at = window.no_earlier_than(window.moment(now), counts.index);
-        (counts.rolled_to(at.index), at)
+        (window.roll(counts, at.index), at)
     }
 
     fn admits(&self, window: &Window, key: u64, now: u64) -> bool {
@@ -52,108 +81,133 @@ impl Exact {
 }
 
 #[test]
-fn a_bucket_is_three_cache_lines_and_a_key_32_bytes() {
-    if cfg!(any(target_os = "linux", target_os = "windows")) {
-        assert_eq!(size_of::<Bucket>(), 192);
-        let keys = 600_000;
-        assert_eq!(Table::for_keys(keys).unwrap().bytes(), 32 * keys);
-    }
+fn a_key_takes_the_bytes_that_are_documented() {
+    let keys = 6_000_000;
+    let bytes = |quota: crate::Quota| {
+        let table = Table::for_keys(keys, &AnyMeter::of(&quota).unwrap()).unwrap();
+        (table.bytes() as f64 / keys as f64).round() as u32
+    };
+    let minute = std::time::Duration::from_secs(60);
+    assert_eq!(bytes(crate::Quota::per(65_534, minute)), 16);
+    assert_eq!(bytes(crate::Quota::per(65_535, minute)), 35);
+    assert_eq!(bytes(crate::Quota::per(10, minute).gcra()), 23);
+    assert_eq!(bytes(crate::Quota::concurrency(10)), 23);
+    assert_eq!(bytes(crate::Quota::per(10, minute).strict()), 83);
+    assert_eq!(bytes(crate::Quota::per(5, minute).exact_log()), 11 + 5 * 12);
 }
 
 #[test]
 fn a_table_for_no_keys_or_for_too_many_is_a_configuration_error() {
-    for keys in [0, usize::MAX] {
-        let error = Table::for_keys(keys).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("capacity `{keys}` is not valid: choose ")), "{error}");
+    let quota = crate::Quota::per(1, std::time::Duration::from_secs(1));
+    for quota in [quota.clone(), quota.strict()] {
+        for keys in [0, usize::MAX] {
+            let error = Table::for_keys(keys, &AnyMeter::of(&quota).unwrap()).unwrap_err();
+            let error = error.to_string();
+            assert!(
+                error.starts_with(&format!("capacity `{keys}` is not valid: choose ")),
+                "{error}"
+            );
+        }
     }
 }
 
 #[test]
 fn every_key_has_two_buckets_that_differ() {
-    for keys in [1, 13, 100] {
-        let table = Table::for_keys(keys).unwrap();
+    for count in [2, 3, 13, 100] {
         for n in 0..1000 {
-            let place = table.place(hash(n));
-            assert_ne!(place.home, place.spare);
-            assert!(place.home.max(place.spare) < table.buckets.len());
-            assert_ne!(place.tag, Tag::default());
+            let (home, spare) = buckets_of(hash(n), count);
+            assert_ne!(home, spare);
+            assert!(home.max(spare) < count);
         }
-        assert_ne!(table.place(0).tag, Tag::default());
     }
 }
 
 #[test]
 fn a_table_with_as_many_keys_as_it_was_made_for_counts_each_by_itself() {
-    let table = Table::for_keys(60_000).unwrap();
-    let window = per_window(10);
-    let fresh = |n: &u64| match table.charge(&window, hash(*n), 0, 1) {
-        Outcome::Admitted(standing) => standing.remaining == 9,
-        Outcome::Refused(_) => false,
-    };
-    let crowded_out = 60_000 - (0..60_000).filter(fresh).count();
-    assert!(crowded_out < 6, "{crowded_out} keys began with less than their quota");
+    for table in tables(60_000) {
+        let window = per_window(10);
+        let fresh = |n: &u64| match table.charge(&window, hash(*n), 0, 1) {
+            Outcome::Admitted { standing, .. } => standing.remaining() == 9,
+            Outcome::Refused { .. } => false,
+        };
+        let crowded_out = 60_000 - (0..60_000).filter(fresh).count();
+        assert!(
+            crowded_out < 6,
+            "{crowded_out} of {} keys began with less than their quota",
+            table.slots
+        );
+    }
 }
 
 #[test]
 fn a_flood_of_keys_resets_none_that_is_used_up_and_takes_no_memory() {
     let capacity = 1200;
-    let table = Table::for_keys(capacity).unwrap();
-    let window = per_window(100);
-    let bytes = table.bytes();
-    let used_up = 0..100;
-    for key in used_up.clone() {
-        assert!((0..100).all(|_| admitted(table.charge(&window, hash(key), 0, 1))));
-    }
-    let mut refused = 0;
-    for (sent, key) in (1_000_000..).take(10 * capacity).enumerate() {
-        refused += u64::from(!admitted(table.charge(&window, hash(key), 1, 1)));
-        if sent % 100 == 0 {
-            let key = sent as u64 / 100 % 100;
-            assert!(!admitted(table.charge(&window, hash(key), 1, 1)), "key {key} was reset");
+    for table in tables(capacity) {
+        let window = per_window(100);
+        let bytes = table.table.bytes();
+        let used_up = 0..100;
+        for key in used_up.clone() {
+            assert!((0..100).all(|_| admitted(table.charge(&window, hash(key), 0, 1))));
         }
-    }
-    assert!(used_up.clone().all(|key| !admitted(table.charge(&window, hash(key), 2, 1))));
-    assert_eq!(refused, 0, "newcomers start with less, and are not shut out");
-    assert_eq!(table.bytes(), bytes);
+        let mut refused = 0;
+        for (sent, key) in (1_000_000..).take(10 * capacity).enumerate() {
+            refused += u64::from(!admitted(table.charge(&window, hash(key), 1, 1)));
+            if sent % 100 == 0 {
+                let key = sent as u64 / 100 % 100;
+                assert!(!admitted(table.charge(&window, hash(key), 1, 1)), "key {key} was reset");
+            }
+        }
+        assert!(used_up.clone().all(|key| !admitted(table.charge(&window, hash(key), 2, 1))));
+        assert_eq!(refused, 0, "newcomers start with less, and are not shut out");
+        assert_eq!(table.table.bytes(), bytes);
 
-    // Two windows later nothing is left of the flood.
-    let Outcome::Admitted(standing) = table.charge(&window, hash(7_000_000), 2 * W, 1) else {
-        panic!("a newcomer after the flood")
-    };
-    assert_eq!(standing.remaining, 99);
+        // Two windows later nothing is left of the flood.
+        let Outcome::Admitted { standing, .. } = table.charge(&window, hash(7_000_000), 2 * W, 1)
+        else {
+            panic!("a newcomer after the flood")
+        };
+        assert_eq!(standing.remaining(), 99);
+    }
 }
 
 #[test]
 fn a_key_that_was_driven_out_cannot_come_back_through_a_slot_that_became_free() {
-    // Two buckets, so that all keys meet; sixteen slots.
-    let table = Table::for_keys(1).unwrap();
-    let window = per_window(10);
-    let (mine, others) = (hash(0), 1..);
-    // Slots filled in the window before: they age away sooner than mine.
-    for key in others.clone().take(15) {
-        assert!((0..9).all(|_| admitted(table.charge(&window, hash(key), 0, 1))));
+    for table in tables(1) {
+        // Two buckets, so that all keys meet; sixteen slots.
+        let window = per_window(10);
+        let (mine, others) = (hash(0), 1..);
+        // Slots filled in the window before: they age away sooner than mine.
+        for key in others.clone().take(2 * table.slots as usize - 1) {
+            assert!((0..9).all(|_| admitted(table.charge(&window, hash(key), 0, 1))));
+        }
+        assert!((0..6).all(|_| admitted(table.charge(&window, mine, W, 1))));
+        // Mine weighs least: a stranger takes its slot.
+        assert!(admitted(table.charge(&window, hash(99), W, 1)));
+        // The slots of the others are free now, and mine has six requests in the window before.
+        let Outcome::Admitted { standing, .. } = table.charge(&window, mine, 2 * W, 1) else {
+            panic!()
+        };
+        assert!(standing.remaining() < 10 - 6, "{standing:?}");
     }
-    assert!((0..6).all(|_| admitted(table.charge(&window, mine, W, 1))));
-    // Mine weighs least: a stranger takes its slot.
-    assert!(admitted(table.charge(&window, hash(99), W, 1)));
-    // The slots of the others are free now, and mine has six requests in the window before.
-    let Outcome::Admitted(standing) = table.charge(&window, mine, 2 * W, 1) else { panic!() };
-    assert!(standing.remaining < 10 - 6, "{standing:?}");
 }
 
 #[test]
 fn a_refused_newcomer_drives_nobody_out() {
-    let table = Table::for_keys(1).unwrap();
-    let window = per_window(1);
-    let seated: Vec<u64> =
-        (0..1000).map(hash).filter(|key| admitted(table.charge(&window, *key, 0, 1))).collect();
-    assert_eq!(seated.len(), 16);
-    let before = format!("{table:?}");
-    for key in 1000..2000 {
-        let outcome = table.charge(&window, hash(key), 0, 1);
-        assert_eq!(outcome, Outcome::Refused(Some(2 * W)), "as long as those in its place");
+    for table in tables(1) {
+        let window = per_window(1);
+        let seated: Vec<u64> =
+            (0..1000).map(hash).filter(|key| admitted(table.charge(&window, *key, 0, 1))).collect();
+        assert_eq!(seated.len() as u64, 2 * table.slots);
+        let before = table.contents();
+        for key in 1000..2000 {
+            let outcome = table.charge(&window, hash(key), 0, 1);
+            assert!(
+                matches!(outcome, Outcome::Refused { wait, .. } if wait == Some(2 * W)),
+                "as long as those in its place: {outcome:?}"
+            );
+        }
+        assert_eq!(table.contents(), before);
     }
-    assert_eq!(format!("{table:?}"), before);
 }
 
 #[test]
@@ -161,53 +215,57 @@ fn threads_that_meet_on_new_keys_never_seat_one_twice() {
     const KEYS: u64 = 500;
     const THREADS: usize = 4;
     for capacity in [1, 100, 10_000] {
-        let table = Table::for_keys(capacity).unwrap();
-        let window = per_window(10);
-        let admissions: Vec<AtomicU32> = (0..KEYS).map(|_| AtomicU32::new(0)).collect();
-        let barrier = Barrier::new(THREADS);
-        std::thread::scope(|scope| {
-            for _ in 0..THREADS {
-                scope.spawn(|| {
-                    for (key, count) in (0..).zip(&admissions) {
-                        // In step, so that the first requests of each key race.
-                        barrier.wait();
-                        for _ in 0..5 {
-                            let passes = admitted(table.charge(&window, hash(key), 0, 1));
-                            count.fetch_add(u32::from(passes), Ordering::Relaxed);
+        for table in tables(capacity) {
+            let window = per_window(10);
+            let admissions: Vec<AtomicU32> = (0..KEYS).map(|_| AtomicU32::new(0)).collect();
+            let barrier = Barrier::new(THREADS);
+            std::thread::scope(|scope| {
+                for _ in 0..THREADS {
+                    scope.spawn(|| {
+                        for (key, count) in (0..).zip(&admissions) {
+                            // In step, so that the first requests of each key race.
+                            barrier.wait();
+                            for _ in 0..5 {
+                                let passes = admitted(table.charge(&window, hash(key), 0, 1));
+                                count.fetch_add(u32::from(passes), Ordering::Relaxed);
+                            }
                         }
-                    }
-                });
+                    });
+                }
+            });
+            let most = admissions.iter().map(|count| count.load(Ordering::Relaxed)).max();
+            let least = admissions.iter().map(|count| count.load(Ordering::Relaxed)).min();
+            assert!(most <= Some(10), "capacity {capacity}: a key was admitted {most:?} times");
+            if capacity == 10_000 {
+                assert_eq!(least, Some(10), "with room, a key gets its whole quota");
             }
-        });
-        let most = admissions.iter().map(|count| count.load(Ordering::Relaxed)).max();
-        let least = admissions.iter().map(|count| count.load(Ordering::Relaxed)).min();
-        assert!(most <= Some(10), "capacity {capacity}: a key was admitted {most:?} times");
-        if capacity == 10_000 {
-            assert_eq!(least, Some(10), "with room, a key gets its whole quota");
         }
     }
 }
 
 proptest! {
     /// Whatever comes, at whatever times the clock shows, in a table where everybody drives everybody out. Where the
-    /// clock went backwards, a newcomer is judged in the newest window that the bucket has seen.
+    /// clock went backwards, a key is judged at the newest time that its table has seen, or in the newest window.
     #[test]
     fn a_crowded_table_never_admits_what_an_exact_count_would_refuse(
         limit in 1u32..6,
         steps in prop::collection::vec((0u64..60, -20_000i64..20_000), 1..800),
     ) {
-        let table = Table::for_keys(1).unwrap();
-        let window = per_window(limit);
-        let mut exact = Exact::default();
-        let (mut now, mut newest) = (5 * W, 0);
-        for (n, (key, step)) in steps.into_iter().enumerate() {
-            // Mostly forward; backwards now and then.
-            now = now.saturating_add_signed(if n % 7 == 0 { step } else { step.abs() / 40 });
-            newest = newest.max(now / W * W);
-            if admitted(table.charge(&window, hash(key), now, 1)) {
-                let fits = [now, newest].iter().any(|now| exact.admits(&window, key, *now));
-                prop_assert!(fits, "key {key} at {now}");
-                exact.record(&window, key, now);
+        for table in tables(1) {
+            let window = per_window(limit);
+            let mut exact = Exact::default();
+            let (mut now, mut latest) = (5 * W, 0);
+            for (n, (key, step)) in steps.iter().enumerate() {
+                // Mostly forward; backwards now and then.
+                let step = if n % 7 == 0 { *step } else { step.abs() / 40 };
+                now = now.saturating_add_signed(step * MILLI as i64);
+                latest = latest.max(now);
+                if admitted(table.charge(&window, hash(*key), now, 1)) {
+                    let judged = [now, latest / W * W, latest];
+                    let fits = judged.iter().any(|now| exact.admits(&window, *key, *now));
+                    prop_assert!(fits, "key {key} at {now}");
+                    exact.record(&window, *key, now);
+                }
             }
         }
     }
@@ -215,18 +273,55 @@ proptest! {
     #[test]
     fn a_table_with_room_admits_what_an_exact_count_admits(
         limit in 0u32..6,
-        steps in prop::collection::vec((0u64..8, 0u64..10_000), 1..300),
+        fixed in any::<bool>(),
+        steps in prop::collection::vec((0u64..8, 0u64..10_000, 0u32..3), 1..300),
     ) {
-        let table = Table::for_keys(1000).unwrap();
-        let window = per_window(limit);
-        let mut exact = Exact::default();
-        let mut now = 0;
-        for (key, step) in steps {
-            now += step;
-            let passes = admitted(table.charge(&window, hash(key), now, 1));
-            prop_assert_eq!(passes, exact.admits(&window, key, now));
-            if passes {
-                exact.record(&window, key, now);
+        let length = NonZeroU64::new(W).unwrap();
+        let window =
+            if fixed { Window::fixed(limit, length) } else { Window::sliding(limit, length) };
+        for table in tables(1000) {
+            let mut exact = Exact::default();
+            let mut now = 0;
+            for (key, step, refunds) in &steps {
+                now += step * MILLI;
+                let passes = admitted(table.charge(&window, hash(*key), now, 1));
+                prop_assert_eq!(passes, exact.admits(&window, *key, now));
+                let meter = AnyMeter::Window(window);
+                if passes && *refunds == 0 {
+                    table.table.refund(&meter, hash(*key), now, now, 1);
+                } else if passes {
+                    exact.record(&window, *key, now);
+                }
+                let looks = admitted(table.table.look(&meter, hash(*key), now, 1));
+                prop_assert_eq!(looks, exact.admits(&window, *key, now), "a look is what it says");
+            }
+        }
+    }
+
+    /// A bucket that nobody has visited for any number of windows remembers nothing of before, and mistakes no window
+    /// for another, though a slot knows its window modulo 256 only.
+    #[test]
+    fn a_pause_of_any_length_is_not_mistaken_for_a_short_one(
+        before in 0u64..600,
+        pause in prop_oneof![0u64..600, 200u64..300, 65_000u64..66_000, (1u64 << 31) - 300..(1u64 << 31) + 300],
+        keys in 1u64..20,
+    ) {
+        for table in tables(1) {
+            let length = NonZeroU64::new(100 * MILLI).unwrap();
+            let window = Window::sliding(3, length);
+            let mut exact = Exact::default();
+            for at in [before, before + pause].map(|windows| windows * length.get()) {
+                for key in 0..keys {
+                    for _ in 0..2 {
+                        let passes = admitted(table.charge(&window, hash(key), at, 1));
+                        if passes {
+                            prop_assert!(exact.admits(&window, key, at));
+                            exact.record(&window, key, at);
+                        } else if pause > 1 && keys <= 7 {
+                            prop_assert!(false, "key {key} was refused {pause} windows later");
+                        }
+                    }
+                }
             }
         }
     }

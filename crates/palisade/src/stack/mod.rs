@@ -132,7 +132,8 @@ where
         self.then(cors.clone())
     }
 
-    /// Limits how often: by address outside of `auth`, by principal inside of it.
+    /// Limits how often: by address outside of `auth`, by principal inside of it, by both together nowhere. A limit by a
+    /// [`Key`](palisade_rate_limit::Key) of your own goes in with [`policy`](Self::policy).
     #[cfg(feature = "rate-limit")]
     pub fn rate_limit<K>(
         self,

@@ -106,16 +106,64 @@ pub trait LimitAfter<At> {
 }
 
 #[cfg(feature = "rate-limit")]
-macro_rules! limits {
-    ($by:ident to $next:ident after $($position:ident)*) => {$(
-        #[diagnostic::do_not_recommend]
-        impl LimitAfter<$position> for palisade_rate_limit::$by {
-            type Next = $next;
-        }
-    )*};
-}
+mod limits {
+    use palisade_rate_limit::{By, ByAddress, ByHeader, ByMethod, ByPath, ByPrincipal};
 
-#[cfg(feature = "rate-limit")]
-limits!(ByAddress to LimitedByAddress after Start Observed ErrorsHandled CrossOrigin LimitedByAddress);
-#[cfg(feature = "rate-limit")]
-limits!(ByPrincipal to LimitedByPrincipal after Authenticated RoleChecked LimitedByPrincipal);
+    use super::*;
+
+    macro_rules! limits {
+        ($by:ty, to $next:ident after $($position:ident)*) => {$(
+            #[diagnostic::do_not_recommend]
+            impl LimitAfter<$position> for $by {
+                type Next = $next;
+            }
+        )*};
+    }
+
+    limits!(ByAddress, to LimitedByAddress after Start Observed ErrorsHandled CrossOrigin LimitedByAddress);
+    limits!(ByPrincipal, to LimitedByPrincipal after Authenticated RoleChecked LimitedByPrincipal);
+
+    /// What these count by is known to whoever writes the stack: they go wherever a limit may.
+    macro_rules! anywhere {
+        ($($position:ident to $next:ident)*) => {$(
+            limits!(ByHeader, to $next after $position);
+            limits!(ByMethod, to $next after $position);
+            limits!(ByPath, to $next after $position);
+
+            #[diagnostic::do_not_recommend]
+            impl<F> LimitAfter<$position> for By<F> {
+                type Next = $next;
+            }
+        )*};
+    }
+
+    anywhere!(
+        Start to LimitedByAddress
+        Observed to LimitedByAddress
+        ErrorsHandled to LimitedByAddress
+        CrossOrigin to LimitedByAddress
+        LimitedByAddress to LimitedByAddress
+        Authenticated to LimitedByPrincipal
+        RoleChecked to LimitedByPrincipal
+        LimitedByPrincipal to LimitedByPrincipal
+    );
+
+    /// Two keys together go where both may go.
+    impl<At, A, B> LimitAfter<At> for (A, B)
+    where
+        A: LimitAfter<At>,
+        B: LimitAfter<At, Next = A::Next>,
+    {
+        type Next = A::Next;
+    }
+
+    /// And three.
+    impl<At, A, B, C> LimitAfter<At> for (A, B, C)
+    where
+        A: LimitAfter<At>,
+        B: LimitAfter<At, Next = A::Next>,
+        C: LimitAfter<At, Next = A::Next>,
+    {
+        type Next = A::Next;
+    }
+}

@@ -8,6 +8,8 @@
 //! q * (W - e) + (c + n) * W <= L * W
 //! ```
 //!
+//! In a fixed window `q` counts for nothing: each window starts again.
+//!
 //! A tick is a nanosecond, because that is what `Duration` counts in: neither clock nor window is ever rounded, and a
 //! wait is exact to the nanosecond. 64 bits of them are 584 years; the products are made in 128 bits.
 
@@ -16,6 +18,7 @@ mod tests;
 
 use std::num::NonZeroU64;
 
+use super::{Meter, Outcome};
 use crate::Standing;
 
 /// A limit and the length of its window.
@@ -23,6 +26,8 @@ use crate::Standing;
 pub(crate) struct Window {
     limit: u32,
     length: NonZeroU64,
+    /// Forgets a window when it is over.
+    fixed: bool,
 }
 
 /// What a key did in the window `index` and in the one before it.
@@ -43,8 +48,7 @@ pub(crate) struct Moment {
 }
 
 impl Counts {
-    /// The same history, told in the window `index`. Counts of a later window stay as they are.
-    pub(crate) fn rolled_to(self, index: u64) -> Self {
+    fn rolled_to(self, index: u64) -> Self {
         match index.checked_sub(self.index) {
             None | Some(0) => self,
             Some(1) => Self { index, previous: self.current, current: 0 },
@@ -68,8 +72,26 @@ impl Counts {
 }
 
 impl Window {
-    pub(crate) fn new(limit: u32, length: NonZeroU64) -> Self {
-        Self { limit, length }
+    pub(crate) fn sliding(limit: u32, length: NonZeroU64) -> Self {
+        Self { limit, length, fixed: false }
+    }
+
+    pub(crate) fn fixed(limit: u32, length: NonZeroU64) -> Self {
+        Self { limit, length, fixed: true }
+    }
+
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    pub(crate) fn length(&self) -> u64 {
+        self.length.get()
+    }
+
+    /// The same history, told in the window `index`. Counts of a later window stay as they are.
+    pub(crate) fn roll(&self, counts: Counts, index: u64) -> Counts {
+        let rolled = counts.rolled_to(index);
+        if self.fixed { Counts { previous: 0, ..rolled } } else { rolled }
     }
 
     /// Reads a clock that shows `now` nanoseconds since some fixed moment.
@@ -119,9 +141,35 @@ impl Window {
         let length = u128::from(self.length.get());
         let left = (u128::from(self.limit) * length).saturating_sub(self.weight(counts, at));
         let remaining = u32::try_from(left / length).unwrap_or(u32::MAX);
-        // With nothing charged there is never more than now: then it is there already.
-        let more_in_nanos = self.wait(counts, at, remaining.saturating_add(1)).unwrap_or(0);
-        Standing { remaining, more_in_nanos }
+        let more_in = remaining.checked_add(1).and_then(|more| self.wait(counts, at, more));
+        Standing::new(remaining, more_in)
+    }
+
+    /// What becomes of a request, and the counts after it.
+    pub(crate) fn decide(&self, counts: Counts, at: Moment, cost: u32) -> (Counts, Outcome) {
+        match self.charge(counts, at, cost) {
+            Some(charged) => {
+                let standing = self.standing(charged, at);
+                (charged, Outcome::Admitted { standing, at: self.time_of(at) })
+            }
+            None => {
+                let wait = self.wait(counts, at, cost);
+                (counts, Outcome::Refused { standing: self.standing(counts, at), wait })
+            }
+        }
+    }
+
+    /// The counts without what was charged at a time, as far as it still counts.
+    pub(crate) fn without(&self, counts: Counts, charged_at: u64, amount: u32) -> Counts {
+        match counts.index.checked_sub(charged_at / self.length) {
+            Some(0) => Counts { current: counts.current.saturating_sub(amount), ..counts },
+            Some(1) => Counts { previous: counts.previous.saturating_sub(amount), ..counts },
+            _ => counts,
+        }
+    }
+
+    fn time_of(&self, at: Moment) -> u64 {
+        at.index.saturating_mul(self.length.get()).saturating_add(at.elapsed)
     }
 
     /// How long until a request of this cost is admitted if nothing else comes, to the tick: it is admitted then, and
@@ -137,7 +185,7 @@ impl Window {
             // This window is too full. It must become the window before, and then weigh little enough.
             None => {
                 let next = self.length.get() - at.elapsed;
-                next + self.elapsed_until(counts.current, room)
+                if self.fixed { next } else { next + self.elapsed_until(counts.current, room) }
             }
         };
         Some(wait.saturating_add(at.behind))
@@ -151,4 +199,42 @@ impl Window {
         let overlap = overlap.and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(u64::MAX);
         length.saturating_sub(overlap)
     }
+}
+
+/// Two words: the number of the window, and its two counts.
+impl Meter for Window {
+    fn words(&self) -> usize {
+        2
+    }
+
+    fn charge(&self, words: &mut [u64], now: u64, cost: u32) -> Outcome {
+        let at = self.moment(now);
+        let (counts, outcome) = self.decide(self.roll(read(words), at.index), at, cost);
+        write(counts, words);
+        outcome
+    }
+
+    fn refund(&self, words: &mut [u64], _: u64, charged_at: u64, amount: u32) {
+        write(self.without(read(words), charged_at, amount), words);
+    }
+
+    fn weight(&self, words: &[u64], now: u64) -> u128 {
+        let at = self.moment(now);
+        Self::weight(self, self.roll(read(words), at.index), at)
+    }
+
+    fn raise(&self, words: &mut [u64], other: &[u64], now: u64) {
+        let index = self.moment(now).index;
+        let [counts, other] = [read(words), read(other)].map(|counts| self.roll(counts, index));
+        write(counts.at_least(other), words);
+    }
+}
+
+fn read(words: &[u64]) -> Counts {
+    Counts { index: words[0], previous: (words[1] >> 32) as u32, current: words[1] as u32 }
+}
+
+fn write(counts: Counts, words: &mut [u64]) {
+    words[0] = counts.index;
+    words[1] = u64::from(counts.previous) << 32 | u64::from(counts.current);
 }

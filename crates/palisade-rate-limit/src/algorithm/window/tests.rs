@@ -8,7 +8,7 @@ const MILLI: u64 = 1_000_000;
 const MINUTE: u64 = 60_000 * MILLI;
 
 fn window(limit: u32, length: u64) -> Window {
-    Window::new(limit, NonZeroU64::new(length).unwrap())
+    Window::sliding(limit, NonZeroU64::new(length).unwrap())
 }
 
 /// `elapsed` ticks into window 7, with these counts.
@@ -51,11 +51,11 @@ fn the_published_example_of_cloudflare_is_counted_as_published() {
     let (counts, at) = state(&window, 15_000 * MILLI, 42, 18);
     // 42 * (60 - 15) / 60 + 18 = 49.5
     assert_eq!(window.weight(counts, at) * 2, 99 * u128::from(MINUTE));
-    assert_eq!(window.standing(counts, at).remaining, 50);
+    assert_eq!(window.standing(counts, at).remaining(), 50);
     assert_eq!(window.wait(counts, at, 1), Some(0));
     let charged = window.charge(counts, at, 1).unwrap();
     assert_eq!((charged.previous, charged.current), (42, 19));
-    assert_eq!(window.standing(charged, at).remaining, 49);
+    assert_eq!(window.standing(charged, at).remaining(), 49);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn the_last_request_of_a_limit_is_admitted_and_charged_once() {
     for used in 1..=10 {
         counts = window.charge(counts, at, 1).unwrap();
         assert_eq!(counts.current, used);
-        assert_eq!(window.standing(counts, at).remaining, 10 - used);
+        assert_eq!(window.standing(counts, at).remaining(), 10 - used);
     }
     assert_eq!(window.charge(counts, at, 1), None);
 }
@@ -113,12 +113,13 @@ fn quota_comes_back_exactly_when_it_was_said_to() {
     for (elapsed, previous, current) in [(0, 10, 0), (15_000, 4, 5), (59_999, 10, 9), (1, 0, 10)] {
         let (counts, at) = state(&window, elapsed * MILLI, previous, current);
         let standing = window.standing(counts, at);
+        let more_in = standing.more_in_nanos().unwrap();
         let remaining_later = |later| {
             let at = window.moment(7 * MINUTE + elapsed * MILLI + later);
-            window.standing(counts.rolled_to(at.index), at).remaining
+            window.standing(counts.rolled_to(at.index), at).remaining()
         };
-        assert_eq!(remaining_later(standing.more_in_nanos), standing.remaining + 1);
-        assert_eq!(remaining_later(standing.more_in_nanos - 1), standing.remaining);
+        assert_eq!(remaining_later(more_in), standing.remaining() + 1);
+        assert_eq!(remaining_later(more_in - 1), standing.remaining());
     }
 }
 
@@ -151,7 +152,7 @@ fn the_largest_numbers_do_not_overflow() {
     let at = window.moment(0);
     assert_eq!(window.charge(full, at, u32::MAX), None);
     assert_eq!(window.wait(full, at, u32::MAX), Some(u64::MAX / 4 * 2));
-    assert_eq!(window.standing(full, at).remaining, 0);
+    assert_eq!(window.standing(full, at).remaining(), 0);
     let late = window.no_earlier_than(window.moment(u64::MAX), u64::MAX);
     assert!(window.wait(full, late, 1).is_some());
 }
@@ -179,7 +180,7 @@ proptest! {
         let window = window(limit, length);
         let (counts, at) =
             state(&window, elapsed % length, used.0.min(limit), used.1.min(limit));
-        let remaining = window.standing(counts, at).remaining;
+        let remaining = window.standing(counts, at).remaining();
         prop_assert!(remaining == 0 || window.admits(counts, at, remaining));
         prop_assert!(!window.admits(counts, at, remaining + 1));
     }

@@ -1,0 +1,145 @@
+//! Sub-windows of which the oldest is counted whole: never more than the limit in any window's length.
+//!
+//! The window is cut into eight. Whatever interval of a window's length one looks at, it touches at most nine of them in
+//! a row, and the requests of all nine are counted. The price is that a request counts for up to an eighth longer than
+//! the window.
+
+use std::num::NonZeroU64;
+
+use palisade_core::ConfigError;
+
+use super::{Meter, Outcome};
+use crate::Standing;
+
+const PARTS: u64 = 8;
+
+/// The sub-windows that count: eight, and the one that the window's length only touches.
+const COUNTED: usize = PARTS as usize + 1;
+
+/// The number of the newest sub-window, and two counts a word, the newest first.
+const WORDS: usize = 1 + COUNTED.div_ceil(2);
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Strict {
+    limit: u32,
+    length: NonZeroU64,
+}
+
+/// What a key did in the sub-window `newest` and in the eight before it.
+struct Counts {
+    newest: u64,
+    counts: [u32; COUNTED],
+}
+
+impl Counts {
+    fn read(words: &[u64]) -> Self {
+        let count = |at: usize| (words[1 + at / 2] >> (32 * (at % 2))) as u32;
+        Self { newest: words[0], counts: std::array::from_fn(count) }
+    }
+
+    fn write(&self, words: &mut [u64]) {
+        words[0] = self.newest;
+        for (word, pair) in words[1..].iter_mut().zip(self.counts.chunks(2)) {
+            *word = u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 32;
+        }
+    }
+
+    /// The same history, told in the sub-window `part`.
+    fn rolled_to(mut self, part: u64) -> Self {
+        let passed = usize::try_from(part.saturating_sub(self.newest)).unwrap_or(COUNTED);
+        let kept = COUNTED - passed.min(COUNTED);
+        self.counts.copy_within(..kept, COUNTED - kept);
+        self.counts[..COUNTED - kept].fill(0);
+        self.newest = self.newest.max(part);
+        self
+    }
+
+    /// The requests of all sub-windows but the `oldest` ones.
+    fn sum_without(&self, oldest: usize) -> u64 {
+        self.counts[..COUNTED - oldest].iter().map(|count| u64::from(*count)).sum()
+    }
+}
+
+impl Strict {
+    /// # Errors
+    ///
+    /// If the window is too short to be cut.
+    pub(crate) fn new(limit: u32, length: NonZeroU64) -> Result<Self, ConfigError> {
+        if length.get() < PARTS {
+            let remedy = "choose a window of at least 8 nanoseconds, which has eight parts";
+            return Err(ConfigError::new("window", format_args!("{length}ns"), remedy));
+        }
+        Ok(Self { limit, length })
+    }
+
+    /// The number of the sub-window that this time is in.
+    fn part(&self, now: u64) -> u64 {
+        let part = u128::from(now) * u128::from(PARTS) / u128::from(self.length.get());
+        u64::try_from(part).unwrap_or(u64::MAX)
+    }
+
+    /// When a sub-window begins.
+    fn beginning(&self, part: u64) -> u64 {
+        let begins = u128::from(part) * u128::from(self.length.get());
+        u64::try_from(begins.div_ceil(u128::from(PARTS))).unwrap_or(u64::MAX)
+    }
+
+    fn wait(&self, counts: &Counts, now: u64, cost: u32) -> Option<u64> {
+        let room = u64::from(self.limit.checked_sub(cost)?);
+        // As many of the oldest have to leave as it takes; when all have left, whatever costs no more than the limit fits.
+        let leaving = (0..=COUNTED).find(|leaving| counts.sum_without(*leaving) <= room)?;
+        if leaving == 0 {
+            return Some(0);
+        }
+        Some(self.beginning(counts.newest + leaving as u64).saturating_sub(now))
+    }
+
+    fn standing(&self, counts: &Counts, now: u64) -> Standing {
+        let used = counts.sum_without(0);
+        let remaining = u64::from(self.limit).saturating_sub(used) as u32;
+        let more_in = remaining.checked_add(1).and_then(|more| self.wait(counts, now, more));
+        Standing::new(remaining, more_in)
+    }
+}
+
+impl Meter for Strict {
+    fn words(&self) -> usize {
+        WORDS
+    }
+
+    fn charge(&self, words: &mut [u64], now: u64, cost: u32) -> Outcome {
+        let mut counts = Counts::read(words).rolled_to(self.part(now));
+        match self.wait(&counts, now, cost) {
+            Some(0) => {
+                // What is admitted is within the limit, so each count is too.
+                counts.counts[0] += cost;
+                counts.write(words);
+                Outcome::Admitted { standing: self.standing(&counts, now), at: now }
+            }
+            wait => Outcome::Refused { standing: self.standing(&counts, now), wait },
+        }
+    }
+
+    fn refund(&self, words: &mut [u64], now: u64, charged_at: u64, amount: u32) {
+        let mut counts = Counts::read(words).rolled_to(self.part(now));
+        let ago = counts.newest.saturating_sub(self.part(charged_at));
+        if let Some(count) = usize::try_from(ago).ok().and_then(|ago| counts.counts.get_mut(ago)) {
+            *count = count.saturating_sub(amount);
+        }
+        counts.write(words);
+    }
+
+    fn weight(&self, words: &[u64], now: u64) -> u128 {
+        Counts::read(words).rolled_to(self.part(now)).sum_without(0).into()
+    }
+
+    fn raise(&self, words: &mut [u64], other: &[u64], now: u64) {
+        let part = self.part(now);
+        let mut counts = Counts::read(words).rolled_to(part);
+        let other = Counts::read(other).rolled_to(part);
+        for (count, other) in counts.counts.iter_mut().zip(other.counts) {
+            *count = other.max(*count);
+        }
+        counts.write(words);
+    }
+}

@@ -1,0 +1,368 @@
+use std::{
+    fmt,
+    hash::RandomState,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use http::{request, response};
+use palisade_core::{Clock, ConfigError, Principal, SystemClock};
+
+use crate::{
+    Key, Quota, QuotaHeaders, Quotas, RateLimit,
+    counters::Tables,
+    policy::{Choose, CostOf, Counts, Matches, Plan, Same, Settings, Shared},
+};
+
+/// Makes a [`RateLimit`]. See [`RateLimit::per_address`], [`RateLimit::per_principal`] and [`RateLimit::per_key`].
+///
+/// ```
+/// use std::time::Duration;
+/// use palisade_rate_limit::{Quota, RateLimit};
+///
+/// let limit = RateLimit::per_principal(Quota::per(1000, Duration::from_secs(3600)))
+///     .name("per-user")
+///     .capacity(20_000)
+///     .build()?;
+/// assert_eq!(limit.quotas()[0].name(), "per-user");
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+#[must_use = "a builder does nothing until it is built"]
+pub struct RateLimitBuilder<K> {
+    key: K,
+    quotas: Quotas,
+    choose: Option<Box<Choose>>,
+    keys: usize,
+    clock: Arc<dyn Clock>,
+    name: Box<str>,
+    cost: Option<Box<CostOf>>,
+    skip: Option<Box<Matches>>,
+    counts: Option<Box<Counts>>,
+    missing_key: MissingKey,
+    headers: QuotaHeaders,
+    /// Of all keys, the fraction that is refused what it is over.
+    enforced: f64,
+    #[cfg(feature = "store")]
+    store: Option<crate::SharedStore>,
+}
+
+/// What becomes of a request on which a limit finds nothing to count by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingKey {
+    /// It is refused, with the error that the key gives: 500 where the stack is put together wrongly.
+    #[default]
+    Refuse,
+    /// It passes and is not counted: only where another limit counts it.
+    Skip,
+    /// It is counted together with all others that have no key.
+    Share,
+}
+
+impl<K: Key> RateLimitBuilder<K> {
+    pub(crate) fn new(key: K, quotas: Quotas) -> Self {
+        Self {
+            key,
+            quotas,
+            choose: None,
+            keys: 100_000,
+            clock: SystemClock::shared(),
+            name: "default".into(),
+            cost: None,
+            skip: None,
+            counts: None,
+            missing_key: MissingKey::Refuse,
+            headers: QuotaHeaders::Draft10,
+            enforced: 1.0,
+            #[cfg(feature = "store")]
+            store: None,
+        }
+    }
+
+    /// For how many keys the tables have room: those that are active within two windows. Default 100,000. The memory is
+    /// taken when the limit is built, and never grows; idle keys cost nothing.
+    ///
+    /// | quota | bytes a key |
+    /// | --- | --- |
+    /// | sliding or fixed window, limit at most 65,534, window at least 0.1 s | 16 |
+    /// | other sliding and fixed windows | 35 |
+    /// | `gcra`, `concurrency` | 23 |
+    /// | `strict` | 83 |
+    /// | `exact_log` | 11, and 12 for each request of its limit |
+    ///
+    /// With more active keys than this, those with the most requests keep their counts, and new ones start with part
+    /// of their quota used, never with more than their quota. No flood resets a limit.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{Quota, RateLimit};
+    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).capacity(1_000_000);
+    /// ```
+    pub fn capacity(mut self, keys: usize) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// Takes the time from `clock`: [`monotonic`](Clock::monotonic), and [`unix`](Clock::unix) for
+    /// [`QuotaHeaders::XRateLimitEpoch`] only.
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use palisade_rate_limit::{Quota, RateLimit};
+    /// use palisade_core::ManualClock;
+    ///
+    /// let clock = ManualClock::default();
+    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).clock(Arc::new(clock.clone()));
+    /// ```
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Names the limit in the log and in a shared store, and its quota to clients if that has no
+    /// [name](crate::Quota::named) of its own. Default `default`.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{Quota, RateLimit};
+    /// let limit = RateLimit::per_address(Quota::per(20, Duration::from_secs(1))).name("per-client");
+    /// ```
+    pub fn name(mut self, name: impl Into<Box<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How much a request costs. 1 without this. A request that costs 0 looks and is not charged; one that costs more
+    /// than a limit never passes it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{Quota, RateLimit};
+    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60)))
+    ///     .cost(|head| if head.uri.path().starts_with("/export") { 20 } else { 1 });
+    /// ```
+    pub fn cost(mut self, of: impl Fn(&request::Parts) -> u32 + Send + Sync + 'static) -> Self {
+        self.cost = Some(Box::new(of));
+        self
+    }
+
+    /// Lets these requests pass, not counted and without a word in the response.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{Quota, RateLimit};
+    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60)))
+    ///     .skip(|head| head.uri.path() == "/healthz");
+    /// ```
+    pub fn skip(mut self, skip: impl Fn(&request::Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.skip = Some(Box::new(skip));
+        self
+    }
+
+    /// Chooses the quotas of each request: tiers, or what a customer has paid for.
+    ///
+    /// The closure gets the [`Principal`], if authentication has left one, and the head of the request. Quotas of the
+    /// same algorithm and window share a table, so a limit may be any number, and a key whose limit is raised keeps its
+    /// count. At most eight different algorithms and windows; each has a table of the whole
+    /// [capacity](Self::capacity), from the first request on that needs it.
+    ///
+    /// A quota that cannot be counted refuses its requests with 500, and one line of the log says why.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use palisade_rate_limit::{Quota, RateLimit};
+    ///
+    /// let free = Quota::per(60, Duration::from_secs(60)).named("free");
+    /// let limit = RateLimit::per_principal(free.clone())
+    ///     .quota(move |principal, _| match principal {
+    ///         Some(principal) if principal.has_role("pro") => {
+    ///             Quota::per(6000, Duration::from_secs(60)).named("pro")
+    ///         }
+    ///         _ => free.clone(),
+    ///     })
+    ///     .build()?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn quota<F, Q>(mut self, choose: F) -> Self
+    where
+        F: Fn(Option<&Principal>, &request::Parts) -> Q + Send + Sync + 'static,
+        Q: Into<Quotas>,
+    {
+        self.choose = Some(Box::new(move |principal, head| choose(principal, head).into()));
+        self
+    }
+
+    /// Counts a request only if its response is one that counts.
+    ///
+    /// A request is charged when it comes, so that many at once do not pass together, and given back what it was charged
+    /// when its response does not count. Without a response, because the client has gone or the handler has failed, it
+    /// stays charged.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{Quota, RateLimit};
+    /// let lookups = RateLimit::per_address(Quota::per(20, Duration::from_secs(60)))
+    ///     .count_if(|response| response.status == 404);
+    /// ```
+    pub fn count_if(
+        mut self,
+        counts: impl Fn(&response::Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.counts = Some(Box::new(counts));
+        self
+    }
+
+    /// Counts a request only if it fails, as [`count_if`](Self::count_if) does: a status of 400 or more, or over gRPC
+    /// a status other than `OK`. For logins: whoever knows the password is not counted, and whoever guesses is.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{Quota, RateLimit};
+    /// let login = Quota::per(5, Duration::from_secs(15 * 60)).exact_log();
+    /// let limit = RateLimit::per_address(login).only_failures();
+    /// ```
+    pub fn only_failures(self) -> Self {
+        self.count_if(|response| {
+            let grpc = response.headers.get("grpc-status");
+            response.status.as_u16() >= 400 || grpc.is_some_and(|code| code != "0")
+        })
+    }
+
+    /// Refuses nobody: a request over a quota passes, and a line of the log says which quota it was over, at level INFO
+    /// with the target `palisade::shadow`. It is not charged, so the log says what [enforcing](Self::enforce) the limit
+    /// would do. Responses say nothing.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{Quota, RateLimit};
+    /// let trial = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).shadow();
+    /// ```
+    pub fn shadow(self) -> Self {
+        self.enforce_sample(0.0)
+    }
+
+    /// Refuses everybody who is over a quota, which is the default.
+    pub fn enforce(self) -> Self {
+        self.enforce_sample(1.0)
+    }
+
+    /// Refuses this fraction of the keys what they are over, from 0 to 1, and treats the others as
+    /// [`shadow`](Self::shadow) does. A key is always in or always out, as long as the process lives.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{Quota, RateLimit};
+    /// // one client in twenty
+    /// let careful = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).enforce_sample(0.05);
+    /// ```
+    pub fn enforce_sample(mut self, fraction: f64) -> Self {
+        self.enforced = fraction;
+        self
+    }
+
+    /// Says what becomes of a request without a key. Default [`MissingKey::Refuse`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{Quota, RateLimit};
+    /// use palisade_rate_limit::MissingKey;
+    ///
+    /// // those who have not logged in share one quota
+    /// let limit = RateLimit::per_principal(Quota::per(100, Duration::from_secs(60))).missing_key(MissingKey::Share);
+    /// ```
+    pub fn missing_key(mut self, missing: MissingKey) -> Self {
+        self.missing_key = missing;
+        self
+    }
+
+    /// Says which fields tell clients where they stand. Default [`QuotaHeaders::Draft10`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{Quota, RateLimit};
+    /// use palisade_rate_limit::QuotaHeaders;
+    ///
+    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).headers(QuotaHeaders::XRateLimit);
+    /// ```
+    pub fn headers(mut self, headers: QuotaHeaders) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Counts in a store that other machines share. All of them must give the limit the same name, key and quotas.
+    ///
+    /// The limit asks the store once for each request, for all of its quotas, and needs a tokio runtime. See
+    /// [`SharedStore`](crate::SharedStore) for what it does when the store does not answer.
+    #[cfg(feature = "store")]
+    pub fn store(mut self, store: crate::SharedStore) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Builds the limit and takes the memory of its tables.
+    ///
+    /// # Errors
+    ///
+    /// If a quota cannot be counted (a window without length or of more than 146 years, an exact log of more than 1000
+    /// requests, a rate of more than one a nanosecond), there are none or more than four of them, two have the same
+    /// name or one a name that is not valid, the capacity is 0 or does not fit in memory, or the fraction that is
+    /// enforced is none.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{Quota, RateLimit};
+    /// let error = RateLimit::per_address(Quota::per(100, Duration::ZERO)).build().unwrap_err();
+    /// assert_eq!(error.setting(), "window");
+    /// ```
+    pub fn build(self) -> Result<RateLimit<K>, ConfigError> {
+        if !(0.0..=1.0).contains(&self.enforced) {
+            let remedy = "choose a fraction from 0 (shadow) to 1 (everybody)";
+            return Err(ConfigError::new("enforce_sample", self.enforced, remedy));
+        }
+        let quotas = self.quotas.named_after(&self.name);
+        let plan = match self.choose {
+            #[cfg(feature = "store")]
+            None if self.store.is_some() => {
+                let fraction = self.store.as_ref().and_then(crate::SharedStore::fraction);
+                let counted = |quota: &Quota| fraction.map(|fraction| quota.fraction(fraction));
+                Plan::Same(Same::new(&quotas, counted, self.keys)?)
+            }
+            None => Plan::Same(Same::new(&quotas, |quota| Some(quota.clone()), self.keys)?),
+            Some(choose) => Plan::PerKey { choose, tables: Tables::new(self.keys) },
+        };
+        let settings = Settings {
+            name: Arc::from(self.name),
+            clock: self.clock,
+            cost: self.cost,
+            skip: self.skip,
+            counts: self.counts,
+            missing_key: self.missing_key,
+            headers: if self.enforced > 0.0 { self.headers } else { QuotaHeaders::None },
+            // saturates at either end
+            enforced: (self.enforced * 2_f64.powi(64)) as u64,
+        };
+        #[cfg(feature = "store")]
+        let store = match self.store {
+            Some(store) => Some(Arc::new(store.build(&quotas, self.keys, &settings)?)),
+            None => None,
+        };
+        Ok(RateLimit::of(Shared {
+            key: self.key,
+            plan,
+            settings,
+            hasher: RandomState::new(),
+            has_said_what_is_missing: AtomicBool::new(false),
+            has_said_what_is_wrong: AtomicBool::new(false),
+            #[cfg(feature = "store")]
+            store,
+        }))
+    }
+}
+
+impl<K> fmt::Debug for RateLimitBuilder<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimitBuilder")
+            .field("name", &self.name)
+            .field("quotas", &self.quotas)
+            .field("capacity", &self.keys)
+            .finish_non_exhaustive()
+    }
+}

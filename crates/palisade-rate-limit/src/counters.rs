@@ -1,0 +1,210 @@
+//! The tables of all quotas of a limit, and how a request is charged to all of them or to none.
+
+use std::sync::{Arc, OnceLock};
+
+use palisade_core::ConfigError;
+
+use crate::{
+    Algorithm, Quota, Standing,
+    algorithm::{AnyMeter, Meter, Outcome},
+    quotas::MOST_QUOTAS,
+    table::Table,
+};
+
+/// One quota, and where its keys are counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Counter {
+    pub(crate) meter: AnyMeter,
+    pub(crate) table: Arc<Table>,
+}
+
+/// What a request was charged: where it stands with each quota, and when it was charged to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Charged {
+    pub(crate) standings: Each<Standing>,
+    pub(crate) at: Each<u64>,
+}
+
+/// Where a refused request stands with each quota, and how long it would have to wait for it: 0 where it fits, nothing
+/// where waiting cannot help.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused {
+    pub(crate) standings: Each<Standing>,
+    pub(crate) waits: Each<Option<u64>>,
+}
+
+/// One value for each quota of a limit, in place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Each<T> {
+    values: [T; MOST_QUOTAS],
+    len: u8,
+}
+
+impl<T: Copy> Each<T> {
+    pub(crate) fn none(filler: T) -> Self {
+        Self { values: [filler; MOST_QUOTAS], len: 0 }
+    }
+
+    pub(crate) fn push(&mut self, value: T) {
+        self.values[usize::from(self.len)] = value;
+        self.len += 1;
+    }
+
+    /// Only a store's readings are made over.
+    #[cfg(feature = "store")]
+    pub(crate) fn map(self, with: impl Fn(T) -> T) -> Self {
+        Self { values: self.values.map(with), len: self.len }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[T] {
+        &self.values[..usize::from(self.len)]
+    }
+}
+
+const NOTHING: Standing = Standing::new(0, None);
+
+/// Charges a request to all counters or to none.
+///
+/// The counters are asked in turn. When one refuses, those before it are given back what they were charged. Meanwhile
+/// another request may see them fuller than they will be; as whoever refused has no room now, a request of the same cost
+/// would have been refused in any case.
+pub(crate) fn charge<'a>(
+    counters: impl Iterator<Item = &'a Counter> + Clone,
+    key: u64,
+    now: u64,
+    cost: u32,
+) -> Result<Charged, Box<Refused>> {
+    let mut charged = Charged { standings: Each::none(NOTHING), at: Each::none(0) };
+    for (which, counter) in counters.clone().enumerate() {
+        match counter.table.charge(&counter.meter, key, now, cost) {
+            Outcome::Admitted { standing, at } => {
+                charged.standings.push(standing);
+                charged.at.push(at);
+            }
+            Outcome::Refused { standing, wait } => {
+                give_back(counters.clone(), key, now, cost, charged.at.as_slice());
+                return Err(refused(counters, key, now, cost, which, (standing, wait)));
+            }
+        }
+    }
+    Ok(charged)
+}
+
+/// Takes back what was charged to the first counters.
+pub(crate) fn give_back<'a>(
+    counters: impl Iterator<Item = &'a Counter>,
+    key: u64,
+    now: u64,
+    amount: u32,
+    charged_at: &[u64],
+) {
+    if amount == 0 {
+        return;
+    }
+    for (counter, at) in counters.zip(charged_at) {
+        counter.table.refund(&counter.meter, key, now, *at, amount);
+    }
+}
+
+/// Where a request stands that the counter `which` refuses: the others are asked too, and charged nothing.
+#[cold]
+fn refused<'a>(
+    counters: impl Iterator<Item = &'a Counter>,
+    key: u64,
+    now: u64,
+    cost: u32,
+    which: usize,
+    said: (Standing, Option<u64>),
+) -> Box<Refused> {
+    let mut refused = Refused { standings: Each::none(NOTHING), waits: Each::none(None) };
+    for (at, counter) in counters.enumerate() {
+        let (standing, wait) = if at == which {
+            said
+        } else {
+            match counter.table.look(&counter.meter, key, now, cost) {
+                Outcome::Admitted { standing, .. } => (standing, Some(0)),
+                Outcome::Refused { standing, wait } => (standing, wait),
+            }
+        };
+        refused.standings.push(standing);
+        refused.waits.push(wait);
+    }
+    Box::new(refused)
+}
+
+impl Counter {
+    /// # Errors
+    ///
+    /// If the quota cannot be counted exactly, or there is no memory for its table.
+    pub(crate) fn of(quota: &Quota, keys: usize) -> Result<Self, ConfigError> {
+        let meter = AnyMeter::of(quota)?;
+        let table = Arc::new(Table::for_keys(keys, &meter)?);
+        Ok(Self { meter, table })
+    }
+}
+
+/// Tables for quotas that are chosen for each request. Quotas of the same kind and window share one, whatever their
+/// limits; each kind and window has its own, from the first request on that has such a quota.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    keys: usize,
+    tables: Box<[OnceLock<Shaped>; MOST_SHAPES]>,
+}
+
+/// A table, and what it was made for.
+type Shaped = (Shape, Arc<Table>);
+
+/// More would be a sign that windows are made up as requests come, and memory with them.
+const MOST_SHAPES: usize = 8;
+
+/// What quotas that are counted in one table have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    algorithm: Algorithm,
+    window: std::time::Duration,
+    words: usize,
+}
+
+impl Tables {
+    pub(crate) fn new(keys: usize) -> Self {
+        Self { keys, tables: Box::new([const { OnceLock::new() }; MOST_SHAPES]) }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.tables.iter().filter_map(OnceLock::get).map(|(_, table)| table.bytes()).sum()
+    }
+
+    /// Where this quota is counted.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be counted exactly, or there have been too many different windows.
+    pub(crate) fn counter(&self, quota: &Quota) -> Result<Counter, ConfigError> {
+        let meter = AnyMeter::of(quota)?;
+        let algorithm = match quota.algorithm() {
+            Algorithm::Gcra { .. } => Algorithm::Gcra { burst: 0 },
+            algorithm => algorithm,
+        };
+        let shape = Shape { algorithm, window: quota.window(), words: meter.words() };
+        for table in self.tables.iter() {
+            let wide = || Table::wide(self.keys, &meter).map(|table| (shape, Arc::new(table)));
+            let Some((of, table)) = table.get().or_else(|| {
+                // Memory is asked for outside of the lock: two may ask, and one is kept.
+                let made = wide()?;
+                Some(table.get_or_init(|| made))
+            }) else {
+                return Err(ConfigError::new(
+                    "capacity",
+                    self.keys,
+                    "choose one that fits in memory",
+                ));
+            };
+            if *of == shape {
+                return Ok(Counter { meter, table: Arc::clone(table) });
+            }
+        }
+        let remedy =
+            "choose among at most eight windows and algorithms; limits may differ as they like";
+        Err(ConfigError::new("quota", format_args!("{quota:?}"), remedy))
+    }
+}

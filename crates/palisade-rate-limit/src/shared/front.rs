@@ -1,0 +1,164 @@
+//! What a limit knows of keys without asking its store: which are refused for how long, and for which it holds permits.
+//!
+//! A small table of fixed size. Forgetting a key costs a question to the store, or permits that are lost; it never
+//! grants anything.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::{
+    Standing,
+    counters::{Each, Refused},
+};
+
+const WAYS: usize = 4;
+
+#[derive(Debug)]
+pub(super) struct Front {
+    sets: Box<[Mutex<[Entry; WAYS]>]>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    key: u64,
+    what: What,
+    /// When the store was asked.
+    since: u64,
+    /// Until when it holds.
+    until: u64,
+    standings: Each<Standing>,
+    waits: Each<Option<u64>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Nothing,
+    /// A request of this cost, or a higher one, is refused.
+    Blocked {
+        cost: u32,
+    },
+    Leased {
+        permits: u32,
+    },
+}
+
+/// What is known of a key.
+#[derive(Debug)]
+pub(super) enum Known {
+    Nothing,
+    Blocked(Refused),
+    Leased(Each<Standing>),
+}
+
+impl Entry {
+    fn empty() -> Self {
+        let standings = Each::none(Standing::new(0, None));
+        let waits = Each::none(None);
+        Self { key: 0, what: What::Nothing, since: 0, until: 0, standings, waits }
+    }
+
+    fn holds(&self, key: u64, now: u64) -> bool {
+        self.key == key && self.what != What::Nothing && now < self.until
+    }
+}
+
+impl Front {
+    pub(super) fn for_keys(keys: usize) -> Self {
+        let sets = keys.div_ceil(WAYS).max(1);
+        Self { sets: (0..sets).map(|_| Mutex::new([Entry::empty(); WAYS])).collect() }
+    }
+
+    fn set(&self, key: u64) -> MutexGuard<'_, [Entry; WAYS]> {
+        let set = ((u128::from(key) * self.sets.len() as u128) >> 64) as usize;
+        // Entries are written whole.
+        self.sets[set].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of a key; spends permits, if there are enough.
+    pub(super) fn look(&self, key: u64, now: u64, cost: u32) -> Known {
+        let mut set = self.set(key);
+        let Some(entry) = set.iter_mut().find(|entry| entry.holds(key, now)) else {
+            return Known::Nothing;
+        };
+        let passed = now.saturating_sub(entry.since);
+        match &mut entry.what {
+            What::Blocked { cost: refused } if cost >= *refused => Known::Blocked(Refused {
+                standings: entry.standings.map(|standing| standing.after(passed)),
+                waits: entry.waits.map(|wait| wait.map(|wait| wait.saturating_sub(passed))),
+            }),
+            What::Leased { permits } if cost <= *permits && *permits > 0 => {
+                *permits -= cost;
+                let left = *permits;
+                Known::Leased(
+                    entry.standings.map(|standing| standing.after(passed).with_more(left)),
+                )
+            }
+            _ => Known::Nothing,
+        }
+    }
+
+    /// Remembers that the store has refused a key, until it would be admitted. Where waiting cannot help there is
+    /// nothing to remember: quotas may be raised.
+    pub(super) fn block(&self, key: u64, asked_at: u64, cost: u32, refused: &Refused) {
+        let waits = refused.waits.as_slice();
+        let Some(longest) =
+            waits.iter().try_fold(0, |longest, wait| wait.map(|wait| wait.max(longest)))
+        else {
+            return;
+        };
+        let entry = Entry {
+            key,
+            what: What::Blocked { cost },
+            since: asked_at,
+            until: asked_at.saturating_add(longest),
+            standings: refused.standings,
+            waits: refused.waits,
+        };
+        put(&mut self.set(key), entry, asked_at);
+    }
+
+    /// Keeps permits for a key, together with those that it has, at most `most`. Answers how many there were too many.
+    pub(super) fn lease(
+        &self,
+        key: u64,
+        now: u64,
+        until: u64,
+        permits: u32,
+        most: u32,
+        standings: Each<Standing>,
+    ) -> u32 {
+        let mut set = self.set(key);
+        // Permits of two leases last as long as the older one: none lives longer than a window.
+        let (held, until) = match set.iter().find(|entry| entry.holds(key, now)) {
+            Some(Entry { what: What::Leased { permits: held @ 1.. }, until: older, .. }) => {
+                (*held, until.min(*older))
+            }
+            _ => (0, until),
+        };
+        let all = held.saturating_add(permits);
+        let kept = all.min(most);
+        let (what, waits) = (What::Leased { permits: kept }, Each::none(None));
+        put(&mut set, Entry { key, what, since: now, until, standings, waits }, now);
+        all - kept
+    }
+
+    /// Gives permits back to a lease that still holds.
+    pub(super) fn restore(&self, key: u64, now: u64, amount: u32, most: u32) {
+        let mut set = self.set(key);
+        let entry = set.iter_mut().find(|entry| entry.holds(key, now));
+        if let Some(Entry { what: What::Leased { permits }, .. }) = entry {
+            *permits = permits.saturating_add(amount).min(most);
+        }
+    }
+}
+
+/// In the place of the same key, of one that no longer holds, or of the one that holds for the shortest time.
+fn put(set: &mut [Entry; WAYS], entry: Entry, now: u64) {
+    let place = set.iter_mut().min_by_key(|old| {
+        let same = old.key == entry.key && old.what != What::Nothing;
+        let holds = old.what != What::Nothing && now < old.until;
+        (!same, holds, old.until)
+    });
+    if let Some(place) = place {
+        *place = entry;
+    }
+}

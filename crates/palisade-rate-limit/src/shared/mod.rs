@@ -1,0 +1,588 @@
+//! A limit that machines share: how it asks its store, and what it does when that does not answer.
+
+mod breaker;
+mod digest;
+mod front;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use palisade_core::{ApiError, BoxError, Clock, ConfigError, Decision, Halt, Secret};
+
+use self::{
+    breaker::Breaker,
+    digest::Key as DigestKey,
+    front::{Front, Known},
+};
+use crate::{
+    Admission, Algorithm, Demand, Fit, Key, Quota, Quotas, Reading, Refund, Standing, Store,
+    Verdict,
+    admission::Charge,
+    counters::{self, Counter, Each, Refused},
+    headers::Fields,
+    policy::{Plan, Settings, Shared as Limit},
+};
+
+/// A [`Store`], and how one limit uses it.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use palisade_rate_limit::{Quota, RateLimit, SharedStore, Store};
+/// # fn example(redis: impl Store) -> Result<(), palisade_core::ConfigError> {
+/// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60)))
+///     .name("api")
+///     .store(SharedStore::new(redis).fallback_local(0.25))
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// | if the store fails | a request is |
+/// | --- | --- |
+/// | [`fail_closed`](Self::fail_closed), the default | refused with 503 |
+/// | [`fail_open`](Self::fail_open) | admitted, and counted nowhere |
+/// | [`fallback_local`](Self::fallback_local) | counted here, against a fraction of each limit |
+///
+/// A store that does not answer within its [time-out](Self::timeout) has failed. After five failures in a row it is not
+/// asked for a second, and then by one request at a time until it answers; see [`breaker`](Self::breaker). Each failure
+/// is a line of the log at level WARN, and counted in [`StoreStats`].
+///
+/// A key that the store has refused is refused here, without asking, until the wait that the store has said is over, and
+/// not longer.
+///
+/// The store gets no keys but digests of them, HMAC-SHA-256 under a [`secret`](Self::secret), 16 bytes each. All machines
+/// that share a limit must agree on its name, its key, its quotas, the secret and the width of integers in its key.
+#[derive(Clone)]
+#[must_use = "give it to `RateLimitBuilder::store`"]
+pub struct SharedStore {
+    store: Arc<dyn Store>,
+    failure: Failure,
+    timeout: Duration,
+    lease: u32,
+    failures: u32,
+    pause: Duration,
+    secret: Secret,
+}
+
+/// What becomes of a request when the store fails.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Failure {
+    Closed,
+    Open,
+    Local(f64),
+}
+
+/// Where no secret is set, the digest of a key is the same in all deployments. Whoever reads the store can then try
+/// addresses.
+const NO_SECRET: &[u8] = b"palisade";
+
+impl SharedStore {
+    /// Uses this store, and refuses requests when it fails. The same `Arc` of a store may serve any number of limits.
+    pub fn new(store: impl Store) -> Self {
+        Self {
+            store: Arc::new(store),
+            failure: Failure::Closed,
+            timeout: Duration::from_millis(50),
+            lease: 0,
+            failures: 5,
+            pause: Duration::from_secs(1),
+            secret: Secret::from(NO_SECRET),
+        }
+    }
+
+    /// Refuses a request with 503 when the store fails: the limit guards something.
+    pub fn fail_closed(mut self) -> Self {
+        self.failure = Failure::Closed;
+        self
+    }
+
+    /// Admits a request when the store fails, and counts it nowhere: the limit is a courtesy.
+    pub fn fail_open(mut self) -> Self {
+        self.failure = Failure::Open;
+        self
+    }
+
+    /// Counts a request here when the store fails, against this fraction of each limit, rounded up: one divided by the
+    /// number of machines keeps all of them together within the limit.
+    pub fn fallback_local(mut self, fraction: f64) -> Self {
+        self.failure = Failure::Local(fraction);
+        self
+    }
+
+    /// How long a request waits for the store. Default 50 milliseconds.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Takes up to `permits` at a time from the store, for one key, and spends them here without asking: the store sees
+    /// a fraction of the traffic. For limits that are high and keys that come often.
+    ///
+    /// Permits that are not spent within the shortest window of the limit are lost. So in any window's length
+    ///
+    /// - all machines together admit at most what the algorithm allows and `permits` for each machine: those that were
+    ///   taken before and spent within;
+    /// - a key may be refused while other machines hold permits for it: at most `permits` for each of them.
+    pub fn leased(mut self, permits: u32) -> Self {
+        self.lease = permits;
+        self
+    }
+
+    /// After how many failures in a row the store is left alone, and for how long. Default 5, and one second.
+    pub fn breaker(mut self, failures: u32, pause: Duration) -> Self {
+        self.failures = failures;
+        self.pause = pause;
+        self
+    }
+
+    /// Makes digests of keys that nobody can try out without this secret. The same on all machines.
+    pub fn secret(mut self, secret: impl Into<Secret>) -> Self {
+        self.secret = secret.into();
+        self
+    }
+
+    /// The fraction of each limit that is counted here when the store fails, if that is what is wanted.
+    pub(crate) fn fraction(&self) -> Option<f64> {
+        match self.failure {
+            Failure::Local(fraction) => Some(fraction),
+            Failure::Closed | Failure::Open => None,
+        }
+    }
+
+    /// # Errors
+    ///
+    /// If the store cannot count one of the quotas, or a setting makes no sense.
+    pub(crate) fn build(
+        self,
+        quotas: &Quotas,
+        keys: usize,
+        settings: &Settings,
+    ) -> Result<Shared, ConfigError> {
+        for quota in quotas.iter() {
+            supports(&*self.store, quota)?;
+        }
+        if self.timeout.is_zero() {
+            let remedy = "choose how long a request may wait for the store, such as 50 ms";
+            return Err(ConfigError::new("timeout", format_args!("{:?}", self.timeout), remedy));
+        }
+        if let Some(fraction) = self.fraction()
+            && !(fraction > 0.0 && fraction <= 1.0)
+        {
+            let remedy = "choose one divided by the number of machines, or fail_closed()";
+            return Err(ConfigError::new("fallback_local", fraction, remedy));
+        }
+        if self.secret.is_empty() {
+            let remedy = "choose random bytes that all machines share, or leave it out";
+            return Err(ConfigError::new("secret", "nothing", remedy));
+        }
+        #[allow(clippy::disallowed_methods, reason = "the key of the digests is made of them")]
+        let digest = DigestKey::new(self.secret.expose());
+        Ok(Shared {
+            store: self.store,
+            limit: Arc::clone(&settings.name),
+            failure: self.failure,
+            timeout: self.timeout,
+            lease: self.lease,
+            // A refund may let a key in before its wait is over.
+            remembers_refusals: settings.counts.is_none(),
+            front: Front::for_keys(keys.min(MOST_REMEMBERED)),
+            breaker: Breaker::new(self.failures, self.pause),
+            digest,
+            stats: Counts::default(),
+            clock: Arc::clone(&settings.clock),
+        })
+    }
+}
+
+/// Keys of which something is remembered here: 192 bytes each.
+const MOST_REMEMBERED: usize = 16_384;
+
+/// Whether the store counts this quota.
+fn supports(store: &dyn Store, quota: &Quota) -> Result<(), ConfigError> {
+    if quota.algorithm() == Algorithm::Concurrency {
+        let remedy = "requests in flight are counted within one process: use a limit of its own, without a store";
+        return Err(ConfigError::new("quota", quota.name(), remedy));
+    }
+    store.supports(quota)
+}
+
+impl fmt::Debug for SharedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedStore")
+            .field("store", &self.store)
+            .field("failure", &self.failure)
+            .field("timeout", &self.timeout)
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a limit has asked of its store since it was built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreStats {
+    /// Decisions that the store was asked for.
+    pub asked: u64,
+    /// Of these, those that failed or were not answered in time.
+    pub failed: u64,
+    /// Requests for which the store was not asked because it had failed before.
+    pub skipped: u64,
+    /// Requests that were admitted on permits taken before.
+    pub leased: u64,
+    /// Requests that were refused because the store had refused their key before.
+    pub remembered: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    asked: AtomicU64,
+    failed: AtomicU64,
+    skipped: AtomicU64,
+    leased: AtomicU64,
+    remembered: AtomicU64,
+}
+
+/// The store of a limit.
+pub(crate) struct Shared {
+    store: Arc<dyn Store>,
+    limit: Arc<str>,
+    failure: Failure,
+    timeout: Duration,
+    lease: u32,
+    remembers_refusals: bool,
+    front: Front,
+    breaker: Breaker,
+    digest: DigestKey,
+    stats: Counts,
+    clock: Arc<dyn Clock>,
+}
+
+/// What can be given back.
+pub(crate) struct Receipt {
+    shared: Arc<Shared>,
+    /// Under which the key is remembered here.
+    front: u64,
+    amount: u32,
+    /// What the store needs to know; nothing for a permit that was taken before.
+    refund: Option<Refund>,
+}
+
+impl Receipt {
+    pub(crate) fn give_back(&self) {
+        match &self.refund {
+            Some(refund) => {
+                let refund = Refund { amount: self.amount, ..refund.clone() };
+                Arc::clone(&self.shared).refund(refund);
+            }
+            None => self.shared.front.restore(
+                self.front,
+                self.shared.now(),
+                self.amount,
+                self.shared.lease,
+            ),
+        }
+    }
+}
+
+/// One request of one key.
+struct Ask {
+    quotas: Arc<[Quota]>,
+    /// What the response says of quotas that were chosen for this request.
+    fields: Option<Box<[Fields]>>,
+    /// The key's hash, within this process.
+    hash: u64,
+    /// The same with the quotas, where they may differ from request to request.
+    front: u64,
+    key: [u8; 16],
+    cost: u32,
+}
+
+impl Shared {
+    pub(crate) fn stats(&self) -> StoreStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        StoreStats {
+            asked: read(&self.stats.asked),
+            failed: read(&self.stats.failed),
+            skipped: read(&self.stats.skipped),
+            leased: read(&self.stats.leased),
+            remembered: read(&self.stats.remembered),
+        }
+    }
+
+    /// Whether the store counts quotas that were chosen for a request.
+    pub(crate) fn supports(&self, quotas: &[Quota]) -> Result<(), ConfigError> {
+        quotas.iter().try_for_each(|quota| supports(&*self.store, quota))
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The store's word, within the time-out.
+    async fn charge(&self, demand: Demand) -> Result<Verdict, BoxError> {
+        count(&self.stats.asked);
+        let (quotas, cost, most) = (demand.quotas.len(), demand.cost, demand.most);
+        let verdict = tokio::time::timeout(self.timeout, self.store.charge(demand)).await??;
+        let within = |charged| (cost..=most).contains(&charged);
+        if verdict.readings.len() != quotas || !verdict.charged.is_none_or(within) {
+            return Err("the store's answer does not fit the question".into());
+        }
+        Ok(verdict)
+    }
+
+    /// Gives back what was charged, in a task of its own: nobody waits for it.
+    fn refund(self: Arc<Self>, refund: Refund) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            tracing::warn!(limit = &*self.limit, "a refund was lost: it needs a tokio runtime");
+            return;
+        };
+        runtime.spawn(async move {
+            let refunded = tokio::time::timeout(self.timeout, self.store.refund(refund)).await;
+            let refunded = refunded.map_err(BoxError::from).and_then(|refunded| refunded);
+            if let Err(error) = refunded {
+                // What was charged stays charged, which errs towards refusing.
+                count(&self.stats.failed);
+                tracing::warn!(
+                    limit = &*self.limit,
+                    error,
+                    "a refund was lost: the store has failed"
+                );
+            }
+        });
+    }
+
+    fn has_failed(&self, error: &BoxError) {
+        count(&self.stats.failed);
+        let opened = self.breaker.failed(self.now());
+        let error = error.as_ref();
+        tracing::warn!(
+            limit = &*self.limit,
+            error,
+            mode = ?self.failure,
+            "the store of a rate limit has failed"
+        );
+        if opened {
+            tracing::warn!(
+                limit = &*self.limit,
+                "the store of a rate limit is left alone for a while"
+            );
+        }
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What the limit says of a request by what it knows itself, or what it has to ask.
+pub(crate) fn decide<K: Key>(
+    limit: &Arc<Limit<K>>,
+    shared: &Arc<Shared>,
+    key: &Option<K::Of<'_>>,
+    hash: u64,
+    cost: u32,
+    quotas: &Arc<[Quota]>,
+    fields: Option<Box<[Fields]>>,
+) -> Decision<Admission> {
+    use std::hash::BuildHasher;
+
+    let front = match fields {
+        None => hash,
+        Some(_) => limit.hasher.hash_one((hash, &quotas[..])),
+    };
+    let now = shared.now();
+    match shared.front.look(front, now, cost) {
+        Known::Blocked(refused) => {
+            count(&shared.stats.remembered);
+            let fields = limit.fields(fields.as_deref());
+            return limit.refuse(hash, cost, quotas, fields, &refused);
+        }
+        Known::Leased(standings) => {
+            count(&shared.stats.leased);
+            let mut admission = Admission::standing_at(standings);
+            limit.remember(&mut admission, shared, front, cost, None, fields);
+            return Decision::grant(admission);
+        }
+        Known::Nothing => {}
+    }
+    let ask =
+        Ask { quotas: Arc::clone(quotas), fields, hash, front, key: shared.digest.of(key), cost };
+    if !shared.breaker.lets_pass(now) {
+        count(&shared.stats.skipped);
+        return limit.without_store(
+            shared,
+            ask,
+            "the store has failed before, and is left alone".into(),
+        );
+    }
+    let (limit, shared) = (Arc::clone(limit), Arc::clone(shared));
+    Decision::later(async move { limit.asked(&shared, ask, now).await })
+}
+
+impl<K: Key> Limit<K> {
+    /// Asks the store.
+    async fn asked(
+        self: Arc<Self>,
+        shared: &Arc<Shared>,
+        ask: Ask,
+        asked_at: u64,
+    ) -> Result<Admission, Halt> {
+        let demand = Demand {
+            limit: Arc::clone(&shared.limit),
+            key: ask.key,
+            quotas: Arc::clone(&ask.quotas),
+            cost: ask.cost,
+            // A look takes nothing.
+            most: if ask.cost == 0 { 0 } else { ask.cost.max(shared.lease) },
+        };
+        let verdict = match shared.charge(demand).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                shared.has_failed(&error);
+                return now(self.without_store(shared, ask, error));
+            }
+        };
+        shared.breaker.succeeded();
+        let standings = standings(&verdict.readings);
+        let Some(charged) = verdict.charged else {
+            let refused = refused(&verdict.readings, standings);
+            if shared.remembers_refusals {
+                shared.front.block(ask.front, asked_at, ask.cost, &refused);
+            }
+            let fields = self.fields(ask.fields.as_deref());
+            return now(self.refuse(ask.hash, ask.cost, &ask.quotas, fields, &refused));
+        };
+        let refund = Refund {
+            limit: Arc::clone(&shared.limit),
+            key: ask.key,
+            quotas: Arc::clone(&ask.quotas),
+            amount: charged,
+            moment: verdict.moment,
+        };
+        let mut admission = Admission::standing_at(standings);
+        if charged > ask.cost {
+            let until = asked_at.saturating_add(shortest_window(&ask.quotas));
+            let spare = charged - ask.cost;
+            let excess =
+                shared.front.lease(ask.front, asked_at, until, spare, shared.lease, standings);
+            if excess > 0 {
+                Arc::clone(shared).refund(Refund { amount: excess, ..refund.clone() });
+            }
+            // The first request of a lease stands as the next one will.
+            admission = Admission::standing_at(
+                standings.map(|standing| standing.with_more(spare - excess)),
+            );
+        }
+        self.remember(&mut admission, shared, ask.front, ask.cost, Some(refund), ask.fields);
+        Ok(admission)
+    }
+
+    /// Keeps in the grant what the response phase may need.
+    fn remember(
+        &self,
+        admission: &mut Admission,
+        shared: &Arc<Shared>,
+        front: u64,
+        amount: u32,
+        refund: Option<Refund>,
+        fields: Option<Box<[Fields]>>,
+    ) {
+        if self.settings.counts.is_some() && amount > 0 {
+            let receipt = Receipt { shared: Arc::clone(shared), front, amount, refund };
+            admission.rest_mut().charge = Some(Charge::Shared(receipt));
+        }
+        if fields.is_some() {
+            admission.rest_mut().fields = fields;
+        }
+    }
+
+    /// What becomes of a request when the store does not answer.
+    #[cold]
+    fn without_store(&self, shared: &Shared, ask: Ask, error: BoxError) -> Decision<Admission> {
+        let fraction = match shared.failure {
+            Failure::Closed => {
+                let retry = Duration::from_secs(1);
+                return Decision::refuse(
+                    ApiError::unavailable().with_retry_after(retry).with_source(error),
+                );
+            }
+            Failure::Open => return Decision::grant(Admission::uncounted()),
+            Failure::Local(fraction) => fraction,
+        };
+        let Ask { quotas, fields, hash, cost, .. } = ask;
+        match &self.plan {
+            Plan::Same(same) => {
+                // These were made of the fraction.
+                match counters::charge(same.counters.iter(), hash, self.now(), cost) {
+                    Ok(charged) => {
+                        Decision::grant(self.admit(&charged, &same.counters, hash, cost))
+                    }
+                    Err(refused) => self.refuse(hash, cost, &quotas, &same.fields, &refused),
+                }
+            }
+            Plan::PerKey { tables, .. } => {
+                let counters = quotas.iter().map(|quota| tables.counter(&quota.fraction(fraction)));
+                match counters.collect::<Result<Box<[Counter]>, _>>() {
+                    Ok(counters) => {
+                        let fields = fields.unwrap_or_default();
+                        self.count_chosen(hash, cost, &quotas, fields, counters)
+                    }
+                    Err(error) => Decision::refuse(self.badly_chosen(error)),
+                }
+            }
+        }
+    }
+
+    fn fields<'a>(&'a self, chosen: Option<&'a [Fields]>) -> &'a [Fields] {
+        match (chosen, &self.plan) {
+            (Some(chosen), _) => chosen,
+            (None, Plan::Same(same)) => &same.fields,
+            (None, Plan::PerKey { .. }) => &[],
+        }
+    }
+}
+
+/// A decision that waits for nothing any more.
+fn now(decision: Decision<Admission>) -> Result<Admission, Halt> {
+    match decision {
+        Decision::Now(outcome) => outcome,
+        Decision::Later(_) => {
+            Err(ApiError::internal().with_source("a decision came later twice").into())
+        }
+    }
+}
+
+fn standings(readings: &[Reading]) -> Each<Standing> {
+    let mut standings = Each::none(Standing::new(0, None));
+    for reading in readings {
+        standings.push(Standing::new(reading.remaining, reading.more_in.map(nanos)));
+    }
+    standings
+}
+
+fn refused(readings: &[Reading], standings: Each<Standing>) -> Refused {
+    let mut waits = Each::none(None);
+    for reading in readings {
+        waits.push(match reading.fit {
+            Fit::Fits => Some(0),
+            Fit::After(wait) => Some(nanos(wait)),
+            Fit::Never => None,
+        });
+    }
+    Refused { standings, waits }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    // one less than never
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).min(u64::MAX - 1)
+}
+
+fn shortest_window(quotas: &[Quota]) -> u64 {
+    quotas.iter().map(|quota| nanos(quota.window())).min().unwrap_or(0)
+}

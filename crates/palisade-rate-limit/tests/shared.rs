@@ -1,0 +1,558 @@
+//! A limit and its store: what it asks, what it remembers, and what it does without an answer. The stores are played by
+//! the tests; the time is moved by hand.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response, StatusCode};
+use palisade_core::{
+    BoxError, BoxFuture, Clock, ManualClock, PeerAddr,
+    testing::{Contract, Script},
+};
+use palisade_rate_limit::{
+    ByAddress, Demand, Fit, Quota, RateLimit, RateLimitBuilder, Reading, Refund, SharedStore,
+    Store, Verdict,
+};
+use tower::{Layer, ServiceExt, service_fn};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Does as it is told, and writes down what it is asked.
+#[derive(Clone, Debug, Default)]
+struct Told(Arc<Mutex<Orders>>);
+
+#[derive(Debug, Default)]
+struct Orders {
+    says: Says,
+    asked: Vec<Demand>,
+    refunded: Vec<Refund>,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Says {
+    #[default]
+    Fits,
+    Over(Fit),
+    Fails,
+    Hangs,
+    Nonsense,
+}
+
+impl Told {
+    fn to(says: Says) -> Self {
+        let told = Self::default();
+        told.now_says(says);
+        told
+    }
+
+    fn now_says(&self, says: Says) {
+        self.0.lock().unwrap().says = says;
+    }
+
+    fn asked(&self) -> usize {
+        self.0.lock().unwrap().asked.len()
+    }
+
+    fn refunded(&self) -> Vec<(u32, u64)> {
+        let orders = self.0.lock().unwrap();
+        orders.refunded.iter().map(|refund| (refund.amount, refund.moment)).collect()
+    }
+}
+
+impl Store for Told {
+    fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>> {
+        let mut orders = self.0.lock().unwrap();
+        orders.asked.push(demand.clone());
+        let moment = orders.asked.len() as u64;
+        let says = orders.says.clone();
+        Box::pin(async move {
+            let readings = |fit| {
+                let reading = Reading { remaining: 7, more_in: Some(MINUTE), fit };
+                vec![reading; demand.quotas.len()]
+            };
+            match says {
+                Says::Fits => Ok(Verdict {
+                    charged: Some(demand.most),
+                    readings: readings(Fit::Fits),
+                    moment,
+                }),
+                Says::Over(fit) => Ok(Verdict { charged: None, readings: readings(fit), moment }),
+                Says::Fails => Err("connection refused".into()),
+                Says::Hangs => std::future::pending().await,
+                Says::Nonsense => Ok(Verdict { charged: Some(0), readings: Vec::new(), moment }),
+            }
+        })
+    }
+
+    fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>> {
+        self.0.lock().unwrap().refunded.push(refund);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Counts in fixed windows, on a clock of its own, as a server would.
+#[derive(Clone, Debug)]
+struct Server {
+    clock: ManualClock,
+    counts: Arc<Mutex<HashMap<([u8; 16], u64), u32>>>,
+    asked: Arc<AtomicU32>,
+}
+
+impl Server {
+    fn new(clock: &ManualClock) -> Self {
+        Self { clock: clock.clone(), counts: Arc::default(), asked: Arc::default() }
+    }
+}
+
+impl Store for Server {
+    fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let (quota, now) = (demand.quotas[0].clone(), self.clock.monotonic());
+        let window = now.as_nanos() / quota.window().as_nanos();
+        let mut counts = self.counts.lock().unwrap();
+        let used = counts.entry((demand.key, window as u64)).or_default();
+        let charged = demand.most.min(quota.limit() - *used);
+        let charged = (charged >= demand.cost).then_some(charged);
+        *used += charged.unwrap_or(0);
+        let over = quota.window() * (window as u32 + 1) - now;
+        let fit = if charged.is_some() { Fit::Fits } else { Fit::After(over) };
+        let reading = Reading { remaining: quota.limit() - *used, more_in: Some(over), fit };
+        let verdict = Verdict { charged, readings: vec![reading], moment: window as u64 };
+        Box::pin(async move {
+            // others come meanwhile
+            tokio::task::yield_now().await;
+            Ok(verdict)
+        })
+    }
+
+    fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>> {
+        let mut counts = self.counts.lock().unwrap();
+        let used = counts.entry((refund.key, refund.moment)).or_default();
+        *used = used.saturating_sub(refund.amount);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+struct Subject {
+    limit: RateLimit,
+    clock: ManualClock,
+}
+
+fn limited(by: SharedStore, limit: u32) -> Subject {
+    limited_as(by, limit, |builder| builder)
+}
+
+fn limited_as(
+    by: SharedStore,
+    limit: u32,
+    more: impl FnOnce(RateLimitBuilder<ByAddress>) -> RateLimitBuilder<ByAddress>,
+) -> Subject {
+    let clock = ManualClock::default();
+    let builder = RateLimit::per_address(Quota::per(limit, MINUTE));
+    let builder = builder.name("api").clock(Arc::new(clock.clone())).store(by);
+    Subject { limit: more(builder).build().unwrap(), clock }
+}
+
+impl Subject {
+    async fn send(&self, peer: &str) -> Response<()> {
+        self.send_to(peer, StatusCode::OK).await
+    }
+
+    /// Sends a request that the service, if it comes so far, answers with this status.
+    async fn send_to(&self, peer: &str, status: StatusCode) -> Response<()> {
+        let service = self.limit.layer().layer(service_fn(move |_: Request<Script>| async move {
+            let mut response = Response::new(Script::empty());
+            *response.status_mut() = status;
+            Ok::<_, Infallible>(response)
+        }));
+        let peer = PeerAddr(format!("{peer}:4000").parse().unwrap());
+        let request = Request::get("/").extension(peer).body(Script::empty()).unwrap();
+        service.oneshot(request).await.unwrap().map(drop)
+    }
+}
+
+fn header<'a>(response: &'a Response<()>, name: &str) -> Option<&'a str> {
+    response.headers().get(name).map(|value| value.to_str().unwrap())
+}
+
+const PEER: &str = "192.0.2.1";
+
+#[tokio::test]
+async fn the_store_is_asked_once_for_all_quotas_and_gets_no_key_but_a_digest() {
+    let store = Told::default();
+    let quotas = [
+        Quota::per(10, Duration::from_secs(1)).named("burst"),
+        Quota::per(1000, MINUTE).named("steady"),
+    ];
+    let limit = RateLimit::per_address(quotas.clone()).name("api");
+    let limit = limit.store(SharedStore::new(store.clone())).build().unwrap();
+    let subject = Subject { limit, clock: ManualClock::default() };
+    let response = subject.send(PEER).await;
+    assert_eq!(response.status(), 200);
+    let fields = response.headers().get_all("ratelimit").iter();
+    assert!(fields.eq(["\"burst\";r=7;t=60", "\"steady\";r=7;t=60"]));
+
+    subject.send(PEER).await;
+    subject.send("192.0.2.2").await;
+    let orders = store.0.lock().unwrap();
+    let [first, second, third] = &orders.asked[..] else { panic!("asked {}", orders.asked.len()) };
+    assert_eq!((&*first.limit, first.cost, first.most), ("api", 1, 1));
+    assert_eq!(*first.quotas, quotas);
+    assert_eq!(first.key, second.key);
+    assert_ne!(first.key, third.key);
+}
+
+#[tokio::test]
+async fn machines_agree_on_a_digest_if_they_share_the_secret() {
+    let digest = async |by: fn(SharedStore) -> SharedStore| {
+        let store = Told::default();
+        limited(by(SharedStore::new(store.clone())), 1).send(PEER).await;
+        let key = store.0.lock().unwrap().asked[0].key;
+        key
+    };
+    assert_eq!(digest(|by| by).await, digest(|by| by).await);
+    assert_eq!(digest(|by| by.secret("a secret")).await, digest(|by| by.secret("a secret")).await);
+    assert_ne!(digest(|by| by).await, digest(|by| by.secret("a secret")).await);
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_store_is_passed_on_with_its_exact_wait() {
+    let store = Told::to(Says::Over(Fit::After(Duration::from_millis(1001))));
+    let subject = limited(SharedStore::new(store.clone()), 1);
+    let refused = subject.send(PEER).await;
+    assert_eq!(refused.status(), 429);
+    assert_eq!(header(&refused, "retry-after"), Some("2"));
+    assert_eq!(header(&refused, "ratelimit"), Some("\"api\";r=7;t=60"));
+
+    store.now_says(Says::Over(Fit::Never));
+    let never = limited(SharedStore::new(store), 1).send(PEER).await;
+    assert_eq!((never.status().as_u16(), header(&never, "retry-after")), (429, None));
+}
+
+#[tokio::test]
+async fn a_refused_key_is_refused_here_until_its_wait_is_over_and_not_longer() {
+    let store = Told::to(Says::Over(Fit::After(Duration::from_secs(10))));
+    let subject = limited(SharedStore::new(store.clone()), 1);
+    assert_eq!(header(&subject.send(PEER).await, "retry-after"), Some("10"));
+    store.now_says(Says::Fits);
+
+    subject.clock.advance(Duration::from_secs(4));
+    let refused = subject.send(PEER).await;
+    assert_eq!(header(&refused, "retry-after"), Some("6"), "the wait has grown shorter");
+    assert_eq!(header(&refused, "ratelimit"), Some("\"api\";r=7;t=56"));
+    assert_eq!(store.asked(), 1);
+    assert_eq!(subject.send("192.0.2.2").await.status(), 200, "another client is asked for");
+
+    subject.clock.advance(Duration::from_secs(6) - Duration::from_nanos(1));
+    assert_eq!(subject.send(PEER).await.status(), 429);
+    subject.clock.advance(Duration::from_nanos(1));
+    assert_eq!(subject.send(PEER).await.status(), 200);
+    assert_eq!(subject.limit.store_stats().unwrap().remembered, 2);
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_an_expensive_request_does_not_refuse_a_cheap_one() {
+    let store = Told::to(Says::Over(Fit::After(MINUTE)));
+    let cost = Arc::new(AtomicU32::new(5));
+    let of = Arc::clone(&cost);
+    let subject = limited_as(SharedStore::new(store.clone()), 9, |builder| {
+        builder.cost(move |_| of.load(Ordering::SeqCst))
+    });
+    assert_eq!(subject.send(PEER).await.status(), 429);
+    store.now_says(Says::Fits);
+    for (cheap, status) in [(4, 200), (5, 429), (6, 429), (1, 200)] {
+        cost.store(cheap, Ordering::SeqCst);
+        assert_eq!(subject.send(PEER).await.status(), status, "cost {cheap}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_at_one_and_a_half_times_its_limit_gets_its_limit() {
+    // What is remembered of a refusal to the end of the window, and not to the end of the wait, loses almost half.
+    let clock = ManualClock::default();
+    let (limit, server) = (100, Server::new(&clock));
+    let builder = RateLimit::per_address(Quota::per(limit, MINUTE));
+    let by = SharedStore::new(server);
+    let limit = builder.clock(Arc::new(clock.clone())).store(by).build().unwrap();
+    let subject = Subject { limit, clock };
+    let mut admitted = 0;
+    for _ in 0..20 * 150 {
+        admitted += u32::from(subject.send(PEER).await.status() == 200);
+        subject.clock.advance(MINUTE / 150);
+    }
+    assert!(admitted >= 20 * 95, "{admitted}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_answer_a_request_is_refused_admitted_or_counted_here_as_declared() {
+    for says in [Says::Fails, Says::Hangs, Says::Nonsense] {
+        let store = || SharedStore::new(Told::to(says.clone()));
+
+        let closed = limited(store(), 4).send(PEER).await;
+        assert_eq!(closed.status(), 503, "{says:?}");
+        assert_eq!(header(&closed, "retry-after"), Some("1"));
+        assert_eq!(header(&closed, "ratelimit"), None);
+
+        let open = limited(store().fail_open(), 4);
+        for _ in 0..20 {
+            let response = open.send(PEER).await;
+            assert_eq!((response.status().as_u16(), header(&response, "ratelimit")), (200, None));
+        }
+
+        // a quarter of ten, rounded up
+        let local = limited(store().fallback_local(0.25), 10);
+        for remaining in [2, 1, 0] {
+            let response = local.send(PEER).await;
+            let field = header(&response, "ratelimit").unwrap();
+            assert!(field.starts_with(&format!("\"api\";r={remaining};")), "{field}");
+        }
+        let refused = local.send(PEER).await;
+        assert_eq!((refused.status().as_u16(), header(&refused, "retry-after")), (429, Some("80")));
+        assert_eq!(local.send("192.0.2.2").await.status(), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_the_store_no_longer_than_its_time_out() {
+    for (timeout, by) in [
+        (50, SharedStore::new(Told::to(Says::Hangs))),
+        (7, SharedStore::new(Told::to(Says::Hangs)).timeout(Duration::from_millis(7))),
+    ] {
+        let subject = limited(by, 1);
+        let before = tokio::time::Instant::now();
+        assert_eq!(subject.send(PEER).await.status(), 503);
+        assert_eq!(before.elapsed().as_millis(), timeout);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_again_and_again_is_left_alone_for_a_while() {
+    let store = Told::to(Says::Fails);
+    let subject = limited(SharedStore::new(store.clone()).fail_open(), 1);
+    for _ in 0..20 {
+        assert_eq!(subject.send(PEER).await.status(), 200);
+    }
+    assert_eq!(store.asked(), 5);
+    subject.clock.advance(Duration::from_secs(1));
+    subject.send(PEER).await;
+    subject.send(PEER).await;
+    assert_eq!(store.asked(), 6, "one request tries");
+    let stats = subject.limit.store_stats().unwrap();
+    assert_eq!((stats.asked, stats.failed, stats.skipped), (6, 6, 16));
+
+    store.now_says(Says::Fits);
+    subject.clock.advance(Duration::from_secs(1));
+    for asked in 7..10 {
+        subject.send(PEER).await;
+        assert_eq!(store.asked(), asked, "it answers again");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_count_is_given_back_to_the_store() {
+    let store = Told::default();
+    let subject = limited_as(SharedStore::new(store.clone()), 9, RateLimitBuilder::only_failures);
+    subject.send_to(PEER, StatusCode::OK).await;
+    subject.send_to(PEER, StatusCode::UNAUTHORIZED).await;
+    subject.send_to(PEER, StatusCode::OK).await;
+    // refunds run in tasks of their own
+    tokio::task::yield_now().await;
+    assert_eq!(store.refunded(), [(1, 1), (1, 3)], "amount and moment of the charge");
+}
+
+#[tokio::test]
+async fn where_refunds_may_come_a_refusal_is_not_remembered() {
+    let store = Told::to(Says::Over(Fit::After(MINUTE)));
+    let subject = limited_as(SharedStore::new(store.clone()), 9, RateLimitBuilder::only_failures);
+    assert_eq!(subject.send(PEER).await.status(), 429);
+    store.now_says(Says::Fits);
+    assert_eq!(subject.send(PEER).await.status(), 200);
+}
+
+#[tokio::test]
+async fn leased_permits_are_spent_here_and_the_store_sees_a_fraction_of_the_traffic() {
+    let clock = ManualClock::default();
+    let server = Server::new(&clock);
+    let subject = Subject {
+        limit: RateLimit::per_address(Quota::per(100, MINUTE))
+            .name("api")
+            .clock(Arc::new(clock.clone()))
+            .store(SharedStore::new(server.clone()).leased(10))
+            .build()
+            .unwrap(),
+        clock,
+    };
+    for used in 1..=100 {
+        let response = subject.send(PEER).await;
+        assert_eq!(response.status(), 200);
+        let field = header(&response, "ratelimit").unwrap();
+        assert_eq!(field, format!("\"api\";r={};t=60", 100 - used));
+    }
+    assert_eq!(server.asked.load(Ordering::SeqCst), 10);
+    assert_eq!(subject.send(PEER).await.status(), 429);
+    let stats = subject.limit.store_stats().unwrap();
+    assert_eq!((stats.asked, stats.leased), (11, 90));
+}
+
+#[tokio::test]
+async fn a_fleet_that_leases_stays_within_the_stated_bounds() {
+    const MACHINES: usize = 5;
+    const LEASE: u32 = 8;
+    const LIMIT: u32 = 100;
+    let clock = ManualClock::default();
+    let server = Server::new(&clock);
+    let fleet: Vec<Subject> = (0..MACHINES)
+        .map(|_| Subject {
+            limit: RateLimit::per_address(Quota::per(LIMIT, MINUTE).fixed_window())
+                .clock(Arc::new(clock.clone()))
+                .store(SharedStore::new(server.clone()).leased(LEASE))
+                .build()
+                .unwrap(),
+            clock: clock.clone(),
+        })
+        .collect();
+    let held_at_most = MACHINES as u32 * LEASE;
+
+    // Under: one machine alone gets the limit less what the others hold at most.
+    for machine in &fleet {
+        assert_eq!(machine.send(PEER).await.status(), 200);
+    }
+    let mut admitted = MACHINES as u32;
+    for _ in 0..2 * LIMIT {
+        admitted += u32::from(fleet[0].send(PEER).await.status() == 200);
+    }
+    assert!((LIMIT - held_at_most..LIMIT).contains(&admitted), "{admitted}");
+
+    // Over: what was taken late in one window is spent early in the next, and no more than what was held.
+    clock.advance(MINUTE * 3 - Duration::from_secs(1));
+    for machine in &fleet {
+        assert_eq!(machine.send(PEER).await.status(), 200);
+    }
+    clock.advance(Duration::from_secs(1));
+    let mut next = 0;
+    for _ in 0..LIMIT {
+        for machine in &fleet {
+            next += u32::from(machine.send(PEER).await.status() == 200);
+        }
+    }
+    assert!((LIMIT + 1..=LIMIT + held_at_most).contains(&next), "{next}");
+
+    // Permits of a window that is over are lost.
+    clock.advance(MINUTE * 3);
+    let before = server.asked.load(Ordering::SeqCst);
+    assert_eq!(fleet[1].send(PEER).await.status(), 200);
+    assert_eq!(server.asked.load(Ordering::SeqCst), before + 1);
+}
+
+#[tokio::test]
+async fn a_permit_that_was_not_used_goes_back_into_its_lease() {
+    let clock = ManualClock::default();
+    let server = Server::new(&clock);
+    let subject = Subject {
+        limit: RateLimit::per_address(Quota::per(10, MINUTE))
+            .clock(Arc::new(clock.clone()))
+            .only_failures()
+            .store(SharedStore::new(server.clone()).leased(5))
+            .build()
+            .unwrap(),
+        clock,
+    };
+    for _ in 0..50 {
+        assert_eq!(subject.send(PEER).await.status(), 200, "successes do not count");
+        tokio::task::yield_now().await;
+    }
+    let mut failures = 0;
+    while subject.send_to(PEER, StatusCode::UNAUTHORIZED).await.status() == 401 {
+        failures += 1;
+    }
+    assert_eq!(failures, 10);
+}
+
+#[tokio::test]
+async fn parallel_requests_that_lease_keep_no_more_than_one_lease() {
+    let clock = ManualClock::default();
+    let server = Server::new(&clock);
+    let by = SharedStore::new(server.clone()).leased(50);
+    let limit = RateLimit::per_address(Quota::per(1000, MINUTE)).clock(Arc::new(clock.clone()));
+    let subject = Subject { limit: limit.store(by).build().unwrap(), clock };
+    let all = all_of((0..10).map(|_| subject.send(PEER))).await;
+    assert!(all.iter().all(|response| response.status() == 200));
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    let used: u32 = server.counts.lock().unwrap().values().sum();
+    assert!(used <= 10 + 50, "{used} were taken for ten requests and one lease");
+}
+
+/// Polls all futures in turn until they are done.
+async fn all_of<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.map(Box::pin).collect();
+    let mut done: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    std::future::poll_fn(|cx| {
+        for (future, done) in futures.iter_mut().zip(&mut done) {
+            if done.is_none()
+                && let std::task::Poll::Ready(output) = future.as_mut().poll(cx)
+            {
+                *done = Some(output);
+            }
+        }
+        if done.iter().all(Option::is_some) {
+            return std::task::Poll::Ready(());
+        }
+        std::task::Poll::Pending
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
+#[test]
+fn a_shared_limit_keeps_the_contract_of_layers() {
+    let peer = PeerAddr("192.0.2.1:4000".parse().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _entered = runtime.enter();
+    Contract::new(|| Request::get("/").extension(peer).body(Script::empty()).unwrap())
+        .check_policy(|| limited(SharedStore::new(Told::default()), 1_000_000).limit);
+}
+
+#[test]
+fn a_store_that_makes_no_sense_is_refused_when_the_limit_is_built() {
+    let setting = |by: fn(SharedStore) -> SharedStore, quota: Quota| {
+        let limit = RateLimit::per_address(quota).store(by(SharedStore::new(Told::default())));
+        limit.build().unwrap_err().setting()
+    };
+    let quota = || Quota::per(1, MINUTE);
+    assert_eq!(setting(|by| by.timeout(Duration::ZERO), quota()), "timeout");
+    assert_eq!(setting(|by| by.fallback_local(0.0), quota()), "fallback_local");
+    assert_eq!(setting(|by| by.fallback_local(1.5), quota()), "fallback_local");
+    assert_eq!(setting(|by| by.fallback_local(f64::NAN), quota()), "fallback_local");
+    assert_eq!(setting(|by| by.secret(""), quota()), "secret");
+    assert_eq!(setting(|by| by, Quota::concurrency(5)), "quota");
+}
+
+#[tokio::test]
+async fn quotas_that_are_chosen_for_a_request_are_asked_for_and_fall_back_as_others_do() {
+    let store = Told::default();
+    let clock = ManualClock::default();
+    let builder = RateLimit::per_address(Quota::per(1, MINUTE)).clock(Arc::new(clock.clone()));
+    let builder = builder.quota(|_, head| {
+        let limit = if head.uri.path() == "/" { 8 } else { 80 };
+        Quota::per(limit, MINUTE).named("tier")
+    });
+    let by = SharedStore::new(store.clone()).fallback_local(0.25);
+    let subject = Subject { limit: builder.store(by).build().unwrap(), clock };
+    let response = subject.send(PEER).await;
+    assert_eq!(header(&response, "ratelimit-policy"), Some("\"tier\";q=8;w=60"));
+    assert_eq!(store.0.lock().unwrap().asked[0].quotas[0].limit(), 8);
+
+    store.now_says(Says::Fails);
+    for status in [200, 200, 429] {
+        assert_eq!(subject.send(PEER).await.status(), status);
+    }
+}
