@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::{
     address::{LONGEST, parse_node},
@@ -25,7 +25,7 @@ pub(super) struct Malformed;
 pub(super) fn addresses_from_the_right(
     headers: &HeaderMap,
 ) -> Result<impl Iterator<Item = Option<IpAddr>>, Malformed> {
-    let bytes: usize = headers.get_all(&FORWARDED).iter().map(|line| line.len()).sum();
+    let bytes: usize = headers.get_all(&FORWARDED).iter().map(HeaderValue::len).sum();
     if bytes > MOST_BYTES {
         return Err(Malformed);
     }
