@@ -1,24 +1,19 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, request};
-use ipnet::IpNet;
 
 use super::{
     ClientIp, address,
-    diagnostics::{FORWARDED, Once, X_FORWARDED_FOR},
+    builder::{TrustedProxiesBuilder, Walk},
+    diagnostics::{FORWARDED, Log, X_FORWARDED_FOR},
     elements, forwarded,
-    networks::{Networks, parse_network},
+    networks::Networks,
     peer::Peer,
 };
-use crate::{ConfigError, Decision, Policy, PolicyLayer};
+use crate::{Decision, Policy, PolicyLayer};
 
 /// The most proxies that a request is followed through.
-const MOST_HOPS: usize = 32;
-
-const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
-
-/// RFC 1918, section 3, and RFC 4193, section 3.1.
-const PRIVATE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
+pub(super) const MOST_HOPS: usize = 32;
 
 /// Which proxies are believed when they say for whom they forward, so that [`ClientIp`] is the client and not the
 /// nearest proxy.
@@ -79,17 +74,17 @@ const PRIVATE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc
 /// elements for the hop count, a malformed header, a header that is ignored) is logged once per policy, under the target
 /// `palisade::client_ip`.
 #[derive(Clone)]
-pub struct TrustedProxies(Arc<Settings>);
+pub struct TrustedProxies(pub(super) Arc<Settings>);
 
-struct Settings {
-    model: Model,
-    peers: TrustedPeers,
-    log: Log,
+pub(super) struct Settings {
+    pub(super) model: Model,
+    pub(super) peers: TrustedPeers,
+    pub(super) log: Log,
 }
 
 /// Where the client's address is.
 #[derive(Clone, Debug)]
-enum Model {
+pub(super) enum Model {
     /// Behind the proxies that are trusted by their address.
     Networks(ListHeader),
     /// This many elements from the right.
@@ -100,28 +95,17 @@ enum Model {
 
 /// The header in which each proxy adds whom it forwards for.
 #[derive(Clone, Copy, Debug)]
-enum ListHeader {
+pub(super) enum ListHeader {
     XForwardedFor,
     Forwarded,
 }
 
 /// Whose headers are believed.
 #[derive(Clone, Debug)]
-struct TrustedPeers {
-    networks: Networks,
-    every_address: bool,
-    unix_sockets: bool,
-}
-
-/// What was logged.
-#[derive(Debug, Default)]
-struct Log {
-    untrusted_peer: Once,
-    other_header: Once,
-    too_few_hops: Once,
-    too_many_hops: Once,
-    malformed: Once,
-    not_one_address: Once,
+pub(super) struct TrustedPeers {
+    pub(super) networks: Networks,
+    pub(super) every_address: bool,
+    pub(super) unix_sockets: bool,
 }
 
 impl TrustedProxies {
@@ -156,7 +140,7 @@ impl TrustedProxies {
     /// # Ok::<_, palisade_core::ConfigError>(())
     /// ```
     pub fn loopback() -> TrustedProxiesBuilder {
-        Self::networks(LOOPBACK)
+        TrustedProxiesBuilder::new(Walk::ByAddress).loopback()
     }
 
     /// Trusts proxies in private networks: `10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16`
@@ -172,7 +156,7 @@ impl TrustedProxies {
     /// # Ok::<_, palisade_core::ConfigError>(())
     /// ```
     pub fn private_networks() -> TrustedProxiesBuilder {
-        Self::networks(PRIVATE)
+        TrustedProxiesBuilder::new(Walk::ByAddress).private_networks()
     }
 
     /// Trusts what comes in on Unix sockets. See [`networks`](Self::networks), and [`UnixPeer`](crate::UnixPeer) for how
@@ -306,7 +290,7 @@ impl Model {
         }
     }
 
-    fn header(&self) -> &HeaderName {
+    pub(super) fn header(&self) -> &HeaderName {
         match self {
             Self::Networks(list) | Self::Hops(list, _) => list.name(),
             Self::Header(name) => name,
@@ -314,13 +298,16 @@ impl Model {
     }
 }
 
+/// The addresses that proxies added, the nearest first. `None` is one that was not told.
+type Hops<'a> = &'a mut dyn Iterator<Item = Option<IpAddr>>;
+
 impl ListHeader {
-    /// Gives `to` the addresses that proxies added, the nearest first. `None` is one that was not told.
+    /// Gives `to` what is in the header, if it is well-formed.
     fn walk(
         self,
         headers: &HeaderMap,
         log: &Log,
-        to: impl FnOnce(&mut dyn Iterator<Item = Option<IpAddr>>) -> Option<IpAddr>,
+        to: impl FnOnce(Hops<'_>) -> Option<IpAddr>,
     ) -> Option<IpAddr> {
         match self {
             Self::XForwardedFor => {
@@ -343,8 +330,6 @@ impl ListHeader {
         }
     }
 }
-
-type Hops<'a> = &'a mut dyn Iterator<Item = Option<IpAddr>>;
 
 /// The first address that is not trusted, or the last trusted one if the walk ends before.
 fn first_not_trusted(hops: Hops<'_>, peers: &TrustedPeers, log: &Log) -> Option<IpAddr> {
@@ -387,268 +372,6 @@ fn sole_address(headers: &HeaderMap, name: &HeaderName, log: &Log) -> Option<IpA
         log.not_one_address(name);
     }
     address
-}
-
-impl Log {
-    fn untrusted_peer(&self, model: &Model, headers: &HeaderMap, peer: Peer) {
-        if self.untrusted_peer.happened() || !headers.contains_key(model.header()) {
-            return;
-        }
-        if self.untrusted_peer.is_first() {
-            tracing::info!(
-                target: "palisade::client_ip",
-                header = %model.header(),
-                ?peer,
-                "a peer that is not a trusted proxy sent a forwarding header, which was ignored; if it is a proxy of \
-                 yours, add its network. This is said once"
-            );
-        }
-    }
-
-    fn ignored_headers(&self, model: &Model, headers: &HeaderMap) {
-        if self.other_header.happened() {
-            return;
-        }
-        let chosen = model.header();
-        let other = [&X_FORWARDED_FOR, &FORWARDED]
-            .into_iter()
-            .find(|name| *name != chosen && headers.contains_key(*name));
-        // Many proxies write X-Forwarded-For beside their own header, with the same address in it.
-        let is_usual = matches!(model, Model::Header(_)) && headers.contains_key(chosen);
-        if let Some(other) = other
-            && !is_usual
-            && self.other_header.is_first()
-        {
-            tracing::warn!(
-                target: "palisade::client_ip",
-                %chosen,
-                ignored = %other,
-                "a trusted proxy sent {other}, which is ignored: {chosen} was chosen. Choose the header that your \
-                 proxies write, and have them remove the other. This is said once"
-            );
-        }
-    }
-
-    fn too_few_hops(&self, count: usize) {
-        if self.too_few_hops.is_first() {
-            tracing::warn!(
-                target: "palisade::client_ip",
-                count,
-                "a request came with fewer forwarded addresses than `hops`, and its peer counts as the client: either \
-                 it did not pass all proxies, or the count is too high. This is said once"
-            );
-        }
-    }
-
-    fn too_many_hops(&self) {
-        if self.too_many_hops.is_first() {
-            tracing::warn!(
-                target: "palisade::client_ip",
-                "a request came through more than {MOST_HOPS} trusted proxies, and the furthest of these counts as the \
-                 client: look for a loop, or for a network in `networks` that has clients in it. This is said once"
-            );
-        }
-    }
-
-    fn malformed(&self) {
-        if self.malformed.is_first() {
-            tracing::warn!(
-                target: "palisade::client_ip",
-                "a Forwarded header was malformed (RFC 7239, section 4) or longer than 8 KiB, and all of it was ignored: \
-                 have your first proxy replace what clients send. This is said once"
-            );
-        }
-    }
-
-    fn not_one_address(&self, header: &HeaderName) {
-        if self.not_one_address.is_first() {
-            tracing::warn!(
-                target: "palisade::client_ip",
-                %header,
-                "a trusted proxy sent no {header}, or more than one, or one that is no address, and the proxy counts as \
-                 the client. This is said once"
-            );
-        }
-    }
-}
-
-// === the builder ===
-
-/// What was asked for, before it is checked.
-#[derive(Clone, Debug)]
-enum Walk {
-    ByAddress,
-    ByCount(usize),
-    OneHeader(String),
-}
-
-/// Makes a [`TrustedProxies`]. Every mistake in it is found by [`build`](TrustedProxiesBuilder::build).
-///
-/// ```
-/// use palisade_core::TrustedProxies;
-///
-/// let proxies = TrustedProxies::loopback().networks(["192.0.2.0/24"]).forwarded().build()?;
-///
-/// let error = TrustedProxies::networks(["10.0.0.5/8"]).build().unwrap_err();
-/// assert_eq!(
-///     error.to_string(),
-///     "networks `10.0.0.5/8` is not valid: \
-///      write `10.0.0.0/8` for all of the network, or `10.0.0.5` for the one address"
-/// );
-/// # Ok::<_, palisade_core::ConfigError>(())
-/// ```
-#[derive(Clone, Debug)]
-#[must_use = "a builder does nothing until it is built"]
-pub struct TrustedProxiesBuilder {
-    walk: Walk,
-    networks: Vec<String>,
-    unix_sockets: bool,
-    forwarded: bool,
-    everyone: bool,
-}
-
-impl TrustedProxiesBuilder {
-    fn new(walk: Walk) -> Self {
-        Self { walk, networks: Vec::new(), unix_sockets: false, forwarded: false, everyone: false }
-    }
-
-    /// Trusts these too: networks as in `10.0.0.0/8`, or single addresses. With [`TrustedProxies::hops`] and
-    /// [`TrustedProxies::header`], these are the peers that are believed, and no others.
-    pub fn networks<I>(mut self, networks: I) -> Self
-    where
-        I: IntoIterator<Item: AsRef<str>>,
-    {
-        self.networks.extend(networks.into_iter().map(|network| network.as_ref().to_owned()));
-        self
-    }
-
-    /// Trusts this host too, as [`TrustedProxies::loopback`] does.
-    pub fn loopback(self) -> Self {
-        self.networks(LOOPBACK)
-    }
-
-    /// Trusts private networks too, as [`TrustedProxies::private_networks`] does.
-    pub fn private_networks(self) -> Self {
-        self.networks(PRIVATE)
-    }
-
-    /// Trusts Unix sockets too, as [`TrustedProxies::unix_sockets`] does.
-    pub fn unix_sockets(mut self) -> Self {
-        self.unix_sockets = true;
-        self
-    }
-
-    /// Reads `Forwarded` ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)) instead of `X-Forwarded-For`.
-    ///
-    /// A header that is malformed anywhere is ignored, all of it. An IPv6 address is in brackets and in quotes
-    /// ([section 6](https://www.rfc-editor.org/rfc/rfc7239#section-6)).
-    pub fn forwarded(mut self) -> Self {
-        self.forwarded = true;
-        self
-    }
-
-    /// Believes every peer that has an address, and every address in between: each client chooses its own.
-    ///
-    /// For a server that nothing but proxies can reach, where nobody knows their addresses and the header has one
-    /// address that they overwrite. With [`TrustedProxies::networks`] it makes the leftmost element the client, which is
-    /// whatever the client wrote.
-    ///
-    /// ```
-    /// use palisade_core::TrustedProxies;
-    ///
-    /// assert!(TrustedProxies::header("fly-client-ip").build().is_err());
-    /// let proxies = TrustedProxies::header("fly-client-ip").insecure_trust_everyone().build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn insecure_trust_everyone(mut self) -> Self {
-        self.everyone = true;
-        self
-    }
-
-    /// The policy.
-    ///
-    /// # Errors
-    ///
-    /// A network that cannot be read, has bits of a host, or holds most of the internet (`0.0.0.0/0`, `::/0`); nobody
-    /// to trust; a hop count of none or more than 32; a header name that is none or that of a list.
-    pub fn build(self) -> Result<TrustedProxies, ConfigError> {
-        let networks: Result<Vec<IpNet>, _> =
-            self.networks.iter().map(|network| parse_network(network)).collect();
-        let networks = Networks::new(&networks?);
-        if !self.everyone
-            && let Some(network) = networks.too_large()
-        {
-            return Err(ConfigError::new(
-                "networks",
-                network,
-                "list the networks of your proxies only: whoever is in them chooses its own address. \
-                 `insecure_trust_everyone` is for servers that nothing but proxies can reach",
-            ));
-        }
-        let says_whom = !networks.are_none() || self.unix_sockets || self.everyone;
-        let list = if self.forwarded { ListHeader::Forwarded } else { ListHeader::XForwardedFor };
-        let model = match self.walk {
-            Walk::ByAddress if !says_whom => {
-                return Err(ConfigError::without_value(
-                    "networks",
-                    "list the networks of your proxies, as in `10.0.0.0/8`, or leave TrustedProxies out: the client is \
-                     the socket's peer then",
-                ));
-            }
-            Walk::ByAddress => Model::Networks(list),
-            Walk::ByCount(count @ 1..=MOST_HOPS) => Model::Hops(list, count),
-            Walk::ByCount(count) => {
-                return Err(ConfigError::new(
-                    "hops",
-                    count,
-                    "count the proxies between the client and this server, 1 to 32; with none, leave TrustedProxies out",
-                ));
-            }
-            Walk::OneHeader(name) => {
-                let name = header_of_one_address(&name)?;
-                if self.forwarded {
-                    return Err(ConfigError::new(
-                        "forwarded",
-                        &name,
-                        "read this header or Forwarded: leave out one of them",
-                    ));
-                }
-                if !says_whom {
-                    return Err(ConfigError::new(
-                        "header",
-                        &name,
-                        "say from whom it is believed, with `networks`, `loopback`, `private_networks` or \
-                         `unix_sockets`: others can send it too",
-                    ));
-                }
-                Model::Header(name)
-            }
-        };
-        if self.everyone {
-            tracing::warn!(
-                target: "palisade::client_ip",
-                ?model,
-                "insecure_trust_everyone: whoever reaches this server past its proxies chooses its own address"
-            );
-        }
-        let every_address = self.everyone || (matches!(model, Model::Hops(..)) && !says_whom);
-        let peers = TrustedPeers { networks, every_address, unix_sockets: self.unix_sockets };
-        Ok(TrustedProxies(Arc::new(Settings { model, peers, log: Log::default() })))
-    }
-}
-
-fn header_of_one_address(name: &str) -> Result<HeaderName, ConfigError> {
-    let Ok(parsed) = name.parse::<HeaderName>() else {
-        return Err(ConfigError::new("header", name, "write a header's name, as in `x-real-ip`"));
-    };
-    if [&X_FORWARDED_FOR, &FORWARDED].contains(&&parsed) {
-        return Err(ConfigError::new(
-            "header",
-            name,
-            "it is a list, whose first element anybody can write: use `networks` or `hops`, and `forwarded` for Forwarded",
-        ));
-    }
-    Ok(parsed)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     PeerAddr, UnixPeer,
+    client::diagnostics::Once,
     testing::{Contract, Script},
 };
 
