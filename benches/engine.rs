@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderName, Request, Response, StatusCode, header, request, response};
 use http_body_util::Full;
 use palisade::{
-    Decision, ErrorLayer, PeerAddr, Policy, PolicyLayer, WithAuth,
+    ClientIp, Decision, ErrorLayer, PeerAddr, Policy, PolicyLayer, TrustedProxies, WithAuth,
     auth::{Jwt, testing::sign_hs256},
     body::BodyLimit,
     cors::Cors,
@@ -14,7 +14,7 @@ use palisade::{
     rate_limit::{Quota, RateLimit},
     stack,
 };
-use palisade_benches::{Counting, asking, compare};
+use palisade_benches::{Counting, asking, compare, doing};
 use serde::{Deserialize, Serialize};
 use tower::{Layer, ServiceBuilder, service_fn};
 
@@ -67,6 +67,7 @@ struct Claims {
 
 fn main() {
     engine();
+    client_addresses();
     full_stack();
 }
 
@@ -104,6 +105,42 @@ fn engine() {
 
 fn is_ok<B>(response: &Response<B>) -> bool {
     response.status() == StatusCode::OK
+}
+
+fn client_addresses() {
+    let from_proxy = || {
+        let mut request = Request::get("/")
+            .header("x-forwarded-for", "192.0.2.66, 203.0.113.7, 10.0.0.2")
+            .header("forwarded", "for=192.0.2.66, for=\"[2001:db8::7]:4711\", for=10.0.0.2")
+            .header("x-real-ip", "203.0.113.7")
+            .body(Full::<Bytes>::default())
+            .unwrap();
+        request.extensions_mut().insert(PeerAddr(([10, 0, 0, 1], 4000).into()));
+        request
+    };
+    let (head, _) = from_proxy().into_parts();
+    let networks = TrustedProxies::private_networks().build().unwrap();
+    let forwarded = TrustedProxies::private_networks().forwarded().build().unwrap();
+    let hops = TrustedProxies::hops(2).build().unwrap();
+    let header = TrustedProxies::header("x-real-ip").private_networks().build().unwrap();
+    let bare = service_fn(service::<Full<Bytes>>);
+    compare(
+        "Client addresses, found",
+        &mut [
+            doing("the peer", || ClientIp::of(&head.extensions)),
+            doing("by network", || networks.decide(&head)),
+            doing("by network, Forwarded", || forwarded.decide(&head)),
+            doing("by hop count", || hops.decide(&head)),
+            doing("by one header", || header.decide(&head)),
+        ],
+    );
+    compare(
+        "Client addresses, left on the request",
+        &mut [
+            asking("bare service", bare, from_proxy, is_ok),
+            asking("by network", networks.layer().layer(bare), from_proxy, is_ok),
+        ],
+    );
 }
 
 fn full_stack() {

@@ -71,7 +71,7 @@ mod vary;
 
 pub use body::Body;
 pub use body_policy::{BodyPolicy, BodyPolicyFuture, BodyPolicyLayer, BodyPolicyService};
-pub use client::{ClientIp, PeerAddr};
+pub use client::{ClientIp, PeerAddr, TrustedProxies, TrustedProxiesBuilder, UnixPeer};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use combinators::{AnyOf, Either, Outcome, Shadow, When, any_of, shadow, unless, when};
 pub use config::ConfigError;

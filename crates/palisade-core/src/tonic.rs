@@ -34,3 +34,8 @@ impl From<Status> for ApiError {
 pub(crate) fn peer_of(extensions: &Extensions) -> Option<SocketAddr> {
     extensions.get::<TcpConnectInfo>()?.remote_addr
 }
+
+#[cfg(unix)]
+pub(crate) fn is_unix_peer(extensions: &Extensions) -> bool {
+    extensions.get::<tonic::transport::server::UdsConnectInfo>().is_some()
+}

@@ -57,6 +57,8 @@ pub trait Key: Send + Sync + 'static {
 /// which there is [`ByAddress::ipv6_prefix`]. An IPv4 address inside an IPv6 one (`::ffff:192.0.2.1`) counts as the IPv4
 /// address.
 ///
+/// Behind a proxy the address is the proxy's, until [`TrustedProxies`](palisade_core::TrustedProxies) says whom to believe.
+///
 /// ```
 /// use palisade_core::PeerAddr;
 /// use palisade_rate_limit::{ByAddress, Key};
@@ -113,11 +115,11 @@ impl Key for ByAddress {
     type Of<'r> = u128;
 
     fn key(&self, request: &request::Parts) -> Result<u128, ApiError> {
-        let client = ClientIp::of(&request.extensions)
+        let client = ClientIp::of_request(request)
             .ok_or_else(|| ApiError::internal().with_source(NO_ADDRESS))?;
-        Ok(match client.ip() {
+        Ok(match client.network_of(self.ipv6_prefix) {
             IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-            IpAddr::V6(address) => address.to_bits() & (u128::MAX << (128 - self.ipv6_prefix)),
+            IpAddr::V6(network) => network.to_bits(),
         })
     }
 }

@@ -97,11 +97,14 @@ impl Store for Told {
     }
 }
 
+/// By key and number of the window.
+type CountsOfWindows = HashMap<([u8; 16], u64), u32>;
+
 /// Counts in fixed windows, on a clock of its own, as a server would.
 #[derive(Clone, Debug)]
 struct Server {
     clock: ManualClock,
-    counts: Arc<Mutex<HashMap<([u8; 16], u64), u32>>>,
+    counts: Arc<Mutex<CountsOfWindows>>,
     asked: Arc<AtomicU32>,
 }
 
@@ -214,8 +217,7 @@ async fn machines_agree_on_a_digest_if_they_share_the_secret() {
     let digest = async |by: fn(SharedStore) -> SharedStore| {
         let store = Told::default();
         limited(by(SharedStore::new(store.clone())), 1).send(PEER).await;
-        let key = store.0.lock().unwrap().asked[0].key;
-        key
+        store.0.lock().unwrap().asked[0].key
     };
     assert_eq!(digest(|by| by).await, digest(|by| by).await);
     assert_eq!(digest(|by| by.secret("a secret")).await, digest(|by| by.secret("a secret")).await);

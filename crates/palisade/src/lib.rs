@@ -46,8 +46,13 @@ pub use stack::{Stack, order, stack};
 pub use with_auth::{WithAuth, on};
 
 /// The pages of the guide, whose examples are tests.
-#[cfg(all(doctest, feature = "auth", feature = "axum"))]
+#[cfg(all(doctest, feature = "axum"))]
 mod guide {
+    #[cfg(feature = "auth")]
     #[doc = include_str!("../../../docs/guide/authentication.md")]
     struct Authentication;
+
+    #[cfg(feature = "rate-limit")]
+    #[doc = include_str!("../../../docs/guide/client-address.md")]
+    struct ClientAddress;
 }

@@ -5,7 +5,7 @@ mod segment;
 
 use std::{fmt, marker::PhantomData};
 
-use palisade_core::{ErrorLayer, Policy};
+use palisade_core::{ErrorLayer, Policy, TrustedProxies};
 use tower_layer::{Identity, Layer};
 
 use self::segment::{Nest, Nothing, Segment};
@@ -18,8 +18,8 @@ pub fn stack() -> Stack<order::Start> {
 /// A stack of policies: a tower layer that is built from the outside in.
 ///
 /// ```text
-/// observe -> errors -> cors -> rate_limit (by address) -> auth -> role -> rate_limit (by principal)
-///         -> timeout -> body_limit -> validate -> your service
+/// client_ip -> observe -> errors -> cors -> rate_limit (by address) -> auth -> role -> rate_limit (by principal)
+///           -> timeout -> body_limit -> validate -> your service
 /// ```
 ///
 /// Each step is optional. One that is called out of order does not compile, and the error message says why the order
@@ -97,6 +97,29 @@ where
             errors: self.errors,
             at: PhantomData,
         }
+    }
+
+    /// Finds out who the client is behind your proxies. Outermost, so that everything inside counts, judges and logs
+    /// the client and not the nearest proxy. Without this step the client is the socket's peer.
+    ///
+    #[cfg_attr(feature = "rate-limit", doc = "```")]
+    #[cfg_attr(not(feature = "rate-limit"), doc = "```ignore")]
+    /// use std::time::Duration;
+    /// use palisade::{TrustedProxies, rate_limit::{Quota, RateLimit}, stack};
+    ///
+    /// let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build()?;
+    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).build()?;
+    /// let stack = stack().client_ip(&proxies).rate_limit(&limit);
+    /// # Ok::<_, palisade::ConfigError>(())
+    /// ```
+    pub fn client_ip(
+        self,
+        proxies: &TrustedProxies,
+    ) -> With<TrustedProxies, order::ClientKnown, Outer, Open, Errors>
+    where
+        At: order::BeforeClientIp,
+    {
+        self.then(proxies.clone())
     }
 
     /// Names each request. Outermost, so that every answer carries the name.

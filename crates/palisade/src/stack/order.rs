@@ -11,6 +11,8 @@ macro_rules! positions {
 positions! {
     /// Nothing is there yet.
     Start;
+    /// After `client_ip`.
+    ClientKnown;
     /// After `observe`.
     Observed;
     /// After `errors`.
@@ -46,23 +48,28 @@ macro_rules! steps {
 }
 
 steps! {
+    /// `client_ip` may follow.
+    BeforeClientIp after Start:
+    "`client_ip` must come first in a stack, not after `{Self}`",
+    "whatever logs or limits outside of it would take the nearest proxy for the client";
+
     /// `observe` may follow.
-    BeforeObserve after Start:
+    BeforeObserve after Start ClientKnown:
     "`observe` must come first in a stack, not after `{Self}`",
-    "only the outermost layer sees every answer: one made outside of it would carry no request id";
+    "only the outermost layer sees every answer: one made outside of it would carry no request id; `client_ip` alone goes outside, as it makes none";
 
     /// `errors` may follow.
-    BeforeErrors after Start Observed:
+    BeforeErrors after Start ClientKnown Observed:
     "`errors` must come before everything that can fail, not after `{Self}`",
-    "a failure outside of `errors` would reach the client in another format; only `observe` goes outside of it";
+    "a failure outside of `errors` would reach the client in another format; only `client_ip` and `observe` go outside of it";
 
     /// `cors` may follow.
-    BeforeCors after Start Observed ErrorsHandled:
+    BeforeCors after Start ClientKnown Observed ErrorsHandled:
     "`cors` must come before limits, authentication and bodies, not after `{Self}`",
     "a preflight carries no credentials: inside `auth` it would get 401, and a 401, 413 or 429 made outside of `cors` could not be read by the page";
 
     /// `auth` may follow.
-    BeforeAuth after Start Observed ErrorsHandled CrossOrigin LimitedByAddress:
+    BeforeAuth after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress:
     "`auth` must come once, before everything that needs an identity or the body, not after `{Self}`",
     "whatever runs outside of `auth` runs for anybody: roles have nobody to check, and bodies of strangers are read";
 
@@ -77,17 +84,17 @@ steps! {
     "what it refuses comes out in the format of `errors`, and nobody's body is read before it is known who may come in";
 
     /// `timeout` may follow.
-    BeforeTimeout after Start Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal:
+    BeforeTimeout after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal:
     "`timeout` must come after the policies and before `body_limit`, not after `{Self}`",
     "the time a client takes to send its body counts: the deadline goes outside of whatever reads it";
 
     /// `body_limit` may follow.
-    BeforeBodyLimit after Start Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited:
+    BeforeBodyLimit after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited:
     "`body_limit` must come before everything that reads the body, not after `{Self}`",
     "`validate` collects the body: a limit inside of it would count bytes that are in memory already";
 
     /// `validate` may follow.
-    BeforeValidate after Start Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited SizeLimited:
+    BeforeValidate after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited SizeLimited:
     "`validate` must come last and once, not after `{Self}`",
     "a stack validates one type; what a route needs beside it goes on the route";
 }
@@ -120,7 +127,7 @@ mod limits {
         )*};
     }
 
-    limits!(ByAddress, to LimitedByAddress after Start Observed ErrorsHandled CrossOrigin LimitedByAddress);
+    limits!(ByAddress, to LimitedByAddress after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress);
     limits!(ByPrincipal, to LimitedByPrincipal after Authenticated RoleChecked LimitedByPrincipal);
 
     /// What these count by is known to whoever writes the stack: they go wherever a limit may.
@@ -139,6 +146,7 @@ mod limits {
 
     anywhere!(
         Start to LimitedByAddress
+        ClientKnown to LimitedByAddress
         Observed to LimitedByAddress
         ErrorsHandled to LimitedByAddress
         CrossOrigin to LimitedByAddress

@@ -5,6 +5,7 @@ use palisade::auth::rules::{Rule, role, scope};
 fn main() {
     let parts = setup::parts();
     let _ = setup::stack()
+        .client_ip(&parts.proxies)
         .observe(parts.request_ids)
         .errors(parts.errors)
         .cors(&parts.cors)
@@ -19,4 +20,15 @@ fn main() {
         .timeout(parts.timeout)
         .body_limit(parts.body_limit)
         .validate(parts.validate);
+
+    // every step is optional
+    let parts = setup::parts();
+    let known = || setup::stack().client_ip(&parts.proxies);
+    let _ = known().errors(parts.errors);
+    let _ = known().cors(&parts.cors);
+    let _ = known().rate_limit(&parts.by_address);
+    let _ = known().auth(&parts.auth);
+    let _ = known().timeout(parts.timeout);
+    let _ = known().body_limit(parts.body_limit);
+    let _ = known().validate(parts.validate);
 }

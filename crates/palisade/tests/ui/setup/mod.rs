@@ -4,7 +4,7 @@ use std::time::Duration;
 
 pub use palisade::stack;
 use palisade::{
-    ErrorLayer,
+    ErrorLayer, TrustedProxies,
     auth::Jwt,
     body::{BodyLimit, Deadline},
     cors::Cors,
@@ -18,6 +18,7 @@ use palisade::{
 pub struct Item {}
 
 pub struct Parts {
+    pub proxies: TrustedProxies,
     pub request_ids: RequestIds,
     pub errors: ErrorLayer,
     pub cors: Cors,
@@ -33,10 +34,11 @@ pub fn parts() -> Parts {
     let quota = Quota::per(1, Duration::from_secs(1));
     let secret = "a signing key of at least thirty-two bytes";
     Parts {
+        proxies: TrustedProxies::loopback().build().unwrap(),
         request_ids: RequestIds::new(),
         errors: ErrorLayer::new(),
         cors: Cors::builder().allow_origin("https://app.example.com").build().unwrap(),
-        by_address: RateLimit::per_address(quota).build().unwrap(),
+        by_address: RateLimit::per_address(quota.clone()).build().unwrap(),
         auth: Jwt::hs256(secret).any_audience().build().unwrap(),
         by_principal: RateLimit::per_principal(quota).build().unwrap(),
         timeout: Deadline::new(Duration::from_secs(1)),

@@ -1,0 +1,249 @@
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    ops::RangeInclusive,
+};
+
+use http::{Extensions, request};
+
+use super::{address::client_address, diagnostics, peer::Peer};
+
+/// The address a client is known by: the one answer to "who is this", wherever an address matters.
+///
+/// It is the socket's peer, and no header is believed, unless [`TrustedProxies`](crate::TrustedProxies) further out
+/// worked out somebody else and left a `ClientIp` on the request. An IPv4 address that arrives inside an IPv6 one
+/// (`::ffff:192.0.2.1`) is the IPv4 address, however it was written.
+///
+/// ```
+/// use palisade_core::{ClientIp, PeerAddr};
+///
+/// let mut extensions = http::Extensions::new();
+/// assert!(ClientIp::of(&extensions).is_none());
+///
+/// extensions.insert(PeerAddr("[::ffff:192.0.2.1]:4000".parse().unwrap()));
+/// assert_eq!(ClientIp::of(&extensions).unwrap().to_string(), "192.0.2.1");
+/// ```
+///
+/// # The line that tells who the peer is
+///
+/// The server has to leave the peer's address on the request. On axum, with the feature `axum`:
+///
+#[cfg_attr(feature = "axum", doc = "```")]
+#[cfg_attr(not(feature = "axum"), doc = "```ignore")]
+/// # use std::net::SocketAddr;
+/// # let app = axum::Router::<()>::new();
+/// // for axum::serve(listener, …)
+/// let app = app.into_make_service_with_connect_info::<SocketAddr>();
+/// ```
+///
+/// On hyper, for each connection:
+///
+/// ```
+/// # use palisade_core::{PeerAddr, PolicyLayer};
+/// # use tower::Layer;
+/// # let service = tower::service_fn(|_: http::Request<String>| async { Ok::<_, ()>(http::Response::new(String::new())) });
+/// # let peer: std::net::SocketAddr = "192.0.2.1:4000".parse().unwrap();
+/// let service = PolicyLayer::new(PeerAddr(peer)).layer(service);
+/// ```
+///
+/// On tonic, with the feature `tonic`, its own server leaves it and the line is the layer's:
+///
+#[cfg_attr(feature = "tonic", doc = "```")]
+#[cfg_attr(not(feature = "tonic"), doc = "```ignore")]
+/// # use palisade_core::TrustedProxies;
+/// # let proxies = TrustedProxies::loopback().build().unwrap();
+/// let server = tonic::transport::Server::builder().layer(proxies.layer());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientIp(IpAddr);
+
+impl ClientIp {
+    /// The lengths of an IPv6 network that may count as one client, for [`network_of`](Self::network_of). Shorter ones
+    /// than /32 hold the subscribers of a whole provider.
+    pub const IPV6_PREFIXES: RangeInclusive<u8> = 32..=128;
+
+    /// The address, in canonical form.
+    ///
+    /// ```
+    /// use palisade_core::ClientIp;
+    ///
+    /// let written = |address: &str| ClientIp::new(address.parse().unwrap());
+    /// assert_eq!(written("2001:0db8:0:0::1"), written("2001:db8::1"));
+    /// assert_eq!(written("::ffff:102:304"), written("1.2.3.4"));
+    /// ```
+    pub fn new(address: IpAddr) -> Self {
+        Self(address.to_canonical())
+    }
+
+    /// Finds the client in a request's extensions: whom [`TrustedProxies`](crate::TrustedProxies) left there, else the
+    /// socket's peer.
+    ///
+    /// `None` means that the server did not leave its peer there, or that the peer has no address: it is at the other
+    /// end of a Unix socket, or is `0.0.0.0` or `::`, which are nobody's.
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        match extensions.get() {
+            Some(client) => Some(*client),
+            None => Peer::of(extensions).address().and_then(client_address).map(Self),
+        }
+    }
+
+    /// Like [`of`](Self::of), for policies that count or judge clients by their address: where the peer is taken for
+    /// the client although the request says it was forwarded, the log says so, once per process.
+    ///
+    /// ```
+    /// use palisade_core::{ClientIp, PeerAddr};
+    ///
+    /// let (mut head, ()) = http::Request::get("/")
+    ///     .header("x-forwarded-for", "203.0.113.7")
+    ///     .extension(PeerAddr(([192, 0, 2, 1], 4000).into()))
+    ///     .body(())
+    ///     .unwrap()
+    ///     .into_parts();
+    /// // 192.0.2.1, and a warning that all clients behind it count as one
+    /// assert_eq!(ClientIp::of_request(&head), ClientIp::of(&head.extensions));
+    /// ```
+    pub fn of_request(request: &request::Parts) -> Option<Self> {
+        if let Some(client) = request.extensions.get() {
+            return Some(*client);
+        }
+        diagnostics::forwarding_without_trust(&request.headers);
+        Self::of(&request.extensions)
+    }
+
+    /// The address.
+    pub fn ip(self) -> IpAddr {
+        self.0
+    }
+
+    /// The network that counts as one client: an IPv4 address itself, an IPv6 address by its /64, which is what one
+    /// subscriber usually gets.
+    #[must_use]
+    pub fn network(self) -> IpAddr {
+        self.network_of(64)
+    }
+
+    /// The network that counts as one client: an IPv4 address itself, an IPv6 address by this many bits of it.
+    ///
+    /// Lengths outside of [`IPV6_PREFIXES`](Self::IPV6_PREFIXES) are taken as the nearest inside; whoever makes a
+    /// setting of it refuses them.
+    ///
+    /// ```
+    /// use palisade_core::ClientIp;
+    ///
+    /// let client = ClientIp::new("2001:db8:0:1ff::1".parse().unwrap());
+    /// assert_eq!(client.network_of(56).to_string(), "2001:db8:0:100::");
+    ///
+    /// // The bits decide what is an IPv4 address, before any of them is masked.
+    /// let client = ClientIp::new("::ffff:c000:201".parse().unwrap());
+    /// assert_eq!(client.network_of(56).to_string(), "192.0.2.1");
+    /// ```
+    #[must_use]
+    pub fn network_of(self, ipv6_prefix: u8) -> IpAddr {
+        let (shortest, longest) = Self::IPV6_PREFIXES.into_inner();
+        match self.0 {
+            IpAddr::V4(_) => self.0,
+            IpAddr::V6(address) => {
+                let host_bits = 128 - ipv6_prefix.clamp(shortest, longest);
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << host_bits)))
+            }
+        }
+    }
+}
+
+impl fmt::Display for ClientIp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for ClientIp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientIp({})", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PeerAddr;
+
+    fn client(address: &str) -> ClientIp {
+        ClientIp::new(address.parse().unwrap())
+    }
+
+    fn network(address: &str) -> String {
+        client(address).network().to_string()
+    }
+
+    #[test]
+    fn two_ipv4_clients_inside_ipv6_addresses_are_two_clients() {
+        // express-rate-limit put every IPv4 client into the bucket ::/56 (CVE-2026-30827).
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(network("::ffff:c000:202"), "192.0.2.2");
+        for prefix in ClientIp::IPV6_PREFIXES {
+            assert_eq!(client("::ffff:192.0.2.1").network_of(prefix).to_string(), "192.0.2.1");
+            assert_eq!(
+                client("0:0:0:0:0:ffff:c000:0202").network_of(prefix),
+                client("192.0.2.2").0
+            );
+        }
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_64_bit_network() {
+        assert_eq!(network("2001:db8:0:1::1"), network("2001:db8:0:1:ffff::2"));
+        assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
+    }
+
+    #[test]
+    fn an_ipv6_network_may_have_any_length_from_32_to_128() {
+        let all = client("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
+        for (prefix, network) in [
+            (32, "ffff:ffff::"),
+            (48, "ffff:ffff:ffff::"),
+            (56, "ffff:ffff:ffff:ff00::"),
+            (64, "ffff:ffff:ffff:ffff::"),
+            (127, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe"),
+            (128, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            // outside, the nearest inside
+            (0, "ffff:ffff::"),
+            (31, "ffff:ffff::"),
+            (129, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            (255, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ] {
+            assert_eq!(all.network_of(prefix), network.parse::<IpAddr>().unwrap(), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn one_address_is_one_client_however_it_is_written() {
+        // Hono compared addresses as text (CVE-2026-47674).
+        for (written, canonical) in [
+            ("2001:0db8:0:0::1", "2001:db8::1"),
+            ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"),
+            ("::ffff:102:304", "1.2.3.4"),
+            ("::FFFF:1.2.3.4", "1.2.3.4"),
+        ] {
+            assert_eq!(client(written), client(canonical));
+            assert_eq!(client(written).to_string(), canonical);
+        }
+    }
+
+    #[test]
+    fn an_unspecified_address_is_nobodys() {
+        for peer in ["0.0.0.0:1", "[::]:1", "[::ffff:0.0.0.0]:1"] {
+            let mut extensions = Extensions::new();
+            extensions.insert(PeerAddr(peer.parse().unwrap()));
+            assert_eq!(ClientIp::of(&extensions), None, "{peer}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_was_left_on_the_request_wins_over_the_peer() {
+        let mut extensions = Extensions::new();
+        extensions.insert(PeerAddr("192.0.2.1:1".parse().unwrap()));
+        assert_eq!(ClientIp::of(&extensions), Some(client("192.0.2.1")));
+        extensions.insert(client("203.0.113.7"));
+        assert_eq!(ClientIp::of(&extensions), Some(client("203.0.113.7")));
+    }
+}

@@ -1,0 +1,16 @@
+//! Who is at the other end of a request: the socket's peer, or whom trusted proxies vouch for.
+
+mod address;
+mod builder;
+mod client_ip;
+mod diagnostics;
+mod elements;
+mod forwarded;
+mod networks;
+mod peer;
+mod trusted_proxies;
+
+pub use builder::TrustedProxiesBuilder;
+pub use client_ip::ClientIp;
+pub use peer::{PeerAddr, UnixPeer};
+pub use trusted_proxies::TrustedProxies;

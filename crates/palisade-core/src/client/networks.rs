@@ -1,0 +1,197 @@
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::ConfigError;
+
+/// Shorter prefixes hold most of the internet, and no network that one operator runs.
+const SHORTEST_V4: u8 = 8;
+/// The private networks of RFC 4193 are a /7.
+const SHORTEST_V6: u8 = 7;
+
+/// A set of networks, each address of which is in one of them at most.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Networks {
+    v4: Box<[Ipv4Net]>,
+    v6: Box<[Ipv6Net]>,
+}
+
+impl Networks {
+    pub(super) fn new(networks: &[IpNet]) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for network in networks {
+            match network {
+                IpNet::V4(network) => v4.push(*network),
+                IpNet::V6(network) => v6.push(*network),
+            }
+        }
+        let (mut v4, mut v6) = (Ipv4Net::aggregate(&v4), Ipv6Net::aggregate(&v6));
+        v4.sort_unstable();
+        v6.sort_unstable();
+        Self { v4: v4.into(), v6: v6.into() }
+    }
+
+    /// True if the canonical `address` is in one of the networks.
+    pub(super) fn contain(&self, address: IpAddr) -> bool {
+        // They are sorted and do not overlap: only the last one that begins before the address can hold it.
+        match address {
+            IpAddr::V4(address) => {
+                let after = self.v4.partition_point(|network| network.network() <= address);
+                after.checked_sub(1).is_some_and(|at| self.v4[at].contains(&address))
+            }
+            IpAddr::V6(address) => {
+                let after = self.v6.partition_point(|network| network.network() <= address);
+                after.checked_sub(1).is_some_and(|at| self.v6[at].contains(&address))
+            }
+        }
+    }
+
+    pub(super) fn are_none(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    /// A network with so many addresses that it cannot be one of proxies, if there is one. Many small ones that make up
+    /// a large one count as that one.
+    pub(super) fn too_large(&self) -> Option<IpNet> {
+        let v4 = self.v4.iter().find(|network| network.prefix_len() < SHORTEST_V4);
+        let v6 = self.v6.iter().find(|network| network.prefix_len() < SHORTEST_V6);
+        v4.copied().map(IpNet::V4).or(v6.copied().map(IpNet::V6))
+    }
+}
+
+/// A network as an operator writes it: `10.0.0.0/8`, or one address.
+pub(super) fn parse_network(text: &str) -> Result<IpNet, ConfigError> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text.parse().map_err(|_| {
+            ConfigError::new(
+                "networks",
+                text,
+                "write a network as in `10.0.0.0/8` or `2001:db8::/32`, or an address as in `192.0.2.7`",
+            )
+        })?,
+    };
+    if network.addr() != network.network() {
+        return Err(ConfigError::new(
+            "networks",
+            text,
+            format!(
+                "write `{}` for all of the network, or `{}` for the one address",
+                network.trunc(),
+                network.addr()
+            ),
+        ));
+    }
+    Ok(canonical(network))
+}
+
+/// Addresses are compared in canonical form, so networks of IPv4 addresses inside IPv6 are IPv4 networks.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(inside) = network else { return network };
+    let in_v4 = inside.prefix_len().checked_sub(96).zip(inside.addr().to_ipv4_mapped());
+    in_v4
+        .and_then(|(prefix, address)| Ipv4Net::new(address, prefix).ok())
+        .map_or(network, IpNet::V4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn networks(list: &[&str]) -> Networks {
+        let list: Result<Vec<_>, _> = list.iter().map(|text| parse_network(text)).collect();
+        Networks::new(&list.unwrap())
+    }
+
+    fn contain(networks: &Networks, address: &str) -> bool {
+        networks.contain(address.parse::<IpAddr>().unwrap().to_canonical())
+    }
+
+    #[test]
+    fn an_address_is_found_in_its_network_at_both_ends_and_not_beyond() {
+        let set = networks(&["192.0.2.0/24", "10.0.0.0/8", "198.51.100.7", "fd00::/8", "::1"]);
+        for inside in [
+            "10.0.0.0",
+            "10.255.255.255",
+            "192.0.2.0",
+            "192.0.2.255",
+            "198.51.100.7",
+            "::ffff:10.0.0.1",
+            "::ffff:a00:1",
+            "::1",
+            "fd00::",
+            "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        ] {
+            assert!(contain(&set, inside), "{inside}");
+        }
+        for outside in [
+            "0.0.0.1",
+            "9.255.255.255",
+            "11.0.0.0",
+            "192.0.1.255",
+            "192.0.3.0",
+            "198.51.100.6",
+            "198.51.100.8",
+            "255.255.255.255",
+            "::2",
+            "::a00:1",
+            "fe00::",
+        ] {
+            assert!(!contain(&set, outside), "{outside}");
+        }
+        assert!(!contain(&Networks::default(), "10.0.0.1"));
+    }
+
+    #[test]
+    fn overlapping_networks_are_one() {
+        let set = networks(&["10.0.0.0/8", "10.1.0.0/16", "10.0.0.5", "9.0.0.1"]);
+        for inside in ["10.0.0.6", "10.1.2.3", "10.200.0.1", "9.0.0.1"] {
+            assert!(contain(&set, inside), "{inside}");
+        }
+    }
+
+    #[test]
+    fn a_network_of_ipv4_inside_ipv6_is_an_ipv4_network() {
+        let set = networks(&["::ffff:10.0.0.0/104", "::ffff:192.0.2.7"]);
+        assert!(contain(&set, "10.1.2.3") && contain(&set, "192.0.2.7"));
+        assert!(!contain(&set, "11.0.0.0"));
+    }
+
+    #[test]
+    fn a_bad_network_is_refused_with_what_to_write_instead() {
+        for (bad, remedy) in [
+            ("", "`10.0.0.0/8`"),
+            ("10.0.0.0/33", "`10.0.0.0/8`"),
+            ("10.0.0.0/", "`10.0.0.0/8`"),
+            ("10.0.0/8", "`10.0.0.0/8`"),
+            ("proxy.internal", "`10.0.0.0/8`"),
+            ("10.0.0.0-10.0.0.9", "`10.0.0.0/8`"),
+            ("10.0.0.5/8", "write `10.0.0.0/8` for all of the network, or `10.0.0.5`"),
+            ("fd00::1/8", "write `fd00::/8` for all of the network, or `fd00::1`"),
+        ] {
+            let error = parse_network(bad).unwrap_err();
+            assert_eq!(error.setting(), "networks");
+            let error = error.to_string();
+            assert!(error.contains(bad) && error.contains(remedy), "{error}");
+        }
+    }
+
+    #[test]
+    fn most_of_the_internet_is_too_large_also_in_parts() {
+        for list in [
+            &["0.0.0.0/0"][..],
+            &["::/0"],
+            &["0.0.0.0/1", "128.0.0.0/1"],
+            &["10.0.0.0/8", "0.0.0.0/7"],
+            &["::ffff:0:0/96"],
+            &["::ffff:0.0.0.0/97", "::ffff:128.0.0.0/97"],
+            &["::/1", "8000::/1"],
+            &["2000::/3"],
+        ] {
+            assert!(networks(list).too_large().is_some(), "{list:?}");
+        }
+        for list in [&["10.0.0.0/8"][..], &["fc00::/7"], &[]] {
+            assert!(networks(list).too_large().is_none(), "{list:?}");
+        }
+    }
+}

@@ -1,0 +1,378 @@
+use std::{fmt, net::IpAddr, sync::Arc};
+
+use http::{HeaderMap, HeaderName, HeaderValue, request};
+
+use super::{
+    ClientIp, address,
+    builder::{TrustedProxiesBuilder, Walk},
+    diagnostics::{FORWARDED, Log, X_FORWARDED_FOR},
+    elements, forwarded,
+    networks::Networks,
+    peer::Peer,
+};
+use crate::{Decision, Policy, PolicyLayer};
+
+/// The most proxies that a request is followed through.
+pub(super) const MOST_HOPS: usize = 32;
+
+/// Which proxies are believed when they say for whom they forward, so that [`ClientIp`] is the client and not the
+/// nearest proxy.
+///
+/// Without this policy no header is read. With it, one header is, and the model says how far:
+///
+/// | model | the client is | for |
+/// | --- | --- | --- |
+/// | [`networks`](Self::networks) | the first address from the right that is not of a trusted proxy | nginx, a load balancer, an ingress |
+/// | [`hops`](Self::hops) | the address that many elements from the right | proxies whose addresses nobody knows, but their number |
+/// | [`header`](Self::header) | the one address in a header of the proxy's own | `CF-Connecting-IP`, `X-Real-IP` |
+///
+/// Whatever the client wrote itself is to the left of what the first trusted proxy wrote, and is never reached. A peer
+/// that is not trusted is the client, whatever its headers say.
+///
+/// ```
+/// use http::Request;
+/// use palisade_core::{ClientIp, PeerAddr, TrustedProxies};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build()?;
+/// let service = proxies.layer().layer(service_fn(async |request: Request<String>| {
+///     let client = ClientIp::of(request.extensions()).map(|client| client.to_string());
+///     Ok::<_, std::convert::Infallible>(http::Response::new(client.unwrap_or_default()))
+/// }));
+/// # use http_body_util::BodyExt;
+/// let ask = async |peer: &str, forwarded_for: &str| {
+///     let peer = PeerAddr(peer.parse().unwrap());
+///     let request = Request::get("/").header("x-forwarded-for", forwarded_for).extension(peer);
+///     let response = service.clone().oneshot(request.body(String::new()).unwrap()).await.unwrap();
+///     response.into_body().collect().await.unwrap().to_bytes()
+/// };
+///
+/// // The client at 203.0.113.7 wrote the first element itself, two proxies the others.
+/// assert_eq!(ask("10.0.0.1:4000", "192.0.2.66, 203.0.113.7, 10.0.0.2").await, "203.0.113.7");
+/// // No proxy of ours.
+/// assert_eq!(ask("203.0.113.7:4000", "192.0.2.66").await, "203.0.113.7");
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// # }).unwrap();
+/// ```
+///
+/// # Which header
+///
+/// `X-Forwarded-For`, or `Forwarded` ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)) where
+/// [`forwarded`](TrustedProxiesBuilder::forwarded) says so. The other one is never read, not even where the chosen one
+/// is missing: a proxy that writes one of them hands the other on as the client sent it.
+///
+/// # What stops it
+///
+/// An element that is no address (`unknown`, `_obfuscated`, `0.0.0.0`, garbage, nothing) ends the walk: the client is
+/// then the last trusted proxy, and nobody further away. So is it where a `Forwarded` is malformed in any place, all of
+/// which is ignored. An allowlist of addresses must therefore not list the proxies' own.
+///
+/// # What it costs
+///
+/// At most 32 elements are looked at. Nothing is allocated but the extension. What an operator should know (too few
+/// elements for the hop count, a malformed header, a header that is ignored) is logged once per policy, under the target
+/// `palisade::client_ip`.
+#[derive(Clone)]
+pub struct TrustedProxies(pub(super) Arc<Settings>);
+
+pub(super) struct Settings {
+    pub(super) model: Model,
+    pub(super) peers: TrustedPeers,
+    pub(super) log: Log,
+}
+
+/// Where the client's address is.
+#[derive(Clone, Debug)]
+pub(super) enum Model {
+    /// Behind the proxies that are trusted by their address.
+    Networks(ListHeader),
+    /// This many elements from the right.
+    Hops(ListHeader, usize),
+    /// In a header of its own.
+    Header(HeaderName),
+}
+
+/// The header in which each proxy adds whom it forwards for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ListHeader {
+    XForwardedFor,
+    Forwarded,
+}
+
+/// Whose headers are believed.
+#[derive(Clone, Debug)]
+pub(super) struct TrustedPeers {
+    pub(super) networks: Networks,
+    pub(super) every_address: bool,
+    pub(super) unix_sockets: bool,
+}
+
+impl TrustedProxies {
+    /// Trusts proxies by their addresses: networks as in `10.0.0.0/8`, or single addresses. More may be added.
+    ///
+    /// The client is the first address from the right that is not in them, if the peer is. Where all are, it is the
+    /// leftmost: a trusted host that made the request itself. List the proxies' networks and not those of clients; who
+    /// is in them chooses its own address.
+    ///
+    /// ```
+    /// use palisade_core::TrustedProxies;
+    ///
+    /// let proxies = TrustedProxies::networks(["10.20.0.0/16", "2001:db8:20::/48", "192.0.2.7"]).build()?;
+    ///
+    /// let error = TrustedProxies::networks(["0.0.0.0/0"]).build().unwrap_err();
+    /// assert!(error.to_string().starts_with("networks `0.0.0.0/0` is not valid"));
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn networks<I>(networks: I) -> TrustedProxiesBuilder
+    where
+        I: IntoIterator<Item: AsRef<str>>,
+    {
+        TrustedProxiesBuilder::new(Walk::ByAddress).networks(networks)
+    }
+
+    /// Trusts proxies on this host: `127.0.0.0/8` and `::1`. See [`networks`](Self::networks).
+    ///
+    /// ```
+    /// use palisade_core::TrustedProxies;
+    ///
+    /// let nginx_beside_us = TrustedProxies::loopback().build()?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn loopback() -> TrustedProxiesBuilder {
+        TrustedProxiesBuilder::new(Walk::ByAddress).loopback()
+    }
+
+    /// Trusts proxies in private networks: `10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16`
+    /// ([RFC 1918, section 3](https://www.rfc-editor.org/rfc/rfc1918#section-3)) and `fc00::/7`
+    /// ([RFC 4193, section 3.1](https://www.rfc-editor.org/rfc/rfc4193#section-3.1)). See [`networks`](Self::networks).
+    ///
+    /// Not where clients have private addresses too: each of them could choose its own.
+    ///
+    /// ```
+    /// use palisade_core::TrustedProxies;
+    ///
+    /// let ingress = TrustedProxies::private_networks().loopback().build()?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn private_networks() -> TrustedProxiesBuilder {
+        TrustedProxiesBuilder::new(Walk::ByAddress).private_networks()
+    }
+
+    /// Trusts what comes in on Unix sockets. See [`networks`](Self::networks), and [`UnixPeer`](crate::UnixPeer) for how
+    /// the server says that a request did.
+    ///
+    /// ```
+    /// use palisade_core::TrustedProxies;
+    ///
+    /// let nginx_beside_us = TrustedProxies::unix_sockets().build()?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn unix_sockets() -> TrustedProxiesBuilder {
+        TrustedProxiesBuilder::new(Walk::ByAddress).unix_sockets()
+    }
+
+    /// Trusts this many proxies between the client and this server, from 1 to 32, wherever they are.
+    ///
+    /// The client is the element that many from the right: with one proxy the last one. A request with fewer elements
+    /// did not pass all of them: the client is the peer then, and the log says so once.
+    ///
+    /// Any peer is believed, so nothing but the proxies may reach this server: who does so directly chooses its own
+    /// address, and so does everybody if the count is too high. Where the last proxy's network is known,
+    /// [`networks`](TrustedProxiesBuilder::networks) closes that door.
+    ///
+    /// ```
+    /// use palisade_core::TrustedProxies;
+    ///
+    /// // client -> CDN -> load balancer -> us
+    /// let proxies = TrustedProxies::hops(2).networks(["10.0.0.0/8"]).build()?;
+    ///
+    /// assert!(TrustedProxies::hops(0).build().is_err());
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn hops(count: usize) -> TrustedProxiesBuilder {
+        TrustedProxiesBuilder::new(Walk::ByCount(count))
+    }
+
+    /// Trusts one header that holds one address, as `CF-Connecting-IP` and `X-Real-IP` do.
+    ///
+    /// It is believed only from the peers that the builder lists; one that the proxy does not overwrite is the client's
+    /// own. A header that is missing, comes twice or is no address leaves the peer, and the log says so once.
+    ///
+    /// ```
+    /// use palisade_core::TrustedProxies;
+    ///
+    /// // two of the networks in https://www.cloudflare.com/ips/
+    /// let cloudflare = ["173.245.48.0/20", "103.21.244.0/22"];
+    /// let proxies = TrustedProxies::header("cf-connecting-ip").networks(cloudflare).build()?;
+    ///
+    /// let error = TrustedProxies::header("cf-connecting-ip").build().unwrap_err();
+    /// assert!(error.to_string().contains("from whom"));
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn header(name: impl AsRef<str>) -> TrustedProxiesBuilder {
+        TrustedProxiesBuilder::new(Walk::OneHeader(name.as_ref().to_owned()))
+    }
+
+    /// This policy as a tower layer.
+    pub fn layer(&self) -> PolicyLayer<Self> {
+        PolicyLayer::new(self.clone())
+    }
+
+    fn client_of(&self, request: &request::Parts) -> Option<ClientIp> {
+        let Settings { model, peers, log } = &*self.0;
+        let peer = Peer::of(&request.extensions);
+        let behind = if peers.trust(peer) {
+            log.ignored_headers(model, &request.headers);
+            model.client_behind(&request.headers, peers, log)
+        } else {
+            log.untrusted_peer(model, &request.headers, peer);
+            None
+        };
+        behind.or_else(|| address::client_address(peer.address()?)).map(ClientIp::new)
+    }
+}
+
+impl Policy for TrustedProxies {
+    type Grant = Option<ClientIp>;
+
+    fn decide(&self, request: &request::Parts) -> Decision<Option<ClientIp>> {
+        Decision::grant(self.client_of(request))
+    }
+
+    fn admit(&self, client: &mut Option<ClientIp>, request: &mut request::Parts) {
+        if let Some(client) = client {
+            request.extensions.insert(*client);
+        }
+    }
+}
+
+impl fmt::Debug for TrustedProxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrustedProxies")
+            .field("model", &self.0.model)
+            .field("peers", &self.0.peers)
+            .finish()
+    }
+}
+
+impl TrustedPeers {
+    fn trust(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Address(address) => self.trust_address(address),
+            Peer::UnixSocket => self.unix_sockets,
+            // A server that forgot to leave its peers would otherwise believe all of them.
+            Peer::Unknown => false,
+        }
+    }
+
+    fn trust_address(&self, address: IpAddr) -> bool {
+        self.every_address || self.networks.contain(address)
+    }
+}
+
+impl Model {
+    /// The furthest that the headers of a trusted peer are believed. `None` is the peer itself.
+    fn client_behind(
+        &self,
+        headers: &HeaderMap,
+        peers: &TrustedPeers,
+        log: &Log,
+    ) -> Option<IpAddr> {
+        match self {
+            Self::Networks(list) => {
+                list.walk(headers, log, |hops| first_not_trusted(hops, peers, log))
+            }
+            Self::Hops(list, count) => {
+                list.walk(headers, log, |hops| that_many_back(hops, *count, log))
+            }
+            Self::Header(name) => sole_address(headers, name, log),
+        }
+    }
+
+    pub(super) fn header(&self) -> &HeaderName {
+        match self {
+            Self::Networks(list) | Self::Hops(list, _) => list.name(),
+            Self::Header(name) => name,
+        }
+    }
+}
+
+/// The addresses that proxies added, the nearest first. `None` is one that was not told.
+type Hops<'a> = &'a mut dyn Iterator<Item = Option<IpAddr>>;
+
+impl ListHeader {
+    /// Gives `to` what is in the header, if it is well-formed.
+    fn walk(
+        self,
+        headers: &HeaderMap,
+        log: &Log,
+        to: impl FnOnce(Hops<'_>) -> Option<IpAddr>,
+    ) -> Option<IpAddr> {
+        match self {
+            Self::XForwardedFor => {
+                to(&mut elements::from_the_right(headers, &X_FORWARDED_FOR).map(address::parse))
+            }
+            Self::Forwarded => match forwarded::addresses_from_the_right(headers) {
+                Ok(mut addresses) => to(&mut addresses),
+                Err(forwarded::Malformed) => {
+                    log.malformed();
+                    None
+                }
+            },
+        }
+    }
+
+    fn name(self) -> &'static HeaderName {
+        match self {
+            Self::XForwardedFor => &X_FORWARDED_FOR,
+            Self::Forwarded => &FORWARDED,
+        }
+    }
+}
+
+/// The first address that is not trusted, or the last trusted one if the walk ends before.
+fn first_not_trusted(hops: Hops<'_>, peers: &TrustedPeers, log: &Log) -> Option<IpAddr> {
+    let mut client = None;
+    for hop in hops.take(MOST_HOPS) {
+        // Nobody vouches for what is beyond a hop that did not tell its address.
+        let Some(address) = hop else { return client };
+        client = Some(address);
+        if !peers.trust_address(address) {
+            return client;
+        }
+    }
+    if hops.next().is_some() {
+        log.too_many_hops();
+    }
+    client
+}
+
+/// The address `count` elements from the right. Where that one is none, the nearest to the right of it.
+fn that_many_back(hops: Hops<'_>, count: usize, log: &Log) -> Option<IpAddr> {
+    let mut client = None;
+    for _ in 0..count {
+        match hops.next() {
+            Some(hop) => client = hop.or(client),
+            None => {
+                log.too_few_hops(count);
+                return None;
+            }
+        }
+    }
+    client
+}
+
+/// The address in a header that comes once and has nothing else in it.
+fn sole_address(headers: &HeaderMap, name: &HeaderName, log: &Log) -> Option<IpAddr> {
+    let mut lines = headers.get_all(name).iter();
+    let only = lines.next().filter(|_| lines.next().is_none()).map(HeaderValue::as_bytes);
+    let address = only.and_then(|text| address::parse(elements::without_space_around(text)));
+    if address.is_none() {
+        log.not_one_address(name);
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests;

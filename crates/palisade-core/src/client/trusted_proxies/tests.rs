@@ -1,0 +1,642 @@
+use http::Request;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    PeerAddr, UnixPeer,
+    client::diagnostics::Once,
+    testing::{Contract, Script},
+};
+
+const PROXY: &str = "10.0.0.1";
+
+/// Field lines, `name: value`.
+fn request(peer: &str, lines: &[&str]) -> request::Parts {
+    let (mut head, ()) = Request::new(()).into_parts();
+    match peer {
+        "nobody" => {}
+        "unix" => {
+            head.extensions.insert(UnixPeer);
+        }
+        address => {
+            let address: IpAddr = address.parse().unwrap();
+            head.extensions.insert(PeerAddr((address, 4000).into()));
+        }
+    }
+    for line in lines {
+        let (name, value) = line.split_once(':').unwrap();
+        let value = HeaderValue::from_bytes(value.trim().as_bytes()).unwrap();
+        head.headers.append(name.parse::<HeaderName>().unwrap(), value);
+    }
+    head
+}
+
+fn client(proxies: &TrustedProxies, peer: &str, lines: &[&str]) -> String {
+    let mut head = request(peer, lines);
+    let Decision::Now(Ok(mut client)) = proxies.decide(&head) else { panic!("it decides at once") };
+    proxies.admit(&mut client, &mut head);
+    assert_eq!(head.extensions.get::<ClientIp>(), client.as_ref());
+    assert_eq!(ClientIp::of(&head.extensions), client);
+    assert_eq!(ClientIp::of_request(&head), client);
+    client.map_or_else(|| "none".to_owned(), |client| client.to_string())
+}
+
+/// Checks `(peer, field lines, client)`.
+fn table(proxies: TrustedProxiesBuilder, rows: &[(&str, &[&str], &str)]) {
+    let proxies = proxies.build().unwrap();
+    for (peer, lines, expected) in rows {
+        assert_eq!(client(&proxies, peer, lines), *expected, "{lines:?} from {peer}");
+    }
+}
+
+#[test]
+fn the_client_is_the_first_address_from_the_right_that_is_not_trusted() {
+    table(
+        TrustedProxies::networks(["10.0.0.0/8", "fd00::/8"]),
+        &[
+            (PROXY, &[], PROXY),
+            (PROXY, &["x-forwarded-for: 203.0.113.7"], "203.0.113.7"),
+            // what the client wrote itself is further left
+            (PROXY, &["x-forwarded-for: 192.0.2.66, 203.0.113.7"], "203.0.113.7"),
+            (PROXY, &["x-forwarded-for: 10.0.0.9, 203.0.113.7"], "203.0.113.7"),
+            (
+                PROXY,
+                &["x-forwarded-for: 192.0.2.66, 203.0.113.7, 10.0.0.3, 10.0.0.2"],
+                "203.0.113.7",
+            ),
+            // all field lines, joined in their order
+            (
+                PROXY,
+                &["x-forwarded-for: 192.0.2.66", "x-forwarded-for: 203.0.113.7"],
+                "203.0.113.7",
+            ),
+            (
+                PROXY,
+                &["x-forwarded-for: 192.0.2.66, 203.0.113.7", "x-forwarded-for: 10.0.0.2"],
+                "203.0.113.7",
+            ),
+            // where all are trusted, the leftmost made the request
+            (PROXY, &["x-forwarded-for: 10.0.0.9"], "10.0.0.9"),
+            (PROXY, &["x-forwarded-for: 10.0.0.9,10.0.0.8,10.0.0.7"], "10.0.0.9"),
+            // ports, zones, brackets, and IPv4 by its bits
+            (PROXY, &["x-forwarded-for: 203.0.113.7:4711"], "203.0.113.7"),
+            (PROXY, &["x-forwarded-for: 2001:0DB8:0:0::7"], "2001:db8::7"),
+            (PROXY, &["x-forwarded-for: [2001:db8::7]:4711"], "2001:db8::7"),
+            (PROXY, &["x-forwarded-for: fe80::7%eth0"], "fe80::7"),
+            (PROXY, &["x-forwarded-for: ::ffff:cb00:7107"], "203.0.113.7"),
+            (
+                PROXY,
+                &["x-forwarded-for: 203.0.113.7, ::ffff:a00:2, ::ffff:10.0.0.3"],
+                "203.0.113.7",
+            ),
+            ("::ffff:10.0.0.1", &["x-forwarded-for: 203.0.113.7"], "203.0.113.7"),
+            ("::ffff:a00:1", &["x-forwarded-for: 203.0.113.7"], "203.0.113.7"),
+            ("fd00::1", &["x-forwarded-for: 2001:db8::7, fd00::2"], "2001:db8::7"),
+        ],
+    );
+}
+
+#[test]
+fn the_headers_of_a_peer_that_is_not_trusted_are_ignored() {
+    let lines: &[&str] =
+        &["x-forwarded-for: 192.0.2.66", "forwarded: for=192.0.2.66", "x-real-ip: 192.0.2.66"];
+    for proxies in [
+        TrustedProxies::networks(["10.0.0.0/8"]),
+        TrustedProxies::networks(["10.0.0.0/8"]).forwarded(),
+        TrustedProxies::hops(1).networks(["10.0.0.0/8"]),
+        TrustedProxies::header("x-real-ip").networks(["10.0.0.0/8"]),
+    ] {
+        table(
+            proxies,
+            &[
+                ("203.0.113.7", lines, "203.0.113.7"),
+                ("11.0.0.0", lines, "11.0.0.0"),
+                ("::ffff:203.0.113.7", lines, "203.0.113.7"),
+                ("2001:db8::7", lines, "2001:db8::7"),
+                // bits, not text: this is no IPv4 address
+                ("::a00:1", lines, "::a00:1"),
+            ],
+        );
+    }
+}
+
+#[test]
+fn an_element_that_is_no_address_stops_the_walk_at_the_last_trusted_proxy() {
+    for stop in [
+        "unknown",
+        "_hidden",
+        "",
+        "garbage",
+        "0.0.0.0",
+        "::",
+        "::ffff:0.0.0.0",
+        "203.0.113",
+        "203.0.113.7 203.0.113.8",
+        "\"203.0.113.7\"",
+        "203.0.113.7;",
+        "203.0.113.7/32",
+        "\u{ff11}.1.1.1",
+        &"9".repeat(10_000),
+    ] {
+        let alone = format!("x-forwarded-for: {stop}");
+        let then_a_proxy = format!("x-forwarded-for: 192.0.2.66, {stop}, 10.0.0.2");
+        let last = format!("x-forwarded-for: 192.0.2.66, 10.0.0.2, {stop}");
+        let a_line_of_its_own = [&*alone, "x-forwarded-for: 10.0.0.2"];
+        table(
+            TrustedProxies::networks(["10.0.0.0/8"]),
+            &[
+                (PROXY, &[&alone], PROXY),
+                (PROXY, &[&then_a_proxy], "10.0.0.2"),
+                (PROXY, &[&last], PROXY),
+                (PROXY, &a_line_of_its_own, "10.0.0.2"),
+            ],
+        );
+    }
+}
+
+#[test]
+fn the_hop_count_says_which_element_from_the_right_is_the_client() {
+    table(
+        TrustedProxies::hops(1),
+        &[
+            ("198.51.100.1", &["x-forwarded-for: 203.0.113.7"], "203.0.113.7"),
+            ("198.51.100.1", &["x-forwarded-for: 192.0.2.66, 203.0.113.7"], "203.0.113.7"),
+            (
+                "198.51.100.1",
+                &["x-forwarded-for: 192.0.2.66", "x-forwarded-for: 203.0.113.7"],
+                "203.0.113.7",
+            ),
+            ("198.51.100.1", &["x-forwarded-for: 192.0.2.66, unknown"], "198.51.100.1"),
+            ("198.51.100.1", &["x-forwarded-for: 192.0.2.66,"], "198.51.100.1"),
+            // fewer elements than proxies
+            ("198.51.100.1", &[], "198.51.100.1"),
+        ],
+    );
+    table(
+        TrustedProxies::hops(3),
+        &[
+            ("198.51.100.1", &["x-forwarded-for: 203.0.113.7, 10.0.0.3, 10.0.0.2"], "203.0.113.7"),
+            (
+                "198.51.100.1",
+                &[
+                    "x-forwarded-for: 192.0.2.66, 203.0.113.7",
+                    "x-forwarded-for: 10.0.0.3, 10.0.0.2",
+                ],
+                "203.0.113.7",
+            ),
+            // what counts is the place
+            ("198.51.100.1", &["x-forwarded-for: 203.0.113.7, unknown, _hidden"], "203.0.113.7"),
+            (
+                "198.51.100.1",
+                &["x-forwarded-for: 192.0.2.66, unknown, 10.0.0.3, 10.0.0.2"],
+                "10.0.0.3",
+            ),
+            ("198.51.100.1", &["x-forwarded-for: 192.0.2.66, 10.0.0.2"], "198.51.100.1"),
+            ("198.51.100.1", &["x-forwarded-for: 192.0.2.66"], "198.51.100.1"),
+        ],
+    );
+    table(
+        TrustedProxies::hops(2).forwarded(),
+        &[
+            (PROXY, &["forwarded: for=192.0.2.66, for=203.0.113.7, for=10.0.0.2"], "203.0.113.7"),
+            (PROXY, &["forwarded: for=203.0.113.7"], PROXY),
+            (PROXY, &["x-forwarded-for: 203.0.113.7, 10.0.0.2"], PROXY),
+        ],
+    );
+}
+
+#[test]
+fn one_header_of_a_trusted_peer_is_read_if_it_is_one_address() {
+    table(
+        TrustedProxies::header("CF-Connecting-IP").networks(["10.0.0.0/8"]),
+        &[
+            (PROXY, &["cf-connecting-ip: 203.0.113.7"], "203.0.113.7"),
+            (PROXY, &["cf-connecting-ip: 2001:db8:0:0::7"], "2001:db8::7"),
+            (PROXY, &["cf-connecting-ip: [2001:db8::7]:4711"], "2001:db8::7"),
+            (PROXY, &["cf-connecting-ip: ::ffff:203.0.113.7"], "203.0.113.7"),
+            (
+                PROXY,
+                &["cf-connecting-ip: 203.0.113.7", "x-forwarded-for: 192.0.2.66"],
+                "203.0.113.7",
+            ),
+            (PROXY, &[], PROXY),
+            (PROXY, &["cf-connecting-ip: 0.0.0.0"], PROXY),
+            (PROXY, &["cf-connecting-ip: unknown"], PROXY),
+            (PROXY, &["cf-connecting-ip: 203.0.113.7, 192.0.2.66"], PROXY),
+            (PROXY, &["cf-connecting-ip: 203.0.113.7", "cf-connecting-ip: 203.0.113.7"], PROXY),
+            // never another header instead
+            (PROXY, &["x-forwarded-for: 192.0.2.66", "x-real-ip: 192.0.2.66"], PROXY),
+        ],
+    );
+}
+
+#[test]
+fn forwarded_is_read_by_its_grammar_or_not_at_all() {
+    table(
+        TrustedProxies::networks(["10.0.0.0/8"]).forwarded(),
+        &[
+            (
+                PROXY,
+                &["forwarded: for=\"[2001:db8::1]:4711\";proto=https;host=a.example"],
+                "2001:db8::1",
+            ),
+            (
+                PROXY,
+                &["forwarded: for=192.0.2.66, for=203.0.113.7;by=10.0.0.2, For=10.0.0.2"],
+                "203.0.113.7",
+            ),
+            (PROXY, &["forwarded: for=192.0.2.66", "forwarded: for=203.0.113.7"], "203.0.113.7"),
+            (PROXY, &["forwarded: for=\"203.0.113.7:_port\", for=10.0.0.2"], "203.0.113.7"),
+            (PROXY, &["forwarded: for=\"20\\3.0.113.7\""], "203.0.113.7"),
+            // legal, and no address
+            (PROXY, &["forwarded: for=192.0.2.66, for=unknown, for=10.0.0.2"], "10.0.0.2"),
+            (PROXY, &["forwarded: for=192.0.2.66, for=_hidden, for=10.0.0.2"], "10.0.0.2"),
+            (PROXY, &["forwarded: for=192.0.2.66, proto=https, for=10.0.0.2"], "10.0.0.2"),
+            (PROXY, &["forwarded: for=192.0.2.66, , for=10.0.0.2"], "10.0.0.2"),
+            (PROXY, &["forwarded: for=192.0.2.66, for=\"2001:db8::1\", for=10.0.0.2"], "10.0.0.2"),
+            // malformed, and then nothing of it counts
+            (PROXY, &["forwarded: for=\"203.0.113.7, for=10.0.0.2"], PROXY),
+            (PROXY, &["forwarded: for=203.0.113.7;for=192.0.2.66"], PROXY),
+            (PROXY, &["forwarded: oops, for=203.0.113.7, for=10.0.0.2"], PROXY),
+            (PROXY, &["forwarded: oops", "forwarded: for=203.0.113.7"], PROXY),
+            (PROXY, &["forwarded: for=[2001:db8::1]"], PROXY),
+        ],
+    );
+}
+
+#[test]
+fn one_header_is_never_read_instead_of_another_or_beside_it() {
+    let both: &[&str] = &["x-forwarded-for: 203.0.113.7", "forwarded: for=203.0.113.8"];
+    let (xff, forwarded) = (&both[..1], &both[1..]);
+    table(
+        TrustedProxies::networks(["10.0.0.0/8"]),
+        &[
+            (PROXY, both, "203.0.113.7"),
+            (PROXY, forwarded, PROXY),
+            (PROXY, &["x-real-ip: 203.0.113.7", "true-client-ip: 203.0.113.7"], PROXY),
+            // and where it stops, it stops
+            (PROXY, &["x-forwarded-for: unknown", "forwarded: for=203.0.113.8"], PROXY),
+        ],
+    );
+    table(
+        TrustedProxies::networks(["10.0.0.0/8"]).forwarded(),
+        &[
+            (PROXY, both, "203.0.113.8"),
+            (PROXY, xff, PROXY),
+            (PROXY, &["x-forwarded-for: 203.0.113.7", "forwarded: oops"], PROXY),
+        ],
+    );
+}
+
+#[test]
+fn a_unix_socket_is_trusted_only_if_configured_and_a_missing_peer_never() {
+    let lines: &[&str] = &["x-forwarded-for: 192.0.2.66, 203.0.113.7", "x-real-ip: 203.0.113.7"];
+    for trusting in [
+        TrustedProxies::unix_sockets(),
+        TrustedProxies::loopback().unix_sockets(),
+        TrustedProxies::hops(1).unix_sockets(),
+        TrustedProxies::header("x-real-ip").unix_sockets(),
+    ] {
+        table(
+            trusting,
+            &[
+                ("unix", lines, "203.0.113.7"),
+                // there is no address of the last trusted proxy
+                ("unix", &["x-forwarded-for: unknown", "x-real-ip: unknown"], "none"),
+                ("unix", &[], "none"),
+                ("nobody", lines, "none"),
+                ("192.0.2.1", lines, "192.0.2.1"),
+            ],
+        );
+    }
+    for other in [
+        TrustedProxies::loopback(),
+        TrustedProxies::hops(1),
+        TrustedProxies::hops(1).insecure_trust_everyone(),
+    ] {
+        table(other, &[("unix", lines, "none"), ("nobody", lines, "none")]);
+    }
+}
+
+#[test]
+fn the_presets_are_the_networks_of_their_rfcs() {
+    let from = "x-forwarded-for: 203.0.113.7";
+    let trusted = ["127.0.0.1", "127.255.255.255", "::1", "::ffff:127.0.0.1"];
+    let others = ["10.0.0.1", "128.0.0.0", "::2", "169.254.0.1"];
+    let proxies = TrustedProxies::loopback().build().unwrap();
+    assert!(trusted.iter().all(|peer| client(&proxies, peer, &[from]) == "203.0.113.7"));
+    assert!(others.iter().all(|peer| client(&proxies, peer, &[from]) == *peer));
+
+    let trusted =
+        ["10.255.255.255", "172.16.0.0", "172.31.255.255", "192.168.0.1", "fc00::", "fdff::1"];
+    let others =
+        ["127.0.0.1", "172.15.255.255", "172.32.0.0", "192.169.0.0", "fe00::", "100.64.0.1"];
+    let proxies = TrustedProxies::private_networks().build().unwrap();
+    assert!(trusted.iter().all(|peer| client(&proxies, peer, &[from]) == "203.0.113.7"));
+    assert!(others.iter().all(|peer| client(&proxies, peer, &[from]) == *peer));
+}
+
+#[test]
+fn a_setting_that_cannot_be_right_is_named_with_its_remedy() {
+    let none: [&str; 0] = [];
+    for (builder, setting, remedy) in [
+        (TrustedProxies::networks(none), "networks", "leave TrustedProxies out"),
+        (TrustedProxies::networks(["10.0.0.0/33"]), "networks", "`10.0.0.0/8`"),
+        (TrustedProxies::loopback().networks(["proxy"]), "networks", "`10.0.0.0/8`"),
+        (TrustedProxies::networks(["0.0.0.0/0"]), "networks", "`insecure_trust_everyone`"),
+        (TrustedProxies::networks(["::/0"]), "networks", "`insecure_trust_everyone`"),
+        (TrustedProxies::networks(["::ffff:0:0/96"]), "networks", "`insecure_trust_everyone`"),
+        (
+            TrustedProxies::networks(["0.0.0.0/1", "128.0.0.0/1"]),
+            "networks",
+            "`insecure_trust_everyone`",
+        ),
+        (TrustedProxies::hops(1).networks(["0.0.0.0/0"]), "networks", "`insecure_trust_everyone`"),
+        (
+            TrustedProxies::header("x-real-ip").networks(["::/0"]),
+            "networks",
+            "`insecure_trust_everyone`",
+        ),
+        (TrustedProxies::hops(0), "hops", "1 to 32"),
+        (TrustedProxies::hops(33), "hops", "1 to 32"),
+        (TrustedProxies::header("x real ip").loopback(), "header", "`x-real-ip`"),
+        (TrustedProxies::header("").loopback(), "header", "`x-real-ip`"),
+        (TrustedProxies::header("x-real-ip"), "header", "from whom"),
+        (
+            TrustedProxies::header("X-Forwarded-For").loopback(),
+            "header",
+            "use `networks` or `hops`",
+        ),
+        (TrustedProxies::header("Forwarded").loopback(), "header", "`forwarded`"),
+        (TrustedProxies::header("x-real-ip").loopback().forwarded(), "forwarded", "leave out one"),
+    ] {
+        let error = builder.clone().build().expect_err(&format!("{builder:?}"));
+        assert_eq!(error.setting(), setting, "{builder:?}");
+        assert!(error.to_string().contains(remedy), "{error}");
+    }
+}
+
+#[test]
+fn who_insists_believes_everybody() {
+    let lines: &[&str] = &["x-forwarded-for: 192.0.2.66, 203.0.113.7", "x-real-ip: 192.0.2.66"];
+    table(
+        TrustedProxies::networks(["0.0.0.0/0"]).insecure_trust_everyone(),
+        &[("198.51.100.1", lines, "192.0.2.66"), ("2001:db8::1", lines, "192.0.2.66")],
+    );
+    table(
+        TrustedProxies::header("x-real-ip").insecure_trust_everyone(),
+        &[("198.51.100.1", lines, "192.0.2.66")],
+    );
+}
+
+#[test]
+fn a_header_of_64_kilobytes_costs_a_walk_of_32_elements() {
+    let commas = format!("x-forwarded-for: {}", ",".repeat(65_000));
+    let trusted = format!("x-forwarded-for: 203.0.113.7{}", ", 10.0.0.2".repeat(6_000));
+    let many: Vec<String> =
+        (0..1_000).map(|n| format!("x-forwarded-for: 10.1.{}.{}", n / 250, n % 250)).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    table(
+        TrustedProxies::networks(["10.0.0.0/8"]),
+        &[
+            (PROXY, &[&commas], PROXY),
+            (PROXY, &[&trusted], "10.0.0.2"),
+            // the 32nd from the end
+            (PROXY, &many, "10.1.3.218"),
+        ],
+    );
+    let commas = format!("forwarded: {}", ",".repeat(65_000));
+    table(TrustedProxies::networks(["10.0.0.0/8"]).forwarded(), &[(PROXY, &[&commas], PROXY)]);
+}
+
+#[test]
+fn what_an_operator_should_know_is_logged_once() {
+    let warned = |proxies: TrustedProxiesBuilder, peer: &str, lines: &[&str]| {
+        let proxies = proxies.build().unwrap();
+        for _ in 0..3 {
+            client(&proxies, peer, lines);
+        }
+        let Log {
+            untrusted_peer,
+            other_header,
+            too_few_hops,
+            too_many_hops,
+            malformed,
+            not_one_address,
+        } = &proxies.0.log;
+        [untrusted_peer, other_header, too_few_hops, too_many_hops, malformed, not_one_address]
+            .map(Once::happened)
+            .map(u8::from)
+    };
+    let networks = || TrustedProxies::networks(["10.0.0.0/8"]);
+    let header = || TrustedProxies::header("x-real-ip").networks(["10.0.0.0/8"]);
+    let xff = "x-forwarded-for: 203.0.113.7";
+    let long = format!("x-forwarded-for: {}", "10.0.0.2,".repeat(32) + "10.0.0.2");
+    for (proxies, peer, lines, expected) in [
+        (networks(), PROXY, &[xff][..], [0, 0, 0, 0, 0, 0]),
+        (networks(), PROXY, &[], [0, 0, 0, 0, 0, 0]),
+        (networks(), PROXY, &["x-forwarded-for: unknown"], [0, 0, 0, 0, 0, 0]),
+        (networks(), "203.0.113.7", &[], [0, 0, 0, 0, 0, 0]),
+        (networks(), "203.0.113.7", &[xff], [1, 0, 0, 0, 0, 0]),
+        (networks(), PROXY, &["forwarded: for=203.0.113.7"], [0, 1, 0, 0, 0, 0]),
+        (networks(), PROXY, &[xff, "forwarded: for=203.0.113.7"], [0, 1, 0, 0, 0, 0]),
+        (networks().forwarded(), PROXY, &[xff], [0, 1, 0, 0, 0, 0]),
+        (networks(), PROXY, &[&long], [0, 0, 0, 1, 0, 0]),
+        (networks().forwarded(), PROXY, &["forwarded: oops"], [0, 0, 0, 0, 1, 0]),
+        (TrustedProxies::hops(2), PROXY, &[xff], [0, 0, 1, 0, 0, 0]),
+        (TrustedProxies::hops(1), PROXY, &[xff], [0, 0, 0, 0, 0, 0]),
+        (header(), PROXY, &["x-real-ip: 203.0.113.7", xff], [0, 0, 0, 0, 0, 0]),
+        (header(), PROXY, &[xff], [0, 1, 0, 0, 0, 1]),
+        (header(), PROXY, &["x-real-ip: a"], [0, 0, 0, 0, 0, 1]),
+    ] {
+        assert_eq!(warned(proxies.clone(), peer, lines), expected, "{proxies:?} {lines:?}");
+    }
+}
+
+#[test]
+fn the_policy_keeps_the_contract_with_and_without_an_address() {
+    let from = |peer: &str| {
+        let head = request(peer, &["x-forwarded-for: 192.0.2.66, 203.0.113.7"]);
+        Request::from_parts(head, Script::empty())
+    };
+    for peer in [PROXY, "203.0.113.7", "nobody", "unix"] {
+        for proxies in [
+            TrustedProxies::private_networks(),
+            TrustedProxies::private_networks().forwarded(),
+            TrustedProxies::hops(1),
+            TrustedProxies::header("x-real-ip").private_networks(),
+        ] {
+            Contract::new(|| from(peer)).check_policy(|| proxies.clone().build().unwrap());
+        }
+    }
+}
+
+/// What a client may write into a field line: anything that HTTP lets through, and mostly what looks right.
+fn hostile_line() -> impl Strategy<Value = Vec<u8>> {
+    let address = prop_oneof![
+        Just("6.6.6.6".to_owned()),
+        Just("10.0.0.66".to_owned()),
+        Just("\"[2001:db8::66]:66\"".to_owned()),
+        Just("unknown".to_owned()),
+        Just("_hidden".to_owned()),
+        Just(String::new()),
+    ];
+    let piece = prop_oneof![
+        address.clone(),
+        address.prop_map(|address| format!("for={address}")),
+        "[\"\\\\,;= a-z]{0,4}",
+        Just("for=\"".to_owned()),
+        Just(";x=\"".to_owned()),
+        Just("\\".to_owned()),
+        Just("\"".to_owned()),
+        Just(",".to_owned()),
+        Just(", ".to_owned()),
+        Just(";host=".to_owned()),
+    ];
+    let text = prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat().into_bytes());
+    let bytes = prop::collection::vec(any::<u8>(), 0..40);
+    prop_oneof![4 => text, 1 => bytes].prop_map(|line| {
+        line.into_iter().filter(|byte| *byte == 9 || (*byte >= 32 && *byte != 127)).collect()
+    })
+}
+
+/// What arrives where each proxy adds an element to what the client sent: to the last line, or as a line of its own.
+fn through_proxies(
+    name: &HeaderName,
+    sent: Vec<Vec<u8>>,
+    added: &[(String, bool)],
+    peer: &str,
+) -> request::Parts {
+    let mut lines = sent;
+    for (element, on_the_same_line) in added {
+        match lines.last_mut() {
+            Some(line) if *on_the_same_line => {
+                line.extend_from_slice(b", ");
+                line.extend_from_slice(element.as_bytes());
+            }
+            _ => lines.push(element.clone().into_bytes()),
+        }
+    }
+    let mut head = request(peer, &[]);
+    for line in lines {
+        head.headers.append(name, HeaderValue::from_bytes(&line).unwrap());
+    }
+    head
+}
+
+fn address_text(parsed: Option<ClientIp>) -> String {
+    parsed.map_or_else(|| "none".to_owned(), |client| client.to_string())
+}
+
+proptest! {
+    #[test]
+    fn nobody_to_the_left_of_the_trusted_proxies_chooses_the_address(
+        sent in prop::collection::vec(hostile_line(), 0..4),
+        same_line in prop::collection::vec(any::<bool>(), 1..5),
+    ) {
+        // The first proxy adds the client, each further one the proxy before it.
+        let added: Vec<(String, bool)> = same_line
+            .iter()
+            .enumerate()
+            .map(|(n, same_line)| {
+                let seen = if n == 0 { "203.0.113.7".to_owned() } else { format!("10.0.1.{n}") };
+                (seen, *same_line)
+            })
+            .collect();
+        let head = through_proxies(&X_FORWARDED_FOR, sent.clone(), &added, PROXY);
+        for proxies in [TrustedProxies::networks(["10.0.0.0/8"]), TrustedProxies::hops(added.len())] {
+            let client = proxies.build().unwrap().client_of(&head);
+            prop_assert_eq!(address_text(client), "203.0.113.7");
+        }
+
+        // In Forwarded they can make it malformed, and are then the proxy that was asked.
+        let added: Vec<(String, bool)> = added
+            .iter()
+            .map(|(seen, same_line)| (format!("for={seen};host=\";for=6.6.6.6;x=\""), *same_line))
+            .collect();
+        let head = through_proxies(&FORWARDED, sent, &added, PROXY);
+        for proxies in [TrustedProxies::networks(["10.0.0.0/8"]), TrustedProxies::hops(added.len())] {
+            let client = address_text(proxies.forwarded().build().unwrap().client_of(&head));
+            prop_assert!(client == "203.0.113.7" || client == PROXY, "{}", client);
+        }
+    }
+
+    #[test]
+    fn a_peer_that_is_not_trusted_is_the_client_whatever_it_sends(
+        sent in prop::collection::vec(hostile_line(), 0..4),
+    ) {
+        for proxies in [
+            TrustedProxies::private_networks(),
+            TrustedProxies::private_networks().forwarded(),
+            TrustedProxies::hops(1).private_networks(),
+            TrustedProxies::header("x-real-ip").private_networks(),
+        ] {
+            let proxies = proxies.build().unwrap();
+            let head = through_proxies(proxies.0.model.header(), sent.clone(), &[], "203.0.113.7");
+            prop_assert_eq!(address_text(proxies.client_of(&head)), "203.0.113.7");
+        }
+    }
+
+    #[test]
+    fn the_leftmost_of_two_or_more_is_never_the_client_where_the_proxy_added_a_stranger(
+        leftmost in any::<IpAddr>(),
+        between in prop::collection::vec(any::<IpAddr>(), 0..5),
+    ) {
+        let mut line = vec![leftmost.to_string()];
+        line.extend(between.iter().map(ToString::to_string));
+        line.push("203.0.113.7".to_owned());
+        let line = format!("x-forwarded-for: {}", line.join(", "));
+        let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build().unwrap();
+        prop_assert_eq!(client(&proxies, PROXY, &[&line]), "203.0.113.7");
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic_and_no_client_is_unspecified(
+        lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..6),
+        peer in any::<IpAddr>(),
+    ) {
+        for proxies in [
+            TrustedProxies::networks(["10.0.0.0/8"]).insecure_trust_everyone(),
+            TrustedProxies::networks(["10.0.0.0/8"]).insecure_trust_everyone().forwarded(),
+            TrustedProxies::hops(3),
+            TrustedProxies::hops(3).forwarded(),
+            TrustedProxies::header("x-real-ip").insecure_trust_everyone(),
+        ] {
+            let proxies = proxies.build().unwrap();
+            let mut head = request(&peer.to_string(), &[]);
+            for value in lines.iter().filter_map(|line| HeaderValue::from_bytes(line).ok()) {
+                head.headers.append(proxies.0.model.header(), value);
+            }
+            let client = proxies.client_of(&head);
+            prop_assert!(client.is_none_or(|client| !client.ip().is_unspecified()));
+        }
+    }
+
+    #[test]
+    fn an_address_is_the_same_client_however_a_proxy_writes_it(
+        address in any::<IpAddr>(),
+        port in any::<u16>(),
+    ) {
+        prop_assume!(!address.to_canonical().is_unspecified());
+        let expected = ClientIp::new(address).to_string();
+        let (bare, with_port, node) = match address {
+            IpAddr::V4(v4) => (format!("{v4}"), format!("{v4}:{port}"), format!("{v4}:{port}")),
+            IpAddr::V6(v6) => {
+                let full: Vec<String> = v6.segments().iter().map(|it| format!("{it:04X}")).collect();
+                (full.join(":"), format!("[{v6}%eth0]:{port}"), format!("[{}]:_p", full.join(":")))
+            }
+        };
+        let mapped = match address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_string(),
+            IpAddr::V6(v6) => v6.to_string(),
+        };
+        let proxies = TrustedProxies::hops(1).build().unwrap();
+        for written in [bare, with_port, mapped] {
+            let line = format!("x-forwarded-for: {written}");
+            prop_assert_eq!(client(&proxies, PROXY, &[&line]), expected.as_str());
+        }
+        let proxies = TrustedProxies::hops(1).forwarded().build().unwrap();
+        let line = format!("forwarded: proto=https;for=\"{node}\"");
+        prop_assert_eq!(client(&proxies, PROXY, &[&line]), expected.as_str());
+    }
+}
