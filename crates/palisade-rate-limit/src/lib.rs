@@ -1,4 +1,4 @@
-//! How often a client may call: a sliding-window limit for any tower service, in fixed memory, as one
+//! How often a client may call: rate limits for any tower service, exact and in fixed memory, as one
 //! [`Policy`](palisade_core::Policy) of Palisade.
 //!
 //! ```
@@ -41,42 +41,63 @@
 //!
 //! | | key | where |
 //! | --- | --- | --- |
-//! | [`RateLimit::per_address`] | the socket's peer, IPv6 by /64 | outside authentication |
+//! | [`RateLimit::per_address`] | the client's address, IPv6 by /64 | outside authentication |
 //! | [`RateLimit::per_principal`] | issuer and subject | inside authentication |
-//! | [`RateLimit::per_key`] | a [`Key`] of yours | where that is known |
+//! | [`RateLimit::per_key`] | [`ByHeader`], [`ByMethod`], [`ByPath`], a closure with [`by`], a [`Key`] of yours, or a tuple of them | where that is known |
 //!
-//! A request on which the key is missing is refused with 500 and not let through; the log says once what to add.
+//! A request on which the key is missing is refused and not let through, unless [`missing_key`] says otherwise; where the
+//! stack is put together wrongly that is a 500, and the log says once what to add.
 //!
-//! # How exact it is
+//! # How it counts
 //!
-//! It keeps two counts for each key, of this window and of the one before, and takes those of the window before to have
-//! come evenly: with 15 seconds of a minute elapsed, three quarters of them still count. All arithmetic is in integers,
-//! and `Retry-After` is exact: a client that waits so long and sends nothing else meanwhile is admitted, and a
-//! nanosecond earlier it would not have been (the field itself rounds up to whole seconds).
+//! | [`Quota`] | most in any window's length | on average | for |
+//! | --- | --- | --- | --- |
+//! | [`per`](Quota::per), a sliding window | twice the limit | the limit | APIs |
+//! | [`strict`](Quota::strict) | the limit | the limit, less up to a ninth | what must hold |
+//! | [`gcra`](Quota::gcra) | the burst and the limit | the limit | an even flow |
+//! | [`fixed_window`](Quota::fixed_window) | twice the limit | the limit | plans that renew at a time |
+//! | [`exact_log`](Quota::exact_log) | the limit | the limit | logins, small limits |
+//! | [`concurrency`](Quota::concurrency) | | | how many at the same time |
 //!
-//! For traffic that comes evenly, the count is right to about one in a hundred. The worst case is a client that sends a
-//! whole quota at the end of a window and waits for just so long that it has aged out: **at most twice the limit in any
-//! one window's length**, and no more than the limit on average. Windows begin at multiples of their length on the
-//! monotonic clock, the same for all keys.
+//! All arithmetic is in integers, and `Retry-After` is exact: a client that waits so long and sends nothing else meanwhile
+//! is admitted, and a nanosecond earlier it would not have been (the field itself rounds up to whole seconds). Windows
+//! begin at multiples of their length on the monotonic clock, the same for all keys.
+//!
+//! A limit may have several quotas, `10 per second` and `1000 per hour`: a request is charged to all or to none. Quotas may
+//! be [chosen for each request](RateLimitBuilder::quota), requests may [cost](RateLimitBuilder::cost) more than one or be
+//! [skipped](RateLimitBuilder::skip), and only [failures](RateLimitBuilder::only_failures) may count. A limit may be tried
+//! out [in the shadow](RateLimitBuilder::shadow) first.
 //!
 //! # What it costs
 //!
-//! The table of keys is taken when the limit is built, 32 bytes for each key of its
-//! [capacity](RateLimitBuilder::capacity), and never grows. There is no background task; a key that has been idle for two
-//! windows gives its place to the next. When more keys are active than there is room for, the least active ones give
-//! way, and a newcomer starts with what they had used. So a flood of made-up keys neither resets a client that
-//! is at its limit nor lets any client have more than its limit; it makes newcomers start with less than a full quota.
+//! The table of keys is taken when the limit is built, 16 bytes for each key of its
+//! [capacity](RateLimitBuilder::capacity) for the usual quotas, and never grows. There is no background task; a key that has
+//! been idle for two windows gives its place to the next. When more keys are active than there is room for, the least
+//! active ones give way, and a newcomer starts with what they had used. So a flood of made-up keys neither resets a client
+//! that is at its limit nor lets any client have more than its limit; it makes newcomers start with less than a full quota.
 //!
-//! A decision takes one short lock among many (one for every six keys of capacity), never across an await, and does not
-//! allocate. A refused request writes nothing. Concurrent requests are counted exactly: of a thousand at once, a limit of
-//! a hundred admits a hundred.
+//! A key of a sliding or fixed window is one atomic word: a decision about a key that the table knows takes no lock, and
+//! no decision allocates. The other algorithms, limits over 65,534 and windows under a tenth of a second take one short lock
+//! among many, never across an await. A refused request writes nothing. Concurrent requests are counted exactly: of a
+//! thousand at once, a limit of a hundred admits a hundred.
+//!
+//! The word has room for 24 bits of a key's hash, so a new key is taken for another one about once in a million times, and
+//! the two then share a quota. That errs towards refusing.
+//!
+//! # Sharing a limit between machines
+//!
+//! With the feature `store`, a limit counts in a [`Store`], such as the Redis of `palisade-rate-limit-redis`, and declares
+//! what it does when that does not answer: see `SharedStore`.
 //!
 //! # Features
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `axum` | peer addresses from axum's `ConnectInfo` |
+//! | `axum` | peer addresses from axum's `ConnectInfo`, route templates from its `MatchedPath` |
+//! | `store` | limits that machines share: `SharedStore` |
 //! | `tonic` | peer addresses from tonic's `TcpConnectInfo` |
+//!
+//! [`missing_key`]: RateLimitBuilder::missing_key
 
 mod admission;
 mod algorithm;

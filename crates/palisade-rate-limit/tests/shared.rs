@@ -448,9 +448,15 @@ async fn a_fleet_that_leases_stays_within_the_stated_bounds() {
 
     // Permits of a window that is over are lost.
     clock.advance(MINUTE * 3);
-    let before = server.asked.load(Ordering::SeqCst);
+    let asked = || server.asked.load(Ordering::SeqCst);
+    let before = asked();
     assert_eq!(fleet[1].send(PEER).await.status(), 200);
-    assert_eq!(server.asked.load(Ordering::SeqCst), before + 1);
+    clock.advance(MINUTE - Duration::from_nanos(1));
+    assert_eq!(fleet[1].send(PEER).await.status(), 200);
+    assert_eq!(asked(), before + 1, "one lease");
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!(fleet[1].send(PEER).await.status(), 200);
+    assert_eq!(asked(), before + 2, "it was good for a window");
 }
 
 #[tokio::test]

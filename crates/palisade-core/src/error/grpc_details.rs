@@ -37,7 +37,8 @@ pub(super) fn encode(error: &ApiError, context: &ErrorContext) -> HeaderValue {
     let mut failure = Message::default();
     for quota in error.quota_violations() {
         let mut violation = Message::default();
-        // The subject would be who was counted, which is not for everybody's logs.
+        // Who was counted is not for everybody's logs: the subject is the quota.
+        violation.text(1, &quota.name);
         violation.text(2, "the quota is used up");
         violation.text(5, &quota.name);
         violation.number(7, quota.limit);

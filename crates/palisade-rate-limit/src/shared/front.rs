@@ -162,3 +162,52 @@ fn put(set: &mut [Entry; WAYS], entry: Entry, now: u64) {
         *place = entry;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standings() -> Each<Standing> {
+        Each::none(Standing::new(0, None))
+    }
+
+    fn is_leased(front: &Front, now: u64, cost: u32) -> bool {
+        matches!(front.look(1, now, cost), Known::Leased(_))
+    }
+
+    #[test]
+    fn permits_of_two_leases_last_as_long_as_the_older_one() {
+        let front = Front::for_keys(1);
+        assert_eq!(front.lease(1, 0, 60, 3, 10, standings()), 0);
+        assert_eq!(front.lease(1, 50, 110, 3, 10, standings()), 0);
+        assert!(is_leased(&front, 59, 5), "six together");
+        assert!(!is_leased(&front, 60, 1));
+        assert_eq!(front.lease(1, 60, 120, 3, 10, standings()), 0, "the others are gone");
+        assert!(!is_leased(&front, 61, 4));
+        assert!(is_leased(&front, 119, 3));
+        assert!(!is_leased(&front, 119, 1), "all are spent");
+    }
+
+    #[test]
+    fn more_permits_than_one_lease_are_too_many() {
+        let front = Front::for_keys(1);
+        assert_eq!(front.lease(1, 0, 60, 7, 10, standings()), 0);
+        assert_eq!(front.lease(1, 0, 60, 7, 10, standings()), 4);
+        front.restore(1, 0, 5, 10);
+        assert!(!is_leased(&front, 0, 11));
+        assert!(is_leased(&front, 0, 10));
+    }
+
+    #[test]
+    fn a_full_set_forgets_what_is_over_first_and_then_what_holds_for_the_shortest_time() {
+        let front = Front::for_keys(1);
+        for (key, until) in [(1, 50), (2, 20), (3, 90), (4, 70)] {
+            front.lease(key, 0, until, 1, 1, standings());
+        }
+        front.lease(5, 10, 99, 1, 1, standings());
+        let held = |front: &Front, key| matches!(front.look(key, 15, 0), Known::Leased(_));
+        assert!([1, 3, 4, 5].into_iter().all(|key| held(&front, key)) && !held(&front, 2));
+        front.lease(6, 60, 99, 1, 1, standings());
+        assert!(!held(&front, 1), "it was over");
+    }
+}
