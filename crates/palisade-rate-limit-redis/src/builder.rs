@@ -147,8 +147,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Builds the store. It connects when the first decision is asked for, on the tokio runtime that asks, and need not be
-    /// built on one.
+    /// Builds the store. It connects when the first decision is asked for, on the tokio runtime that asks, which must have
+    /// I/O and time enabled. It need not be built on one.
     ///
     /// # Errors
     ///

@@ -44,7 +44,7 @@
 //! | --- | --- | --- |
 //! | sliding window | the number of the window, and two counts | up to 35 |
 //! | fixed window | the number of the window, and a count | up to 24 |
-//! | strict | the number of the sub-window, and nine counts | up to 113 |
+//! | strict | the number of the sub-window, and nine counts | up to 112 |
 //! | GCRA | a moment, and the debt ahead of it | up to 41 |
 //! | exact log | the time of each request, for limits up to 1,000 | 6 for each |
 //! | concurrency | refused by [`supports`](palisade_rate_limit::Store::supports): it is counted within one process | |
@@ -87,7 +87,7 @@
 //!
 //! # Servers
 //!
-//! Redis from 5 on, or Valkey; alone, behind sentinels ([`RedisStore::sentinel`]) or as a cluster (`RedisStore::cluster`). The
+//! Redis from 5 on, or Valkey; it is tested with Redis 7.0. Alone, behind sentinels ([`RedisStore::sentinel`]) or as a cluster (`RedisStore::cluster`). The
 //! user needs `+evalsha +eval +get +set +time` on `~palisade:*` and, behind sentinels, `+role`.
 //!
 //! # Features

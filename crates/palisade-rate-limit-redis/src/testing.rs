@@ -415,6 +415,15 @@ impl RedisSentinel {
     /// If that takes too long.
     pub fn fail_over(&mut self) {
         self.master.stop();
+        self.wait_for_promotion();
+    }
+
+    /// Waits until the sentinel has made the replica the master.
+    ///
+    /// # Panics
+    ///
+    /// If that takes too long.
+    pub fn wait_for_promotion(&self) {
         let port = self.replica.port().to_string();
         eventually("the replica is the master", || {
             let master = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Self::MASTER];

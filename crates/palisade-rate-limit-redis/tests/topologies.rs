@@ -125,6 +125,20 @@ async fn after_a_failover_the_sentinels_are_asked_for_the_new_master() {
 }
 
 #[tokio::test]
+async fn a_master_that_froze_is_left_for_the_new_one() {
+    let Some(watched) = RedisSentinel::start() else { return };
+    let client = client(RedisStore::sentinel([watched.url()], RedisSentinel::MASTER));
+    client.charge(1).await;
+    // Nothing closes the connection. Only that it is silent tells.
+    watched.master().pause();
+    watched.wait_for_promotion();
+    recovered(&client).await;
+    let keys = watched.replica().keys().len();
+    client.of(1).charge(1).await;
+    assert_eq!(watched.replica().keys().len(), keys + 3);
+}
+
+#[tokio::test]
 async fn sentinels_that_do_not_know_the_master_are_an_error_that_names_it() {
     let Some(watched) = RedisSentinel::start() else { return };
     let client = client(RedisStore::sentinel([watched.url()], "another"));
