@@ -37,6 +37,9 @@ pub use palisade_observe as observe;
 #[cfg(feature = "rate-limit")]
 #[doc(inline)]
 pub use palisade_rate_limit as rate_limit;
+#[cfg(feature = "rate-limit-redis")]
+#[doc(inline)]
+pub use palisade_rate_limit_redis as rate_limit_redis;
 #[cfg(feature = "validate")]
 #[doc(inline)]
 pub use palisade_validate as validate;

@@ -1,0 +1,96 @@
+//! The names of the keys.
+
+use palisade_rate_limit::Quota;
+
+use crate::exact;
+
+/// Names keys `prefix:limit:{digest}:quota:shape`, such as `palisade:api:{00112233445566778899aabbccddeeff}:daily:s86400000`.
+///
+/// The braces are a hash tag: all quotas of a demand live on one slot of a cluster. The shape is the algorithm and the window,
+/// whose numbers mean nothing in another one; a limit that is raised or lowered keeps its counts.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    pub(crate) fn new(prefix: &str) -> Self {
+        Self { prefix: escaped(prefix) }
+    }
+
+    /// One for each quota, in their order.
+    pub(crate) fn of(&self, limit: &str, digest: &[u8; 16], quotas: &[Quota]) -> Vec<String> {
+        let digest = u128::from_be_bytes(*digest);
+        let common = format!("{}:{}:{{{digest:032x}}}", self.prefix, escaped(limit));
+        let name = |quota: &Quota| {
+            let shape = exact::letter(quota).unwrap_or('-');
+            let window = quota.window().as_millis();
+            format!("{common}:{}:{shape}{window}", escaped(quota.name()))
+        };
+        quotas.iter().map(name).collect()
+    }
+}
+
+/// Text of which no byte can be taken for a separator or a brace, and different for different texts.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+                escaped.push(char::from(byte));
+            }
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn key(prefix: &str, limit: &str, quota: &Quota) -> String {
+        Keys::new(prefix).of(limit, &[0xab; 16], std::slice::from_ref(quota)).remove(0)
+    }
+
+    #[test]
+    fn a_key_says_whose_it_is() {
+        let key = key("palisade", "login", &Quota::per(5, MINUTE).exact_log().named("per user"));
+        assert_eq!(key, "palisade:login:{abababababababababababababababab}:per%20user:l60000");
+    }
+
+    #[test]
+    fn separators_in_names_do_not_make_two_keys_one() {
+        let quota = |name: &'static str| Quota::per(5, MINUTE).named(name);
+        let keys = [
+            key("a", "b:c", &quota("d")),
+            key("a:b", "c", &quota("d")),
+            key("a", "b", &quota("c:d")),
+            key("a", "b%3Ac", &quota("d")),
+            key("a", "{b}", &quota("d")),
+            key("a", "b", &quota("d")),
+            key("a", "b", &quota("d").strict()),
+            key("a", "b", &Quota::per(5, MINUTE * 2).named("d")),
+        ];
+        for (i, key) in keys.iter().enumerate() {
+            assert!(!keys[..i].contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_first_braces_of_a_key_are_those_around_the_digest() {
+        let key = key("{x}", "{y}", &Quota::per(5, MINUTE).named("{z}"));
+        let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+        assert_eq!(tag.map(|(tag, _)| tag), Some("ab".repeat(16).as_str()), "{key}");
+    }
+
+    #[test]
+    fn a_limit_that_is_raised_keeps_its_counts() {
+        let raised = key("a", "b", &Quota::per(6, MINUTE));
+        assert_eq!(key("a", "b", &Quota::per(5, MINUTE)), raised);
+    }
+}

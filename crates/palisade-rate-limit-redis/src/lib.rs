@@ -1,0 +1,113 @@
+//! Rate limits that several machines share: a [`Store`](palisade_rate_limit::Store) in Redis or Valkey.
+//!
+//! ```no_run
+//! use std::{sync::Arc, time::Duration};
+//! use palisade_rate_limit::{Demand, Fit, Quota, Store};
+//! use palisade_rate_limit_redis::RedisStore;
+//!
+//! # async fn ask() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let store = RedisStore::builder("redis://127.0.0.1:6379").build()?;
+//!
+//! // What a limit asks: may this client do this, by both quotas or not at all?
+//! let quotas: Arc<[Quota]> = Arc::new([
+//!     Quota::per(10, Duration::from_secs(1)).named("burst"),
+//!     Quota::per(1_000, Duration::from_secs(3600)).named("hourly"),
+//! ]);
+//! let demand = Demand { limit: "api".into(), key: [0; 16], quotas, cost: 1, most: 1 };
+//! let verdict = store.charge(demand).await?;
+//! match verdict.charged {
+//!     Some(_) => println!("{} left of the hour", verdict.readings[1].remaining),
+//!     None => {
+//!         for reading in verdict.readings {
+//!             if let Fit::After(wait) = reading.fit {
+//!                 println!("try again in {wait:?}");
+//!             }
+//!         }
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What a decision is
+//!
+//! One script on the server, which checks all quotas of the demand, charges all of them or none, and sets the expiries, while
+//! the server does nothing else: of a thousand requests at once, from however many machines, a limit of a hundred admits a
+//! hundred. It reads the server's clock, so that the machines need not agree on the time, and counts in integers that doubles
+//! hold exactly. Waits are exact to the millisecond: a request that waits so long is admitted, if nothing else comes, and a
+//! millisecond earlier it would not have been.
+//!
+//! It takes one round trip, by the script's hash. A server that does not know the hash, because it was restarted or flushed,
+//! is sent the text.
+//!
+//! | algorithm | a key holds | bytes of value |
+//! | --- | --- | --- |
+//! | sliding window | the number of the window, and two counts | up to 35 |
+//! | fixed window | the number of the window, and a count | up to 24 |
+//! | strict | the number of the sub-window, and nine counts | up to 112 |
+//! | GCRA | a moment, and the debt ahead of it | up to 41 |
+//! | exact log | the time of each request, for limits up to 1,000 | 6 for each |
+//! | concurrency | refused by [`supports`](palisade_rate_limit::Store::supports): it is counted within one process | |
+//!
+//! Windows are whole milliseconds. Those of the sliding and the fixed window begin at multiples of their length since the Unix
+//! epoch. Limit and window have to multiply to at most 2^51 milliseconds, 26 million a day, where the algorithm multiplies them
+//! (the sliding window and GCRA); what does not is an error when the limit is built, and never rounded.
+//!
+//! # Keys
+//!
+//! `prefix:limit:{digest}:quota:shape`, one for each quota, such as
+//! `palisade:api:{00112233445566778899aabbccddeeff}:hourly:s3600000`. Parts are percent-encoded, so that no two names make the
+//! same key. The braces keep all quotas of a client on one node of a cluster. The last part is the algorithm and the window: a
+//! limit can be raised or lowered while it is in use, and one whose window changes starts anew.
+//!
+//! Every key has an expiry, which is set by the command that writes it: a second after it means nothing any more. Refused
+//! requests, and those that only look, write nothing.
+//!
+//! # When the server does not answer
+//!
+//! No decision takes longer than the connect and the response time-out together, 200 ms and 50 ms unless
+//! [set](RedisStoreBuilder::response_timeout), and while a connection is open only the latter. Then there is an error, and the
+//! limit does what it was told to do in that case. There are no retries that could charge twice, with two exceptions: a
+//! connection that was closed while idle is opened again before the request is sent again, and a cluster's client follows
+//! slots that move and nodes that hang up.
+//!
+//! The connection is opened by the first decision and shared by all. Where it breaks, the next decision opens another; where
+//! that fails, attempts become rarer, down to one a second, and the decisions between them fail at once. A peer that vanished
+//! without a word is given up after a second of silence, a master that became a replica when it says so.
+//!
+//! What is lost with the server is what was counted: a server that comes back empty starts all windows anew, and so does a
+//! replica with those charges that had not reached it. A server that evicts keys under memory pressure forgets limits: give it
+//! `maxmemory-policy noeviction` or `volatile-ttl`. After a failover to a machine whose clock is behind, time stands still for
+//! a key until the clock has caught up with what was written, so that nothing is granted twice.
+//!
+//! # Refunds
+//!
+//! What is given back leaves the window that it was charged in, and nothing if that is over. With GCRA, what has flowed off
+//! since the charge is over: as much as the time that passed is kept back.
+//!
+//! # Servers
+//!
+//! Redis from 5 on, or Valkey; it is tested with Redis 7.0. Alone, behind sentinels ([`RedisStore::sentinel`]) or as a cluster (`RedisStore::cluster`). The
+//! user needs `+evalsha +eval +get +set +time` on `~palisade:*` and, behind sentinels, `+role`.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `cluster` | `RedisStore::cluster` |
+//! | `tls` | `rediss://`, trusting the web's certificate authorities or your own |
+//! | `testing` | servers for tests, started and stopped, paused and emptied, and told the time |
+
+mod builder;
+mod error;
+mod exact;
+mod key;
+mod link;
+mod script;
+mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod topology;
+
+pub use builder::RedisStoreBuilder;
+pub use store::RedisStore;

@@ -1,0 +1,2 @@
+-- The time as a test tells it.
+local now = tonumber(ARGV[#ARGV])

@@ -1,0 +1,322 @@
+//! A server that is gone, slow, empty or of another mind.
+
+mod support;
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use palisade_core::BoxError;
+use palisade_rate_limit::{Quota, Verdict};
+use palisade_rate_limit_redis::{RedisStore, testing::RedisServer};
+use support::{Client, MINUTE};
+
+const CONNECT: Duration = Duration::from_millis(500);
+const RESPONSE: Duration = Duration::from_millis(300);
+
+/// What a busy machine adds to a time-out.
+const LATE: Duration = Duration::from_millis(500);
+
+fn client(url: impl Into<String>) -> Client {
+    let store = RedisStore::builder(url)
+        .connect_timeout(CONNECT)
+        .response_timeout(RESPONSE)
+        .build()
+        .expect("a store");
+    Client::new(&store, "api", [Quota::per(1000, MINUTE * 60).fixed_window()])
+}
+
+/// A verdict, or an error within the time-outs.
+#[allow(clippy::disallowed_methods, reason = "what is measured is the time of the real clock")]
+async fn promptly(client: &Client) -> Result<Verdict, BoxError> {
+    let start = Instant::now();
+    let outcome = client.try_charge(1).await;
+    let took = start.elapsed();
+    assert!(took < CONNECT + RESPONSE + LATE, "{took:?}: {outcome:?}");
+    outcome
+}
+
+/// Asks until it is answered again, each time within the time-outs.
+async fn recovered(client: &Client) -> Verdict {
+    for _ in 0..200 {
+        if let Ok(verdict) = promptly(client).await {
+            return verdict;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it does not work again");
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_the_scripts_is_told_again() {
+    let Some(server) = RedisServer::start() else { return };
+    let client = client(server.url());
+    for round in 1..4 {
+        assert_eq!(client.charge(1).await.readings[0].remaining, 1000 - round);
+        let moment = client.charge(1).await.moment;
+        server.command(&["SCRIPT", "FLUSH"]);
+        client.refund(1, moment).await;
+        server.command(&["SCRIPT", "FLUSH"]);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_an_error_at_once_and_works_again_when_it_is_back() {
+    let Some(mut server) = RedisServer::start() else { return };
+    let client = client(server.url());
+    client.charge(1).await;
+    server.stop();
+    for _ in 0..20 {
+        let error = promptly(&client).await.unwrap_err().to_string();
+        assert!(error.starts_with("redis: "), "{error}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    server.restart_empty();
+    // of what was counted, nothing is left
+    assert_eq!(recovered(&client).await.readings[0].remaining, 999);
+    for left in (990..999).rev() {
+        assert_eq!(client.charge(1).await.readings[0].remaining, left);
+    }
+    assert_eq!(server.keys_without_expiry(), [""; 0]);
+}
+
+#[tokio::test]
+async fn attempts_to_connect_are_few_while_the_server_is_gone() {
+    // it accepts, and hangs up
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("redis://{}", listener.local_addr().expect("its number"));
+    let attempts = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&attempts);
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            count.fetch_add(1, Ordering::Relaxed);
+            drop(stream);
+        }
+    });
+    let client = client(url);
+    let mut errors = 0;
+    for _ in 0..400 {
+        errors += usize::from(client.try_charge(1).await.is_err());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let attempts = attempts.load(Ordering::Relaxed);
+    assert_eq!(errors, 400);
+    assert!((2..=8).contains(&attempts), "{attempts}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_an_error_within_the_time_outs() {
+    let Some(server) = RedisServer::start() else { return };
+    let client = client(server.url());
+    client.charge(1).await;
+    server.pause();
+    for _ in 0..12 {
+        let error = promptly(&client).await.unwrap_err().to_string();
+        let is_timeout =
+            error.contains("no answer within") || error.contains("no connection within");
+        assert!(is_timeout || error.contains("cannot connect"), "{error}");
+    }
+    server.resume();
+    recovered(&client).await;
+    // The answers that nobody waited for were not taken for those of others.
+    let before = client.charge(1).await.readings[0].remaining;
+    for left in (before - 9..before).rev() {
+        assert_eq!(client.charge(1).await.readings[0].remaining, left);
+    }
+}
+
+/// How many connections the server ever had, this question's included.
+fn connections(server: &RedisServer) -> u32 {
+    let stats = server.command(&["INFO", "stats"]).concat();
+    let count = stats.split_once("total_connections_received:").map(|(_, rest)| rest);
+    let count = count.and_then(|rest| rest.lines().next()).expect("a count");
+    count.trim().parse().expect("a number")
+}
+
+#[tokio::test]
+async fn a_pause_shorter_than_patience_keeps_the_connection() {
+    let Some(server) = RedisServer::start() else { return };
+    let client = client(server.url());
+    client.charge(1).await;
+    let before = connections(&server);
+    server.pause();
+    assert!(promptly(&client).await.is_err());
+    server.resume();
+    recovered(&client).await;
+    // the one that asked, and no other
+    assert_eq!(connections(&server), before + 1);
+}
+
+#[tokio::test]
+async fn callers_that_give_up_do_not_disturb_the_others() {
+    let Some(server) = RedisServer::start() else { return };
+    let client = client(server.url());
+    let hasty = client.of(1);
+    for nanos in (0..400_000).step_by(2_000) {
+        let _ = tokio::time::timeout(Duration::from_nanos(nanos), hasty.try_charge(1)).await;
+    }
+    // Whose answers were mixed up, would see another's count.
+    let answers = (0..200_u64).map(|number| {
+        let client = client.of(100 + number);
+        tokio::spawn(async move {
+            for _ in 0..number % 7 {
+                client.charge(1).await;
+            }
+            (number % 7, client.remaining().await)
+        })
+    });
+    for answer in answers.collect::<Vec<_>>() {
+        let (charged, remaining) = answer.await.expect("an answer");
+        assert_eq!(u64::from(remaining), 1000 - charged);
+    }
+}
+
+#[tokio::test]
+async fn a_first_caller_that_gives_up_does_not_end_the_attempt_to_connect() {
+    let Some(server) = RedisServer::start() else { return };
+    let client = client(server.url());
+    server.pause();
+    let hurried = tokio::time::timeout(Duration::from_millis(5), client.try_charge(1));
+    assert!(hurried.await.is_err());
+    server.resume();
+    // It goes on where the first left it.
+    assert!(client.try_charge(1).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_is_replaced_without_an_error() {
+    let Some(server) = RedisServer::start() else { return };
+    let client = client(server.url());
+    client.charge(1).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    assert_eq!(client.charge(1).await.readings[0].remaining, 998);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_an_error_that_does_not_repeat_it() {
+    let Some(server) = RedisServer::start_with_password("s3cret-and-right") else { return };
+    let wrong = format!("redis://:s3cret-but-wrong@127.0.0.1:{}", server.port());
+    for client in [client(wrong.clone()), client(server.url())] {
+        let error = promptly(&client).await.unwrap_err();
+        let shown = format!("{error} {error:?} {:?}", client.store);
+        let says_so = shown.contains("Password authentication failed") || shown.contains("NOAUTH");
+        assert!(says_so, "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+    let builder = RedisStore::builder(wrong).password("s3cret-and-right");
+    assert!(!format!("{builder:?}").contains("s3cret"), "{builder:?}");
+    let store = builder.response_timeout(RESPONSE).build().expect("a store");
+    assert!(!format!("{store:?}").contains("s3cret"), "{store:?}");
+    assert!(format!("{store:?}").contains(&server.port().to_string()), "{store:?}");
+    let right = Client::new(&store, "api", [Quota::per(3, MINUTE)]);
+    assert_eq!(right.charge(1).await.charged, Some(1));
+}
+
+#[tokio::test]
+async fn a_user_needs_no_more_rights_than_are_documented() {
+    let Some(server) = RedisServer::start() else { return };
+    let rights = ["~palisade:*", "+evalsha", "+eval", "+get", "+set", "+time"];
+    server.command(&[&["ACL", "SETUSER", "limiter", "on", ">pw"], &rights[..]].concat());
+    let url = format!("redis://limiter:pw@127.0.0.1:{}", server.port());
+    let client = client(url);
+    let moment = client.charge(2).await.moment;
+    client.refund(1, moment).await;
+    assert_eq!(client.remaining().await, 999);
+}
+
+#[tokio::test]
+async fn a_server_without_memory_refuses_and_the_error_says_so() {
+    let Some(server) = RedisServer::start() else { return };
+    let client = client(server.url());
+    client.charge(1).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let error = promptly(&client).await.unwrap_err().to_string();
+    assert!(error.contains("OOM"), "{error}");
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert_eq!(client.charge(1).await.charged, Some(1));
+}
+
+#[tokio::test]
+async fn a_master_that_became_a_replica_is_left() {
+    let Some(server) = RedisServer::start() else { return };
+    let client = client(server.url());
+    client.charge(1).await;
+    server.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    let before = connections(&server);
+    let error = promptly(&client).await.unwrap_err().to_string();
+    assert!(error.contains("read only replica"), "{error}");
+    // The name may lead to another server by now.
+    assert!(promptly(&client).await.is_err());
+    assert_eq!(connections(&server), before + 2);
+    server.command(&["REPLICAOF", "NO", "ONE"]);
+    recovered(&client).await;
+}
+
+#[tokio::test]
+async fn what_is_no_redis_is_an_error_and_no_panic() {
+    for answer in
+        ["HTTP/1.1 400 Bad Request\r\n\r\n", "+PONG\r\n+PONG\r\n+PONG\r\n", ":1\r\n:1\r\n:1\r\n"]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("redis://{}", listener.local_addr().expect("its number"));
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let mut request = [0; 4096];
+                while stream.read(&mut request).is_ok_and(|read| read > 0) {
+                    if stream.write_all(answer.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+            }
+        });
+        let client = client(url);
+        for _ in 0..3 {
+            assert!(promptly(&client).await.is_err(), "{answer}");
+        }
+    }
+}
+
+#[test]
+fn it_is_built_and_dropped_outside_of_a_runtime_and_serves_one_after_the_other() {
+    let Some(server) = RedisServer::start() else { return };
+    let client = client(server.url());
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // The connection ends with the runtime that drives it, and the next one opens its own.
+    runtime().block_on(async { client.charge(1).await });
+    let verdict = runtime().block_on(recovered(&client));
+    assert_eq!(verdict.readings[0].remaining, 998);
+}
+
+#[test]
+fn bad_settings_are_errors_with_a_remedy() {
+    let refusal = |builder: palisade_rate_limit_redis::RedisStoreBuilder| {
+        builder.build().map(drop).unwrap_err().to_string()
+    };
+    let url = || RedisStore::builder("redis://127.0.0.1");
+    for wrong in ["", "127.0.0.1:6379", "http://127.0.0.1", "redis://", "redis://:hunter2@host:x"] {
+        let refusal = refusal(RedisStore::builder(wrong));
+        assert!(refusal.starts_with("url is not valid: write redis://"), "{refusal}");
+        assert!(!refusal.contains("hunter2"), "{refusal}");
+    }
+    assert!(refusal(RedisStore::builder("rediss://host/#insecure")).contains("no protection"));
+    assert!(refusal(url().prefix("")).starts_with("prefix is not valid"));
+    assert!(refusal(url().response_timeout(Duration::ZERO)).starts_with("response_timeout `0ns`"));
+    assert!(refusal(url().connect_timeout(Duration::ZERO)).starts_with("connect_timeout `0ns`"));
+    assert!(refusal(RedisStore::cluster([""; 0])).contains("at least one node"));
+    assert!(refusal(RedisStore::cluster(["redis://a"]).database(3)).contains("database 0 only"));
+    let different = ["redis://:a@one", "redis://:b@two"];
+    assert!(refusal(RedisStore::cluster(different)).contains("same scheme"));
+    assert!(refusal(RedisStore::sentinel(["redis://a"], "")).starts_with("master is not valid"));
+    assert!(refusal(RedisStore::sentinel([""; 0], "m")).contains("at least one node"));
+    let tls = RedisStore::builder("rediss://host")
+        .ca_certificate("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n");
+    assert!(refusal(tls).starts_with("certificate is not valid"));
+}

@@ -1,0 +1,195 @@
+//! Clusters, sentinels and TLS.
+
+mod support;
+
+use std::time::Duration;
+
+use palisade_rate_limit::Quota;
+use palisade_rate_limit_redis::{
+    RedisStore, RedisStoreBuilder,
+    testing::{RedisCluster, RedisSentinel, RedisServer},
+};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use support::{Client, MINUTE};
+
+fn quotas() -> [Quota; 3] {
+    [
+        Quota::per(5, MINUTE * 60).fixed_window().named("a"),
+        Quota::per(9, MINUTE * 60).strict().named("b"),
+        Quota::per(7, MINUTE * 60).gcra().named("c"),
+    ]
+}
+
+fn client(builder: RedisStoreBuilder) -> Client {
+    let store = builder
+        .connect_timeout(Duration::from_millis(1000))
+        .response_timeout(Duration::from_millis(500))
+        .build()
+        .expect("a store");
+    Client::new(&store, "api", quotas())
+}
+
+/// Asks until it is answered again.
+async fn recovered(client: &Client) {
+    for _ in 0..400 {
+        if client.try_charge(0).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("it does not work again: {:?}", client.try_charge(0).await);
+}
+
+#[tokio::test]
+async fn in_a_cluster_all_quotas_of_a_key_are_decided_in_one_step_wherever_it_lives() {
+    let Some(cluster) = RedisCluster::start() else { return };
+    let client = client(RedisStore::cluster(cluster.urls()));
+    recovered(&client).await;
+    for key in 0..60 {
+        let client = client.of(key);
+        assert_eq!(client.charge(4).await.charged, Some(4));
+        let refused = client.charge(2).await;
+        assert_eq!(refused.charged, None);
+        let remaining = refused.readings.iter().map(|reading| reading.remaining);
+        assert_eq!(remaining.collect::<Vec<_>>(), [1, 5, 3]);
+        client.refund(1, client.charge(1).await.moment).await;
+    }
+    let mut keys = 0;
+    for node in cluster.nodes() {
+        assert!(node.keys().len() > 15, "each node has some: {:?}", node.keys());
+        assert_eq!(node.keys_without_expiry(), [""; 0]);
+        keys += node.keys().len();
+    }
+    assert_eq!(keys, 180);
+}
+
+#[tokio::test]
+async fn a_cluster_that_forgot_the_scripts_is_told_again() {
+    let Some(cluster) = RedisCluster::start() else { return };
+    let client = client(RedisStore::cluster(cluster.urls()));
+    recovered(&client).await;
+    for round in 1..4 {
+        for key in 0..12 {
+            let verdict = client.of(key).charge(1).await;
+            assert_eq!(verdict.readings[0].remaining, 5 - round);
+        }
+        for node in cluster.nodes() {
+            node.command(&["SCRIPT", "FLUSH"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_one_of_its_nodes_a_cluster_still_counts_the_keys_of_the_others() {
+    let Some(mut cluster) = RedisCluster::start() else { return };
+    let client = client(RedisStore::cluster(cluster.urls()));
+    recovered(&client).await;
+    for key in 0..60 {
+        client.of(key).charge(1).await;
+    }
+    cluster.nodes_mut()[2].stop();
+    let mut lost = 0;
+    for _ in 0..3 {
+        lost = 0;
+        for key in 0..60 {
+            lost += usize::from(client.of(key).try_charge(1).await.is_err());
+        }
+    }
+    // a third, give or take what chance does
+    assert!((5..=40).contains(&lost), "{lost}");
+
+    cluster.nodes_mut()[2].restart_empty();
+    cluster.wait_until_complete();
+    for key in 0..60 {
+        recovered(&client.of(key)).await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_failover_the_sentinels_are_asked_for_the_new_master() {
+    let Some(mut watched) = RedisSentinel::start() else { return };
+    // The first address leads nowhere, as that of a sentinel that is down.
+    let sentinels = ["redis://127.0.0.1:1".to_owned(), watched.url()];
+    let client = client(RedisStore::sentinel(sentinels, RedisSentinel::MASTER));
+    assert_eq!(client.charge(3).await.charged, Some(3));
+    assert_eq!(watched.master().keys().len(), 3);
+    let replicated = watched.master().command(&["WAIT", "1", "5000"]);
+    assert_eq!(replicated, ["1"]);
+
+    watched.fail_over();
+    recovered(&client).await;
+    // The replica knew, and goes on from there.
+    assert_eq!(client.charge(3).await.charged, None);
+    assert_eq!(client.charge(2).await.charged, Some(2));
+    assert_eq!(watched.replica().keys_without_expiry(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_master_that_froze_is_left_for_the_new_one() {
+    let Some(watched) = RedisSentinel::start() else { return };
+    let client = client(RedisStore::sentinel([watched.url()], RedisSentinel::MASTER));
+    client.charge(1).await;
+    // Nothing closes the connection. Only that it is silent tells.
+    watched.master().pause();
+    watched.wait_for_promotion();
+    recovered(&client).await;
+    let keys = watched.replica().keys().len();
+    client.of(1).charge(1).await;
+    assert_eq!(watched.replica().keys().len(), keys + 3);
+}
+
+#[tokio::test]
+async fn sentinels_that_do_not_know_the_master_are_an_error_that_names_it() {
+    let Some(watched) = RedisSentinel::start() else { return };
+    let client = client(RedisStore::sentinel([watched.url()], "another"));
+    let error = client.try_charge(1).await.unwrap_err().to_string();
+    assert_eq!(error, "redis: no sentinel knows a master named `another`");
+    assert!(format!("{:?}", client.store).contains("sentinel"));
+}
+
+/// An authority, and a certificate of it for this name with its key, all in PEM.
+fn certificate_for(name: &str) -> (String, String, String) {
+    let mut params = CertificateParams::new([]).expect("parameters");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new([name.to_owned()]).expect("parameters");
+    let certificate = params.signed_by(&key, &authority).expect("a certificate");
+    let pem = |label: &str, der: &[u8]| pem::encode(&pem::Pem::new(label, der));
+    (
+        pem("CERTIFICATE", authority.der()),
+        pem("CERTIFICATE", certificate.der()),
+        pem("PRIVATE KEY", key.serialized_der()),
+    )
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_those_whom_our_authority_vouches_for() {
+    let (authority, certificate, key) = certificate_for("localhost");
+    let Some(server) = RedisServer::start_with_tls(&certificate, &key) else { return };
+    let trusting = client(RedisStore::builder(server.url()).ca_certificate(authority));
+    assert_eq!(trusting.charge(2).await.charged, Some(2));
+    assert_eq!(trusting.remaining().await, 3);
+
+    // The authorities of the web do not know it, and neither does another one of ours.
+    let (stranger, _, _) = certificate_for("localhost");
+    for distrusting in [
+        client(RedisStore::builder(server.url())),
+        client(RedisStore::builder(server.url()).ca_certificate(stranger)),
+    ] {
+        let error = distrusting.try_charge(1).await.unwrap_err().to_string();
+        assert!(error.contains("invalid peer certificate"), "{error}");
+    }
+    let plain = client(RedisStore::builder(server.url().replace("rediss", "redis")));
+    assert!(plain.try_charge(1).await.is_err());
+}
+
+#[tokio::test]
+async fn tls_is_not_spoken_with_a_server_of_another_name() {
+    let (authority, certificate, key) = certificate_for("elsewhere.example");
+    let Some(server) = RedisServer::start_with_tls(&certificate, &key) else { return };
+    let client = client(RedisStore::builder(server.url()).ca_certificate(authority));
+    let error = client.try_charge(1).await.unwrap_err().to_string();
+    assert!(error.contains("not valid for name"), "{error}");
+}
