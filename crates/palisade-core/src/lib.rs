@@ -57,6 +57,7 @@ mod combinators;
 mod config;
 mod error;
 mod layer;
+mod origin;
 mod policy;
 mod principal;
 mod request_id;
@@ -78,6 +79,7 @@ pub use error::{
     ApiError, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService, GrpcCode, Issue,
 };
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};
+pub use origin::{Origin, OriginError};
 pub use policy::{BoxFuture, Decision, Halt, Policy};
 pub use principal::Principal;
 pub use request_id::RequestId;

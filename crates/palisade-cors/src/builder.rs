@@ -2,12 +2,9 @@ use std::time::Duration;
 
 use foldhash::HashSet;
 use http::{HeaderValue, Method};
-use palisade_core::ConfigError;
+use palisade_core::{ConfigError, Origin};
 
-use crate::{
-    Cors, allowlist::Allowlist, headers, origin::Origin, policy::Rules,
-    request_headers::RequestHeaders,
-};
+use crate::{Cors, allowlist::Allowlist, headers, policy::Rules, request_headers::RequestHeaders};
 
 /// What browsers allow without being told
 /// ([Fetch, CORS-safelisted method](https://fetch.spec.whatwg.org/#cors-safelisted-method)).
@@ -288,16 +285,19 @@ impl CorsBuilder {
     }
 
     fn listed(&self, text: &str) -> Result<HeaderValue, ConfigError> {
-        let origin = Origin::parse(text)?;
-        if self.credentials && origin.is_forgeable {
-            return Err(ConfigError::new(
-                "allow_origin",
-                text,
+        let wrong = |remedy: String| ConfigError::new("allow_origin", text, remedy);
+        if text == "*" {
+            return Err(wrong("call any_origin() to let every origin read".to_owned()));
+        }
+        let origin = Origin::parse(text).map_err(|error| wrong(error.to_string()))?;
+        if self.credentials && origin.is_forgeable() {
+            return Err(wrong(
                 "serve it over https, or leave out allow_credentials(); \
-                 whoever sits on the network can forge a page of an http origin",
+                 whoever sits on the network can forge a page of an http origin"
+                    .to_owned(),
             ));
         }
-        Ok(origin.value)
+        HeaderValue::from_str(text).map_err(|error| wrong(error.to_string()))
     }
 }
 

@@ -73,7 +73,6 @@
 mod allowlist;
 mod builder;
 mod headers;
-mod origin;
 mod policy;
 mod preflight;
 mod refusal;
