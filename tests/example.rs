@@ -32,8 +32,18 @@ impl Example {
     ///
     /// If it cannot be built or started, or does not say where it listens.
     pub fn start(name: &str) -> Self {
+        Self::start_with(name, &[])
+    }
+
+    /// Starts `examples/{name}.rs` with these variables in its environment.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be built or started, or does not say where it listens.
+    pub fn start_with(name: &str, variables: &[(&str, &str)]) -> Self {
         let mut process = Command::new(built().join(name))
             .env("PALISADE_ADDR", "127.0.0.1:0")
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -46,8 +46,11 @@ pub use stack::{Stack, order, stack};
 pub use with_auth::{WithAuth, on};
 
 /// The pages of the guide, whose examples are tests.
-#[cfg(all(doctest, feature = "auth", feature = "axum"))]
+#[cfg(all(doctest, feature = "auth", feature = "axum", feature = "cors"))]
 mod guide {
     #[doc = include_str!("../../../docs/guide/authentication.md")]
     struct Authentication;
+
+    #[doc = include_str!("../../../docs/guide/cors.md")]
+    struct Cors;
 }
