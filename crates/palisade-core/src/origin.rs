@@ -159,6 +159,44 @@ impl<'a> Origin<'a> {
     }
 
     fn read(text: &'a str) -> Result<Self, Wrong> {
+        Self::with_a_name(text).map_or_else(|| Self::read_closely(text), Ok)
+    }
+
+    /// What nearly every origin is: a scheme, a name and perhaps a port, taken in one pass. None where there is more to
+    /// say, be it good or bad.
+    fn with_a_name(text: &'a str) -> Option<Self> {
+        let (scheme, authority) = match text.strip_prefix("https://") {
+            Some(authority) => (Scheme::Https, authority),
+            None => (Scheme::Http, text.strip_prefix("http://")?),
+        };
+        let bytes = authority.as_bytes();
+        let (mut end, mut label_start, mut is_number) = (bytes.len(), 0, true);
+        for (at, byte) in bytes.iter().enumerate() {
+            match byte {
+                b'a'..=b'z' | b'-' | b'_' => is_number = false,
+                b'0'..=b'9' => {}
+                b'.' if at == label_start || at - label_start > MAX_LABEL => return None,
+                b'.' => (label_start, is_number) = (at + 1, true),
+                b':' => {
+                    end = at;
+                    break;
+                }
+                _ => return None,
+            }
+        }
+        let last = bytes.get(label_start..end)?;
+        let is_name = !is_number && last.len() <= MAX_LABEL && !last.starts_with(b"0x");
+        if !is_name || end > MAX_HOST {
+            return None;
+        }
+        let port = match authority.get(end + 1..) {
+            Some(port) => Some(serialised_port(scheme, port).ok()?),
+            None => None,
+        };
+        Some(Self { text, scheme, host: &authority[..end], port })
+    }
+
+    fn read_closely(text: &'a str) -> Result<Self, Wrong> {
         let (scheme, authority) = scheme_and_authority(text)?;
         let (host, port) = host_and_port(authority)?;
         host_is_serialised(host)?;

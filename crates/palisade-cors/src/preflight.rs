@@ -14,6 +14,9 @@ static REQUEST_PRIVATE_NETWORK: HeaderName =
 static ALLOW_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-allow-private-network");
 
+/// Origin, methods, headers, credentials, age and `Vary`.
+const USUAL_HEADERS: usize = 6;
+
 /// True for a [CORS-preflight request](https://fetch.spec.whatwg.org/#cors-preflight-request): all three marks of it.
 /// Any other OPTIONS is a request like another, and the service's to answer.
 #[inline]
@@ -35,7 +38,7 @@ impl<'a> Preflight<'a> {
 
     /// To a listed origin: 204 with what is allowed, if it asks for no more than that.
     pub(crate) fn answered(&self, rules: &Rules, origin: HeaderValue) -> Response<Bytes> {
-        let mut headers = HeaderMap::with_capacity(8);
+        let mut headers = HeaderMap::with_capacity(USUAL_HEADERS);
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         if rules.credentials {
             let allowed = HeaderValue::from_static("true");

@@ -1,7 +1,7 @@
 use foldhash::HashSet;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::refusal::Refusal;
+use crate::{allowlist::sole_value, refusal::Refusal};
 
 /// Browsers send none; a proxy that joins or edits lists may leave a few.
 const MAX_EMPTY_ELEMENTS: usize = 16;
@@ -76,6 +76,27 @@ impl ListedHeaders {
     }
 
     fn answer_to(&self, request: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+        match self.echo(request) {
+            Some(answer) => Ok(Some(answer)),
+            None => self.rewritten(request),
+        }
+    }
+
+    /// What browsers send, one line of listed names in lower case and no spaces, is its own answer.
+    fn echo(&self, request: &HeaderMap) -> Option<HeaderValue> {
+        let line = sole_value(request, header::ACCESS_CONTROL_REQUEST_HEADERS)?;
+        if line.len() > self.max_bytes {
+            return None;
+        }
+        let mut names_left = self.names.len();
+        for name in line.as_bytes().split(|byte| *byte == b',') {
+            spend(&mut names_left, 1)?;
+            self.names.get(name)?;
+        }
+        Some(line.clone())
+    }
+
+    fn rewritten(&self, request: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
         let mut bytes_left = self.max_bytes;
         let mut names_left = self.names.len();
         let mut empty_left = MAX_EMPTY_ELEMENTS;

@@ -1,4 +1,5 @@
 use http::HeaderValue;
+use proptest::{prelude::*, sample::Index};
 
 use super::*;
 
@@ -181,5 +182,36 @@ fn a_header_that_is_not_one_origin_is_none() {
     ] {
         let value = HeaderValue::from_bytes(value).unwrap();
         assert_eq!(Origin::from_header(&value), None, "{value:?}");
+    }
+}
+
+/// Origins, and what one gets by changing a byte or two of them.
+fn nearly_an_origin() -> impl Strategy<Value = String> {
+    let origin =
+        "https?://([a-z0-9_-]{1,6}\\.){0,3}(0x|[0-9]{1,3}|[a-z]{1,4})[a-z0-9-]{0,4}(:[0-9]{0,6})?";
+    let long = "https://[a-z]{60,66}\\.([a-z]{63}\\.){0,4}[a-z]{1,70}";
+    (prop_oneof![4 => origin, 1 => long], prop::option::of((any::<Index>(), "[ -~]{0,2}")))
+        .prop_map(|(mut text, change)| {
+            if let Some((index, other)) = change {
+                let at = index.index(text.len());
+                text.replace_range(at..=at, &other);
+            }
+            text
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8192))]
+
+    #[test]
+    fn what_is_read_in_one_pass_is_what_is_read_closely(text in nearly_an_origin()) {
+        if let Some(origin) = Origin::with_a_name(&text) {
+            prop_assert_eq!(Ok(origin), Origin::read_closely(&text));
+        } else if let Ok(origin) = Origin::read_closely(&text) {
+            let host = origin.host();
+            let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
+            let is_nearly_a_number = host.rsplit('.').next().unwrap().starts_with("0x");
+            prop_assert!(is_address || is_nearly_a_number, "{}", origin);
+        }
     }
 }
