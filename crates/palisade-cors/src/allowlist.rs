@@ -54,12 +54,15 @@ impl Allowlist {
         match self {
             Self::Any => Verdict::Allowed(HeaderValue::from_static("*")),
             Self::Only(origin) => Verdict::Allowed(origin.clone()),
-            Self::Nobody | Self::Listed(_) if !request.contains_key(header::ORIGIN) => {
-                Verdict::NoOrigin
-            }
-            Self::Nobody => Verdict::Refused,
+            Self::Nobody if request.contains_key(header::ORIGIN) => Verdict::Refused,
+            Self::Nobody => Verdict::NoOrigin,
             Self::Listed(listed) => {
-                sole_value(request, header::ORIGIN).map_or(Verdict::Refused, |o| listed.judge(o))
+                let mut origins = request.get_all(header::ORIGIN).into_iter();
+                match (origins.next(), origins.next()) {
+                    (None, _) => Verdict::NoOrigin,
+                    (Some(origin), None) => listed.judge(origin),
+                    (Some(_), Some(_)) => Verdict::Refused,
+                }
             }
         }
     }

@@ -1,4 +1,7 @@
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use arc_swap::ArcSwap;
 use foldhash::HashSet;
@@ -75,6 +78,8 @@ pub(crate) struct Rules {
     pub(crate) debug: bool,
     pub(crate) keeps_service_headers: bool,
     pub(crate) paths: Paths,
+    /// Said once, and again by the next configuration.
+    pub(crate) warned_of_authorization: AtomicBool,
 }
 
 /// The methods that pages may use.
@@ -191,21 +196,14 @@ impl Policy for Cors {
     #[inline]
     fn decide(&self, request: &request::Parts) -> Decision<CorsGrant> {
         let rules = self.rules.load();
-        if !rules.paths.is_empty() {
-            match rules.paths.rule(request.uri.path()) {
-                Rule::Default => {}
-                Rule::Other(cors) => return cors.decide(request),
-                Rule::Ambiguous => return rules.refuse(Refusal::AmbiguousPath, request),
-            }
+        if rules.paths.is_empty() {
+            return decide_by(&rules, request);
         }
-        if preflight::is_preflight(request) {
-            return answer_preflight(&rules, &request.headers);
-        }
-        match rules.origins.judge(&request.headers) {
-            Verdict::NoOrigin => Decision::grant(rules.grant(None)),
-            Verdict::Allowed(origin) => Decision::grant(CorsGrant::to(origin, &rules)),
-            Verdict::Refused => rules.refuse(Refusal::Origin, request),
-            Verdict::Unknown => look_up(Arc::clone(&rules), &request.headers),
+        match rules.paths.rule(request.uri.path()) {
+            Rule::Default => decide_by(&rules, request),
+            // Its own paths are not asked: a handle could make it one of them.
+            Rule::Other(cors) => decide_by(&cors.rules.load(), request),
+            Rule::Ambiguous => rules.refuse(Refusal::AmbiguousPath, request),
         }
     }
 
@@ -232,6 +230,9 @@ impl Policy for Cors {
         }
         if let Some(exposed) = &rules.exposed {
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed.clone());
+        }
+        if response.status == StatusCode::UNAUTHORIZED {
+            rules.warn_if_authorization_cannot_be_sent(&response.headers);
         }
     }
 }
@@ -292,6 +293,28 @@ impl Rules {
         if self.origins.varies() { error.with_header(header::VARY, ORIGIN.clone()) } else { error }
     }
 
+    /// A page is asked for what it may not send. Nobody finds that in a 401, so it is said, once: whoever wrote the list
+    /// of headers did not think of the authentication, and the two cannot see each other when they are built.
+    #[cold]
+    fn warn_if_authorization_cannot_be_sent(&self, response: &HeaderMap) {
+        let asks = response.get_all(header::WWW_AUTHENTICATE).iter().any(|challenge| {
+            let scheme = challenge.as_bytes().split(|byte| *byte == b' ').next();
+            let schemes = ["bearer", "basic", "dpop"];
+            scheme
+                .is_some_and(|sent| schemes.iter().any(|s| sent.eq_ignore_ascii_case(s.as_bytes())))
+        });
+        if asks
+            && !self.request_headers.include_authorization()
+            && !self.warned_of_authorization.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                target: "palisade::cors",
+                "a page was answered 401 and asked for an Authorization that it may not send; \
+                 add it: allow_headers([\"Authorization\", ...])"
+            );
+        }
+    }
+
     /// One line for each refusal, with what the client sent, cut where it gets long.
     pub(crate) fn log(&self, what: &str, reason: Refusal, request: &HeaderMap) {
         let origin = Shown(request.get(header::ORIGIN));
@@ -302,6 +325,19 @@ impl Rules {
         } else {
             tracing::debug!(target: "palisade::cors", %reason, ?origin, ?method, ?headers, "CORS {what} refused");
         }
+    }
+}
+
+#[inline]
+fn decide_by(rules: &Arc<Rules>, request: &request::Parts) -> Decision<CorsGrant> {
+    if preflight::is_preflight(request) {
+        return answer_preflight(rules, &request.headers);
+    }
+    match rules.origins.judge(&request.headers) {
+        Verdict::NoOrigin => Decision::grant(rules.grant(None)),
+        Verdict::Allowed(origin) => Decision::grant(CorsGrant::to(origin, rules)),
+        Verdict::Refused => rules.refuse(Refusal::Origin, request),
+        Verdict::Unknown => look_up(Arc::clone(rules), &request.headers),
     }
 }
 

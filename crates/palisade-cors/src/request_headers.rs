@@ -31,6 +31,13 @@ impl RequestHeaders {
             Self::Any { authorization } => answer_with_any(*authorization, request),
         }
     }
+
+    pub(crate) fn include_authorization(&self) -> bool {
+        match self {
+            Self::Listed(listed) => listed.names.contains(&b"authorization"[..]),
+            Self::Any { authorization } => *authorization,
+        }
+    }
 }
 
 /// What is asked for need not be repeated, and is read for `Authorization` only: a refusal says more than a `*` that

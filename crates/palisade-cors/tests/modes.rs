@@ -279,3 +279,11 @@ fn a_path_follows_a_configuration_of_its_own() {
     assert_eq!(preflight("/public/internal", APP), 403);
     assert_eq!(preflight("/public/%2e%2e/orders", APP), 403);
 }
+
+#[test]
+fn a_path_that_leads_back_to_itself_ends() {
+    let cors = listed().build().unwrap();
+    cors.handle().reconfigure(Cors::allow_origins([APP]).on_path("/a", &cors)).unwrap();
+    let headers = answer_at(&cors, "GET", "/a/b", &[("origin", APP)], &[]).unwrap();
+    assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], APP);
+}

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 use foldhash::HashSet;
 use http::{HeaderValue, Method, StatusCode};
@@ -44,6 +44,7 @@ impl CorsBuilder {
             debug: self.debug,
             keeps_service_headers: self.keeps_service_headers,
             paths: self.paths()?,
+            warned_of_authorization: AtomicBool::new(false),
         })
     }
 
@@ -64,6 +65,7 @@ impl CorsBuilder {
             debug: false,
             keeps_service_headers: false,
             paths: Paths::default(),
+            warned_of_authorization: AtomicBool::new(false),
         }
     }
 

@@ -309,7 +309,8 @@ impl CorsBuilder {
     /// `content-type`, which is what JSON takes.
     ///
     /// The few [CORS-safelisted headers](https://fetch.spec.whatwg.org/#cors-safelisted-request-header) need not be
-    /// listed. `Authorization` must be, if pages send it.
+    /// listed. `Authorization` must be, if pages send it; where a page is answered 401 with a challenge that it cannot
+    /// meet, a warning in the log says so.
     ///
     /// ```
     /// use palisade_cors::Cors;
@@ -576,7 +577,8 @@ impl CorsBuilder {
     }
 
     /// Gives a path, and every path below it, a configuration of its own, which replaces this one there. The longest
-    /// path counts. It stays live: what [its handle](Cors::handle) changes, changes here.
+    /// path counts. It stays live: what [its handle](Cors::handle) changes, changes here. Paths that it has itself do not
+    /// count.
     ///
     /// A router can also have a layer for each route instead; this is for one that stands outside of it, as in a
     /// `stack()`, where refusals of all kinds pass through. Paths are compared as they were sent. One that a router could
