@@ -65,31 +65,58 @@ impl<'a> Origin<'a> {
     /// use http::HeaderValue;
     /// use palisade_core::Origin;
     ///
-    /// let read = |value| Origin::from_header(value).is_some();
-    /// assert!(read(&HeaderValue::from_static("https://app.example.com")));
-    /// assert!(!read(&HeaderValue::from_static("null")));
-    /// assert!(!read(&HeaderValue::from_static("https://a.example, https://b.example")));
+    /// let is_one = |value| Origin::from_header(&HeaderValue::from_static(value)).is_some();
+    /// assert!(is_one("https://app.example.com"));
+    /// assert!(!is_one("null"));
+    /// assert!(!is_one("https://a.example, https://b.example"));
     /// ```
     pub fn from_header(value: &'a HeaderValue) -> Option<Self> {
         Self::read(value.to_str().ok().filter(|text| text.len() <= MAX_ORIGIN)?).ok()
     }
 
     /// As it is written.
+    ///
+    /// ```
+    /// use palisade_core::Origin;
+    ///
+    /// let text = "https://app.example.com:8443";
+    /// assert_eq!(Origin::parse(text).unwrap().as_str(), text);
+    /// ```
     pub fn as_str(&self) -> &'a str {
         self.text
     }
 
     /// True for https, false for http. There are no others.
+    ///
+    /// ```
+    /// use palisade_core::Origin;
+    ///
+    /// assert!(Origin::parse("https://app.example.com").unwrap().is_https());
+    /// assert!(!Origin::parse("http://localhost").unwrap().is_https());
+    /// ```
     pub fn is_https(&self) -> bool {
         self.scheme == Scheme::Https
     }
 
     /// A name, an IPv4 address, or an IPv6 address in brackets.
+    ///
+    /// ```
+    /// use palisade_core::Origin;
+    ///
+    /// assert_eq!(Origin::parse("https://[2001:db8::1]:8443").unwrap().host(), "[2001:db8::1]");
+    /// ```
     pub fn host(&self) -> &'a str {
         self.host
     }
 
     /// The port, if it is not the scheme's default.
+    ///
+    /// ```
+    /// use palisade_core::Origin;
+    ///
+    /// assert_eq!(Origin::parse("http://localhost:3000").unwrap().port(), Some(3000));
+    /// assert_eq!(Origin::parse("http://localhost").unwrap().port(), None);
+    /// ```
     pub fn port(&self) -> Option<u16> {
         self.port
     }
