@@ -144,6 +144,42 @@ fn main() {
     compare("A refused preflight", &mut contest(nobody, preflight_from, refused));
 
     patterns();
+    hostile();
+}
+
+/// What nobody honest sends costs no more than what is refused anyhow.
+fn hostile() {
+    let bare = service_fn(service);
+    let origin = the_last(3);
+    let ask = |list: String| {
+        let list = HeaderValue::try_from(list).unwrap();
+        let origin = origin.clone();
+        move || {
+            let mut request = preflight_from(&origin);
+            request.headers_mut().insert(header::ACCESS_CONTROL_REQUEST_HEADERS, list.clone());
+            request
+        }
+    };
+    let long = HeaderValue::try_from("https://".to_owned() + &"a".repeat(65_536)).unwrap();
+    let service = ours(3).layer().layer(bare);
+    let mut lists = vec![asking("bare service", bare, ask("x-other".into()), |_| true)];
+    for (name, list) in [
+        ("one header that is not listed", "x-other".into()),
+        ("8,192 that are not listed", "x-other,".repeat(8192)),
+        ("8,192 that are listed", "content-type,".repeat(8192)),
+        ("65,536 empty ones", ",".repeat(65_536)),
+        ("one of 65,536 bytes", "x".repeat(65_536)),
+    ] {
+        let is_refused = |r: &Response<_>| r.status() == StatusCode::FORBIDDEN;
+        lists.push(asking(name, service.clone(), ask(list), is_refused));
+    }
+    lists.push(asking(
+        "an origin of 65,544 bytes",
+        service,
+        || preflight_from(&long),
+        |r| r.status() == StatusCode::FORBIDDEN,
+    ));
+    compare("A hostile preflight", &mut lists);
 }
 
 /// Subdomains, listed and told by a predicate. tower-http has the latter only.

@@ -150,22 +150,35 @@ async fn pass_on(
         to_client.shutdown().await
     });
     let mut buffer = vec![0; 64 * 1024];
+    let mut head = Vec::new();
     loop {
         let read = from_client.read(&mut buffer).await?;
         if read == 0 {
             break;
         }
-        // A browser writes a head at once, and a request only after the answer to the one before.
-        let text = String::from_utf8_lossy(&buffer[..read]);
-        if let Some((head, _)) = text.split_once("\r\n\r\n").filter(|(head, _)| is_head(head)) {
-            heads.lock().unwrap_or_else(PoisonError::into_inner).push(head.to_owned());
+        // A browser begins a request after the answer to the one before, so a head stands at the beginning of what it
+        // writes; all else is body.
+        head.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&head);
+        match text.split_once("\r\n\r\n") {
+            Some((head, _)) if begins_a_request(head) => {
+                heads.lock().unwrap_or_else(PoisonError::into_inner).push(head.to_owned());
+            }
+            None if begins_a_request(&text) => {
+                to_server.write_all(&buffer[..read]).await?;
+                continue;
+            }
+            _ => {}
         }
+        head.clear();
         to_server.write_all(&buffer[..read]).await?;
     }
     to_server.shutdown().await?;
     answers.await?
 }
 
-fn is_head(text: &str) -> bool {
-    text.lines().next().is_some_and(|line| line.ends_with(" HTTP/1.1"))
+fn begins_a_request(text: &str) -> bool {
+    ["GET /", "HEAD /", "POST /", "PUT /", "DELETE /", "OPTIONS /"]
+        .iter()
+        .any(|start| text.starts_with(start))
 }

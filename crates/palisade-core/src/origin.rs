@@ -39,10 +39,17 @@ pub struct Origin<'a> {
 const MAX_HOST: usize = 253;
 const MAX_LABEL: usize = 63;
 
-/// Nothing longer can be an origin: `https://`, a host, a port.
-const MAX_ORIGIN: usize = 8 + MAX_HOST + 6;
-
 impl<'a> Origin<'a> {
+    /// Nothing longer is an origin: `https://`, a host, a port.
+    ///
+    /// ```
+    /// use palisade_core::Origin;
+    ///
+    /// let long = format!("https://{}example.com", "a.".repeat(200));
+    /// assert!(long.len() > Origin::MAX_BYTES && Origin::parse(&long).is_err());
+    /// ```
+    pub const MAX_BYTES: usize = "https://".len() + MAX_HOST + ":65535".len();
+
     /// Reads an origin that somebody wrote.
     ///
     /// # Errors
@@ -71,7 +78,10 @@ impl<'a> Origin<'a> {
     /// assert!(!is_one("https://a.example, https://b.example"));
     /// ```
     pub fn from_header(value: &'a HeaderValue) -> Option<Self> {
-        Self::read(value.to_str().ok().filter(|text| text.len() <= MAX_ORIGIN)?).ok()
+        if value.len() > Self::MAX_BYTES {
+            return None;
+        }
+        Self::read(value.to_str().ok()?).ok()
     }
 
     /// As it is written.

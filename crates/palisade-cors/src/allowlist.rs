@@ -108,6 +108,9 @@ impl Listed {
 
     #[inline]
     fn judge(&self, sent: &HeaderValue) -> Verdict {
+        if sent.len() > Origin::MAX_BYTES {
+            return Verdict::Refused;
+        }
         if let Some(origin) = self.exact.get(sent) {
             return Verdict::Allowed(origin.clone());
         }
