@@ -35,15 +35,15 @@ impl Example {
         Self::start_with(name, &[])
     }
 
-    /// Starts `examples/{name}.rs` with more in its environment.
+    /// Starts `examples/{name}.rs` with these variables in its environment.
     ///
     /// # Panics
     ///
-    /// As [`start`](Self::start).
-    pub fn start_with(name: &str, environment: &[(&str, &str)]) -> Self {
+    /// If it cannot be built or started, or does not say where it listens.
+    pub fn start_with(name: &str, variables: &[(&str, &str)]) -> Self {
         let mut process = Command::new(built().join(name))
             .env("PALISADE_ADDR", "127.0.0.1:0")
-            .envs(environment.iter().copied())
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -1,7 +1,9 @@
 //! Starts the examples as a user would, and talks to them as a user's clients would.
 
+mod browser;
 mod client;
 mod example;
 
+pub use browser::{Browser, Wiretap};
 pub use client::{Answer, Client};
 pub use example::Example;

@@ -1,9 +1,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, Method, header, request};
-use palisade_core::{ApiError, ConfigError, Decision, Policy, PolicyLayer};
-
-use crate::origin;
+use palisade_core::{ApiError, ConfigError, Decision, Origin, Policy, PolicyLayer};
 
 /// Refuses what a page of another site made a browser send.
 ///
@@ -87,7 +85,7 @@ impl CsrfCheck {
                 Field::Unclear => false,
                 Field::Is(name) => {
                     origin.is_one_of(&self.trusted)
-                        || own_host(request).is_some_and(|host| origin::is_of_host(name, host))
+                        || own_host(request).is_some_and(|host| is_of_host(name, host))
                 }
             },
         }
@@ -134,10 +132,15 @@ impl CsrfCheckBuilder {
     ///
     /// For an origin that is not written as browsers write it, or is plain http and not this machine.
     pub fn build(self) -> Result<CsrfCheck, ConfigError> {
-        for origin in &self.trusted {
-            origin::is_serialised(origin).map_err(|remedy| {
-                ConfigError::new("trust_origin", origin.escape_debug(), remedy)
-            })?;
+        for text in &self.trusted {
+            let wrong =
+                |remedy: String| ConfigError::new("trust_origin", text.escape_debug(), remedy);
+            let origin = Origin::parse(text).map_err(|error| wrong(error.to_string()))?;
+            if origin.is_forgeable() {
+                let remedy =
+                    "list https origins only; on plain http anybody on the way can be that page";
+                return Err(wrong(remedy.to_owned()));
+            }
         }
         let trusted = self.trusted.into_iter().map(Into::into).collect();
         Ok(CsrfCheck { trusted, without_origin: self.without_origin })
@@ -184,6 +187,10 @@ fn opens_a_websocket(headers: &HeaderMap) -> bool {
     protocols
         .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
         .any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+}
+
+fn is_of_host(origin: &str, host: &str) -> bool {
+    Origin::parse(origin).is_ok_and(|origin| origin.is_of_host(host))
 }
 
 /// The host and port that the client asked for. What stands in the target comes before `Host` (RFC 9112, section

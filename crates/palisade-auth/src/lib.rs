@@ -69,7 +69,6 @@ mod jwks;
 mod jwt;
 mod login_redirect;
 mod optional;
-mod origin;
 mod revoked;
 mod role;
 pub mod rules;

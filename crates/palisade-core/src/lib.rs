@@ -58,6 +58,7 @@ mod config;
 mod error;
 mod hold;
 mod layer;
+mod origin;
 mod policy;
 mod principal;
 mod request_id;
@@ -81,6 +82,7 @@ pub use error::{
 };
 pub use hold::hold_until_end;
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};
+pub use origin::{Origin, OriginError};
 pub use policy::{BoxFuture, Decision, Halt, Policy};
 pub use principal::Principal;
 pub use request_id::RequestId;

@@ -45,7 +45,7 @@ pub(crate) fn method(method: &Method) -> Result<HeaderValue, ConfigError> {
     let wrong = |remedy: String| ConfigError::new("allow_methods", name, remedy);
     let among = |methods: &[&str]| methods.iter().any(|method| method.eq_ignore_ascii_case(name));
     if name == "*" {
-        return Err(wrong("list each method by its name".to_owned()));
+        return Err(wrong("call any_method(), or list each method by its name".to_owned()));
     }
     if among(FORBIDDEN_METHODS) {
         return Err(wrong("leave it out; browsers let no page send it".to_owned()));
@@ -61,7 +61,7 @@ pub(crate) fn method(method: &Method) -> Result<HeaderValue, ConfigError> {
 pub(crate) fn request_header(name: &str) -> Result<HeaderName, ConfigError> {
     let wrong = |remedy: &'static str| ConfigError::new("allow_headers", name, remedy);
     if name == "*" {
-        return Err(wrong("list each header by its name"));
+        return Err(wrong("call any_header(), or list each header by its name"));
     }
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong(NOT_A_TOKEN))?;
     let lower = parsed.as_str();

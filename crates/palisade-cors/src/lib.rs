@@ -64,20 +64,40 @@
 //! it with 401 and no page ever gets in; and a 429 made outside CORS has no CORS headers, so the page sees a network
 //! error instead of a `Retry-After`. In a [`Chain`](palisade_core::Chain), that is `cors.then(auth).then(limit)`.
 //!
+//! # Who is let in
+//!
+//! | setting | lets in |
+//! | --- | --- |
+//! | [`allow_origin("https://app.example.com")`](CorsBuilder::allow_origin) | this origin, byte for byte |
+//! | `allow_origin("https://*.example.com")` | every subdomain, at whatever depth, and not the domain itself |
+//! | `allow_origin("http://localhost:*")` | every port of this host |
+//! | [`allow_origin_if`](CorsBuilder::allow_origin_if) | what a predicate says |
+//! | [`allow_origin_lookup`](CorsBuilder::allow_origin_lookup) | what a database says |
+//! | [`any_origin`](CorsBuilder::any_origin) | every page, without credentials |
+//! | [`insecure_allow_null`](CorsBuilder::insecure_allow_null) | every page that calls itself nobody's |
+//!
+//! An origin costs what its length costs, whether three are listed or ten thousand.
+//!
 //! # What it is not
 //!
 //! CORS tells browsers which pages may *read* a response. It keeps nobody out: a request from an origin that is not
 //! listed still reaches the service, only its response stays closed to the page. Who may do what is the business of
-//! authentication, and forged writes that of CSRF protection. WebSocket handshakes are not covered by CORS at all.
+//! authentication, and forged writes that of CSRF protection. WebSocket handshakes are not covered by CORS at all;
+//! [`strict`](CorsBuilder::strict) refuses those, and every other request from a page that is not listed.
 
 mod allowlist;
+mod asked;
 mod builder;
+mod handle;
 mod headers;
-mod origin;
+mod paths;
+mod pattern;
 mod policy;
 mod preflight;
 mod refusal;
 mod request_headers;
+mod subdomains;
 
 pub use builder::CorsBuilder;
+pub use handle::CorsHandle;
 pub use policy::{Cors, CorsGrant};

@@ -1,12 +1,21 @@
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request};
 
 use crate::{
-    allowlist::{Allowlist, sole_value},
-    policy::{ORIGIN, Rules},
+    allowlist::sole_value,
+    policy::{Methods, REFUSED, Rules},
     refusal::Refusal,
 };
-use palisade_core::vary_by;
+
+/// Chromium asked so before a page of the internet reached into a private network. It is replaced by a prompt of the
+/// browser, and left for the versions that still ask.
+static REQUEST_PRIVATE_NETWORK: HeaderName =
+    HeaderName::from_static("access-control-request-private-network");
+static ALLOW_PRIVATE_NETWORK: HeaderName =
+    HeaderName::from_static("access-control-allow-private-network");
+
+/// Origin, methods, headers, credentials, age and `Vary`.
+const USUAL_HEADERS: usize = 6;
 
 /// True for a [CORS-preflight request](https://fetch.spec.whatwg.org/#cors-preflight-request): all three marks of it.
 /// Any other OPTIONS is a request like another, and the service's to answer.
@@ -17,82 +26,122 @@ pub(crate) fn is_preflight(request: &request::Parts) -> bool {
         && request.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The answer to a preflight: 204 with what is allowed, or 403 with nothing that a browser, or whoever probes the
-/// configuration, could read.
-#[cold]
-pub(crate) fn answer(rules: &Rules, request: &HeaderMap) -> Response<Bytes> {
+/// A preflight, whose origin has been judged. No answer to it has a body.
+pub(crate) struct Preflight<'a> {
+    request: &'a HeaderMap,
+}
+
+impl<'a> Preflight<'a> {
+    pub(crate) fn of(request: &'a HeaderMap) -> Self {
+        Self { request }
+    }
+
+    /// To a listed origin: 204 with what is allowed, if it asks for no more than that.
+    pub(crate) fn answered(&self, rules: &Rules, origin: HeaderValue) -> Response<Bytes> {
+        let mut headers = HeaderMap::with_capacity(USUAL_HEADERS);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        if rules.credentials {
+            let allowed = HeaderValue::from_static("true");
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
+        }
+        match self.grants(rules, &mut headers) {
+            Ok(()) => respond(rules, rules.granted, headers),
+            Err(refusal) => {
+                rules.log("preflight", refusal, self.request);
+                if !rules.debug {
+                    return respond(rules, rules.refused, HeaderMap::new());
+                }
+                // What was allowed stays, with an ok status: the browser's console then names the method or the
+                // header that was not, instead of a preflight that failed.
+                headers.insert(REFUSED.clone(), HeaderValue::from_static(refusal.as_str()));
+                respond(rules, rules.granted, headers)
+            }
+        }
+    }
+
+    /// 403 with nothing that a browser, or whoever probes the configuration, could read.
+    pub(crate) fn refused(&self, rules: &Rules, refusal: Refusal) -> Response<Bytes> {
+        rules.log("preflight", refusal, self.request);
+        let mut headers = HeaderMap::new();
+        if rules.debug {
+            headers.insert(REFUSED.clone(), HeaderValue::from_static(refusal.as_str()));
+        }
+        respond(rules, rules.refused, headers)
+    }
+
+    /// What the server says in a [CORS-preflight fetch](https://fetch.spec.whatwg.org/#cors-preflight-fetch), to the
+    /// point where it asks for too much.
+    fn grants(&self, rules: &Rules, headers: &mut HeaderMap) -> Result<(), Refusal> {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, self.method(&rules.methods)?);
+        if let Some(names) = rules.request_headers.answer_to(self.request)? {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
+        }
+        if let Some(max_age) = &rules.max_age {
+            headers.insert(header::ACCESS_CONTROL_MAX_AGE, max_age.clone());
+        }
+        let asked = self.request.get(&REQUEST_PRIVATE_NETWORK);
+        if rules.private_network && asked.is_some_and(|value| value == "true") {
+            headers.insert(ALLOW_PRIVATE_NETWORK.clone(), HeaderValue::from_static("true"));
+        }
+        Ok(())
+    }
+
+    fn method(&self, methods: &Methods) -> Result<HeaderValue, Refusal> {
+        let method = sole_value(self.request, header::ACCESS_CONTROL_REQUEST_METHOD)
+            .ok_or(Refusal::RepeatedMethod)?;
+        match methods {
+            Methods::Any => Ok(HeaderValue::from_static("*")),
+            Methods::Listed(listed) => listed.get(method).cloned().ok_or(Refusal::Method),
+        }
+    }
+}
+
+fn respond(rules: &Rules, status: StatusCode, mut headers: HeaderMap) -> Response<Bytes> {
+    if let Some(vary) = &rules.vary_of_preflights {
+        headers.insert(header::VARY, vary.clone());
+    }
     let mut response = Response::new(Bytes::new());
-    match allowed(rules, request) {
-        Ok(headers) => {
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            *response.headers_mut() = headers;
-        }
-        Err(refusal) => {
-            tracing::debug!(
-                reason = %refusal,
-                origin = ?request.get(header::ORIGIN),
-                method = ?request.get(header::ACCESS_CONTROL_REQUEST_METHOD),
-                headers = ?request.get(header::ACCESS_CONTROL_REQUEST_HEADERS),
-                "CORS preflight refused"
-            );
-            *response.status_mut() = StatusCode::FORBIDDEN;
-        }
-    }
-    if rules.origins.varies() {
-        vary_by(response.headers_mut(), &ORIGIN);
-    }
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
     response
-}
-
-/// What the server says in a [CORS-preflight fetch](https://fetch.spec.whatwg.org/#cors-preflight-fetch).
-fn allowed(rules: &Rules, request: &HeaderMap) -> Result<HeaderMap, Refusal> {
-    let origin = allowed_origin(&rules.origins, request).ok_or(Refusal::Origin)?;
-    let method = allowed_method(rules, request)?;
-    let names = rules.request_headers.answer_to(request)?;
-
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, method);
-    if let Some(names) = names {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
-    }
-    if rules.credentials {
-        let allowed = HeaderValue::from_static("true");
-        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
-    }
-    if let Some(max_age) = &rules.max_age {
-        headers.insert(header::ACCESS_CONTROL_MAX_AGE, max_age.clone());
-    }
-    Ok(headers)
-}
-
-/// A preflight that does not come from exactly one origin is malformed, also where any origin will do.
-fn allowed_origin(origins: &Allowlist, request: &HeaderMap) -> Option<HeaderValue> {
-    sole_value(request, header::ORIGIN)?;
-    origins.answer_to(request)
-}
-
-fn allowed_method(rules: &Rules, request: &HeaderMap) -> Result<HeaderValue, Refusal> {
-    let method = sole_value(request, header::ACCESS_CONTROL_REQUEST_METHOD)
-        .ok_or(Refusal::RepeatedMethod)?;
-    rules.methods.get(method).cloned().ok_or(Refusal::Method)
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::*;
-    use crate::Cors;
+    use palisade_core::{Decision, Halt, Policy};
 
-    fn cors() -> Cors {
+    use super::*;
+    use crate::{Cors, CorsBuilder};
+
+    fn builder() -> CorsBuilder {
         Cors::allow_origins(["https://app.example.com", "https://admin.example.com"])
             .allow_methods([Method::DELETE, Method::from_bytes(b"patch").unwrap()])
             .allow_headers(["authorization", "content-type"])
             .allow_credentials(true)
             .max_age(Duration::from_secs(7200))
-            .build()
-            .unwrap()
+    }
+
+    fn cors() -> Cors {
+        builder().build().unwrap()
+    }
+
+    fn answer(cors: &Cors, headers: &Fields) -> Response<Bytes> {
+        match cors.decide(&head("OPTIONS", headers)) {
+            Decision::Now(Err(Halt::Reply(reply))) => *reply,
+            decision => panic!("a preflight is answered, and not {decision:?}"),
+        }
+    }
+
+    fn pairs(response: &Response<Bytes>) -> Vec<(&str, &str)> {
+        let mut pairs: Vec<_> = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        pairs.sort_unstable();
+        pairs
     }
 
     type Fields = [(&'static str, &'static str)];
@@ -129,18 +178,11 @@ mod tests {
 
     #[test]
     fn a_listed_preflight_is_told_exactly_what_it_asked_for() {
-        let request = head("OPTIONS", &[ORIGIN, METHOD, (HEADERS, "authorization,content-type")]);
-        let response = answer(cors().rules(), &request.headers);
+        let response = answer(&cors(), &[ORIGIN, METHOD, (HEADERS, "authorization,content-type")]);
         assert_eq!(response.status(), StatusCode::NO_CONTENT);
         assert!(response.body().is_empty());
-        let mut sent: Vec<_> = response
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
-            .collect();
-        sent.sort_unstable();
         assert_eq!(
-            sent,
+            pairs(&response),
             [
                 ("access-control-allow-credentials", "true"),
                 ("access-control-allow-headers", "authorization,content-type"),
@@ -155,61 +197,170 @@ mod tests {
     #[test]
     fn the_safelisted_methods_are_allowed_whatever_is_listed() {
         for method in ["GET", "HEAD", "POST", "DELETE", "patch"] {
-            let request = head("OPTIONS", &[ORIGIN, (METHOD.0, method)]);
-            let response = answer(cors().rules(), &request.headers);
+            let response = answer(&cors(), &[ORIGIN, (METHOD.0, method)]);
             assert_eq!(response.headers()["access-control-allow-methods"], method);
             assert!(!response.headers().contains_key("access-control-allow-headers"));
         }
     }
 
+    /// Each, and why.
+    const REFUSED_ONES: &[(&Fields, Refusal)] = &[
+        (&[("origin", "https://evil.example"), METHOD], Refusal::Origin),
+        (&[("origin", "null"), METHOD], Refusal::Origin),
+        (&[("origin", ""), METHOD], Refusal::Origin),
+        (&[ORIGIN, ORIGIN, METHOD], Refusal::Origin),
+        (&[ORIGIN, METHOD, METHOD], Refusal::RepeatedMethod),
+        (&[ORIGIN, (METHOD.0, "PUT")], Refusal::Method),
+        (&[ORIGIN, (METHOD.0, "PATCH")], Refusal::Method),
+        (&[ORIGIN, (METHOD.0, "delete")], Refusal::Method),
+        (&[ORIGIN, (METHOD.0, "get")], Refusal::Method),
+        (&[ORIGIN, (METHOD.0, "DELETE,GET")], Refusal::Method),
+        (&[ORIGIN, (METHOD.0, "*")], Refusal::Method),
+        (&[ORIGIN, (METHOD.0, "")], Refusal::Method),
+        (&[ORIGIN, METHOD, (HEADERS, "x-other")], Refusal::Header),
+        (&[ORIGIN, METHOD, (HEADERS, "content-type,,,,,    ,")], Refusal::Padding),
+    ];
+
     #[test]
-    fn a_refused_preflight_gets_403_and_nothing_to_read() {
-        let table: &[(&Fields, Refusal)] = &[
-            (&[("origin", "https://evil.example"), METHOD], Refusal::Origin),
-            (&[("origin", "null"), METHOD], Refusal::Origin),
-            (&[("origin", ""), METHOD], Refusal::Origin),
-            (&[ORIGIN, ORIGIN, METHOD], Refusal::Origin),
-            (&[ORIGIN, METHOD, METHOD], Refusal::RepeatedMethod),
-            (&[ORIGIN, (METHOD.0, "PUT")], Refusal::Method),
-            (&[ORIGIN, (METHOD.0, "PATCH")], Refusal::Method),
-            (&[ORIGIN, (METHOD.0, "delete")], Refusal::Method),
-            (&[ORIGIN, (METHOD.0, "get")], Refusal::Method),
-            (&[ORIGIN, (METHOD.0, "DELETE,GET")], Refusal::Method),
-            (&[ORIGIN, (METHOD.0, "*")], Refusal::Method),
-            (&[ORIGIN, (METHOD.0, "")], Refusal::Method),
-            (&[ORIGIN, METHOD, (HEADERS, "x-other")], Refusal::Header),
-            (&[ORIGIN, METHOD, (HEADERS, "content-type,,,,,    ,")], Refusal::Padding),
-        ];
-        for (headers, expected) in table {
-            let request = head("OPTIONS", headers);
-            let cors = cors();
-            assert_eq!(allowed(cors.rules(), &request.headers), Err(*expected), "{headers:?}");
-            let response = answer(cors.rules(), &request.headers);
-            assert_eq!(response.status(), StatusCode::FORBIDDEN, "{headers:?}");
-            assert!(response.body().is_empty());
-            let sent: Vec<_> = response.headers().iter().collect();
-            assert_eq!(sent, [(&header::VARY, &HeaderValue::from_static("Origin"))], "{headers:?}");
+    fn a_refused_preflight_gets_403_or_204_and_nothing_to_read() {
+        for status in [StatusCode::FORBIDDEN, StatusCode::NO_CONTENT] {
+            let cors = builder().refused_preflight_status(status).build().unwrap();
+            for (headers, _) in REFUSED_ONES {
+                let response = answer(&cors, headers);
+                assert_eq!(response.status(), status, "{headers:?}");
+                assert!(response.body().is_empty());
+                assert_eq!(pairs(&response), [("vary", "Origin")], "{headers:?}");
+            }
         }
+    }
+
+    #[test]
+    fn debug_mode_says_why_and_lets_in_nobody_more() {
+        let cors = builder().debug(true).build().unwrap();
+        for (headers, refusal) in REFUSED_ONES {
+            let response = answer(&cors, headers);
+            assert_eq!(response.headers()["x-cors-refused"], refusal.as_str(), "{headers:?}");
+            let allows = |name: &str| response.headers().contains_key(name);
+            if *refusal == Refusal::Origin {
+                assert_eq!(response.status(), StatusCode::FORBIDDEN);
+                assert!(!allows("access-control-allow-origin"), "{headers:?}");
+            } else {
+                // what a browser needs to name the method or the header, and still refuses by
+                assert_eq!(response.status(), StatusCode::NO_CONTENT);
+                assert!(allows("access-control-allow-origin"), "{headers:?}");
+                let asks_for_headers = matches!(refusal, Refusal::Header | Refusal::Padding);
+                assert_eq!(allows("access-control-allow-methods"), asks_for_headers, "{headers:?}");
+                assert!(!allows("access-control-allow-headers"), "{headers:?}");
+            }
+            assert!(!allows("access-control-max-age"), "{headers:?}");
+        }
+        assert!(!answer(&cors, &[ORIGIN, METHOD]).headers().contains_key("x-cors-refused"));
     }
 
     #[test]
     fn any_origin_says_a_star_and_does_not_vary() {
         let cors = Cors::builder().any_origin().build().unwrap();
-        let preflight = |headers: &Fields| answer(cors.rules(), &head("OPTIONS", headers).headers);
 
-        let response = preflight(&[ORIGIN, (METHOD.0, "POST"), (HEADERS, "content-type")]);
+        let response = answer(&cors, &[ORIGIN, (METHOD.0, "POST"), (HEADERS, "content-type")]);
         assert_eq!(response.status(), StatusCode::NO_CONTENT);
-        assert_eq!(response.headers()["access-control-allow-origin"], "*");
-        assert!(!response.headers().contains_key("access-control-allow-credentials"));
-        assert!(!response.headers().contains_key("vary"));
+        assert_eq!(
+            pairs(&response),
+            [
+                ("access-control-allow-headers", "content-type"),
+                ("access-control-allow-methods", "POST"),
+                ("access-control-allow-origin", "*"),
+            ]
+        );
 
-        let response = preflight(&[ORIGIN, METHOD]);
+        for refused in [&[ORIGIN, METHOD] as &Fields, &[ORIGIN, ORIGIN, (METHOD.0, "POST")]] {
+            let response = answer(&cors, refused);
+            assert_eq!(response.status(), StatusCode::FORBIDDEN);
+            assert!(response.headers().is_empty());
+        }
+    }
+
+    #[test]
+    fn every_method_and_header_is_a_star() {
+        let cors = Cors::builder().any_origin().any_method().any_header_but_authorization();
+        let cors = cors.build().unwrap();
+        let response = answer(&cors, &[ORIGIN, (METHOD.0, "PURGE"), (HEADERS, "x-a,x-b")]);
+        assert_eq!(
+            pairs(&response),
+            [
+                ("access-control-allow-headers", "*"),
+                ("access-control-allow-methods", "*"),
+                ("access-control-allow-origin", "*"),
+            ]
+        );
+        let response = answer(&cors, &[ORIGIN, METHOD, (HEADERS, "authorization")]);
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+
+        let cors = Cors::builder().any_origin().any_header().allow_headers(["authorization"]);
+        let response = answer(
+            &cors.build().unwrap(),
+            &[ORIGIN, (METHOD.0, "GET"), (HEADERS, "authorization")],
+        );
+        assert_eq!(response.headers()["access-control-allow-headers"], "*,authorization");
+    }
+
+    #[test]
+    fn the_status_of_a_granted_preflight_can_be_200() {
+        let cors = builder().success_status(StatusCode::OK).build().unwrap();
+        assert_eq!(answer(&cors, &[ORIGIN, METHOD]).status(), StatusCode::OK);
+        assert_eq!(answer(&cors, &[ORIGIN, (METHOD.0, "PUT")]).status(), StatusCode::FORBIDDEN);
+    }
+
+    #[test]
+    fn a_private_network_is_opened_where_that_was_written_down_and_asked_for() {
+        const ASKS: (&str, &str) = ("access-control-request-private-network", "true");
+        const ALLOWS: &str = "access-control-allow-private-network";
+        let opens = builder().allow_private_network(true).build().unwrap();
+        assert_eq!(answer(&opens, &[ORIGIN, METHOD, ASKS]).headers()[ALLOWS], "true");
+        let not_asked: &[&Fields] = &[&[ORIGIN, METHOD], &[ORIGIN, METHOD, (ASKS.0, "false")]];
+        for fields in not_asked {
+            assert!(!answer(&opens, fields).headers().contains_key(ALLOWS));
+        }
+        assert!(!answer(&cors(), &[ORIGIN, METHOD, ASKS]).headers().contains_key(ALLOWS));
+        let evil = [("origin", "https://evil.example"), METHOD, ASKS];
+        assert!(!answer(&opens, &evil).headers().contains_key(ALLOWS));
+    }
+
+    #[test]
+    fn preflights_say_all_that_they_depend_on_where_a_cache_keeps_them() {
+        let both = "Access-Control-Request-Method, Access-Control-Request-Headers";
+        let cors = builder().vary_preflights(true).build().unwrap();
+        for fields in [&[ORIGIN, METHOD] as &Fields, &[("origin", "https://evil.example"), METHOD]]
+        {
+            assert_eq!(answer(&cors, fields).headers()["vary"], format!("Origin, {both}"));
+        }
+        let any = Cors::builder().any_origin().vary_preflights(true).build().unwrap();
+        assert_eq!(answer(&any, &[ORIGIN, (METHOD.0, "GET")]).headers()["vary"], both);
+    }
+
+    #[test]
+    fn grpc_web_clients_may_send_and_read_what_they_need() {
+        let cors = Cors::allow_origins([ORIGIN.1]).allow_headers(["authorization"]).grpc_web();
+        let asked = "authorization,content-type,grpc-timeout,x-grpc-web,x-user-agent";
+        let response =
+            answer(&cors.build().unwrap(), &[ORIGIN, (METHOD.0, "POST"), (HEADERS, asked)]);
+        assert_eq!(response.headers()["access-control-allow-headers"], asked);
+    }
+
+    #[test]
+    fn everyone_is_told_alike_and_not_everyone_may() {
+        let cors = Cors::allow_origins([ORIGIN.1]).tell_everyone_alike().build().unwrap();
+        let response = answer(&cors, &[ORIGIN, (METHOD.0, "POST")]);
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        assert_eq!(response.headers()["access-control-allow-origin"], ORIGIN.1);
+        let response = answer(&cors, &[("origin", "https://evil.example"), (METHOD.0, "POST")]);
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        assert_eq!(pairs(&response), [("vary", "Origin")]);
+    }
+
+    #[test]
+    fn nobody_is_let_in_where_only_the_own_origin_may() {
+        let response = answer(&Cors::same_origin_only(), &[ORIGIN, (METHOD.0, "GET")]);
         assert_eq!(response.status(), StatusCode::FORBIDDEN);
         assert!(response.headers().is_empty());
-
-        assert_eq!(
-            preflight(&[ORIGIN, ORIGIN, (METHOD.0, "POST")]).status(),
-            StatusCode::FORBIDDEN
-        );
     }
 }

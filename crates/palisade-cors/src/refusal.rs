@@ -1,29 +1,45 @@
 use std::fmt;
 
-/// Why a preflight is refused. The log says it; the client is told nothing.
+/// Why pages of an origin may not. The log says it; the client is told in debug mode only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Origin,
+    AmbiguousPath,
     RepeatedMethod,
     Method,
     Header,
+    Authorization,
     TooManyHeaders,
     TooManyEmptyElements,
     Padding,
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Origin => "the origin is not listed, or not one origin",
+impl Refusal {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Origin => "the origin is not listed, or not one origin: see allow_origin",
+            Self::AmbiguousPath => {
+                "the path can be read in two ways, and on_path tells paths apart"
+            }
             Self::RepeatedMethod => "Access-Control-Request-Method came more than once",
-            Self::Method => "the method is not listed (methods are case-sensitive)",
-            Self::Header => "a requested header is not listed",
+            Self::Method => {
+                "the method is not listed (methods are case-sensitive): see allow_methods"
+            }
+            Self::Header => "a requested header is not listed: see allow_headers",
+            Self::Authorization => {
+                "any_header_but_authorization does not let pages send Authorization: see any_header"
+            }
             Self::TooManyHeaders => "the requested headers are more than all listed ones together",
             Self::TooManyEmptyElements => {
                 "Access-Control-Request-Headers has too many empty elements"
             }
             Self::Padding => "Access-Control-Request-Headers has too much white space",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

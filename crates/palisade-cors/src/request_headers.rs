@@ -1,7 +1,7 @@
 use foldhash::HashSet;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::refusal::Refusal;
+use crate::{allowlist::sole_value, refusal::Refusal};
 
 /// Browsers send none; a proxy that joins or edits lists may leave a few.
 const MAX_EMPTY_ELEMENTS: usize = 16;
@@ -9,19 +9,70 @@ const MAX_EMPTY_ELEMENTS: usize = 16;
 /// Browsers send none; a proxy that joins lines writes one. On each side of a name.
 const MAX_PADDING: usize = 2;
 
+/// Where every header may be sent, more than a browser would ever ask for.
+const MAX_BYTES_OF_ANY: usize = 8 * 1024;
+
 /// The headers that a page may send, and the reader of `Access-Control-Request-Headers`.
+#[derive(Debug)]
+pub(crate) enum RequestHeaders {
+    Listed(ListedHeaders),
+    /// Every header. `Authorization` is not one of them and must be allowed by its name
+    /// ([Fetch, CORS non-wildcard request-header name](https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name)).
+    Any {
+        authorization: bool,
+    },
+}
+
+impl RequestHeaders {
+    /// The `Access-Control-Allow-Headers` that answers this preflight; none if it asks for none.
+    pub(crate) fn answer_to(&self, request: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+        match self {
+            Self::Listed(listed) => listed.answer_to(request),
+            Self::Any { authorization } => answer_with_any(*authorization, request),
+        }
+    }
+
+    pub(crate) fn include_authorization(&self) -> bool {
+        match self {
+            Self::Listed(listed) => listed.names.contains(&b"authorization"[..]),
+            Self::Any { authorization } => *authorization,
+        }
+    }
+}
+
+/// What is asked for need not be repeated, and is read for `Authorization` only: a refusal says more than a `*` that
+/// the browser then finds not to be enough.
+fn answer_with_any(
+    authorization: bool,
+    request: &HeaderMap,
+) -> Result<Option<HeaderValue>, Refusal> {
+    let mut asks = false;
+    let mut bytes_left = MAX_BYTES_OF_ANY;
+    for line in request.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        asks = true;
+        spend(&mut bytes_left, line.len() + 1).ok_or(Refusal::TooManyHeaders)?;
+        let mut names = line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        if !authorization && names.any(|name| name.eq_ignore_ascii_case(b"authorization")) {
+            return Err(Refusal::Authorization);
+        }
+    }
+    let answer = if authorization { "*,authorization" } else { "*" };
+    Ok(asks.then(|| HeaderValue::from_static(answer)))
+}
+
+/// These headers, and no others.
 ///
 /// A browser names each header once
 /// ([Fetch, CORS-unsafe request-header names](https://fetch.spec.whatwg.org/#cors-unsafe-request-header-names)), so
 /// the longest honest list is all listed names together. Whatever is longer is refused before it is read.
 #[derive(Debug)]
-pub(crate) struct RequestHeaders {
+pub(crate) struct ListedHeaders {
     /// In lower case.
     names: HashSet<Box<[u8]>>,
     max_bytes: usize,
 }
 
-impl RequestHeaders {
+impl ListedHeaders {
     pub(crate) fn new(names: impl IntoIterator<Item = HeaderName>) -> Self {
         let names: HashSet<Box<[u8]>> =
             names.into_iter().map(|name| name.as_str().as_bytes().into()).collect();
@@ -31,8 +82,28 @@ impl RequestHeaders {
         Self { names, max_bytes }
     }
 
-    /// The `Access-Control-Allow-Headers` that answers this preflight; none if it asks for none.
-    pub(crate) fn answer_to(&self, request: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+    fn answer_to(&self, request: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+        match self.echo(request) {
+            Some(answer) => Ok(Some(answer)),
+            None => self.rewritten(request),
+        }
+    }
+
+    /// What browsers send, one line of listed names in lower case and no spaces, is its own answer.
+    fn echo(&self, request: &HeaderMap) -> Option<HeaderValue> {
+        let line = sole_value(request, header::ACCESS_CONTROL_REQUEST_HEADERS)?;
+        if line.len() > self.max_bytes {
+            return None;
+        }
+        let mut names_left = self.names.len();
+        for name in line.as_bytes().split(|byte| *byte == b',') {
+            spend(&mut names_left, 1)?;
+            self.names.get(name)?;
+        }
+        Some(line.clone())
+    }
+
+    fn rewritten(&self, request: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
         let mut bytes_left = self.max_bytes;
         let mut names_left = self.names.len();
         let mut empty_left = MAX_EMPTY_ELEMENTS;
@@ -83,7 +154,16 @@ mod tests {
 
     fn answer(lines: &[&str]) -> Result<Option<String>, Refusal> {
         let listed = ["authorization", "content-type", "x-trace"];
-        let headers = RequestHeaders::new(listed.map(HeaderName::from_static));
+        answer_of(&ListedHeaders::new(listed.map(HeaderName::from_static)).into(), lines)
+    }
+
+    impl From<ListedHeaders> for RequestHeaders {
+        fn from(listed: ListedHeaders) -> Self {
+            Self::Listed(listed)
+        }
+    }
+
+    fn answer_of(headers: &RequestHeaders, lines: &[&str]) -> Result<Option<String>, Refusal> {
         let line = |line: &&str| {
             let value = HeaderValue::from_bytes(line.as_bytes()).unwrap();
             (header::ACCESS_CONTROL_REQUEST_HEADERS, value)
@@ -144,8 +224,30 @@ mod tests {
         assert_eq!(answer(&[&",".repeat(65536)]), Err(Refusal::TooManyHeaders));
         assert_eq!(answer(&[&"x".repeat(65536)]), Err(Refusal::TooManyHeaders));
         assert_eq!(answer(&[""; 4096]), Err(Refusal::TooManyEmptyElements));
-        let nothing = RequestHeaders::new([]);
+        let nothing = ListedHeaders::new([]);
         let request = [(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("x"))];
         assert_eq!(nothing.answer_to(&HeaderMap::from_iter(request)), Err(Refusal::Header));
+    }
+
+    #[test]
+    fn every_header_is_answered_with_a_star_and_authorization_by_its_name() {
+        let any = |authorization, lines: &[&str]| {
+            answer_of(&RequestHeaders::Any { authorization }, lines)
+        };
+        let some = |answer: &str| Ok(Some(answer.to_owned()));
+        for authorization in [true, false] {
+            assert_eq!(any(authorization, &[]), Ok(None));
+        }
+        assert_eq!(any(false, &["x-trace,x-other"]), some("*"));
+        assert_eq!(any(false, &["x-authorization", "authorization2"]), some("*"));
+        assert_eq!(any(true, &["authorization,x-trace"]), some("*,authorization"));
+        for lines in [&["authorization"] as &[_], &["x-trace", "a, Authorization ,b"]] {
+            assert_eq!(any(false, lines), Err(Refusal::Authorization), "{lines:?}");
+        }
+        let long = "x-trace,".repeat(8192);
+        for authorization in [true, false] {
+            assert_eq!(any(authorization, &[&long]), Err(Refusal::TooManyHeaders));
+            assert_eq!(any(authorization, &[""; 8193]), Err(Refusal::TooManyHeaders));
+        }
     }
 }

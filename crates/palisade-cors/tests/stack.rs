@@ -11,9 +11,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header, request};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request};
 use http_body_util::{BodyExt, Full};
-use palisade_core::{ApiError, Body, Decision, Policy, PolicyLayer};
+use palisade_core::{ApiError, Body, Decision, Halt, Policy, PolicyLayer};
 use palisade_cors::Cors;
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -149,8 +149,8 @@ impl io::Write for Log {
     }
 }
 
-#[test]
-fn a_refused_preflight_says_why_in_the_log_and_nowhere_else() {
+/// What is logged meanwhile.
+fn logged(run: impl FnOnce()) -> String {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -158,13 +158,74 @@ fn a_refused_preflight_says_why_in_the_log_and_nowhere_else() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
+    tracing::subscriber::with_default(subscriber, run);
+    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+}
+
+fn head(method: &str, headers: &[(&str, &str)]) -> request::Parts {
+    request(method, headers).into_parts().0
+}
+
+#[test]
+fn a_refused_preflight_says_why_in_the_log_and_nowhere_else() {
     let preflight = [("origin", APP), ("access-control-request-method", "PUT")];
-    let (head, _) = request("OPTIONS", &preflight).into_parts();
-    tracing::subscriber::with_default(subscriber, || {
-        assert!(matches!(cors().decide(&head), Decision::Now(Err(_))));
+    let written = logged(|| {
+        let Decision::Now(Err(Halt::Reply(reply))) = cors().decide(&head("OPTIONS", &preflight))
+        else {
+            panic!("a preflight is answered")
+        };
+        assert_eq!(reply.headers().keys().collect::<Vec<_>>(), ["vary"]);
     });
-    let written = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     for expected in ["DEBUG", "CORS preflight refused", "the method is not listed", APP, "PUT"] {
         assert!(written.contains(expected), "{written}");
     }
+}
+
+#[test]
+fn what_a_client_sent_is_logged_in_one_short_line() {
+    let long = "x".repeat(10_000);
+    let preflight = [
+        ("origin", "https://evil.example"),
+        ("access-control-request-method", "PUT"),
+        ("access-control-request-headers", &long),
+    ];
+    let mut head = head("OPTIONS", &preflight);
+    let method = HeaderValue::from_bytes(b"P\xffUT\t\"").unwrap();
+    head.headers.insert("access-control-request-method", method);
+    let written = logged(|| drop(cors().decide(&head)));
+    assert!(written.len() < 800 && written.lines().count() == 1, "{written}");
+    assert!(written.contains(r#"P\xffUT\t\""#), "{written}");
+}
+
+#[test]
+fn debug_mode_warns_of_each_refusal() {
+    let cors = Cors::allow_origins([APP]).debug(true).build().unwrap();
+    let written = logged(|| drop(cors.decide(&head("GET", &[("origin", "https://evil.example")]))));
+    for expected in ["WARN", "CORS request refused", "see allow_origin", "https://evil.example"] {
+        assert!(written.contains(expected), "{written}");
+    }
+}
+
+#[test]
+fn a_401_that_no_page_can_do_anything_about_is_warned_of_once() {
+    let answered = |cors: &Cors, challenge: &'static str| {
+        let Decision::Now(Ok(grant)) = cors.decide(&head("GET", &[("origin", APP)])) else {
+            panic!("passes")
+        };
+        let response = Response::builder().status(401).header("www-authenticate", challenge);
+        let (mut response, ()) = response.body(()).unwrap().into_parts();
+        cors.finish(grant, &mut response);
+    };
+    let twice = |cors: &Cors, challenge| {
+        logged(|| {
+            answered(cors, challenge);
+            answered(cors, challenge);
+        })
+    };
+    let builder = || Cors::allow_origins([APP]);
+    let written = twice(&builder().build().unwrap(), "Bearer realm=\"api\"");
+    assert_eq!(written.matches("asked for an Authorization").count(), 1, "{written}");
+    assert_eq!(twice(&builder().build().unwrap(), "Cookie realm=\"api\""), "");
+    let lists = builder().allow_headers(["authorization"]).build().unwrap();
+    assert_eq!(twice(&lists, "Bearer realm=\"api\""), "");
 }

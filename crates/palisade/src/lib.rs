@@ -58,4 +58,8 @@ mod guide {
     #[cfg(feature = "rate-limit")]
     #[doc = include_str!("../../../docs/guide/client-address.md")]
     struct ClientAddress;
+
+    #[cfg(all(feature = "auth", feature = "cors"))]
+    #[doc = include_str!("../../../docs/guide/cors.md")]
+    struct Cors;
 }

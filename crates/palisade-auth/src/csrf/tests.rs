@@ -126,9 +126,19 @@ fn programs_without_an_origin_pass_only_where_that_was_written_down() {
 }
 
 #[test]
-fn an_origin_that_no_browser_sends_is_a_config_error() {
-    let error = CsrfCheck::builder().trust_origin("https://app.example.com/").build().unwrap_err();
-    assert_eq!(error.setting(), "trust_origin");
-    assert!(error.to_string().contains("slash"), "{error}");
-    assert!(CsrfCheck::builder().trust_origin("http://app.example.com").build().is_err());
+fn an_origin_that_no_browser_sends_or_anybody_can_forge_is_a_config_error() {
+    for (origin, remedy) in [
+        ("https://app.example.com/", "leave out the trailing slash: `https://app.example.com`"),
+        ("*", "in full"),
+        ("null", "sandboxed"),
+        ("https://*.example.com", "no patterns"),
+        ("http://app.example.com", "list https origins only"),
+    ] {
+        let error = CsrfCheck::builder().trust_origin(origin).build().unwrap_err();
+        assert_eq!(error.setting(), "trust_origin");
+        assert!(error.to_string().contains(remedy), "{error}");
+    }
+    for origin in ["https://app.example.com:8443", "http://localhost:3000", "http://[::1]:8080"] {
+        assert!(CsrfCheck::builder().trust_origin(origin).build().is_ok(), "{origin}");
+    }
 }

@@ -1,0 +1,69 @@
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use palisade_core::ConfigError;
+
+use crate::{CorsBuilder, policy::Rules};
+
+/// Replaces the configuration of a [`Cors`](crate::Cors) while it serves. Made by [`Cors::handle`](crate::Cors::handle).
+///
+/// All clones of the policy, in however many layers and routes, follow at once. Each request is answered by one
+/// configuration from its beginning to its end: what has begun is finished by the one it began with. Browsers keep
+/// what a preflight told them for as long as [`max_age`](CorsBuilder::max_age) said then.
+///
+/// ```
+/// use http::{Request, header};
+/// use palisade_core::{Decision, Policy};
+/// use palisade_cors::Cors;
+///
+/// let cors = Cors::allow_origins(["https://app.example.com"]).build()?;
+/// let handle = cors.handle();
+///
+/// let preflight = Request::options("/")
+///     .header(header::ORIGIN, "https://admin.example.com")
+///     .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST");
+/// let (request, ()) = preflight.body(()).unwrap().into_parts();
+/// let status = || match cors.decide(&request) {
+///     Decision::Now(Err(palisade_core::Halt::Reply(reply))) => reply.status().as_u16(),
+///     _ => panic!("a preflight is answered"),
+/// };
+///
+/// assert_eq!(status(), 403);
+/// handle.reconfigure(Cors::allow_origins(["https://app.example.com", "https://admin.example.com"]))?;
+/// assert_eq!(status(), 204);
+///
+/// // A mistake changes nothing.
+/// assert!(handle.reconfigure(Cors::allow_origins(["https://app.example.com/"])).is_err());
+/// assert_eq!(status(), 204);
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct CorsHandle {
+    rules: Arc<ArcSwap<Rules>>,
+}
+
+impl CorsHandle {
+    pub(crate) fn new(rules: Arc<ArcSwap<Rules>>) -> Self {
+        Self { rules }
+    }
+
+    /// Checks the new configuration, and takes it for every request that begins from now on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CorsBuilder::build`]. The old configuration stays.
+    ///
+    /// ```
+    /// use palisade_cors::Cors;
+    ///
+    /// let cors = Cors::allow_origins(["https://app.example.com"]).build()?;
+    /// let handle = cors.handle();
+    /// let from_a_file = vec!["https://app.example.com".to_owned(), "https://beta.example.com".to_owned()];
+    /// handle.reconfigure(Cors::allow_origins(from_a_file))?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn reconfigure(&self, new: CorsBuilder) -> Result<(), ConfigError> {
+        self.rules.store(Arc::new(new.rules()?));
+        Ok(())
+    }
+}

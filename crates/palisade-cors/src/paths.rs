@@ -1,0 +1,122 @@
+use crate::Cors;
+
+/// Paths that have a configuration of their own. Matched in whole segments, as the router does, and the longest first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Paths(Vec<(Box<str>, Cors)>);
+
+/// Whose rules hold for a path.
+#[derive(Debug)]
+pub(crate) enum Rule<'a> {
+    Default,
+    Other(&'a Cors),
+    /// What it is to the router nobody here can know, so no page is let in.
+    Ambiguous,
+}
+
+impl Paths {
+    pub(crate) fn new(mut paths: Vec<(Box<str>, Cors)>) -> Self {
+        paths.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+        Self(paths)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn rule(&self, path: &str) -> Rule<'_> {
+        if self.is_empty() {
+            return Rule::Default;
+        }
+        if is_ambiguous(path) {
+            return Rule::Ambiguous;
+        }
+        let mut paths = self.0.iter();
+        let found = paths.find(|(prefix, _)| is_at_or_below(path, prefix));
+        found.map_or(Rule::Default, |(_, cors)| Rule::Other(cors))
+    }
+}
+
+fn is_at_or_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Some router, or the proxy before it, reads another path here: `/%61dmin`, `//admin`, `/public/../admin`,
+/// `/public%2F..%2Fadmin`, `/public/;x/admin`.
+pub(crate) fn is_ambiguous(path: &str) -> bool {
+    let segments = || path.split('/').skip(1);
+    path.contains(['\\', ';'])
+        || segments().any(|segment| matches!(segment, "." | ".."))
+        || path.contains("//")
+        || encoded_bytes(path).any(|byte| byte.is_none_or(needs_no_encoding))
+}
+
+/// What a path has percent-encoded; none for a `%` that begins nothing.
+fn encoded_bytes(path: &str) -> impl Iterator<Item = Option<u8>> {
+    path.split('%').skip(1).map(|rest| {
+        let digits =
+            rest.get(..2).filter(|digits| digits.bytes().all(|d| d.is_ascii_hexdigit()))?;
+        u8::from_str_radix(digits, 16).ok()
+    })
+}
+
+/// RFC 3986, section 2.3, and what separates: an honest client does not encode it, but for a slash, which is then a
+/// segment to one and two to another.
+fn needs_no_encoding(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/' | b'\\' | 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_matched_in_whole_segments_and_the_longest_first() {
+        let cors = |origin: &str| Cors::allow_origins([origin]).build().unwrap();
+        let of = |path: &str| (path.into(), cors("https://a.example"));
+        let paths = Paths::new(vec![of("/public"), of("/public/not"), of("/v1/items")]);
+        let found = |path: &str| match paths.rule(path) {
+            Rule::Default => "default",
+            Rule::Ambiguous => "ambiguous",
+            Rule::Other(found) => {
+                let (prefix, _) =
+                    paths.0.iter().find(|(_, cors)| std::ptr::eq(cors, found)).unwrap();
+                prefix
+            }
+        };
+        for (path, expected) in [
+            ("/public", "/public"),
+            ("/public/", "/public"),
+            ("/public/a/b", "/public"),
+            ("/public/a%20b", "/public"),
+            ("/public/nothing", "/public"),
+            ("/public/not/a", "/public/not"),
+            ("/v1/items/7", "/v1/items"),
+            ("/v1", "default"),
+            ("/", "default"),
+            ("*", "default"),
+            ("", "default"),
+            ("/publicly", "default"),
+            ("/Public", "default"),
+            ("/%70ublic", "ambiguous"),
+            ("//public", "ambiguous"),
+            ("/public/../admin", "ambiguous"),
+            ("/public/.", "ambiguous"),
+            ("/public%2Fnot", "ambiguous"),
+            ("/public/%2e%2e/admin", "ambiguous"),
+            ("/public%5cnot", "ambiguous"),
+            ("/public\\not", "ambiguous"),
+            ("/public;x/not", "ambiguous"),
+            ("/public/%", "ambiguous"),
+            ("/public/%zz", "ambiguous"),
+            ("/public/%+1", "ambiguous"),
+            ("/public/%00", "ambiguous"),
+        ] {
+            assert_eq!(found(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn where_no_path_is_told_apart_none_is_ambiguous() {
+        assert!(matches!(Paths::default().rule("//%61"), Rule::Default));
+    }
+}

@@ -1,0 +1,176 @@
+use http::HeaderValue;
+use palisade_core::Origin;
+use psl::Psl;
+
+/// What one `allow_origin` lets in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    /// This origin.
+    Exact(HeaderValue),
+    /// This scheme and host, on every port: `http://localhost:*`.
+    AnyPort(Box<str>),
+    /// Every host below this one, at whatever depth: `https://*.example.com`.
+    Subdomains { of: Box<str>, https: bool, port: Port },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Port {
+    /// The default port too.
+    Any,
+    /// None is the scheme's default.
+    Is(Option<u16>),
+}
+
+/// A pattern, and what speaks against trusting it.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) pattern: Pattern,
+    /// Plain http, and not to this very machine.
+    pub(crate) is_forgeable: bool,
+    /// Anybody can have a host below this one.
+    pub(crate) public_suffix: Option<String>,
+}
+
+const ANY_PORT: &str = ":*";
+const SUBDOMAINS: &str = "://*.";
+
+impl Pattern {
+    /// Reads what was configured. What is wrong is said as what to write instead.
+    pub(crate) fn read(text: &str) -> Result<Written, String> {
+        if text == "*" {
+            return Err("call any_origin() to let every origin read".to_owned());
+        }
+        let (without_port, any_port) =
+            text.strip_suffix(ANY_PORT).map_or((text, false), |text| (text, true));
+        if let Some((scheme, host)) = without_port.split_once(SUBDOMAINS) {
+            return subdomains(text, &format!("{scheme}://{host}"), any_port);
+        }
+        if without_port.contains('*') {
+            return Err(WHERE_STARS_STAND.to_owned());
+        }
+        let origin = Origin::parse(without_port).map_err(|error| error.to_string())?;
+        if any_port && origin.port().is_some() {
+            return Err("name one port, or `*` for every port".to_owned());
+        }
+        let pattern = if any_port {
+            Pattern::AnyPort(without_port.into())
+        } else {
+            Pattern::Exact(HeaderValue::from_str(text).map_err(|error| error.to_string())?)
+        };
+        Ok(Written { pattern, is_forgeable: origin.is_forgeable(), public_suffix: None })
+    }
+}
+
+const WHERE_STARS_STAND: &str = "a `*` stands for whole labels at the beginning of the host, as in \
+    `https://*.example.com`, or for the port, as in `http://localhost:*`";
+
+fn subdomains(text: &str, base: &str, any_port: bool) -> Result<Written, String> {
+    if base.contains('*') {
+        return Err(WHERE_STARS_STAND.to_owned());
+    }
+    if let Some(without_slash) = text.strip_suffix('/').filter(|rest| Pattern::read(rest).is_ok()) {
+        return Err(format!("leave out the trailing slash: `{without_slash}`"));
+    }
+    let origin = Origin::parse(base).map_err(|error| error.to_string())?;
+    let host = origin.host();
+    let is_address =
+        host.starts_with('[') || host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if is_address {
+        return Err("an address has no subdomains; list it without `*.`".to_owned());
+    }
+    let port = match (any_port, origin.port()) {
+        (true, Some(_)) => return Err("name one port, or `*` for every port".to_owned()),
+        (true, None) => Port::Any,
+        (false, port) => Port::Is(port),
+    };
+    Ok(Written {
+        pattern: Pattern::Subdomains { of: host.into(), https: origin.is_https(), port },
+        is_forgeable: origin.is_forgeable(),
+        public_suffix: is_public_suffix(host).then(|| host.to_owned()),
+    })
+}
+
+/// The [Public Suffix List](https://publicsuffix.org/list/) has the names under which anybody can get a name of their
+/// own, `com` and `co.uk` as well as `github.io`. A name of one label that it does not know is one too, by its own
+/// default rule; `localhost` is this machine.
+fn is_public_suffix(host: &str) -> bool {
+    let suffix = psl::List.suffix(host.as_bytes());
+    host != "localhost" && suffix.is_some_and(|suffix| suffix.as_bytes() == host.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_read_as_written() {
+        let subdomains = |of: &str, https, port| Pattern::Subdomains { of: of.into(), https, port };
+        for (text, expected) in [
+            (
+                "https://example.com:8443",
+                Pattern::Exact(HeaderValue::from_static("https://example.com:8443")),
+            ),
+            ("http://localhost:*", Pattern::AnyPort("http://localhost".into())),
+            ("https://app.example.com:*", Pattern::AnyPort("https://app.example.com".into())),
+            ("http://[::1]:*", Pattern::AnyPort("http://[::1]".into())),
+            ("https://*.example.com", subdomains("example.com", true, Port::Is(None))),
+            ("http://*.example.com", subdomains("example.com", false, Port::Is(None))),
+            ("https://*.example.com:8443", subdomains("example.com", true, Port::Is(Some(8443)))),
+            ("https://*.example.com:*", subdomains("example.com", true, Port::Any)),
+            ("http://*.localhost:3000", subdomains("localhost", false, Port::Is(Some(3000)))),
+        ] {
+            let written = Pattern::read(text).unwrap_or_else(|remedy| panic!("{text}: {remedy}"));
+            assert_eq!(written.pattern, expected, "{text}");
+            assert_eq!(written.public_suffix, None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_is_none_says_where_stars_stand() {
+        for (text, remedy) in [
+            ("*", "any_origin()"),
+            ("https://*", "whole labels at the beginning"),
+            ("https://*:*", "whole labels at the beginning"),
+            ("*://example.com", "whole labels at the beginning"),
+            ("*.example.com", "whole labels at the beginning"),
+            ("https://app.*.example.com", "whole labels at the beginning"),
+            ("https://app-*.example.com", "whole labels at the beginning"),
+            ("https://*app.example.com", "whole labels at the beginning"),
+            ("https://*.*.example.com", "whole labels at the beginning"),
+            ("https://example.*", "whole labels at the beginning"),
+            ("https://example.com:80*", "whole labels at the beginning"),
+            ("https://**.example.com", "whole labels at the beginning"),
+            ("https://*.example.com/", "trailing slash: `https://*.example.com`"),
+            ("https://*.example.com/app", "leave out path"),
+            ("https://*.Example.com", "lower case, `example.com`"),
+            ("https://*.b\u{fc}cher.example", "Punycode"),
+            ("https://*.example.com:443", "leave out the port"),
+            ("https://*.", "name a host"),
+            ("https://*.1.2.3.4", "no subdomains"),
+            ("http://*.[::1]", "no subdomains"),
+            ("https://example.com:8443:*", "one port"),
+            ("https://*.example.com:8443:*", "one port"),
+            ("file://*.example.com", "local web server"),
+            ("HTTPS://*.example.com", "lower case, `https`"),
+        ] {
+            let found = Pattern::read(text).expect_err(text);
+            assert!(found.contains(remedy), "{text}: {found} does not say {remedy}");
+        }
+    }
+
+    #[test]
+    fn a_host_below_which_anybody_can_have_a_name_is_a_public_suffix() {
+        for (text, expected) in [
+            ("https://*.com", true),
+            ("https://*.co.uk", true),
+            ("https://*.github.io", true),
+            ("https://*.internal", true),
+            ("https://*.example.com", false),
+            ("https://*.app.internal", false),
+            ("http://*.localhost", false),
+        ] {
+            let written = Pattern::read(text).unwrap();
+            assert_eq!(written.public_suffix.is_some(), expected, "{text}");
+        }
+    }
+}
