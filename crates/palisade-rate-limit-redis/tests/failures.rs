@@ -296,6 +296,21 @@ fn it_is_built_and_dropped_outside_of_a_runtime_and_serves_one_after_the_other()
 }
 
 #[test]
+fn a_runtime_that_ends_while_it_connects_does_not_leave_the_next_one_waiting() {
+    let Some(server) = RedisServer::start() else { return };
+    let client = client(server.url());
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    server.pause();
+    runtime().block_on(async {
+        let hurried = tokio::time::timeout(Duration::from_millis(20), client.try_charge(1));
+        assert!(hurried.await.is_err());
+    });
+    server.resume();
+    runtime().block_on(recovered(&client));
+}
+
+#[test]
 fn bad_settings_are_errors_with_a_remedy() {
     let refusal = |builder: palisade_rate_limit_redis::RedisStoreBuilder| {
         builder.build().map(drop).unwrap_err().to_string()

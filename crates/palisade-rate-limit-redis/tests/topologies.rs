@@ -31,11 +31,11 @@ fn client(builder: RedisStoreBuilder) -> Client {
 
 /// Asks until it is answered again.
 async fn recovered(client: &Client) {
-    for _ in 0..400 {
+    for _ in 0..60 {
         if client.try_charge(0).await.is_ok() {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(25)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("it does not work again: {:?}", client.try_charge(0).await);
 }
