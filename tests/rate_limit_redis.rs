@@ -1,5 +1,7 @@
 //! Limits that machines share, with a real Redis that is stopped, paused, slowed down and emptied under them.
 
+#![allow(clippy::disallowed_methods, reason = "a real server takes real time")]
+
 use std::{
     net::SocketAddr,
     sync::Arc,
