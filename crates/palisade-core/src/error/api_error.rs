@@ -129,7 +129,7 @@ impl ApiError {
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
         self.0.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         self
     }

@@ -157,6 +157,7 @@ mod limits {
     );
 
     /// Two keys together go where both may go.
+    #[diagnostic::do_not_recommend]
     impl<At, A, B> LimitAfter<At> for (A, B)
     where
         A: LimitAfter<At>,
@@ -166,6 +167,7 @@ mod limits {
     }
 
     /// And three.
+    #[diagnostic::do_not_recommend]
     impl<At, A, B, C> LimitAfter<At> for (A, B, C)
     where
         A: LimitAfter<At>,
