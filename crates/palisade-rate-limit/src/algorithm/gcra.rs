@@ -118,22 +118,27 @@ impl Meter for Gcra {
 
     fn charge(&self, words: &mut [u64], now: u64, cost: u32) -> Outcome {
         let arrival = words[0];
+        let wait = self.wait(arrival, now, cost);
         let admitted = match (self.quota, NonZeroU32::new(cost)) {
-            (None, _) => None,
-            (_, None) => Some(arrival),
+            // governor multiplies before it looks whether a cost fits at all, and the product may not
+            _ if wait.is_none() => None,
             (Some(quota), Some(cost)) => Self::decided(quota, arrival, now, cost),
+            (None, Some(_)) => None,
+            (_, None) => (wait == Some(0)).then_some(arrival),
         };
         if let Some(next) = admitted {
             words[0] = next;
             return Outcome::Admitted { standing: self.standing(next, now), at: now };
         }
-        let wait = self.quota.and_then(|_| self.wait(arrival, now, cost));
         Outcome::Refused { standing: self.standing(arrival, now), wait }
     }
 
-    fn refund(&self, words: &mut [u64], _: u64, _: u64, amount: u32) {
-        // What has flowed off meanwhile is behind the clock already, and gives nothing back.
-        words[0] = words[0].saturating_sub(u64::from(amount) * self.interval);
+    fn refund(&self, words: &mut [u64], now: u64, charged_at: u64, amount: u32) {
+        // Of what was charged, as much may have flowed off as time has passed: to give that back would give back what
+        // others have been charged since.
+        let charged = u64::from(amount).saturating_mul(self.interval);
+        let left = charged.saturating_sub(now.saturating_sub(charged_at));
+        words[0] = words[0].saturating_sub(left);
     }
 
     fn weight(&self, words: &[u64], now: u64) -> u128 {
