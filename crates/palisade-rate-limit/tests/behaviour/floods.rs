@@ -1,0 +1,56 @@
+//! More clients than there is room for.
+
+use palisade_core::testing::{Probe, Step};
+
+use crate::*;
+
+#[test]
+fn ten_times_the_capacity_of_made_up_clients_resets_none_that_is_at_its_limit() {
+    const CAPACITY: usize = 600;
+    for kind in TIMED {
+        let quota = kind(Quota::per(20, MINUTE));
+        let (limit, clock) = clocked(RateLimit::per_address(quota.clone()).capacity(CAPACITY));
+        let bytes = limit.table_bytes();
+        let at_their_limit = 0..50;
+        for client in at_their_limit.clone() {
+            assert!((0..20).all(|_| send(&limit, from(client)).passed()));
+        }
+        for stranger in 0..10 * CAPACITY as u32 {
+            send(&limit, from(1000 + stranger));
+            if stranger % 100 == 0 {
+                let client = stranger / 100 % 50;
+                assert!(send(&limit, from(client)).limited(), "{client} was reset: {quota:?}");
+            }
+        }
+        for client in at_their_limit {
+            assert!(send(&limit, from(client)).limited(), "{client} was reset: {quota:?}");
+        }
+        assert_eq!(limit.table_bytes(), bytes);
+
+        // When it is over, everybody has a whole quota again.
+        clock.advance(3 * MINUTE);
+        assert_eq!(send(&limit, from(0)).remaining(), [19]);
+        assert_eq!(send(&limit, from(9_999_999)).remaining(), [19]);
+    }
+}
+
+#[test]
+fn no_flood_gives_a_client_its_slots_twice() {
+    let limit = RateLimit::per_address(Quota::concurrency(1)).capacity(100).build().unwrap();
+    let body = Script::of([Step::Data("more")]);
+    let service = limit.layer().layer(Probe::new().answering(body));
+    let held: Vec<_> =
+        (0..50).map(|client| now(service.clone().oneshot(from(client))).unwrap()).collect();
+    assert!(held.iter().all(|response| response.status() == 200));
+    for stranger in 0..1000 {
+        send(&limit, from(1000 + stranger));
+    }
+    // A thousand more that stay: the table fills up, and then refuses whom it cannot count.
+    let more: Vec<_> = (0..1000)
+        .map(|client| now(service.clone().oneshot(from(5000 + client))).unwrap())
+        .collect();
+    assert!(more.iter().any(|response| response.status() == 429));
+    assert!((0..50).all(|client| send(&limit, from(client)).limited()));
+    drop((held, more));
+    assert!((0..50).all(|client| send(&limit, from(client)).passed()));
+}

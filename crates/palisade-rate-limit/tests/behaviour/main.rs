@@ -1,0 +1,175 @@
+//! Limits in depth, through the layer, theme by theme, on a clock that the test moves.
+
+mod concurrency;
+mod costs;
+mod failures;
+mod floods;
+mod headers;
+mod modes;
+mod races;
+mod several_quotas;
+mod tiers;
+
+use std::{
+    convert::Infallible,
+    io,
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use palisade_core::{ApiError, ErrorFormat, ErrorLayer, ManualClock, PeerAddr, testing::Script};
+use palisade_rate_limit::{Key, Quota, RateLimit, RateLimitBuilder};
+use tower::{Layer, ServiceExt, service_fn};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Every way to count in a window.
+const TIMED: [fn(Quota) -> Quota; 5] =
+    [Quota::sliding_window, Quota::fixed_window, Quota::strict, Quota::gcra, Quota::exact_log];
+
+/// A request of the client with this number.
+fn from(client: u32) -> Request<Script> {
+    to("/", client)
+}
+
+fn to(path: &str, client: u32) -> Request<Script> {
+    let peer = std::net::Ipv4Addr::from_bits(0x0A00_0000 + client);
+    let request = Request::post(path).extension(PeerAddr((peer, 4000).into()));
+    request.body(Script::empty()).unwrap()
+}
+
+/// The same over gRPC.
+fn grpc(mut request: Request<Script>) -> Request<Script> {
+    request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    request
+}
+
+/// Builds a limit on a clock that stands until it is moved.
+fn clocked<K: Key>(builder: RateLimitBuilder<K>) -> (RateLimit<K>, ManualClock) {
+    let clock = ManualClock::default();
+    (builder.clock(Arc::new(clock.clone())).build().unwrap(), clock)
+}
+
+/// What came of a request.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+    /// What the response was made of, if it is a refusal.
+    error: Option<ApiError>,
+}
+
+impl Answer {
+    fn passed(&self) -> bool {
+        self.status == StatusCode::OK && self.error.is_none()
+    }
+
+    fn limited(&self) -> bool {
+        self.status == StatusCode::TOO_MANY_REQUESTS
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// All lines of a field.
+    fn fields(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+    }
+
+    /// The `r` of each quota.
+    fn remaining(&self) -> Vec<u32> {
+        let remaining = |field: &str| {
+            let (_, rest) = field.split_once(";r=").unwrap();
+            rest.split(';').next().unwrap().parse().unwrap()
+        };
+        self.fields("ratelimit").into_iter().map(remaining).collect()
+    }
+
+    /// The names of the quotas that were gone over.
+    fn violated(&self) -> Vec<&str> {
+        let violations = self.error.as_ref().unwrap().quota_violations();
+        violations.iter().map(|violation| &*violation.name).collect()
+    }
+}
+
+/// Sends a request through a limit to a handler that answers at once. Problem details say the most.
+fn answered<K: Key>(
+    limit: &RateLimit<K>,
+    request: Request<Script>,
+    handler: impl Fn() -> Response<Script>,
+) -> Answer {
+    let service = service_fn(|_: Request<Script>| {
+        let response = handler();
+        async { Ok::<_, Infallible>(response) }
+    });
+    let errors = ErrorLayer::new().format(ErrorFormat::Problem);
+    now(async {
+        let response = errors.layer(limit.layer().layer(service)).oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: head.status,
+            error: head.extensions.get().cloned(),
+            headers: head.headers,
+            body: String::from_utf8_lossy(&bytes).into_owned(),
+        }
+    })
+}
+
+fn send<K: Key>(limit: &RateLimit<K>, request: Request<Script>) -> Answer {
+    answered(limit, request, ok)
+}
+
+fn ok() -> Response<Script> {
+    Response::new(Script::empty())
+}
+
+fn with_status(status: u16) -> Response<Script> {
+    Response::builder().status(status).body(Script::empty()).unwrap()
+}
+
+/// Whatever a future comes to that waits for nothing.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let Poll::Ready(outcome) = pin!(future).poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("it waits for something")
+    };
+    outcome
+}
+
+/// What is logged while `run` runs.
+fn logged(run: impl FnOnce()) -> String {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    tracing::subscriber::with_default(subscriber, run);
+    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}

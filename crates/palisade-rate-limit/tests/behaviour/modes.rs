@@ -1,0 +1,87 @@
+//! Trying a limit out, and requests without a key.
+
+use palisade_core::Principal;
+use palisade_rate_limit::MissingKey;
+
+use crate::*;
+
+#[test]
+fn a_limit_in_shadow_refuses_nobody_and_logs_whom_it_would_have() {
+    let quotas = [Quota::per(2, MINUTE).named("burst"), Quota::per(3, HOUR).named("hourly")];
+    let builder = RateLimit::per_address(quotas).name("per-client").shadow();
+    let (limit, clock) = clocked(builder);
+    let log = logged(|| {
+        for _ in 0..3 {
+            let passed = send(&limit, from(1));
+            assert!(passed.passed());
+            assert!(passed.headers.is_empty(), "responses say nothing: {:?}", passed.headers);
+        }
+    });
+    assert_eq!(log.lines().count(), 1, "{log}");
+    for part in ["INFO palisade::shadow", "limit=\"per-client\"", "over=\"burst\""] {
+        assert!(log.contains(part), "{part} is not in {log}");
+    }
+    // The request that would have been refused is not charged: the third of the hour passes.
+    clock.advance(3 * MINUTE);
+    assert_eq!(logged(|| assert!(send(&limit, from(1)).passed())), "");
+    let log = logged(|| assert!(send(&limit, from(1)).passed()));
+    assert!(log.contains("over=\"hourly\""), "{log}");
+}
+
+#[test]
+fn a_limit_is_enforced_for_a_sample_of_the_keys_and_always_for_the_same() {
+    let (limit, _) = clocked(RateLimit::per_address(Quota::per(1, MINUTE)).enforce_sample(0.5));
+    let refused = || -> Vec<u32> {
+        (0..400).filter(|client| send(&limit, from(*client)).limited()).collect()
+    };
+    logged(|| {
+        assert_eq!(refused(), [0; 0], "nobody is over the limit yet");
+        let enforced = refused();
+        // 400 coins: fewer than 100 heads or tails come once in 10^24 runs
+        assert!((100..300).contains(&enforced.len()), "{}", enforced.len());
+        assert_eq!(refused(), enforced);
+    });
+}
+
+#[test]
+fn a_limit_is_enforced_for_everybody_or_nobody_where_that_is_said() {
+    let refused = |fraction| {
+        let builder = RateLimit::per_address(Quota::per(0, MINUTE)).enforce_sample(fraction);
+        let (limit, _) = clocked(builder);
+        (0..200).filter(|client| send(&limit, from(*client)).limited()).count()
+    };
+    assert_eq!(refused(1.0), 200);
+    assert_eq!(logged(|| assert_eq!(refused(0.0), 0)).lines().count(), 200);
+    for fraction in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+        let builder = RateLimit::per_address(Quota::per(0, MINUTE)).enforce_sample(fraction);
+        assert_eq!(builder.build().unwrap_err().setting(), "enforce_sample");
+    }
+    let builder = RateLimit::per_address(Quota::per(0, MINUTE)).shadow().enforce();
+    assert!(send(&clocked(builder).0, from(1)).limited());
+}
+
+#[test]
+fn those_without_a_key_are_refused_or_pass_or_share_as_the_limit_says() {
+    let anonymous = || Request::get("/").body(Script::empty()).unwrap();
+    let named = |name: &str| {
+        Request::get("/").extension(Principal::new(name)).body(Script::empty()).unwrap()
+    };
+    let of =
+        |missing| clocked(RateLimit::per_principal(Quota::per(2, MINUTE)).missing_key(missing)).0;
+
+    let refusing = of(MissingKey::Refuse);
+    logged(|| assert_eq!(send(&refusing, anonymous()).status, 500));
+
+    let skipping = of(MissingKey::Skip);
+    for _ in 0..5 {
+        let passed = send(&skipping, anonymous());
+        assert!(passed.passed() && passed.headers.is_empty());
+    }
+
+    let sharing = of(MissingKey::Share);
+    assert_eq!(logged(|| assert_eq!(send(&sharing, anonymous()).remaining(), [1])), "");
+    assert_eq!(send(&sharing, named("")).remaining(), [1], "nobody is not somebody without a name");
+    assert_eq!(send(&sharing, anonymous()).remaining(), [0]);
+    assert!(send(&sharing, anonymous()).limited());
+    assert_eq!(send(&sharing, named("ada")).remaining(), [1]);
+}
