@@ -1,0 +1,365 @@
+//! Limits beside governor's keyed limiter and beside the layer of tower_governor: `cargo bench --bench rate_limit`.
+//!
+//! Ours are measured through `Policy::decide` on the head of a request that is there already, so each check also reads
+//! an extension, hashes the key with SipHash and builds the grant; governor's are measured through `check_key`, which
+//! hashes with SipHash as well. Both read their own clocks, except where the time is given. No request is over its
+//! limit.
+
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
+use std::{
+    convert::Infallible,
+    fs,
+    hint::black_box,
+    num::NonZeroU32,
+    sync::{Arc, Barrier},
+    time::{Duration, Instant},
+};
+
+use axum::body::Body;
+use governor::{
+    DefaultKeyedRateLimiter, RateLimiter,
+    clock::{self, FakeRelativeClock},
+    middleware::NoOpMiddleware,
+    state::keyed::DashMapStateStore,
+};
+use http::{Request, Response, StatusCode, request};
+use palisade::{
+    Clock, Decision, ManualClock, Policy, PolicyLayer, SystemClock,
+    rate_limit::{Key, Quota, QuotaHeaders, RateLimit, by},
+};
+use palisade_benches::{Counting, asking, compare};
+use tower::{Layer, service_fn};
+use tower_governor::{
+    GovernorError, GovernorLayer, governor::GovernorConfigBuilder, key_extractor::KeyExtractor,
+};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Who is calling, as a policy further out has left it on the request.
+#[derive(Clone, Copy)]
+struct Client(u64);
+
+/// The largest limit that takes 16 bytes a key.
+const LIMIT: u32 = 65_534;
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn main() {
+    let quick = !std::env::args().any(|argument| argument == "--bench");
+    let sizes: &[usize] = if quick { &[1, 1000] } else { &[1, 100_000, 1_000_000, 10_000_000] };
+    for keys in sizes {
+        checks(*keys, quick);
+    }
+    growth(if quick { 1000 } else { 2_000_000 });
+    memory(if quick { 10_000 } else { 4_000_000 });
+    layers();
+}
+
+/// What a limiter is asked, by a thread that has a request's head of its own.
+trait Limiter: Sync {
+    fn passes(&self, head: &mut request::Parts, key: u64) -> bool;
+}
+
+impl<K: Key> Limiter for RateLimit<K> {
+    #[inline]
+    fn passes(&self, head: &mut request::Parts, key: u64) -> bool {
+        if let Some(client) = head.extensions.get_mut() {
+            *client = Client(key);
+        }
+        matches!(self.decide(head), Decision::Now(Ok(_)))
+    }
+}
+
+impl<C: clock::Clock + Sync> Limiter
+    for RateLimiter<u64, DashMapStateStore<u64>, C, NoOpMiddleware<C::Instant>>
+where
+    C::Instant: Sync,
+{
+    #[inline]
+    fn passes(&self, _: &mut request::Parts, key: u64) -> bool {
+        self.check_key(&key).is_ok()
+    }
+}
+
+fn head() -> request::Parts {
+    let (mut head, ()) = Request::new(()).into_parts();
+    head.extensions.insert(Client(0));
+    head
+}
+
+fn ours(quota: Quota, keys: usize, clock: Arc<dyn Clock>) -> RateLimit<impl Key> {
+    let client = by(|head: &request::Parts| head.extensions.get().map(|Client(key)| *key));
+    RateLimit::per_key(client, quota).capacity(keys).clock(clock).build().expect("a limit")
+}
+
+/// A day in the time of 86 seconds: a key that is asked all the time is never over its limit.
+struct Racing;
+
+impl Clock for Racing {
+    fn unix(&self) -> Duration {
+        SystemClock.unix()
+    }
+
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic().saturating_mul(1000)
+    }
+}
+
+fn clock_for(keys: usize) -> Arc<dyn Clock> {
+    if keys < 10_000 { Arc::new(Racing) } else { SystemClock::shared() }
+}
+
+/// A window in which nobody gets over [`LIMIT`].
+fn window_for(keys: usize) -> Duration {
+    if keys < 10_000 { Duration::from_millis(100) } else { HOUR }
+}
+
+fn governor_quota() -> governor::Quota {
+    governor::Quota::with_period(Duration::from_nanos(1))
+        .expect("a period")
+        .allow_burst(NonZeroU32::MAX)
+}
+
+/// SplitMix64: which key is next.
+fn mixed(n: u64) -> u64 {
+    let n = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    n ^ (n >> 31)
+}
+
+struct Subject<'a> {
+    name: &'static str,
+    limiter: &'a dyn Limiter,
+    /// Nanoseconds a check, of one thread and of each of two.
+    nanos: [Vec<f64>; 2],
+}
+
+impl<'a> Subject<'a> {
+    fn new(name: &'static str, limiter: &'a dyn Limiter) -> Self {
+        Self { name, limiter, nanos: [Vec::new(), Vec::new()] }
+    }
+
+    /// Runs a round on so many threads, and answers how long each check took each of them.
+    fn round(&self, keys: usize, threads: u64, round: u64, checks: u64) -> f64 {
+        let barrier = Barrier::new(threads as usize);
+        let run = |thread: u64| {
+            let mut head = head();
+            let mut next = mixed(round * threads + thread);
+            barrier.wait();
+            let start = Instant::now();
+            for _ in 0..checks {
+                next = mixed(next.wrapping_add(1));
+                let key = ((u128::from(next) * keys as u128) >> 64) as u64;
+                let passes = self.limiter.passes(&mut head, key);
+                assert!(passes, "{} refuses {key}", self.name);
+            }
+            start.elapsed().as_nanos() as f64 / checks as f64
+        };
+        if threads == 1 {
+            return run(0);
+        }
+        std::thread::scope(|scope| {
+            let run = &run;
+            let all: Vec<_> = (0..threads).map(|thread| scope.spawn(move || run(thread))).collect();
+            let all = all.into_iter().map(|thread| thread.join().expect("a round"));
+            all.sum::<f64>() / threads as f64
+        })
+    }
+}
+
+/// Keys that are known already, asked in no order.
+fn checks(keys: usize, quick: bool) {
+    let (window, clock) = (window_for(keys), clock_for(keys));
+    let given: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let narrow = ours(Quota::per(LIMIT, window), keys, Arc::clone(&clock));
+    let wide = ours(Quota::per(u32::MAX, window), keys, Arc::clone(&clock));
+    let gcra =
+        ours(Quota::per(100_000_000, Duration::from_millis(100)).gcra(), keys, Arc::clone(&clock));
+    let strict = ours(Quota::per(u32::MAX, window).strict(), keys, clock);
+    let given_wide = ours(Quota::per(u32::MAX, window), keys, given);
+    let peer: DefaultKeyedRateLimiter<u64> = RateLimiter::keyed(governor_quota());
+    let frozen = governor::Quota::with_period(Duration::from_nanos(1)).expect("a period");
+    let frozen = frozen.allow_burst(NonZeroU32::MAX);
+    let given_peer = RateLimiter::dashmap_with_clock(frozen, FakeRelativeClock::default());
+
+    let mut subjects = vec![
+        Subject::new("governor, DashMap", &peer),
+        Subject::new("sliding window", &narrow),
+        Subject::new("sliding window, limit over 65,534", &wide),
+        Subject::new("gcra", &gcra),
+        Subject::new("strict", &strict),
+    ];
+    if keys < 10_000_000 {
+        subjects.push(Subject::new("governor, time given", &given_peer));
+        subjects.push(Subject::new("sliding window over 65,534, time given", &given_wide));
+    }
+    let mut head = head();
+    for key in 0..keys as u64 {
+        for subject in &subjects {
+            subject.limiter.passes(&mut head, key);
+        }
+    }
+    let (rounds, each) = if quick { (3, 100) } else { (21, 200_000) };
+    for round in 0..rounds {
+        for subject in &mut subjects {
+            for (at, threads) in [1, 2].into_iter().enumerate() {
+                let nanos = subject.round(keys, threads, round, each);
+                subject.nanos[at].push(nanos);
+            }
+        }
+    }
+    println!("## {keys} keys\n");
+    println!("| ns per check | 1 thread | of governor | 2 threads, each | of governor |");
+    println!("|---|--:|--:|--:|--:|");
+    let mut base = [1.0; 2];
+    for (at, subject) in subjects.iter_mut().enumerate() {
+        let medians = subject.nanos.each_mut().map(|nanos| median(nanos));
+        if at == 0 || subject.name == "governor, time given" {
+            base = medians;
+        }
+        let [one, two] = medians;
+        let (of_one, of_two) = (one / base[0], two / base[1]);
+        println!("| {} | {one:.1} | {of_one:.2} | {two:.1} | {of_two:.2} |", subject.name);
+    }
+    println!();
+}
+
+/// How long single checks take while two threads bring new keys all the time, and then ask the same again.
+fn growth(keys: usize) {
+    let narrow = ours(Quota::per(LIMIT, HOUR), keys, SystemClock::shared());
+    let strict = ours(Quota::per(LIMIT, HOUR).strict(), keys, SystemClock::shared());
+    let gcra = ours(Quota::per(LIMIT, HOUR).gcra(), keys, SystemClock::shared());
+    let peer: DefaultKeyedRateLimiter<u64> = RateLimiter::keyed(governor_quota());
+    println!("## {keys} new keys, 2 threads\n");
+    println!("| ns per check | p50 | p99 | p99.9 | p99.99 | longest |");
+    println!("|---|--:|--:|--:|--:|--:|");
+    let subjects: [(&str, &dyn Limiter); 4] = [
+        ("governor, DashMap", &peer),
+        ("sliding window", &narrow),
+        ("gcra", &gcra),
+        ("strict", &strict),
+    ];
+    for (name, limiter) in subjects {
+        for phase in ["new keys", "known keys"] {
+            let barrier = Barrier::new(2);
+            let run = |thread: u64| {
+                let mut head = head();
+                let mut nanos = Vec::with_capacity(keys / 2);
+                barrier.wait();
+                for n in 0..keys as u64 / 2 {
+                    let key = mixed(n * 2 + thread);
+                    let start = Instant::now();
+                    black_box(limiter.passes(&mut head, key));
+                    nanos.push(u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX));
+                }
+                nanos
+            };
+            let mut nanos = std::thread::scope(|scope| {
+                let other = scope.spawn(|| run(1));
+                let mut nanos = run(0);
+                nanos.extend(other.join().expect("a thread"));
+                nanos
+            });
+            nanos.sort_unstable();
+            let at = |part: f64| nanos[((nanos.len() - 1) as f64 * part) as usize];
+            println!(
+                "| {name}, {phase} | {} | {} | {} | {} | {} |",
+                at(0.5),
+                at(0.99),
+                at(0.999),
+                at(0.9999),
+                at(1.0)
+            );
+        }
+    }
+    println!();
+}
+
+/// What the machine gives for a table, before its keys have come and after.
+fn memory(keys: usize) {
+    println!("## Memory of {keys} keys\n");
+    println!("| bytes a key | before they come | after |");
+    println!("|---|--:|--:|");
+    let measure = |name: &str, make: &dyn Fn() -> Box<dyn Limiter>| {
+        let before = resident();
+        let limiter = make();
+        let empty = resident().saturating_sub(before);
+        let mut head = head();
+        for key in 0..keys as u64 {
+            limiter.passes(&mut head, mixed(key));
+        }
+        let full = resident().saturating_sub(before);
+        let of = |bytes: usize| bytes as f64 / keys as f64;
+        println!("| {name} | {:.1} | {:.1} |", of(empty), of(full));
+    };
+    measure("governor, DashMap", &|| {
+        Box::new(DefaultKeyedRateLimiter::<u64>::keyed(governor_quota()))
+    });
+    let ours = |quota: Quota| Box::new(ours(quota, keys, SystemClock::shared()));
+    measure("sliding window", &|| ours(Quota::per(LIMIT, HOUR)));
+    measure("gcra", &|| ours(Quota::per(LIMIT, HOUR).gcra()));
+    measure("strict", &|| ours(Quota::per(LIMIT, HOUR).strict()));
+    println!();
+}
+
+/// The pages that this process occupies, in bytes; 0 where there is no `/proc`.
+fn resident() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}
+
+#[derive(Clone, Debug)]
+struct ByClient;
+
+impl KeyExtractor for ByClient {
+    type Key = u64;
+
+    fn extract<T>(&self, request: &Request<T>) -> Result<u64, GovernorError> {
+        let client = request.extensions().get().map(|Client(key)| *key);
+        client.ok_or(GovernorError::UnableToExtractKey)
+    }
+}
+
+/// Whole layers around a service that answers at once.
+fn layers() {
+    let bare =
+        service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
+    let get = || {
+        let request = Request::get("/").header("accept", "*/*").extension(Client(7));
+        request.body(Body::empty()).expect("a request")
+    };
+    let is_ok = |response: &Response<Body>| response.status() == StatusCode::OK;
+    let mut config = GovernorConfigBuilder::default().key_extractor(ByClient);
+    config.per_nanosecond(1).burst_size(u32::MAX);
+    let plain = GovernorLayer::new(config.finish().expect("a configuration"));
+    let told = GovernorLayer::new(config.use_headers().finish().expect("a configuration"));
+
+    let quota = || Quota::per(LIMIT, Duration::from_millis(100)).named("default");
+    let with = |quota: Quota, headers| {
+        let client = by(|head: &request::Parts| head.extensions.get().map(|Client(key)| *key));
+        let limit = RateLimit::per_key(client, quota).clock(Arc::new(Racing)).headers(headers);
+        PolicyLayer::new(limit.build().expect("a limit"))
+    };
+    let is_ok_too = |response: &Response<palisade::Body<Body>>| response.status() == StatusCode::OK;
+    let silent = with(quota(), QuotaHeaders::None).layer(bare);
+    let older = with(quota(), QuotaHeaders::XRateLimit).layer(bare);
+    let draft = with(quota(), QuotaHeaders::Draft10).layer(bare);
+    compare(
+        "Whole layers",
+        &mut [
+            asking("bare service", bare, get, is_ok),
+            asking("tower_governor", plain.layer(bare), get, is_ok),
+            asking("ours, no fields", silent, get, is_ok_too),
+            asking("tower_governor, X-RateLimit", told.layer(bare), get, is_ok),
+            asking("ours, X-RateLimit", older, get, is_ok_too),
+            asking("ours, RateLimit of the draft", draft, get, is_ok_too),
+        ],
+    );
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
