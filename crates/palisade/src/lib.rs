@@ -62,4 +62,8 @@ mod guide {
     #[cfg(all(feature = "auth", feature = "cors"))]
     #[doc = include_str!("../../../docs/guide/cors.md")]
     struct Cors;
+
+    #[cfg(feature = "rate-limit")]
+    #[doc = include_str!("../../../docs/guide/rate-limits.md")]
+    struct RateLimits;
 }
