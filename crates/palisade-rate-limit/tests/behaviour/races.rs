@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use palisade_core::{Decision, Policy};
-use palisade_rate_limit::{Admission, By, by};
+use palisade_rate_limit::{Admission, By, Standing, by};
 
 use crate::*;
 
@@ -26,7 +26,7 @@ fn admission<K: Key>(limit: &RateLimit<K>, client: u64) -> Option<Admission> {
     head.extensions.insert(Client(client));
     match limit.decide(&head) {
         Decision::Now(outcome) => outcome.ok(),
-        _ => panic!("it decides at once"),
+        Decision::Later(_) => panic!("it decides at once"),
     }
 }
 
@@ -76,7 +76,7 @@ fn of_a_thousand_at_once_a_hundred_pass_two_quotas_and_each_is_charged_a_hundred
             head.extensions.insert(Client(7));
             head.extensions.insert(Looks);
             let Decision::Now(Ok(looked)) = limit.decide(&head) else { panic!("a look passes") };
-            let left: Vec<u32> = looked.standings().iter().map(|quota| quota.remaining()).collect();
+            let left: Vec<u32> = looked.standings().iter().map(Standing::remaining).collect();
             assert_eq!(left, [first - 100, second - 100], "{kind:?}");
         }
     }
