@@ -1,0 +1,55 @@
+//! What the policies outside write on the refusals of those inside.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, request};
+use http_body_util::Full;
+use palisade_core::{ApiError, Decision, Policy, PolicyLayer};
+use palisade_headers::SecurityHeaders;
+use tower::{Layer, ServiceExt, service_fn};
+
+/// Refuses with 429, and answers OPTIONS itself.
+#[derive(Clone)]
+struct Closed;
+
+impl Policy for Closed {
+    type Grant = ();
+
+    fn decide(&self, request: &request::Parts) -> Decision<()> {
+        if request.method == http::Method::OPTIONS {
+            Decision::reply(Response::new(Bytes::new()))
+        } else {
+            Decision::refuse(ApiError::rate_limited())
+        }
+    }
+}
+
+async fn hello(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::from("hello")))
+}
+
+fn request(method: &str, fields: &[(&str, &str)]) -> Request<Full<Bytes>> {
+    let mut request = Request::builder().method(method).uri("/");
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    request.body(Full::default()).unwrap()
+}
+
+#[tokio::test]
+async fn a_refusal_from_inside_carries_security_headers_in_a_chain_and_in_nested_layers() {
+    let security = SecurityHeaders::api().always_https().build().unwrap();
+    let chain = PolicyLayer::new(security.clone().then(Closed)).layer(service_fn(hello));
+    let nested = security.layer().layer(PolicyLayer::new(Closed).layer(service_fn(hello)));
+    for (method, status) in [("GET", StatusCode::TOO_MANY_REQUESTS), ("OPTIONS", StatusCode::OK)] {
+        let in_chain = chain.clone().oneshot(request(method, &[])).await.unwrap();
+        let in_layers = nested.clone().oneshot(request(method, &[])).await.unwrap();
+        assert_eq!((in_chain.status(), in_layers.status()), (status, status));
+        for headers in [in_chain.headers(), in_layers.headers()] {
+            assert_eq!(headers["x-content-type-options"], "nosniff");
+            assert_eq!(headers["x-frame-options"], "DENY");
+            assert_eq!(headers["strict-transport-security"], "max-age=31536000; includeSubDomains");
+        }
+    }
+}
