@@ -4,6 +4,7 @@
 //! | policy | what it does |
 //! | --- | --- |
 //! | [`SecurityHeaders`] | writes the headers with which browsers protect a service, on every response |
+//! | [`CacheControl`] | says what caches may keep, where the service does not |
 //!
 //! ```
 //! use http::{Request, Response};
@@ -27,6 +28,7 @@
 //! # }
 //! ```
 
+mod cache_control;
 mod content_security_policy;
 mod framing;
 mod hsts;
@@ -35,6 +37,7 @@ mod security_headers;
 mod sources;
 mod tokens;
 
+pub use cache_control::{CacheControl, CacheControlBuilder, CacheControlGrant};
 pub use content_security_policy::ContentSecurityPolicy;
 pub use framing::Framing;
 pub use hsts::Hsts;

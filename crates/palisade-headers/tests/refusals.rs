@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, request};
 use http_body_util::Full;
 use palisade_core::{ApiError, Decision, Policy, PolicyLayer};
-use palisade_headers::SecurityHeaders;
+use palisade_headers::{CacheControl, SecurityHeaders};
 use tower::{Layer, ServiceExt, service_fn};
 
 /// Refuses with 429, and answers OPTIONS itself.
@@ -51,5 +51,21 @@ async fn a_refusal_from_inside_carries_security_headers_in_a_chain_and_in_nested
             assert_eq!(headers["x-frame-options"], "DENY");
             assert_eq!(headers["strict-transport-security"], "max-age=31536000; includeSubDomains");
         }
+    }
+}
+
+#[tokio::test]
+async fn no_cache_keeps_what_a_policy_answered_although_grpc_and_preflights_are_no_errors() {
+    let cache = CacheControl::public().max_age(std::time::Duration::from_secs(60)).build().unwrap();
+    let service = PolicyLayer::new(cache.then(Closed)).layer(service_fn(hello));
+    let grpc = [("content-type", "application/grpc")];
+    for (request, status) in [
+        (request("GET", &[]), StatusCode::TOO_MANY_REQUESTS),
+        (request("GET", &grpc), StatusCode::OK),
+        (request("OPTIONS", &[]), StatusCode::OK),
+    ] {
+        let response = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status);
+        assert_eq!(response.headers()["cache-control"], "no-store");
     }
 }
