@@ -5,6 +5,8 @@
 //! | --- | --- |
 //! | [`SecurityHeaders`] | writes the headers with which browsers protect a service, on every response |
 //! | [`CacheControl`] | says what caches may keep, where the service does not |
+//! | [`Methods`] | answers 405 with the right `Allow`, and OPTIONS, for services without a router |
+//! | [`HeadFromGet`] | answers HEAD from GET; a layer, because it drops the body |
 //!
 //! ```
 //! use http::{Request, Response};
@@ -31,7 +33,9 @@
 mod cache_control;
 mod content_security_policy;
 mod framing;
+mod head_from_get;
 mod hsts;
+mod methods;
 mod permissions_policy;
 mod security_headers;
 mod sources;
@@ -40,7 +44,9 @@ mod tokens;
 pub use cache_control::{CacheControl, CacheControlBuilder, CacheControlGrant};
 pub use content_security_policy::ContentSecurityPolicy;
 pub use framing::Framing;
+pub use head_from_get::{HeadFromGet, HeadFromGetFuture, HeadFromGetService};
 pub use hsts::Hsts;
+pub use methods::{Methods, MethodsBuilder};
 pub use permissions_policy::PermissionsPolicy;
 pub use security_headers::{SecurityHeaders, SecurityHeadersBuilder};
 pub use tokens::{EmbedderPolicy, OpenerPolicy, ReferrerPolicy, ResourcePolicy};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use http::Request;
+use http::{Method, Request};
 use palisade_core::testing::{Contract, Script};
-use palisade_headers::{CacheControl, SecurityHeaders};
+use palisade_headers::{CacheControl, HeadFromGet, Methods, SecurityHeaders};
 
 fn get() -> Request<Script> {
     Request::get("/").body(Script::empty()).unwrap()
@@ -21,4 +21,20 @@ fn cache_control_keeps_the_contract() {
     let minute = Duration::from_secs(60);
     Contract::new(get).check_policy(|| CacheControl::public().max_age(minute).build().unwrap());
     Contract::new(get).check(|| CacheControl::new().layer());
+}
+
+#[test]
+fn methods_keep_the_contract() {
+    let methods = || Methods::at("/", [Method::GET]).build().unwrap();
+    Contract::new(get).check_policy(methods);
+    Contract::new(get).check(|| methods().layer());
+    let post = || Request::post("/").body(Script::empty()).unwrap();
+    Contract::new(post).check_refusal(methods);
+    let options = || Request::options("/").body(Script::empty()).unwrap();
+    Contract::new(options).check_refusal(methods);
+}
+
+#[test]
+fn head_from_get_keeps_the_contract() {
+    Contract::new(get).check(|| HeadFromGet);
 }
