@@ -7,6 +7,7 @@
 //! | [`CacheControl`] | says what caches may keep, where the service does not |
 //! | [`Methods`] | answers 405 with the right `Allow`, and OPTIONS, for services without a router |
 //! | [`HeadFromGet`] | answers HEAD from GET; a layer, because it drops the body |
+//! | [`Geo`] | allows or denies countries, by a header that is believed from trusted proxies only |
 //!
 //! ```
 //! use http::{Request, Response};
@@ -33,6 +34,7 @@
 mod cache_control;
 mod content_security_policy;
 mod framing;
+mod geo;
 mod head_from_get;
 mod hsts;
 mod methods;
@@ -44,6 +46,7 @@ mod tokens;
 pub use cache_control::{CacheControl, CacheControlBuilder, CacheControlGrant};
 pub use content_security_policy::ContentSecurityPolicy;
 pub use framing::Framing;
+pub use geo::{Country, Geo, GeoBuilder};
 pub use head_from_get::{HeadFromGet, HeadFromGetFuture, HeadFromGetService};
 pub use hsts::Hsts;
 pub use methods::{Methods, MethodsBuilder};

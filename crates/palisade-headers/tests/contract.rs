@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use http::{Method, Request};
-use palisade_core::testing::{Contract, Script};
-use palisade_headers::{CacheControl, HeadFromGet, Methods, SecurityHeaders};
+use palisade_core::{
+    PeerAddr, TrustedProxies,
+    testing::{Contract, Script},
+};
+use palisade_headers::{CacheControl, Geo, HeadFromGet, Methods, SecurityHeaders};
 
 fn get() -> Request<Script> {
     Request::get("/").body(Script::empty()).unwrap()
@@ -37,4 +40,23 @@ fn methods_keep_the_contract() {
 #[test]
 fn head_from_get_keeps_the_contract() {
     Contract::new(get).check(|| HeadFromGet);
+}
+
+#[test]
+fn geo_keeps_the_contract() {
+    let geo = || {
+        let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build().unwrap();
+        Geo::allow(["DE"]).by_header("cf-ipcountry", &proxies).build().unwrap()
+    };
+    let from = |peer: [u8; 4]| {
+        move || {
+            Request::get("/")
+                .header("cf-ipcountry", "DE")
+                .extension(PeerAddr((peer, 4000).into()))
+                .body(Script::empty())
+                .unwrap()
+        }
+    };
+    Contract::new(from([10, 0, 0, 1])).check_policy(geo);
+    Contract::new(from([203, 0, 113, 7])).check_refusal(geo);
 }
