@@ -67,7 +67,7 @@ tokens! {
         /// Pages of the same registrable domain.
         SameSite = "same-site",
         /// All pages.
-        CrossOrigin = "cross-origin",
+        AnyOrigin = "cross-origin",
     }
 
     /// What a page may load, in `Cross-Origin-Embedder-Policy`
