@@ -9,7 +9,7 @@ use palisade_core::{ApiError, Decision, Policy, PolicyLayer};
 use palisade_headers::{CacheControl, SecurityHeaders};
 use tower::{Layer, ServiceExt, service_fn};
 
-/// Refuses with 429, and answers OPTIONS itself.
+/// Refuses with 429, and answers OPTIONS and what asks for a redirect itself.
 #[derive(Clone)]
 struct Closed;
 
@@ -19,6 +19,9 @@ impl Policy for Closed {
     fn decide(&self, request: &request::Parts) -> Decision<()> {
         if request.method == http::Method::OPTIONS {
             Decision::reply(Response::new(Bytes::new()))
+        } else if request.headers.contains_key("x-redirect") {
+            let redirect = Response::builder().status(303).header("location", "/login");
+            Decision::reply(redirect.body(Bytes::new()).unwrap())
         } else {
             Decision::refuse(ApiError::rate_limited())
         }
@@ -55,7 +58,7 @@ async fn a_refusal_from_inside_carries_security_headers_in_a_chain_and_in_nested
 }
 
 #[tokio::test]
-async fn no_cache_keeps_what_a_policy_answered_although_grpc_and_preflights_are_no_errors() {
+async fn no_cache_keeps_what_a_policy_answered_although_it_is_no_error() {
     let cache = CacheControl::public().max_age(std::time::Duration::from_secs(60)).build().unwrap();
     let service = PolicyLayer::new(cache.then(Closed)).layer(service_fn(hello));
     let grpc = [("content-type", "application/grpc")];
@@ -63,6 +66,7 @@ async fn no_cache_keeps_what_a_policy_answered_although_grpc_and_preflights_are_
         (request("GET", &[]), StatusCode::TOO_MANY_REQUESTS),
         (request("GET", &grpc), StatusCode::OK),
         (request("OPTIONS", &[]), StatusCode::OK),
+        (request("GET", &[("x-redirect", "1")]), StatusCode::SEE_OTHER),
     ] {
         let response = service.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), status);
