@@ -5,6 +5,7 @@
         feature = "axum",
         feature = "body",
         feature = "cors",
+        feature = "headers",
         feature = "observe",
         feature = "rate-limit",
         feature = "testing",
@@ -31,6 +32,9 @@ pub use palisade_body as body;
 #[cfg(feature = "cors")]
 #[doc(inline)]
 pub use palisade_cors as cors;
+#[cfg(feature = "headers")]
+#[doc(inline)]
+pub use palisade_headers as headers;
 #[cfg(feature = "observe")]
 #[doc(inline)]
 pub use palisade_observe as observe;
@@ -66,4 +70,8 @@ mod guide {
     #[cfg(feature = "rate-limit")]
     #[doc = include_str!("../../../docs/guide/rate-limits.md")]
     struct RateLimits;
+
+    #[cfg(all(feature = "cors", feature = "headers", feature = "rate-limit"))]
+    #[doc = include_str!("../../../docs/guide/headers.md")]
+    struct Headers;
 }

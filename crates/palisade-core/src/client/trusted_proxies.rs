@@ -1,6 +1,6 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, HeaderValue, request};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, request};
 
 use super::{
     ClientIp, address,
@@ -217,6 +217,28 @@ impl TrustedProxies {
     /// This policy as a tower layer.
     pub fn layer(&self) -> PolicyLayer<Self> {
         PolicyLayer::new(self.clone())
+    }
+
+    /// True if a request with these extensions came straight from a proxy of these, so that what else the proxy writes
+    /// may be believed too: the country of the client, the scheme it used.
+    ///
+    /// It says nothing of the header itself. The proxy must overwrite it, or remove what the client sent under its name.
+    ///
+    /// ```
+    /// use palisade_core::{PeerAddr, TrustedProxies};
+    ///
+    /// let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build()?;
+    /// let from = |peer: [u8; 4]| {
+    ///     let mut extensions = http::Extensions::new();
+    ///     extensions.insert(PeerAddr((peer, 4000).into()));
+    ///     extensions
+    /// };
+    /// assert!(proxies.trust_peer_of(&from([10, 0, 0, 1])));
+    /// assert!(!proxies.trust_peer_of(&from([203, 0, 113, 7])));
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn trust_peer_of(&self, extensions: &Extensions) -> bool {
+        self.0.peers.trust(Peer::of(extensions))
     }
 
     fn client_of(&self, request: &request::Parts) -> Option<ClientIp> {

@@ -18,8 +18,8 @@ pub fn stack() -> Stack<order::Start> {
 /// A stack of policies: a tower layer that is built from the outside in.
 ///
 /// ```text
-/// client_ip -> observe -> errors -> cors -> rate_limit (by address) -> auth -> role -> rate_limit (by principal)
-///           -> timeout -> body_limit -> validate -> your service
+/// client_ip -> observe -> errors -> security_headers -> cors -> rate_limit (by address) -> auth -> role
+///           -> rate_limit (by principal) -> timeout -> body_limit -> validate -> your service
 /// ```
 ///
 /// Each step is optional. One that is called out of order does not compile, and the error message says why the order
@@ -141,6 +141,29 @@ where
     {
         let outer = self.open.close(self.outer, &self.errors);
         Stack { outer: Nest::new(errors.clone(), outer), open: Nothing, errors, at: PhantomData }
+    }
+
+    /// Writes the headers with which browsers protect the service. Outside of everything that answers, so that refusals
+    /// and preflights carry them, and outside of `cors`, whose answer to everybody they take into account.
+    ///
+    /// It answers nothing itself, so the steps that may follow are those that might before.
+    ///
+    /// ```
+    /// use palisade::{ErrorLayer, headers::SecurityHeaders, stack};
+    ///
+    /// let security = SecurityHeaders::api().always_https().build()?;
+    /// let stack = stack().errors(ErrorLayer::new()).security_headers(&security);
+    /// # Ok::<_, palisade::ConfigError>(())
+    /// ```
+    #[cfg(feature = "headers")]
+    pub fn security_headers(
+        self,
+        headers: &palisade_headers::SecurityHeaders,
+    ) -> With<palisade_headers::SecurityHeaders, At, Outer, Open, Errors>
+    where
+        At: order::BeforeSecurityHeaders,
+    {
+        self.then(headers.clone())
     }
 
     /// Says which origins may read the answers.

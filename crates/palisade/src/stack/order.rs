@@ -63,6 +63,11 @@ steps! {
     "`errors` must come before everything that can fail, not after `{Self}`",
     "a failure outside of `errors` would reach the client in another format; only `client_ip` and `observe` go outside of it";
 
+    /// `security_headers` may follow. Where the stack is stays the same: they answer nothing.
+    BeforeSecurityHeaders after Start ClientKnown Observed ErrorsHandled:
+    "`security_headers` must come before everything that answers, not after `{Self}`",
+    "a preflight, a 401 or a 429 made outside of `security_headers` would not carry them";
+
     /// `cors` may follow.
     BeforeCors after Start ClientKnown Observed ErrorsHandled:
     "`cors` must come before limits, authentication and bodies, not after `{Self}`",

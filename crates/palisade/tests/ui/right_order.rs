@@ -8,6 +8,7 @@ fn main() {
         .client_ip(&parts.proxies)
         .observe(parts.request_ids)
         .errors(parts.errors)
+        .security_headers(&parts.security)
         .cors(&parts.cors)
         .rate_limit(&parts.by_address)
         .rate_limit(&parts.by_address)
@@ -25,6 +26,7 @@ fn main() {
     let parts = setup::parts();
     let known = || setup::stack().client_ip(&parts.proxies);
     let _ = known().errors(parts.errors);
+    let _ = known().security_headers(&parts.security).cors(&parts.cors);
     let _ = known().cors(&parts.cors);
     let _ = known().rate_limit(&parts.by_address);
     let _ = known().auth(&parts.auth);

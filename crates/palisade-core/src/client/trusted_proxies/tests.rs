@@ -528,6 +528,26 @@ fn address_text(parsed: Option<ClientIp>) -> String {
     parsed.map_or_else(|| "none".to_owned(), |client| client.to_string())
 }
 
+#[test]
+fn a_peer_is_trusted_as_its_headers_are() {
+    let networks = || TrustedProxies::networks(["10.0.0.0/8"]);
+    for (proxies, peer, trusted) in [
+        (networks(), PROXY, true),
+        (networks(), "::ffff:10.0.0.1", true),
+        (networks(), "203.0.113.7", false),
+        (networks(), "unix", false),
+        (networks(), "nobody", false),
+        (networks().unix_sockets(), "unix", true),
+        (TrustedProxies::hops(1), "203.0.113.7", true),
+        (TrustedProxies::hops(1), "nobody", false),
+        (TrustedProxies::hops(1).networks(["10.0.0.0/8"]), "203.0.113.7", false),
+    ] {
+        let proxies = proxies.build().unwrap();
+        let head = request(peer, &[]);
+        assert_eq!(proxies.trust_peer_of(&head.extensions), trusted, "{proxies:?} {peer}");
+    }
+}
+
 proptest! {
     #[test]
     fn nobody_to_the_left_of_the_trusted_proxies_chooses_the_address(

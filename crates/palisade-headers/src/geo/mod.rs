@@ -1,0 +1,145 @@
+//! From which countries a service may be used.
+
+mod builder;
+mod country;
+
+use std::sync::Arc;
+
+use http::{HeaderName, StatusCode, request};
+use palisade_core::{ApiError, Decision, Policy, PolicyLayer, TrustedProxies};
+
+pub use builder::GeoBuilder;
+use country::Countries;
+pub use country::Country;
+
+/// Lets pass who is in one of these countries, or who is in none of those, by what a trusted proxy says.
+///
+/// CDNs write the country of the client into a header: `CF-IPCountry`, `X-Vercel-IP-Country`,
+/// `CloudFront-Viewer-Country`. So can everybody else. It is believed only from the peers that
+/// [`TrustedProxies`] trusts; from anybody else, or where it is missing, comes twice or names no country, the country is
+/// not known. That is refused like a country that is not allowed, by a list of what is allowed and by a list of what is
+/// denied: 403 with the code `COUNTRY_NOT_ALLOWED`, which no cache keeps.
+///
+/// ```
+/// use http::Request;
+/// use palisade_core::{PeerAddr, TrustedProxies};
+/// use palisade_headers::{Country, Geo};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// // two of the networks in https://www.cloudflare.com/ips/
+/// let cloudflare = TrustedProxies::header("cf-connecting-ip")
+///     .networks(["173.245.48.0/20", "103.21.244.0/22"])
+///     .build()?;
+/// let geo = Geo::allow(["DE", "AT", "CH"]).by_header("cf-ipcountry", &cloudflare).build()?;
+/// let service = geo.layer().layer(service_fn(async |request: Request<String>| {
+///     let country = Country::of(request.extensions()).map(|country| country.to_string());
+///     Ok::<_, std::convert::Infallible>(http::Response::new(country.unwrap_or_default()))
+/// }));
+/// let ask = async |peer: &str, country: &str| {
+///     let peer = PeerAddr(peer.parse().unwrap());
+///     let request = Request::get("/").header("cf-ipcountry", country).extension(peer);
+///     service.clone().oneshot(request.body(String::new()).unwrap()).await.unwrap().status()
+/// };
+///
+/// assert_eq!(ask("173.245.48.1:4000", "DE").await, 200);
+/// assert_eq!(ask("173.245.48.1:4000", "US").await, 403);
+/// // somebody who found the server behind the CDN, and wrote the header
+/// assert_eq!(ask("203.0.113.7:4000", "DE").await, 403);
+/// # Ok(()) })
+/// # }
+/// ```
+///
+/// # What it is not
+///
+/// An address says where a client's network is registered, or a VPN's. The proxy must overwrite the header, or remove
+/// what the client sent under its name; with a load balancer between the CDN and this server, the load balancer must be
+/// closed to all but the CDN. And what the CDN has in its own cache is not asked for here.
+///
+/// Checks of the service's health come from nowhere: `unless(|request| request.uri.path() == "/health", geo)`.
+#[derive(Clone, Debug)]
+pub struct Geo(Arc<Rules>);
+
+#[derive(Debug)]
+struct Rules {
+    countries: Countries,
+    /// Whether those in `countries` pass, or all others.
+    they_pass: bool,
+    unknown_pass: bool,
+    header: HeaderName,
+    proxies: TrustedProxies,
+    status: StatusCode,
+}
+
+impl Geo {
+    /// Lets pass who is in one of these, in ISO 3166-1 alpha-2.
+    pub fn allow<I>(countries: I) -> GeoBuilder
+    where
+        I: IntoIterator<Item: AsRef<str>>,
+    {
+        GeoBuilder::new(countries, true)
+    }
+
+    /// Lets pass who is somewhere else than in one of these, in ISO 3166-1 alpha-2.
+    ///
+    /// ```
+    /// use palisade_core::TrustedProxies;
+    /// use palisade_headers::Geo;
+    ///
+    /// let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build()?;
+    /// let geo = Geo::deny(["KP"]).by_header("cloudfront-viewer-country", &proxies).build()?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn deny<I>(countries: I) -> GeoBuilder
+    where
+        I: IntoIterator<Item: AsRef<str>>,
+    {
+        GeoBuilder::new(countries, false)
+    }
+
+    /// A tower layer of this policy.
+    pub fn layer(&self) -> PolicyLayer<Self> {
+        PolicyLayer::new(self.clone())
+    }
+
+    fn country_of(&self, request: &request::Parts) -> Option<Country> {
+        let Rules { header, proxies, .. } = &*self.0;
+        let mut lines = request.headers.get_all(header).iter();
+        let only = lines.next().filter(|_| lines.next().is_none())?;
+        let country = Country::read(only.as_bytes().trim_ascii())?;
+        proxies.trust_peer_of(&request.extensions).then_some(country)
+    }
+
+    #[cold]
+    fn refusal(&self) -> ApiError {
+        ApiError::forbidden()
+            .with_status(self.0.status)
+            .with_code("COUNTRY_NOT_ALLOWED")
+            .with_message("this is not available in your country")
+    }
+}
+
+impl Policy for Geo {
+    /// `None` if it is not known.
+    type Grant = Option<Country>;
+
+    fn decide(&self, request: &request::Parts) -> Decision<Option<Country>> {
+        let country = self.country_of(request);
+        let passes = match country {
+            Some(country) => self.0.countries.contain(country) == self.0.they_pass,
+            None => self.0.unknown_pass,
+        };
+        if passes { Decision::grant(country) } else { Decision::refuse(self.refusal()) }
+    }
+
+    fn admit(&self, country: &mut Option<Country>, request: &mut request::Parts) {
+        match country {
+            Some(country) => request.extensions.insert(*country),
+            None => request.extensions.remove::<Country>(),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! What browsers and caches are told, and which requests are answered by their method or their country, as
+//! [Palisade](https://docs.rs/palisade) policies.
+//!
+//! | policy | what it does |
+//! | --- | --- |
+//! | [`SecurityHeaders`] | writes the headers with which browsers protect a service, on every response |
+//! | [`CacheControl`] | says what caches may keep, where the service does not |
+//! | [`Methods`] | answers 405 with the right `Allow`, and OPTIONS, for services without a router |
+//! | [`HeadFromGet`] | answers HEAD from GET; a layer, because it drops the body |
+//! | [`Geo`] | allows or denies countries, by a header that is believed from trusted proxies only |
+//!
+//! ```
+//! use http::{Request, Response};
+//! use palisade_headers::SecurityHeaders;
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let security = SecurityHeaders::api().build()?;
+//! let service = security.layer().layer(service_fn(async |_: Request<String>| {
+//!     Ok::<_, std::convert::Infallible>(Response::new("[]".to_owned()))
+//! }));
+//!
+//! let response = service.oneshot(Request::get("/orders").body(String::new())?).await?;
+//! assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+//! assert_eq!(
+//!     response.headers()["content-security-policy"],
+//!     "default-src 'none'; frame-ancestors 'none'"
+//! );
+//! # Ok(()) })
+//! # }
+//! ```
+
+mod cache_control;
+mod content_security_policy;
+mod framing;
+mod geo;
+mod head_from_get;
+mod hsts;
+mod methods;
+mod permissions_policy;
+mod security_headers;
+mod sources;
+mod tokens;
+
+pub use cache_control::{CacheControl, CacheControlBuilder, CacheControlGrant};
+pub use content_security_policy::ContentSecurityPolicy;
+pub use framing::Framing;
+pub use geo::{Country, Geo, GeoBuilder};
+pub use head_from_get::{HeadFromGet, HeadFromGetFuture, HeadFromGetService};
+pub use hsts::Hsts;
+pub use methods::{Methods, MethodsBuilder};
+pub use permissions_policy::PermissionsPolicy;
+pub use security_headers::{SecurityHeaders, SecurityHeadersBuilder};
+pub use tokens::{EmbedderPolicy, OpenerPolicy, ReferrerPolicy, ResourcePolicy};

@@ -1,0 +1,160 @@
+//! Which methods a service offers, for services that have no router to say it.
+
+mod builder;
+mod path;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header, request};
+use palisade_core::{ApiError, Decision, Policy, PolicyLayer};
+
+pub use builder::MethodsBuilder;
+use path::Path;
+
+/// Answers 405 with the right `Allow` to methods that are not offered, and OPTIONS with 204 and `Allow`
+/// ([RFC 9110, sections 15.5.6 and 9.3.7](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6)).
+///
+/// | request | answer |
+/// | --- | --- |
+/// | a method that is listed, or HEAD where GET is | the service's |
+/// | OPTIONS that is not listed | 204 with `Allow` |
+/// | a CORS preflight (OPTIONS with `Origin` and `Access-Control-Request-Method`) | that of CORS, or the service's: it passes |
+/// | another method | 405 with `Allow` |
+/// | a path that is not listed, where no methods are listed for all others | 404 |
+///
+/// Methods are case-sensitive, and headers that would override one are not read.
+///
+/// ```
+/// use http::{Method, Request, Response};
+/// use palisade_headers::Methods;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let methods = Methods::at("/orders", [Method::GET, Method::POST])
+///     .at("/orders/{id}", [Method::GET, Method::DELETE])
+///     .build()?;
+/// let service = methods.layer().layer(service_fn(async |_: Request<String>| {
+///     Ok::<_, std::convert::Infallible>(Response::new("the service".to_owned()))
+/// }));
+/// let ask = async |method: &str, path: &str| {
+///     let request = Request::builder().method(method).uri(path).body(String::new()).unwrap();
+///     let response = service.clone().oneshot(request).await.unwrap();
+///     (response.status().as_u16(), response.headers().get("allow").cloned())
+/// };
+///
+/// assert_eq!(ask("DELETE", "/orders/7").await, (200, None));
+/// assert_eq!(ask("DELETE", "/orders").await, (405, Some("GET, HEAD, POST, OPTIONS".parse()?)));
+/// assert_eq!(ask("OPTIONS", "/orders/7").await, (204, Some("GET, HEAD, DELETE, OPTIONS".parse()?)));
+/// assert_eq!(ask("GET", "/elsewhere").await, (404, None));
+/// # Ok(()) })
+/// # }
+/// ```
+///
+/// # Paths
+///
+/// A path is compared segment by segment, and each segment with its percent-encoding undone, so that `/%6Frders` is
+/// `/orders` and `/orders%2F` is not. Empty segments and dots (`//orders`, `/x/../orders`) match nothing. It is not a
+/// router, and no access control: whoever may do what is the business of authentication.
+///
+/// # HEAD
+///
+/// It is let pass where GET is offered. [`HeadFromGet`](crate::HeadFromGet) inside makes it GET for services that know
+/// no HEAD.
+#[derive(Clone, Debug)]
+pub struct Methods(Arc<Table>);
+
+#[derive(Debug)]
+struct Table {
+    paths: Vec<(Path, Offered)>,
+    /// Everywhere else.
+    elsewhere: Option<Offered>,
+    /// What is offered anywhere, for `OPTIONS *`.
+    anywhere: Offered,
+}
+
+#[derive(Clone, Debug)]
+struct Offered {
+    /// HEAD with GET, and OPTIONS, included.
+    methods: Vec<Method>,
+    service_answers_options: bool,
+    allow: HeaderValue,
+}
+
+impl Methods {
+    /// These methods everywhere, but where [`at`](MethodsBuilder::at) lists others.
+    ///
+    /// ```
+    /// use http::Method;
+    /// use palisade_headers::Methods;
+    ///
+    /// let methods = Methods::allow([Method::GET, Method::POST]).build()?;
+    /// assert!(Methods::allow([]).build().is_err());
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn allow(methods: impl IntoIterator<Item = Method>) -> MethodsBuilder {
+        MethodsBuilder::default().allow(methods)
+    }
+
+    /// These methods at this path, others at those that are listed next, and 404 elsewhere.
+    pub fn at(
+        path: impl Into<String>,
+        methods: impl IntoIterator<Item = Method>,
+    ) -> MethodsBuilder {
+        MethodsBuilder::default().at(path, methods)
+    }
+
+    /// A tower layer of this policy.
+    pub fn layer(&self) -> PolicyLayer<Self> {
+        PolicyLayer::new(self.clone())
+    }
+
+    fn offered_at(&self, path: &str) -> Option<&Offered> {
+        if path == "*" {
+            return Some(&self.0.anywhere);
+        }
+        let listed = self.0.paths.iter().find(|(listed, _)| listed.matches(path));
+        listed.map(|(_, offered)| offered).or(self.0.elsewhere.as_ref())
+    }
+}
+
+impl Policy for Methods {
+    type Grant = ();
+
+    fn decide(&self, request: &request::Parts) -> Decision<()> {
+        if is_preflight(request) {
+            return Decision::grant(());
+        }
+        let Some(offered) = self.offered_at(request.uri.path()) else {
+            return Decision::refuse(ApiError::not_found());
+        };
+        if !offered.methods.contains(&request.method) {
+            return Decision::refuse(ApiError::method_not_allowed(&offered.methods));
+        }
+        if request.method == Method::OPTIONS && !offered.service_answers_options {
+            return Decision::reply(offered.options());
+        }
+        Decision::grant(())
+    }
+}
+
+impl Offered {
+    #[cold]
+    fn options(&self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(header::ALLOW, self.allow.clone());
+        response
+    }
+}
+
+/// [Fetch, CORS-preflight request](https://fetch.spec.whatwg.org/#cors-preflight-request): all three marks of it.
+fn is_preflight(request: &request::Parts) -> bool {
+    request.method == Method::OPTIONS
+        && request.headers.contains_key(header::ORIGIN)
+        && request.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+use palisade_core::ConfigError;
+
+/// A path in the syntax of axum's routes: `/orders/{id}`, `/files/{*rest}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Path {
+    segments: Vec<Segment>,
+    /// It ends in `{*rest}`: one segment more, or any number.
+    has_rest: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    Any,
+}
+
+impl Path {
+    pub(super) fn parse(text: &str) -> Result<Self, ConfigError> {
+        let wrong = |remedy: &'static str| ConfigError::new("at", text, remedy);
+        let Some(path) = text.strip_prefix('/') else {
+            return Err(wrong("begin with a slash"));
+        };
+        let mut segments = Vec::new();
+        let mut has_rest = false;
+        let count = path.split('/').count();
+        for (place, segment) in path.split('/').enumerate() {
+            let is_last = place + 1 == count;
+            match segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+                Some(name) => {
+                    let is_rest = name.starts_with('*');
+                    let name = name.strip_prefix('*').unwrap_or(name);
+                    if name.is_empty() || name.contains(['{', '}', '*']) {
+                        return Err(wrong(
+                            "write a parameter as `{name}`, or `{*name}` at the end",
+                        ));
+                    }
+                    if is_rest && !is_last {
+                        return Err(wrong("nothing can follow a `{*…}`"));
+                    }
+                    has_rest = is_rest;
+                    if !is_rest {
+                        segments.push(Segment::Any);
+                    }
+                }
+                None if segment.contains(['{', '}', '?', '#', '%']) => {
+                    return Err(wrong(
+                        "a parameter is a whole segment, and a path has no query and no percent-encoding",
+                    ));
+                }
+                // A slash at the end is a path of its own.
+                None if segment.is_empty() && !is_last => {
+                    return Err(wrong("leave out the empty segment"));
+                }
+                None if is_dots(segment) => return Err(wrong("leave out the dots")),
+                None => segments.push(Segment::Literal(segment.to_owned())),
+            }
+        }
+        Ok(Self { segments, has_rest })
+    }
+
+    pub(super) fn matches(&self, path: &str) -> bool {
+        let Some(path) = path.strip_prefix('/') else { return false };
+        let mut given = path.split('/');
+        let begins = self.segments.iter().all(|segment| {
+            given.next().is_some_and(|given| match segment {
+                Segment::Literal(literal) => decoded(given).eq(literal.bytes()),
+                Segment::Any => is_name(given),
+            })
+        });
+        if !begins {
+            return false;
+        }
+        match (self.has_rest, given.next()) {
+            (false, more) => more.is_none(),
+            (true, None) => false,
+            (true, Some(first)) => is_name(first) && !given.any(is_dots),
+        }
+    }
+
+    /// True if whatever `other` matches, this does.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let same_length = self.segments.len() == other.segments.len();
+        let is_long_enough = match (self.has_rest, other.has_rest) {
+            (false, has_rest) => same_length && !has_rest,
+            (true, true) => other.segments.len() >= self.segments.len(),
+            (true, false) => {
+                // A slash at the end is no rest.
+                let next = other.segments.get(self.segments.len());
+                next.is_some_and(|next| *next != Segment::Literal(String::new()))
+            }
+        };
+        let covers = |(own, other): (&Segment, &Segment)| match own {
+            Segment::Any => *other != Segment::Literal(String::new()),
+            Segment::Literal(_) => own == other,
+        };
+        is_long_enough && self.segments.iter().zip(&other.segments).all(covers)
+    }
+}
+
+fn is_name(segment: &str) -> bool {
+    !segment.is_empty() && !is_dots(segment)
+}
+
+/// `.` and `..`, which what is inside may take for steps (RFC 3986, section 5.2.4), however they are written.
+fn is_dots(segment: &str) -> bool {
+    decoded(segment).eq(*b".") || decoded(segment).eq(*b"..")
+}
+
+/// The bytes of a segment with its percent-encoding undone. What is no encoding stays.
+fn decoded(segment: &str) -> impl Iterator<Item = u8> + '_ {
+    let mut rest = segment.as_bytes();
+    std::iter::from_fn(move || {
+        let (byte, left) = match rest {
+            [b'%', high, low, left @ ..] => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, left),
+                _ => (b'%', &rest[1..]),
+            },
+            [byte, left @ ..] => (*byte, left),
+            [] => return None,
+        };
+        rest = left;
+        Some(byte)
+    })
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn path(text: &str) -> Path {
+        Path::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_path_matches_itself_however_it_is_encoded_and_nothing_else() {
+        for (text, matching, others) in [
+            ("/", &["/"][..], &["", "//", "/x", "*"][..]),
+            (
+                "/admin",
+                &["/admin", "/%61dmin", "/%61%64%6d%69%6E"],
+                &[
+                    "/",
+                    "/admin/",
+                    "//admin",
+                    "/admin%2F",
+                    "/admin%2f",
+                    "/Admin",
+                    "/x/../admin",
+                    "/./admin",
+                    "/admin;x=1",
+                    "/admin%",
+                    "/admin%zz",
+                    "admin",
+                ],
+            ),
+            ("/admin/", &["/admin/"], &["/admin", "/admin//"]),
+            (
+                "/orders/{id}",
+                &["/orders/7", "/orders/caf%C3%A9", "/orders/a%2Fb", "/orders/..."],
+                &[
+                    "/orders",
+                    "/orders/",
+                    "/orders/7/",
+                    "/orders/7/x",
+                    "/orders/..",
+                    "/orders/%2e%2E",
+                ],
+            ),
+            (
+                "/files/{*rest}",
+                &["/files/a", "/files/a/b/c", "/files/a/"],
+                &["/files", "/files/", "/files//a", "/files/../a", "/files/a/../b", "/files/a/%2e"],
+            ),
+        ] {
+            for given in matching {
+                assert!(path(text).matches(given), "{text} matches {given}");
+            }
+            for given in others {
+                assert!(!path(text).matches(given), "{text} does not match {given}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_that_cannot_match_does_not_build() {
+        for text in [
+            "",
+            "orders",
+            "*",
+            "/{}",
+            "/{*}",
+            "/x{id}",
+            "/{id}x",
+            "/{*rest}/x",
+            "//x",
+            "/x//y",
+            "/./x",
+            "/..",
+            "/x?y",
+            "/a%20b",
+            "/{a{b}}",
+        ] {
+            let error = Path::parse(text).expect_err(text);
+            assert_eq!(error.setting(), "at");
+        }
+    }
+
+    #[test]
+    fn a_path_covers_what_it_leaves_nothing_of() {
+        for (one, other, covers) in [
+            ("/a", "/a", true),
+            ("/{x}", "/a", true),
+            ("/{x}", "/{y}", true),
+            ("/a", "/{x}", false),
+            ("/{x}", "/", false),
+            ("/{x}", "/a/b", false),
+            ("/a/{*rest}", "/a/b", true),
+            ("/a/{*rest}", "/a/b/{c}", true),
+            ("/a/{*rest}", "/a/{*other}", true),
+            ("/a/{*rest}", "/a/b/{*other}", true),
+            ("/a/{*rest}", "/a", false),
+            ("/a/{*rest}", "/a/", false),
+            ("/a/{x}", "/a/{*rest}", false),
+            ("/{*rest}", "/", false),
+        ] {
+            assert_eq!(path(one).covers(&path(other)), covers, "{one} {other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_makes_it_panic(text in any::<String>(), given in any::<String>()) {
+            if let Ok(path) = Path::parse(&text) {
+                path.matches(&given);
+            }
+            path("/a/{b}/{*c}").matches(&given);
+        }
+    }
+}

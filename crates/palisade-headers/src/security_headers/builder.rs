@@ -1,0 +1,255 @@
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, header};
+use palisade_core::{ConfigError, TrustedProxies};
+
+use super::{Csp, Fields, Https, RESOURCE_POLICY, Resource, SecurityHeaders};
+use crate::{
+    ContentSecurityPolicy, EmbedderPolicy, Framing, Hsts, OpenerPolicy, PermissionsPolicy,
+    ReferrerPolicy, ResourcePolicy,
+};
+
+/// Makes a [`SecurityHeaders`]. Every mistake in it is found by [`build`](SecurityHeadersBuilder::build), not by a
+/// browser that passes over what it does not understand.
+///
+/// ```
+/// use palisade_headers::{OpenerPolicy, PermissionsPolicy, ReferrerPolicy, SecurityHeaders};
+///
+/// let security = SecurityHeaders::pages()
+///     .always_https()
+///     .referrer_policy(ReferrerPolicy::StrictOriginWhenCrossOrigin)
+///     .opener_policy(OpenerPolicy::SameOriginAllowPopups)
+///     .permissions_policy(PermissionsPolicy::deny(["camera", "microphone", "geolocation"]))
+///     .build()?;
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct SecurityHeadersBuilder {
+    https: Https,
+    hsts: Hsts,
+    referrer_policy: ReferrerPolicy,
+    framing: Framing,
+    csp: ContentSecurityPolicy,
+    csp_report_only: Option<ContentSecurityPolicy>,
+    resource_policy: ResourcePolicy,
+    resource_policy_follows_cors: bool,
+    opener_policy: Option<OpenerPolicy>,
+    embedder_policy: Option<EmbedderPolicy>,
+    permissions_policy: Option<PermissionsPolicy>,
+    for_pages: bool,
+    left_out: Vec<HeaderName>,
+}
+
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const EMBEDDER_POLICY: HeaderName = HeaderName::from_static("cross-origin-embedder-policy");
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+const ORIGIN_AGENT_CLUSTER: HeaderName = HeaderName::from_static("origin-agent-cluster");
+
+impl SecurityHeadersBuilder {
+    pub(super) fn api() -> Self {
+        Self {
+            https: Https::AsTheUriSays,
+            hsts: Hsts::default(),
+            referrer_policy: ReferrerPolicy::NoReferrer,
+            framing: Framing::by_nobody(),
+            csp: ContentSecurityPolicy::default_src(["'none'"]),
+            csp_report_only: None,
+            resource_policy: ResourcePolicy::SameOrigin,
+            resource_policy_follows_cors: true,
+            opener_policy: None,
+            embedder_policy: None,
+            permissions_policy: None,
+            for_pages: false,
+            left_out: Vec::new(),
+        }
+    }
+
+    pub(super) fn pages() -> Self {
+        Self {
+            framing: Framing::by_same_origin(),
+            csp: ContentSecurityPolicy::default_src(["'self'"])
+                .base_uri(["'self'"])
+                .form_action(["'self'"])
+                .object_src(["'none'"]),
+            opener_policy: Some(OpenerPolicy::SameOrigin),
+            for_pages: true,
+            ..Self::api()
+        }
+    }
+
+    /// Says that clients reach this service by https only, wherever TLS ends.
+    pub fn always_https(mut self) -> Self {
+        self.https = Https::Always;
+        self
+    }
+
+    /// Says that TLS ends at these proxies, which tell in `X-Forwarded-Proto` what the client used. From anybody else
+    /// the header is not read.
+    ///
+    /// ```
+    /// use palisade_core::TrustedProxies;
+    /// use palisade_headers::SecurityHeaders;
+    ///
+    /// let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build()?;
+    /// let security = SecurityHeaders::api().https_by_proxy(&proxies).build()?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn https_by_proxy(mut self, proxies: &TrustedProxies) -> Self {
+        self.https = Https::AsTheProxiesSay(proxies.clone());
+        self
+    }
+
+    /// How long browsers come back by https only.
+    pub fn hsts(mut self, hsts: Hsts) -> Self {
+        self.hsts = hsts;
+        self
+    }
+
+    /// How much of a page's address its requests tell others.
+    pub fn referrer_policy(mut self, policy: ReferrerPolicy) -> Self {
+        self.referrer_policy = policy;
+        self
+    }
+
+    /// Whose pages may show this one in a frame: `frame-ancestors` and `X-Frame-Options`.
+    pub fn framing(mut self, framing: Framing) -> Self {
+        self.framing = framing;
+        self
+    }
+
+    /// What a page may load and run. Replaces that of the preset.
+    pub fn content_security_policy(mut self, csp: ContentSecurityPolicy) -> Self {
+        self.csp = csp;
+        self
+    }
+
+    /// A `Content-Security-Policy-Report-Only` beside the one that is enforced: browsers report what it would have
+    /// stopped. It says nothing of frames.
+    pub fn content_security_policy_report_only(mut self, csp: ContentSecurityPolicy) -> Self {
+        self.csp_report_only = Some(csp);
+        self
+    }
+
+    /// Whose pages may load a response without CORS. Said here, it holds for all responses; the preset's `same-origin`
+    /// gives way on those that CORS lets everybody read (`Access-Control-Allow-Origin: *`).
+    pub fn resource_policy(mut self, policy: ResourcePolicy) -> Self {
+        self.resource_policy = policy;
+        self.resource_policy_follows_cors = false;
+        self
+    }
+
+    /// Which windows share a browsing context with a page.
+    pub fn opener_policy(mut self, policy: OpenerPolicy) -> Self {
+        self.opener_policy = Some(policy);
+        self
+    }
+
+    /// What a page may load, for one that asks to be isolated. Off by default.
+    pub fn embedder_policy(mut self, policy: EmbedderPolicy) -> Self {
+        self.embedder_policy = Some(policy);
+        self
+    }
+
+    /// Which of the browser's features a page may use. Off by default.
+    pub fn permissions_policy(mut self, policy: PermissionsPolicy) -> Self {
+        self.permissions_policy = Some(policy);
+        self
+    }
+
+    /// Leaves out one of these headers.
+    ///
+    /// ```
+    /// use http::header;
+    /// use palisade_headers::SecurityHeaders;
+    ///
+    /// // the proxy in front writes it
+    /// let security = SecurityHeaders::api().without(header::STRICT_TRANSPORT_SECURITY).build()?;
+    ///
+    /// assert!(SecurityHeaders::api().without(header::SERVER).build().is_err());
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn without(mut self, name: HeaderName) -> Self {
+        self.left_out.push(name);
+        self
+    }
+
+    /// Checks everything, and prepares every header.
+    ///
+    /// # Errors
+    ///
+    /// A source, origin, feature or endpoint that browsers would not understand, or that would end its header; an HSTS
+    /// that the preload list would refuse; a header to leave out that is not there; origins that may frame the page
+    /// while there is no `Content-Security-Policy` to name them.
+    pub fn build(self) -> Result<SecurityHeaders, ConfigError> {
+        let csp_text = self.csp.text()?;
+        let ancestors = self.framing.directive()?;
+        let csp = Csp {
+            value: csp_value(&format!("{csp_text}; {ancestors}"))?,
+            without_frame_ancestors: csp_value(&csp_text)?,
+        };
+        let report_only = self.csp_report_only.as_ref().map(ContentSecurityPolicy::text);
+        let report_only = report_only.transpose()?.map(|text| csp_value(&text)).transpose()?;
+        let permissions = self.permissions_policy.as_ref().map(PermissionsPolicy::value);
+        let pages = |text| self.for_pages.then(|| HeaderValue::from_static(text));
+
+        let plain = [
+            (header::X_CONTENT_TYPE_OPTIONS, Some(NOSNIFF)),
+            (header::REFERRER_POLICY, Some(self.referrer_policy.value())),
+            (header::X_FRAME_OPTIONS, self.framing.x_frame_options()),
+            (header::CONTENT_SECURITY_POLICY_REPORT_ONLY, report_only),
+            (OPENER_POLICY, self.opener_policy.map(OpenerPolicy::value)),
+            (EMBEDDER_POLICY, self.embedder_policy.map(EmbedderPolicy::value)),
+            (PERMISSIONS_POLICY, permissions.transpose()?),
+            (ORIGIN_AGENT_CLUSTER, pages("?1")),
+            (header::X_XSS_PROTECTION, pages("0")),
+        ];
+        let mut fields = Fields {
+            plain: plain.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+            csp: Some(csp),
+            resource_policy: Some(Resource {
+                value: self.resource_policy.value(),
+                follows_cors: self.resource_policy_follows_cors,
+            }),
+            hsts: Some(self.hsts.value()?),
+            https: self.https,
+        };
+        for name in &self.left_out {
+            fields.leave_out(name)?;
+        }
+        if fields.csp.is_none() && self.framing.x_frame_options().is_none() {
+            return Err(ConfigError::new(
+                "without",
+                header::CONTENT_SECURITY_POLICY,
+                "it names the origins that may frame a page: X-Frame-Options cannot. Leave out the origins, or let it stay",
+            ));
+        }
+        Ok(SecurityHeaders(Arc::new(fields)))
+    }
+}
+
+fn csp_value(text: &str) -> Result<HeaderValue, ConfigError> {
+    HeaderValue::try_from(text)
+        .map_err(|_| ConfigError::new("content_security_policy", text, "it is no header value"))
+}
+
+impl Fields {
+    fn leave_out(&mut self, name: &HeaderName) -> Result<(), ConfigError> {
+        let was_there = if name == header::CONTENT_SECURITY_POLICY {
+            self.csp.take().is_some()
+        } else if name == RESOURCE_POLICY {
+            self.resource_policy.take().is_some()
+        } else if name == header::STRICT_TRANSPORT_SECURITY {
+            self.hsts.take().is_some()
+        } else {
+            let before = self.plain.len();
+            self.plain.retain(|(other, _)| other != name);
+            self.plain.len() < before
+        };
+        if was_there {
+            return Ok(());
+        }
+        Err(ConfigError::new("without", name, "it is none of the headers that would be written"))
+    }
+}

@@ -1,0 +1,183 @@
+//! The headers with which browsers protect a service and those who use it.
+
+mod builder;
+mod https;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header, header::Entry, request, response};
+use palisade_core::{Decision, Policy, PolicyLayer};
+
+pub use builder::SecurityHeadersBuilder;
+use https::Https;
+
+/// Writes the headers with which browsers protect a service, on every response, refusals included.
+///
+/// | header | [`api`](Self::api) | [`pages`](Self::pages) |
+/// | --- | --- | --- |
+/// | `Strict-Transport-Security`, over https only | `max-age=31536000; includeSubDomains` | the same |
+/// | `X-Content-Type-Options` | `nosniff` | `nosniff` |
+/// | `Referrer-Policy` | `no-referrer` | `no-referrer` |
+/// | `X-Frame-Options` | `DENY` | `SAMEORIGIN` |
+/// | `Content-Security-Policy` | `default-src 'none'; frame-ancestors 'none'` | `default-src 'self'; base-uri 'self'; form-action 'self'; object-src 'none'; frame-ancestors 'self'` |
+/// | `Cross-Origin-Resource-Policy` | `same-origin`, or `cross-origin` on what CORS lets everybody read | the same |
+/// | `Cross-Origin-Opener-Policy` | | `same-origin` |
+/// | `Origin-Agent-Cluster` | | `?1` |
+/// | `X-XSS-Protection` | | `0` |
+///
+/// A header that the service wrote itself stays as it is, and comes once. That holds for what two headers say together
+/// as well: where the service chose its own `X-Frame-Options` and no `Content-Security-Policy`, ours says nothing of
+/// frames, for browsers would follow it and not the service.
+///
+/// ```
+/// use http::{Request, Response};
+/// use palisade_headers::SecurityHeaders;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let security = SecurityHeaders::pages().always_https().build()?;
+/// let service = security.layer().layer(service_fn(async |_: Request<String>| {
+///     let response = Response::builder().header("referrer-policy", "same-origin");
+///     Ok::<_, std::convert::Infallible>(response.body("<h1>hello</h1>".to_owned()).unwrap())
+/// }));
+///
+/// let response = service.oneshot(Request::get("/").body(String::new())?).await?;
+/// let headers = response.headers();
+/// assert_eq!(headers["strict-transport-security"], "max-age=31536000; includeSubDomains");
+/// assert_eq!(headers["x-frame-options"], "SAMEORIGIN");
+/// assert_eq!(headers["referrer-policy"], "same-origin"); // the service's own
+/// # Ok(()) })
+/// # }
+/// ```
+///
+/// # Where it goes
+///
+/// Outside of everything that may refuse, and outside of CORS. In a stack it is a step of its own, `security_headers`.
+///
+/// # Https
+///
+/// A response over plain http must not carry `Strict-Transport-Security`
+/// ([RFC 6797, section 7.2](https://www.rfc-editor.org/rfc/rfc6797#section-7.2)), and most servers cannot tell: HTTP/1.1
+/// does not say the scheme, and TLS may end at a proxy. It is written where the request's URI says `https`, as it does
+/// in HTTP/2 over TLS; say [`always_https`](SecurityHeadersBuilder::always_https) or
+/// [`https_by_proxy`](SecurityHeadersBuilder::https_by_proxy) for all others.
+#[derive(Clone, Debug)]
+pub struct SecurityHeaders(Arc<Fields>);
+
+/// What is written, as it is on the wire.
+#[derive(Debug)]
+struct Fields {
+    /// On every response.
+    plain: Vec<(HeaderName, HeaderValue)>,
+    csp: Option<Csp>,
+    resource_policy: Option<Resource>,
+    hsts: Option<HeaderValue>,
+    https: Https,
+}
+
+#[derive(Debug)]
+struct Csp {
+    value: HeaderValue,
+    /// For a service that says itself who may frame it.
+    without_frame_ancestors: HeaderValue,
+}
+
+#[derive(Debug)]
+struct Resource {
+    value: HeaderValue,
+    /// Whether what CORS opens to everybody is opened here too.
+    follows_cors: bool,
+}
+
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+impl SecurityHeaders {
+    /// For a service that answers programs: nothing it says is to be shown as a page, framed or embedded.
+    ///
+    /// ```
+    /// use palisade_headers::{ResourcePolicy, SecurityHeaders};
+    ///
+    /// let security = SecurityHeaders::api().always_https().build()?;
+    /// let images = SecurityHeaders::api().resource_policy(ResourcePolicy::SameSite).build()?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn api() -> SecurityHeadersBuilder {
+        SecurityHeadersBuilder::api()
+    }
+
+    /// For a service that answers browsers with pages. The `Content-Security-Policy` allows what comes from the same
+    /// origin and no scripts or styles inside of the page; write one of your own where that is too strict.
+    ///
+    /// ```
+    /// use palisade_headers::{ContentSecurityPolicy, SecurityHeaders};
+    ///
+    /// let csp = ContentSecurityPolicy::default_src(["'self'"]).img_src(["'self'", "data:"]);
+    /// let security = SecurityHeaders::pages().content_security_policy(csp).build()?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn pages() -> SecurityHeadersBuilder {
+        SecurityHeadersBuilder::pages()
+    }
+
+    /// A tower layer of this policy.
+    pub fn layer(&self) -> PolicyLayer<Self> {
+        PolicyLayer::new(self.clone())
+    }
+}
+
+impl Policy for SecurityHeaders {
+    /// Whether the request came by https.
+    type Grant = bool;
+
+    #[inline]
+    fn decide(&self, request: &request::Parts) -> Decision<bool> {
+        Decision::grant(self.0.hsts.is_some() && self.0.https.is_of(request))
+    }
+
+    #[inline]
+    fn finish(&self, is_https: bool, response: &mut response::Parts) {
+        let Fields { plain, csp, resource_policy, hsts, .. } = &*self.0;
+        let headers = &mut response.headers;
+        // One allocation for all of them. A map that is full stays as it is.
+        if headers.try_reserve(plain.len() + 3).is_err() {
+            return;
+        }
+        let frames_of_the_service = headers.contains_key(header::X_FRAME_OPTIONS);
+        for (name, value) in plain {
+            write(headers, name, value);
+        }
+        if let Some(csp) = csp {
+            let value =
+                if frames_of_the_service { &csp.without_frame_ancestors } else { &csp.value };
+            write(headers, &header::CONTENT_SECURITY_POLICY, value);
+        }
+        if let Some(Resource { value, follows_cors }) = resource_policy {
+            if *follows_cors && everybody_may_read(headers) {
+                write(headers, &RESOURCE_POLICY, &HeaderValue::from_static("cross-origin"));
+            } else {
+                write(headers, &RESOURCE_POLICY, value);
+            }
+        }
+        if is_https && let Some(hsts) = hsts {
+            write(headers, &header::STRICT_TRANSPORT_SECURITY, hsts);
+        }
+    }
+}
+
+/// Writes a header that the service did not write.
+#[inline]
+fn write(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+    if let Ok(Entry::Vacant(place)) = headers.try_entry(name) {
+        // It was reserved.
+        let _ = place.try_insert(value.clone());
+    }
+}
+
+/// What CORS opens to pages of all origins, `same-origin` would close to their `<img>` and `<script>`.
+fn everybody_may_read(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN).is_some_and(|origin| origin == "*")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+use http::{Request, Response};
+use palisade_core::{PeerAddr, TrustedProxies};
+
+use super::*;
+use crate::{
+    ContentSecurityPolicy, EmbedderPolicy, Framing, OpenerPolicy, PermissionsPolicy,
+    ReferrerPolicy, ResourcePolicy,
+};
+
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+/// The headers of a response on which the service wrote `own`, sorted.
+fn written(security: &SecurityHeaders, request: &request::Parts, own: Pairs<'_>) -> Vec<String> {
+    let Decision::Now(Ok(is_https)) = security.decide(request) else { panic!("it refuses nobody") };
+    let (mut response, ()) = Response::new(()).into_parts();
+    for (name, value) in own {
+        let name: HeaderName = name.parse().unwrap();
+        response.headers.append(name, value.parse().unwrap());
+    }
+    security.finish(is_https, &mut response);
+    let pairs = response.headers.iter();
+    let mut pairs: Vec<_> =
+        pairs.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+    pairs.sort_unstable();
+    pairs
+}
+
+fn request(uri: &str) -> request::Parts {
+    Request::get(uri).body(()).unwrap().into_parts().0
+}
+
+fn over_https() -> request::Parts {
+    request("https://api.example.com/")
+}
+
+/// All values of one header.
+fn values(security: &SecurityHeaders, name: &str, own: Pairs<'_>) -> Vec<String> {
+    let start = format!("{name}: ");
+    let lines = written(security, &over_https(), own);
+    lines.iter().filter_map(|line| line.strip_prefix(&start).map(str::to_owned)).collect()
+}
+
+#[test]
+fn an_api_gets_six_headers() {
+    let security = SecurityHeaders::api().build().unwrap();
+    assert_eq!(
+        written(&security, &over_https(), &[]),
+        [
+            "content-security-policy: default-src 'none'; frame-ancestors 'none'",
+            "cross-origin-resource-policy: same-origin",
+            "referrer-policy: no-referrer",
+            "strict-transport-security: max-age=31536000; includeSubDomains",
+            "x-content-type-options: nosniff",
+            "x-frame-options: DENY",
+        ]
+    );
+}
+
+#[test]
+fn pages_get_what_helmet_writes_with_a_stricter_policy_for_scripts_and_styles() {
+    let security = SecurityHeaders::pages().build().unwrap();
+    assert_eq!(
+        written(&security, &over_https(), &[]),
+        [
+            "content-security-policy: default-src 'self'; base-uri 'self'; form-action 'self'; \
+             object-src 'none'; frame-ancestors 'self'",
+            "cross-origin-opener-policy: same-origin",
+            "cross-origin-resource-policy: same-origin",
+            "origin-agent-cluster: ?1",
+            "referrer-policy: no-referrer",
+            "strict-transport-security: max-age=31536000; includeSubDomains",
+            "x-content-type-options: nosniff",
+            "x-frame-options: SAMEORIGIN",
+            "x-xss-protection: 0",
+        ]
+    );
+}
+
+#[test]
+fn hsts_is_written_over_https_only() {
+    const PROXY: [u8; 4] = [10, 0, 0, 1];
+    const STRANGER: [u8; 4] = [203, 0, 113, 7];
+    let by_uri = || SecurityHeaders::api();
+    let always = || SecurityHeaders::api().always_https();
+    let by_proxy = || {
+        let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build().unwrap();
+        SecurityHeaders::api().https_by_proxy(&proxies)
+    };
+    for (security, uri, peer, protos, expected) in [
+        (by_uri(), "/", PROXY, &[][..], false),
+        (by_uri(), "/", PROXY, &["https"], false),
+        (by_uri(), "http://a.example/", PROXY, &["https"], false),
+        (by_uri(), "https://a.example/", STRANGER, &[], true),
+        (always(), "/", STRANGER, &[], true),
+        (always(), "http://a.example/", PROXY, &["http"], true),
+        (by_proxy(), "/", PROXY, &[], false),
+        (by_proxy(), "/", PROXY, &["https"], true),
+        (by_proxy(), "/", PROXY, &["HTTPS"], true),
+        (by_proxy(), "/", PROXY, &["https, https"], true),
+        (by_proxy(), "/", PROXY, &["https, http"], false),
+        (by_proxy(), "/", PROXY, &["http", "https"], false),
+        (by_proxy(), "/", PROXY, &[""], false),
+        (by_proxy(), "/", PROXY, &["httpsx"], false),
+        (by_proxy(), "https://a.example/", PROXY, &[], true),
+        (by_proxy(), "https://a.example/", PROXY, &["http"], false),
+        (by_proxy(), "/", STRANGER, &["https"], false),
+        (by_proxy(), "https://a.example/", STRANGER, &["http"], true),
+    ] {
+        let mut head = request(uri);
+        head.extensions.insert(PeerAddr((peer, 4000).into()));
+        for proto in protos {
+            head.headers.append("x-forwarded-proto", proto.parse().unwrap());
+        }
+        let security = security.build().unwrap();
+        let lines = written(&security, &head, &[]);
+        let has = lines.iter().any(|line| line.starts_with("strict-transport-security: "));
+        assert_eq!(has, expected, "{:?} {uri} {peer:?} {protos:?}", security.0.https);
+        assert_eq!(lines.len(), if expected { 6 } else { 5 });
+    }
+}
+
+#[test]
+fn what_the_service_wrote_stays_and_comes_once() {
+    let security = SecurityHeaders::pages()
+        .embedder_policy(EmbedderPolicy::RequireCorp)
+        .permissions_policy(PermissionsPolicy::deny(["camera"]))
+        .content_security_policy_report_only(ContentSecurityPolicy::default_src(["'none'"]))
+        .build()
+        .unwrap();
+    for (name, own) in [
+        ("strict-transport-security", "max-age=0"),
+        ("x-content-type-options", "none"),
+        ("referrer-policy", "unsafe-url"),
+        ("x-frame-options", "DENY"),
+        ("content-security-policy", "default-src *"),
+        ("content-security-policy-report-only", "default-src *"),
+        ("cross-origin-opener-policy", "unsafe-none"),
+        ("cross-origin-resource-policy", "cross-origin"),
+        ("cross-origin-embedder-policy", "unsafe-none"),
+        ("origin-agent-cluster", "?0"),
+        ("permissions-policy", "camera=*"),
+        ("x-xss-protection", "1"),
+    ] {
+        assert_eq!(values(&security, name, &[(name, own)]), [own]);
+        assert_eq!(values(&security, name, &[(name, "")]), [""]);
+        assert_eq!(values(&security, name, &[]).len(), 1, "{name}");
+    }
+    let two =
+        [("content-security-policy", "default-src a"), ("content-security-policy", "img-src b")];
+    assert_eq!(values(&security, "content-security-policy", &two), ["default-src a", "img-src b"]);
+}
+
+#[test]
+fn a_service_that_says_who_may_frame_it_is_not_contradicted() {
+    let security = SecurityHeaders::api().build().unwrap();
+    let own = [("x-frame-options", "SAMEORIGIN")];
+    assert_eq!(values(&security, "content-security-policy", &own), ["default-src 'none'"]);
+    assert_eq!(values(&security, "x-frame-options", &own), ["SAMEORIGIN"]);
+    // a policy of its own that says nothing of frames leaves them to X-Frame-Options
+    let own = [("content-security-policy", "default-src 'self'")];
+    assert_eq!(values(&security, "x-frame-options", &own), ["DENY"]);
+}
+
+#[test]
+fn what_cors_lets_everybody_read_may_be_embedded_by_everybody() {
+    let unsaid = SecurityHeaders::api().build().unwrap();
+    let said = SecurityHeaders::api().resource_policy(ResourcePolicy::SameOrigin).build().unwrap();
+    for (security, allow_origin, expected) in [
+        (&unsaid, "*", "cross-origin"),
+        (&unsaid, "https://app.example.com", "same-origin"),
+        (&unsaid, "null", "same-origin"),
+        (&said, "*", "same-origin"),
+    ] {
+        let own = [("access-control-allow-origin", allow_origin)];
+        assert_eq!(values(security, "cross-origin-resource-policy", &own), [expected]);
+    }
+    let own = [("access-control-allow-origin", "*"), ("cross-origin-resource-policy", "same-site")];
+    assert_eq!(values(&unsaid, "cross-origin-resource-policy", &own), ["same-site"]);
+}
+
+#[test]
+fn each_setting_is_its_header() {
+    let pages = SecurityHeaders::pages;
+    let referrer = pages().referrer_policy(ReferrerPolicy::StrictOrigin);
+    let opener = pages().opener_policy(OpenerPolicy::SameOriginAllowPopups);
+    let embedder = pages().embedder_policy(EmbedderPolicy::Credentialless);
+    let permissions = pages().permissions_policy(PermissionsPolicy::deny(["usb"]));
+    let resource = pages().resource_policy(ResourcePolicy::SameSite);
+    let csp = pages().content_security_policy(ContentSecurityPolicy::default_src(["https:"]));
+    for (builder, name, expected) in [
+        (referrer, "referrer-policy", "strict-origin"),
+        (opener, "cross-origin-opener-policy", "same-origin-allow-popups"),
+        (embedder, "cross-origin-embedder-policy", "credentialless"),
+        (permissions, "permissions-policy", "usb=()"),
+        (resource, "cross-origin-resource-policy", "same-site"),
+        (csp, "content-security-policy", "default-src https:; frame-ancestors 'self'"),
+    ] {
+        assert_eq!(values(&builder.build().unwrap(), name, &[]), [expected]);
+    }
+}
+
+#[test]
+fn origins_that_may_frame_a_page_leave_no_x_frame_options() {
+    let framing = Framing::by(["https://portal.example.com"]);
+    let security = SecurityHeaders::api().framing(framing).build().unwrap();
+    assert!(values(&security, "x-frame-options", &[]).is_empty());
+    assert_eq!(
+        values(&security, "content-security-policy", &[]),
+        ["default-src 'none'; frame-ancestors https://portal.example.com"]
+    );
+}
+
+#[test]
+fn a_header_that_is_left_out_is_not_written() {
+    for name in [
+        "strict-transport-security",
+        "x-content-type-options",
+        "content-security-policy",
+        "cross-origin-resource-policy",
+        "x-frame-options",
+        "x-xss-protection",
+    ] {
+        let security = SecurityHeaders::pages().without(name.parse().unwrap()).build().unwrap();
+        assert!(values(&security, name, &[]).is_empty(), "{name}");
+        assert_eq!(written(&security, &over_https(), &[]).len(), 8, "{name}");
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_right_does_not_build() {
+    let api = SecurityHeaders::api;
+    let csp = |source| ContentSecurityPolicy::default_src([source]);
+    for (builder, expected) in [
+        (api().without(header::SERVER), "without `server`"),
+        (api().without(header::X_XSS_PROTECTION), "without `x-xss-protection`"),
+        (
+            api().without(header::X_FRAME_OPTIONS).without(header::X_FRAME_OPTIONS),
+            "without `x-frame-options`",
+        ),
+        (
+            api()
+                .framing(Framing::by(["https://a.example"]))
+                .without(header::CONTENT_SECURITY_POLICY),
+            "without `content-security-policy`",
+        ),
+        (api().framing(Framing::by(["a.example"])), "framing `a.example`"),
+        (api().content_security_policy(csp("none")), "default_src `none`"),
+        (api().content_security_policy_report_only(csp("self")), "default_src `self`"),
+        (api().permissions_policy(PermissionsPolicy::deny([""; 0])), "permissions_policy is"),
+        (api().hsts(crate::Hsts::default().this_host_only().preload()), "hsts `max-age"),
+    ] {
+        let error = builder.build().expect_err(expected);
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+}

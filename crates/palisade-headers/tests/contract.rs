@@ -1,0 +1,62 @@
+//! The contract that every layer keeps.
+
+use std::time::Duration;
+
+use http::{Method, Request};
+use palisade_core::{
+    PeerAddr, TrustedProxies,
+    testing::{Contract, Script},
+};
+use palisade_headers::{CacheControl, Geo, HeadFromGet, Methods, SecurityHeaders};
+
+fn get() -> Request<Script> {
+    Request::get("/").body(Script::empty()).unwrap()
+}
+
+#[test]
+fn security_headers_keep_the_contract() {
+    Contract::new(get).check_policy(|| SecurityHeaders::pages().always_https().build().unwrap());
+    Contract::new(get).check(|| SecurityHeaders::api().build().unwrap().layer());
+}
+
+#[test]
+fn cache_control_keeps_the_contract() {
+    let minute = Duration::from_secs(60);
+    Contract::new(get).check_policy(|| CacheControl::public().max_age(minute).build().unwrap());
+    Contract::new(get).check(|| CacheControl::new().layer());
+}
+
+#[test]
+fn methods_keep_the_contract() {
+    let methods = || Methods::at("/", [Method::GET]).build().unwrap();
+    Contract::new(get).check_policy(methods);
+    Contract::new(get).check(|| methods().layer());
+    let post = || Request::post("/").body(Script::empty()).unwrap();
+    Contract::new(post).check_refusal(methods);
+    let options = || Request::options("/").body(Script::empty()).unwrap();
+    Contract::new(options).check_refusal(methods);
+}
+
+#[test]
+fn head_from_get_keeps_the_contract() {
+    Contract::new(get).check(|| HeadFromGet);
+}
+
+#[test]
+fn geo_keeps_the_contract() {
+    let geo = || {
+        let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build().unwrap();
+        Geo::allow(["DE"]).by_header("cf-ipcountry", &proxies).build().unwrap()
+    };
+    let from = |peer: [u8; 4]| {
+        move || {
+            Request::get("/")
+                .header("cf-ipcountry", "DE")
+                .extension(PeerAddr((peer, 4000).into()))
+                .body(Script::empty())
+                .unwrap()
+        }
+    };
+    Contract::new(from([10, 0, 0, 1])).check_policy(geo);
+    Contract::new(from([203, 0, 113, 7])).check_refusal(geo);
+}
