@@ -58,9 +58,9 @@ async fn whoami(user: Identity<Claims>) -> String {
     format!("{}\n", user.claims().sub)
 }
 
-/// One event a second, until the client has had enough.
+/// Five events a second, until the client has had enough.
 async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let numbers = tokio_stream::iter(1..).throttle(SECOND);
+    let numbers = tokio_stream::iter(1..).throttle(SECOND / 5);
     Sse::new(numbers.map(|number: u32| Ok(Event::default().data(format!("tick {number}")))))
 }
 
