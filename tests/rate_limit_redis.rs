@@ -84,7 +84,8 @@ async fn a_thousand_parallel_requests_at_four_machines_share_one_limit_of_a_hund
         SharedStore::new(redis).timeout(patience).breaker(0, MINUTE)
     };
     let limit = || {
-        RateLimit::per_address(Quota::per(100, MINUTE * 60).strict()).store(by()).build().unwrap()
+        let quota = Quota::per(100, MINUTE * 60).strict();
+        RateLimit::per_address(quota).name("api").store(by()).build().unwrap()
     };
     let machines: Vec<RateLimit> = (0..4).map(|_| limit()).collect();
     let requests = (0..1000).map(|n| {

@@ -4,10 +4,11 @@ use palisade_rate_limit::Quota;
 
 use crate::exact;
 
-/// Names keys `prefix:limit:{digest}:quota:shape`, such as `palisade:api:{00112233445566778899aabbccddeeff}:daily:s86400000`.
+/// Names keys `prefix:limit:{digest}:shape:n`, such as `palisade:api:{00112233445566778899aabbccddeeff}:s86400000:0`.
 ///
 /// The braces are a hash tag: all quotas of a demand live on one slot of a cluster. The shape is the algorithm and the window,
-/// whose numbers mean nothing in another one; a limit that is raised or lowered keeps its counts.
+/// whose numbers mean nothing in another one; a limit that is raised or lowered keeps its counts, and so does a client whose
+/// tier has another name. The last part is how many quotas of the same shape the demand has before this one.
 #[derive(Debug)]
 pub(crate) struct Keys {
     prefix: String,
@@ -22,12 +23,14 @@ impl Keys {
     pub(crate) fn of(&self, limit: &str, digest: &[u8; 16], quotas: &[Quota]) -> Vec<String> {
         let digest = u128::from_be_bytes(*digest);
         let common = format!("{}:{}:{{{digest:032x}}}", self.prefix, escaped(limit));
-        let name = |quota: &Quota| {
-            let shape = exact::letter(quota).unwrap_or('-');
-            let window = quota.window().as_millis();
-            format!("{common}:{}:{shape}{window}", escaped(quota.name()))
+        let shape =
+            |quota: &Quota| (exact::letter(quota).unwrap_or('-'), quota.window().as_millis());
+        let name = |(which, quota): (usize, &Quota)| {
+            let (letter, window) = shape(quota);
+            let before = quotas[..which].iter().filter(|other| shape(other) == (letter, window));
+            format!("{common}:{letter}{window}:{}", before.count())
         };
-        quotas.iter().map(name).collect()
+        quotas.iter().enumerate().map(name).collect()
     }
 }
 
@@ -59,8 +62,8 @@ mod tests {
 
     #[test]
     fn a_key_says_whose_it_is() {
-        let key = key("palisade", "login", &Quota::per(5, MINUTE).exact_log().named("per user"));
-        assert_eq!(key, "palisade:login:{abababababababababababababababab}:per%20user:l60000");
+        let key = key("palisade", "per user", &Quota::per(5, MINUTE).exact_log());
+        assert_eq!(key, "palisade:per%20user:{abababababababababababababababab}:l60000:0");
     }
 
     #[test]
@@ -69,7 +72,6 @@ mod tests {
         let keys = [
             key("a", "b:c", &quota("d")),
             key("a:b", "c", &quota("d")),
-            key("a", "b", &quota("c:d")),
             key("a", "b%3Ac", &quota("d")),
             key("a", "{b}", &quota("d")),
             key("a", "b", &quota("d")),
@@ -89,8 +91,17 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_raised_keeps_its_counts() {
-        let raised = key("a", "b", &Quota::per(6, MINUTE));
-        assert_eq!(key("a", "b", &Quota::per(5, MINUTE)), raised);
+    fn a_limit_that_is_raised_and_a_tier_of_another_name_keep_their_counts() {
+        let raised = key("a", "b", &Quota::per(6, MINUTE).named("pro"));
+        assert_eq!(key("a", "b", &Quota::per(5, MINUTE).named("free")), raised);
+    }
+
+    #[test]
+    fn quotas_of_one_demand_that_differ_in_their_limits_only_are_counted_apart() {
+        let quotas =
+            [Quota::per(5, MINUTE), Quota::per(50, MINUTE), Quota::per(5, MINUTE).strict()];
+        let keys = Keys::new("a").of("b", &[0; 16], &quotas);
+        let ends = keys.iter().map(|key| key.split_once('}').unwrap().1);
+        assert!(ends.eq([":s60000:0", ":s60000:1", ":t60000:0"]), "{keys:?}");
     }
 }

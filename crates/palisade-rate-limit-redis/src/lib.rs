@@ -55,10 +55,11 @@
 //!
 //! # Keys
 //!
-//! `prefix:limit:{digest}:quota:shape`, one for each quota, such as
-//! `palisade:api:{00112233445566778899aabbccddeeff}:hourly:s3600000`. Parts are percent-encoded, so that no two names make the
-//! same key. The braces keep all quotas of a client on one node of a cluster. The last part is the algorithm and the window: a
-//! limit can be raised or lowered while it is in use, and one whose window changes starts anew.
+//! `prefix:limit:{digest}:shape:n`, one for each quota, such as
+//! `palisade:api:{00112233445566778899aabbccddeeff}:s3600000:0`. Parts are percent-encoded, so that no two names make the
+//! same key. The braces keep all quotas of a client on one node of a cluster. The shape is the algorithm and the window: a
+//! limit can be raised or lowered while it is in use, a client may change its tier, and a quota whose window changes starts anew.
+//! `n` counts the quotas of the same shape in one demand.
 //!
 //! Every key has an expiry, which is set by the command that writes it: a second after it means nothing any more. Refused
 //! requests, and those that only look, write nothing.
@@ -77,7 +78,7 @@
 //!
 //! What is lost with the server is what was counted: a server that comes back empty starts all windows anew, and so does a
 //! replica with those charges that had not reached it. A server that evicts keys under memory pressure forgets limits: give it
-//! `maxmemory-policy noeviction` or `volatile-ttl`. After a failover to a machine whose clock is behind, time stands still for
+//! `maxmemory-policy noeviction`, and a limit does what it has declared when memory is short. After a failover to a machine whose clock is behind, time stands still for
 //! a key until the clock has caught up with what was written, so that nothing is granted twice.
 //!
 //! # Refunds

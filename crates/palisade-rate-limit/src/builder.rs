@@ -8,7 +8,7 @@ use http::{request, response};
 use palisade_core::{Clock, ConfigError, Principal, SystemClock};
 
 use crate::{
-    Key, Quota, QuotaHeaders, Quotas, RateLimit,
+    Key, QuotaHeaders, Quotas, RateLimit,
     counters::Tables,
     policy::{Choose, CostOf, Counts, Matches, Plan, Same, Settings, Shared},
 };
@@ -33,7 +33,7 @@ pub struct RateLimitBuilder<K> {
     choose: Option<Box<Choose>>,
     keys: usize,
     clock: Arc<dyn Clock>,
-    name: Box<str>,
+    name: Option<Box<str>>,
     cost: Option<Box<CostOf>>,
     skip: Option<Box<Matches>>,
     counts: Option<Box<Counts>>,
@@ -65,7 +65,7 @@ impl<K: Key> RateLimitBuilder<K> {
             choose: None,
             keys: 100_000,
             clock: SystemClock::shared(),
-            name: "default".into(),
+            name: None,
             cost: None,
             skip: None,
             counts: None,
@@ -118,7 +118,8 @@ impl<K: Key> RateLimitBuilder<K> {
     }
 
     /// Names the limit in the log and in a shared store, and its quota to clients if that has no
-    /// [name](crate::Quota::named) of its own. Default `default`.
+    /// [name](crate::Quota::named) of its own. Default `default`; a limit that is shared has to be given one, because limits
+    /// of the same name share their counts.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -126,7 +127,7 @@ impl<K: Key> RateLimitBuilder<K> {
     /// let limit = RateLimit::per_address(Quota::per(20, Duration::from_secs(1))).name("per-client");
     /// ```
     pub fn name(mut self, name: impl Into<Box<str>>) -> Self {
-        self.name = name.into();
+        self.name = Some(name.into());
         self
     }
 
@@ -159,12 +160,17 @@ impl<K: Key> RateLimitBuilder<K> {
 
     /// Chooses the quotas of each request: tiers, or what a customer has paid for.
     ///
-    /// The closure gets the [`Principal`], if authentication has left one, and the head of the request. Quotas of the
-    /// same algorithm and window share a table, so a limit may be any number, and a key whose limit is raised keeps its
-    /// count. At most eight different algorithms and windows; each has a table of the whole
-    /// [capacity](Self::capacity), from the first request on that needs it.
+    /// The closure gets the [`Principal`], if authentication has left one, and the head of the request. What it answers is
+    /// all that applies: not the quotas that the limit was made with.
     ///
-    /// A quota that cannot be counted refuses its requests with 500, and one line of the log says why.
+    /// Quotas of the same algorithm and window share a table, whatever their names, so a limit may be any number, and a key
+    /// whose limit is raised keeps its count: an exact log as long as its limit stays below the same power of two, and
+    /// [`gcra`](crate::Quota::gcra) its backlog as a time. At most eight different algorithms and windows; each has a table
+    /// of the whole [capacity](Self::capacity), which the first request that needs it makes. A table that is too small for
+    /// the keys of all tiers gives newcomers what the least active key had used, which may be a small tier's whole quota.
+    ///
+    /// A quota that cannot be counted refuses its requests with 500, and one line of the log says why. Choosing costs a few
+    /// allocations for each request.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -211,7 +217,8 @@ impl<K: Key> RateLimitBuilder<K> {
     }
 
     /// Counts a request only if it fails, as [`count_if`](Self::count_if) does: a status of 400 or more, or over gRPC
-    /// a status other than `OK`. For logins: whoever knows the password is not counted, and whoever guesses is.
+    /// a status other than `OK` in the head of the response, which is where it is if the call had no answer. A call that
+    /// fails after its first message says so in the trailers, and is taken for a success. For logins: whoever knows the password is not counted, and whoever guesses is.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -317,19 +324,30 @@ impl<K: Key> RateLimitBuilder<K> {
             let remedy = "choose a fraction from 0 (shadow) to 1 (everybody)";
             return Err(ConfigError::new("enforce_sample", self.enforced, remedy));
         }
-        let quotas = self.quotas.named_after(&self.name);
+        #[cfg(feature = "store")]
+        if self.store.is_some() && self.name.is_none() {
+            let remedy =
+                "name the limit with name(\"…\"): limits of one name share their counts in a store";
+            return Err(ConfigError::new("name", "nothing", remedy));
+        }
+        let name = self.name.unwrap_or_else(|| "default".into());
+        let quotas = self.quotas.named_after(&name);
         let plan = match self.choose {
             #[cfg(feature = "store")]
             None if self.store.is_some() => {
                 let fraction = self.store.as_ref().and_then(crate::SharedStore::fraction);
-                let counted = |quota: &Quota| fraction.map(|fraction| quota.fraction(fraction));
+                let counted =
+                    |quota: &crate::Quota| fraction.map(|fraction| quota.fraction(fraction));
                 Plan::Same(Same::new(&quotas, counted, self.keys)?)
             }
             None => Plan::Same(Same::new(&quotas, |quota| Some(quota.clone()), self.keys)?),
-            Some(choose) => Plan::PerKey { choose, tables: Tables::new(self.keys) },
+            Some(choose) => {
+                Same::check(&quotas)?;
+                Plan::PerKey { choose, tables: Tables::new(self.keys)? }
+            }
         };
         let settings = Settings {
-            name: Arc::from(self.name),
+            name: Arc::from(name),
             clock: self.clock,
             cost: self.cost,
             skip: self.skip,

@@ -1,6 +1,9 @@
 //! The tables of all quotas of a limit, and how a request is charged to all of them or to none.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use palisade_core::ConfigError;
 
@@ -66,8 +69,8 @@ const NOTHING: Standing = Standing::new(0, None);
 /// Charges a request to all counters or to none.
 ///
 /// The counters are asked in turn. When one refuses, those before it are given back what they were charged. Meanwhile
-/// another request may see them fuller than they will be; as whoever refused has no room now, a request of the same cost
-/// would have been refused in any case.
+/// another request may see them fuller than they will be. As whoever refused has no room now, a request of the same cost
+/// would have been refused in any case; a cheaper one may be refused that would have fitted, for that moment.
 pub(crate) fn charge<'a>(
     counters: impl Iterator<Item = &'a Counter> + Clone,
     key: u64,
@@ -143,12 +146,13 @@ impl Counter {
     }
 }
 
-/// Tables for quotas that are chosen for each request. Quotas of the same kind and window share one, whatever their
-/// limits; each kind and window has its own, from the first request on that has such a quota.
+/// Tables for quotas that are chosen for each request. Quotas of the same algorithm and window share one from request to
+/// request, whatever their limits and names; two such quotas of one request have one each.
 #[derive(Debug)]
 pub(crate) struct Tables {
     keys: usize,
     tables: Box<[OnceLock<Shaped>; MOST_SHAPES]>,
+    making: Mutex<()>,
 }
 
 /// A table, and what it was made for.
@@ -161,50 +165,85 @@ const MOST_SHAPES: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
     algorithm: Algorithm,
-    window: std::time::Duration,
+    window: Duration,
     words: usize,
+    /// How many quotas before it, of the same request, are of the same kind.
+    nth: usize,
 }
 
 impl Tables {
-    pub(crate) fn new(keys: usize) -> Self {
-        Self { keys, tables: Box::new([const { OnceLock::new() }; MOST_SHAPES]) }
+    /// # Errors
+    ///
+    /// If there is no room for any key.
+    pub(crate) fn new(keys: usize) -> Result<Self, ConfigError> {
+        Table::check_capacity(keys)?;
+        let tables = Box::new([const { OnceLock::new() }; MOST_SHAPES]);
+        Ok(Self { keys, tables, making: Mutex::new(()) })
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.tables.iter().filter_map(OnceLock::get).map(|(_, table)| table.bytes()).sum()
     }
 
-    /// Where this quota is counted.
+    /// Where these quotas are counted, each by itself.
     ///
     /// # Errors
     ///
-    /// If it cannot be counted exactly, or there have been too many different windows.
-    pub(crate) fn counter(&self, quota: &Quota) -> Result<Counter, ConfigError> {
+    /// If one cannot be counted exactly, or there have been too many different windows.
+    pub(crate) fn counters(&self, quotas: &[Quota]) -> Result<Box<[Counter]>, ConfigError> {
+        let counters = quotas.iter().enumerate().map(|(which, quota)| {
+            let alike = |other: &&Quota| Shape::kind_of(other) == Shape::kind_of(quota);
+            let nth = quotas[..which].iter().filter(alike).count();
+            self.counter(quota, nth)
+        });
+        counters.collect()
+    }
+
+    fn counter(&self, quota: &Quota, nth: usize) -> Result<Counter, ConfigError> {
         let meter = AnyMeter::of(quota)?;
-        let algorithm = match quota.algorithm() {
-            Algorithm::Gcra { .. } => Algorithm::Gcra { burst: 0 },
-            algorithm => algorithm,
+        let (algorithm, window) = Shape::kind_of(quota);
+        let words = match algorithm {
+            // Logs of about the same length share a table, and a limit that is raised a little keeps its count.
+            Algorithm::ExactLog => meter.words().next_power_of_two().max(SHORTEST_LOG),
+            _ => meter.words(),
         };
-        let shape = Shape { algorithm, window: quota.window(), words: meter.words() };
-        for table in self.tables.iter() {
-            let wide = || Table::wide(self.keys, &meter).map(|table| (shape, Arc::new(table)));
-            let Some((of, table)) = table.get().or_else(|| {
-                // Memory is asked for outside of the lock: two may ask, and one is kept.
-                let made = wide()?;
-                Some(table.get_or_init(|| made))
-            }) else {
-                return Err(ConfigError::new(
-                    "capacity",
-                    self.keys,
-                    "choose one that fits in memory",
-                ));
-            };
-            if *of == shape {
-                return Ok(Counter { meter, table: Arc::clone(table) });
+        let shape = Shape { algorithm, window, words, nth };
+        let found = |table: &Shaped| (table.0 == shape).then(|| Arc::clone(&table.1));
+        let mut tables = self.tables.iter();
+        if let Some(table) = tables.by_ref().map_while(OnceLock::get).find_map(found) {
+            return Ok(Counter { meter, table });
+        }
+        // One thread makes the table, and others that need it wait, rather than make one each.
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        for table in &self.tables[..] {
+            if let Some(table) = table.get() {
+                if let Some(table) = found(table) {
+                    return Ok(Counter { meter, table });
+                }
+                continue;
             }
+            let made = Table::wide(self.keys, words).ok_or_else(|| {
+                ConfigError::new("capacity", self.keys, "choose one that fits in memory")
+            })?;
+            let (_, made) = table.get_or_init(|| (shape, Arc::new(made)));
+            return Ok(Counter { meter, table: Arc::clone(made) });
         }
         let remedy =
             "choose among at most eight windows and algorithms; limits may differ as they like";
         Err(ConfigError::new("quota", format_args!("{quota:?}"), remedy))
+    }
+}
+
+/// The least number of requests that an exact log of a chosen quota has room for.
+const SHORTEST_LOG: usize = 16;
+
+impl Shape {
+    /// What tells quotas apart whose counts must not be mixed. Their limits and bursts may differ.
+    fn kind_of(quota: &Quota) -> (Algorithm, Duration) {
+        let algorithm = match quota.algorithm() {
+            Algorithm::Gcra { .. } => Algorithm::Gcra { burst: 0 },
+            algorithm => algorithm,
+        };
+        (algorithm, quota.window())
     }
 }

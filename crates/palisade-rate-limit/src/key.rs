@@ -199,13 +199,11 @@ pub struct FieldLines<'r>(GetAll<'r, HeaderValue>);
 
 impl Hash for FieldLines<'_> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let mut lines = 0_usize;
+        // How many, and each with its length: nothing that follows can be taken for a line.
+        self.0.iter().count().hash(hasher);
         for line in &self.0 {
-            // with its length
             line.as_bytes().hash(hasher);
-            lines += 1;
         }
-        lines.hash(hasher);
     }
 }
 

@@ -55,13 +55,14 @@
 //! | [`per`](Quota::per), a sliding window | twice the limit | the limit | APIs |
 //! | [`strict`](Quota::strict) | the limit | the limit, less up to a ninth | what must hold |
 //! | [`gcra`](Quota::gcra) | the burst and the limit | the limit | an even flow |
-//! | [`fixed_window`](Quota::fixed_window) | twice the limit | the limit | plans that renew at a time |
+//! | [`fixed_window`](Quota::fixed_window) | twice the limit | the limit | plans that renew |
 //! | [`exact_log`](Quota::exact_log) | the limit | the limit | logins, small limits |
 //! | [`concurrency`](Quota::concurrency) | | | how many at the same time |
 //!
 //! All arithmetic is in integers, and `Retry-After` is exact: a client that waits so long and sends nothing else meanwhile
 //! is admitted, and a nanosecond earlier it would not have been (the field itself rounds up to whole seconds). Windows
-//! begin at multiples of their length on the monotonic clock, the same for all keys.
+//! begin at multiples of their length on the monotonic clock, the same for all keys; in a shared store on its own clock, such
+//! as at midnight UTC for a window of a day.
 //!
 //! A limit may have several quotas, `10 per second` and `1000 per hour`: a request is charged to all or to none. Quotas may
 //! be [chosen for each request](RateLimitBuilder::quota), requests may [cost](RateLimitBuilder::cost) more than one or be
@@ -76,13 +77,14 @@
 //! active ones give way, and a newcomer starts with what they had used. So a flood of made-up keys neither resets a client
 //! that is at its limit nor lets any client have more than its limit; it makes newcomers start with less than a full quota.
 //!
-//! A key of a sliding or fixed window is one atomic word: a decision about a key that the table knows takes no lock, and
-//! no decision allocates. The other algorithms, limits over 65,534 and windows under a tenth of a second take one short lock
-//! among many, never across an await. A refused request writes nothing. Concurrent requests are counted exactly: of a
+//! A key of a sliding or fixed window is one atomic word: a decision about a key that the table knows takes no lock. No
+//! decision by the quotas that a limit was made with allocates, but for slots and for what may be given back. The other
+//! algorithms, limits over 65,534 and windows under a tenth of a second take one short lock
+//! among many, never across an await. A request that the only quota refuses writes nothing. Concurrent requests are counted exactly: of a
 //! thousand at once, a limit of a hundred admits a hundred.
 //!
 //! The word has room for 24 bits of a key's hash, so a new key is taken for another one about once in a million times, and
-//! the two then share a quota. That errs towards refusing.
+//! the two then share a quota. That nearly always errs towards refusing.
 //!
 //! # Sharing a limit between machines
 //!

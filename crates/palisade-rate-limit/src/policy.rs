@@ -19,14 +19,15 @@ use palisade_core::{
 use crate::shared;
 use crate::{
     Admission, Algorithm, ByAddress, ByPrincipal, Key, MissingKey, Quota, QuotaHeaders, Quotas,
-    RateLimitBuilder,
+    RateLimitBuilder, Standing,
     admission::{Charge, Slot},
     algorithm::AnyMeter,
     counters::{self, Charged, Counter, Each, Refused, Tables},
     headers::Fields,
 };
 
-/// A limit on how often a client may call, as a policy. Clones count together.
+/// A limit on how often a client may call, as a policy. Clones count together: a limit that a request meets twice, on a
+/// router and again on a route, counts it twice.
 ///
 /// A request over a quota is refused with 429, `Retry-After` and no look at its body; over gRPC with
 /// `RESOURCE_EXHAUSTED`. It is charged to no quota. Every response, admitted or refused, says where the client stands in
@@ -95,12 +96,20 @@ impl Same {
     /// # Errors
     ///
     /// If a quota cannot be counted, or has a name that cannot be told.
+    pub(crate) fn check(quotas: &Quotas) -> Result<(), ConfigError> {
+        quotas.check()?;
+        quotas.iter().try_for_each(|quota| AnyMeter::of(quota).and(Fields::new(quota)).map(drop))
+    }
+
+    /// # Errors
+    ///
+    /// If a quota cannot be counted, or has a name that cannot be told.
     pub(crate) fn new(
         quotas: &Quotas,
         counted: impl Fn(&Quota) -> Option<Quota>,
         keys: usize,
     ) -> Result<Self, ConfigError> {
-        quotas.check()?;
+        Self::check(quotas)?;
         let counters = quotas.iter().filter_map(counted).map(|quota| Counter::of(&quota, keys));
         Ok(Self {
             counters: counters.collect::<Result<_, _>>()?,
@@ -235,7 +244,7 @@ impl<K: Key> Policy for RateLimit<K> {
         let key = match limit.key.key(request) {
             Ok(key) => Some(key),
             Err(error) => match settings.missing_key {
-                MissingKey::Refuse => return Decision::refuse(limit.without_key(error)),
+                MissingKey::Refuse => return limit.refuse_with(None, limit.without_key(error)),
                 MissingKey::Skip => return Decision::grant(Admission::uncounted()),
                 MissingKey::Share => None,
             },
@@ -305,7 +314,7 @@ impl<K: Key> RateLimit<K> {
         });
         let (quotas, fields) = match chosen {
             Ok(chosen) => chosen,
-            Err(error) => return Decision::refuse(limit.badly_chosen(error)),
+            Err(error) => return limit.badly_chosen(hash, error),
         };
         #[cfg(feature = "store")]
         if let Some(store) = &limit.store {
@@ -313,14 +322,13 @@ impl<K: Key> RateLimit<K> {
                 Ok(()) => {
                     shared::decide(&self.shared, store, key, hash, cost, &quotas, Some(fields))
                 }
-                Err(error) => Decision::refuse(limit.badly_chosen(error)),
+                Err(error) => limit.badly_chosen(hash, error),
             };
         }
         let _ = key;
-        let counters = quotas.iter().map(|quota| tables.counter(quota));
-        let counters = match counters.collect::<Result<Box<[_]>, _>>() {
+        let counters = match tables.counters(&quotas) {
             Ok(counters) => counters,
-            Err(error) => return Decision::refuse(limit.badly_chosen(error)),
+            Err(error) => return limit.badly_chosen(hash, error),
         };
         limit.count_chosen(hash, cost, &quotas, fields, counters)
     }
@@ -362,7 +370,7 @@ impl<K> Shared<K> {
         key: u64,
         amount: u32,
     ) -> Admission {
-        let mut admission = Admission::standing_at(charged.standings);
+        let mut admission = self.admission(key, charged.standings);
         if self.settings.counts.is_some() {
             let charge = Charge::Here { key, amount, at: charged.at, counters: None };
             admission.rest_mut().charge = Some(charge);
@@ -374,6 +382,36 @@ impl<K> Shared<K> {
             }
         }
         admission
+    }
+
+    /// A grant that tells the response where the key stands, unless the key is only watched.
+    pub(crate) fn admission(&self, hash: u64, standings: Each<Standing>) -> Admission {
+        if self.is_enforced(Some(hash)) {
+            Admission::standing_at(standings)
+        } else {
+            Admission::uncounted()
+        }
+    }
+
+    /// Whether a key is refused what it is over. Who has none is, unless nobody is.
+    fn is_enforced(&self, hash: Option<u64>) -> bool {
+        let enforced = self.settings.enforced;
+        enforced == u64::MAX || hash.map_or(enforced > 0, |hash| hash < enforced)
+    }
+
+    /// Refuses a request, unless its key is only watched.
+    pub(crate) fn refuse_with(&self, hash: Option<u64>, error: ApiError) -> Decision<Admission> {
+        if self.is_enforced(hash) {
+            return Decision::refuse(error);
+        }
+        let code = error.code();
+        tracing::info!(
+            target: "palisade::shadow",
+            limit = &*self.settings.name,
+            code,
+            "would not have passed"
+        );
+        Decision::grant(Admission::uncounted())
     }
 
     fn give_back(&self, charge: &Charge) {
@@ -412,7 +450,7 @@ impl<K> Shared<K> {
         fields: &[Fields],
         refused: &Refused,
     ) -> Decision<Admission> {
-        if hash >= self.settings.enforced && self.settings.enforced != u64::MAX {
+        if !self.is_enforced(Some(hash)) {
             let over = quotas.iter().zip(refused.waits.as_slice());
             let over = over.filter(|(_, wait)| **wait != Some(0)).map(|(quota, _)| quota.name());
             let over = over.collect::<Vec<_>>().join(", ");
@@ -485,14 +523,14 @@ impl<K> Shared<K> {
 
     /// A limit that cannot count by the quota that was chosen refuses.
     #[cold]
-    pub(crate) fn badly_chosen(&self, error: ConfigError) -> ApiError {
+    pub(crate) fn badly_chosen(&self, hash: u64, error: ConfigError) -> Decision<Admission> {
         if !self.has_said_what_is_wrong.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 limit = &*self.settings.name,
                 "a quota that was chosen for a request cannot be counted, which is refused with 500: {error}"
             );
         }
-        ApiError::internal().with_source(error)
+        self.refuse_with(Some(hash), ApiError::internal().with_source(error))
     }
 }
 

@@ -74,6 +74,8 @@ impl Quota {
 
     /// `limit` requests at the same time. See [`Algorithm::Concurrency`].
     ///
+    /// A connection that is upgraded, to a WebSocket, gives its slot back when it is: the response ends there.
+    ///
     /// ```
     /// # use palisade_rate_limit::{Algorithm, Quota};
     /// const EXPORTS: Quota = Quota::concurrency(2);

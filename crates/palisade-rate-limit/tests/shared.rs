@@ -260,7 +260,7 @@ async fn a_refused_key_is_refused_here_until_its_wait_is_over_and_not_longer() {
 }
 
 #[tokio::test]
-async fn what_is_remembered_of_an_expensive_request_does_not_refuse_a_cheap_one() {
+async fn what_is_remembered_of_a_request_is_said_to_one_of_the_same_cost() {
     let store = Told::to(Says::Over(Fit::After(MINUTE)));
     let cost = Arc::new(AtomicU32::new(5));
     let of = Arc::clone(&cost);
@@ -269,9 +269,9 @@ async fn what_is_remembered_of_an_expensive_request_does_not_refuse_a_cheap_one(
     });
     assert_eq!(subject.send(PEER).await.status(), 429);
     store.now_says(Says::Fits);
-    for (cheap, status) in [(4, 200), (5, 429), (6, 429), (1, 200)] {
-        cost.store(cheap, Ordering::SeqCst);
-        assert_eq!(subject.send(PEER).await.status(), status, "cost {cheap}");
+    for (other, status) in [(4, 200), (5, 429), (6, 200), (1, 200)] {
+        cost.store(other, Ordering::SeqCst);
+        assert_eq!(subject.send(PEER).await.status(), status, "cost {other}");
     }
 }
 
@@ -280,7 +280,7 @@ async fn a_client_at_one_and_a_half_times_its_limit_gets_its_limit() {
     // What is remembered of a refusal to the end of the window, and not to the end of the wait, loses almost half.
     let clock = ManualClock::default();
     let (limit, server) = (100, Server::new(&clock));
-    let builder = RateLimit::per_address(Quota::per(limit, MINUTE));
+    let builder = RateLimit::per_address(Quota::per(limit, MINUTE)).name("api");
     let by = SharedStore::new(server);
     let limit = builder.clock(Arc::new(clock.clone())).store(by).build().unwrap();
     let subject = Subject { limit, clock };
@@ -413,6 +413,7 @@ async fn a_fleet_that_leases_stays_within_the_stated_bounds() {
     let fleet: Vec<Subject> = (0..MACHINES)
         .map(|_| Subject {
             limit: RateLimit::per_address(Quota::per(LIMIT, MINUTE).fixed_window())
+                .name("api")
                 .clock(Arc::new(clock.clone()))
                 .store(SharedStore::new(server.clone()).leased(LEASE))
                 .build()
@@ -465,6 +466,7 @@ async fn a_permit_that_was_not_used_goes_back_into_its_lease() {
     let server = Server::new(&clock);
     let subject = Subject {
         limit: RateLimit::per_address(Quota::per(10, MINUTE))
+            .name("api")
             .clock(Arc::new(clock.clone()))
             .only_failures()
             .store(SharedStore::new(server.clone()).leased(5))
@@ -488,7 +490,8 @@ async fn parallel_requests_that_lease_keep_no_more_than_one_lease() {
     let clock = ManualClock::default();
     let server = Server::new(&clock);
     let by = SharedStore::new(server.clone()).leased(50);
-    let limit = RateLimit::per_address(Quota::per(1000, MINUTE)).clock(Arc::new(clock.clone()));
+    let limit = RateLimit::per_address(Quota::per(1000, MINUTE)).name("api");
+    let limit = limit.clock(Arc::new(clock.clone()));
     let subject = Subject { limit: limit.store(by).build().unwrap(), clock };
     let all = all_of((0..10).map(|_| subject.send(PEER))).await;
     assert!(all.iter().all(|response| response.status() == 200));
@@ -497,6 +500,103 @@ async fn parallel_requests_that_lease_keep_no_more_than_one_lease() {
     }
     let used: u32 = server.counts.lock().unwrap().values().sum();
     assert!(used <= 10 + 50, "{used} were taken for ten requests and one lease");
+}
+
+/// A machine that leases, on a server's clock.
+fn leasing(limit: u32, permits: u32) -> (Subject, Server) {
+    let clock = ManualClock::default();
+    let server = Server::new(&clock);
+    let builder = RateLimit::per_address(Quota::per(limit, MINUTE).fixed_window()).name("api");
+    let builder = builder.clock(Arc::new(clock.clone()));
+    let limit = builder.store(SharedStore::new(server.clone()).leased(permits)).build().unwrap();
+    (Subject { limit, clock }, server)
+}
+
+#[tokio::test]
+async fn a_burst_at_a_machine_that_holds_nothing_yet_gets_what_there_is() {
+    let (subject, _) = leasing(1000, 100);
+    let burst = all_of((0..100).map(|_| subject.send(PEER))).await;
+    assert!(burst.iter().all(|response| response.status() == 200));
+    let mut more = 0;
+    for _ in 0..1000 {
+        more += u32::from(subject.send(PEER).await.status() == 200);
+    }
+    assert_eq!(more, 900);
+}
+
+#[tokio::test]
+async fn requests_that_are_given_up_take_no_lease_with_them() {
+    let (subject, _) = leasing(1000, 100);
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    for _ in 0..10 {
+        let mut request = Box::pin(subject.send(PEER));
+        assert!(request.as_mut().poll(&mut cx).is_pending());
+    }
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    let mut admitted = 0;
+    for _ in 0..1000 {
+        admitted += u32::from(subject.send(PEER).await.status() == 200);
+    }
+    assert_eq!(admitted, 990, "each of the ten has its own permit, and one has got a lease");
+}
+
+#[tokio::test]
+async fn permits_of_a_lease_that_is_over_do_not_come_back_into_another() {
+    let clock = ManualClock::default();
+    let server = Server::new(&clock);
+    let builder = RateLimit::per_address(Quota::per(10, MINUTE).fixed_window()).name("api");
+    let builder = builder.clock(Arc::new(clock.clone())).only_failures();
+    let limit = builder.store(SharedStore::new(server).leased(10)).build().unwrap();
+
+    // Ten requests that take longer than the window, and succeed.
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut slow = Vec::new();
+    for _ in 0..10 {
+        let gate = Arc::clone(&gate);
+        let service = limit.layer().layer(service_fn(move |_: Request<Script>| {
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Ok::<_, Infallible>(Response::new(Script::empty()))
+            }
+        }));
+        let peer = PeerAddr(format!("{PEER}:4000").parse().unwrap());
+        let request = Request::get("/").extension(peer).body(Script::empty()).unwrap();
+        let mut request = Box::pin(service.oneshot(request));
+        for _ in 0..5 {
+            assert!(request.as_mut().poll(&mut cx).is_pending());
+            tokio::task::yield_now().await;
+        }
+        slow.push(request);
+    }
+    clock.advance(MINUTE);
+
+    // Ten guesses in the next window, and then the slow ones are back.
+    let subject = Subject { limit, clock };
+    let guesses = async || {
+        let mut guesses = 0;
+        for _ in 0..20 {
+            let answer = subject.send_to(PEER, StatusCode::UNAUTHORIZED).await;
+            guesses += u32::from(answer.status() == 401);
+        }
+        guesses
+    };
+    assert_eq!(guesses().await, 10);
+    gate.add_permits(10);
+    for request in slow {
+        assert_eq!(request.await.unwrap().status(), 200);
+    }
+    assert_eq!(guesses().await, 0);
+}
+
+#[tokio::test]
+async fn a_limit_in_shadow_refuses_nobody_without_its_store() {
+    let by = SharedStore::new(Told::to(Says::Fails)).fail_closed();
+    let subject = limited_as(by, 5, RateLimitBuilder::shadow);
+    assert_eq!(subject.send(PEER).await.status(), 200);
 }
 
 /// Polls all futures in turn until they are done.
@@ -532,7 +632,8 @@ fn a_shared_limit_keeps_the_contract_of_layers() {
 #[test]
 fn a_store_that_makes_no_sense_is_refused_when_the_limit_is_built() {
     let setting = |by: fn(SharedStore) -> SharedStore, quota: Quota| {
-        let limit = RateLimit::per_address(quota).store(by(SharedStore::new(Told::default())));
+        let limit = RateLimit::per_address(quota).name("api");
+        let limit = limit.store(by(SharedStore::new(Told::default())));
         limit.build().unwrap_err().setting()
     };
     let quota = || Quota::per(1, MINUTE);
@@ -542,13 +643,16 @@ fn a_store_that_makes_no_sense_is_refused_when_the_limit_is_built() {
     assert_eq!(setting(|by| by.fallback_local(f64::NAN), quota()), "fallback_local");
     assert_eq!(setting(|by| by.secret(""), quota()), "secret");
     assert_eq!(setting(|by| by, Quota::concurrency(5)), "quota");
+    let nameless = RateLimit::per_address(quota()).store(SharedStore::new(Told::default()));
+    assert_eq!(nameless.build().unwrap_err().setting(), "name", "two would share their counts");
 }
 
 #[tokio::test]
 async fn quotas_that_are_chosen_for_a_request_are_asked_for_and_fall_back_as_others_do() {
     let store = Told::default();
     let clock = ManualClock::default();
-    let builder = RateLimit::per_address(Quota::per(1, MINUTE)).clock(Arc::new(clock.clone()));
+    let builder = RateLimit::per_address(Quota::per(1, MINUTE)).name("api");
+    let builder = builder.clock(Arc::new(clock.clone()));
     let builder = builder.quota(|_, head| {
         let limit = if head.uri.path() == "/" { 8 } else { 80 };
         Quota::per(limit, MINUTE).named("tier")

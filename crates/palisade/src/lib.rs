@@ -67,7 +67,7 @@ mod guide {
     #[doc = include_str!("../../../docs/guide/cors.md")]
     struct Cors;
 
-    #[cfg(feature = "rate-limit")]
+    #[cfg(feature = "rate-limit-redis")]
     #[doc = include_str!("../../../docs/guide/rate-limits.md")]
     struct RateLimits;
 

@@ -22,6 +22,11 @@ impl Breaker {
         Self { threshold, pause, failures, closed_until }
     }
 
+    /// How long the store is left alone.
+    pub(super) fn pause(&self) -> Duration {
+        Duration::from_nanos(self.pause)
+    }
+
     /// Whether a request may ask. Of those that come when the pause is over, one may; if it is never heard of again,
     /// another may after another pause.
     pub(super) fn lets_pass(&self, now: u64) -> bool {

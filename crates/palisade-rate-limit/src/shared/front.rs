@@ -39,6 +39,8 @@ enum What {
     Leased {
         permits: u32,
     },
+    /// Somebody asks for a lease, and others meanwhile for what they need themselves.
+    Asking,
 }
 
 /// What is known of a key.
@@ -46,7 +48,11 @@ enum What {
 pub(super) enum Known {
     Nothing,
     Blocked(Refused),
-    Leased(Each<Standing>),
+    /// Permits were spent, of the lease that ends at this time.
+    Leased {
+        standings: Each<Standing>,
+        until: u64,
+    },
 }
 
 impl Entry {
@@ -81,23 +87,24 @@ impl Front {
         };
         let passed = now.saturating_sub(entry.since);
         match &mut entry.what {
-            What::Blocked { cost: refused } if cost >= *refused => Known::Blocked(Refused {
+            // What costs less may fit, and what costs more has to wait longer.
+            What::Blocked { cost: refused } if cost == *refused => Known::Blocked(Refused {
                 standings: entry.standings.map(|standing| standing.after(passed)),
                 waits: entry.waits.map(|wait| wait.map(|wait| wait.saturating_sub(passed))),
             }),
             What::Leased { permits } if cost <= *permits && *permits > 0 => {
                 *permits -= cost;
                 let left = *permits;
-                Known::Leased(
-                    entry.standings.map(|standing| standing.after(passed).with_more(left)),
-                )
+                let standings = entry.standings;
+                let standings = standings.map(|standing| standing.after(passed).with_more(left));
+                Known::Leased { standings, until: entry.until }
             }
             _ => Known::Nothing,
         }
     }
 
-    /// Remembers that the store has refused a key, until it would be admitted. Where waiting cannot help there is
-    /// nothing to remember: quotas may be raised.
+    /// Remembers that the store has refused a key, until it would be admitted; not if there are permits of a
+    /// lease, and a lease that comes later puts an end to it. Where waiting cannot help there is nothing to remember: quotas may be raised.
     pub(super) fn block(&self, key: u64, asked_at: u64, cost: u32, refused: &Refused) {
         let waits = refused.waits.as_slice();
         let Some(longest) =
@@ -113,7 +120,11 @@ impl Front {
             standings: refused.standings,
             waits: refused.waits,
         };
-        put(&mut self.set(key), entry, asked_at);
+        let mut set = self.set(key);
+        let leased = |old: &Entry| matches!(old.what, What::Leased { permits: 1.. });
+        if !set.iter().any(|old| old.holds(key, asked_at) && leased(old)) {
+            put(&mut set, entry, asked_at);
+        }
     }
 
     /// Keeps permits for a key, together with those that it has, at most `most`. Answers how many there were too many.
@@ -141,10 +152,26 @@ impl Front {
         all - kept
     }
 
-    /// Gives permits back to a lease that still holds.
-    pub(super) fn restore(&self, key: u64, now: u64, amount: u32, most: u32) {
+    /// True if nobody asks for a lease of this key yet: then whoever calls does, until this time at the latest.
+    pub(super) fn may_lease(&self, key: u64, now: u64, until: u64) -> bool {
         let mut set = self.set(key);
-        let entry = set.iter_mut().find(|entry| entry.holds(key, now));
+        match set.iter().find(|entry| entry.holds(key, now)) {
+            Some(Entry { what: What::Asking, .. }) => false,
+            // What is left of a lease is kept.
+            Some(Entry { what: What::Leased { permits: 1.. }, .. }) => true,
+            _ => {
+                let entry = Entry { key, what: What::Asking, since: now, until, ..Entry::empty() };
+                put(&mut set, entry, now);
+                true
+            }
+        }
+    }
+
+    /// Gives permits back to the lease that they were spent of, if it still holds.
+    pub(super) fn restore(&self, key: u64, now: u64, lease_until: u64, amount: u32, most: u32) {
+        let mut set = self.set(key);
+        let of_lease = |entry: &&mut Entry| entry.holds(key, now) && entry.until == lease_until;
+        let entry = set.iter_mut().find(of_lease);
         if let Some(Entry { what: What::Leased { permits }, .. }) = entry {
             *permits = permits.saturating_add(amount).min(most);
         }
@@ -172,7 +199,7 @@ mod tests {
     }
 
     fn is_leased(front: &Front, now: u64, cost: u32) -> bool {
-        matches!(front.look(1, now, cost), Known::Leased(_))
+        matches!(front.look(1, now, cost), Known::Leased { .. })
     }
 
     #[test]
@@ -193,9 +220,24 @@ mod tests {
         let front = Front::for_keys(1);
         assert_eq!(front.lease(1, 0, 60, 7, 10, standings()), 0);
         assert_eq!(front.lease(1, 0, 60, 7, 10, standings()), 4);
-        front.restore(1, 0, 5, 10);
-        assert!(!is_leased(&front, 0, 11));
+        assert!(is_leased(&front, 0, 4));
+        front.restore(1, 0, 59, 4, 10);
+        assert!(!is_leased(&front, 0, 7), "they were of another lease");
+        front.restore(1, 0, 60, 9, 10);
+        assert!(!is_leased(&front, 0, 11), "no more than one lease");
         assert!(is_leased(&front, 0, 10));
+    }
+
+    #[test]
+    fn one_request_asks_for_a_lease_and_others_do_not() {
+        let front = Front::for_keys(1);
+        assert!(front.may_lease(1, 0, 50));
+        assert!(!front.may_lease(1, 49, 99));
+        assert!(matches!(front.look(1, 0, 1), Known::Nothing));
+        assert!(front.may_lease(1, 50, 99), "it was never heard of again");
+        front.lease(1, 60, 120, 3, 10, standings());
+        assert!(front.may_lease(1, 60, 110), "for a request that costs more than is left");
+        assert!(is_leased(&front, 60, 3), "which is still there");
     }
 
     #[test]
@@ -205,7 +247,7 @@ mod tests {
             front.lease(key, 0, until, 1, 1, standings());
         }
         front.lease(5, 10, 99, 1, 1, standings());
-        let held = |front: &Front, key| matches!(front.look(key, 15, 0), Known::Leased(_));
+        let held = |front: &Front, key| matches!(front.look(key, 15, 0), Known::Leased { .. });
         assert!([1, 3, 4, 5].into_iter().all(|key| held(&front, key)) && !held(&front, 2));
         front.lease(6, 60, 99, 1, 1, standings());
         assert!(!held(&front, 1), "it was over");

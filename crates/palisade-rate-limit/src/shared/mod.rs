@@ -6,14 +6,17 @@ mod front;
 
 use std::{
     fmt,
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
-use palisade_core::{ApiError, BoxError, Clock, ConfigError, Decision, Halt, Secret};
+use palisade_core::{ApiError, BoxError, BoxFuture, Clock, ConfigError, Decision, Halt, Secret};
+use tokio::runtime::Handle;
 
 use self::{
     breaker::Breaker,
@@ -24,7 +27,7 @@ use crate::{
     Admission, Algorithm, Demand, Fit, Key, Quota, Quotas, Reading, Refund, Standing, Store,
     Verdict,
     admission::Charge,
-    counters::{self, Counter, Each, Refused},
+    counters::{self, Each, Refused},
     headers::Fields,
     policy::{Plan, Settings, Shared as Limit},
 };
@@ -54,10 +57,15 @@ use crate::{
 /// is a line of the log at level WARN, and counted in [`StoreStats`].
 ///
 /// A key that the store has refused is refused here, without asking, until the wait that the store has said is over, and
-/// not longer.
+/// not longer; not where requests may be [given back](crate::RateLimitBuilder::count_if), because then it may be admitted
+/// sooner.
 ///
 /// The store gets no keys but digests of them, HMAC-SHA-256 under a [`secret`](Self::secret), 16 bytes each. All machines
-/// that share a limit must agree on its name, its key, its quotas, the secret and the width of integers in its key.
+/// that share a limit must agree on its name, its key, its quotas and the secret, and be built by the same compiler, which
+/// has a say in what is hashed.
+///
+/// The store is asked in a task of its own, which goes on when the request does not: a client that hangs up, or a time-out,
+/// loses no permits that were [leased](Self::leased) for others.
 #[derive(Clone)]
 #[must_use = "give it to `RateLimitBuilder::store`"]
 pub struct SharedStore {
@@ -78,8 +86,7 @@ enum Failure {
     Local(f64),
 }
 
-/// Where no secret is set, the digest of a key is the same in all deployments. Whoever reads the store can then try
-/// addresses.
+/// Where no secret is set, the digest of a key is the same in all deployments.
 const NO_SECRET: &[u8] = b"palisade";
 
 impl SharedStore {
@@ -109,7 +116,8 @@ impl SharedStore {
     }
 
     /// Counts a request here when the store fails, against this fraction of each limit, rounded up: one divided by the
-    /// number of machines keeps all of them together within the limit.
+    /// number of machines is the limit again, for all of them together. What the store has counted before is not known
+    /// here, so that a window in which it fails may hold what it has admitted and this: twice the limit at most.
     pub fn fallback_local(mut self, fraction: f64) -> Self {
         self.failure = Failure::Local(fraction);
         self
@@ -141,7 +149,8 @@ impl SharedStore {
         self
     }
 
-    /// Makes digests of keys that nobody can try out without this secret. The same on all machines.
+    /// Makes digests of keys that nobody can try out without this secret. The same on all machines. Without it whoever can
+    /// read the store can find out by trying which digest is that of an IPv4 address or of a name.
     pub fn secret(mut self, secret: impl Into<Secret>) -> Self {
         self.secret = secret.into();
         self
@@ -269,23 +278,28 @@ pub(crate) struct Receipt {
     /// Under which the key is remembered here.
     front: u64,
     amount: u32,
-    /// What the store needs to know; nothing for a permit that was taken before.
-    refund: Option<Refund>,
+    of: Spent,
+}
+
+/// Where a request was charged.
+enum Spent {
+    /// In the store, which needs to know this.
+    InStore(Refund),
+    /// Here, of the lease that ends at this time.
+    OfLease { until: u64 },
 }
 
 impl Receipt {
     pub(crate) fn give_back(&self) {
-        match &self.refund {
-            Some(refund) => {
+        let shared = &self.shared;
+        match &self.of {
+            Spent::InStore(refund) => {
                 let refund = Refund { amount: self.amount, ..refund.clone() };
-                Arc::clone(&self.shared).refund(refund);
+                Arc::clone(shared).refund(refund);
             }
-            None => self.shared.front.restore(
-                self.front,
-                self.shared.now(),
-                self.amount,
-                self.shared.lease,
-            ),
+            Spent::OfLease { until } => {
+                shared.front.restore(self.front, shared.now(), *until, self.amount, shared.lease);
+            }
         }
     }
 }
@@ -324,28 +338,60 @@ impl Shared {
         u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The store's word, within the time-out.
-    async fn charge(&self, demand: Demand) -> Result<Verdict, BoxError> {
-        count(&self.stats.asked);
-        let (quotas, cost, most) = (demand.quotas.len(), demand.cost, demand.most);
-        let verdict = tokio::time::timeout(self.timeout, self.store.charge(demand)).await??;
-        let within = |charged| (cost..=most).contains(&charged);
-        if verdict.readings.len() != quotas || !verdict.charged.is_none_or(within) {
-            return Err("the store's answer does not fit the question".into());
+    /// The store's word, within the time-out. What it grants beyond the cost is kept as a lease of the key `front`, also if
+    /// the answer comes too late for the request that asked. Answers with how much was kept.
+    async fn charge(
+        self: Arc<Self>,
+        demand: Demand,
+        front: u64,
+        asked_at: u64,
+    ) -> Result<(Verdict, u32), BoxError> {
+        let timeout = self.timeout;
+        let mut asked: BoxFuture<Result<(Verdict, u32), BoxError>> = Box::pin(async move {
+            count(&self.stats.asked);
+            let (cost, most, quotas) = (demand.cost, demand.most, Arc::clone(&demand.quotas));
+            let refund = Refund {
+                limit: Arc::clone(&demand.limit),
+                key: demand.key,
+                quotas: Arc::clone(&quotas),
+                amount: 0,
+                moment: 0,
+            };
+            let verdict = self.store.charge(demand).await?;
+            let within = |charged| (cost..=most).contains(&charged);
+            if verdict.readings.len() != quotas.len() || !verdict.charged.is_none_or(within) {
+                return Err("the store's answer does not fit the question".into());
+            }
+            let spare = verdict.charged.unwrap_or(0).saturating_sub(cost);
+            let mut kept = 0;
+            if spare > 0 {
+                let until = asked_at.saturating_add(shortest_window(&quotas));
+                let standings = standings(&verdict.readings);
+                let excess = self.front.lease(front, asked_at, until, spare, self.lease, standings);
+                kept = spare.saturating_sub(excess);
+                if excess > 0 {
+                    let moment = verdict.moment;
+                    Arc::clone(&self).refund(Refund { amount: excess, moment, ..refund });
+                }
+            }
+            Ok((verdict, kept))
+        });
+        if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx))).await {
+            return answer;
         }
-        Ok(verdict)
+        // A task of its own: to drop a store's future half way would lose what it learns, about permits and connections.
+        tokio::time::timeout(timeout, tokio::spawn(asked)).await??
     }
 
     /// Gives back what was charged, in a task of its own: nobody waits for it.
     fn refund(self: Arc<Self>, refund: Refund) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        let Ok(runtime) = Handle::try_current() else {
             tracing::warn!(limit = &*self.limit, "a refund was lost: it needs a tokio runtime");
             return;
         };
         runtime.spawn(async move {
-            let refunded = tokio::time::timeout(self.timeout, self.store.refund(refund)).await;
-            let refunded = refunded.map_err(BoxError::from).and_then(|refunded| refunded);
-            if let Err(error) = refunded {
+            // Nobody waits for it, so it may take the store's own time.
+            if let Err(error) = self.store.refund(refund).await {
                 // What was charged stays charged, which errs towards refusing.
                 count(&self.stats.failed);
                 tracing::warn!(
@@ -355,6 +401,14 @@ impl Shared {
                 );
             }
         });
+    }
+
+    /// The most that a request takes from the store: a lease, unless somebody else asks for one.
+    fn most(&self, ask: &Ask, now: u64) -> u32 {
+        let patience = now.saturating_add(nanos(self.timeout));
+        // A look takes nothing.
+        let leases = ask.cost > 0 && ask.cost < self.lease;
+        if leases && self.front.may_lease(ask.front, now, patience) { self.lease } else { ask.cost }
     }
 
     fn has_failed(&self, error: &BoxError) {
@@ -403,11 +457,10 @@ pub(crate) fn decide<K: Key>(
             let fields = limit.fields(fields.as_deref());
             return limit.refuse(hash, cost, quotas, fields, &refused);
         }
-        Known::Leased(standings) => {
-            count(&shared.stats.leased);
-            let mut admission = Admission::standing_at(standings);
-            limit.remember(&mut admission, shared, front, cost, None, fields);
-            return Decision::grant(admission);
+        Known::Leased { standings, until } => {
+            return Decision::grant(
+                limit.leased(shared, front, hash, cost, standings, until, fields),
+            );
         }
         Known::Nothing => {}
     }
@@ -420,6 +473,9 @@ pub(crate) fn decide<K: Key>(
             ask,
             "the store has failed before, and is left alone".into(),
         );
+    }
+    if Handle::try_current().is_err() {
+        return limit.without_store(shared, ask, "a shared limit needs a tokio runtime".into());
     }
     let (limit, shared) = (Arc::clone(limit), Arc::clone(shared));
     Decision::later(async move { limit.asked(&shared, ask, now).await })
@@ -438,49 +494,66 @@ impl<K: Key> Limit<K> {
             key: ask.key,
             quotas: Arc::clone(&ask.quotas),
             cost: ask.cost,
-            // A look takes nothing.
-            most: if ask.cost == 0 { 0 } else { ask.cost.max(shared.lease) },
+            most: shared.most(&ask, asked_at),
         };
-        let verdict = match shared.charge(demand).await {
-            Ok(verdict) => verdict,
+        let refund = Refund {
+            limit: Arc::clone(&demand.limit),
+            key: demand.key,
+            quotas: Arc::clone(&demand.quotas),
+            amount: ask.cost,
+            moment: 0,
+        };
+        let (verdict, kept) = match Arc::clone(shared).charge(demand, ask.front, asked_at).await {
+            Ok(answer) => answer,
             Err(error) => {
                 shared.has_failed(&error);
                 return now(self.without_store(shared, ask, error));
             }
         };
         shared.breaker.succeeded();
-        let standings = standings(&verdict.readings);
-        let Some(charged) = verdict.charged else {
-            let refused = refused(&verdict.readings, standings);
+        let Ask { fields, hash, front, cost, .. } = ask;
+        if verdict.charged.is_none() {
+            // Somebody else may have been given a lease meanwhile.
+            if shared.lease > 0
+                && let Known::Leased { standings, until } =
+                    shared.front.look(front, shared.now(), cost)
+            {
+                return Ok(self.leased(shared, front, hash, cost, standings, until, fields));
+            }
+            let refused = refused(&verdict.readings, standings(&verdict.readings));
             if shared.remembers_refusals {
-                shared.front.block(ask.front, asked_at, ask.cost, &refused);
+                shared.front.block(front, asked_at, cost, &refused);
             }
-            let fields = self.fields(ask.fields.as_deref());
-            return now(self.refuse(ask.hash, ask.cost, &ask.quotas, fields, &refused));
-        };
-        let refund = Refund {
-            limit: Arc::clone(&shared.limit),
-            key: ask.key,
-            quotas: Arc::clone(&ask.quotas),
-            amount: charged,
-            moment: verdict.moment,
-        };
-        let mut admission = Admission::standing_at(standings);
-        if charged > ask.cost {
-            let until = asked_at.saturating_add(shortest_window(&ask.quotas));
-            let spare = charged - ask.cost;
-            let excess =
-                shared.front.lease(ask.front, asked_at, until, spare, shared.lease, standings);
-            if excess > 0 {
-                Arc::clone(shared).refund(Refund { amount: excess, ..refund.clone() });
-            }
-            // The first request of a lease stands as the next one will.
-            admission = Admission::standing_at(
-                standings.map(|standing| standing.with_more(spare - excess)),
-            );
+            let fields = self.fields(fields.as_deref());
+            return now(self.refuse(hash, cost, &ask.quotas, fields, &refused));
         }
-        self.remember(&mut admission, shared, ask.front, ask.cost, Some(refund), ask.fields);
+        // The first request of a lease stands as the next one will.
+        let standings = standings(&verdict.readings).map(|standing| standing.with_more(kept));
+        let mut admission = self.admission(hash, standings);
+        let spent = Spent::InStore(Refund { moment: verdict.moment, ..refund });
+        self.remember(&mut admission, shared, front, cost, spent, fields);
         Ok(admission)
+    }
+
+    /// Admits a request on permits that were taken before.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "they are the parts of one request and of one lease"
+    )]
+    fn leased(
+        &self,
+        shared: &Arc<Shared>,
+        front: u64,
+        hash: u64,
+        cost: u32,
+        standings: Each<Standing>,
+        until: u64,
+        fields: Option<Box<[Fields]>>,
+    ) -> Admission {
+        count(&shared.stats.leased);
+        let mut admission = self.admission(hash, standings);
+        self.remember(&mut admission, shared, front, cost, Spent::OfLease { until }, fields);
+        admission
     }
 
     /// Keeps in the grant what the response phase may need.
@@ -490,11 +563,11 @@ impl<K: Key> Limit<K> {
         shared: &Arc<Shared>,
         front: u64,
         amount: u32,
-        refund: Option<Refund>,
+        of: Spent,
         fields: Option<Box<[Fields]>>,
     ) {
         if self.settings.counts.is_some() && amount > 0 {
-            let receipt = Receipt { shared: Arc::clone(shared), front, amount, refund };
+            let receipt = Receipt { shared: Arc::clone(shared), front, amount, of };
             admission.rest_mut().charge = Some(Charge::Shared(receipt));
         }
         if fields.is_some() {
@@ -507,10 +580,9 @@ impl<K: Key> Limit<K> {
     fn without_store(&self, shared: &Shared, ask: Ask, error: BoxError) -> Decision<Admission> {
         let fraction = match shared.failure {
             Failure::Closed => {
-                let retry = Duration::from_secs(1);
-                return Decision::refuse(
-                    ApiError::unavailable().with_retry_after(retry).with_source(error),
-                );
+                let retry = shared.breaker.pause().max(Duration::from_secs(1));
+                let error = ApiError::unavailable().with_retry_after(retry).with_source(error);
+                return self.refuse_with(Some(ask.hash), error);
             }
             Failure::Open => return Decision::grant(Admission::uncounted()),
             Failure::Local(fraction) => fraction,
@@ -527,13 +599,13 @@ impl<K: Key> Limit<K> {
                 }
             }
             Plan::PerKey { tables, .. } => {
-                let counters = quotas.iter().map(|quota| tables.counter(&quota.fraction(fraction)));
-                match counters.collect::<Result<Box<[Counter]>, _>>() {
+                let parts = quotas.iter().map(|quota| quota.fraction(fraction));
+                match tables.counters(&parts.collect::<Vec<_>>()) {
                     Ok(counters) => {
                         let fields = fields.unwrap_or_default();
                         self.count_chosen(hash, cost, &quotas, fields, counters)
                     }
-                    Err(error) => Decision::refuse(self.badly_chosen(error)),
+                    Err(error) => self.badly_chosen(hash, error),
                 }
             }
         }

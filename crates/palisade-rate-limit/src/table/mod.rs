@@ -44,6 +44,20 @@ impl Table {
     ///
     /// If the number is 0 or does not fit in memory.
     pub(crate) fn for_keys(keys: usize, meter: &AnyMeter) -> Result<Self, ConfigError> {
+        Self::check_capacity(keys)?;
+        let table = match meter {
+            AnyMeter::Window(window) if narrow::holds(window) => {
+                Narrow::for_keys(keys).map(Self::Narrow)
+            }
+            meter => Self::wide(keys, meter.words()),
+        };
+        table.ok_or_else(|| ConfigError::new("capacity", keys, "choose one that fits in memory"))
+    }
+
+    /// # Errors
+    ///
+    /// If there is no room for any key.
+    pub(crate) fn check_capacity(keys: usize) -> Result<(), ConfigError> {
         if keys == 0 {
             return Err(ConfigError::new(
                 "capacity",
@@ -51,18 +65,12 @@ impl Table {
                 "choose how many clients are active within two windows, such as 100000",
             ));
         }
-        let table = match meter {
-            AnyMeter::Window(window) if narrow::holds(window) => {
-                Narrow::for_keys(keys).map(Self::Narrow)
-            }
-            meter => Self::wide(keys, meter),
-        };
-        table.ok_or_else(|| ConfigError::new("capacity", keys, "choose one that fits in memory"))
+        Ok(())
     }
 
     /// A table whose quotas may differ in their limits.
-    pub(crate) fn wide(keys: usize, meter: &AnyMeter) -> Option<Self> {
-        Wide::for_keys(keys, meter.words()).map(Self::Wide)
+    pub(crate) fn wide(keys: usize, words: usize) -> Option<Self> {
+        Wide::for_keys(keys, words).map(Self::Wide)
     }
 
     /// What the table occupies, in bytes.

@@ -12,7 +12,8 @@
 //!
 //! - **Counts have 16 bits**, so larger limits go into the [wide](super::wide) table.
 //! - **Tags have 24 bits**: a newcomer is taken for one of the fourteen keys that it may meet once in 1.2 million times,
-//!   and the two share one quota. That errs towards refusing.
+//!   and the two share one quota. That errs towards refusing, but for a key that sits in its spare bucket when a newcomer
+//!   with its tag comes to its home: nobody can choose to be either.
 //! - **Slots know their window modulo 256.** The header of the bucket has 32 bits of it. Whoever finds a header that is
 //!   [`SWEPT_WITHIN`] windows old clears what is over and brings the header up to date, before anything is read in a
 //!   window that a slot could be mistaken about. Windows shorter than a tenth of a second go into the wide table: no

@@ -85,3 +85,24 @@ fn those_without_a_key_are_refused_or_pass_or_share_as_the_limit_says() {
     assert!(send(&sharing, anonymous()).limited());
     assert_eq!(send(&sharing, named("ada")).remaining(), [1]);
 }
+
+#[test]
+fn a_limit_in_shadow_refuses_nobody_for_what_is_wrong_with_it() {
+    let (limit, _) = clocked(RateLimit::per_address(Quota::per(5, MINUTE)).shadow());
+    assert!(send(&limit, Request::get("/").body(Script::empty()).unwrap()).passed());
+    let unheard_of = |_: Option<&_>, _: &_| Quota::per(5, Duration::ZERO);
+    let (limit, _) =
+        clocked(RateLimit::per_address(Quota::per(5, MINUTE)).quota(unheard_of).shadow());
+    assert!(send(&limit, from(1)).passed());
+}
+
+#[test]
+fn a_key_that_is_only_watched_is_told_nothing() {
+    let sample = RateLimit::per_address(Quota::per(5, MINUTE)).enforce_sample(1e-12);
+    let (limit, _) = clocked(sample);
+    for _ in 0..20 {
+        let answer = send(&limit, from(1));
+        assert!(answer.passed());
+        assert_eq!(answer.header("ratelimit"), None);
+    }
+}

@@ -127,3 +127,52 @@ fn a_quota_that_cannot_be_counted_is_a_failure_and_no_pass() {
     }
     assert!(send(&limit, to("/", 1)).passed());
 }
+
+/// As many requests of a client to this path as pass.
+fn passing(limit: &RateLimit, path: &str) -> u32 {
+    (0..1000).take_while(|_| send(limit, to(path, 1)).passed()).count() as u32
+}
+
+/// The limit that a path names.
+fn limit_of(head: &http::request::Parts) -> u32 {
+    head.uri.path()[1..].parse().unwrap()
+}
+
+#[test]
+fn two_quotas_of_the_same_window_are_counted_apart() {
+    for count in TIMED {
+        let (limit, _) =
+            clocked(RateLimit::per_address(Quota::per(1, MINUTE)).quota(move |_, _| {
+                [
+                    count(Quota::per(10, MINUTE)).named("a"),
+                    count(Quota::per(100, MINUTE)).named("b"),
+                ]
+            }));
+        assert_eq!(passing(&limit, "/"), 10);
+    }
+}
+
+#[test]
+fn an_exact_log_that_is_raised_a_little_keeps_its_count_and_any_limits_share_a_few_tables() {
+    let (limit, _) = clocked(
+        RateLimit::per_address(Quota::per(1, MINUTE))
+            .quota(|_, head| Quota::per(limit_of(head), MINUTE).exact_log()),
+    );
+    let passed: u32 = ["/5", "/6", "/7"].iter().map(|path| passing(&limit, path)).sum();
+    assert_eq!(passed, 7);
+    for n in 1..=1000 {
+        let answer = send(&limit, to(&format!("/{n}"), 2 + n));
+        assert!(answer.passed(), "a limit of {n}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_limit_whose_quotas_are_chosen_is_checked_when_it_is_built() {
+    let setting = |quota: Quota, keys: usize| {
+        let builder = RateLimit::per_address(quota).quota(|_, _| Quota::per(1, MINUTE));
+        builder.capacity(keys).build().unwrap_err().setting()
+    };
+    assert_eq!(setting(Quota::per(5, Duration::ZERO), 10), "window");
+    assert_eq!(setting(Quota::per(5, MINUTE).named("a\"b"), 10), "name");
+    assert_eq!(setting(Quota::per(5, MINUTE), 0), "capacity");
+}
