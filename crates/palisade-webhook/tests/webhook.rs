@@ -475,3 +475,17 @@ fn it_passes_the_contract_of_layers() {
     };
     Contract::new(other).check(|| build_at(Webhook::standard(STANDARD).replays(replays(100)), NOW));
 }
+
+#[tokio::test]
+async fn nor_does_the_separator_of_anybodys_hmac() {
+    let acme = HmacScheme::new("acme", "x-acme-signature")
+        .signs("{id}|{body}")
+        .id_header("x-acme-id")
+        .without_timestamp();
+    // signed: id `a`, body `b|X`; the same bytes as id `a|b`, body `X`
+    let mut headers = acme.sign(STRIPE, "a", at(NOW), b"b|X").unwrap();
+    headers.insert("x-acme-id", "a|b".parse().unwrap());
+    assert_eq!(acme.sign(STRIPE, "a|b", at(NOW), b"X").unwrap_err().setting(), "id");
+    let layer = build(Webhook::hmac(acme, STRIPE));
+    send(&layer, signed("/", headers, "X")).await.assert_refused(StatusCode::BAD_REQUEST);
+}

@@ -1,4 +1,5 @@
-//! API policies as tower layers: authentication, roles, CORS, rate limits, body limits, validation and one error format.
+//! API policies as tower layers: authentication, roles, CORS, rate limits, body limits, validation, webhooks and one
+//! error format.
 #![cfg_attr(
     all(
         feature = "auth",
@@ -11,6 +12,7 @@
         feature = "tonic",
         feature = "tower",
         feature = "validate",
+        feature = "webhook",
     ),
     doc = include_str!("../../../README.md")
 )]
@@ -40,6 +42,9 @@ pub use palisade_rate_limit as rate_limit;
 #[cfg(feature = "validate")]
 #[doc(inline)]
 pub use palisade_validate as validate;
+#[cfg(feature = "webhook")]
+#[doc(inline)]
+pub use palisade_webhook as webhook;
 
 pub use stack::{Stack, order, stack};
 #[cfg(feature = "auth")]
@@ -55,4 +60,8 @@ mod guide {
     #[cfg(feature = "rate-limit")]
     #[doc = include_str!("../../../docs/guide/client-address.md")]
     struct ClientAddress;
+
+    #[cfg(feature = "webhook")]
+    #[doc = include_str!("../../../docs/guide/webhooks.md")]
+    struct Webhooks;
 }

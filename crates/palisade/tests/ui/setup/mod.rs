@@ -11,6 +11,7 @@ use palisade::{
     observe::RequestIds,
     rate_limit::{ByAddress, ByPrincipal, Quota, RateLimit},
     validate::ValidateLayer,
+    webhook::Webhook,
 };
 
 #[derive(serde::Deserialize, garde::Validate)]
@@ -27,6 +28,7 @@ pub struct Parts {
     pub by_principal: RateLimit<ByPrincipal>,
     pub timeout: Deadline,
     pub body_limit: BodyLimit,
+    pub webhook: Webhook,
     pub validate: ValidateLayer<Item>,
 }
 
@@ -43,6 +45,7 @@ pub fn parts() -> Parts {
         by_principal: RateLimit::per_principal(quota).build().unwrap(),
         timeout: Deadline::new(Duration::from_secs(1)),
         body_limit: BodyLimit::new(1),
+        webhook: Webhook::github(secret).build().unwrap(),
         validate: ValidateLayer::new(),
     }
 }
