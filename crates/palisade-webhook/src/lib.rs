@@ -1,7 +1,7 @@
 //! Did they really send it: webhooks that are verified before a handler sees them, and signed before they leave.
 //!
-//! [`Webhook`] is a layer for one endpoint. It knows how [Stripe](Stripe), [GitHub](GitHub), [Slack](Slack),
-//! [Twilio](Twilio), [Shopify](Shopify) and [Standard Webhooks](Standard) sign, and can be told how
+//! [`Webhook`] is a layer for one endpoint. It knows how [Stripe], [GitHub], [Slack],
+//! [Twilio], [Shopify] and [Standard Webhooks](Standard) sign, and can be told how
 //! [anybody else](HmacScheme) does. It verifies the raw bytes in constant time, wants timestamps near now in both
 //! directions, knows several secrets at a time, and with [`Replays`] processes nothing twice.
 //!

@@ -69,22 +69,22 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// [Stripe](Stripe), with the endpoint's signing secret (`whsec_…`).
+    /// [Stripe], with the endpoint's signing secret (`whsec_…`).
     pub fn stripe(secret: impl Into<Secret>) -> WebhookBuilder {
         WebhookBuilder::new(Ok(Box::new(Stripe::SCHEME)), secret.into())
     }
 
-    /// [GitHub](GitHub), with the secret of the webhook.
+    /// [GitHub], with the secret of the webhook.
     pub fn github(secret: impl Into<Secret>) -> WebhookBuilder {
         WebhookBuilder::new(Ok(Box::new(GitHub::SCHEME)), secret.into())
     }
 
-    /// [Slack](Slack), with the app's signing secret.
+    /// [Slack], with the app's signing secret.
     pub fn slack(secret: impl Into<Secret>) -> WebhookBuilder {
         WebhookBuilder::new(Ok(Box::new(Slack::SCHEME)), secret.into())
     }
 
-    /// [Twilio](Twilio), with the account's auth token, and the address that Twilio calls up to where the path begins
+    /// [Twilio], with the account's auth token, and the address that Twilio calls up to where the path begins
     /// that your service sees.
     pub fn twilio(auth_token: impl Into<Secret>, public_url: &str) -> WebhookBuilder {
         let scheme = Twilio::new(public_url);
@@ -94,7 +94,7 @@ impl Webhook {
         )
     }
 
-    /// [Shopify](Shopify), with the app's client secret.
+    /// [Shopify], with the app's client secret.
     pub fn shopify(secret: impl Into<Secret>) -> WebhookBuilder {
         WebhookBuilder::new(Ok(Box::new(Shopify::SCHEME)), secret.into())
     }
