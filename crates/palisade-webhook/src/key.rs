@@ -9,7 +9,7 @@ use sha2::{Sha256, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::{
-    scheme::Message,
+    scheme::{Message, Presented},
     signature::{Kind, Signature},
 };
 
@@ -161,12 +161,13 @@ impl Keys {
     pub(crate) fn which_signed(
         &self,
         messages: &[Message<'_>],
-        signatures: &[Signature],
+        presented: &Presented<'_>,
     ) -> Option<&Arc<str>> {
         let mut found = None;
-        for (id, key) in &self.0 {
+        let named = |id: &str| presented.key_id.is_none_or(|named| named == id);
+        for (id, key) in self.0.iter().filter(|(id, _)| named(id)) {
             for message in messages {
-                if key.made_one_of(signatures, message) {
+                if key.made_one_of(&presented.signatures, message) {
                     found = found.or(Some(id));
                 }
             }

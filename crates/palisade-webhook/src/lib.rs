@@ -1,9 +1,9 @@
 //! Did they really send it: webhooks that are verified before a handler sees them, and signed before they leave.
 //!
-//! [`Webhook`] is a layer for one endpoint. It knows how [Stripe], [GitHub], [Slack],
-//! [Twilio], [Shopify] and [Standard Webhooks](Standard) sign, and can be told how
-//! [anybody else](HmacScheme) does. It verifies the raw bytes in constant time, wants timestamps near now in both
-//! directions, knows several secrets at a time, and with [`Replays`] processes nothing twice.
+//! [`Webhook`] is a layer for one endpoint. It knows how [Stripe], [GitHub], [Slack], [Twilio], [Shopify],
+//! [Standard Webhooks](Standard) and [RFC 9421](HttpSignatures) sign, and can be told how [anybody else](HmacScheme)
+//! does. It verifies the raw bytes in constant time, wants timestamps near now in both directions, knows several secrets
+//! at a time, and with [`Replays`] processes nothing twice.
 //!
 //! Each scheme can also `sign`, for your tests; and [`StandardSigner`] for what you send yourself.
 //!
@@ -41,13 +41,14 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `axum` | [`Verified`] as an extractor |
-//! | `ed25519` | the asymmetric signatures of Standard Webhooks (`v1a`), which need a library written in C |
+//! | `ed25519` | the asymmetric signatures of Standard Webhooks (`v1a`) and of RFC 9421, which need a library written in C |
 
 #[cfg(feature = "axum")]
 mod axum;
 mod builder;
 mod custom;
 mod github;
+mod http_message;
 mod key;
 mod replay;
 mod scheme;
@@ -65,6 +66,7 @@ mod webhook;
 pub use builder::WebhookBuilder;
 pub use custom::{Encoding, HmacScheme};
 pub use github::GitHub;
+pub use http_message::HttpSignatures;
 pub use key::Algorithm;
 pub use replay::{Claim, InMemoryReplays, ReplayStore, Replays, Reservation, Retention};
 #[doc(hidden)]

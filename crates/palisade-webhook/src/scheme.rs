@@ -47,12 +47,20 @@ pub(crate) struct Presented<'r> {
     pub(crate) signatures: Vec<Signature>,
     pub(crate) timestamp: Option<Timestamp<'r>>,
     pub(crate) id: Option<&'r str>,
+    /// The end of its life, where a sender sets one.
+    pub(crate) expires: Option<Timestamp<'r>>,
+    /// Which key it says it was, where a sender says so. No other is tried then.
+    pub(crate) key_id: Option<&'r str>,
 }
 
 impl<'r> Presented<'r> {
+    pub(crate) fn of(signatures: Vec<Signature>) -> Self {
+        Self { signatures, timestamp: None, id: None, expires: None, key_id: None }
+    }
+
     /// One signature, and nothing else.
     pub(crate) fn only(signature: Signature) -> Self {
-        Self { signatures: vec![signature], timestamp: None, id: None }
+        Self::of(vec![signature])
     }
 
     pub(crate) fn at(mut self, timestamp: Timestamp<'r>) -> Self {

@@ -127,7 +127,7 @@ impl Scheme for Standard {
         if signatures.is_empty() {
             return Err(Fault::Missing("v1"));
         }
-        Ok(Presented { signatures, timestamp: Some(timestamp), id: Some(id) })
+        Ok(Presented::of(signatures).at(timestamp).named(Some(id)))
     }
 
     fn messages<'r>(

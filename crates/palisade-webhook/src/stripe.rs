@@ -97,7 +97,7 @@ impl Scheme for Stripe {
         if signatures.is_empty() {
             return Err(Fault::Missing("v1"));
         }
-        Ok(Presented { signatures, timestamp: Some(timestamp.ok_or(malformed)?), id: None })
+        Ok(Presented::of(signatures).at(timestamp.ok_or(malformed)?))
     }
 
     fn messages<'r>(

@@ -62,6 +62,12 @@ impl Tolerance {
         if now.abs_diff(timestamp.seconds) <= self.0 { Ok(()) } else { Err(Fault::Stale) }
     }
 
+    /// A sender may say that it ends sooner. That moment itself is over (RFC 9421, section 2.3).
+    pub(crate) fn check_end(end: Timestamp<'_>, clock: &dyn Clock) -> Result<(), Fault> {
+        let now = i64::try_from(clock.unix().as_secs()).unwrap_or(i64::MAX);
+        if now < end.seconds { Ok(()) } else { Err(Fault::Stale) }
+    }
+
     /// How long a request may be accepted after it was accepted first: it may have come from as far in the future as
     /// is allowed. Time is counted in whole seconds here, and in less where replays are remembered.
     pub(crate) fn window(self) -> Duration {

@@ -46,7 +46,7 @@ impl Verified {
         extensions.get()
     }
 
-    /// How it was signed: `stripe`, `github`, `slack`, `twilio`, `shopify`, `standard`, `svix`, or the name of an
+    /// How it was signed: `stripe`, `github`, `slack`, `twilio`, `shopify`, `standard`, `svix`, `http-signatures`, or the name of an
     /// [`HmacScheme`](crate::HmacScheme).
     pub fn scheme(&self) -> &str {
         &self.0.scheme

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use tower_layer::Layer;
 
 use crate::{
-    GitHub, HmacScheme, Shopify, Slack, Standard, Stripe, Twilio, Verified, WebhookBuilder,
+    GitHub, HmacScheme, HttpSignatures, Shopify, Slack, Standard, Stripe, Twilio, Verified,
+    WebhookBuilder,
     custom::Described,
     key::Keys,
     replay::{Outcome, Pending, Ready, Reservation, Settle},
@@ -116,6 +117,13 @@ impl Webhook {
         WebhookBuilder::new(scheme.map(|scheme| Box::new(scheme) as Box<dyn Scheme>), secret.into())
     }
 
+    /// [HTTP Message Signatures](HttpSignatures), of RFC 9421. The sender names its key, so give each secret the name
+    /// that it has there: [`key_id`](WebhookBuilder::key_id) for this one.
+    pub fn http_signatures(scheme: HttpSignatures, secret: impl Into<Secret>) -> WebhookBuilder {
+        let scheme = scheme.check().map(|()| Box::new(scheme) as Box<dyn Scheme>);
+        WebhookBuilder::new(scheme, secret.into())
+    }
+
     pub(crate) fn of(policy: Verify, limit: usize) -> Self {
         Self { policy, limit }
     }
@@ -160,6 +168,9 @@ impl Rules {
             // No scheme of ours does this, and one that did must not pass.
             _ => return Err(Fault::Stale),
         }
+        if let Some(end) = presented.expires {
+            Tolerance::check_end(end, &*self.clock)?;
+        }
         Ok(presented)
     }
 
@@ -167,7 +178,7 @@ impl Rules {
         // Again, because a body may take as long as it likes to arrive.
         let presented = self.read(head)?;
         let messages = self.scheme.messages(&presented, head, body)?;
-        let signed_by = self.keys.which_signed(&messages, &presented.signatures);
+        let signed_by = self.keys.which_signed(&messages, &presented);
         let key_id = signed_by.ok_or(Fault::Mismatch)?;
         let id_in_body = self.scheme.id_in_body(body);
         let id = presented.id.or(id_in_body.as_deref());

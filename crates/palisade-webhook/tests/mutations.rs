@@ -4,9 +4,9 @@ mod common;
 
 use bytes::Bytes;
 use common::{NOW, at, build, send, signed};
-use http::{HeaderName, HeaderValue, Request, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use palisade_webhook::{
-    Encoding, GitHub, HmacScheme, Shopify, Slack, Standard, Stripe, Twilio, Webhook,
+    Encoding, GitHub, HmacScheme, HttpSignatures, Shopify, Slack, Standard, Stripe, Twilio, Webhook,
 };
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -430,6 +430,120 @@ async fn anybodys_hmac() {
         .but("in the future", |request| *request = sign(SECRET, "7", NOW + 301))
         .with_signature("another version", format!("v2={tag}"))
         .with_signature("no version", &tag)
+        .all_refused()
+        .await;
+}
+
+#[tokio::test]
+async fn http_signatures() {
+    let partner = HttpSignatures::hmac_sha256("https://a.example").unwrap();
+    let sign = |secret: &str, time| {
+        let headers = partner.sign(
+            secret,
+            "default",
+            &Method::POST,
+            "/events?a=b",
+            at(time),
+            BODY.as_bytes(),
+        );
+        signed("/events?a=b", headers.unwrap(), BODY)
+    };
+    let good = sign(SECRET, NOW);
+    let text = |name: &str| good.headers()[name].to_str().unwrap().to_owned();
+    let (input, digest, whole) =
+        (text("signature-input"), text("content-digest"), text("signature"));
+    let tag = whole.trim_start_matches("sig=:").trim_end_matches(':').to_owned();
+    let uri = |uri: &'static str| {
+        move |request: &mut Request<Bytes>| *request.uri_mut() = uri.parse().unwrap()
+    };
+    let changed = |from: &str, to: &str| {
+        assert!(input.contains(from), "{from}");
+        input.replacen(from, to, 1)
+    };
+    let now = NOW.to_string();
+    Mutated::new(build(Webhook::http_signatures(partner.clone(), SECRET)), good, "signature")
+        .body()
+        .signature(&tag)
+        .but("another method", |request| *request.method_mut() = Method::PUT)
+        .but("another path", uri("/event?a=b"))
+        .but("another query", uri("/events?a=c"))
+        .but("no query", uri("/events"))
+        .but("of another secret", |request| *request = sign(OTHER, NOW))
+        .but("too old", |request| *request = sign(SECRET, NOW - 301))
+        .but("in the future", |request| *request = sign(SECRET, NOW + 301))
+        .with("signature-input", "a second later", changed(&now, &(NOW + 1).to_string()))
+        .with("signature-input", "in milliseconds", changed(&now, &format!("{now}000")))
+        .with("signature-input", "no time", changed(&format!(";created={now}"), ""))
+        .with(
+            "signature-input",
+            "the time twice",
+            changed(";keyid", &format!(";created={now};keyid")),
+        )
+        .with(
+            "signature-input",
+            "an end",
+            changed(";keyid", &format!(";expires={};keyid", NOW + 60)),
+        )
+        .with(
+            "signature-input",
+            "an end that is over",
+            changed(";keyid", &format!(";expires={NOW};keyid")),
+        )
+        .with("signature-input", "no key", changed(";keyid=\"default\"", ""))
+        .with("signature-input", "another key", changed("default", "other"))
+        .with("signature-input", "no algorithm", format!("{input};alg=\"none\""))
+        .with("signature-input", "an algorithm", format!("{input};alg=\"hmac-sha256\""))
+        .with("signature-input", "another algorithm", format!("{input};alg=\"ed25519\""))
+        .with("signature-input", "a nonce", format!("{input};nonce=\"1\""))
+        .with("signature-input", "a parameter", format!("{input};a=\"1\""))
+        .with("signature-input", "no method", changed("\"@method\" ", ""))
+        .with("signature-input", "no digest", changed(" \"content-digest\"", ""))
+        .with(
+            "signature-input",
+            "nothing signed",
+            changed("\"@method\" \"@target-uri\" \"content-digest\"", ""),
+        )
+        .with(
+            "signature-input",
+            "in another order",
+            changed("\"@method\" \"@target-uri\"", "\"@target-uri\" \"@method\""),
+        )
+        .with(
+            "signature-input",
+            "a component more",
+            changed(" \"content-digest\"", " \"content-digest\" \"@path\""),
+        )
+        .with(
+            "signature-input",
+            "a field that is not there",
+            changed(" \"content-digest\"", " \"content-digest\" \"date\""),
+        )
+        .with(
+            "signature-input",
+            "a component with a parameter",
+            changed("\"@method\"", "\"@method\";req"),
+        )
+        .with("signature-input", "a space more", changed("\" \"", "\"  \""))
+        .with("signature-input", "another label", changed("sig=", "gis="))
+        .with("signature-input", "twice in one", format!("{input}, {input}"))
+        .with("signature-input", "two of them", format!("{input}, {}", changed("sig=", "two=")))
+        .with(
+            "content-digest",
+            "of another body",
+            "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
+        )
+        .with("content-digest", "of an unknown kind", digest.replace("sha-256", "md5"))
+        .with("content-digest", "in upper case", digest.replace("sha-256", "SHA-256"))
+        .with("content-digest", "twice in one", format!("{digest}, {digest}"))
+        .but("another body and its digest", |request| {
+            *request.body_mut() = Bytes::new();
+            let empty = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
+            request.headers_mut().insert("content-digest", HeaderValue::from_static(empty));
+        })
+        .but("the digest twice", |request| {
+            let digest = request.headers()["content-digest"].clone();
+            request.headers_mut().append("content-digest", digest);
+        })
         .all_refused()
         .await;
 }

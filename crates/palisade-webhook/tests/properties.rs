@@ -4,9 +4,10 @@ mod common;
 
 use bytes::Bytes;
 use common::{NOW, at, build, send, signed};
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use palisade_webhook::{
-    GitHub, HmacScheme, InMemoryReplays, Replays, Shopify, Slack, Standard, Stripe, Twilio, Webhook,
+    GitHub, HmacScheme, HttpSignatures, InMemoryReplays, Replays, Shopify, Slack, Standard, Stripe,
+    Twilio, Webhook,
 };
 use proptest::prelude::*;
 
@@ -19,6 +20,10 @@ fn acme() -> HmacScheme {
         .id_header("x-acme-id")
 }
 
+fn partner() -> HttpSignatures {
+    HttpSignatures::hmac_sha256("https://a.example").unwrap()
+}
+
 fn every_scheme() -> Vec<Webhook> {
     [
         Webhook::stripe(SECRET),
@@ -29,13 +34,17 @@ fn every_scheme() -> Vec<Webhook> {
         Webhook::standard(SECRET),
         Webhook::svix(SECRET),
         Webhook::hmac(acme(), SECRET),
+        Webhook::http_signatures(partner(), SECRET),
     ]
     .map(|builder| builder.replays(Replays::new(InMemoryReplays::new(10).unwrap())))
     .map(build)
     .into()
 }
 
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 21] = [
+    "content-digest",
+    "signature",
+    "signature-input",
     "stripe-signature",
     "x-hub-signature-256",
     "x-github-delivery",
@@ -60,7 +69,7 @@ const FIELDS: [&str; 18] = [
 fn value() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..100),
-        "(t=|v1=|v0=|v1,|v1a,|sha256=|,| |=|[0-9a-f]{2,70}|[A-Za-z0-9+/]{1,50}={0,2}|1614265330){0,12}"
+        "(sig=|\\(\"@method\"|\\)|:|;created=|t=|v1=|v0=|v1,|v1a,|sha256=|,| |=|[0-9a-f]{2,70}|[A-Za-z0-9+/]{1,50}={0,2}|1614265330){0,12}"
             .prop_map(String::into_bytes),
         Just(NOW.to_string().into_bytes()),
         Just(b"application/x-www-form-urlencoded".to_vec()),
@@ -116,6 +125,7 @@ proptest! {
             signed("/", signer().sign(&id, time, &body).unwrap(), body.clone()),
             signed("/", signer().svix().sign(&id, time, &body).unwrap(), body.clone()),
             signed("/", acme().sign(SECRET, &id, time, &body).unwrap(), body.clone()),
+            signed("/", partner().sign(SECRET, "default", &Method::POST, "/", time, &body).unwrap(), body.clone()),
         ];
         for (layer, request) in every_scheme().into_iter().zip(requests) {
             let answer = now(send(&layer, request));
