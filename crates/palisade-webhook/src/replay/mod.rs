@@ -109,7 +109,9 @@ impl Replays {
             Some(tolerance) => tolerance.window(),
             None => Duration::from_secs(2 * Tolerance::DEFAULT.as_secs()),
         };
-        if let Some(keep) = self.keep.filter(|keep| *keep + Duration::from_secs(2) < at_least) {
+        if let Some(keep) =
+            self.keep.filter(|keep| keep.saturating_add(Duration::from_secs(2)) < at_least)
+        {
             return Err(ConfigError::new(
                 "keep",
                 format!("{keep:?}"),
