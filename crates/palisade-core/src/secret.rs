@@ -1,9 +1,11 @@
 use std::fmt;
 
+use zeroize::Zeroize;
+
 /// Bytes that must never be printed: a signing key, a password.
 ///
 /// `Debug` shows the length only, and there is no `==`: secrets are compared in constant time, by the algorithm
-/// they are keys of.
+/// they are keys of. The bytes are overwritten when it is dropped.
 ///
 /// ```
 /// use palisade_core::Secret;
@@ -63,6 +65,12 @@ impl<const N: usize> From<&[u8; N]> for Secret {
 impl From<Vec<u8>> for Secret {
     fn from(bytes: Vec<u8>) -> Self {
         Self(bytes.into())
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

@@ -1,4 +1,5 @@
-//! API policies as tower layers: authentication, roles, CORS, rate limits, body limits, validation and one error format.
+//! API policies as tower layers: authentication, roles, CORS, rate limits, body limits, validation, webhooks and one
+//! error format.
 #![cfg_attr(
     all(
         feature = "auth",
@@ -12,6 +13,7 @@
         feature = "tonic",
         feature = "tower",
         feature = "validate",
+        feature = "webhook",
     ),
     doc = include_str!("../../../README.md")
 )]
@@ -47,6 +49,9 @@ pub use palisade_rate_limit_redis as rate_limit_redis;
 #[cfg(feature = "validate")]
 #[doc(inline)]
 pub use palisade_validate as validate;
+#[cfg(feature = "webhook")]
+#[doc(inline)]
+pub use palisade_webhook as webhook;
 
 pub use stack::{Stack, order, stack};
 #[cfg(feature = "auth")]
@@ -74,4 +79,8 @@ mod guide {
     #[cfg(all(feature = "cors", feature = "headers", feature = "rate-limit"))]
     #[doc = include_str!("../../../docs/guide/headers.md")]
     struct Headers;
+
+    #[cfg(feature = "webhook")]
+    #[doc = include_str!("../../../docs/guide/webhooks.md")]
+    struct Webhooks;
 }

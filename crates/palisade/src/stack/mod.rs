@@ -19,7 +19,7 @@ pub fn stack() -> Stack<order::Start> {
 ///
 /// ```text
 /// client_ip -> observe -> errors -> security_headers -> cors -> rate_limit (by address) -> auth -> role
-///           -> rate_limit (by principal) -> timeout -> body_limit -> validate -> your service
+///           -> rate_limit (by principal) -> timeout -> body_limit -> webhook -> validate -> your service
 /// ```
 ///
 /// Each step is optional. One that is called out of order does not compile, and the error message says why the order
@@ -281,6 +281,19 @@ where
         At: order::BeforeBodyLimit,
     {
         self.then_layer(limit)
+    }
+
+    /// Lets pass what a sender has signed. The signature is of the bytes as they came, so it is verified before anything
+    /// reads a meaning into them. For one route of many, put the layer on the route.
+    #[cfg(feature = "webhook")]
+    pub fn webhook(
+        self,
+        webhook: &palisade_webhook::Webhook,
+    ) -> WithLayer<palisade_webhook::Webhook, order::WebhookVerified, Outer, Open, Errors>
+    where
+        At: order::BeforeWebhook,
+    {
+        self.then_layer(webhook.clone())
     }
 
     /// Checks each JSON body before the service sees it.

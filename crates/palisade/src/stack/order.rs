@@ -31,6 +31,8 @@ positions! {
     TimeLimited;
     /// After `body_limit`.
     SizeLimited;
+    /// After `webhook`.
+    WebhookVerified;
     /// After `validate`.
     Validated;
 }
@@ -98,8 +100,13 @@ steps! {
     "`body_limit` must come before everything that reads the body, not after `{Self}`",
     "`validate` collects the body: a limit inside of it would count bytes that are in memory already";
 
+    /// `webhook` may follow.
+    BeforeWebhook after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited SizeLimited:
+    "`webhook` must come once, after `body_limit` and before `validate`, not after `{Self}`",
+    "the signature is verified before anything reads a meaning into the body; an endpoint has one sender";
+
     /// `validate` may follow.
-    BeforeValidate after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited SizeLimited:
+    BeforeValidate after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited SizeLimited WebhookVerified:
     "`validate` must come last and once, not after `{Self}`",
     "a stack validates one type; what a route needs beside it goes on the route";
 }

@@ -20,6 +20,7 @@ fn main() {
         .rate_limit(&parts.by_principal)
         .timeout(parts.timeout)
         .body_limit(parts.body_limit)
+        .webhook(&parts.webhook)
         .validate(parts.validate);
 
     // every step is optional
@@ -32,5 +33,6 @@ fn main() {
     let _ = known().auth(&parts.auth);
     let _ = known().timeout(parts.timeout);
     let _ = known().body_limit(parts.body_limit);
+    let _ = known().webhook(&parts.webhook);
     let _ = known().validate(parts.validate);
 }

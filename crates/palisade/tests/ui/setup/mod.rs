@@ -12,6 +12,7 @@ use palisade::{
     observe::RequestIds,
     rate_limit::{ByAddress, ByPrincipal, Quota, RateLimit},
     validate::ValidateLayer,
+    webhook::Webhook,
 };
 
 #[derive(serde::Deserialize, garde::Validate)]
@@ -29,6 +30,7 @@ pub struct Parts {
     pub by_principal: RateLimit<ByPrincipal>,
     pub timeout: Deadline,
     pub body_limit: BodyLimit,
+    pub webhook: Webhook,
     pub validate: ValidateLayer<Item>,
 }
 
@@ -46,6 +48,7 @@ pub fn parts() -> Parts {
         by_principal: RateLimit::per_principal(quota).build().unwrap(),
         timeout: Deadline::new(Duration::from_secs(1)),
         body_limit: BodyLimit::new(1),
+        webhook: Webhook::github(secret).build().unwrap(),
         validate: ValidateLayer::new(),
     }
 }

@@ -1,0 +1,80 @@
+//! Did they really send it: webhooks that are verified before a handler sees them, and signed before they leave.
+//!
+//! [`Webhook`] is a layer for one endpoint. It knows how [Stripe], [GitHub], [Slack], [Twilio], [Shopify],
+//! [Standard Webhooks](Standard) and [RFC 9421](HttpSignatures) sign, and can be told how [anybody else](HmacScheme)
+//! does. It verifies the raw bytes in constant time, wants timestamps near now in both directions, knows several secrets
+//! at a time, and with [`Replays`] processes nothing twice.
+//!
+//! Each scheme can also `sign`, for your tests; and [`StandardSigner`] for what you send yourself.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response, StatusCode};
+//! use http_body_util::Full;
+//! use palisade_webhook::{GitHub, Verified, Webhook};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! # type In = palisade_core::Body<Full<Bytes>>;
+//! let secret = "It's a Secret to Everybody";
+//! let webhook = Webhook::github(secret).build()?;
+//! let service = webhook.layer(service_fn(|request: Request<In>| async move {
+//!     let verified = Verified::of(request.extensions()).expect("verified");
+//!     assert_eq!(verified.scheme(), "github");
+//!     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default()))
+//! }));
+//!
+//! let signed = |body: &'static str| {
+//!     let mut request = Request::post("/webhooks/github").body(Full::<Bytes>::from(body)).unwrap();
+//!     request.headers_mut().extend(GitHub::sign(secret, b"Hello, World!").unwrap());
+//!     request
+//! };
+//! assert_eq!(service.clone().oneshot(signed("Hello, World!")).await?.status(), StatusCode::OK);
+//! assert_eq!(service.oneshot(signed("Hello, world!")).await?.status(), StatusCode::UNAUTHORIZED);
+//! # Ok(()) })
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `axum` | [`Verified`] as an extractor |
+//! | `ed25519` | the asymmetric signatures of Standard Webhooks (`v1a`) and of RFC 9421, which need a library written in C |
+
+#[cfg(feature = "axum")]
+mod axum;
+mod builder;
+mod custom;
+mod github;
+mod http_message;
+mod key;
+mod replay;
+mod scheme;
+mod shopify;
+mod sign;
+mod signature;
+mod slack;
+mod standard;
+mod stripe;
+mod timestamp;
+mod twilio;
+mod verified;
+mod webhook;
+
+pub use builder::WebhookBuilder;
+pub use custom::{Encoding, HmacScheme};
+pub use github::GitHub;
+pub use http_message::HttpSignatures;
+pub use key::Algorithm;
+pub use replay::{Claim, InMemoryReplays, ReplayStore, Replays, Reservation, Retention};
+#[doc(hidden)]
+pub use replay::{Settle, SettleFuture};
+pub use shopify::Shopify;
+pub use slack::Slack;
+pub use standard::{Standard, StandardSigner};
+pub use stripe::Stripe;
+pub use twilio::Twilio;
+pub use verified::Verified;
+pub use webhook::Webhook;

@@ -1,0 +1,194 @@
+//! A delivery that was processed is not processed again.
+
+mod memory;
+mod settle;
+mod store;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use palisade_core::{ApiError, BoxError, ConfigError};
+
+pub use memory::InMemoryReplays;
+pub(crate) use settle::Pending;
+pub use settle::{Settle, SettleFuture};
+pub use store::{Claim, ReplayStore, Reservation, Retention};
+
+use crate::{signature::to_hex, timestamp::Tolerance};
+
+/// What becomes of a delivery that came before: the policy around a [`ReplayStore`].
+///
+/// A delivery is claimed before the handler runs, and kept once the handler has answered 2xx. A handler that fails, or
+/// is given up, gives the claim back, so that the sender's next attempt is processed. So one that was processed is
+/// answered 200 without calling the handler, which is what senders that try again want to hear; one whose handler is
+/// still running gets 409 and may come back; and a store that cannot be asked refuses with 503. The second and the last
+/// can be chosen otherwise.
+///
+/// Deliveries are told apart by [`Verified::id`](crate::Verified::id), and where there is none by what was signed.
+///
+/// ```
+/// use palisade_webhook::{InMemoryReplays, Replays, Webhook};
+///
+/// let replays = Replays::new(InMemoryReplays::new(100_000)?);
+/// let layer = Webhook::standard("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").replays(replays).build()?;
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct Replays {
+    store: Arc<dyn ReplayStore>,
+    namespace: String,
+    keep: Option<Duration>,
+    refuse: bool,
+    by_content: bool,
+    accept_unchecked: bool,
+}
+
+/// How long a delivery is remembered unless something else is said: most senders try for a day or three.
+const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Replays {
+    /// Deliveries are remembered in this store.
+    pub fn new(store: impl ReplayStore) -> Self {
+        Self {
+            store: Arc::new(store),
+            namespace: String::new(),
+            keep: None,
+            refuse: false,
+            by_content: false,
+            accept_unchecked: false,
+        }
+    }
+
+    /// Sets the deliveries to this endpoint apart from those to others in the same store. Some senders give one id to
+    /// the same message at several endpoints.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// Remembers deliveries for this long, where there is room; 24 hours unless said otherwise. It must be at least
+    /// twice the tolerance of timestamps, and for so long no delivery is forgotten for want of room.
+    #[must_use]
+    pub fn keep(mut self, keep: Duration) -> Self {
+        self.keep = Some(keep);
+        self
+    }
+
+    /// Answers 409 to a delivery that was processed, in place of 200.
+    #[must_use]
+    pub fn refuse_duplicates(mut self) -> Self {
+        self.refuse = true;
+        self
+    }
+
+    /// Tells deliveries apart by what was signed, whatever they are called. The ids of GitHub, Shopify and Twilio are
+    /// not signed: somebody who has seen a request could send it again under another.
+    ///
+    /// Two deliveries that say the very same are then one; and an attempt that is signed anew, with another timestamp,
+    /// is another delivery.
+    #[must_use]
+    pub fn by_content(mut self) -> Self {
+        self.by_content = true;
+        self
+    }
+
+    /// Processes deliveries also when the store cannot be asked, or is full: some may be processed twice then. Without
+    /// this they get 503, and senders try again.
+    #[must_use]
+    pub fn accept_when_store_fails(mut self) -> Self {
+        self.accept_unchecked = true;
+        self
+    }
+
+    pub(crate) fn ready(
+        self,
+        scheme: &str,
+        tolerance: Option<Tolerance>,
+    ) -> Result<Ready, ConfigError> {
+        let at_least = match tolerance {
+            Some(tolerance) => tolerance.window(),
+            None => Duration::from_secs(2 * Tolerance::DEFAULT.as_secs()),
+        };
+        if let Some(keep) =
+            self.keep.filter(|keep| keep.saturating_add(Duration::from_secs(2)) < at_least)
+        {
+            return Err(ConfigError::new(
+                "keep",
+                format!("{keep:?}"),
+                "use at least twice the tolerance of timestamps: a delivery that is forgotten sooner could be sent again",
+            ));
+        }
+        let at_most = self.keep.unwrap_or(KEEP).max(at_least);
+        Ok(Ready {
+            prefix: format!("{}:{scheme}:", self.namespace),
+            retention: Retention { at_least, at_most },
+            replays: self,
+        })
+    }
+}
+
+impl fmt::Debug for Replays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replays")
+            .field("namespace", &self.namespace)
+            .field("keep", &self.keep)
+            .field("refuse_duplicates", &self.refuse)
+            .field("by_content", &self.by_content)
+            .field("accept_when_store_fails", &self.accept_unchecked)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The same, with what was computed once.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    replays: Replays,
+    prefix: String,
+    retention: Retention,
+}
+
+/// What a store's answer comes to.
+pub(crate) enum Outcome {
+    Process(Option<Box<dyn Reservation>>),
+    Acknowledge,
+    Refuse(ApiError),
+}
+
+impl Ready {
+    /// The name of a delivery in the store. The second part says what the third is, so that no sender's id is taken
+    /// for the hash of another's content.
+    pub(crate) fn key(&self, id: Option<&str>, content: impl FnOnce() -> [u8; 32]) -> String {
+        match id.filter(|_| !self.replays.by_content) {
+            Some(id) => format!("{}id:{id}", self.prefix),
+            None => format!("{}content:{}", self.prefix, to_hex(&content())),
+        }
+    }
+
+    pub(crate) async fn claim(self: Arc<Self>, key: String) -> Outcome {
+        let answer = self.replays.store.claim(&key, self.retention).await;
+        let came_before =
+            |code, message| ApiError::conflict().with_code(code).with_message(message);
+        match answer {
+            Ok(Claim::First(reservation)) => Outcome::Process(Some(reservation)),
+            Ok(Claim::Processed) if self.replays.refuse => Outcome::Refuse(came_before(
+                "DUPLICATE_DELIVERY",
+                "the delivery was processed before",
+            )),
+            Ok(Claim::Processed) => Outcome::Acknowledge,
+            Ok(Claim::InProgress) => Outcome::Refuse(
+                came_before("DELIVERY_IN_PROGRESS", "the delivery is being processed")
+                    .with_retry_after(Duration::from_secs(1)),
+            ),
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn failed(&self, error: BoxError) -> Outcome {
+        tracing::warn!(target: "palisade::webhook", %error, "the store of replays could not be asked");
+        if self.replays.accept_unchecked {
+            return Outcome::Process(None);
+        }
+        let wait = Duration::from_secs(1);
+        Outcome::Refuse(ApiError::unavailable().with_retry_after(wait).with_source(error))
+    }
+}

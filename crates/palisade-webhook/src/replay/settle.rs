@@ -1,0 +1,114 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use palisade_core::{BoxError, BoxFuture};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::store::Reservation;
+
+/// A reservation on its way from the policy to [`Settle`], directly inside of it. Extensions want to be cloned; a
+/// reservation is taken once.
+#[derive(Clone)]
+pub(crate) struct Pending(Arc<Mutex<Option<Box<dyn Reservation>>>>);
+
+impl Pending {
+    pub(crate) fn new(reservation: Box<dyn Reservation>) -> Self {
+        Self(Arc::new(Mutex::new(Some(reservation))))
+    }
+
+    fn take(&self) -> Option<Box<dyn Reservation>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Remembers a delivery once the service inside has answered 2xx. Made by [`Webhook`](crate::Webhook).
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct Settle<S>(pub(crate) S);
+
+impl<S, ReqB, ResB> Service<Request<ReqB>> for Settle<S>
+where
+    S: Service<Request<ReqB>, Response = Response<ResB>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = SettleFuture<S::Future, ResB>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
+        let reservation =
+            request.extensions_mut().remove::<Pending>().and_then(|pending| pending.take());
+        SettleFuture { state: State::Inner { future: self.0.call(request), reservation } }
+    }
+}
+
+pin_project! {
+    /// The future of [`Settle`].
+    #[doc(hidden)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct SettleFuture<F, ResB> {
+        #[pin]
+        state: State<F, ResB>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F, ResB> {
+        // A future that fails or is dropped drops the reservation, which gives it back.
+        Inner { #[pin] future: F, reservation: Option<Box<dyn Reservation>> },
+        Confirming { confirmed: BoxFuture<Result<(), BoxError>>, response: Option<Response<ResB>> },
+    }
+}
+
+impl<F, ResB> fmt::Debug for SettleFuture<F, ResB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SettleFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F, ResB, E> Future for SettleFuture<F, ResB>
+where
+    F: Future<Output = Result<Response<ResB>, E>>,
+{
+    type Output = Result<Response<ResB>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::Inner { future, reservation } => {
+                    let response = ready!(future.poll(cx))?;
+                    match reservation.take().filter(|_| response.status().is_success()) {
+                        Some(reservation) => State::Confirming {
+                            confirmed: reservation.confirm(),
+                            response: Some(response),
+                        },
+                        None => return Poll::Ready(Ok(response)),
+                    }
+                }
+                StateProj::Confirming { confirmed, response } => {
+                    // It was processed, and the sender is told so, whether or not it will be remembered.
+                    if let Err(error) = ready!(confirmed.as_mut().poll(cx)) {
+                        tracing::warn!(target: "palisade::webhook", %error, "a delivery that was processed could not be remembered");
+                    }
+                    let response = response.take();
+                    return Poll::Ready(Ok(
+                        response.expect("a SettleFuture was polled after it had completed")
+                    ));
+                }
+            };
+            this.state.set(next);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+/// The longest signature that is known, of SHA-512 and of Ed25519.
+pub(crate) const LONGEST: usize = 64;
+
+/// The most signatures that one request may have: with the most secrets there may be, 50 comparisons.
+pub(crate) const MOST: usize = 10;
+
+/// A signature as it came, decoded.
+#[derive(Clone, Copy)]
+pub(crate) struct Signature {
+    pub(crate) kind: Kind,
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+/// What kind of key it is for. A public key is never taken for the secret of an HMAC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Mac,
+    Ed25519,
+}
+
+impl Signature {
+    /// Lower-case hexadecimal. Senders write it that way, and one spelling is enough.
+    pub(crate) fn hex(text: &str) -> Option<Self> {
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if !rest.is_empty() || pairs.is_empty() || pairs.len() > LONGEST {
+            return None;
+        }
+        let mut bytes = [0; LONGEST];
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            *byte = nibble(*high)? << 4 | nibble(*low)?;
+        }
+        Some(Self { kind: Kind::Mac, bytes, length: pairs.len() })
+    }
+
+    /// Base64 of the standard alphabet, with padding and without stray bits (RFC 4648, section 4).
+    pub(crate) fn base64(text: &str) -> Option<Self> {
+        if text.is_empty() || text.len() > LONGEST.div_ceil(3) * 4 {
+            return None;
+        }
+        // The decoder wants room for what the length of the text allows, before it looks at the padding.
+        let mut room = [0; LONGEST.div_ceil(3) * 3];
+        let length = STANDARD.decode_slice(text, &mut room).ok()?;
+        let mut bytes = [0; LONGEST];
+        bytes.get_mut(..length)?.copy_from_slice(&room[..length]);
+        Some(Self { kind: Kind::Mac, bytes, length })
+    }
+
+    pub(crate) fn of_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// A valid signature is worth as much as a password until its timestamp is over.
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signature({:?}, {} bytes)", self.kind, self.length)
+    }
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// Bytes as lower-case hexadecimal.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+}
+
+/// Bytes as base64.
+pub(crate) fn to_base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn hexadecimal_has_one_spelling() {
+        assert_eq!(Signature::hex("00ff10").unwrap().bytes(), [0, 255, 16]);
+        for wrong in ["", "0", "0g", "FF", "fF", " 00", "00 ", "0x00", "\u{e9}", &"00".repeat(65)] {
+            assert!(Signature::hex(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn base64_has_one_spelling() {
+        assert_eq!(Signature::base64("AP8Q").unwrap().bytes(), [0, 255, 16]);
+        assert_eq!(Signature::base64(&to_base64(&[7; 64])).unwrap().bytes(), [7; 64]);
+        for wrong in ["", "AP8", "AP8=\n", "AB==", "A-_=", " AP8Q", "====", &to_base64(&[7; 65])] {
+            assert!(Signature::base64(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(bytes in prop::collection::vec(any::<u8>(), 1..=64)) {
+            let hex = Signature::hex(&to_hex(&bytes)).unwrap();
+            prop_assert_eq!(hex.bytes(), &*bytes);
+            let base64 = Signature::base64(&to_base64(&bytes)).unwrap();
+            prop_assert_eq!(base64.bytes(), &*bytes);
+        }
+
+        #[test]
+        fn no_text_makes_a_reader_panic(text in ".{0,200}") {
+            let _ = (Signature::hex(&text), Signature::base64(&text));
+        }
+    }
+}

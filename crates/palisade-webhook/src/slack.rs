@@ -1,0 +1,131 @@
+use std::{borrow::Cow, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, header, request};
+use palisade_core::{ConfigError, Secret};
+use serde::Deserialize;
+
+use crate::{
+    key::{Algorithm, Key},
+    scheme::{Fault, Message, Presented, Scheme, is_id, required},
+    sign::{Headers, unix_seconds},
+    signature::{Signature, to_hex},
+    timestamp::Timestamp,
+};
+
+/// [Slack](https://docs.slack.dev/authentication/verifying-requests-from-slack):
+/// `X-Slack-Signature: v0=a2114d57…` and `X-Slack-Request-Timestamp: 1531420618`.
+///
+/// The HMAC-SHA-256 of `v0:`, the timestamp, a colon and the body, with the app's signing secret. Events, slash commands
+/// and interactions are signed alike.
+///
+/// When the address of an app is set, Slack sends a
+/// [`url_verification`](https://docs.slack.dev/reference/events/url_verification) and wants its challenge back. It is
+/// answered here, in place of the handler, once its signature was verified. [`Verified::id`](crate::Verified::id) is the
+/// `event_id` of an event, which stays the same when Slack tries again.
+///
+/// ```
+/// use std::time::Duration;
+/// use palisade_webhook::{Slack, Webhook};
+///
+/// let layer = Webhook::slack("8f742231b10e8888abcd99yyyzzz85a5").build()?;
+///
+/// // what Slack sends
+/// let now = Duration::from_secs(1_531_420_618);
+/// let headers = Slack::sign("8f742231b10e8888abcd99yyyzzz85a5", now, br#"{"type":"event_callback"}"#)?;
+/// assert_eq!(headers["x-slack-request-timestamp"], "1531420618");
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Slack {}
+
+const SIGNATURE: &str = "x-slack-signature";
+const TIMESTAMP: &str = "x-slack-request-timestamp";
+
+/// A challenge is a short token in a short body. Nothing larger is looked at, or sent back.
+const LONGEST_CHALLENGE: usize = 4096;
+
+impl Slack {
+    pub(crate) const SCHEME: Self = Self {};
+
+    /// The headers of a request with this body, as Slack would send it at this time since the Unix epoch.
+    ///
+    /// # Errors
+    ///
+    /// For a secret that [`Webhook::slack`](crate::Webhook::slack) refuses.
+    pub fn sign(
+        secret: impl Into<Secret>,
+        timestamp: Duration,
+        body: &[u8],
+    ) -> Result<HeaderMap, ConfigError> {
+        let timestamp = unix_seconds(timestamp);
+        let tag = to_hex(&Self::SCHEME.key(&secret.into())?.tag_of(&message(&timestamp, body)));
+        let headers = Headers::new().with(SIGNATURE, format!("v0={tag}"));
+        Ok(headers.with(TIMESTAMP, timestamp).done())
+    }
+}
+
+fn message<'r>(timestamp: &'r str, body: &'r [u8]) -> Message<'r> {
+    [b"v0:", timestamp.as_bytes(), b":", body].map(Cow::Borrowed).into()
+}
+
+impl Scheme for Slack {
+    fn name(&self) -> &str {
+        "slack"
+    }
+
+    fn is_dated(&self) -> bool {
+        true
+    }
+
+    fn key(&self, secret: &Secret) -> Result<Key, ConfigError> {
+        Key::of_text(Algorithm::Sha256, secret)
+    }
+
+    fn read<'r>(&self, head: &'r request::Parts) -> Result<Presented<'r>, Fault> {
+        let hex = required(&head.headers, SIGNATURE)?.strip_prefix("v0=");
+        let signature = hex.and_then(Signature::hex).ok_or(Fault::Malformed(SIGNATURE))?;
+        let timestamp = Timestamp::in_seconds(required(&head.headers, TIMESTAMP)?, TIMESTAMP)?;
+        Ok(Presented::only(signature).at(timestamp))
+    }
+
+    fn messages<'r>(
+        &'r self,
+        presented: &Presented<'r>,
+        _: &'r request::Parts,
+        body: &'r [u8],
+    ) -> Result<Vec<Message<'r>>, Fault> {
+        Ok(vec![message(presented.timestamp.map_or("", |timestamp| timestamp.text), body)])
+    }
+
+    fn id_in_body(&self, body: &[u8]) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Event {
+            event_id: String,
+        }
+        let event: Event = serde_json::from_slice(body).ok()?;
+        is_id(&event.event_id).then_some(event.event_id)
+    }
+
+    fn reply(&self, body: &[u8]) -> Option<Response<Bytes>> {
+        #[derive(Deserialize)]
+        struct Verification {
+            r#type: String,
+            challenge: String,
+        }
+        if body.len() > LONGEST_CHALLENGE {
+            return None;
+        }
+        let verification: Verification = serde_json::from_slice(body).ok()?;
+        if verification.r#type != "url_verification" {
+            return None;
+        }
+        let mut response = Response::new(Bytes::from(verification.challenge));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        // It is text that came from outside, and nothing may take it for a page.
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        Some(response)
+    }
+}

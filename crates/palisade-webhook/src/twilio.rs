@@ -1,0 +1,367 @@
+use std::borrow::Cow;
+
+use http::{HeaderMap, Uri, header, request};
+use palisade_core::{ConfigError, Secret};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::{
+    key::{Algorithm, Key},
+    scheme::{Fault, Message, Presented, Scheme, id_field, required, sole},
+    sign::Headers,
+    signature::{Signature, to_base64, to_hex},
+};
+
+/// [Twilio](https://www.twilio.com/docs/usage/security#validating-requests):
+/// `X-Twilio-Signature: RSOYDt4T1cUTdK1PDd93/VVr8B8=`.
+///
+/// The HMAC-SHA-1, in base64, of the address that Twilio called. Form parameters follow it, sorted by name, name and
+/// value without anything between them. A JSON body is not signed itself: its SHA-256 is in the address, as
+/// `bodySHA256`. A body of another kind is covered by nothing, and is refused. The key is the account's auth token.
+///
+/// The address is yours to configure, because a `Host` that the client wrote would let it choose what was signed. Give
+/// what Twilio calls up to where the path that your service sees begins: `https://api.example.com`, or
+/// `https://api.example.com/v2` if a proxy or a nested router takes `/v2` away. Twilio signs it with or without the
+/// port, depending on the product, so both are tried.
+///
+/// The scheme has no timestamp and no id. `I-Twilio-Idempotency-Token`, which stays the same when Twilio tries again,
+/// is [`Verified::id`](crate::Verified::id), and is not signed; see
+/// [`Replays::by_content`](crate::Replays::by_content). Nor is the method, nor where in the parameters a name ends and
+/// a value begins.
+///
+/// ```
+/// use palisade_webhook::{Twilio, Webhook};
+///
+/// let layer = Webhook::twilio("0123456789abcdef0123456789abcdef", "https://api.example.com").build()?;
+///
+/// // what Twilio sends
+/// let token = "0123456789abcdef0123456789abcdef";
+/// let form = Twilio::sign_form(token, "https://api.example.com/calls", b"CallSid=CA12&From=%2B14158675309")?;
+/// assert_eq!(form["x-twilio-signature"].len(), 28);
+///
+/// let (url, json) = Twilio::sign_json(token, "https://api.example.com/events", br#"{"type":"sms"}"#)?;
+/// assert!(url.starts_with("https://api.example.com/events?bodySHA256="));
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Twilio {
+    /// What was configured, and the same with or without its port.
+    bases: [String; 2],
+}
+
+const SIGNATURE: &str = "x-twilio-signature";
+const IDEMPOTENCY_TOKEN: &str = "i-twilio-idempotency-token";
+const BODY_HASH: &str = "bodySHA256";
+
+/// Twilio sends some dozens. They are sorted before it is known who sent them.
+const MOST_PARAMETERS: usize = 1000;
+
+impl Twilio {
+    pub(crate) fn new(public_url: &str) -> Result<Self, ConfigError> {
+        let wrong = |remedy| ConfigError::new("public_url", public_url.escape_debug(), remedy);
+        let uri: Uri = public_url
+            .parse()
+            .map_err(|_| wrong("write it as Twilio calls it, such as `https://api.example.com`"))?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(wrong("begin with `https://` and the public host"));
+        };
+        let default_port = match scheme {
+            "https" => 443,
+            "http" => 80,
+            _ => return Err(wrong("begin with `https://` or `http://`")),
+        };
+        if authority.as_str().contains('@') {
+            return Err(wrong(
+                "leave out the user name and the password: Twilio does not sign them",
+            ));
+        }
+        if public_url.contains(['?', '#']) {
+            return Err(wrong("leave out the query: it is taken from each request"));
+        }
+        let path = uri.path().trim_end_matches('/');
+        let (host, port) = (authority.host(), authority.port_u16().unwrap_or(default_port));
+        Ok(Self {
+            bases: [format!("{scheme}://{host}{path}"), format!("{scheme}://{host}:{port}{path}")],
+        })
+    }
+
+    /// The header of a request to `url` with this form, as Twilio would send it.
+    ///
+    /// # Errors
+    ///
+    /// For a secret that [`Webhook::twilio`](crate::Webhook::twilio) refuses; for a form with more than 1,000
+    /// parameters.
+    pub fn sign_form(
+        secret: impl Into<Secret>,
+        url: &str,
+        form: &[u8],
+    ) -> Result<HeaderMap, ConfigError> {
+        let parameters = parameters(form).map_err(|_| {
+            ConfigError::without_value("form", "it is no form of at most 1,000 parameters")
+        })?;
+        let mut message = vec![Cow::Borrowed(url.as_bytes())];
+        message.extend(parameters);
+        Ok(signed(&key(&secret.into())?, &message))
+    }
+
+    /// The address to call in place of `url` with this JSON body, and the header, as Twilio would send it.
+    ///
+    /// # Errors
+    ///
+    /// For a secret that [`Webhook::twilio`](crate::Webhook::twilio) refuses.
+    pub fn sign_json(
+        secret: impl Into<Secret>,
+        url: &str,
+        json: &[u8],
+    ) -> Result<(String, HeaderMap), ConfigError> {
+        let separator = if url.contains('?') { '&' } else { '?' };
+        let url = format!("{url}{separator}{BODY_HASH}={}", to_hex(&Sha256::digest(json)));
+        let headers = signed(&key(&secret.into())?, &vec![Cow::Borrowed(url.as_bytes())]);
+        Ok((url, headers))
+    }
+}
+
+fn key(secret: &Secret) -> Result<Key, ConfigError> {
+    Key::of_text(Algorithm::Sha1, secret)
+}
+
+fn signed(key: &Key, message: &Message<'_>) -> HeaderMap {
+    Headers::new().with(SIGNATURE, to_base64(&key.tag_of(message))).done()
+}
+
+impl Scheme for Twilio {
+    fn name(&self) -> &str {
+        "twilio"
+    }
+
+    fn is_dated(&self) -> bool {
+        false
+    }
+
+    fn key(&self, secret: &Secret) -> Result<Key, ConfigError> {
+        key(secret)
+    }
+
+    fn read<'r>(&self, head: &'r request::Parts) -> Result<Presented<'r>, Fault> {
+        let signature = Signature::base64(required(&head.headers, SIGNATURE)?)
+            .ok_or(Fault::Malformed(SIGNATURE))?;
+        Ok(Presented::only(signature).named(id_field(&head.headers, IDEMPOTENCY_TOKEN)?))
+    }
+
+    fn messages<'r>(
+        &'r self,
+        _: &Presented<'r>,
+        head: &'r request::Parts,
+        body: &'r [u8],
+    ) -> Result<Vec<Message<'r>>, Fault> {
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let signed_of_body = if let Some(hash) = body_hash(head.uri.query().unwrap_or_default())? {
+            if !bool::from(Sha256::digest(body).as_slice().ct_eq(hash.bytes())) {
+                return Err(Fault::Mismatch);
+            }
+            Vec::new()
+        } else if body.is_empty() {
+            Vec::new()
+        } else if is_form(&head.headers)? {
+            parameters(body)?
+        } else {
+            return Err(Fault::Mismatch);
+        };
+        let message = |base: &'r String| {
+            let mut message =
+                vec![Cow::Borrowed(base.as_bytes()), Cow::Borrowed(target.as_bytes())];
+            message.extend(signed_of_body.iter().cloned());
+            message
+        };
+        Ok(self.bases.iter().map(message).collect())
+    }
+}
+
+/// The hash that the address has for the body.
+fn body_hash(query: &str) -> Result<Option<Signature>, Fault> {
+    let malformed = Fault::Malformed(BODY_HASH);
+    let mut hashes = query.split('&').filter_map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (name == BODY_HASH).then_some(value)
+    });
+    let Some(hash) = hashes.next() else { return Ok(None) };
+    if hashes.next().is_some() || hash.len() != 64 {
+        return Err(malformed);
+    }
+    Signature::hex(hash).map(Some).ok_or(malformed)
+}
+
+fn is_form(headers: &HeaderMap) -> Result<bool, Fault> {
+    let media_type = sole(headers.get_all(header::CONTENT_TYPE).iter())
+        .map_err(|()| Fault::Malformed("content-type"))?
+        .and_then(|value| value.split(';').next());
+    Ok(media_type.is_some_and(|media_type| {
+        media_type.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    }))
+}
+
+/// Names and values in the order in which they are signed: by name, then by value, each pair once.
+fn parameters(form: &[u8]) -> Result<Vec<Cow<'static, [u8]>>, Fault> {
+    let malformed = Fault::Malformed("form");
+    let mut pairs = Vec::new();
+    for pair in form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        if pairs.len() == MOST_PARAMETERS {
+            return Err(malformed);
+        }
+        let middle = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+        let (name, value) = pair.split_at(middle);
+        let value = value.strip_prefix(b"=").unwrap_or(value);
+        pairs.push((decoded(name).ok_or(malformed)?, decoded(value).ok_or(malformed)?));
+    }
+    pairs.sort_unstable();
+    pairs.dedup();
+    Ok(pairs.into_iter().flat_map(|(name, value)| [Cow::Owned(name), Cow::Owned(value)]).collect())
+}
+
+/// Bytes of a form without their escapes. Not as text: a decoder that puts U+FFFD for what is no UTF-8 would make two
+/// bodies one.
+fn decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let digit =
+        |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.iter();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => digit(rest.next()?)? << 4 | digit(rest.next()?)?,
+            other => *other,
+        });
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    const FORM: &[u8] = b"Digits=1234&To=%2B18005551212&From=%2B14158675309&Caller=%2B14158675309&CallSid=CA1234567890ABCDE";
+
+    /// Twilio's own example has a token of five characters, which the layer would refuse.
+    fn short_key() -> Key {
+        Key::of_bytes(Algorithm::Sha1, &Secret::from("12345")).unwrap()
+    }
+
+    fn messages_of(
+        base: &str,
+        uri: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> Result<Vec<Vec<u8>>, Fault> {
+        let request = Request::post(uri).header("content-type", content_type).body(()).unwrap();
+        let head = request.into_parts().0;
+        let presented = Presented::only(Signature::hex("00").unwrap());
+        let twilio = Twilio::new(base).unwrap();
+        let messages = twilio.messages(&presented, &head, body)?;
+        Ok(messages.into_iter().map(|message| message.concat()).collect())
+    }
+
+    fn messages(base: &str, uri: &str, body: &[u8]) -> Vec<String> {
+        let messages = messages_of(base, uri, "application/x-www-form-urlencoded", body).unwrap();
+        messages.into_iter().map(|message| String::from_utf8(message).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_example_of_twilios_documentation_is_signed_as_it_says() {
+        let message = &messages("https://mycompany.com", "/myapp.php?foo=1&bar=2", FORM)[0];
+        assert_eq!(
+            message,
+            "https://mycompany.com/myapp.php?foo=1&bar=2CallSidCA1234567890ABCDECaller+14158675309\
+             Digits1234From+14158675309To+18005551212"
+        );
+        let tag = short_key().tag_of(&vec![Cow::Borrowed(message.as_bytes())]);
+        assert_eq!(to_base64(&tag), "RSOYDt4T1cUTdK1PDd93/VVr8B8=");
+    }
+
+    #[test]
+    fn the_address_counts_with_and_without_its_port() {
+        for base in ["https://a.example", "https://a.example:443", "https://a.example/"] {
+            assert_eq!(
+                messages(base, "/x", b""),
+                ["https://a.example/x", "https://a.example:443/x"]
+            );
+        }
+        assert_eq!(messages("http://a.example", "/x", b"")[1], "http://a.example:80/x");
+        assert_eq!(
+            messages("https://a.example:8443/v2/", "/x?y", b""),
+            ["https://a.example/v2/x?y", "https://a.example:8443/v2/x?y"]
+        );
+    }
+
+    #[test]
+    fn who_the_request_says_it_is_for_does_not_count() {
+        let other = "https://evil.example/x?y=1";
+        assert_eq!(messages("https://a.example", other, b"")[0], "https://a.example/x?y=1");
+    }
+
+    #[test]
+    fn parameters_are_sorted_and_each_pair_counts_once() {
+        let message = |form: &[u8]| messages("https://a.example", "/", form)[0].clone();
+        assert_eq!(message(b"b=2&a=9&b=1&b=2&&c&d="), "https://a.example/a9b1b2cd");
+        assert_eq!(message(b"a=x+y&B=%C3%A9%26"), "https://a.example/B\u{e9}&ax y");
+    }
+
+    #[test]
+    fn a_form_that_is_none_is_malformed() {
+        let many = "a=1&".repeat(1001);
+        for wrong in [&b"a=%"[..], b"a=%4", b"a=%zz", b"%=1", b"a=%+1", many.as_bytes()] {
+            let form = "application/x-www-form-urlencoded";
+            assert_eq!(
+                messages_of("https://a.example", "/", form, wrong),
+                Err(Fault::Malformed("form"))
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_that_nothing_covers_is_refused() {
+        for content_type in ["application/json", "text/plain", "multipart/form-data", "x"] {
+            let messages = messages_of("https://a.example", "/", content_type, b"{}");
+            assert_eq!(messages, Err(Fault::Mismatch));
+        }
+        let form = "Application/X-WWW-Form-URLEncoded; charset=utf-8";
+        assert!(messages_of("https://a.example", "/", form, b"a=1").is_ok());
+    }
+
+    #[test]
+    fn the_hash_in_the_address_is_that_of_the_body_and_is_there_once() {
+        let hash = to_hex(&Sha256::digest(b"{}"));
+        let of = |query: &str| {
+            messages_of("https://a.example", &format!("/?{query}"), "application/json", b"{}")
+        };
+        assert_eq!(
+            of(&format!("a=1&bodySHA256={hash}")).unwrap()[0],
+            format!("https://a.example/?a=1&bodySHA256={hash}").as_bytes()
+        );
+        assert_eq!(of(&format!("bodySHA256={}", "0".repeat(64))), Err(Fault::Mismatch));
+        for wrong in [
+            format!("bodySHA256={hash}&bodySHA256={hash}"),
+            format!("bodySHA256={}", hash.to_uppercase()),
+            format!("bodySHA256={}", &hash[..62]),
+            "bodySHA256".to_owned(),
+        ] {
+            assert_eq!(of(&wrong), Err(Fault::Malformed(BODY_HASH)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_public_url_is_a_host_and_perhaps_a_path() {
+        for wrong in [
+            "",
+            "/",
+            "api.example.com",
+            "ftp://a.example",
+            "https://a.example?x",
+            "https://u:p@a.example",
+            "https://",
+        ] {
+            assert_eq!(Twilio::new(wrong).unwrap_err().setting(), "public_url", "{wrong}");
+        }
+    }
+}
