@@ -24,10 +24,14 @@
 //! # }
 //! ```
 
+mod answer_body;
+mod byte_size;
 mod deadline;
+mod grpc;
 mod limit;
-mod limited_body;
+mod verdict;
 
+pub use answer_body::AnswerBody;
+pub use byte_size::ByteSize;
 pub use deadline::{Deadline, DeadlineFuture, DeadlineService};
-pub use limit::{BodyLimit, BodyLimitFuture, BodyLimitService};
-pub use limited_body::LimitedBody;
+pub use limit::{BodyLimit, BodyLimitFuture, BodyLimitService, LimitedBody};
