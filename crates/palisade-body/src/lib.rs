@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod alarm;
 mod answer_body;
 mod byte_size;
 mod deadline;
@@ -33,5 +34,5 @@ mod verdict;
 
 pub use answer_body::AnswerBody;
 pub use byte_size::ByteSize;
-pub use deadline::{Deadline, DeadlineFuture, DeadlineService};
+pub use deadline::{Deadline, DeadlineFuture, DeadlineService, TimedAnswer, TimedBody};
 pub use limit::{BodyLimit, BodyLimitFuture, BodyLimitService, LimitedBody};

@@ -11,12 +11,12 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, request};
 use palisade_core::{AnsweredByPolicy, ApiError, Body, BoxError};
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use super::{LimitedBody, body::Watched};
 use crate::{
     AnswerBody,
+    alarm::Alarm,
     verdict::{Ruling, refuse},
 };
 
@@ -46,22 +46,6 @@ pin_project! {
         Inner { #[pin] future: S::Future, watch: Option<Watch<ReqB>> },
         // The handler has answered and what it has not read is still to come.
         Draining { response: Option<S::Response>, watched: Arc<Watched<ReqB>>, alarm: Alarm },
-    }
-}
-
-/// Set when there is something to wait for.
-enum Alarm {
-    In(Duration),
-    Set(Pin<Box<Sleep>>),
-}
-
-impl Alarm {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Self::In(time) = *self {
-            *self = Self::Set(Box::pin(sleep(time)));
-        }
-        let Self::Set(alarm) = self else { return Poll::Pending };
-        alarm.as_mut().poll(cx)
     }
 }
 
@@ -185,7 +169,7 @@ where
                                 State::Draining {
                                     response: Some(response),
                                     watched,
-                                    alarm: Alarm::In(time),
+                                    alarm: Alarm::after(time),
                                 }
                             }
                             _ => return Poll::Ready(Ok(answered(response, &watched))),
