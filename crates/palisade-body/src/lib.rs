@@ -29,10 +29,16 @@ mod answer_body;
 mod byte_size;
 mod deadline;
 mod grpc;
+mod head_limits;
 mod limit;
+mod map_body;
+mod response_limit;
 mod verdict;
 
 pub use answer_body::AnswerBody;
 pub use byte_size::ByteSize;
 pub use deadline::{Deadline, DeadlineFuture, DeadlineService, TimedAnswer, TimedBody};
+pub use head_limits::HeadLimits;
 pub use limit::{BodyLimit, BodyLimitFuture, BodyLimitService, LimitedBody};
+pub use map_body::{BoxedBody, MapRequestBody, MapRequestBodyService};
+pub use response_limit::{LimitedAnswer, ResponseLimit, ResponseLimitFuture, ResponseLimitService};
