@@ -28,6 +28,8 @@ mod alarm;
 mod answer_body;
 mod byte_size;
 mod deadline;
+#[cfg(any(feature = "brotli", feature = "deflate", feature = "gzip", feature = "zstd"))]
+mod decompression;
 mod grpc;
 mod head_limits;
 mod limit;
@@ -38,6 +40,8 @@ mod verdict;
 pub use answer_body::AnswerBody;
 pub use byte_size::ByteSize;
 pub use deadline::{Deadline, DeadlineFuture, DeadlineService, TimedAnswer, TimedBody};
+#[cfg(any(feature = "brotli", feature = "deflate", feature = "gzip", feature = "zstd"))]
+pub use decompression::{DecodedBody, Decompression, DecompressionFuture, DecompressionService};
 pub use head_limits::HeadLimits;
 pub use limit::{BodyLimit, BodyLimitFuture, BodyLimitService, LimitedBody};
 pub use map_body::{BoxedBody, MapRequestBody, MapRequestBodyService};
