@@ -1,11 +1,13 @@
 use std::{
     fmt,
+    pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::combinators::UnsyncBoxBody;
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use palisade_core::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -75,7 +77,40 @@ impl<F> MapRequestBody<F> {
 ///         .service(service_fn(echo))
 /// }
 /// ```
-pub type BoxedBody = UnsyncBoxBody<Bytes, BoxError>;
+// A type of its own and no alias: rustc cannot spawn a future that holds a service whose parameters name a `dyn Error`.
+#[derive(Debug)]
+pub struct BoxedBody(UnsyncBoxBody<Bytes, BoxError>);
+
+impl BoxedBody {
+    /// Boxes a body.
+    pub fn new<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(body.map_err(Into::into).boxed_unsync())
+    }
+}
+
+impl http_body::Body for BoxedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
 
 impl<S, F: Clone> Layer<S> for MapRequestBody<F> {
     type Service = MapRequestBodyService<S, F>;
