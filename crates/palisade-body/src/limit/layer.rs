@@ -39,8 +39,8 @@ use crate::ByteSize;
 ///
 /// # The inner service
 ///
-/// It gets its request with a [`LimitedBody`]. [`MapRequestBody`](crate::MapRequestBody) hands it on in the type that a
-/// service asks for.
+/// It gets its request with a [`LimitedBody`](crate::LimitedBody). [`MapRequestBody`](crate::MapRequestBody) hands it on
+/// in the type that a service asks for.
 ///
 /// ```
 /// use palisade_body::{BodyLimit, ByteSize};
