@@ -24,10 +24,25 @@
 //! # }
 //! ```
 
+mod alarm;
+mod answer_body;
+mod byte_size;
 mod deadline;
+#[cfg(any(feature = "brotli", feature = "deflate", feature = "gzip", feature = "zstd"))]
+mod decompression;
+mod grpc;
+mod head_limits;
 mod limit;
-mod limited_body;
+mod map_body;
+mod response_limit;
+mod verdict;
 
-pub use deadline::{Deadline, DeadlineFuture, DeadlineService};
-pub use limit::{BodyLimit, BodyLimitFuture, BodyLimitService};
-pub use limited_body::LimitedBody;
+pub use answer_body::AnswerBody;
+pub use byte_size::ByteSize;
+pub use deadline::{Deadline, DeadlineFuture, DeadlineService, TimedAnswer, TimedBody};
+#[cfg(any(feature = "brotli", feature = "deflate", feature = "gzip", feature = "zstd"))]
+pub use decompression::{DecodedBody, Decompression, DecompressionFuture, DecompressionService};
+pub use head_limits::HeadLimits;
+pub use limit::{BodyLimit, BodyLimitFuture, BodyLimitService, LimitedBody};
+pub use map_body::{BoxedBody, MapRequestBody, MapRequestBodyService};
+pub use response_limit::{LimitedAnswer, ResponseLimit, ResponseLimitFuture, ResponseLimitService};

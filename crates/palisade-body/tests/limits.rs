@@ -1,69 +1,162 @@
 //! Bodies at, below and over the limit, and handlers that take it well or badly.
 
-use std::{convert::Infallible, time::Duration};
+mod chunked;
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version, header};
-use http_body_util::{BodyExt, Full, LengthLimitError};
-use palisade_body::{BodyLimit, Deadline, LimitedBody};
+use chunked::{Chunked, chunked, code_of, trailers};
+use http::{HeaderMap, Request, Response, StatusCode, Version, header};
+use http_body_util::{BodyExt, Empty, Full, LengthLimitError, combinators::UnsyncBoxBody};
+use palisade_body::{AnswerBody, BodyLimit, ByteSize, LimitedBody};
 use palisade_core::{
-    BoxError,
+    ApiError, Body, BoxError, ErrorContext, PolicyLayer,
     testing::{Contract, Probe, Script, Step},
 };
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
-/// A script of unknown length, as a chunked body is.
-struct Chunked(Script);
+type Answer = Result<Response<Full<Bytes>>, BoxError>;
 
-impl http_body::Body for Chunked {
-    type Data = Bytes;
-    type Error = BoxError;
+fn text(text: &'static str) -> Answer {
+    Ok(Response::new(Full::from(text)))
+}
 
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
-        std::pin::Pin::new(&mut self.0).poll_frame(cx).map_err(Into::into)
+async fn echo<B>(request: Request<B>) -> Answer
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let body = request.into_body().collect().await.map_err(Into::into)?;
+    Ok(Response::new(Full::new(body.to_bytes())))
+}
+
+async fn swallows(request: Request<LimitedBody<Chunked>>) -> Answer {
+    let outcome = request.into_body().collect().await;
+    text(if outcome.is_ok() { "read" } else { "never mind" })
+}
+
+async fn ignores<B>(_: Request<B>) -> Answer {
+    text("ignored")
+}
+
+/// What was left of the body is kept until the future is dropped, which is after it has answered.
+struct IgnoresAndKeeps(#[allow(dead_code)] LimitedBody<Chunked>);
+
+impl Future for IgnoresAndKeeps {
+    type Output = Answer;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
+        Poll::Ready(text("kept"))
     }
 }
 
-fn chunked(chunks: &[&'static str]) -> Request<Chunked> {
-    let steps = chunks.iter().flat_map(|chunk| [Step::Data(chunk), Step::Wait]);
-    Request::post("/").body(Chunked(Script::of(steps))).unwrap()
+async fn reads_one_chunk(request: Request<LimitedBody<Chunked>>) -> Answer {
+    let mut body = request.into_body();
+    let first = body.frame().await.transpose();
+    text(if first.is_ok() { "first" } else { "failed" })
 }
 
-async fn echo(request: Request<LimitedBody<Chunked>>) -> Result<Response<Full<Bytes>>, BoxError> {
-    Ok(Response::new(Full::new(request.into_body().collect().await?.to_bytes())))
+async fn skips_errors(request: Request<LimitedBody<Chunked>>) -> Answer {
+    let mut body = request.into_body();
+    while body.frame().await.is_some() {}
+    text("whatever")
 }
 
-async fn swallow(
-    request: Request<LimitedBody<Chunked>>,
-) -> Result<Response<Full<Bytes>>, BoxError> {
-    let outcome = request.into_body().collect().await;
-    let text = if outcome.is_ok() { "read" } else { "never mind" };
-    Ok(Response::new(Full::new(Bytes::from(text))))
+type BoxedHandler =
+    tower::util::BoxCloneService<Request<LimitedBody<Chunked>>, Response<Full<Bytes>>, BoxError>;
+
+fn handlers() -> Vec<(&'static str, BoxedHandler)> {
+    vec![
+        ("echoes", service_fn(echo).boxed_clone()),
+        ("swallows the error", service_fn(swallows).boxed_clone()),
+        ("ignores the body", service_fn(ignores).boxed_clone()),
+        (
+            "keeps the body to the end",
+            service_fn(|request: Request<_>| IgnoresAndKeeps(request.into_body())).boxed_clone(),
+        ),
+        ("reads one chunk", service_fn(reads_one_chunk).boxed_clone()),
+        ("skips errors", service_fn(skips_errors).boxed_clone()),
+    ]
 }
 
 #[tokio::test]
-async fn exactly_the_limit_passes_and_one_byte_more_does_not() {
-    let limited = BodyLimit::new(8).layer(service_fn(echo));
-    let response = limited.clone().oneshot(chunked(&["1234", "5678"])).await.unwrap();
-    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "12345678");
-    let response = limited.clone().oneshot(chunked(&["1234", "56789"])).await.unwrap();
-    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    let response = limited.oneshot(chunked(&["123456789"])).await.unwrap();
-    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+async fn whatever_the_handler_does_one_byte_over_is_413_and_the_limit_itself_is_not() {
+    for limit in [BodyLimit::new(8), BodyLimit::new(8).buffered(), BodyLimit::new(8).overridable()]
+    {
+        for (name, handler) in handlers() {
+            let limited = limit.layer(handler);
+            for within in [&[][..], &["1234"], &["1234", "5678"], &["12345678"], &["", "1", ""]] {
+                let response = limited.clone().oneshot(chunked(within)).await.unwrap();
+                assert_eq!(response.status(), StatusCode::OK, "{limit:?} {name} {within:?}");
+            }
+            for over in [&["123456789"][..], &["1234", "56789"], &["1234", "5678", "9"]] {
+                let response = limited.clone().oneshot(chunked(over)).await.unwrap();
+                let context = format!("{limit:?} {name} {over:?}");
+                assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "{context}");
+                assert_eq!(response.headers()[header::CONNECTION], "close", "{context}");
+                assert_eq!(code_of(response.into_body()).await, "PAYLOAD_TOO_LARGE", "{context}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
-async fn a_handler_that_swallows_the_error_does_not_turn_a_413_into_a_200() {
-    let limited = BodyLimit::new(8).layer(service_fn(swallow));
-    let response = limited.clone().oneshot(chunked(&["1234", "56789"])).await.unwrap();
+async fn the_handler_gets_every_byte_and_the_trailers() {
+    let seen = service_fn(|request: Request<LimitedBody<Chunked>>| async {
+        let collected = request.into_body().collect().await?;
+        let all = collected.trailers().cloned().unwrap_or_default();
+        assert_eq!(trailers(&all), [("x-checksum", "7")]);
+        Ok::<_, BoxError>(Response::new(Full::new(collected.to_bytes())))
+    });
+    for limit in [BodyLimit::new(8), BodyLimit::new(8).buffered()] {
+        let body = Chunked::script([
+            Step::Data("12"),
+            Step::Wait,
+            Step::Data("34"),
+            Step::Data("56"),
+            Step::Trailers(&[("x-checksum", "7")]),
+        ]);
+        let response = limit.layer(seen).oneshot(Request::new(body)).await.unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "123456");
+    }
+}
+
+#[tokio::test]
+async fn no_more_than_the_limit_is_read_of_a_body_that_nobody_reads() {
+    let chunks = ["1234"; 100];
+    let body = Chunked::of(&chunks);
+    let taken = body.taken();
+    let limited = BodyLimit::new(8).layer(service_fn(ignores));
+    let response = limited.oneshot(Request::new(body)).await.unwrap();
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    assert!(String::from_utf8_lossy(&body).contains("PAYLOAD_TOO_LARGE"));
-    let response = limited.oneshot(chunked(&["1234"])).await.unwrap();
-    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "read");
+    assert_eq!(taken.load(Ordering::SeqCst), 3, "the one that went over is the last");
+}
+
+#[tokio::test]
+async fn after_the_error_there_is_nothing() {
+    let limited =
+        BodyLimit::new(3).layer(service_fn(|request: Request<LimitedBody<Chunked>>| async {
+            let mut body = request.into_body();
+            assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "12");
+            let error = body.frame().await.unwrap().unwrap_err();
+            assert!(error.is::<LengthLimitError>(), "the error that extractors know");
+            assert!(body.frame().await.is_none());
+            text("")
+        }));
+    let body = Chunked::of(&["12", "34", "56"]);
+    let taken = body.taken();
+    let response = limited.oneshot(Request::new(body)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(taken.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
@@ -84,37 +177,395 @@ async fn a_declared_length_is_refused_before_the_service_is_called() {
 }
 
 #[tokio::test]
-async fn over_http_2_the_connection_stays() {
-    let mut request = Request::post("/").body(Script::of([Step::Data("123456789")])).unwrap();
-    *request.version_mut() = Version::HTTP_2;
-    let response = BodyLimit::new(8).layer(Probe::new()).oneshot(request).await.unwrap();
-    assert!(!response.headers().contains_key(header::CONNECTION));
+async fn what_is_declared_is_read_as_rfc_9112_says() {
+    let nine = &["123456789"][..];
+    let four = &["1234"][..];
+    for (fields, body, expected) in [
+        (&[("content-length", "8")][..], four, 200),
+        (&[("content-length", "9")], four, 413),
+        (&[("content-length", "99999999999999999999")], four, 413),
+        // the same number is the same number
+        (&[("content-length", "4"), ("content-length", "4")], four, 200),
+        (&[("content-length", "4, 4")], four, 200),
+        (&[("content-length", "4"), ("content-length", "5")], four, 400),
+        (&[("content-length", "4, 9")], four, 400),
+        (&[("content-length", "-1")], four, 400),
+        (&[("content-length", "+4")], four, 400),
+        (&[("content-length", "4,")], four, 400),
+        (&[("content-length", "")], four, 400),
+        (&[("content-length", "0x4")], four, 400),
+        // beside a transfer coding it says nothing, and the body is counted
+        (&[("content-length", "9"), ("transfer-encoding", "chunked")], four, 200),
+        (&[("content-length", "4"), ("transfer-encoding", "chunked")], nine, 413),
+        // a lie
+        (&[("content-length", "4")], nine, 413),
+        (&[], nine, 413),
+    ] {
+        for (name, handler) in handlers() {
+            let mut request = chunked(body);
+            for (field, value) in fields {
+                request.headers_mut().append(*field, value.parse().unwrap());
+            }
+            let response = BodyLimit::new(8).layer(handler).oneshot(request).await.unwrap();
+            assert_eq!(response.status(), expected, "{fields:?} {body:?} {name}");
+        }
+    }
 }
 
 #[tokio::test]
-async fn the_bodys_error_is_one_that_extractors_know() {
-    let limited =
-        BodyLimit::new(3).layer(service_fn(|request: Request<LimitedBody<Chunked>>| async {
-            let error = request.into_body().collect().await.unwrap_err();
-            assert!(error.is::<LengthLimitError>());
-            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
-        }));
-    limited.oneshot(chunked(&["1234"])).await.unwrap();
+async fn over_http_2_the_connection_stays() {
+    for over in [&["123456789"][..], &["1234", "56789"]] {
+        let mut request = chunked(over);
+        *request.version_mut() = Version::HTTP_2;
+        let response = BodyLimit::new(8).layer(service_fn(echo)).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert!(!response.headers().contains_key(header::CONNECTION));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_waits_for_nothing() {
+    let limited = BodyLimit::new(8).layer(service_fn(|_: Request<LimitedBody<Chunked>>| async {
+        let (head, ()) = Request::new(()).into_parts();
+        let refusal = ErrorContext::of(&head).render(ApiError::forbidden());
+        Ok::<_, Infallible>(refusal.map(Full::new))
+    }));
+    let body = Chunked::of(&["12"]).stalling();
+    let taken = body.taken();
+    let response = limited.oneshot(Request::new(body)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert_eq!(taken.load(Ordering::SeqCst), 0);
+}
+
+#[derive(Clone)]
+struct Redirects;
+
+impl palisade_core::Policy for Redirects {
+    type Grant = ();
+
+    fn decide(&self, _: &http::request::Parts) -> palisade_core::Decision<()> {
+        palisade_core::Decision::reply(
+            Response::builder()
+                .status(303)
+                .header("location", "/login")
+                .body(Bytes::new())
+                .unwrap(),
+        )
+    }
+}
+
+#[tokio::test]
+async fn the_answer_of_a_policy_waits_for_nothing() {
+    let inner = PolicyLayer::new(Redirects).layer(service_fn(ignores));
+    let body = Chunked::of(&[]).stalling();
+    let response = BodyLimit::new(8).layer(inner).oneshot(Request::new(body)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_takes_too_long_is_dropped_and_answered_for() {
-    let probe = Probe::new().never_answering();
-    let service = Deadline::new(Duration::from_secs(5)).layer(probe.handle());
-    let response = service.oneshot(Request::new(Script::empty())).await.unwrap();
-    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
-    assert_eq!(probe.dropped_unanswered(), 1);
+async fn the_rest_of_a_body_has_so_much_time_and_no_more() {
+    let start = tokio::time::Instant::now();
+    for (limit, seconds) in
+        [(BodyLimit::new(8), 10), (BodyLimit::new(8).drain_within(Duration::from_secs(2)), 2)]
+    {
+        let begun = start.elapsed();
+        let request = Request::new(Chunked::of(&["12"]).stalling());
+        let response = limit.layer(service_fn(ignores)).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(response.headers()[header::CONNECTION], "close");
+        assert_eq!((start.elapsed() - begun).as_secs(), seconds);
+    }
 }
 
 #[tokio::test]
-async fn every_layer_keeps_the_contract() {
+async fn what_is_not_read_may_be_ignored() {
+    let limit = BodyLimit::new(8).ignore_unread();
+    let body = Chunked::of(&["1234", "56789"]);
+    let taken = body.taken();
+    let response = limit.layer(service_fn(ignores)).oneshot(Request::new(body)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(taken.load(Ordering::SeqCst), 0);
+    // what is read still counts
+    let response =
+        limit.layer(service_fn(swallows)).oneshot(chunked(&["1234", "56789"])).await.unwrap();
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+/// Answers with what it reads, as it reads it.
+async fn streams(
+    request: Request<LimitedBody<Chunked>>,
+) -> Result<Response<UnsyncBoxBody<Bytes, Infallible>>, BoxError> {
+    // The error is swallowed even here.
+    let body = SwallowsErrors(request.into_body());
+    Ok(Response::new(body.boxed_unsync()))
+}
+
+struct SwallowsErrors(LimitedBody<Chunked>);
+
+impl http_body::Body for SwallowsErrors {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_frame(cx).map(|frame| frame?.ok().map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+}
+
+#[tokio::test]
+async fn once_the_head_is_out_the_response_breaks_off() {
+    let limited = BodyLimit::new(8).layer(service_fn(streams));
+    let response = limited.clone().oneshot(chunked(&["1234", "5678"])).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "12345678");
+
+    let response = limited.oneshot(chunked(&["1234", "56789"])).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let mut body = response.into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "1234");
+    // the handler's stream ends here as if all were well
+    assert!(body.frame().await.unwrap().unwrap_err().is::<LengthLimitError>());
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_response_that_waits_is_woken_when_the_body_goes_over() {
+    // the handler reads in a task of its own, and answers with a stream that never ends
+    let limited =
+        BodyLimit::new(8).layer(service_fn(|request: Request<LimitedBody<Chunked>>| async {
+            tokio::spawn(async {
+                tokio::task::yield_now().await;
+                let _ = request.into_body().collect().await;
+            });
+            Ok::<_, Infallible>(Response::new(Chunked::of(&[]).stalling()))
+        }));
+    let response = limited.oneshot(chunked(&["1234", "56789"])).await.unwrap();
+    let error = response.into_body().collect().await.unwrap_err();
+    assert!(error.is::<LengthLimitError>());
+}
+
+#[tokio::test]
+async fn content_types_have_limits_of_their_own() {
+    let limit = BodyLimit::new(4)
+        .for_content_type("application/json", 8)
+        .unwrap()
+        .for_content_type("multipart/form-data", ByteSize::new(12))
+        .unwrap()
+        .for_content_type("image/*", 2)
+        .unwrap();
+    for (content_type, passes) in [
+        (None, 4),
+        (Some("text/plain"), 4),
+        (Some("application/json"), 8),
+        (Some("Application/JSON; charset=utf-8"), 8),
+        (Some("application/json-seq"), 4),
+        (Some("multipart/form-data;boundary=x"), 12),
+        (Some("image/png"), 2),
+        (Some("imagine/png"), 4),
+        (Some("image"), 4),
+    ] {
+        for declared in [true, false] {
+            for (length, expected) in
+                [(passes, StatusCode::OK), (passes + 1, StatusCode::PAYLOAD_TOO_LARGE)]
+            {
+                let body: &'static str = &"1234567890123"[..length];
+                let mut request = chunked(&[]).map(|_| Chunked::script([Step::Data(body)]));
+                if let Some(content_type) = content_type {
+                    request.headers_mut().insert("content-type", content_type.parse().unwrap());
+                }
+                if declared {
+                    request.headers_mut().insert("content-length", length.into());
+                }
+                let response = limit.layer(service_fn(echo)).oneshot(request).await.unwrap();
+                assert_eq!(response.status(), expected, "{content_type:?} {length} {declared}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_content_type_that_is_none_is_refused_with_a_remedy() {
+    for wrong in ["", "json", "/", "a/", "/b", "*/*", "a/b; c=d", "a b/c", "a/b/c"] {
+        let error = BodyLimit::new(1).for_content_type(wrong, 1).unwrap_err();
+        assert_eq!(error.setting(), "content type", "{wrong}");
+        assert!(error.to_string().contains("multipart/form-data"));
+    }
+}
+
+/// An inner limit inside an outer one, over a handler that reads, and one that does not.
+#[tokio::test]
+async fn the_limit_of_a_route_overrides_the_outer_one_in_both_directions() {
+    let outer = || BodyLimit::new(8);
+    for (name, outer, inner, length, expected) in [
+        ("smaller, strict", outer(), 4, 4, 200),
+        ("smaller, strict", outer(), 4, 5, 413),
+        ("smaller", outer().overridable(), 4, 4, 200),
+        ("smaller", outer().overridable(), 4, 5, 413),
+        ("larger", outer().overridable(), 12, 12, 200),
+        ("larger", outer().overridable(), 12, 13, 413),
+        ("larger, but the outer one is strict", outer(), 12, 9, 413),
+        ("larger, buffered inside", outer().overridable(), 12, 12, 200),
+    ] {
+        for declared in [true, false] {
+            for reads in [true, false] {
+                let text: &'static str = &"1234567890123"[..length];
+                let mut request = Request::new(Chunked::script([Step::Wait, Step::Data(text)]));
+                if declared {
+                    request.headers_mut().insert("content-length", length.into());
+                }
+                let handler = service_fn(
+                    move |request: Request<LimitedBody<LimitedBody<Chunked>>>| async move {
+                        if reads { echo(request).await } else { ignores(request).await }
+                    },
+                );
+                let mut inner = BodyLimit::new(inner);
+                if name.contains("buffered") {
+                    inner = inner.buffered();
+                }
+                let response = outer.layer(inner.layer(handler)).oneshot(request).await.unwrap();
+                let context = format!("{name} {length} declared {declared} reads {reads}");
+                assert_eq!(response.status(), expected, "{context}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_declared_length_over_an_overridable_limit_is_refused_if_nobody_overrides_it() {
+    let forbids = service_fn(|_: Request<LimitedBody<Chunked>>| async {
+        Ok(Response::builder().status(403).body(Full::default()).unwrap())
+    });
+    let handlers = handlers().into_iter().chain([("forbids", forbids.boxed_clone())]);
+    for (name, handler) in handlers {
+        let body = Chunked::of(&["1234", "56789"]);
+        let taken = body.taken();
+        let mut request = Request::new(body);
+        request.headers_mut().insert("content-length", 9.into());
+        let limit = BodyLimit::new(8).overridable();
+        let response = limit.layer(handler).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "{name}");
+        assert_eq!(taken.load(Ordering::SeqCst), 0, "{name} read a byte");
+    }
+}
+
+#[tokio::test]
+async fn over_grpc_the_refusal_is_a_status() {
+    for over in [&["123456789"][..], &["1234", "56789"]] {
+        let mut request = chunked(over);
+        *request.version_mut() = Version::HTTP_2;
+        request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        let response =
+            BodyLimit::new(8).layer(service_fn(swallows)).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["grpc-status"], "8");
+        assert!(http_body::Body::is_end_stream(response.body()));
+    }
+}
+
+#[tokio::test]
+async fn a_grpc_stream_may_be_longer_than_any_of_its_messages() {
+    const SMALL: &str = "\0\0\0\0\u{4}1234";
+    const LARGE: &str = "\0\0\0\0\u{9}123456789";
+    for (content_type, chunks, expected) in [
+        ("application/grpc", &[SMALL, SMALL, SMALL][..], None),
+        ("application/grpc+proto", &[SMALL, SMALL, SMALL], None),
+        ("application/grpc", &[SMALL, LARGE], Some("8")),
+    ] {
+        let mut request = chunked(chunks);
+        request.headers_mut().insert("content-type", content_type.parse().unwrap());
+        let limit = BodyLimit::new(8).per_grpc_message();
+        let response = limit.layer(service_fn(swallows)).oneshot(request).await.unwrap();
+        let status = response.headers().get("grpc-status").map(|it| it.to_str().unwrap());
+        assert_eq!(status, expected, "{content_type} {chunks:?}");
+    }
+    // what is no gRPC is counted as a whole
+    let limit = BodyLimit::new(8).per_grpc_message();
+    let response = limit.layer(service_fn(echo)).oneshot(chunked(&[SMALL, SMALL])).await.unwrap();
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_buffered_body_that_is_refused_never_reaches_the_service() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let service = service_fn(move |_: Request<LimitedBody<Chunked>>| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { text("called") }
+    });
+    let limited = BodyLimit::new(8).buffered().layer(service);
+    let over = limited.clone().oneshot(chunked(&["1234", "56789"])).await.unwrap();
+    assert_eq!(over.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let broken = Request::new(Chunked::script([Step::Data("12"), Step::Fail]));
+    let broken = limited.clone().oneshot(broken).await.unwrap();
+    assert_eq!(broken.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+    limited.oneshot(chunked(&["1234"])).await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_the_handlers_to_judge() {
+    let broken = || Request::new(Chunked::script([Step::Data("12"), Step::Fail]));
+    let read = BodyLimit::new(8).layer(service_fn(swallows)).oneshot(broken()).await.unwrap();
+    assert_eq!(read.into_body().collect().await.unwrap().to_bytes(), "never mind");
+    let unread = BodyLimit::new(8).layer(service_fn(ignores)).oneshot(broken()).await.unwrap();
+    assert_eq!(unread.status(), StatusCode::OK);
+}
+
+/// Only the layer's own part of the body is told here; sockets are elsewhere.
+#[tokio::test]
+async fn a_request_without_a_body_costs_nothing() {
+    let service = service_fn(|request: Request<LimitedBody<Empty<Bytes>>>| async move {
+        assert!(http_body::Body::is_end_stream(request.body()));
+        text("")
+    });
+    let response: Response<Body<AnswerBody<_>>> =
+        BodyLimit::new(0).layer(service).oneshot(Request::new(Empty::new())).await.unwrap();
+    assert_eq!(response.headers(), &HeaderMap::new());
+}
+
+#[tokio::test]
+async fn the_layer_keeps_the_contract() {
     let contract =
         Contract::new(|| Request::post("/").body(Script::of([Step::Data("body")])).unwrap());
     contract.check(|| BodyLimit::new(1024));
-    contract.check(|| Deadline::new(Duration::from_secs(5)));
+    contract.check(|| BodyLimit::new(1024).overridable());
+    contract.check(|| BodyLimit::new(1024).buffered());
+    contract.check(|| UnknownLength(BodyLimit::new(1024)));
+    contract.check(|| UnknownLength(BodyLimit::new(1024).buffered()));
+}
+
+/// Takes a body's length from it, so that the layer inside has to watch it.
+#[derive(Clone)]
+struct UnknownLength<L>(L);
+
+impl<L: Layer<S>, S> Layer<S> for UnknownLength<L> {
+    type Service = UnknownLength<L::Service>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        UnknownLength(self.0.layer(inner))
+    }
+}
+
+impl<S> Service<Request<Script>> for UnknownLength<S>
+where
+    S: Service<Request<UnsyncBoxBody<Bytes, BoxError>>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Script>) -> S::Future {
+        let body = Chunked::script([Step::Wait, Step::Data("body")]);
+        self.0.call(request.map(|_| body.boxed_unsync()))
+    }
 }

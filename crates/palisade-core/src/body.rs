@@ -68,7 +68,17 @@ impl<B> Body<B> {
     }
 
     /// Bytes that were read, and the trailers that came after them.
-    pub(crate) fn collected(bytes: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::HeaderMap;
+    /// use http_body_util::Empty;
+    /// use palisade_core::Body;
+    ///
+    /// let trailers = HeaderMap::new();
+    /// let body: Body<Empty<Bytes>> = Body::collected(Bytes::from("read"), Some(Box::new(trailers)));
+    /// ```
+    pub fn collected(bytes: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
         Self { kind: Kind::Full { bytes, trailers }, held: None }
     }
 }

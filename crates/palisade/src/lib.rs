@@ -64,6 +64,10 @@ mod guide {
     #[doc = include_str!("../../../docs/guide/authentication.md")]
     struct Authentication;
 
+    #[cfg(all(feature = "body", feature = "gzip"))]
+    #[doc = include_str!("../../../docs/guide/bodies.md")]
+    struct Bodies;
+
     #[cfg(feature = "rate-limit")]
     #[doc = include_str!("../../../docs/guide/client-address.md")]
     struct ClientAddress;

@@ -259,7 +259,8 @@ where
         self.then_layer(palisade_auth::DenyUndecided::new())
     }
 
-    /// Limits how long an answer may take.
+    /// Limits how long an answer may take, and how long bodies may pause. The service inside gets its request with a
+    /// [`TimedBody`](palisade_body::TimedBody).
     #[cfg(feature = "body")]
     pub fn timeout(
         self,
@@ -271,7 +272,25 @@ where
         self.then_layer(deadline)
     }
 
-    /// Limits how many bytes a request body may have.
+    /// Limits how many bytes a request body may have. The service inside gets its request with a
+    /// [`LimitedBody`](palisade_body::LimitedBody). Bodies that arrive compressed are for a
+    /// [`layer`](Stack::layer) directly inside.
+    ///
+    /// For a service that names the type of its body, such as axum's `from_fn`:
+    #[cfg_attr(feature = "axum", doc = "```")]
+    #[cfg_attr(not(feature = "axum"), doc = "```ignore")]
+    /// use axum::{body::Body, extract::Request, middleware::{Next, from_fn}, response::Response, Router};
+    /// use palisade::{body::{BodyLimit, MapRequestBody}, stack};
+    ///
+    /// async fn logs(request: Request, next: Next) -> Response { next.run(request).await }
+    ///
+    /// let app: Router = Router::new().layer(
+    ///     stack()
+    ///         .body_limit(BodyLimit::new(1024 * 1024))
+    ///         .layer(MapRequestBody::new(Body::new))
+    ///         .layer(from_fn(logs)),
+    /// );
+    /// ```
     #[cfg(feature = "body")]
     pub fn body_limit(
         self,

@@ -1,0 +1,101 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{Response, Version};
+use palisade_core::{ApiError, Body, ErrorContext};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+
+use super::{TimedAnswer, body::Pace};
+use crate::{alarm::Alarm, verdict::refuse};
+
+/// What the answer to one request is made with.
+pub(super) struct Exchange {
+    pub(super) context: ErrorContext,
+    pub(super) version: Version,
+    pub(super) is_grpc: bool,
+    /// When the client stops waiting, as it said.
+    pub(super) given_up_at: Option<Instant>,
+    pub(super) response_idle: Option<Duration>,
+    pub(super) pace: Option<Arc<Pace>>,
+}
+
+pin_project! {
+    /// The future of [`DeadlineService`](super::DeadlineService).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct DeadlineFuture<F> {
+        #[pin]
+        state: State<F>,
+        alarm: Alarm,
+        exchange: Exchange,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F> {
+        Running { #[pin] future: F },
+        Done,
+    }
+}
+
+impl<F> DeadlineFuture<F> {
+    pub(super) fn new(future: F, after: Duration, exchange: Exchange) -> Self {
+        Self { state: State::Running { future }, alarm: Alarm::after(after), exchange }
+    }
+}
+
+impl<F> fmt::Debug for DeadlineFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadlineFuture").field("alarm", &self.alarm).finish_non_exhaustive()
+    }
+}
+
+impl<F, ResB, E> Future for DeadlineFuture<F>
+where
+    F: Future<Output = Result<Response<ResB>, E>>,
+{
+    type Output = Result<Response<Body<TimedAnswer<ResB>>>, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let StateProj::Running { future } = this.state.as_mut().project() else {
+            panic!("a DeadlineFuture was polled after it had completed")
+        };
+        let exchange = this.exchange;
+        let pace = exchange.pace.as_deref();
+        // The service first: where it is ready at once, no timer is touched.
+        let error = if let Poll::Ready(outcome) = future.poll(cx) {
+            match pace.and_then(|pace| pace.verdict.ruling()) {
+                Some(ruling) => ruling.error(),
+                None => {
+                    return Poll::Ready(outcome.map(|response| {
+                        response.map(|body| Body::new(TimedAnswer::new(body, exchange)))
+                    }));
+                }
+            }
+        } else {
+            ready!(this.alarm.poll(cx));
+            if pace.is_some_and(Pace::is_waited_for) {
+                ApiError::request_timeout()
+            } else {
+                ApiError::deadline_exceeded()
+            }
+        };
+        // Dropped here and now: what the handler holds is free before the client hears of it.
+        this.state.set(State::Done);
+        let Exchange { context, version, .. } = &*exchange;
+        Poll::Ready(Ok(match error.status().is_client_error() {
+            true => refuse(context, *version, error),
+            false => context.render(error),
+        }
+        .map(Body::full)))
+    }
+}

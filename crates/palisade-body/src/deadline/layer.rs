@@ -1,0 +1,150 @@
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use palisade_core::{Body, BoxError, ErrorContext};
+use tokio::time::Instant;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{DeadlineFuture, TimedAnswer, TimedBody, body::Pace, future::Exchange};
+use crate::grpc;
+
+/// Gives the inner service so long to answer, and answers itself when the time is up; the handler's future is dropped
+/// before the client hears of it.
+///
+/// | too slow is | the client gets |
+/// | --- | --- |
+/// | the handler | 504 `DEADLINE_EXCEEDED` |
+/// | the client, and the handler waits for the rest of the body | 408 `REQUEST_TIMEOUT` |
+/// | the client, between two pieces of the body ([`request_idle`](Self::request_idle)) | 408, whatever the handler makes of the body's error |
+/// | the handler, between two pieces of the response ([`response_idle`](Self::response_idle)) | a response that breaks off |
+///
+/// The deadline ends with the response's head: a stream, and a connection that has become another protocol's, may go on
+/// for as long as they like, under the idle times where they are set. (An upgraded connection is out of reach of any
+/// layer.) How fast a client takes what the server sends is for the server to watch: a layer is not asked for more while
+/// the client is busy.
+///
+/// # gRPC
+///
+/// A client says in `grpc-timeout` how long it is going to wait; the shorter of the two times counts, and the answer is
+/// `DEADLINE_EXCEEDED`. The client's own time also ends a stream that has begun, with that status in its trailers.
+///
+/// # Costs
+///
+/// No timer is touched where the inner service answers at once. Where it does not, tokio's timer must be there.
+///
+/// ```
+/// use std::time::Duration;
+/// use palisade_body::Deadline;
+///
+/// let layer = Deadline::new(Duration::from_secs(10)).idle(Duration::from_secs(30));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    after: Duration,
+    request_idle: Option<Duration>,
+    response_idle: Option<Duration>,
+}
+
+impl Deadline {
+    /// Answers within `after`, the time included in which the request's body arrives.
+    pub fn new(after: Duration) -> Self {
+        Self { after, request_idle: None, response_idle: None }
+    }
+
+    /// The longest pause between two frames, of the request's body and of the response's. There is none unless it is
+    /// set.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use palisade_body::Deadline;
+    ///
+    /// let layer = Deadline::new(Duration::from_secs(60)).idle(Duration::from_secs(5));
+    /// ```
+    #[must_use]
+    pub fn idle(self, pause: Duration) -> Self {
+        self.request_idle(pause).response_idle(pause)
+    }
+
+    /// The longest pause between two frames of the request's body, while somebody waits for the next one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use palisade_body::Deadline;
+    ///
+    /// let layer = Deadline::new(Duration::from_secs(60)).request_idle(Duration::from_secs(5));
+    /// ```
+    #[must_use]
+    pub fn request_idle(mut self, pause: Duration) -> Self {
+        self.request_idle = Some(pause);
+        self
+    }
+
+    /// The longest pause between two frames of the response's body, while the client waits for the next one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use palisade_body::Deadline;
+    ///
+    /// let layer = Deadline::new(Duration::from_secs(10)).response_idle(Duration::from_secs(60));
+    /// ```
+    #[must_use]
+    pub fn response_idle(mut self, pause: Duration) -> Self {
+        self.response_idle = Some(pause);
+        self
+    }
+}
+
+impl<S> Layer<S> for Deadline {
+    type Service = DeadlineService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        DeadlineService { inner, deadline: *self }
+    }
+}
+
+/// A service that answers in time. Made by [`Deadline`].
+#[derive(Clone, Debug)]
+pub struct DeadlineService<S> {
+    inner: S,
+    deadline: Deadline,
+}
+
+impl<S, ReqB, ResB> Service<Request<ReqB>> for DeadlineService<S>
+where
+    S: Service<Request<TimedBody<ReqB>>, Response = Response<ResB>>,
+    ReqB: http_body::Body<Data = Bytes>,
+    ReqB::Error: Into<BoxError>,
+{
+    type Response = Response<Body<TimedAnswer<ResB>>>;
+    type Error = S::Error;
+    type Future = DeadlineFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        let Deadline { after, request_idle, response_idle } = self.deadline;
+        let is_grpc = grpc::is_grpc(request.headers());
+        let patience = is_grpc.then(|| grpc::timeout(request.headers())).flatten();
+        // Most requests have no body, and nothing to share with it.
+        let pace = (!request.body().is_end_stream()).then(Pace::shared);
+        let exchange = Exchange {
+            context: ErrorContext::of_request(&request),
+            version: request.version(),
+            is_grpc,
+            // A time that the clock cannot tell never comes.
+            given_up_at: patience.and_then(|patience| Instant::now().checked_add(patience)),
+            response_idle,
+            pace: pace.clone(),
+        };
+        let after = patience.map_or(after, |patience| patience.min(after));
+        let request = request.map(|body| TimedBody::new(body, request_idle, pace));
+        DeadlineFuture::new(self.inner.call(request), after, exchange)
+    }
+}

@@ -1,0 +1,11 @@
+//! How long a request and its answer may take.
+
+mod answer;
+mod body;
+mod future;
+mod layer;
+
+pub use answer::TimedAnswer;
+pub use body::TimedBody;
+pub use future::DeadlineFuture;
+pub use layer::{Deadline, DeadlineService};

@@ -1,0 +1,92 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Response, Version};
+use palisade_core::{Body, ErrorContext};
+use pin_project_lite::pin_project;
+
+use crate::{
+    AnswerBody,
+    verdict::{Verdict, refuse},
+};
+
+/// What is needed to answer for a body that turned out too large.
+pub(super) struct Watch {
+    pub(super) verdict: Arc<Verdict>,
+    pub(super) context: ErrorContext,
+    pub(super) version: Version,
+}
+
+pin_project! {
+    /// The future of [`DecompressionService`](super::DecompressionService).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct DecompressionFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F> {
+        Inner { #[pin] future: F, watch: Option<Box<Watch>> },
+        Refused { refusal: Option<Response<Bytes>> },
+    }
+}
+
+impl<F> DecompressionFuture<F> {
+    pub(super) fn inner(future: F, watch: Option<Box<Watch>>) -> Self {
+        Self { state: State::Inner { future, watch } }
+    }
+
+    pub(super) fn refused(refusal: Response<Bytes>) -> Self {
+        Self { state: State::Refused { refusal: Some(refusal) } }
+    }
+}
+
+impl<F> fmt::Debug for DecompressionFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecompressionFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F, ResB, E> Future for DecompressionFuture<F>
+where
+    F: Future<Output = Result<Response<ResB>, E>>,
+{
+    type Output = Result<Response<Body<AnswerBody<ResB>>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Inner { future, watch } => {
+                let outcome = ready!(future.poll(cx));
+                let Some(watch) = watch.take() else {
+                    return Poll::Ready(
+                        outcome.map(|response| response.map(|it| Body::new(AnswerBody::new(it)))),
+                    );
+                };
+                Poll::Ready(match watch.verdict.ruling() {
+                    Some(ruling) => {
+                        let refusal = refuse(&watch.context, watch.version, ruling.error());
+                        Ok(refusal.map(Body::full))
+                    }
+                    None => outcome.map(|response| {
+                        response.map(|it| Body::new(AnswerBody::watching(it, &watch.verdict)))
+                    }),
+                })
+            }
+            StateProj::Refused { refusal } => {
+                let refusal = refusal
+                    .take()
+                    .expect("a DecompressionFuture was polled after it had completed");
+                Poll::Ready(Ok(refusal.map(Body::full)))
+            }
+        }
+    }
+}

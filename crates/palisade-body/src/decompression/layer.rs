@@ -1,0 +1,136 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use palisade_core::{ApiError, Body, BoxError, ErrorContext};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{
+    DecodedBody, DecompressionFuture,
+    body::Caps,
+    coding::{Coding, Unsupported},
+    future::Watch,
+};
+use crate::{
+    AnswerBody, ByteSize,
+    verdict::{Verdict, refuse},
+};
+
+/// Undoes the content coding of request bodies, so that handlers read what was meant (RFC 9110, section 8.4).
+///
+/// | coding | feature |
+/// | --- | --- |
+/// | `gzip`, of any number of members | `gzip` |
+/// | `deflate`, which is the zlib format | `deflate` |
+/// | `br` | `brotli` |
+/// | `zstd`, with windows up to 8 MiB (RFC 9659) | `zstd` |
+///
+/// A few bytes can be made to decompress to gigabytes, so there are two limits, and going over one is final: whatever
+/// the handler makes of the body's error, the client gets 413, `DECOMPRESSED_TOO_LARGE` over the number of bytes given to
+/// [`new`](Self::new) and `COMPRESSION_RATIO_TOO_HIGH` over [`max_ratio`](Self::max_ratio). Bytes are decoded as they are
+/// read, 16 KiB at a time, and nothing beyond a limit is.
+///
+/// Any other coding, or several at once, is a 415 whose `Accept-Encoding` says what would do (RFC 9110, section
+/// 15.5.16). The inner service sees neither `Content-Encoding` nor the `Content-Length` of the coded body.
+///
+/// Put it inside a [`BodyLimit`](crate::BodyLimit), which counts the bytes as they are sent.
+///
+/// ```
+/// use palisade_body::{BodyLimit, ByteSize, Decompression};
+/// use tower::ServiceBuilder;
+///
+/// let layers = ServiceBuilder::new()
+///     .layer(BodyLimit::new(ByteSize::mb(1)))
+///     .layer(Decompression::new(ByteSize::mb(10)));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Decompression {
+    caps: Caps,
+}
+
+impl Decompression {
+    /// At most so many bytes once they are decompressed, and no more than 100 for each that was sent.
+    pub fn new(limit: impl Into<ByteSize>) -> Self {
+        Self { caps: Caps { output: limit.into().bytes(), ratio: 100 } }
+    }
+
+    /// At most so many bytes for each that was sent, 100 unless said otherwise. It is asked once there are more than
+    /// 64 KiB. Text and JSON rarely reach 20; what repeats itself for long reaches 1000.
+    ///
+    /// ```
+    /// use palisade_body::{ByteSize, Decompression};
+    ///
+    /// let layer = Decompression::new(ByteSize::mb(10)).max_ratio(20);
+    /// ```
+    #[must_use]
+    pub fn max_ratio(mut self, ratio: u32) -> Self {
+        self.caps.ratio = u64::from(ratio);
+        self
+    }
+}
+
+impl<S> Layer<S> for Decompression {
+    type Service = DecompressionService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        DecompressionService { inner, caps: self.caps }
+    }
+}
+
+/// A service whose requests have plain bodies. Made by [`Decompression`].
+#[derive(Clone, Debug)]
+pub struct DecompressionService<S> {
+    inner: S,
+    caps: Caps,
+}
+
+impl<S, ReqB, ResB> Service<Request<ReqB>> for DecompressionService<S>
+where
+    S: Service<Request<DecodedBody<ReqB>>, Response = Response<ResB>>,
+    ReqB: http_body::Body<Data = Bytes>,
+    ReqB::Error: Into<BoxError>,
+{
+    type Response = Response<Body<AnswerBody<ResB>>>;
+    type Error = S::Error;
+    type Future = DecompressionFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
+        // No bytes are no bytes, however they are coded.
+        let coding =
+            if request.body().is_end_stream() { Ok(None) } else { Coding::of(request.headers()) };
+        match coding {
+            Ok(None) => {
+                DecompressionFuture::inner(self.inner.call(request.map(DecodedBody::plain)), None)
+            }
+            Ok(Some(coding)) => {
+                let verdict = Arc::<Verdict>::default();
+                let watch = Watch {
+                    verdict: Arc::clone(&verdict),
+                    context: ErrorContext::of_request(&request),
+                    version: request.version(),
+                };
+                request.headers_mut().remove(header::CONTENT_ENCODING);
+                request.headers_mut().remove(header::CONTENT_LENGTH);
+                let caps = self.caps;
+                let request = request.map(|body| DecodedBody::coded(body, coding, caps, verdict));
+                DecompressionFuture::inner(self.inner.call(request), Some(Box::new(watch)))
+            }
+            Err(Unsupported) => {
+                let context = ErrorContext::of_request(&request);
+                let error = ApiError::unsupported_media_type()
+                    .with_code("UNSUPPORTED_CONTENT_ENCODING")
+                    .with_message("the content encoding is not supported")
+                    .with_header(header::ACCEPT_ENCODING, Coding::all());
+                DecompressionFuture::refused(refuse(&context, request.version(), error))
+            }
+        }
+    }
+}

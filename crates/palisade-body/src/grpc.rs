@@ -1,0 +1,72 @@
+//! What gRPC says in header fields.
+
+use std::time::Duration;
+
+use http::{HeaderMap, header};
+
+/// True for `application/grpc` followed by the end, `+` or `;`. gRPC-web is another protocol.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.as_bytes().split_at_checked(b"application/grpc".len()))
+        .is_some_and(|(media_type, rest)| {
+            media_type.eq_ignore_ascii_case(b"application/grpc")
+                && matches!(rest.first(), None | Some(b'+' | b';'))
+        })
+}
+
+/// How long the client is going to wait. One that is malformed says nothing, and our own limit stands.
+pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let mut values = headers.get_all("grpc-timeout").iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let (unit, digits) = value.as_bytes().split_last()?;
+    // At most eight digits, says the protocol: whatever the unit, it cannot overflow.
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let amount: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(match unit {
+        b'H' => Duration::from_secs(amount * 3600),
+        b'M' => Duration::from_secs(amount * 60),
+        b'S' => Duration::from_secs(amount),
+        b'm' => Duration::from_millis(amount),
+        b'u' => Duration::from_micros(amount),
+        b'n' => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_clients_timeout_is_read_in_every_unit_and_nothing_else() {
+        let read = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("grpc-timeout", HeaderValue::from_static(value));
+            }
+            timeout(&headers)
+        };
+        for (value, expected) in [
+            ("2H", Duration::from_secs(7200)),
+            ("3M", Duration::from_secs(180)),
+            ("10S", Duration::from_secs(10)),
+            ("250m", Duration::from_millis(250)),
+            ("7u", Duration::from_micros(7)),
+            ("99999999n", Duration::from_nanos(99_999_999)),
+            ("99999999H", Duration::from_secs(99_999_999 * 3600)),
+            ("0S", Duration::ZERO),
+        ] {
+            assert_eq!(read(&[value]), Some(expected), "{value}");
+        }
+        for value in ["", "S", "10", "10s", "-1S", "+1S", "1.5S", "100000000n", "1 S", "1SS"] {
+            assert_eq!(read(&[value]), None, "{value}");
+        }
+        assert_eq!(read(&["1S", "2S"]), None, "which of the two?");
+        assert_eq!(read(&[]), None);
+    }
+}

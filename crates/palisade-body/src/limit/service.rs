@@ -1,0 +1,124 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, header};
+use palisade_core::{ApiError, Body, BoxError, ErrorContext};
+use tower_service::Service;
+
+use super::{
+    BodyLimitFuture, LimitedBody,
+    body::{Adjustable, Watched},
+    count::Count,
+    layer::{Mode, Rules},
+};
+use crate::{AnswerBody, grpc::is_grpc, verdict::refuse};
+
+/// A service whose requests have limited bodies. Made by [`BodyLimit`](super::BodyLimit).
+#[derive(Clone, Debug)]
+pub struct BodyLimitService<S> {
+    inner: S,
+    rules: Arc<Rules>,
+}
+
+impl<S> BodyLimitService<S> {
+    pub(super) fn new(inner: S, rules: Arc<Rules>) -> Self {
+        Self { inner, rules }
+    }
+}
+
+impl<S, ReqB, ResB> Service<Request<ReqB>> for BodyLimitService<S>
+where
+    S: Service<Request<LimitedBody<ReqB>>, Response = Response<ResB>> + Clone,
+    ReqB: http_body::Body<Data = Bytes>,
+    ReqB::Error: Into<BoxError>,
+{
+    type Response = Response<Body<AnswerBody<ResB>>>;
+    type Error = S::Error;
+    type Future = BodyLimitFuture<S, ReqB>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        let limit = self.rules.limit_for(request.headers());
+        // The innermost limit applies: one further out that can be moved makes room, or closes in.
+        if let Some(outer) = request.extensions().get::<Adjustable>() {
+            outer.set(limit);
+        }
+        let grpc = self.rules.each_message && is_grpc(request.headers());
+        let hint = request.body().size_hint();
+        let declared = match declared_length(request.headers()) {
+            // A stream of messages says nothing of any one of them.
+            _ if grpc => 0,
+            Ok(declared) => declared.unwrap_or(0).max(hint.lower()),
+            Err(malformed) => return refused(&request, malformed),
+        };
+        let overridable = self.rules.overridable;
+        if declared > limit && !overridable {
+            return refused(&request, ApiError::payload_too_large());
+        }
+        // A server keeps a body to the length that it declares, so only an unknown length has to be watched.
+        if !grpc && hint.upper().is_some_and(|most| most <= limit) {
+            let request = request.map(|body| LimitedBody::declared(body, limit));
+            return BodyLimitFuture::inner(self.inner.call(request), None);
+        }
+        let context = ErrorContext::of_request(&request);
+        let version = request.version();
+        let (mut head, body) = request.into_parts();
+        let count = if grpc { Count::each_message() } else { Count::whole() };
+        let watched = Watched::new(body, limit, declared, count, context, version);
+        if overridable {
+            head.extensions.insert(watched.adjustable());
+        }
+        if self.rules.mode == Mode::Buffered && !grpc {
+            // The service that was polled ready is the one that must be called.
+            let fresh = self.inner.clone();
+            let inner = std::mem::replace(&mut self.inner, fresh);
+            return BodyLimitFuture::collecting(inner, head, watched);
+        }
+        let request = Request::from_parts(head, LimitedBody::watched(&watched));
+        let drain_within = self.rules.drain_within.filter(|_| !grpc);
+        BodyLimitFuture::inner(self.inner.call(request), Some((watched, drain_within)))
+    }
+}
+
+#[cold]
+fn refused<S, ReqB>(request: &Request<ReqB>, error: ApiError) -> BodyLimitFuture<S, ReqB>
+where
+    S: Service<Request<LimitedBody<ReqB>>>,
+{
+    let context = ErrorContext::of_request(request);
+    BodyLimitFuture::refused(refuse(&context, request.version(), error))
+}
+
+/// What a request declares, if there is nothing that overrides it (RFC 9112, section 6.3).
+fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(None);
+    }
+    let mut declared = None;
+    for value in headers.get_all(header::CONTENT_LENGTH) {
+        // The same number several times is that number.
+        for one in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if one.is_empty() || !one.iter().all(u8::is_ascii_digit) {
+                return Err(malformed());
+            }
+            let one = std::str::from_utf8(one).ok().and_then(|one| one.parse().ok());
+            // More than 64 bits is more than any limit.
+            let one = one.unwrap_or(u64::MAX);
+            if declared.is_some_and(|other| other != one) {
+                return Err(malformed());
+            }
+            declared = Some(one);
+        }
+    }
+    Ok(declared)
+}
+
+fn malformed() -> ApiError {
+    ApiError::bad_request().with_message("the declared length of the body is malformed")
+}

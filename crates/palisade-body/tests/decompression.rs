@@ -1,0 +1,260 @@
+//! Bodies that arrive compressed, and those that are made to explode.
+
+mod chunked;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
+use bytes::Bytes;
+use chunked::{Chunked, code_of};
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, LengthLimitError};
+use palisade_body::{ByteSize, DecodedBody, Decompression};
+use palisade_core::{
+    ApiError, BoxError,
+    testing::{Contract, Probe, Script, Step},
+};
+use tokio::io::AsyncWriteExt;
+use tower::{Layer, ServiceExt, service_fn};
+
+type Answer = Result<Response<Full<Bytes>>, BoxError>;
+
+async fn coded(coding: &str, plain: &[u8]) -> Vec<u8> {
+    macro_rules! with {
+        ($encoder:ident) => {{
+            let mut encoder = $encoder::new(Vec::new());
+            encoder.write_all(plain).await.unwrap();
+            encoder.shutdown().await.unwrap();
+            encoder.into_inner()
+        }};
+    }
+    match coding {
+        "gzip" | "x-gzip" | "GZip" => with!(GzipEncoder),
+        "deflate" => with!(ZlibEncoder),
+        "br" => with!(BrotliEncoder),
+        "zstd" => with!(ZstdEncoder),
+        _ => plain.to_vec(),
+    }
+}
+
+const CODINGS: [&str; 4] = ["gzip", "deflate", "br", "zstd"];
+
+/// Bytes that compress a little.
+fn prose(length: usize) -> Vec<u8> {
+    let mut state = 7_u32;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        b"etaoinshrdlu "[(state >> 24) as usize % 13]
+    })
+    .take(length)
+    .collect()
+}
+
+fn request(coding: &str, body: Vec<u8>) -> Request<Full<Bytes>> {
+    Request::post("/")
+        .header("content-encoding", coding)
+        .header("content-length", body.len())
+        .body(Full::from(body))
+        .unwrap()
+}
+
+async fn reads<B>(request: Request<DecodedBody<B>>) -> Answer
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    for gone in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
+        assert!(!request.headers().contains_key(&gone), "{gone} is that of the coded body");
+    }
+    let body = request.into_body().collect().await?.to_bytes();
+    Ok(Response::new(Full::new(body)))
+}
+
+async fn swallows<B>(request: Request<DecodedBody<B>>) -> Answer
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let outcome = request.into_body().collect().await;
+    if let Err(error) = &outcome {
+        assert!(error.is::<LengthLimitError>(), "the error that extractors know: {error}");
+    }
+    Ok(Response::new(Full::from("never mind")))
+}
+
+#[tokio::test]
+async fn a_handler_reads_what_was_meant_whatever_it_is_coded_with() {
+    let plain = prose(200_000);
+    for coding in ["gzip", "x-gzip", "GZip", "deflate", "br", "zstd"] {
+        let body = coded(coding, &plain).await;
+        assert!(body.len() < plain.len());
+        let service = Decompression::new(200_000).layer(service_fn(reads));
+        let response = service.oneshot(request(coding, body)).await.unwrap();
+        let read = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(read == plain, "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_coded_is_left_alone() {
+    for coding in [None, Some("identity"), Some("")] {
+        let service = Decompression::new(1).layer(service_fn(
+            |request: Request<DecodedBody<Full<Bytes>>>| async {
+                assert_eq!(request.headers()["content-length"], "5");
+                let body = request.into_body().collect().await?.to_bytes();
+                Ok::<_, BoxError>(Response::new(Full::new(body)))
+            },
+        ));
+        let mut plain = Request::post("/").header("content-length", "5");
+        if let Some(coding) = coding {
+            plain = plain.header("content-encoding", coding);
+        }
+        let response = service.oneshot(plain.body(Full::from("12345")).unwrap()).await.unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "12345");
+    }
+}
+
+#[tokio::test]
+async fn a_coding_that_nobody_knows_is_415_and_says_which_would_do() {
+    for coding in ["compress", "gzip, br", "gzip, gzip", "identity, nonsense", "gzi"] {
+        let probe = Probe::new();
+        let service = Decompression::new(100).layer(probe.handle());
+        let response = service.oneshot(request(coding, b"1".to_vec())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{coding}");
+        assert_eq!(response.headers()[header::ACCEPT_ENCODING], "gzip, deflate, br, zstd");
+        assert_eq!(code_of(response.into_body()).await, "UNSUPPORTED_CONTENT_ENCODING");
+        assert_eq!(probe.calls(), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_limit_passes_and_one_byte_more_is_413_whatever_the_handler_makes_of_it() {
+    for coding in CODINGS {
+        let body = coded(coding, &prose(100_000)).await;
+        for (limit, expected) in
+            [(100_000, StatusCode::OK), (99_999, StatusCode::PAYLOAD_TOO_LARGE)]
+        {
+            let limit = Decompression::new(limit);
+            let read = limit.layer(service_fn(reads)).oneshot(request(coding, body.clone()));
+            let ignored = limit.layer(service_fn(swallows)).oneshot(request(coding, body.clone()));
+            for response in [read.await.unwrap(), ignored.await.unwrap()] {
+                assert_eq!(response.status(), expected, "{coding}");
+                if expected.is_client_error() {
+                    assert_eq!(response.headers()[header::CONNECTION], "close");
+                    assert_eq!(code_of(response.into_body()).await, "DECOMPRESSED_TOO_LARGE");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_zip_bomb_stops_at_the_cap_and_so_does_the_handler() {
+    for coding in CODINGS {
+        // 8 MiB of nothing
+        let bomb = coded(coding, &vec![0; 8 << 20]).await;
+        assert!(bomb.len() < 10_000, "{coding} {}", bomb.len());
+        for (layer, code, most) in [
+            (
+                Decompression::new(ByteSize::mb(1)).max_ratio(u32::MAX),
+                "DECOMPRESSED_TOO_LARGE",
+                1 << 20,
+            ),
+            // the first frame may be all that there is, and the ratio is to what was read
+            (Decompression::new(ByteSize::gb(1)), "COMPRESSION_RATIO_TOO_HIGH", 2_000_000),
+        ] {
+            let read = Arc::new(AtomicUsize::new(0));
+            let counter = Arc::clone(&read);
+            let service =
+                layer.layer(service_fn(move |request: Request<DecodedBody<Full<Bytes>>>| {
+                    let counter = Arc::clone(&counter);
+                    async move {
+                        let mut body = request.into_body();
+                        while let Some(Ok(frame)) = body.frame().await {
+                            counter.fetch_add(frame.into_data().unwrap().len(), Ordering::SeqCst);
+                        }
+                        Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
+                    }
+                }));
+            let response = service.oneshot(request(coding, bomb.clone())).await.unwrap();
+            assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "{coding}");
+            assert_eq!(code_of(response.into_body()).await, code, "{coding}");
+            assert!(read.load(Ordering::SeqCst) <= most, "{coding} {read:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_small_may_be_compressed_as_far_as_it_goes() {
+    for coding in CODINGS {
+        let body = coded(coding, &[0; 64 * 1024]).await;
+        let service = Decompression::new(ByteSize::mb(1)).max_ratio(2).layer(service_fn(reads));
+        let response = service.oneshot(request(coding, body)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn every_member_of_a_gzip_file_is_read_and_counted() {
+    let mut body = coded("gzip", b"first ").await;
+    body.extend(coded("gzip", b"second").await);
+    let service = Decompression::new(12).layer(service_fn(reads));
+    let response = service.oneshot(request("gzip", body.clone())).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "first second");
+    let service = Decompression::new(11).layer(service_fn(reads));
+    let response = service.oneshot(request("gzip", body)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_match_its_coding_is_an_error_and_never_cut_short() {
+    for coding in CODINGS {
+        let whole = coded(coding, &prose(10_000)).await;
+        let half = whole[..whole.len() / 2].to_vec();
+        let followed = [&whole[..], b"and more"].concat();
+        for body in [half, followed, b"nothing of the kind".to_vec()] {
+            let service = Decompression::new(100_000).layer(service_fn(reads));
+            let error = service.oneshot(request(coding, body)).await.unwrap_err();
+            let error = error.downcast::<ApiError>().expect("an error of ours");
+            assert_eq!(error.code(), "INVALID_CONTENT_ENCODING", "{coding}");
+            assert_eq!(error.status(), StatusCode::BAD_REQUEST);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failure_of_the_body_stays_what_it_is() {
+    let body = Chunked::script([Step::Fail]);
+    let request = Request::post("/").header("content-encoding", "gzip").body(body).unwrap();
+    let service = Decompression::new(100).layer(service_fn(reads));
+    let error = service.oneshot(request).await.unwrap_err();
+    assert!(error.is::<palisade_core::testing::ProbeError>());
+}
+
+#[tokio::test]
+async fn trailers_follow_the_decoded_bytes() {
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("x-checksum", "7".parse().unwrap());
+    let body = Full::new(Bytes::from(coded("zstd", b"body").await));
+    let expected = trailers.clone();
+    let body = body.with_trailers(async move { Some(Ok(trailers)) });
+    let request = Request::post("/").header("content-encoding", "zstd").body(body).unwrap();
+    let service =
+        Decompression::new(100).layer(service_fn(move |request: Request<DecodedBody<_>>| {
+            let expected = expected.clone();
+            async move {
+                let collected = request.into_body().collect().await?;
+                assert_eq!(collected.trailers(), Some(&expected));
+                assert_eq!(collected.to_bytes(), "body");
+                Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
+            }
+        }));
+    service.oneshot(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_layer_keeps_the_contract() {
+    Contract::new(|| Request::post("/").body(Script::of([Step::Data("body")])).unwrap())
+        .check(|| Decompression::new(1024));
+}

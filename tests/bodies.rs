@@ -1,0 +1,319 @@
+//! Limits on bodies and time, on real servers: bodies without a declared length whose handlers do as they please
+//! (the three cases of CVE-2026-44456), on axum and on hyper, over HTTP/1.1 and HTTP/2.
+
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+
+use axum::{Router, body::Body, extract::DefaultBodyLimit, middleware::from_fn, routing::post};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Version, header};
+use http_body_util::{BodyExt, Channel, Full, combinators::UnsyncBoxBody};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use palisade::{
+    BoxError, ErrorLayer,
+    body::{BodyLimit, BoxedBody, ByteSize, Deadline, MapRequestBody},
+    observe::RequestIds,
+    stack,
+};
+use palisade_tests::Client;
+use tokio::{io::AsyncReadExt, io::AsyncWriteExt, net::TcpListener};
+use tower::service_fn;
+
+/// The limit of every server here, in bytes.
+const LIMIT: u64 = 16 * 1024;
+
+type Answer = Result<Response<UnsyncBoxBody<Bytes, BoxError>>, BoxError>;
+
+fn whole(text: impl Into<Bytes>) -> Answer {
+    Ok(Response::new(Full::new(text.into()).map_err(|never| match never {}).boxed_unsync()))
+}
+
+/// One handler for each way to treat a body.
+async fn handle<B>(request: Request<B>) -> Answer
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let path = request.uri().path().to_owned();
+    let mut body = request.into_body().map_err(Into::into);
+    match &*path {
+        "/never-reads" => whole("done"),
+        "/reads-the-first-chunk" => {
+            let _ = body.frame().await;
+            whole("done")
+        }
+        "/catches-the-error" => {
+            let outcome = body.collect().await;
+            whole(if outcome.is_ok() { "read" } else { "never mind" })
+        }
+        "/echoes" => whole(body.collect().await?.to_bytes()),
+        // answers before it has read
+        "/streams" => Ok(Response::new(body.boxed_unsync())),
+        other => panic!("there is no {other}"),
+    }
+}
+
+macro_rules! limited {
+    () => {
+        stack()
+            .observe(RequestIds::new())
+            .errors(ErrorLayer::new())
+            .timeout(Deadline::new(Duration::from_secs(30)))
+            .body_limit(BodyLimit::new(LIMIT))
+    };
+}
+
+async fn on_axum(app: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+async fn handle_axum(request: Request<Body>) -> Response<Body> {
+    match handle(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(_) => Response::builder().status(500).body(Body::empty()).unwrap(),
+    }
+}
+
+async fn axum_server() -> SocketAddr {
+    on_axum(Router::new().fallback(handle_axum).layer(limited!())).await
+}
+
+async fn handle_boxed(request: Request<BoxedBody>) -> Answer {
+    handle(request).await
+}
+
+async fn hyper_server() -> SocketAddr {
+    let guarded =
+        limited!().layer(MapRequestBody::new(BoxedBody::new)).wrap(service_fn(handle_boxed));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let guarded = guarded.clone();
+            tokio::spawn(async move {
+                let _ = auto::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), TowerToHyperService::new(guarded))
+                    .await;
+            });
+        }
+    });
+    address
+}
+
+/// A body of unknown length.
+fn streamed(bytes: u64) -> Channel<Bytes> {
+    let (mut sender, body) = Channel::new(4);
+    tokio::spawn(async move {
+        let mut left = bytes;
+        while left > 0 {
+            let piece = left.min(1000);
+            left -= piece;
+            if sender.send_data(Bytes::from(vec![b'x'; piece as usize])).await.is_err() {
+                return;
+            }
+        }
+    });
+    body
+}
+
+#[tokio::test]
+async fn cve_2026_44456_whatever_the_handler_does_a_body_over_the_limit_is_413() {
+    for (host, address) in [("axum", axum_server().await), ("hyper", hyper_server().await)] {
+        for (client, version) in Client::of_each_version(address).into_iter().zip(["1.1", "2"]) {
+            for path in ["/never-reads", "/reads-the-first-chunk", "/catches-the-error", "/echoes"]
+            {
+                let post = async |bytes| {
+                    client.send(Request::post(path).body(streamed(bytes)).unwrap()).await
+                };
+                let context = format!("{host} HTTP/{version} {path}");
+                assert_eq!(post(LIMIT).await.status, StatusCode::OK, "{context}");
+                let over = post(LIMIT + 1).await;
+                assert_eq!(over.status, StatusCode::PAYLOAD_TOO_LARGE, "{context}");
+                assert_eq!(over.error_code(), "PAYLOAD_TOO_LARGE", "{context}");
+                let closes = over.header("connection") == Some("close");
+                assert_eq!(closes, version == "1.1", "{context}");
+                assert_eq!(post(10).await.status, StatusCode::OK, "{context}, and the next one");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn once_the_head_is_out_the_stream_breaks_off() {
+    for (host, address) in [("axum", axum_server().await), ("hyper", hyper_server().await)] {
+        for (client, version) in Client::of_each_version(address).into_iter().zip(["1.1", "2"]) {
+            let context = format!("{host} HTTP/{version}");
+            let request = |bytes| Request::post("/streams").body(streamed(bytes)).unwrap();
+            let whole = client.send(request(LIMIT)).await;
+            assert_eq!(
+                (whole.status, whole.body.len() as u64),
+                (StatusCode::OK, LIMIT),
+                "{context}"
+            );
+            let response = client.start(request(LIMIT + 1)).await;
+            assert_eq!(response.status(), StatusCode::OK, "{context}");
+            assert!(response.into_body().collect().await.is_err(), "{context}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_declared_length_is_refused_before_the_client_is_asked_to_go_on() {
+    for address in [axum_server().await, hyper_server().await] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /echoes HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+            LIMIT + 1
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(answer.contains("PAYLOAD_TOO_LARGE"), "and the connection is closed: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_head_says_of_the_length_cannot_smuggle_a_body_past_the_limit() {
+    for address in [axum_server().await, hyper_server().await] {
+        let chunk = format!("{:x}\r\n{}\r\n0\r\n\r\n", LIMIT + 1, "x".repeat(LIMIT as usize + 1));
+        for (fields, expected) in [
+            ("content-length: 4\r\ncontent-length: 5\r\n", &["400"][..]),
+            // hyper either refuses both together or goes by the transfer coding
+            ("content-length: 4\r\ntransfer-encoding: chunked\r\n", &["400", "413"]),
+            ("transfer-encoding: chunked\r\n", &["413"]),
+        ] {
+            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            let head = format!("POST /never-reads HTTP/1.1\r\nhost: a\r\n{fields}\r\n{chunk}");
+            let _ = stream.write_all(head.as_bytes()).await;
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            let status = std::str::from_utf8(&answer[9..]).unwrap();
+            assert!(expected.contains(&status), "{fields}: {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_limit_of_a_route_overrides_the_outer_one_and_axums_own_is_switched_off() {
+    let reads = || post(async |body: Bytes| body.len().to_string());
+    let app = Router::new()
+        .route("/", reads())
+        .route("/small", reads().layer(BodyLimit::new(ByteSize::kb(1))))
+        .route("/upload", reads().layer(BodyLimit::new(ByteSize::mb(5))))
+        .layer(
+            stack()
+                .observe(RequestIds::new())
+                .errors(ErrorLayer::new())
+                .body_limit(BodyLimit::new(LIMIT).overridable()),
+        )
+        .layer(DefaultBodyLimit::disable());
+    let address = on_axum(app).await;
+    for client in Client::of_each_version(address) {
+        for (path, limit) in [("/", LIMIT), ("/small", 1024), ("/upload", 5 << 20)] {
+            for (bytes, expected) in
+                [(limit, StatusCode::OK), (limit + 1, StatusCode::PAYLOAD_TOO_LARGE)]
+            {
+                let body = Full::new(Bytes::from(vec![b'x'; bytes as usize]));
+                let declared = client.send(Request::post(path).body(body).unwrap()).await;
+                let request = Request::post(path).body(streamed(bytes)).unwrap();
+                for answer in [declared, client.send(request).await] {
+                    assert_eq!(answer.status, expected, "{path} {bytes}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn axums_extractors_know_the_error_without_any_layer_of_ours_around_them() {
+    // the extractor's own rejection, as the handler sees it
+    let app = Router::new()
+        .route(
+            "/",
+            post(|body: Result<Bytes, axum::extract::rejection::BytesRejection>| async {
+                let rejection = body.expect_err("it is too long");
+                assert_eq!(rejection.status(), StatusCode::PAYLOAD_TOO_LARGE);
+                "swallowed"
+            }),
+        )
+        .layer(BodyLimit::new(10));
+    let client = Client::new(on_axum(app).await, Version::HTTP_11);
+    let answer = client.send(Request::post("/").body(streamed(11)).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_middleware_that_names_its_body_goes_inside_of_limits() {
+    async fn passes(
+        request: axum::extract::Request,
+        next: axum::middleware::Next,
+    ) -> axum::response::Response {
+        next.run(request).await
+    }
+    let layers = tower::ServiceBuilder::new()
+        .layer(limited!())
+        .layer(MapRequestBody::new(Body::new))
+        .layer(from_fn(passes));
+    let app = Router::new().fallback(handle_axum).layer(layers);
+    let client = Client::new(on_axum(app).await, Version::HTTP_2);
+    for (bytes, expected) in [(LIMIT, StatusCode::OK), (LIMIT + 1, StatusCode::PAYLOAD_TOO_LARGE)] {
+        let request = Request::post("/catches-the-error").body(streamed(bytes)).unwrap();
+        assert_eq!(client.send(request).await.status, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_stops_in_the_middle_gets_408_and_a_slow_handler_504() {
+    let slow = stack()
+        .observe(RequestIds::new())
+        .errors(ErrorLayer::new())
+        .timeout(Deadline::new(Duration::from_millis(200)))
+        .body_limit(BodyLimit::new(LIMIT));
+    let app = Router::new()
+        .route("/sleeps", post(async || std::future::pending::<()>().await))
+        .fallback(handle_axum)
+        .layer(slow);
+    let address = on_axum(app).await;
+    for client in Client::of_each_version(address) {
+        let answer = client.post_json("/sleeps", "{}", &[]).await;
+        assert_eq!(
+            (answer.status, &*answer.error_code()),
+            (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED")
+        );
+        for path in ["/echoes", "/never-reads"] {
+            // held open, and never sent on
+            let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
+            sender.send_data(Bytes::from_static(b"half")).await.unwrap();
+            let answer = client.send(Request::post(path).body(body).unwrap()).await;
+            assert_eq!(
+                (answer.status, &*answer.error_code()),
+                (StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT"),
+                "{path}"
+            );
+            drop(sender);
+        }
+    }
+}
+
+#[tokio::test]
+async fn over_grpc_refusals_are_statuses() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tonic::transport::Server::builder()
+        .layer(limited!())
+        .add_routes(tonic::service::Routes::default());
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    tokio::spawn(server.serve_with_incoming(incoming));
+    let client = Client::new(address, Version::HTTP_2);
+    let request = Request::post("/a.B/C").header(header::CONTENT_TYPE, "application/grpc");
+    let body = Full::new(Bytes::from(vec![0; LIMIT as usize + 1]));
+    let refused = client.send(request.body(body).unwrap()).await;
+    assert_eq!((refused.status, refused.header("grpc-status")), (StatusCode::OK, Some("8")));
+}
