@@ -71,11 +71,15 @@ mod axum;
 mod examine;
 mod json;
 mod layer;
-mod query;
+mod names;
+mod place;
+mod read;
 mod rules;
+mod scan;
 mod settings;
+mod text;
 
 #[cfg(feature = "axum")]
-pub use axum::Valid;
+pub use axum::{FromBody, FromHead, Headers, Valid};
 pub use layer::{ValidateLayer, Validated};
-pub use settings::Validation;
+pub use settings::{RuleContext, Validation};
