@@ -1,7 +1,7 @@
 use serde::{
     Deserializer,
     de::{
-        DeserializeSeed, MapAccess, SeqAccess, Visitor,
+        DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
         value::{BorrowedStrDeserializer, MapAccessDeserializer},
     },
 };
@@ -68,6 +68,11 @@ impl<'v, 'r> Examiner<'v, 'r> {
         }))
     }
 
+    /// For what is said after a value was read: the tag of an enum tells only then what the rest should have been.
+    pub(super) fn place_after<T>(self, outcome: Result<T, Fault>) -> Result<T, Fault> {
+        if self.value.is_object() { self.place_within(outcome) } else { self.place(outcome) }
+    }
+
     fn remember(&self, shape: Shape) {
         self.round.shapes.borrow_mut().remember(&self.path.to_place(), shape);
     }
@@ -98,29 +103,23 @@ impl<'v, 'r> Examiner<'v, 'r> {
     }
 }
 
-macro_rules! numbers {
-    ($($method:ident $visit:ident $number:ty, $get:ident, $kind:expr, $what:expr;)*) => {$(
+macro_rules! integers {
+    ($($method:ident $visit:ident $integer:ty, $get:ident;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-            let number = match self.value {
-                Value::Number(number) => number.$get().and_then(|number| <$number>::try_from(number).ok()),
-                _ => self.coercible().and_then(|text| text.parse::<$number>().ok()),
+            let integer = match self.value {
+                Value::Number(number) => {
+                    number.$get().and_then(|integer| <$integer>::try_from(integer).ok())
+                }
+                _ => self.coercible().and_then(|text| text.parse().ok()),
             };
-            let number = number.unwrap_or_else(|| {
-                self.expected($kind, &$what);
-                <$number>::default()
+            let integer = integer.unwrap_or_else(|| {
+                let (min, max) = (<$integer>::MIN, <$integer>::MAX);
+                self.expected("integer", &format!("an integer from {min} to {max}"));
+                0
             });
-            self.place(visitor.$visit(number))
+            self.place(visitor.$visit(integer))
         }
     )*};
-}
-
-macro_rules! integers {
-    ($($method:ident $visit:ident $number:ty, $get:ident;)*) => {
-        numbers! {$(
-            $method $visit $number, $get, "integer",
-            format!("an integer from {} to {}", <$number>::MIN, <$number>::MAX);
-        )*}
-    };
 }
 
 impl<'de> Deserializer<'de> for Examiner<'de, '_> {
@@ -157,8 +156,15 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
         deserialize_u128 visit_u128 u128, as_u128;
     }
 
-    numbers! {
-        deserialize_f64 visit_f64 f64, as_f64, "number", "a number";
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let given = || self.coercible()?.parse().ok();
+        // `NaN` and `inf` are no numbers for a client, and a range would not hold them.
+        let number = self.value.as_f64().or_else(given).filter(|number: &f64| number.is_finite());
+        let number = number.unwrap_or_else(|| {
+            self.expected("number", "a number");
+            0.0
+        });
+        self.place(visitor.visit_f64(number))
     }
 
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -300,7 +306,11 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
             _ => {
                 let found = self.found("invalid_option", one_of(variants));
                 self.round.note(found.with_param("options", variants.to_vec()));
-                variants.first().copied().unwrap_or_default()
+                let name = variants.first().copied().unwrap_or_default();
+                let was_muted = self.round.is_muted.replace(true);
+                let outcome = visitor.visit_enum(AnyVariant { name, content: self });
+                self.round.is_muted.set(was_muted);
+                return self.place(outcome);
             }
         };
         self.place(visitor.visit_enum(BorrowedStrDeserializer::new(variant)))
@@ -308,6 +318,49 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         self.place(visitor.visit_unit())
+    }
+}
+
+/// A variant that stands in for one that is not known, made of whatever is there.
+struct AnyVariant<'v, 'r> {
+    name: &'static str,
+    content: Examiner<'v, 'r>,
+}
+
+impl<'de, 'r> EnumAccess<'de> for AnyVariant<'de, 'r> {
+    type Error = Fault;
+    type Variant = Examiner<'de, 'r>;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(
+        self,
+        seed: S,
+    ) -> Result<(S::Value, Self::Variant), Fault> {
+        let variant = seed.deserialize(BorrowedStrDeserializer::<Fault>::new(self.name))?;
+        Ok((variant, self.content))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Examiner<'de, '_> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Fault> {
+        seed.deserialize(self)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.deserialize_map(visitor)
     }
 }
 
@@ -326,7 +379,8 @@ impl<'de> SeqAccess<'de> for Items<'de, '_> {
     ) -> Result<Option<S::Value>, Fault> {
         let Some((at, value)) = self.values.next() else { return Ok(None) };
         let path = Path::Index(self.path, at);
-        seed.deserialize(Examiner::new(value, &path, self.round)).map(Some)
+        let item = Examiner::new(value, &path, self.round);
+        item.place_after(seed.deserialize(item)).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -360,7 +414,8 @@ impl<'de> MapAccess<'de> for Fields<'de, '_> {
         static NULL: Value = Value::Null;
         let (name, value) = self.next.take().unwrap_or(("", &NULL));
         let path = Path::Field(self.path, name);
-        seed.deserialize(Examiner::new(value, &path, self.round))
+        let field = Examiner::new(value, &path, self.round);
+        field.place_after(seed.deserialize(field))
     }
 }
 

@@ -61,6 +61,10 @@ impl Complaint {
         self.came.as_ref().is_none_or(|about| *about == came)
     }
 
+    pub(super) fn first_option(&self) -> Option<&'static str> {
+        self.options?.first().copied()
+    }
+
     pub(super) fn is_unknown_field(&self) -> bool {
         self.code == "unknown_field"
     }
@@ -69,6 +73,8 @@ impl Complaint {
         self.came.is_some()
     }
 }
+
+const INTEGER: &str = "must be an integer from ";
 
 impl Error for Fault {
     /// The words of a type's own `Deserialize` may well repeat the value, so they are not.
@@ -83,7 +89,9 @@ impl Error for Fault {
 
     fn invalid_value(came: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let message = format!("must be {}", in_plain_words(&expected.to_string()));
-        Self::Here(Complaint::new("invalid", message, Some(came.to_string())))
+        // A number that is too large for its type is one of another type, as where no struct is flattened.
+        let code = if message.starts_with(INTEGER) { "wrong_type" } else { "invalid" };
+        Self::Here(Complaint::new(code, message, Some(came.to_string())))
     }
 
     fn invalid_length(_: usize, expected: &dyn Expected) -> Self {

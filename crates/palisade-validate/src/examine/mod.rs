@@ -66,6 +66,8 @@ struct Round<'a> {
     mode: Mode,
     /// Where nothing is noted: what is there is ours, or its being wrong is known already.
     silent: &'a [Place],
+    /// Nothing is noted at all: a stand-in is read.
+    is_muted: Cell<bool>,
     found: RefCell<Vec<Found>>,
     truncated: Cell<bool>,
     shapes: RefCell<Shapes>,
@@ -73,7 +75,9 @@ struct Round<'a> {
 
 impl Round<'_> {
     fn note(&self, found: Found) {
-        if self.silent.iter().any(|silent| found.place.is_at_or_below(silent)) {
+        if self.is_muted.get()
+            || self.silent.iter().any(|silent| found.place.is_at_or_below(silent))
+        {
             return;
         }
         let mut list = self.found.borrow_mut();
@@ -93,6 +97,7 @@ pub(crate) fn examine<T: DeserializeOwned>(value: Value, size: usize, mode: Mode
         rounds: rounds_for(size),
         silent: Vec::new(),
         tries: Vec::new(),
+        worded: Vec::new(),
         kept: Vec::new(),
     };
     loop {
@@ -130,6 +135,8 @@ struct Search {
     silent: Vec<Place>,
     /// How many stand-ins a place has seen.
     tries: Vec<(Place, usize)>,
+    /// Where a word that is allowed has been put.
+    worded: Vec<Place>,
     /// What was found in earlier rounds and is covered by a stand-in since.
     kept: Vec<Found>,
 }
@@ -144,11 +151,13 @@ impl Search {
         let round = Round {
             mode: self.mode,
             silent: &self.silent,
+            is_muted: Cell::new(false),
             found: RefCell::default(),
             truncated: Cell::new(false),
             shapes: RefCell::default(),
         };
-        let outcome = T::deserialize(Examiner::new(value, &Path::Root, &round));
+        let root = Examiner::new(value, &Path::Root, &round);
+        let outcome = root.place_after(T::deserialize(root));
         Asked {
             outcome,
             found: round.found.into_inner(),
@@ -177,9 +186,7 @@ impl Search {
                     }
                     // The parent itself is wrong, and that was noted.
                     _ => {
-                        let wrong = noted.iter().filter(|found| found.place == parent).cloned();
-                        self.kept.extend(wrong);
-                        self.silent.push(parent);
+                        self.keep_noted(&parent, noted);
                     }
                 }
                 self.stand_in(place)
@@ -190,8 +197,11 @@ impl Search {
                 true
             }
             Fault::Refused(place, why) => {
-                self.keep(why.at(place.clone()));
-                self.stand_in(place)
+                // What was noted about the place is why it was refused.
+                if !self.is_silent(&place) && !self.keep_noted(&place, noted) {
+                    self.kept.push(why.at(place.clone()));
+                }
+                self.stand_in_for(place, &why)
             }
             Fault::RefusedKey(place) => {
                 self.keep(Found::new(place.clone(), "invalid_key", "is not a valid name here"));
@@ -199,11 +209,8 @@ impl Search {
                 true
             }
             Fault::RefusedWithin(place, why) => self.mend_within::<T>(place, &why),
-            Fault::Here(why) => {
-                self.keep(why.at(Place::default()));
-                false
-            }
-            Fault::MissingHere(_) => false,
+            // The root adds its place to those, as everything does.
+            Fault::Here(_) | Fault::MissingHere(_) => false,
         }
     }
 
@@ -214,12 +221,34 @@ impl Search {
         }
     }
 
+    /// Keeps what a round has noted about a place that later rounds will not look at. False: nothing.
+    fn keep_noted(&mut self, place: &Place, noted: &[Found]) -> bool {
+        let before = self.kept.len();
+        self.kept.extend(noted.iter().filter(|found| found.place == *place).cloned());
+        self.silent.push(place.clone());
+        self.kept.len() > before
+    }
+
     fn is_silent(&self, place: &Place) -> bool {
         self.silent.iter().any(|silent| place.is_at_or_below(silent))
     }
 
     fn tries_of(&self, place: &Place) -> Option<usize> {
         self.tries.iter().find(|(tried, _)| tried == place).map(|(_, tries)| *tries)
+    }
+
+    /// One of the words that are allowed, if these are known; something else otherwise.
+    fn stand_in_for(&mut self, place: Place, why: &Complaint) -> bool {
+        match why.first_option() {
+            Some(option) if !self.worded.contains(&place) => {
+                // What else its object should hold depends on this word, and is not known.
+                self.silent.push(Place(place.0[..place.0.len().saturating_sub(1)].to_vec()));
+                place.put(&mut self.value, json!(option));
+                self.worded.push(place);
+                true
+            }
+            _ => self.stand_in(place),
+        }
     }
 
     /// Puts the next stand-in at a place. False: it has seen all of them.
@@ -283,7 +312,7 @@ impl Search {
                 return true;
             }
             self.keep(why.at(field.clone()));
-            return self.stand_in(field);
+            return self.stand_in_for(field, why);
         }
         self.keep(why.at(place.clone()));
         self.stand_in(place)
@@ -355,6 +384,7 @@ pub(crate) fn fields_of<T: DeserializeOwned>() -> Option<&'static [&'static str]
         rounds: 1,
         silent: Vec::new(),
         tries: Vec::new(),
+        worded: Vec::new(),
         kept: Vec::new(),
     };
     match search.ask_about::<T>(&empty).shapes.at(&Place::default()) {
