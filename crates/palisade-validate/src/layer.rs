@@ -119,10 +119,7 @@ where
 
     fn decide(&self, request: &request::Parts, body: &Bytes) -> Decision<Self::Grant> {
         let context = RuleContext::<T::Context>::of(&request.extensions);
-        self.settings
-            .json_with::<T>(body, &context)
-            .map(|value| Some(Validated(Arc::new(value))))
-            .into()
+        self.settings.json_with::<T>(body, &context).map(|value| Some(Validated::new(value))).into()
     }
 
     fn admit(&self, grant: &mut Self::Grant, request: &mut request::Parts) {
@@ -134,6 +131,12 @@ where
 
 /// A value that came with the request and keeps its type's rules. [`ValidateLayer`] leaves it in the extensions.
 pub struct Validated<T>(Arc<T>);
+
+impl<T> Validated<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Arc::new(value))
+    }
+}
 
 impl<T: Send + Sync + 'static> Validated<T> {
     /// Finds the value. `None`: no layer validated a `T` for this request.

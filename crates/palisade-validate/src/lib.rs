@@ -76,10 +76,18 @@ mod place;
 mod read;
 mod rules;
 mod scan;
+#[cfg(feature = "json-schema")]
+mod schema;
 mod settings;
 mod text;
+#[cfg(feature = "tonic")]
+mod tonic;
 
 #[cfg(feature = "axum")]
 pub use axum::{FromBody, FromHead, Headers, Valid};
 pub use layer::{ValidateLayer, Validated};
+#[cfg(feature = "json-schema")]
+pub use schema::JsonSchema;
 pub use settings::{RuleContext, Validation};
+#[cfg(feature = "tonic")]
+pub use tonic::{ValidateMessages, validate_message, validate_message_with};
