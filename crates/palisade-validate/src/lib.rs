@@ -85,6 +85,8 @@ mod tonic;
 
 #[cfg(feature = "axum")]
 pub use axum::{FromBody, FromHead, Headers, Valid};
+#[cfg(feature = "multipart")]
+pub use axum::{Multipart, Upload, Uploads, UploadsBuilder};
 pub use layer::{ValidateLayer, Validated};
 #[cfg(feature = "json-schema")]
 pub use schema::JsonSchema;

@@ -2,6 +2,10 @@
 
 mod body;
 mod head;
+#[cfg(feature = "multipart")]
+mod multipart;
+#[cfg(feature = "multipart")]
+mod uploads;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::request;
@@ -13,6 +17,11 @@ pub use self::{
     body::FromBody,
     head::{FromHead, Headers},
 };
+#[cfg(feature = "multipart")]
+pub use self::{
+    multipart::{Multipart, Upload},
+    uploads::{Uploads, UploadsBuilder},
+};
 
 /// An extractor whose value keeps its type's rules.
 ///
@@ -20,6 +29,7 @@ pub use self::{
 /// | --- | --- |
 /// | `Valid<Json<T>>` | a JSON body |
 /// | `Valid<Form<T>>` | an urlencoded form |
+/// | `Valid<Multipart<T>>` | a form with files (feature `multipart`) |
 /// | `Valid<Query<T>>` | the query string |
 /// | `Valid<Path<T>>` | the parameters of the path |
 /// | `Valid<Headers<T>>` | header fields, with [`Headers`] |
