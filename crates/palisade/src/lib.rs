@@ -62,4 +62,8 @@ mod guide {
     #[cfg(all(feature = "auth", feature = "cors"))]
     #[doc = include_str!("../../../docs/guide/cors.md")]
     struct Cors;
+
+    #[cfg(feature = "validate")]
+    #[doc = include_str!("../../../docs/guide/validation.md")]
+    struct Validation;
 }
