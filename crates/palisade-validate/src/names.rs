@@ -5,6 +5,8 @@
 //! and digits alone, which is all that `rename_all` keeps. A name that has nothing in common with its field is found by
 //! trying: the field whose value changes whether the rule is broken is the one that the rule is about.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -13,46 +15,63 @@ use crate::{
     rules::Component,
 };
 
-/// Looks for the place of a broken rule. `is_broken` says whether the same rule is still broken for another value.
-pub(crate) fn place_of(
-    path: &[Component],
-    value: &Value,
-    shapes: &Shapes,
-    is_broken: &mut dyn FnMut(&Value) -> Option<bool>,
-) -> Place {
-    let mut place = Place::default();
-    for (at, component) in path.iter().enumerate() {
-        enter_variant(&mut place, value, shapes, component);
-        let here = place.find(value);
-        match component {
-            Component::Item(item) => match here {
-                // The only field of a newtype has a position in Rust and none on the wire.
-                Some(Value::Array(_)) | None => place.0.push(Step::Item(*item)),
-                Some(_) => {}
-            },
-            Component::Name(name) => {
-                let known: Vec<&str> = match shapes.at(&place) {
-                    Some(Shape::Struct(known)) => known.to_vec(),
-                    _ => here
-                        .and_then(Value::as_object)
-                        .map(|object| object.keys().map(String::as_str).collect())
-                        .unwrap_or_default(),
-                };
-                let is_struct = matches!(shapes.at(&place), Some(Shape::Struct(_)));
-                let found = named_like(name, &known, here);
-                if let Some(found) = found {
-                    place.0.push(Step::Name(found.to_owned()));
-                } else if is_struct {
-                    let found = by_trying(&place, &known, value, is_broken);
-                    place.0.push(Step::Name(found.unwrap_or(name).to_owned()));
-                } else if at + 1 == path.len() || here.is_none() {
-                    place.0.push(Step::Name(name.clone()));
+/// The names in one value.
+pub(crate) struct Names<'a> {
+    value: &'a Value,
+    shapes: &'a Shapes,
+    /// What trying has shown, or not: by struct, and by name in Rust.
+    tried: HashMap<(Place, String), Option<String>>,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) fn new(value: &'a Value, shapes: &'a Shapes) -> Self {
+        Self { value, shapes, tried: HashMap::new() }
+    }
+
+    /// Looks for the place of a broken rule. `is_broken` says whether the same rule is still broken for another value.
+    pub(crate) fn place_of(
+        &mut self,
+        path: &[Component],
+        is_broken: &mut dyn FnMut(&Value) -> Option<bool>,
+    ) -> Place {
+        let (value, shapes) = (self.value, self.shapes);
+        let mut place = Place::default();
+        for (at, component) in path.iter().enumerate() {
+            enter_variant(&mut place, value, shapes, component);
+            let here = place.find(value);
+            match component {
+                Component::Item(item) => match here {
+                    // The only field of a newtype has a position in Rust and none on the wire.
+                    Some(Value::Array(_)) | None => place.0.push(Step::Item(*item)),
+                    Some(_) => {}
+                },
+                Component::Name(name) => {
+                    let shape = shapes.at(&place);
+                    let known: Vec<&str> = match shape {
+                        Some(Shape::Struct(known)) => known.to_vec(),
+                        _ => here
+                            .and_then(Value::as_object)
+                            .map(|object| object.keys().map(String::as_str).collect())
+                            .unwrap_or_default(),
+                    };
+                    if let Some(found) = named_like(name, &known, here) {
+                        place.0.push(Step::Name(found.to_owned()));
+                    } else if matches!(shape, Some(Shape::Struct(_))) {
+                        let key = (place.of_any_item(), name.clone());
+                        let found = self.tried.entry(key).or_insert_with(|| {
+                            by_trying(&place, &known, value, is_broken).map(str::to_owned)
+                        });
+                        let name = found.as_ref().unwrap_or(name).clone();
+                        place.0.push(Step::Name(name));
+                    } else if at + 1 == path.len() || here.is_none() {
+                        place.0.push(Step::Name(name.clone()));
+                    }
+                    // Else it is a struct that is flattened into this one, and has no name on the wire.
                 }
-                // Else it is a struct that is flattened into this one, and has no name on the wire.
             }
         }
+        place
     }
-    place
 }
 
 /// A variant is a field on the wire and nothing to garde.

@@ -27,6 +27,15 @@ impl Place {
         self.0.starts_with(&other.0)
     }
 
+    /// The same place in every item of the lists that it is in.
+    pub(crate) fn of_any_item(&self) -> Self {
+        let steps = self.0.iter().map(|step| match step {
+            Step::Item(_) => Step::Item(0),
+            Step::Name(name) => Step::Name(name.clone()),
+        });
+        Self(steps.collect())
+    }
+
     /// Names joined by dots, positions in brackets.
     fn dotted(&self) -> String {
         let mut text = String::new();

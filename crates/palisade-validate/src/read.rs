@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    examine::{self, Examined, Mode, examine, rounds_for},
-    names,
+    examine::{Examined, Mode, Shapes, examine, rounds_for},
+    names::Names,
     place::{Findings, Found},
     rules::{self, Broken},
 };
@@ -36,11 +36,10 @@ where
     let mut found = seen.found;
     // Compared with the form only, of which there is a bounded number: a client chooses how many rules are broken.
     let form = found.len();
-    for broken in broken {
-        let found_here = placed::<T>(broken, &seen.taken, size, &seen.shapes, mode, context);
+    for broken in placed::<T>(broken, &seen.shapes, &seen.taken, size, mode, context) {
         // Where the form is wrong a rule has judged a stand-in.
-        if !found[..form].iter().any(|wrong| found_here.place.is_at_or_below(&wrong.place)) {
-            found.push(found_here);
+        if !found[..form].iter().any(|wrong| broken.place.is_at_or_below(&wrong.place)) {
+            found.push(broken);
         }
     }
     findings.add(source, found);
@@ -60,32 +59,37 @@ pub(crate) fn broken<T>(
     T: DeserializeOwned + Validate,
 {
     let seen: Examined<T> = examine(value, size, mode);
-    let found: Vec<_> = broken
-        .into_iter()
-        .map(|broken| placed::<T>(broken, &seen.taken, size, &seen.shapes, mode, context))
-        .collect();
-    findings.add(source, found);
+    findings.add(source, placed::<T>(broken, &seen.shapes, &seen.taken, size, mode, context));
 }
 
+/// How many other values are tried for one request, to find what a field is called.
+const MAX_TRIES: usize = 64;
+
+/// Says where on the wire rules are broken.
 fn placed<T>(
-    broken: Broken,
-    value: &Value,
+    broken: Vec<Broken>,
+    shapes: &Shapes,
+    taken: &Value,
     size: usize,
-    shapes: &examine::Shapes,
     mode: Mode,
     context: &T::Context,
-) -> Found
+) -> Vec<Found>
 where
     T: DeserializeOwned + Validate,
 {
-    let mut rounds = rounds_for(size).min(64);
-    let mut is_still_broken = |changed: &Value| {
-        rounds = rounds.checked_sub(1)?;
-        let other: Examined<T> = examine(changed.clone(), size.max(64 * 1024), mode);
-        let other = other.value.filter(|_| other.found.is_empty())?;
-        let (now, _) = rules::check(&other, context);
-        Some(now.iter().any(|rule| rule.path == broken.path))
+    let mut names = Names::new(taken, shapes);
+    let mut tries = rounds_for(size).min(MAX_TRIES);
+    let place = |broken: Broken| {
+        let mut is_still_broken = |changed: &Value| {
+            tries = tries.checked_sub(1)?;
+            // One round: what would need another is no value that keeps the form.
+            let other: Examined<T> = examine(changed.clone(), usize::MAX, mode);
+            let other = other.value.filter(|_| other.found.is_empty())?;
+            let (now, _) = rules::check(&other, context);
+            Some(now.iter().any(|rule| rule.path == broken.path))
+        };
+        let place = names.place_of(&broken.path, &mut is_still_broken);
+        broken.at(place)
     };
-    let place = names::place_of(&broken.path, value, shapes, &mut is_still_broken);
-    broken.at(place)
+    broken.into_iter().map(place).collect()
 }

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use crate::place::{Place, Step};
+use crate::place::Place;
 
 /// What a type asked for, by place. Items of a list are all at its position 0, so that this is as large as the type,
 /// and not as the value.
@@ -21,19 +21,11 @@ pub(crate) enum Shape {
 impl Shapes {
     pub(super) fn remember(&mut self, place: &Place, shape: Shape) {
         if self.0.len() < MAX_PLACES {
-            self.0.entry(of_any_item(place)).or_insert(shape);
+            self.0.entry(place.of_any_item()).or_insert(shape);
         }
     }
 
     pub(crate) fn at(&self, place: &Place) -> Option<Shape> {
-        self.0.get(&of_any_item(place)).copied()
+        self.0.get(&place.of_any_item()).copied()
     }
-}
-
-fn of_any_item(place: &Place) -> Place {
-    let steps = place.0.iter().map(|step| match step {
-        Step::Item(_) => Step::Item(0),
-        Step::Name(name) => Step::Name(name.clone()),
-    });
-    Place(steps.collect())
 }
