@@ -133,7 +133,9 @@ async fn everything_that_is_wrong_is_reported_at_once() {
 async fn what_a_file_is_its_first_bytes_say() {
     let only_png = || uploads().allow_types(["image/png"]).insecure_allow_declared_type("text/csv");
     assert_eq!(send(only_png(), form(&[name(), file(PNG)])).await.0, StatusCode::OK);
-    let (_, answer) = send(only_png(), form(&[name(), file(b"<script>")])).await;
+    // and one that is refused is not missing as well
+    let needed = only_png().require_file("avatar");
+    let (_, answer) = send(needed, form(&[name(), file(b"<script>")])).await;
     assert_eq!(issues(&answer), ["part avatar invalid_file_type"]);
     let csv =
         |content: &[u8]| part("name=\"a\"; filename=\"a.csv\"\r\nContent-Type: text/csv", content);

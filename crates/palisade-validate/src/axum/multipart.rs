@@ -172,10 +172,11 @@ where
         if request.body().size_hint().lower() > caps.body as u64 {
             return Err(too_large(Part::Body, caps.body));
         }
-        let mut form = Form { caps, texts: Map::new(), text_bytes: 0, files: Vec::new() };
+        let mut form =
+            Form { caps, texts: Map::new(), text_bytes: 0, files: Vec::new(), sent: Vec::new() };
         form.collect(request.into_body().into_data_stream(), boundary, findings).await?;
         for field in &form.caps.required {
-            if !form.files.iter().any(|file| file.field == *field) {
+            if !form.sent.contains(field) {
                 let missing = Found::new(Place::default().name(field), "missing", "is missing");
                 findings.add(IssueSource::Part, [missing]);
             }
@@ -191,6 +192,8 @@ struct Form {
     texts: Map<String, Value>,
     text_bytes: usize,
     files: Vec<Upload>,
+    /// The required fields in which a file came, whatever was wrong with it.
+    sent: Vec<String>,
 }
 
 impl Form {
@@ -282,6 +285,9 @@ impl Form {
         if size == 0 && file_name.is_empty() {
             return Ok(());
         }
+        if self.caps.required.contains(&name) && !self.sent.contains(&name) {
+            self.sent.push(name.clone());
+        }
         let place = Place::default().name(&name);
         if self.files.len() >= self.caps.files {
             let max = self.caps.files;
@@ -361,6 +367,7 @@ fn is_a_file_name(name: &str) -> bool {
         && !name.chars().any(|char| char.is_control() || "/\\:*?\"<>|".contains(char))
 }
 
+#[derive(Clone, Copy)]
 enum Part {
     Body,
     Headers,

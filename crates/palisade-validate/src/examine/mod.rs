@@ -189,7 +189,7 @@ impl Search {
                         self.keep_noted(&parent, noted);
                     }
                 }
-                self.stand_in(place)
+                self.stand_in(&place)
             }
             Fault::Refused(place, why) if why.is_unknown_field() => {
                 self.keep(why.at(place.clone()));
@@ -208,7 +208,7 @@ impl Search {
                 place.remove(&mut self.value);
                 true
             }
-            Fault::RefusedWithin(place, why) => self.mend_within::<T>(place, &why),
+            Fault::RefusedWithin(place, why) => self.mend_within::<T>(&place, &why),
             // The root adds its place to those, as everything does.
             Fault::Here(_) | Fault::MissingHere(_) => false,
         }
@@ -247,16 +247,16 @@ impl Search {
                 self.worded.push(place);
                 true
             }
-            _ => self.stand_in(place),
+            _ => self.stand_in(&place),
         }
     }
 
     /// Puts the next stand-in at a place. False: it has seen all of them.
-    fn stand_in(&mut self, place: Place) -> bool {
-        if self.tries_of(&place).is_none() {
+    fn stand_in(&mut self, place: &Place) -> bool {
+        if self.tries_of(place).is_none() {
             self.tries.push((place.clone(), 0));
         }
-        let Some((_, tries)) = self.tries.iter_mut().find(|(tried, _)| *tried == place) else {
+        let Some((_, tries)) = self.tries.iter_mut().find(|(tried, _)| tried == place) else {
             return false;
         };
         let Some(value) = stand_in(*tries) else { return false };
@@ -268,7 +268,7 @@ impl Search {
     /// Something in an object is refused, and serde does not say what: it reads an object whole where structs are
     /// flattened into one, or where a field tells which of several structs it is. A mark in each field's place, one after
     /// the other, shows which field is complained about.
-    fn mend_within<T: DeserializeOwned>(&mut self, place: Place, why: &Complaint) -> bool {
+    fn mend_within<T: DeserializeOwned>(&mut self, place: &Place, why: &Complaint) -> bool {
         const MARK: &str = "\u{1}palisade\u{1}";
         let mark = json!(MARK);
         let names: Vec<_> = match place.find(&self.value) {
@@ -289,7 +289,7 @@ impl Search {
             field.put(&mut marked, mark.clone());
             let is_culprit = match self.ask_about::<T>(&marked).outcome {
                 Err(Fault::RefusedWithin(at, now)) => {
-                    at == place
+                    at == *place
                         && if now.names_what_came() {
                             now.is_about(&mark)
                         } else {
@@ -298,7 +298,7 @@ impl Search {
                             field.remove(&mut marked);
                             !matches!(
                                 self.ask_about::<T>(&marked).outcome,
-                                Err(Fault::RefusedWithin(at, _)) if at == place
+                                Err(Fault::RefusedWithin(at, _)) if at == *place
                             )
                         }
                 }
