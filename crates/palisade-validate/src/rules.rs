@@ -244,6 +244,25 @@ mod tests {
     }
 
     #[test]
+    fn garde_is_stopped_and_does_not_go_on_unheard() {
+        thread_local! {
+            static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
+        }
+        #[allow(clippy::unnecessary_wraps)]
+        fn look(_: &u32, (): &()) -> garde::Result {
+            LOOKED_AT.with(|looked| looked.set(looked.get() + 1));
+            Ok(())
+        }
+        #[derive(Validate)]
+        struct Looked {
+            #[garde(inner(custom(look), range(min = 1)))]
+            numbers: Vec<u32>,
+        }
+        check(&Looked { numbers: vec![0; 100_000] }, &());
+        assert!(LOOKED_AT.get() < 2 * MAX_BROKEN, "{}", LOOKED_AT.get());
+    }
+
+    #[test]
     #[should_panic(expected = "a bug in a rule")]
     fn a_panic_of_a_rule_stays_one() {
         fn buggy(_: &u8, (): &()) -> garde::Result {
