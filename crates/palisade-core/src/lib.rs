@@ -78,7 +78,7 @@ pub use combinators::{AnyOf, Either, Outcome, Shadow, When, any_of, shadow, unle
 pub use config::ConfigError;
 pub use error::{
     ApiError, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService, GrpcCode, Issue,
-    QuotaViolation,
+    IssueSource, IssueView, QuotaViolation,
 };
 pub use hold::hold_until_end;
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};

@@ -1,83 +1,175 @@
 use garde::Validate;
-use http::{HeaderMap, header};
-use palisade_core::ApiError;
+use http::{HeaderMap, HeaderValue, header};
+use palisade_core::{ApiError, IssueSource};
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
+use serde_json::{Value, error::Category};
 
-use crate::{Validation, examine, rules};
+use crate::{
+    Validation,
+    place::Findings,
+    read, rules,
+    scan::{Flaw, scan},
+};
 
 /// Refuses bodies that do not say they are JSON. What a form or plain text may hold is never parsed as JSON: any page
 /// may send those without a preflight.
 pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    check(headers, "application/json", is_json)
+}
+
+/// Refuses bodies of another type, and says which would do (RFC 9110, section 15.5.16).
+pub(crate) fn check(
+    headers: &HeaderMap,
+    expected: &'static str,
+    is_expected: fn(&str) -> bool,
+) -> Result<(), ApiError> {
     let mut fields = headers.get_all(header::CONTENT_TYPE).iter();
     let field = fields.next().and_then(|field| field.to_str().ok());
     match field {
-        Some(field) if fields.next().is_none() && is_json(field) => Ok(()),
+        Some(field) if fields.next().is_none() && is_expected(field) => Ok(()),
         _ => Err(ApiError::unsupported_media_type()
-            .with_message("the body must be sent as `Content-Type: application/json`")),
+            .with_message(format!("the body must be sent as `Content-Type: {expected}`"))
+            .with_header(header::ACCEPT, HeaderValue::from_static(expected))),
     }
 }
 
 /// `application/json` or any `+json`, in UTF-8 (RFC 8259, section 8.1).
 fn is_json(content_type: &str) -> bool {
-    let mut parts = content_type.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let json = match essence.split_once('/') {
+    is_utf8_of(content_type, |essence| match essence.split_once('/') {
         Some(("application", "json")) => true,
         Some((_, subtype)) => subtype.len() > "+json".len() && subtype.ends_with("+json"),
         None => false,
-    };
-    json && parts.all(|parameter| {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        !name.eq_ignore_ascii_case("charset")
-            || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
     })
 }
 
-/// Reads a JSON body as `T` and applies its rules.
-pub(crate) fn read<T>(body: &[u8], settings: Validation) -> Result<T, ApiError>
+pub(crate) fn is_utf8_of(content_type: &str, is_expected: impl Fn(&str) -> bool) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+    is_expected(&essence)
+        && parts.all(|parameter| {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            !name.eq_ignore_ascii_case("charset")
+                || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        })
+}
+
+/// Reads a JSON body as `T` and applies its rules. `Ok(None)`: what is wrong was added.
+pub(crate) fn read<T>(
+    body: &[u8],
+    settings: Validation,
+    context: &T::Context,
+    findings: &mut Findings,
+) -> Result<Option<T>, ApiError>
 where
     T: DeserializeOwned + Validate,
-    T::Context: Default,
 {
-    if body.is_empty() {
-        return Err(
-            ApiError::invalid_json().with_message("the body is empty, and JSON is expected")
-        );
-    }
-    match serde_json::from_slice::<T>(body) {
-        Ok(value) => {
-            let issues = rules::check(&value, Vec::new());
-            if issues.is_empty() { Ok(value) } else { Err(settings.refuse(issues)) }
+    let text = text_of(body)?;
+    let mode = settings.json_mode();
+    let parsed = if mode.refuses_unknown {
+        // Only a type that is asked says which fields it knows.
+        None
+    } else {
+        match serde_json::from_str::<T>(text) {
+            Ok(value) => Some(value),
+            Err(error) if error.classify() == Category::Data => None,
+            Err(error) => return Err(malformed(text, settings, &error)),
         }
-        Err(error) if error.classify() == Category::Data => {
+    };
+    let tree =
+        || serde_json::from_str::<Value>(text).map_err(|error| malformed(text, settings, &error));
+    match parsed {
+        Some(value) => {
+            scan(text, settings.depth()).map_err(|flaw| flawed(text, &flaw))?;
+            let (broken, more) = rules::check(&value, context);
+            if broken.is_empty() {
+                return Ok(Some(value));
+            }
+            findings.truncated |= more;
+            read::broken::<T>(
+                broken,
+                tree()?,
+                text.len(),
+                mode,
+                IssueSource::Body,
+                context,
+                findings,
+            );
+            Ok(None)
+        }
+        None => {
             // JSON, but not a `T`. It is looked at again, slowly, for all that is wrong with it.
-            let value = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
-            let (value, mut issues) = examine::json::<T>(&value, body.len());
-            if let Some(value) = value {
-                issues = rules::check(&value, issues);
-            }
-            if issues.is_empty() {
-                issues.push(examine::not_as_expected());
-            }
-            Err(settings.refuse(issues))
+            let tree = tree()?;
+            scan(text, settings.depth()).map_err(|flaw| flawed(text, &flaw))?;
+            Ok(read::examined(tree, text.len(), mode, IssueSource::Body, context, findings))
         }
-        Err(error) => Err(malformed(&error)),
     }
 }
 
-fn malformed(error: &serde_json::Error) -> ApiError {
-    ApiError::invalid_json().with_message(format!(
-        "the body is not valid JSON: line {}, column {}",
-        error.line(),
-        error.column()
-    ))
+/// Any JSON value, without duplicate keys and not deeper than allowed.
+#[cfg(feature = "json-schema")]
+pub(crate) fn value(body: &[u8], settings: Validation) -> Result<Value, ApiError> {
+    let text = text_of(body)?;
+    let value = serde_json::from_str(text).map_err(|error| malformed(text, settings, &error))?;
+    scan(text, settings.depth()).map_err(|flaw| flawed(text, &flaw))?;
+    Ok(value)
+}
+
+fn text_of(body: &[u8]) -> Result<&str, ApiError> {
+    if body.is_empty() {
+        return Err(refuse("the body is empty, and JSON is expected"));
+    }
+    if body.starts_with(b"\xef\xbb\xbf") {
+        // RFC 8259, section 8.1: they must not be added, and need not be ignored.
+        return Err(refuse("the body begins with a byte order mark, which JSON does not have"));
+    }
+    std::str::from_utf8(body).map_err(|error| {
+        let (line, column) = position(&body[..error.valid_up_to()]);
+        refuse(format!("the body is not UTF-8: line {line}, column {column}"))
+    })
+}
+
+fn refuse(message: impl Into<std::borrow::Cow<'static, str>>) -> ApiError {
+    ApiError::invalid_json().with_message(message)
+}
+
+/// Both count from 1. A column is a byte, as for serde_json.
+fn position(before: &[u8]) -> (usize, usize) {
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    (line, column)
+}
+
+fn flawed(text: &str, flaw: &Flaw) -> ApiError {
+    let (what, at) = match flaw {
+        Flaw::Duplicate { at } => ("the same name comes twice in an object", at),
+        Flaw::TooDeep { at } => ("it is nested too deeply", at),
+        Flaw::Surrogate { at } => ("half of a surrogate pair", at),
+    };
+    let (line, column) = position(&text.as_bytes()[..*at]);
+    refuse(format!("the body is not valid JSON: {what}: line {line}, column {column}"))
+}
+
+/// serde_json's own words may name types, or repeat what came. Its positions do not.
+fn malformed(text: &str, settings: Validation, error: &serde_json::Error) -> ApiError {
+    // It has a limit to depth, too, and says no more than that something is wrong.
+    if let Err(flaw @ Flaw::TooDeep { .. }) = scan(text, settings.depth()) {
+        return flawed(text, &flaw);
+    }
+    let what = if text.trim_ascii().is_empty() {
+        return refuse("the body is blank, and JSON is expected");
+    } else if error.is_eof() {
+        "it ends too early: "
+    } else if error.to_string().starts_with("trailing characters") {
+        "there is more after its end: "
+    } else {
+        ""
+    };
+    let (line, column) = (error.line(), error.column());
+    refuse(format!("the body is not valid JSON: {what}line {line}, column {column}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -87,7 +179,10 @@ mod tests {
             for field in fields {
                 headers.append(header::CONTENT_TYPE, HeaderValue::from_static(field));
             }
-            check_media_type(&headers).map_err(|error| error.status().as_u16())
+            check_media_type(&headers).map_err(|error| {
+                assert_eq!(error.headers()["accept"], "application/json");
+                error.status().as_u16()
+            })
         };
         for good in [
             "application/json",

@@ -7,7 +7,7 @@ use palisade_core::{BodyPolicy, BodyPolicyLayer, BodyPolicyService, Decision, Ha
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
-use crate::{Validation, json};
+use crate::{RuleContext, Validation, json};
 
 /// Reads each JSON body as `T`, applies its rules, and leaves the value in the request's extensions; the handler still
 /// gets the bytes.
@@ -84,7 +84,7 @@ impl<T> fmt::Debug for ValidateLayer<T> {
 impl<S, T> Layer<S> for ValidateLayer<T>
 where
     T: DeserializeOwned + Validate + Send + Sync + 'static,
-    T::Context: Default,
+    T::Context: Default + Send + Sync + 'static,
 {
     type Service = BodyPolicyService<S, JsonOf<T>>;
 
@@ -105,7 +105,7 @@ pub struct JsonOf<T> {
 impl<T> BodyPolicy for JsonOf<T>
 where
     T: DeserializeOwned + Validate + Send + Sync + 'static,
-    T::Context: Default,
+    T::Context: Default + Send + Sync + 'static,
 {
     type Grant = Option<Validated<T>>;
 
@@ -117,8 +117,9 @@ where
         Ok(true)
     }
 
-    fn decide(&self, _: &request::Parts, body: &Bytes) -> Decision<Self::Grant> {
-        self.settings.json(body).map(|value| Some(Validated(Arc::new(value)))).into()
+    fn decide(&self, request: &request::Parts, body: &Bytes) -> Decision<Self::Grant> {
+        let context = RuleContext::<T::Context>::of(&request.extensions);
+        self.settings.json_with::<T>(body, &context).map(|value| Some(Validated::new(value))).into()
     }
 
     fn admit(&self, grant: &mut Self::Grant, request: &mut request::Parts) {
@@ -130,6 +131,12 @@ where
 
 /// A value that came with the request and keeps its type's rules. [`ValidateLayer`] leaves it in the extensions.
 pub struct Validated<T>(Arc<T>);
+
+impl<T> Validated<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Arc::new(value))
+    }
+}
 
 impl<T: Send + Sync + 'static> Validated<T> {
     /// Finds the value. `None`: no layer validated a `T` for this request.

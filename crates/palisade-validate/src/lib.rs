@@ -45,37 +45,82 @@
 //! # }
 //! ```
 //!
+//! # What is checked
+//!
+//! | | for |
+//! | --- | --- |
+//! | [`ValidateLayer`] | JSON bodies, before any tower service |
+//! | `Valid` | axum's extractors, one or several at once (feature `axum`) |
+//! | `ValidateMessages`, `validate_message` | messages of gRPC (feature `tonic`) |
+//! | `JsonSchema` | what is described by data (feature `json-schema`) |
+//! | `Multipart`, `Uploads` | forms with files (feature `multipart`) |
+//! | [`Validation`] | how all of them answer, and the same for bytes that are at hand |
+//! | [`debug_validate_response`] | responses, while a service is developed |
+//!
+//! # Where an issue is
+//!
+//! Paths are those of the client: `#[serde(rename_all = "camelCase")]` makes `userName` of `user_name` in garde's issues,
+//! too, and what is flattened or is a variant is where it is in the JSON. garde knows Rust's names and serde the others;
+//! they are matched by their letters, and where these have nothing in common (`rename = "type"` on `kind`) by trying which
+//! field the rule depends on. If that does not tell either, the path has Rust's name for that field: name such a field as
+//! it is on the wire, with `r#` where it must be.
+//!
 //! # Issue codes
 //!
-//! | code | means |
-//! | --- | --- |
-//! | `missing` | a field that must be there is not |
-//! | `wrong_type` | another type is expected, or a number of another range |
-//! | `invalid_option` | none of the words that are allowed |
-//! | `unknown_field` | the type denies unknown fields, and this is one |
-//! | `too_short`, `too_long` | a text or a list |
-//! | `too_small`, `too_big` | a number |
-//! | `invalid_email`, `invalid_url`, `invalid_ip`, `invalid_phone_number`, `invalid_credit_card` | a text that should be one |
-//! | `invalid_format` | a text that does not match its pattern |
-//! | `mismatch` | two fields that should be equal are not |
-//! | `invalid` | a rule of your own, with its message; or a value that its type refused |
+//! | code | means | `params` |
+//! | --- | --- | --- |
+//! | `missing` | a field that must be there is not | |
+//! | `wrong_type` | another type is expected, or a number of another range | `expected` |
+//! | `invalid_option` | none of the words or forms that are allowed | `options` |
+//! | `unknown_field` | a field that is not known, where that is refused | |
+//! | `invalid_key` | a name in a map that is none | |
+//! | `too_short`, `too_long` | a text or a list | `min`, `max` |
+//! | `too_small`, `too_big` | a number | `min`, `max`; `above`, `below` |
+//! | `not_multiple_of`, `not_unique` | of a JSON Schema | `of` |
+//! | `invalid_email`, `invalid_url`, `invalid_ip`, `invalid_phone_number`, `invalid_credit_card` | a text that should be one | |
+//! | `invalid_format` | a text that does not match its pattern | |
+//! | `mismatch` | two fields that should be equal are not | `field` |
+//! | `too_many_files`, `invalid_file_name`, `invalid_file_type` | a file | `max`, `types` |
+//! | `invalid` | a rule of your own, with its message; or a value that its type refused | |
+//!
+//! A list ends at 64 issues, with `truncated: true` beside it. garde is stopped soon after; only rules of your own
+//! (`custom`) are all applied, however many values they are applied to.
 //!
 //! # Features
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `axum` | the extractors [`Valid<Json<T>>`](Valid) and [`Valid<Query<T>>`](Valid) |
+//! | `axum` | the extractors in `Valid` |
+//! | `json-schema` | `JsonSchema` |
+//! | `multipart` | `Valid<Multipart<T>>`, for axum |
+//! | `tonic` | `ValidateMessages`, `validate_message` |
 
 #[cfg(feature = "axum")]
 mod axum;
 mod examine;
 mod json;
 mod layer;
-mod query;
+mod names;
+mod place;
+mod read;
+mod response;
 mod rules;
+mod scan;
+#[cfg(feature = "json-schema")]
+mod schema;
 mod settings;
+mod text;
+#[cfg(feature = "tonic")]
+mod tonic;
 
 #[cfg(feature = "axum")]
-pub use axum::Valid;
+pub use axum::{FromBody, FromHead, Headers, Valid};
+#[cfg(feature = "multipart")]
+pub use axum::{Multipart, Upload, Uploads, UploadsBuilder};
 pub use layer::{ValidateLayer, Validated};
-pub use settings::Validation;
+pub use response::{ValidateResponse, ValidateResponseLayer, debug_validate_response};
+#[cfg(feature = "json-schema")]
+pub use schema::JsonSchema;
+pub use settings::{RuleContext, Validation};
+#[cfg(feature = "tonic")]
+pub use tonic::{ValidateMessages, validate_message, validate_message_with};

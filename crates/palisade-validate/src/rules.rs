@@ -1,130 +1,225 @@
-use std::{borrow::Cow, fmt::Display};
+use std::{
+    any::Any,
+    borrow::Cow,
+    cell::Cell,
+    fmt::Display,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+};
 
 use garde::{
-    I18n, Validate,
+    I18n, Report, Validate,
     i18n::{InvalidCreditCard, InvalidEmail, InvalidPhoneNumber, InvalidUrl, IpKind},
     with_i18n,
 };
-use palisade_core::Issue;
+use serde_json::{Map, Value};
 
-use crate::examine::MAX_ISSUES;
+use crate::place::{Found, MAX_ISSUES, Place};
 
-/// Applies garde's rules and adds what is broken to what is wrong with the form, as far as the list goes. Where the form
-/// is wrong a rule would have judged a stand-in, and is not heard.
-pub(crate) fn check<T>(value: &T, mut issues: Vec<Issue>) -> Vec<Issue>
-where
-    T: Validate,
-    T::Context: Default,
-{
-    let Err(report) = with_i18n(Coded, || value.validate()) else { return issues };
-    // Compared with the form only, of which there is a bounded number: a client chooses how many rules are broken.
-    let form = issues.len();
-    for (path, error) in report.iter() {
-        if issues.len() >= MAX_ISSUES {
-            break;
-        }
-        let path = path.to_string();
-        if !issues[..form].iter().any(|wrong| is_at_or_below(&path, &wrong.path)) {
-            let (code, message) = decode(error.message());
-            issues.push(Issue::new(path, code, message));
-        }
+/// A rule of garde's that is broken, where the type's own names say it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Broken {
+    pub(crate) path: Vec<Component>,
+    code: String,
+    message: String,
+    params: Map<String, Value>,
+}
+
+/// A step of garde's path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Component {
+    Name(String),
+    Item(usize),
+}
+
+impl Broken {
+    pub(crate) fn at(self, place: Place) -> Found {
+        let mut found = Found::new(place, self.code, self.message);
+        found.params = self.params;
+        found
     }
-    issues
 }
 
-/// True if `path` is `other`, or inside it.
-pub(crate) fn is_at_or_below(path: &str, other: &str) -> bool {
-    path.strip_prefix(other).is_some_and(|rest| {
-        rest.is_empty() || other.is_empty() || rest.starts_with('.') || rest.starts_with('[')
-    })
+/// How many broken rules are heard: some are about places where the form is wrong as well, and are not listed.
+const MAX_BROKEN: usize = 2 * MAX_ISSUES;
+
+/// Applies garde's rules. True: more are broken than are returned.
+pub(crate) fn check<T: Validate>(value: &T, context: &T::Context) -> (Vec<Broken>, bool) {
+    let mut report = Report::new();
+    let rules = AssertUnwindSafe(|| {
+        value.validate_into(context, &mut garde::Path::empty, &mut report);
+    });
+    // A report has no end, and a body of a megabyte can break half a million rules, each with a path and a message. What
+    // garde calls for a message is the one place from which it can be made to stop. The stack is unwound and no panic is
+    // reported; where panics abort, it goes on to the end instead, with short messages.
+    let stopped = with_i18n(Coded::default(), || catch_unwind(rules)).err();
+    if let Some(reason) = stopped
+        && !is_enough(&*reason)
+    {
+        resume_unwind(reason);
+    }
+    let more = report.iter().nth(MAX_BROKEN).is_some();
+    let broken = report.iter().take(MAX_BROKEN).map(|(path, error)| {
+        let (code, params, message) = decode(error.message());
+        Broken { path: components(path), code, message, params }
+    });
+    (broken.collect(), more)
 }
 
-/// garde knows what is wrong when it writes a message, and keeps the message only. So these messages begin with a code,
-/// between two characters that no message of a person's has.
-struct Coded;
+struct Enough;
+
+fn is_enough(reason: &(dyn Any + Send)) -> bool {
+    reason.is::<Enough>()
+}
+
+/// garde shows its paths as text, in which a key with a dot is two, and serialises them as what they are.
+fn components(path: &garde::Path) -> Vec<Component> {
+    let Ok(Value::Array(steps)) = serde_json::to_value(path) else { return Vec::new() };
+    let component = |step: &Value| {
+        let name = step.get(1)?.as_str()?;
+        match step.get(0)?.as_str()? {
+            "key" => Some(Component::Name(name.strip_prefix("r#").unwrap_or(name).to_owned())),
+            "index" => name.parse().ok().map(Component::Item),
+            _ => None,
+        }
+    };
+    steps.iter().filter_map(component).collect()
+}
+
+/// garde knows what is wrong when it writes a message, and keeps the message only. So these messages begin with a code
+/// and what the rule was, between characters that no message of a person's has.
+#[derive(Default)]
+struct Coded {
+    written: Cell<usize>,
+}
 
 const MARK: char = '\u{1}';
 
-fn coded(code: &str, message: impl Display) -> Cow<'static, str> {
-    format!("{MARK}{code}{MARK}{message}").into()
+impl Coded {
+    fn rule(
+        &self,
+        code: &str,
+        params: &[(&str, &dyn Display)],
+        message: impl Display,
+    ) -> Cow<'static, str> {
+        self.written.set(self.written.get() + 1);
+        if self.written.get() > MAX_BROKEN + 1 {
+            if cfg!(panic = "unwind") {
+                resume_unwind(Box::new(Enough));
+            }
+            return Cow::Borrowed("");
+        }
+        let params: Map<_, _> = params
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), number_or_text(value.to_string())))
+            .collect();
+        let params =
+            if params.is_empty() { String::new() } else { Value::Object(params).to_string() };
+        format!("{MARK}{code}{MARK}{params}{MARK}{message}").into()
+    }
 }
 
-/// Code and message of an error; `invalid` for a rule of the user's own.
-fn decode(message: &str) -> (Cow<'static, str>, String) {
-    match message.strip_prefix(MARK).and_then(|rest| rest.split_once(MARK)) {
-        Some((code, message)) => (code.to_owned().into(), message.to_owned()),
-        None => ("invalid".into(), message.to_owned()),
+fn number_or_text(shown: String) -> Value {
+    serde_json::from_str::<serde_json::Number>(&shown).map_or(Value::String(shown), Value::Number)
+}
+
+/// Code, parameters and message of an error; `invalid` for a rule of the user's own.
+fn decode(text: &str) -> (String, Map<String, Value>, String) {
+    let coded = text.strip_prefix(MARK).and_then(|rest| {
+        let mut parts = rest.splitn(3, MARK);
+        Some((parts.next()?, parts.next()?, parts.next()?))
+    });
+    match coded {
+        Some((code, params, message)) => {
+            (code.to_owned(), serde_json::from_str(params).unwrap_or_default(), message.to_owned())
+        }
+        None => ("invalid".to_owned(), Map::new(), text.to_owned()),
     }
 }
 
 impl I18n for Coded {
     fn length_lower_than(&self, min: usize) -> Cow<'static, str> {
-        coded("too_short", format_args!("must have a length of at least {min}"))
+        self.rule(
+            "too_short",
+            &[("min", &min)],
+            format_args!("must have a length of at least {min}"),
+        )
     }
 
     fn length_greater_than(&self, max: usize) -> Cow<'static, str> {
-        coded("too_long", format_args!("must have a length of at most {max}"))
+        self.rule("too_long", &[("max", &max)], format_args!("must have a length of at most {max}"))
     }
 
     fn range_lower_than(&self, min: &dyn Display) -> Cow<'static, str> {
-        coded("too_small", format_args!("must be at least {min}"))
+        self.rule("too_small", &[("min", &min)], format_args!("must be at least {min}"))
     }
 
     fn range_greater_than(&self, max: &dyn Display) -> Cow<'static, str> {
-        coded("too_big", format_args!("must be at most {max}"))
+        self.rule("too_big", &[("max", &max)], format_args!("must be at most {max}"))
     }
 
     fn credit_card_invalid(&self, _: InvalidCreditCard) -> Cow<'static, str> {
-        coded("invalid_credit_card", "must be a credit card number")
+        self.rule("invalid_credit_card", &[], "must be a credit card number")
     }
 
     // The pattern is how we check, not what the client should learn.
     fn pattern_no_match(&self, _: &dyn Display) -> Cow<'static, str> {
-        coded("invalid_format", "does not have the expected format")
+        self.rule("invalid_format", &[], "does not have the expected format")
     }
 
     fn contains_missing(&self, part: &dyn Display) -> Cow<'static, str> {
-        coded("invalid_format", format_args!("must contain \"{part}\""))
+        self.rule(
+            "invalid_format",
+            &[("substring", &part)],
+            format_args!("must contain \"{part}\""),
+        )
     }
 
     fn url_invalid(&self, _: InvalidUrl) -> Cow<'static, str> {
-        coded("invalid_url", "must be a URL")
+        self.rule("invalid_url", &[], "must be a URL")
     }
 
     fn prefix_missing(&self, prefix: &dyn Display) -> Cow<'static, str> {
-        coded("invalid_format", format_args!("must start with \"{prefix}\""))
+        self.rule(
+            "invalid_format",
+            &[("prefix", &prefix)],
+            format_args!("must start with \"{prefix}\""),
+        )
     }
 
     fn suffix_missing(&self, suffix: &dyn Display) -> Cow<'static, str> {
-        coded("invalid_format", format_args!("must end with \"{suffix}\""))
+        self.rule(
+            "invalid_format",
+            &[("suffix", &suffix)],
+            format_args!("must end with \"{suffix}\""),
+        )
     }
 
     fn phone_number_invalid(&self, _: InvalidPhoneNumber) -> Cow<'static, str> {
-        coded("invalid_phone_number", "must be a phone number")
+        self.rule("invalid_phone_number", &[], "must be a phone number")
     }
 
     fn ip_invalid(&self, kind: IpKind) -> Cow<'static, str> {
-        coded("invalid_ip", format_args!("must be an {kind} address"))
+        self.rule("invalid_ip", &[("kind", &kind)], format_args!("must be an {kind} address"))
     }
 
     fn matches_field_mismatch(&self, field: &dyn Display) -> Cow<'static, str> {
-        coded("mismatch", format_args!("must equal \"{field}\""))
+        self.rule("mismatch", &[("field", &field)], format_args!("must equal \"{field}\""))
     }
 
     fn email_invalid(&self, _: InvalidEmail) -> Cow<'static, str> {
-        coded("invalid_email", "must be an email address")
+        self.rule("invalid_email", &[], "must be an email address")
     }
 
     fn ascii_invalid(&self) -> Cow<'static, str> {
-        coded("invalid_format", "must be ASCII")
+        self.rule("invalid_format", &[], "must be ASCII")
     }
 
     fn alphanumeric_invalid(&self) -> Cow<'static, str> {
-        coded("invalid_format", "must consist of letters and digits")
+        self.rule("invalid_format", &[], "must consist of letters and digits")
     }
 
     fn required_not_set(&self) -> Cow<'static, str> {
-        coded("missing", "is missing")
+        self.rule("missing", &[], "is missing")
     }
 }
 
@@ -132,18 +227,57 @@ impl I18n for Coded {
 mod tests {
     use super::*;
 
+    #[derive(Validate)]
+    struct Many {
+        #[garde(inner(range(min = 1)))]
+        numbers: Vec<u32>,
+    }
+
     #[test]
-    fn a_path_is_inside_another_only_at_a_joint() {
-        assert!(
-            is_at_or_below("a.b", "a") && is_at_or_below("a[0]", "a") && is_at_or_below("a", "a")
-        );
-        assert!(is_at_or_below("a", ""));
-        assert!(!is_at_or_below("ab", "a") && !is_at_or_below("a", "a.b"));
+    fn a_report_ends_long_before_its_value_does() {
+        let (broken, more) = check(&Many { numbers: vec![0; 500_000] }, &());
+        assert_eq!((broken.len(), more), (MAX_BROKEN, true));
+        let (broken, more) = check(&Many { numbers: vec![0; 3] }, &());
+        assert_eq!((broken.len(), more), (3, false));
+        assert_eq!(broken[2].path, [Component::Name("numbers".to_owned()), Component::Item(2)]);
+        assert_eq!(broken[2].params, *serde_json::json!({"min": 1}).as_object().unwrap());
+    }
+
+    #[test]
+    fn garde_is_stopped_and_does_not_go_on_unheard() {
+        thread_local! {
+            static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
+        }
+        #[allow(clippy::unnecessary_wraps)]
+        fn look(_: &u32, (): &()) -> garde::Result {
+            LOOKED_AT.with(|looked| looked.set(looked.get() + 1));
+            Ok(())
+        }
+        #[derive(Validate)]
+        struct Looked {
+            #[garde(inner(custom(look), range(min = 1)))]
+            numbers: Vec<u32>,
+        }
+        check(&Looked { numbers: vec![0; 100_000] }, &());
+        assert!(LOOKED_AT.get() < 2 * MAX_BROKEN, "{}", LOOKED_AT.get());
+    }
+
+    #[test]
+    #[should_panic(expected = "a bug in a rule")]
+    fn a_panic_of_a_rule_stays_one() {
+        fn buggy(_: &u8, (): &()) -> garde::Result {
+            panic!("a bug in a rule")
+        }
+        #[derive(Validate)]
+        struct Buggy {
+            #[garde(custom(buggy))]
+            a: u8,
+        }
+        check(&Buggy { a: 1 }, &());
     }
 
     #[test]
     fn a_rule_of_ones_own_keeps_its_message() {
-        assert_eq!(decode("no weekends"), ("invalid".into(), "no weekends".to_owned()));
-        assert_eq!(decode(&coded("too_big", "x")), ("too_big".into(), "x".to_owned()));
+        assert_eq!(decode("no weekends"), ("invalid".into(), Map::new(), "no weekends".to_owned()));
     }
 }

@@ -1,9 +1,12 @@
-use garde::Validate;
-use http::{StatusCode, request};
-use palisade_core::{ApiError, Decision, Issue, Policy, PolicyLayer};
-use serde::de::DeserializeOwned;
+use std::{fmt, sync::Arc};
 
-use crate::{json, query};
+use garde::Validate;
+use http::{Extensions, StatusCode, request};
+use palisade_core::{ApiError, Decision, IssueSource, IssueView, Policy, PolicyLayer};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{examine::Mode, json, place::Findings, read, text};
 
 /// How failed validation is answered.
 ///
@@ -20,18 +23,77 @@ use crate::{json, query};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validation {
     status: StatusCode,
+    view: IssueView,
+    refuses_unknown: bool,
+    max_depth: usize,
 }
 
+/// serde_json goes no deeper than 128, whatever is set.
+const DEEPEST: usize = 127;
+
 impl Validation {
-    /// 400 for input that breaks rules.
+    /// 400 for input that breaks rules, with a list of issues; unknown fields are dropped; JSON may be 64 levels deep.
     pub fn new() -> Self {
-        Self { status: StatusCode::BAD_REQUEST }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            view: IssueView::List,
+            refuses_unknown: false,
+            max_depth: 64,
+        }
     }
 
     /// Answers another status to input that breaks rules; 422 is the usual other choice. Malformed JSON stays 400.
     #[must_use]
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
+        self
+    }
+
+    /// Lays the issues out in another way.
+    ///
+    /// ```
+    /// use palisade_core::IssueView;
+    /// use palisade_validate::Validation;
+    ///
+    /// // `formErrors` and `fieldErrors`
+    /// let flat = Validation::new().view(IssueView::Flat);
+    /// ```
+    #[must_use]
+    pub fn view(mut self, view: IssueView) -> Self {
+        self.view = view;
+        self
+    }
+
+    /// Refuses fields that a type does not know, where they are dropped otherwise, in JSON, forms and query strings.
+    /// One type alone does so with `#[serde(deny_unknown_fields)]`.
+    ///
+    /// A type into which others are flattened does not say which fields it knows: there, nothing is unknown. JSON bodies
+    /// take about twice as long.
+    ///
+    /// ```
+    /// # use garde::Validate;
+    /// # use palisade_validate::Validation;
+    /// #[derive(Debug, serde::Deserialize, Validate)]
+    /// struct Item {
+    ///     #[garde(skip)]
+    ///     name: String,
+    /// }
+    ///
+    /// let body = br#"{"name":"lamp","nmae":"typo"}"#;
+    /// assert!(Validation::new().json::<Item>(body).is_ok());
+    /// let error = Validation::new().deny_unknown_fields().json::<Item>(body).unwrap_err();
+    /// assert_eq!((&*error.issues()[0].path, &*error.issues()[0].code), ("nmae", "unknown_field"));
+    /// ```
+    #[must_use]
+    pub fn deny_unknown_fields(mut self) -> Self {
+        self.refuses_unknown = true;
+        self
+    }
+
+    /// Refuses JSON with more levels of objects and lists, as 400 `INVALID_JSON`. 127 is the most there can be.
+    #[must_use]
+    pub fn max_depth(mut self, levels: usize) -> Self {
+        self.max_depth = levels.min(DEEPEST);
         self
     }
 
@@ -64,11 +126,42 @@ impl Validation {
         T: DeserializeOwned + Validate,
         T::Context: Default,
     {
-        json::read(body, *self)
+        self.json_with(body, &T::Context::default())
+    }
+
+    /// The same, with garde's context.
+    ///
+    /// # Errors
+    ///
+    /// 400 `INVALID_JSON`, or `VALIDATION_ERROR` with everything that is wrong.
+    ///
+    /// ```
+    /// # use garde::Validate;
+    /// # use palisade_validate::Validation;
+    /// struct Limits { longest: usize }
+    ///
+    /// #[derive(Debug, serde::Deserialize, Validate)]
+    /// #[garde(context(Limits as limits))]
+    /// struct Item {
+    ///     #[garde(length(chars, max = limits.longest))]
+    ///     name: String,
+    /// }
+    ///
+    /// let body = br#"{"name":"lamp"}"#;
+    /// assert!(Validation::new().json_with::<Item>(body, &Limits { longest: 4 }).is_ok());
+    /// assert!(Validation::new().json_with::<Item>(body, &Limits { longest: 3 }).is_err());
+    /// ```
+    pub fn json_with<T>(&self, body: &[u8], context: &T::Context) -> Result<T, ApiError>
+    where
+        T: DeserializeOwned + Validate,
+    {
+        let mut findings = Findings::default();
+        let value = json::read(body, *self, context, &mut findings)?;
+        self.settle(value, findings)
     }
 
     /// Reads a query string as `T` and applies its rules. Texts become what the type asks for: numbers, `true` and
-    /// `false`, lists of repeated keys.
+    /// `false` (also `1` and `0`), lists of repeated keys, and what is not there its `#[serde(default)]`.
     ///
     /// # Errors
     ///
@@ -87,7 +180,8 @@ impl Validation {
     /// assert_eq!(page.limit, 20);
     ///
     /// let error = Validation::new().query::<Page>("limit=1000").err().unwrap();
-    /// assert_eq!((&*error.issues()[0].path, &*error.issues()[0].code), ("limit", "too_big"));
+    /// let issue = &error.issues()[0];
+    /// assert_eq!((&*issue.path, &*issue.code, &issue.params["max"]), ("limit", "too_big", &100.into()));
     /// # Ok::<_, palisade_core::ApiError>(())
     /// ```
     pub fn query<T>(&self, query: &str) -> Result<T, ApiError>
@@ -95,11 +189,92 @@ impl Validation {
         T: DeserializeOwned + Validate,
         T::Context: Default,
     {
-        query::read(query, *self)
+        self.pairs(query.as_bytes(), IssueSource::Query, &T::Context::default())
     }
 
-    pub(crate) fn refuse(self, issues: Vec<Issue>) -> ApiError {
-        ApiError::validation(issues).with_status(self.status)
+    /// Reads an urlencoded form as `T` and applies its rules, with texts as in [`query`](Validation::query).
+    ///
+    /// # Errors
+    ///
+    /// 400 `VALIDATION_ERROR` with everything that is wrong.
+    ///
+    /// ```
+    /// # use garde::Validate;
+    /// # use palisade_validate::Validation;
+    /// #[derive(serde::Deserialize, Validate)]
+    /// struct Signup {
+    ///     #[garde(ascii)]
+    ///     name: String,
+    /// }
+    ///
+    /// let signup: Signup = Validation::new().form(b"name=ada+l")?;
+    /// assert_eq!(signup.name, "ada l");
+    /// # Ok::<_, palisade_core::ApiError>(())
+    /// ```
+    pub fn form<T>(&self, body: &[u8]) -> Result<T, ApiError>
+    where
+        T: DeserializeOwned + Validate,
+        T::Context: Default,
+    {
+        self.pairs(body, IssueSource::Form, &T::Context::default())
+    }
+
+    pub(crate) fn pairs<T>(
+        &self,
+        pairs: &[u8],
+        source: IssueSource,
+        context: &T::Context,
+    ) -> Result<T, ApiError>
+    where
+        T: DeserializeOwned + Validate,
+    {
+        let mut findings = Findings::default();
+        let value = self.texts(text::pairs(pairs)?, pairs.len(), source, context, &mut findings);
+        self.settle(value, findings)
+    }
+
+    /// Reads names and texts as `T`.
+    pub(crate) fn texts<T>(
+        &self,
+        texts: Value,
+        size: usize,
+        source: IssueSource,
+        context: &T::Context,
+        findings: &mut Findings,
+    ) -> Option<T>
+    where
+        T: DeserializeOwned + Validate,
+    {
+        let mode = Mode { coerces_text: true, refuses_unknown: self.refuses_unknown };
+        read::examined(texts, size, mode, source, context, findings)
+    }
+
+    /// The value, or the error with all that was found.
+    pub(crate) fn settle<T>(&self, value: Option<T>, findings: Findings) -> Result<T, ApiError> {
+        match value {
+            Some(value) if findings.issues.is_empty() => Ok(value),
+            _ => Err(self.refuse(findings)),
+        }
+    }
+
+    pub(crate) fn refuse(&self, findings: Findings) -> ApiError {
+        let error = ApiError::validation(findings.issues)
+            .with_status(self.status)
+            .with_issue_view(self.view);
+        if findings.truncated { error.with_truncated_issues() } else { error }
+    }
+
+    pub(crate) fn json_mode(&self) -> Mode {
+        Mode { coerces_text: false, refuses_unknown: self.refuses_unknown }
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.max_depth
+    }
+
+    /// Those that a layer outside has left, or the usual ones.
+    pub(crate) fn of(extensions: &Extensions) -> Self {
+        extensions.get().copied().unwrap_or_default()
     }
 }
 
@@ -118,5 +293,64 @@ impl Policy for Validation {
 
     fn admit(&self, (): &mut (), request: &mut request::Parts) {
         request.extensions.insert(*self);
+    }
+}
+
+/// What garde's rules are told beside the value, for the extractors and layers inside.
+///
+/// A type with `#[garde(context(Limits))]` gets the `Limits` that were left last, by this layer or by anything else that
+/// puts a `RuleContext` into the request's extensions, such as a middleware that knows the caller. Without one it gets
+/// `Limits::default()`, which should therefore be the strict one.
+///
+/// ```
+/// use palisade_validate::RuleContext;
+///
+/// #[derive(Default)]
+/// struct Limits { longest_name: usize }
+///
+/// let layer = RuleContext::new(Limits { longest_name: 100 }).layer();
+/// ```
+pub struct RuleContext<C>(Arc<C>);
+
+impl<C: Send + Sync + 'static> RuleContext<C> {
+    /// A context for the rules.
+    pub fn new(context: C) -> Self {
+        Self(Arc::new(context))
+    }
+
+    /// This context for everything inside, as a tower layer.
+    pub fn layer(self) -> PolicyLayer<Self> {
+        PolicyLayer::new(self)
+    }
+
+    pub(crate) fn of(extensions: &Extensions) -> Arc<C>
+    where
+        C: Default,
+    {
+        extensions.get::<Self>().map(|context| Arc::clone(&context.0)).unwrap_or_default()
+    }
+}
+
+impl<C> Clone for RuleContext<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C> fmt::Debug for RuleContext<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuleContext").finish_non_exhaustive()
+    }
+}
+
+impl<C: Send + Sync + 'static> Policy for RuleContext<C> {
+    type Grant = ();
+
+    fn decide(&self, _: &request::Parts) -> Decision<()> {
+        Decision::grant(())
+    }
+
+    fn admit(&self, (): &mut (), request: &mut request::Parts) {
+        request.extensions.insert(self.clone());
     }
 }

@@ -223,9 +223,12 @@ async fn what_is_not_json_is_said_plainly() {
     for (body, message) in [
         ("", "the body is empty, and JSON is expected"),
         ("{\n  \"name\": oops}", "the body is not valid JSON: line 2, column 11"),
-        ("{\"name\":1", "the body is not valid JSON: line 1, column 9"),
-        ("{} {}", "the body is not valid JSON: line 1, column 4"),
-        ("{\"name\":1}x", "the body is not valid JSON: line 1, column 11"),
+        ("{\"name\":1", "the body is not valid JSON: it ends too early: line 1, column 9"),
+        ("{} {}", "the body is not valid JSON: there is more after its end: line 1, column 4"),
+        (
+            "{\"name\":1}x",
+            "the body is not valid JSON: there is more after its end: line 1, column 11",
+        ),
     ] {
         let (status, answer) = send(body).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");

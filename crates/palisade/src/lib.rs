@@ -87,4 +87,8 @@ mod guide {
     #[cfg(feature = "webhook")]
     #[doc = include_str!("../../../docs/guide/webhooks.md")]
     struct Webhooks;
+
+    #[cfg(feature = "validate")]
+    #[doc = include_str!("../../../docs/guide/validation.md")]
+    struct Validation;
 }

@@ -2,7 +2,7 @@ use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::{GrpcCode, Issue, QuotaViolation, context::Rendered};
+use super::{GrpcCode, Issue, IssueView, QuotaViolation, context::Rendered};
 use crate::BoxError;
 
 /// The one error: what a client may know of a failure, in every protocol, and what only the log may.
@@ -34,6 +34,8 @@ struct Inner {
     message: Cow<'static, str>,
     field: Option<Cow<'static, str>>,
     issues: Vec<Issue>,
+    issues_are_truncated: bool,
+    issue_view: IssueView,
     violations: Vec<QuotaViolation>,
     retry_after: Option<Duration>,
     headers: HeaderMap,
@@ -56,6 +58,8 @@ impl ApiError {
             message: message.into(),
             field: None,
             issues: Vec::new(),
+            issues_are_truncated: false,
+            issue_view: IssueView::List,
             violations: Vec::new(),
             retry_after: None,
             headers: HeaderMap::new(),
@@ -103,6 +107,20 @@ impl ApiError {
     #[must_use]
     pub fn with_issues(mut self, issues: impl IntoIterator<Item = Issue>) -> Self {
         self.0.issues.extend(issues);
+        self
+    }
+
+    /// Says that there are more issues than are listed: `truncated: true` in the body.
+    #[must_use]
+    pub fn with_truncated_issues(mut self) -> Self {
+        self.0.issues_are_truncated = true;
+        self
+    }
+
+    /// Lays the issues out in another way.
+    #[must_use]
+    pub fn with_issue_view(mut self, view: IssueView) -> Self {
+        self.0.issue_view = view;
         self
     }
 
@@ -169,6 +187,21 @@ impl ApiError {
     /// Everything that is wrong with the input.
     pub fn issues(&self) -> &[Issue] {
         &self.0.issues
+    }
+
+    /// True if there are more than are listed.
+    pub fn issues_are_truncated(&self) -> bool {
+        self.0.issues_are_truncated
+    }
+
+    /// How the issues are laid out.
+    pub fn issue_view(&self) -> IssueView {
+        self.0.issue_view
+    }
+
+    /// The issues, where the body lists them one after the other.
+    pub(super) fn listed_issues(&self) -> &[Issue] {
+        if self.0.issue_view == IssueView::List { &self.0.issues } else { &[] }
     }
 
     /// The quotas that the request went over.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Response, request};
 use serde::Serialize;
 
-use super::{ApiError, ErrorContext, Issue};
+use super::{ApiError, ErrorContext, Issue, issue_view::BesideIssues};
 
 /// How errors look. gRPC requests get gRPC errors whatever is chosen.
 ///
@@ -95,6 +95,8 @@ struct EnvelopeError<'a> {
     field: Option<&'a str>,
     #[serde(skip_serializing_if = "<[Issue]>::is_empty")]
     issues: &'a [Issue],
+    #[serde(flatten)]
+    beside_issues: BesideIssues<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
 }
@@ -105,6 +107,8 @@ struct Flat<'a> {
     code: &'a str,
     #[serde(skip_serializing_if = "<[Issue]>::is_empty")]
     issues: &'a [Issue],
+    #[serde(flatten)]
+    beside_issues: BesideIssues<'a>,
 }
 
 #[derive(Serialize)]
@@ -118,6 +122,8 @@ struct Problem<'a> {
     code: &'a str,
     #[serde(skip_serializing_if = "<[Issue]>::is_empty")]
     issues: &'a [Issue],
+    #[serde(flatten)]
+    beside_issues: BesideIssues<'a>,
     #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
     violated_policies: Vec<&'a str>,
 }
@@ -134,14 +140,24 @@ pub(super) fn render(
     error: &ApiError,
     context: &ErrorContext,
 ) -> (&'static str, Bytes) {
-    let (code, message, issues) = (error.code(), error.message(), error.issues());
+    let (code, message, issues) = (error.code(), error.message(), error.listed_issues());
+    let beside_issues = BesideIssues(error);
     let request_id = context.request_id().map(crate::RequestId::as_str);
     match format {
         ErrorFormat::Envelope | ErrorFormat::Custom(_) => {
-            let error = EnvelopeError { code, message, field: error.field(), issues, request_id };
+            let error = EnvelopeError {
+                code,
+                message,
+                field: error.field(),
+                issues,
+                beside_issues,
+                request_id,
+            };
             ("application/json", json(&Envelope { error }))
         }
-        ErrorFormat::Flat => ("application/json", json(&Flat { error: message, code, issues })),
+        ErrorFormat::Flat => {
+            ("application/json", json(&Flat { error: message, code, issues, beside_issues }))
+        }
         ErrorFormat::Problem => {
             let violations = error.quota_violations();
             let (r#type, title) = if violations.is_empty() {
@@ -158,6 +174,7 @@ pub(super) fn render(
                 instance: request_id.map(instance),
                 code,
                 issues,
+                beside_issues,
                 violated_policies: violations.iter().map(|quota| &*quota.name).collect(),
             };
             ("application/problem+json", json(&problem))

@@ -1,26 +1,40 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// One thing that is wrong with what a client sent.
 ///
 /// ```
-/// use palisade_core::Issue;
+/// use palisade_core::{Issue, IssueSource};
 ///
-/// let issue = Issue::new("items[0].price", "too_small", "must be at least 1");
+/// let issue = Issue::new("items[0].price", "too_small", "must be at least 1")
+///     .with_source(IssueSource::Body)
+///     .with_pointer("/items/0/price")
+///     .with_param("min", 1);
 /// assert_eq!(serde_json::to_value(&issue).unwrap(), serde_json::json!({
-///     "path": "items[0].price", "code": "too_small", "message": "must be at least 1",
+///     "source": "body", "path": "items[0].price", "pointer": "/items/0/price",
+///     "code": "too_small", "message": "must be at least 1", "params": {"min": 1},
 /// }));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Issue {
+    /// Which part of the request it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<IssueSource>,
     /// Where: field names joined by dots, list positions in brackets; empty for the whole value.
     pub path: String,
+    /// Where, for programs: a JSON pointer (RFC 6901). Unlike `path` it is exact for names with dots in them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
     /// What, for programs: a `snake_case` word that never changes.
     pub code: Cow<'static, str>,
     /// What, for people. It never repeats what the client sent.
     pub message: Cow<'static, str>,
+    /// What the rule was, for messages that programs write: `{"min": 1}`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub params: Map<String, Value>,
 }
 
 impl Issue {
@@ -30,6 +44,66 @@ impl Issue {
         code: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { path: path.into(), code: code.into(), message: message.into() }
+        Self {
+            source: None,
+            path: path.into(),
+            pointer: None,
+            code: code.into(),
+            message: message.into(),
+            params: Map::new(),
+        }
+    }
+
+    /// Says which part of the request it is about.
+    #[must_use]
+    pub fn with_source(mut self, source: IssueSource) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Says where it is, as a JSON pointer.
+    #[must_use]
+    pub fn with_pointer(mut self, pointer: impl Into<String>) -> Self {
+        self.pointer = Some(pointer.into());
+        self
+    }
+
+    /// Says what the rule was. It is about the rule, never about the value.
+    #[must_use]
+    pub fn with_param(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.params.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+/// The part of a request that an [`Issue`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum IssueSource {
+    /// A body, such as JSON or a protobuf message.
+    Body,
+    /// The query string.
+    Query,
+    /// The parameters of the path.
+    Path,
+    /// The header fields.
+    Headers,
+    /// A form.
+    Form,
+    /// A part of a multipart form.
+    Part,
+}
+
+impl fmt::Display for IssueSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Body => "body",
+            Self::Query => "query",
+            Self::Path => "path",
+            Self::Headers => "headers",
+            Self::Form => "form",
+            Self::Part => "part",
+        })
     }
 }

@@ -1,77 +1,89 @@
-use palisade_core::Issue;
 use serde::{
     Deserializer,
     de::{
-        DeserializeSeed, MapAccess, SeqAccess, Visitor,
+        DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
         value::{BorrowedStrDeserializer, MapAccessDeserializer},
     },
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
-    Missing, Round,
-    fault::{Fault, one_of},
+    Round, boolean,
+    fault::{Fault, one_of, unknown_field},
     path::Path,
+    shapes::Shape,
 };
+use crate::place::Found;
 
 /// A deserializer that notes what is wrong and goes on.
 #[derive(Clone, Copy)]
 pub(super) struct Examiner<'v, 'r> {
-    /// `None` is a stand-in: it is whatever is asked for, and nothing is noted about it.
-    value: Option<&'v Value>,
+    value: &'v Value,
     path: &'r Path<'r>,
     round: &'r Round<'r>,
 }
 
 impl<'v, 'r> Examiner<'v, 'r> {
-    pub(super) fn new(value: Option<&'v Value>, path: &'r Path<'r>, round: &'r Round<'r>) -> Self {
+    pub(super) fn new(value: &'v Value, path: &'r Path<'r>, round: &'r Round<'r>) -> Self {
         Self { value, path, round }
     }
 
-    fn note(&self, code: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) {
-        if self.value.is_some() {
-            self.round.note(Issue::new(self.path.to_string(), code, message));
-        }
+    fn found(
+        &self,
+        code: &'static str,
+        message: impl Into<std::borrow::Cow<'static, str>>,
+    ) -> Found {
+        Found::new(self.path.to_place(), code, message)
     }
 
-    fn expected(&self, what: &str) {
-        if self.round.coerces_text && matches!(self.value, Some(Value::Array(_))) {
-            self.note("wrong_type", "must be given once");
+    /// `kind` is what programs are told, `words` what people are.
+    fn expected(&self, kind: &'static str, words: &str) {
+        let found = if self.round.mode.coerces_text && self.value.is_array() {
+            self.found("wrong_type", "must be given once")
         } else {
-            self.note("wrong_type", format!("must be {what}"));
-        }
+            self.found("wrong_type", format!("must be {words}"))
+        };
+        self.round.note(found.with_param("expected", kind));
     }
 
     /// The text that stands for something else in a query.
     fn coercible(&self) -> Option<&'v str> {
-        self.value.and_then(Value::as_str).filter(|_| self.round.coerces_text)
+        self.value.as_str().filter(|_| self.round.mode.coerces_text)
     }
 
     /// Adds the place to a fault that has none yet.
     fn place<T>(self, outcome: Result<T, Fault>) -> Result<T, Fault> {
         outcome.map_err(|fault| match fault {
-            Fault::Here { code, message } => {
-                self.note(code, message);
-                Fault::Noted
-            }
-            Fault::MissingHere(field) => {
-                Fault::Missing(Missing { parent: self.path.to_string(), field })
-            }
-            placed @ (Fault::Missing(_) | Fault::Noted) => placed,
+            Fault::Here(why) => Fault::Refused(self.path.to_place(), why),
+            Fault::MissingHere(field) => Fault::Missing(self.path.to_place(), field),
+            placed => placed,
         })
     }
 
-    /// The fields of an object, and stand-ins for those that are known to be missing.
+    /// The same for what was said about an object, which may be about one of its fields.
+    fn place_within<T>(self, outcome: Result<T, Fault>) -> Result<T, Fault> {
+        self.place(outcome.map_err(|fault| match fault {
+            Fault::Here(why) => Fault::RefusedWithin(self.path.to_place(), why),
+            fault => fault,
+        }))
+    }
+
+    /// For what is said after a value was read: the tag of an enum tells only then what the rest should have been.
+    pub(super) fn place_after<T>(self, outcome: Result<T, Fault>) -> Result<T, Fault> {
+        if self.value.is_object() { self.place_within(outcome) } else { self.place(outcome) }
+    }
+
+    fn remember(&self, shape: Shape) {
+        self.round.shapes.borrow_mut().remember(&self.path.to_place(), shape);
+    }
+
     fn fields(self) -> Fields<'v, 'r> {
-        let object = self.value.and_then(Value::as_object);
+        let object = self.value.as_object();
         if object.is_none() {
-            self.expected("an object");
+            self.expected("object", "an object");
         }
-        let place = self.path.to_string();
-        let missing = self.round.missing.iter().filter(|field| field.parent == place);
         Fields {
-            given: object.map(Map::iter),
-            missing: missing.map(|field| field.field).collect::<Vec<_>>().into_iter(),
+            given: object.map(serde_json::Map::iter),
             next: None,
             path: self.path,
             round: self.round,
@@ -80,41 +92,34 @@ impl<'v, 'r> Examiner<'v, 'r> {
 
     fn items(self) -> Items<'v, 'r> {
         let values = match self.value {
-            Some(Value::Array(values)) => values.as_slice(),
-            Some(one) if self.coercible().is_some() => std::slice::from_ref(one),
-            Some(_) => {
-                self.expected("a list");
+            Value::Array(values) => values.as_slice(),
+            one if self.coercible().is_some() => std::slice::from_ref(one),
+            _ => {
+                self.expected("array", "a list");
                 &[]
             }
-            None => &[],
         };
         Items { values: values.iter().enumerate(), path: self.path, round: self.round }
     }
 }
 
-macro_rules! numbers {
-    ($($method:ident $visit:ident $number:ty, $get:ident, $what:expr;)*) => {$(
+macro_rules! integers {
+    ($($method:ident $visit:ident $integer:ty, $get:ident;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-            let number = match self.value {
-                Some(Value::Number(number)) => number.$get().and_then(|number| <$number>::try_from(number).ok()),
-                _ => self.coercible().and_then(|text| text.parse::<$number>().ok()),
+            let integer = match self.value {
+                Value::Number(number) => {
+                    number.$get().and_then(|integer| <$integer>::try_from(integer).ok())
+                }
+                _ => self.coercible().and_then(|text| text.parse().ok()),
             };
-            let number = number.unwrap_or_else(|| {
-                self.expected(&$what);
-                <$number>::default()
+            let integer = integer.unwrap_or_else(|| {
+                let (min, max) = (<$integer>::MIN, <$integer>::MAX);
+                self.expected("integer", &format!("an integer from {min} to {max}"));
+                0
             });
-            self.place(visitor.$visit(number))
+            self.place(visitor.$visit(integer))
         }
     )*};
-}
-
-macro_rules! integers {
-    ($($method:ident $visit:ident $number:ty, $get:ident;)*) => {
-        numbers! {$(
-            $method $visit $number, $get,
-            format!("an integer from {} to {}", <$number>::MIN, <$number>::MAX);
-        )*}
-    };
 }
 
 impl<'de> Deserializer<'de> for Examiner<'de, '_> {
@@ -122,12 +127,12 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match self.value {
-            None | Some(Value::Null) => self.place(visitor.visit_unit()),
-            Some(Value::Bool(value)) => self.place(visitor.visit_bool(*value)),
-            Some(Value::String(text)) => self.place(visitor.visit_borrowed_str(text)),
-            Some(Value::Array(_)) => self.place(visitor.visit_seq(self.items())),
-            Some(Value::Object(_)) => self.place(visitor.visit_map(self.fields())),
-            Some(Value::Number(number)) => {
+            Value::Null => self.place(visitor.visit_unit()),
+            Value::Bool(value) => self.place(visitor.visit_bool(*value)),
+            Value::String(text) => self.place(visitor.visit_borrowed_str(text)),
+            Value::Array(_) => self.place(visitor.visit_seq(self.items())),
+            Value::Object(_) => self.place_within(visitor.visit_map(self.fields())),
+            Value::Number(number) => {
                 let outcome = match (number.as_u64(), number.as_i64(), number.as_f64()) {
                     (Some(number), _, _) => visitor.visit_u64(number),
                     (_, Some(number), _) => visitor.visit_i64(number),
@@ -151,8 +156,15 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
         deserialize_u128 visit_u128 u128, as_u128;
     }
 
-    numbers! {
-        deserialize_f64 visit_f64 f64, as_f64, "a number";
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let given = || self.coercible()?.parse().ok();
+        // `NaN` and `inf` are no numbers for a client, and a range would not hold them.
+        let number = self.value.as_f64().or_else(given).filter(|number: &f64| number.is_finite());
+        let number = number.unwrap_or_else(|| {
+            self.expected("number", "a number");
+            0.0
+        });
+        self.place(visitor.visit_f64(number))
     }
 
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -160,25 +172,20 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let value = match (self.value, self.coercible()) {
-            (Some(Value::Bool(value)), _) => Some(*value),
-            (_, Some("true" | "1")) => Some(true),
-            (_, Some("false" | "0")) => Some(false),
-            _ => None,
-        };
+        let value = self.value.as_bool().or_else(|| self.coercible().and_then(boolean));
         let value = value.unwrap_or_else(|| {
-            self.expected("true or false");
+            self.expected("boolean", "true or false");
             false
         });
         self.place(visitor.visit_bool(value))
     }
 
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let mut chars = self.value.and_then(Value::as_str).unwrap_or_default().chars();
+        let mut chars = self.value.as_str().unwrap_or_default().chars();
         let char = match (chars.next(), chars.next()) {
             (Some(char), None) => char,
             _ => {
-                self.expected("a single character");
+                self.expected("string", "a single character");
                 ' '
             }
         };
@@ -186,8 +193,8 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let text = self.value.and_then(Value::as_str).unwrap_or_else(|| {
-            self.expected("a string");
+        let text = self.value.as_str().unwrap_or_else(|| {
+            self.expected("string", "a string");
             ""
         });
         self.place(visitor.visit_borrowed_str(text))
@@ -203,7 +210,7 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match self.value {
-            Some(Value::Array(_)) => self.deserialize_seq(visitor),
+            Value::Array(_) => self.deserialize_seq(visitor),
             _ => self.deserialize_str(visitor),
         }
     }
@@ -214,14 +221,14 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match self.value {
-            None | Some(Value::Null) => self.place(visitor.visit_none()),
-            Some(_) => self.place(visitor.visit_some(self)),
+            Value::Null => self.place(visitor.visit_none()),
+            _ => self.place(visitor.visit_some(self)),
         }
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if !matches!(self.value, None | Some(Value::Null)) {
-            self.expected("null");
+        if !self.value.is_null() {
+            self.expected("null", "null");
         }
         self.place(visitor.visit_unit())
     }
@@ -260,15 +267,25 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.place(visitor.visit_map(self.fields()))
+        self.place_within(visitor.visit_map(self.fields()))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
+        self.remember(Shape::Struct(known));
+        if self.round.mode.refuses_unknown
+            && let Value::Object(object) = self.value
+        {
+            for name in object.keys().filter(|name| !known.contains(&name.as_str())) {
+                let path = Path::Field(self.path, name);
+                let unknown = Found::new(path.to_place(), "unknown_field", unknown_field(known));
+                self.round.note(unknown);
+            }
+        }
         self.deserialize_map(visitor)
     }
 
@@ -278,26 +295,72 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
+        self.remember(Shape::Enum);
         let known = |name: &str| variants.contains(&name);
         let variant = match self.value {
-            Some(Value::String(name)) if known(name) => name.as_str(),
-            Some(Value::Object(object))
-                if object.len() == 1 && object.keys().all(|name| known(name)) =>
-            {
+            Value::String(name) if known(name) => name.as_str(),
+            Value::Object(object) if object.len() == 1 && object.keys().all(|name| known(name)) => {
                 let fields = MapAccessDeserializer::new(self.fields());
-                return self.place(visitor.visit_enum(fields));
+                return self.place_within(visitor.visit_enum(fields));
             }
-            Some(_) => {
-                self.note("invalid_option", one_of(variants));
-                variants.first().copied().unwrap_or_default()
+            _ => {
+                let found = self.found("invalid_option", one_of(variants));
+                self.round.note(found.with_param("options", variants.to_vec()));
+                let name = variants.first().copied().unwrap_or_default();
+                let was_muted = self.round.is_muted.replace(true);
+                let outcome = visitor.visit_enum(AnyVariant { name, content: self });
+                self.round.is_muted.set(was_muted);
+                return self.place(outcome);
             }
-            None => variants.first().copied().unwrap_or_default(),
         };
         self.place(visitor.visit_enum(BorrowedStrDeserializer::new(variant)))
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         self.place(visitor.visit_unit())
+    }
+}
+
+/// A variant that stands in for one that is not known, made of whatever is there.
+struct AnyVariant<'v, 'r> {
+    name: &'static str,
+    content: Examiner<'v, 'r>,
+}
+
+impl<'de, 'r> EnumAccess<'de> for AnyVariant<'de, 'r> {
+    type Error = Fault;
+    type Variant = Examiner<'de, 'r>;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(
+        self,
+        seed: S,
+    ) -> Result<(S::Value, Self::Variant), Fault> {
+        let variant = seed.deserialize(BorrowedStrDeserializer::<Fault>::new(self.name))?;
+        Ok((variant, self.content))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Examiner<'de, '_> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Fault> {
+        seed.deserialize(self)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.deserialize_map(visitor)
     }
 }
 
@@ -316,7 +379,8 @@ impl<'de> SeqAccess<'de> for Items<'de, '_> {
     ) -> Result<Option<S::Value>, Fault> {
         let Some((at, value)) = self.values.next() else { return Ok(None) };
         let path = Path::Index(self.path, at);
-        seed.deserialize(Examiner::new(Some(value), &path, self.round)).map(Some)
+        let item = Examiner::new(value, &path, self.round);
+        item.place_after(seed.deserialize(item)).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -326,8 +390,7 @@ impl<'de> SeqAccess<'de> for Items<'de, '_> {
 
 struct Fields<'v, 'r> {
     given: Option<serde_json::map::Iter<'v>>,
-    missing: std::vec::IntoIter<&'static str>,
-    next: Option<(&'v str, Option<&'v Value>)>,
+    next: Option<(&'v str, &'v Value)>,
     path: &'r Path<'r>,
     round: &'r Round<'r>,
 }
@@ -339,21 +402,105 @@ impl<'de> MapAccess<'de> for Fields<'de, '_> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, Fault> {
-        let given = self
-            .given
-            .as_mut()
-            .and_then(Iterator::next)
-            .map(|(name, value)| (name.as_str(), Some(value)));
-        self.next = given.or_else(|| self.missing.next().map(|name| (name, None)));
-        let Some((name, _)) = self.next else { return Ok(None) };
+        let Some((name, value)) = self.given.as_mut().and_then(Iterator::next) else {
+            return Ok(None);
+        };
+        self.next = Some((name, value));
         let path = Path::Field(self.path, name);
-        let key = seed.deserialize(BorrowedStrDeserializer::new(name));
-        Examiner::new(Some(&Value::Null), &path, self.round).place(key).map(Some)
+        seed.deserialize(Key { name, path: &path, round: self.round }).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
-        let (name, value) = self.next.take().unwrap_or_default();
+        static NULL: Value = Value::Null;
+        let (name, value) = self.next.take().unwrap_or(("", &NULL));
         let path = Path::Field(self.path, name);
-        seed.deserialize(Examiner::new(value, &path, self.round))
+        let field = Examiner::new(value, &path, self.round);
+        field.place_after(seed.deserialize(field))
+    }
+}
+
+/// The name of a field, or a key of a map, which JSON writes as a text whatever it is.
+#[derive(Clone, Copy)]
+struct Key<'v, 'r> {
+    name: &'v str,
+    path: &'r Path<'r>,
+    round: &'r Round<'r>,
+}
+
+impl Key<'_, '_> {
+    fn place<T>(self, outcome: Result<T, Fault>) -> Result<T, Fault> {
+        outcome.map_err(|fault| match fault {
+            // A type that denies unknown fields says so when it reads their names.
+            Fault::Here(why) if why.is_unknown_field() => Fault::Refused(self.path.to_place(), why),
+            Fault::Here(_) => Fault::RefusedKey(self.path.to_place()),
+            fault => fault,
+        })
+    }
+
+    fn expected(self, words: &str) {
+        let message = format!("its name must be {words}");
+        self.round.note(Found::new(self.path.to_place(), "invalid_key", message));
+    }
+}
+
+macro_rules! keys {
+    ($($method:ident $visit:ident $key:ty, $what:literal;)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+            let key = self.name.parse::<$key>().unwrap_or_else(|_| {
+                self.expected($what);
+                <$key>::default()
+            });
+            self.place(visitor.$visit(key))
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for Key<'de, '_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.place(visitor.visit_borrowed_str(self.name))
+    }
+
+    keys! {
+        deserialize_i8 visit_i8 i8, "an integer";
+        deserialize_i16 visit_i16 i16, "an integer";
+        deserialize_i32 visit_i32 i32, "an integer";
+        deserialize_i64 visit_i64 i64, "an integer";
+        deserialize_i128 visit_i128 i128, "an integer";
+        deserialize_u8 visit_u8 u8, "an integer";
+        deserialize_u16 visit_u16 u16, "an integer";
+        deserialize_u32 visit_u32 u32, "an integer";
+        deserialize_u64 visit_u64 u64, "an integer";
+        deserialize_u128 visit_u128 u128, "an integer";
+        deserialize_f32 visit_f32 f32, "a number";
+        deserialize_f64 visit_f64 f64, "a number";
+        deserialize_bool visit_bool bool, "true or false";
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.place(visitor.visit_some(self))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.place(visitor.visit_newtype_struct(self))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.place(visitor.visit_enum(BorrowedStrDeserializer::new(self.name)))
+    }
+
+    serde::forward_to_deserialize_any! {
+        char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct
+        identifier ignored_any
     }
 }

@@ -1,0 +1,166 @@
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use garde::Validate;
+use http::{HeaderMap, Request, Response, header};
+use http_body_util::BodyExt;
+use palisade_core::{ApiError, Body, BoxError, ErrorContext};
+use serde::de::DeserializeOwned;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{Validation, json};
+
+/// Checks that a service answers what it promises: while it is developed, a response that is no `T` or breaks its rules
+/// becomes a 500 that says where, and the log does too. In release builds nothing is looked at, unless asked.
+///
+/// Successful responses with JSON of a declared length of up to 1 MiB are checked. All others pass as they are, streams
+/// among them.
+///
+/// ```
+/// use garde::Validate;
+/// use palisade_validate::debug_validate_response;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize, Validate)]
+/// struct Item {
+///     #[garde(length(chars, min = 1))]
+///     name: String,
+/// }
+///
+/// let in_development = debug_validate_response::<Item>();
+/// let always_and_only_in_the_log = debug_validate_response::<Item>().also_in_release().only_log();
+/// ```
+pub fn debug_validate_response<T>() -> ValidateResponseLayer<T> {
+    ValidateResponseLayer { is_on: cfg!(debug_assertions), refuses: true, expected: PhantomData }
+}
+
+/// A layer that checks responses. Made by [`debug_validate_response`].
+pub struct ValidateResponseLayer<T> {
+    is_on: bool,
+    refuses: bool,
+    expected: PhantomData<fn() -> T>,
+}
+
+impl<T> ValidateResponseLayer<T> {
+    /// Checks in release builds as well.
+    #[must_use]
+    pub fn also_in_release(mut self) -> Self {
+        self.is_on = true;
+        self
+    }
+
+    /// Lets every response pass, and says in the log which should not have been.
+    #[must_use]
+    pub fn only_log(mut self) -> Self {
+        self.refuses = false;
+        self
+    }
+}
+
+impl<T> Clone for ValidateResponseLayer<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for ValidateResponseLayer<T> {}
+
+impl<T> fmt::Debug for ValidateResponseLayer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValidateResponseLayer")
+            .field("is_on", &self.is_on)
+            .field("refuses", &self.refuses)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, T> Layer<S> for ValidateResponseLayer<T> {
+    type Service = ValidateResponse<S, T>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ValidateResponse { inner, settings: *self }
+    }
+}
+
+/// A service whose responses are checked. Made by [`ValidateResponseLayer`].
+#[derive(Debug)]
+pub struct ValidateResponse<S, T> {
+    inner: S,
+    settings: ValidateResponseLayer<T>,
+}
+
+impl<S: Clone, T> Clone for ValidateResponse<S, T> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), settings: self.settings }
+    }
+}
+
+/// The longest response that is read.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+impl<S, T, ReqB, ResB> Service<Request<ReqB>> for ValidateResponse<S, T>
+where
+    S: Service<Request<ReqB>, Response = Response<ResB>>,
+    S::Future: Send + 'static,
+    T: DeserializeOwned + Validate + 'static,
+    T::Context: Default,
+    ResB: http_body::Body<Data = Bytes> + Send + 'static,
+    ResB::Error: Into<BoxError>,
+{
+    type Response = Response<Body<ResB>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        let settings = self.settings;
+        let context = ErrorContext::of_request(&request);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let (head, body) = answer.await?.into_parts();
+            let is_short = body.size_hint().exact().is_some_and(|bytes| bytes <= MAX_BYTES);
+            if !(settings.is_on && head.status.is_success() && is_short && is_json(&head.headers)) {
+                return Ok(Response::from_parts(head, Body::new(body)));
+            }
+            let bytes = match body.collect().await {
+                Ok(body) => body.to_bytes(),
+                Err(error) => {
+                    let error = ApiError::internal().with_source(error);
+                    return Ok(context.render(error).map(Body::full));
+                }
+            };
+            match Validation::new().json::<T>(&bytes) {
+                Err(wrong) => {
+                    tracing::error!(
+                        issues = ?wrong.issues(),
+                        "a response is not what its service promises: {}",
+                        wrong.message(),
+                    );
+                    if !settings.refuses {
+                        return Ok(Response::from_parts(head, Body::full(bytes)));
+                    }
+                    let error = ApiError::internal()
+                        .with_code("INVALID_RESPONSE")
+                        .with_message("the response is not what was promised")
+                        .with_issues(wrong.issues().to_vec());
+                    Ok(context.render(error).map(Body::full))
+                }
+                Ok(_) => Ok(Response::from_parts(head, Body::full(bytes))),
+            }
+        })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONTENT_TYPE) && json::check_media_type(headers).is_ok()
+}

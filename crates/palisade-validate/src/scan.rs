@@ -1,0 +1,204 @@
+//! What serde_json lets pass: names that come twice in an object, and halves of surrogate pairs in what is skipped.
+
+use std::collections::HashSet;
+
+/// Where in the text, in bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    Duplicate { at: usize },
+    TooDeep { at: usize },
+    Surrogate { at: usize },
+}
+
+/// An object with more names than this remembers them in a set. Fewer are compared one by one, which is faster.
+const FEW: usize = 16;
+
+struct Object {
+    /// Where its names begin among those of all objects around it.
+    first: usize,
+    many: Option<HashSet<String>>,
+    /// An array has no names.
+    is_array: bool,
+}
+
+/// Goes through a text once. It need not be JSON: what is no JSON is somebody else's to say, and is passed over.
+pub(crate) fn scan(text: &str, max_depth: usize) -> Result<(), Flaw> {
+    let bytes = text.as_bytes();
+    let mut open: Vec<Object> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
+    let mut at = 0;
+    // True where a text would be a name.
+    let mut expects_name = false;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'{' | b'[' => {
+                if open.len() >= max_depth {
+                    return Err(Flaw::TooDeep { at });
+                }
+                let is_array = *byte == b'[';
+                open.push(Object { first: names.len(), many: None, is_array });
+                expects_name = !is_array;
+            }
+            b'}' | b']' => {
+                if let Some(closed) = open.pop() {
+                    names.truncate(closed.first);
+                }
+                expects_name = false;
+            }
+            b',' => expects_name = open.last().is_some_and(|object| !object.is_array),
+            b'"' => {
+                let start = at + 1;
+                let (end, has_escapes) = end_of_text(bytes, start);
+                let inside = &text[start..end];
+                if has_escapes && let Some(half) = half_of_a_pair(inside.as_bytes()) {
+                    return Err(Flaw::Surrogate { at: start + half });
+                }
+                if expects_name {
+                    expects_name = false;
+                    if let Some(object) = open.last_mut()
+                        && !is_new(object, &mut names, inside, has_escapes)
+                    {
+                        return Err(Flaw::Duplicate { at });
+                    }
+                }
+                at = end;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+fn is_new<'t>(
+    object: &mut Object,
+    names: &mut Vec<&'t str>,
+    name: &'t str,
+    has_escapes: bool,
+) -> bool {
+    let siblings = names.len() - object.first;
+    if object.many.is_none() && (has_escapes || siblings >= FEW) {
+        object.many = Some(names.drain(object.first..).map(str::to_owned).collect());
+    }
+    match &mut object.many {
+        Some(many) => many.insert(unescaped(name, has_escapes)),
+        None if names[object.first..].contains(&name) => false,
+        None => {
+            names.push(name);
+            true
+        }
+    }
+}
+
+/// `"a"` and `"\u0061"` are the same name.
+fn unescaped(name: &str, has_escapes: bool) -> String {
+    let read = if has_escapes { serde_json::from_str(&format!("\"{name}\"")).ok() } else { None };
+    read.unwrap_or_else(|| name.to_owned())
+}
+
+/// Where a text ends that begins here, and whether it has escapes. Both are at boundaries of characters, because quotes
+/// and backslashes are ASCII.
+fn end_of_text(bytes: &[u8], start: usize) -> (usize, bool) {
+    let mut at = start;
+    let mut has_escapes = false;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return (at, has_escapes),
+            b'\\' => {
+                has_escapes = true;
+                at += 2;
+            }
+            _ => at += 1,
+        }
+    }
+    (bytes.len(), has_escapes)
+}
+
+/// The first `\uD800` to `\uDFFF` that has no other half.
+fn half_of_a_pair(text: &[u8]) -> Option<usize> {
+    let unit = |at: usize| {
+        let escape = text.get(at..at + 6)?;
+        let digits = std::str::from_utf8(escape.strip_prefix(b"\\u")?).ok()?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut at = 0;
+    while at < text.len() {
+        if text[at] != b'\\' {
+            at += 1;
+            continue;
+        }
+        match unit(at) {
+            Some(0xd800..=0xdbff) => match unit(at + 6) {
+                Some(0xdc00..=0xdfff) => at += 12,
+                _ => return Some(at),
+            },
+            Some(0xdc00..=0xdfff) => return Some(at),
+            _ => at += 2,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_comes_twice_in_one_object_is_found() {
+        for (text, at) in [
+            (r#"{"a":1,"a":2}"#, 7),
+            (r#"{"a":1,"\u0061":2}"#, 7),
+            (r#"{"\u0061":1,"b":0,"a":2}"#, 18),
+            (r#"[{"x":{"b":1,"c":[{"b":1}],"b":2}}]"#, 27),
+            (r#"{"a":{"b":1},"a":{"b":2}}"#, 13),
+        ] {
+            assert_eq!(scan(text, 100), Err(Flaw::Duplicate { at }), "{text}");
+        }
+        for good in [
+            r#"{"a":{"a":{"a":"a"}},"b":["a","a"],"c":"a"}"#,
+            r#"[{"a":1},{"a":1}]"#,
+            r#"{"a\"":1,"a":2,"":3}"#,
+            r#"{"\\":1,"\\\\":2}"#,
+        ] {
+            assert_eq!(scan(good, 100), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn an_object_with_many_names_takes_no_longer_than_they_are() {
+        let names: Vec<_> = (0..100_000).map(|at| format!("\"{at}\":0")).collect();
+        let text = format!("{{{}}}", names.join(","));
+        assert_eq!(scan(&text, 10), Ok(()));
+        let text = format!("{{{},\"7\":1}}", names.join(","));
+        assert!(matches!(scan(&text, 10), Err(Flaw::Duplicate { .. })));
+    }
+
+    #[test]
+    fn depth_is_counted_in_brackets() {
+        assert_eq!(scan("[[[]]]", 3), Ok(()));
+        assert_eq!(scan("[[[]]]", 2), Err(Flaw::TooDeep { at: 2 }));
+        assert_eq!(scan(r#"["[[[["]"#, 1), Ok(()));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_found_and_a_whole_one_is_none() {
+        assert_eq!(scan(r#"{"a":"\ud83d\ude00"}"#, 9), Ok(()));
+        assert_eq!(scan(r#"{"a":"\ud83d"}"#, 9), Err(Flaw::Surrogate { at: 6 }));
+        assert_eq!(scan(r#"{"a":"\ude00\ud83d"}"#, 9), Err(Flaw::Surrogate { at: 6 }));
+        assert_eq!(scan(r#"{"a":"\\ud83d"}"#, 9), Ok(()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_gone_through(text in "[\\[\\]{}\":,\\\\u0-9a-dé]{0,60}") {
+            let _ = scan(&text, 5);
+        }
+
+        #[test]
+        fn what_serde_json_writes_has_no_flaw(keys in proptest::collection::hash_set(".{0,8}", 0..40)) {
+            let object: serde_json::Map<_, _> = keys.into_iter().map(|key| (key, serde_json::Value::Null)).collect();
+            let text = serde_json::to_string(&object).unwrap();
+            proptest::prop_assert_eq!(scan(&text, 5), Ok(()));
+        }
+    }
+}

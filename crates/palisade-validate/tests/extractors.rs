@@ -1,0 +1,224 @@
+//! axum's extractors, checked, and reported together.
+
+#![cfg(feature = "axum")]
+
+use axum::{
+    Form, Json, Router,
+    body::Body,
+    extract::{Path, Query},
+    routing::post,
+};
+use garde::Validate;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use palisade_core::IssueView;
+use palisade_validate::{Headers, RuleContext, Valid, Validation};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+#[derive(Debug, Deserialize, Validate)]
+struct Shop {
+    #[garde(range(min = 1))]
+    shop_id: u32,
+}
+
+#[derive(Debug, Deserialize, Validate)]
+struct Options {
+    #[garde(range(min = 1))]
+    #[serde(default = "one")]
+    copies: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[derive(Debug, Deserialize, Validate)]
+struct Needed {
+    #[garde(range(max = 3))]
+    x_api_version: u8,
+    #[garde(skip)]
+    #[serde(default)]
+    x_tag: Vec<u8>,
+}
+
+#[derive(Debug, Deserialize, Validate)]
+struct Item {
+    #[garde(length(chars, min = 1))]
+    name: String,
+}
+
+type Everything = Valid<(Path<Shop>, Query<Options>, Headers<Needed>, Json<Item>)>;
+
+async fn create(
+    Valid((Path(shop), Query(options), Headers(needed), Json(item))): Everything,
+) -> String {
+    format!(
+        "{} {} {} {:?} {}",
+        shop.shop_id, options.copies, needed.x_api_version, needed.x_tag, item.name
+    )
+}
+
+async fn show(Valid((Path(shop), Query(options))): Valid<(Path<Shop>, Query<Options>)>) -> String {
+    format!("{} {}", shop.shop_id, options.copies)
+}
+
+async fn sign_up(Valid(Form(item)): Valid<Form<Item>>) -> String {
+    item.name
+}
+
+#[derive(Default)]
+struct Limits {
+    longest: usize,
+}
+
+#[derive(Debug, Deserialize, Validate)]
+#[garde(context(Limits as limits))]
+struct Note {
+    #[garde(length(chars, max = limits.longest))]
+    text: String,
+}
+
+async fn note(Valid(Json(note)): Valid<Json<Note>>) -> String {
+    note.text
+}
+
+fn app() -> Router {
+    Router::new()
+        .route("/shops/{shop_id}/items", post(create).get(show))
+        .route("/signup", post(sign_up).get(sign_up))
+        .route("/notes", post(note))
+}
+
+async fn send(app: Router, request: Request<Body>) -> (StatusCode, Value) {
+    let response = app.oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&body).into_owned();
+    (status, serde_json::from_slice(&body).unwrap_or(Value::String(text)))
+}
+
+/// `source path code` of each issue.
+fn issues(body: &Value) -> Vec<String> {
+    let text = |issue: &Value, name: &str| issue[name].as_str().unwrap().to_owned();
+    let issues = body["error"]["issues"].as_array().unwrap_or_else(|| panic!("{body}"));
+    issues
+        .iter()
+        .map(|issue| [text(issue, "source"), text(issue, "path"), text(issue, "code")].join(" "))
+        .collect()
+}
+
+fn item(uri: &str, version: &str, body: &str) -> Request<Body> {
+    Request::post(uri)
+        .header("content-type", "application/json")
+        .header("x-api-version", version)
+        .body(body.to_owned().into())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn path_query_headers_and_body_are_reported_together() {
+    let good = item("/shops/7/items?copies=2", "3", r#"{"name":"lamp"}"#);
+    assert_eq!(send(app(), good).await, (StatusCode::OK, json!("7 2 3 [] lamp")));
+    let bad = item("/shops/0/items?copies=none", "4", r#"{"name":""}"#);
+    let (status, body) = send(app(), bad).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        issues(&body),
+        [
+            "path shop_id too_small",
+            "query copies wrong_type",
+            "headers x-api-version too_big",
+            "body name too_short"
+        ]
+    );
+    assert_eq!(body["error"]["issues"][2]["pointer"], "/x-api-version");
+}
+
+#[tokio::test]
+async fn heads_are_reported_together_without_a_body() {
+    let get = |uri: &str| Request::get(uri).body(Body::empty()).unwrap();
+    assert_eq!(send(app(), get("/shops/7/items")).await.1, json!("7 1"));
+    let (_, body) = send(app(), get("/shops/x/items?copies=0")).await;
+    assert_eq!(issues(&body), ["path shop_id wrong_type", "query copies too_small"]);
+    assert_eq!(send(app(), get("/shops/%ff/items")).await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn what_a_body_is_refused_for_comes_first_and_the_rest_is_not_forgotten() {
+    let (status, body) = send(app(), item("/shops/0/items", "1", "{")).await;
+    assert_eq!((status.as_u16(), &body["error"]["code"]), (400, &json!("INVALID_JSON")));
+    assert_eq!(issues(&body), ["path shop_id too_small"]);
+    let text = Request::post("/shops/1/items")
+        .header("x-api-version", "1")
+        .header("content-type", "text/plain");
+    let response = app().oneshot(text.body(Body::from(r#"{"name":"a"}"#)).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(response.headers()["accept"], "application/json");
+}
+
+#[tokio::test]
+async fn headers_are_lists_where_they_are_sent_again_and_others_are_not_looked_at() {
+    let mut request = item("/shops/1/items", "1", r#"{"name":"a"}"#);
+    for tag in ["1", "2"] {
+        request.headers_mut().append("x-tag", tag.parse().unwrap());
+    }
+    request.headers_mut().append("x-secret", http::HeaderValue::from_bytes(b"\xff").unwrap());
+    let strict = app().layer(Validation::new().deny_unknown_fields().layer());
+    assert_eq!(send(strict, request).await.1, json!("1 1 1 [1, 2] a"));
+    let mut request = item("/shops/1/items", "1", r#"{"name":"a"}"#);
+    request.headers_mut().remove("x-api-version");
+    assert_eq!(issues(&send(app(), request).await.1), ["headers x-api-version missing"]);
+    let mut request = item("/shops/1/items", "1", r#"{"name":"a"}"#);
+    request.headers_mut().insert("x-tag", http::HeaderValue::from_bytes(b"\xff").unwrap());
+    assert_eq!(issues(&send(app(), request).await.1), ["headers x-tag wrong_type"]);
+}
+
+#[tokio::test]
+async fn forms_are_read_from_bodies_of_their_type_and_from_the_query_of_a_get() {
+    let form = |content_type: &str, body: &str| {
+        Request::post("/signup")
+            .header("content-type", content_type)
+            .body(body.to_owned().into())
+            .unwrap()
+    };
+    let urlencoded = "application/x-www-form-urlencoded";
+    assert_eq!(send(app(), form(urlencoded, "name=ada+l")).await.1, json!("ada l"));
+    assert_eq!(issues(&send(app(), form(urlencoded, "name=")).await.1), ["form name too_short"]);
+    assert_eq!(send(app(), form("application/json", "name=a")).await.0.as_u16(), 415);
+    assert_eq!(send(app(), form(urlencoded, &"a=1&".repeat(1_001))).await.0.as_u16(), 400);
+    let get = Request::get("/signup?name=ada").body(Body::empty()).unwrap();
+    assert_eq!(send(app(), get).await.1, json!("ada"));
+}
+
+#[tokio::test]
+async fn rules_are_told_the_context_that_was_left_for_them() {
+    let note = || {
+        Request::post("/notes")
+            .header("content-type", "application/json")
+            .body(r#"{"text":"hello"}"#.into())
+            .unwrap()
+    };
+    let generous = app().layer(RuleContext::new(Limits { longest: 5 }).layer());
+    assert_eq!(send(generous, note()).await.1, json!("hello"));
+    let (_, refused) =
+        send(app().layer(RuleContext::new(Limits { longest: 4 }).layer()), note()).await;
+    assert_eq!(refused["error"]["issues"][0]["params"], json!({"max": 4}));
+    // the default is the strict one
+    assert_eq!(send(app(), note()).await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn the_view_is_a_setting() {
+    let bad = || item("/shops/0/items?copies=0", "1", r#"{"name":""}"#);
+    let (_, flat) = send(app().layer(Validation::new().view(IssueView::Flat).layer()), bad()).await;
+    assert_eq!(flat["error"]["formErrors"], json!([]));
+    assert_eq!(flat["error"]["fieldErrors"]["copies"], json!(["must be at least 1"]));
+    assert!(flat["error"].get("issues").is_none());
+    let (_, tree) = send(app().layer(Validation::new().view(IssueView::Tree).layer()), bad()).await;
+    assert_eq!(
+        tree["error"]["tree"]["properties"]["shop_id"]["errors"],
+        json!(["must be at least 1"])
+    );
+}

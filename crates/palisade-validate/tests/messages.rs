@@ -1,0 +1,116 @@
+//! Messages of gRPC, checked before a method is called.
+
+#![cfg(feature = "tonic")]
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use garde::Validate;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use palisade_core::Body;
+use palisade_validate::{ValidateMessages, validate_message};
+use prost::Message;
+use tower::{Layer, ServiceExt, service_fn};
+
+#[derive(Clone, PartialEq, Message, Validate)]
+struct Order {
+    #[prost(string, tag = "1")]
+    #[garde(length(chars, min = 1))]
+    item_name: String,
+    #[prost(message, repeated, tag = "2")]
+    #[garde(dive)]
+    lines: Vec<Line>,
+}
+
+#[derive(Clone, PartialEq, Message, Validate)]
+struct Line {
+    #[prost(uint32, tag = "1")]
+    #[garde(range(min = 1))]
+    amount: u32,
+}
+
+fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[flag][..], &length, message].concat()
+}
+
+/// What the layer answers: the gRPC status, or nothing and the bytes that the method got.
+async fn call(path: &str, body: Vec<u8>) -> (Option<String>, Bytes) {
+    let method = service_fn(|request: Request<Body<Full<Bytes>>>| async {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        Ok::<_, Infallible>(Response::new(Full::new(body)))
+    });
+    let layer = ValidateMessages::new().method::<Order>("/shop.Orders/Create").layer(1024).unwrap();
+    let request = Request::post(path)
+        .header("content-type", "application/grpc")
+        .body(Full::new(Bytes::from(body)))
+        .unwrap();
+    let response = layer.layer(method).oneshot(request).await.unwrap();
+    let status = response.headers().get("grpc-status");
+    let status = status.map(|status| status.to_str().unwrap().to_owned());
+    (status, response.into_body().collect().await.unwrap().to_bytes())
+}
+
+fn order(name: &str, amount: u32) -> Order {
+    Order { item_name: name.to_owned(), lines: vec![Line { amount: 1 }, Line { amount }] }
+}
+
+#[tokio::test]
+async fn a_good_message_reaches_its_method_byte_for_byte() {
+    let bytes = framed(0, &order("lamp", 2).encode_to_vec());
+    assert_eq!(call("/shop.Orders/Create", bytes.clone()).await, (None, Bytes::from(bytes)));
+    // other methods are not looked at
+    assert_eq!(call("/shop.Orders/Other", vec![1, 2]).await, (None, Bytes::from_static(&[1, 2])));
+}
+
+#[tokio::test]
+async fn what_breaks_rules_or_is_no_message_is_an_invalid_argument() {
+    let bad = order("", 0).encode_to_vec();
+    for body in [
+        framed(0, &bad),
+        framed(0, &[0xff, 0xff]),
+        vec![],
+        vec![0, 0],
+        framed(0, &bad)[..7].to_vec(),
+        [framed(0, &bad), framed(0, &bad)].concat(),
+    ] {
+        assert_eq!(call("/shop.Orders/Create", body).await.0.as_deref(), Some("3"));
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_message_is_not_let_past_unread() {
+    let body = framed(1, &order("", 0).encode_to_vec());
+    assert_eq!(call("/shop.Orders/Create", body).await.0.as_deref(), Some("12"));
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_exhausting() {
+    let body = framed(0, &order(&"x".repeat(2_000), 1).encode_to_vec());
+    assert_eq!(call("/shop.Orders/Create", body).await.0.as_deref(), Some("8"));
+}
+
+#[test]
+fn a_status_says_which_field_is_wrong() {
+    let status = validate_message(&order("lamp", 0)).unwrap_err();
+    assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    assert_eq!(status.message(), "lines[1].amount: must be at least 1");
+    assert!(validate_message(&order("lamp", 1)).is_ok());
+}
+
+#[test]
+fn a_path_that_is_none_does_not_build() {
+    for path in ["shop.Orders/Create", "/shop.Orders", "/shop.Orders/Create/"] {
+        let error = ValidateMessages::new().method::<Order>(path).layer(1).unwrap_err();
+        assert_eq!(error.setting(), "method", "{path}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _ = runtime.block_on(call("/shop.Orders/Create", body));
+    }
+}

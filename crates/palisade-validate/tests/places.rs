@@ -1,0 +1,458 @@
+//! Where an issue is: by the names that a client knows, whatever the fields are called in Rust.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    num::NonZeroU8,
+};
+
+use garde::Validate;
+use palisade_core::ApiError;
+use palisade_validate::Validation;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::json;
+
+/// `path code` of each issue, sorted.
+fn issues<T>(error: Result<T, ApiError>) -> Vec<String> {
+    let error = error.err().expect("it is refused");
+    let mut issues: Vec<_> =
+        error.issues().iter().map(|issue| format!("{} {}", issue.path, issue.code)).collect();
+    issues.sort();
+    issues
+}
+
+fn json<T>(body: &str) -> Vec<String>
+where
+    T: DeserializeOwned + Validate,
+    T::Context: Default,
+{
+    issues(Validation::new().json::<T>(body.as_bytes()))
+}
+
+fn query<T>(query: &str) -> Vec<String>
+where
+    T: DeserializeOwned + Validate,
+    T::Context: Default,
+{
+    issues(Validation::new().query::<T>(query))
+}
+
+#[derive(Debug, Deserialize, Validate)]
+#[serde(rename_all = "camelCase")]
+struct Account {
+    #[garde(length(chars, min = 3))]
+    user_name: String,
+    #[garde(dive)]
+    home_address: Address,
+    #[garde(dive)]
+    #[serde(default)]
+    known_devices: Vec<Device>,
+    #[garde(range(min = 1))]
+    #[serde(default)]
+    seat_count: u32,
+    #[garde(length(min = 2))]
+    #[serde(rename = "type")]
+    r#type: String,
+}
+
+#[derive(Debug, Deserialize, Validate)]
+#[serde(rename_all = "kebab-case")]
+struct Address {
+    #[garde(length(chars, min = 2))]
+    street_name: String,
+}
+
+#[derive(Debug, Deserialize, Validate)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+struct Device {
+    #[garde(ascii)]
+    serial_number: String,
+}
+
+#[test]
+fn a_camel_case_client_sees_camel_case_paths_also_of_rules() {
+    let body = r#"{"userName":"","homeAddress":{"street-name":"x"},"type":"",
+        "knownDevices":[{"SERIAL_NUMBER":"ok"},{"SERIAL_NUMBER":"é"}]}"#;
+    assert_eq!(
+        json::<Account>(body),
+        [
+            "homeAddress.street-name too_short",
+            "knownDevices[1].SERIAL_NUMBER invalid_format",
+            "seatCount too_small",
+            "type too_short",
+            "userName too_short",
+        ]
+    );
+    let body = r#"{"userName":1,"homeAddress":{},"knownDevices":[{}],"type":"user"}"#;
+    assert_eq!(
+        json::<Account>(body),
+        [
+            "homeAddress.street-name missing",
+            "knownDevices[0].SERIAL_NUMBER missing",
+            "seatCount too_small",
+            "userName wrong_type",
+        ]
+    );
+}
+
+#[test]
+fn an_issue_has_a_pointer_a_source_and_what_the_rule_was() {
+    let body = r#"{"userName":"","homeAddress":{"street-name":"Oslo"},"knownDevices":[{"SERIAL_NUMBER":"é"}],
+        "seatCount":1,"type":"user"}"#;
+    let error = Validation::new().json::<Account>(body.as_bytes()).unwrap_err();
+    assert_eq!(
+        serde_json::to_value(error.issues()).unwrap(),
+        json!([
+            {"source": "body", "path": "knownDevices[0].SERIAL_NUMBER",
+             "pointer": "/knownDevices/0/SERIAL_NUMBER", "code": "invalid_format", "message": "must be ASCII"},
+            {"source": "body", "path": "userName", "pointer": "/userName", "code": "too_short",
+             "message": "must have a length of at least 3", "params": {"min": 3}},
+        ])
+    );
+    let error =
+        Validation::new().json::<Account>(br#"{"homeAddress":{"street-name":7}}"#).unwrap_err();
+    let issue = error.issues().iter().find(|issue| issue.code == "wrong_type").unwrap();
+    assert_eq!(issue.params["expected"], "string");
+}
+
+#[derive(Debug, Deserialize, Validate)]
+struct Renamed {
+    #[garde(length(chars, min = 1, max = 5))]
+    #[serde(rename = "title")]
+    name: String,
+    #[garde(range(max = 50))]
+    #[serde(rename = "kilos")]
+    weight: u32,
+    #[garde(length(max = 3))]
+    #[serde(rename = "labels")]
+    tags: Vec<String>,
+}
+
+#[test]
+fn a_name_that_has_nothing_in_common_with_its_field_is_found_as_well() {
+    assert_eq!(
+        json::<Renamed>(r#"{"title":"much too long","kilos":99,"labels":["a","b","c","d"]}"#),
+        ["kilos too_big", "labels too_long", "title too_long"]
+    );
+}
+
+#[derive(Debug, Deserialize, Validate)]
+#[allow(dead_code)]
+struct Listing {
+    #[garde(length(chars, min = 1))]
+    title: String,
+    #[garde(dive)]
+    #[serde(flatten)]
+    page: Page,
+}
+
+#[derive(Debug, Deserialize, Validate)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    #[garde(range(min = 1))]
+    page_number: u32,
+    #[garde(range(min = 1, max = 100))]
+    page_size: u8,
+    #[garde(skip)]
+    #[serde(default)]
+    #[allow(dead_code)]
+    exact: bool,
+}
+
+#[test]
+fn the_fields_of_a_flattened_struct_are_where_the_client_has_them() {
+    assert_eq!(
+        json::<Listing>(r#"{"title":"","pageNumber":0,"pageSize":101}"#),
+        ["pageNumber too_small", "pageSize too_big", "title too_short"]
+    );
+    assert_eq!(
+        json::<Listing>(r#"{"title":"a","pageNumber":"one","pageSize":true,"exact":false}"#),
+        ["pageNumber wrong_type", "pageSize wrong_type"]
+    );
+    assert_eq!(json::<Listing>("{}"), ["pageNumber missing", "pageSize missing", "title missing"]);
+    assert_eq!(
+        json::<Listing>(r#"{"title":5,"pageNumber":"x"}"#),
+        ["pageNumber wrong_type", "pageSize missing", "title wrong_type"]
+    );
+}
+
+#[test]
+fn a_flattened_struct_can_be_read_from_a_query() {
+    let listing: Listing =
+        Validation::new().query("title=5&pageNumber=2&pageSize=20&exact=true").unwrap();
+    assert_eq!((&*listing.title, listing.page.page_number, listing.page.page_size), ("5", 2, 20));
+    assert!(listing.page.exact);
+    assert_eq!(
+        query::<Listing>("title=a&pageNumber=two&pageSize=0"),
+        ["pageNumber wrong_type", "pageSize too_small"]
+    );
+    assert_eq!(
+        query::<Listing>("pageSize=300&title="),
+        ["pageNumber missing", "pageSize wrong_type", "title too_short"]
+    );
+}
+
+#[derive(Debug, Deserialize, Validate)]
+#[serde(rename_all = "snake_case")]
+enum Payment {
+    Card {
+        #[garde(length(min = 4))]
+        number: String,
+    },
+    Invoice(#[garde(dive)] Address),
+}
+
+#[derive(Debug, Deserialize, Validate)]
+#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
+enum Shape {
+    Circle {
+        #[garde(range(min = 0.1))]
+        radius_mm: f64,
+    },
+    Dot,
+}
+
+#[derive(Debug, Deserialize, Validate)]
+struct Order {
+    #[garde(dive)]
+    payment: Payment,
+    #[garde(dive)]
+    shapes: Vec<Shape>,
+}
+
+#[test]
+fn a_variant_is_part_of_the_path_where_it_is_part_of_the_json() {
+    assert_eq!(
+        json::<Order>(
+            r#"{"payment":{"card":{"number":"1"}},"shapes":[{"kind":"circle","radiusMm":0}]}"#
+        ),
+        ["payment.card.number too_short", "shapes[0].radiusMm too_small"]
+    );
+    assert_eq!(
+        json::<Order>(r#"{"payment":{"invoice":{"street-name":""}},"shapes":[{"kind":"dot"}]}"#),
+        ["payment.invoice.street-name too_short"]
+    );
+    assert_eq!(
+        json::<Order>(
+            r#"{"payment":"cash","shapes":[{"kind":"square"},{"kind":"circle","radiusMm":"x"},{}]}"#
+        ),
+        [
+            "payment invalid_option",
+            "shapes[0].kind invalid_option",
+            "shapes[1].radiusMm wrong_type",
+            "shapes[2].kind missing"
+        ]
+    );
+}
+
+#[derive(Debug, Deserialize, Validate)]
+struct Email(#[garde(email)] String);
+
+#[derive(Debug, Deserialize, Validate)]
+#[allow(dead_code)]
+struct Typed {
+    #[garde(dive)]
+    email: Email,
+    #[garde(skip)]
+    address: IpAddr,
+    #[garde(skip)]
+    count: NonZeroU8,
+    #[garde(skip)]
+    after: u8,
+    #[garde(dive)]
+    by_name: BTreeMap<String, Address>,
+    #[garde(skip)]
+    by_number: HashMap<u32, bool>,
+}
+
+#[test]
+fn a_value_that_its_type_refuses_does_not_hide_what_is_wrong_behind_it() {
+    let body = r#"{"email":"nobody","address":"nowhere","count":0,"after":"x",
+        "by_name":{"a.b":{"street-name":""}},"by_number":{"7":"yes","seven":true}}"#;
+    assert_eq!(
+        json::<Typed>(body),
+        [
+            "address invalid",
+            "after wrong_type",
+            "by_name.a.b.street-name too_short",
+            "by_number.7 wrong_type",
+            "by_number.seven invalid_key",
+            "count invalid",
+            "email invalid_email",
+        ]
+    );
+    assert_eq!(
+        json::<Typed>("{}"),
+        [
+            "address missing",
+            "after missing",
+            "by_name missing",
+            "by_number missing",
+            "count missing",
+            "email missing"
+        ]
+    );
+}
+
+#[test]
+fn maps_may_have_numbers_for_keys() {
+    let body = r#"{"email":"a@b.cc","address":"::1","count":1,"after":"x","by_name":{},"by_number":{"7":true}}"#;
+    assert_eq!(json::<Typed>(body), ["after wrong_type"]);
+    assert!(Validation::new().json::<Typed>(body.replace("\"x\"", "1").as_bytes()).is_ok());
+}
+
+#[test]
+fn no_type_of_ours_is_named_in_a_message() {
+    for body in [
+        "[]",
+        "5",
+        r#"{"payment":[],"shapes":{}}"#,
+        r#"{"payment":{"card":[]},"shapes":[[],{"kind":"circle","radiusMm":[]}]}"#,
+    ] {
+        let error = Validation::new().json::<Order>(body.as_bytes()).unwrap_err();
+        let text = serde_json::to_string(error.issues()).unwrap();
+        for name in ["Order", "Payment", "Shape", "Circle", "struct", "f64", "enum", "::"] {
+            assert!(!text.contains(name), "{name}: {text}");
+        }
+    }
+}
+
+#[test]
+fn unknown_fields_are_refused_where_the_settings_say_so() {
+    let strict = Validation::new().deny_unknown_fields();
+    let body = r#"{"userName":"ada","homeAddress":{"street-name":"Oslo","zip":1},"seatCount":1,"type":"user","admin":true,
+        "knownDevices":[{"SERIAL_NUMBER":"1","color":"red"}]}"#;
+    assert!(Validation::new().json::<Account>(body.as_bytes()).is_ok());
+    assert_eq!(
+        issues(strict.json::<Account>(body.as_bytes())),
+        [
+            "admin unknown_field",
+            "homeAddress.zip unknown_field",
+            "knownDevices[0].color unknown_field"
+        ]
+    );
+    assert_eq!(
+        issues(strict.query::<Renamed>("title=a&kilos=1&labels=a&page=1")),
+        ["page unknown_field"]
+    );
+}
+
+#[test]
+fn a_type_that_denies_unknown_fields_reports_all_of_them() {
+    #[derive(Debug, Deserialize, Validate)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Strict {
+        #[garde(skip)]
+        a: u8,
+    }
+    assert_eq!(
+        json::<Strict>(r#"{"b":1,"a":"x","c":2}"#),
+        ["a wrong_type", "b unknown_field", "c unknown_field"]
+    );
+}
+
+#[test]
+fn queries_have_numbers_booleans_lists_and_defaults() {
+    #[derive(Debug, Default, PartialEq, Deserialize, Validate)]
+    #[serde(default)]
+    struct Search {
+        #[garde(skip)]
+        page: Option<u32>,
+        #[garde(skip)]
+        ratio: f64,
+        #[garde(skip)]
+        exact: bool,
+        #[garde(inner(range(max = 9)))]
+        ids: Vec<u8>,
+        #[garde(skip)]
+        any: serde_json::Value,
+    }
+    let search: Search =
+        Validation::new().query("page=2&ratio=0.5&exact=1&ids=1&ids=2&any=5").unwrap();
+    assert_eq!(
+        search,
+        Search { page: Some(2), ratio: 0.5, exact: true, ids: vec![1, 2], any: json!("5") }
+    );
+    assert_eq!(Validation::new().query::<Search>("").unwrap(), Search::default());
+    assert_eq!(
+        query::<Search>("ids=1&ids=10&page=1&page=2"),
+        ["ids[1] too_big", "page wrong_type"]
+    );
+    assert_eq!(
+        query::<Search>("page=1e3&ratio=NaN&exact=yes"),
+        ["exact wrong_type", "page wrong_type", "ratio wrong_type"]
+    );
+    // JSON is taken at its word.
+    assert_eq!(
+        json::<Search>(r#"{"page":"2","ratio":"0.5","exact":1,"ids":1}"#),
+        ["exact wrong_type", "ids wrong_type", "page wrong_type", "ratio wrong_type"]
+    );
+}
+
+#[test]
+fn a_list_that_was_cut_short_says_so() {
+    #[derive(Debug, Deserialize, Validate)]
+    struct Numbers {
+        #[garde(inner(range(min = 1)))]
+        numbers: Vec<u32>,
+    }
+    for (count, item, truncated) in [
+        (64, "0", false),
+        (65, "0", true),
+        (500_000, "0", true),
+        (64, "x", false),
+        (65, "\"x\"", true),
+    ] {
+        let item = item.replace('x', "\"x\"").replace("\"\"", "\"");
+        let body = format!("{{\"numbers\":[{}]}}", vec![item.as_str(); count].join(","));
+        let error = Validation::new().json::<Numbers>(body.as_bytes()).unwrap_err();
+        assert_eq!(
+            (error.issues().len(), error.issues_are_truncated()),
+            (64, truncated),
+            "{count} {item}"
+        );
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_input_panics(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80)) {
+        let _ = Validation::new().json::<Order>(&body);
+        let _ = Validation::new().deny_unknown_fields().json::<Typed>(&body);
+        let _ = Validation::new().form::<Listing>(&body);
+    }
+
+    #[test]
+    fn no_json_panics(body in r#"[\[\]{}",:]{0,6}("(payment|shapes|card|kind|circle|title|pageNumber|by_number)"|[\[\]{},:0-9]|true|null|"x"){0,24}"#) {
+        let _ = Validation::new().json::<Order>(body.as_bytes());
+        let _ = Validation::new().json::<Listing>(body.as_bytes());
+        let _ = Validation::new().json::<Typed>(body.as_bytes());
+    }
+
+    #[test]
+    fn any_tree_is_taken_or_refused_with_reasons(
+        title in proptest::option::of(0..3u8), number in proptest::option::of("[a0-9]{0,4}"), size in proptest::option::of(-5i64..300),
+    ) {
+        let mut body = serde_json::Map::new();
+        if let Some(title) = title { body.insert("title".into(), [json!("a"), json!(""), json!(1)][usize::from(title)].clone()); }
+        if let Some(number) = number { body.insert("pageNumber".into(), json!(number)); }
+        if let Some(size) = size { body.insert("pageSize".into(), json!(size)); }
+        let body = serde_json::to_vec(&body).unwrap();
+        match Validation::new().json::<Listing>(&body) {
+            Ok(listing) => proptest::prop_assert!(listing.page.page_size >= 1),
+            Err(error) => proptest::prop_assert!(!error.issues().is_empty()),
+        }
+    }
+
+    #[test]
+    fn what_is_valid_comes_out_as_it_went_in(title in "[a-z]{1,9}", number in 1u32.., size in 1u8..=100) {
+        let body = json!({"title": title, "pageNumber": number, "pageSize": size}).to_string();
+        let from_json: Listing = Validation::new().json(body.as_bytes()).unwrap();
+        let from_query: Listing = Validation::new().query(&format!("title={title}&pageNumber={number}&pageSize={size}")).unwrap();
+        for listing in [from_json, from_query] {
+            proptest::prop_assert_eq!(&listing.title, &title);
+            proptest::prop_assert_eq!((listing.page.page_number, listing.page.page_size), (number, size));
+        }
+    }
+}

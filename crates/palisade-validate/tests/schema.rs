@@ -1,0 +1,121 @@
+//! JSON Schema as the other way to say what is expected.
+
+#![cfg(feature = "json-schema")]
+
+use palisade_validate::JsonSchema;
+use serde_json::{Value, json};
+
+fn schema() -> JsonSchema {
+    JsonSchema::compile(&json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "required": ["name", "items"],
+        "additionalProperties": false,
+        "properties": {
+            "name": {"type": "string", "minLength": 1, "maxLength": 5},
+            "email": {"type": "string", "format": "email"},
+            "color": {"type": "string", "pattern": "^#[0-9a-f]{6}$"},
+            "size": {"enum": ["s", "m"]},
+            "items": {"type": "array", "maxItems": 100, "items": {
+                "type": "object", "properties": {"price": {"type": "number", "minimum": 1, "multipleOf": 0.5}},
+            }},
+            "either": {"oneOf": [{"type": "string"}, {"type": "integer"}]},
+        },
+    }))
+    .unwrap()
+}
+
+fn issues(value: &Value) -> Vec<String> {
+    let error = schema().check(value).unwrap_err();
+    assert_eq!(error.code(), "VALIDATION_ERROR");
+    let mut issues: Vec<_> = error
+        .issues()
+        .iter()
+        .map(|issue| format!("{} {} {}", issue.path, issue.pointer.as_deref().unwrap(), issue.code))
+        .collect();
+    issues.sort();
+    issues
+}
+
+#[test]
+fn everything_that_is_wrong_is_reported_in_the_same_words_as_for_types() {
+    assert!(schema().check(&json!({"name": "lamp", "items": [{"price": 1.5}]})).is_ok());
+    let bad = json!({
+        "name": "much too long", "email": "nobody", "color": "red", "size": "xl", "either": [],
+        "items": [{"price": 1}, {"price": 0.25}], "a/b": 1,
+    });
+    assert_eq!(
+        issues(&bad),
+        [
+            "a/b /a~1b unknown_field",
+            "color /color invalid_format",
+            "either /either invalid_option",
+            "email /email invalid_email",
+            "items[1].price /items/1/price not_multiple_of",
+            "items[1].price /items/1/price too_small",
+            "name /name too_long",
+            "size /size invalid_option",
+        ]
+    );
+    assert_eq!(issues(&json!({})), ["items /items missing", "name /name missing"]);
+    assert_eq!(issues(&json!([])), ["  wrong_type"]);
+}
+
+#[test]
+fn values_and_patterns_are_not_repeated() {
+    let bad = json!({"name": "hunter2hunter2", "color": "hunter2", "email": "hunter2", "size": "hunter2", "items": "hunter2"});
+    let text = serde_json::to_string(schema().check(&bad).unwrap_err().issues()).unwrap();
+    assert!(!text.contains("hunter2") && !text.contains("0-9a-f"), "{text}");
+}
+
+#[test]
+fn a_list_of_issues_ends() {
+    let items = vec![json!({"price": 0}); 1_000];
+    let error = schema().check(&json!({"name": "a", "items": items})).unwrap_err();
+    assert_eq!((error.issues().len(), error.issues_are_truncated()), (64, true));
+}
+
+#[test]
+fn bodies_are_as_strict_as_for_types() {
+    assert!(schema().json(br#"{"name":"a","items":[]}"#).is_ok());
+    for bad in [&br#"{"name":"a","name":"b","items":[]}"#[..], b"", b"{", b"\xff"] {
+        assert_eq!(schema().json(bad).unwrap_err().code(), "INVALID_JSON");
+    }
+}
+
+#[test]
+fn nothing_is_fetched_and_nothing_is_read_from_disk() {
+    for reference in [
+        "https://example.com/schema.json",
+        "http://169.254.169.254/",
+        "file:///etc/passwd",
+        "other.json",
+    ] {
+        let error = JsonSchema::compile(&json!({"$ref": reference})).unwrap_err();
+        assert_eq!(error.setting(), "schema", "{reference}");
+    }
+    let own = json!({"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}});
+    assert!(JsonSchema::compile(&own).unwrap().check(&json!(1)).is_err());
+}
+
+#[test]
+fn what_is_no_schema_does_not_build() {
+    for bad in
+        [json!({"type": "strin"}), json!({"pattern": "("}), json!({"pattern": "(?=a)"}), json!(5)]
+    {
+        assert!(JsonSchema::compile(&bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_pattern_takes_linear_time() {
+    let schema = JsonSchema::compile(&json!({"type": "string", "pattern": "^(a+)+$"})).unwrap();
+    assert!(schema.check(&json!(format!("{}!", "a".repeat(100_000)))).is_err());
+}
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60)) {
+        let _ = schema().json(&body);
+    }
+}
