@@ -163,6 +163,7 @@ impl Found {
 pub(crate) const MAX_ISSUES: usize = 64;
 
 /// What is wrong with a request, as far as the list goes.
+#[cfg_attr(not(feature = "axum"), allow(unreachable_pub, reason = "axum's extractors name it"))]
 #[derive(Debug, Default)]
 pub struct Findings {
     pub(crate) issues: Vec<Issue>,

@@ -273,6 +273,7 @@ impl Validation {
     }
 
     /// Those that a layer outside has left, or the usual ones.
+    #[cfg(feature = "axum")]
     pub(crate) fn of(extensions: &Extensions) -> Self {
         extensions.get().copied().unwrap_or_default()
     }
