@@ -6,13 +6,15 @@ use std::sync::{
 use arc_swap::ArcSwap;
 use foldhash::HashSet;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request, response};
-use palisade_core::{ApiError, BoxError, Decision, Halt, Origin, Policy, PolicyLayer, vary_by};
+use palisade_core::{
+    ApiError, BoxError, Decision, Halt, Origin, Policy, PolicyLayer, is_preflight, vary_by,
+};
 
 use crate::{
     CorsBuilder, CorsHandle,
     allowlist::{Allowlist, Verdict, sole_value},
     paths::{Paths, Rule},
-    preflight::{self, Preflight},
+    preflight::Preflight,
     refusal::Refusal,
     request_headers::RequestHeaders,
 };
@@ -258,7 +260,7 @@ impl Rules {
     /// out, and other clients may send an `Origin` too.
     #[cold]
     fn refuse(&self, refusal: Refusal, request: &request::Parts) -> Decision<CorsGrant> {
-        if preflight::is_preflight(request) {
+        if is_preflight(request) {
             return Decision::reply(Preflight::of(&request.headers).refused(self, refusal));
         }
         self.refuse_actual(refusal, &request.headers).into()
@@ -330,7 +332,7 @@ impl Rules {
 
 #[inline]
 fn decide_by(rules: &Arc<Rules>, request: &request::Parts) -> Decision<CorsGrant> {
-    if preflight::is_preflight(request) {
+    if is_preflight(request) {
         return answer_preflight(rules, &request.headers);
     }
     match rules.origins.judge(&request.headers) {

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::{
     allowlist::sole_value,
@@ -16,15 +16,6 @@ static ALLOW_PRIVATE_NETWORK: HeaderName =
 
 /// Origin, methods, headers, credentials, age and `Vary`.
 const USUAL_HEADERS: usize = 6;
-
-/// True for a [CORS-preflight request](https://fetch.spec.whatwg.org/#cors-preflight-request): all three marks of it.
-/// Any other OPTIONS is a request like another, and the service's to answer.
-#[inline]
-pub(crate) fn is_preflight(request: &request::Parts) -> bool {
-    request.method == Method::OPTIONS
-        && request.headers.contains_key(header::ORIGIN)
-        && request.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-}
 
 /// A preflight, whose origin has been judged. No answer to it has a body.
 pub(crate) struct Preflight<'a> {
@@ -110,7 +101,8 @@ fn respond(rules: &Rules, status: StatusCode, mut headers: HeaderMap) -> Respons
 mod tests {
     use std::time::Duration;
 
-    use palisade_core::{Decision, Halt, Policy};
+    use http::{Method, request};
+    use palisade_core::{Decision, Halt, Policy, is_preflight};
 
     use super::*;
     use crate::{Cors, CorsBuilder};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
-use palisade_core::{ApiError, Decision, Policy, PolicyLayer};
+use palisade_core::{ApiError, Decision, Policy, PolicyLayer, is_preflight};
 
 pub use builder::MethodsBuilder;
 use path::Path;
@@ -147,13 +147,6 @@ impl Offered {
         response.headers_mut().insert(header::ALLOW, self.allow.clone());
         response
     }
-}
-
-/// [Fetch, CORS-preflight request](https://fetch.spec.whatwg.org/#cors-preflight-request): all three marks of it.
-fn is_preflight(request: &request::Parts) -> bool {
-    request.method == Method::OPTIONS
-        && request.headers.contains_key(header::ORIGIN)
-        && request.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 #[cfg(test)]
