@@ -15,6 +15,7 @@
     doc = include_str!("../../../README.md")
 )]
 
+mod catalogue;
 mod stack;
 #[cfg(feature = "auth")]
 mod with_auth;
@@ -41,6 +42,7 @@ pub use palisade_rate_limit as rate_limit;
 #[doc(inline)]
 pub use palisade_validate as validate;
 
+pub use catalogue::{CatalogueEntry, catalogue};
 pub use stack::{Stack, order, stack};
 #[cfg(feature = "auth")]
 pub use with_auth::{WithAuth, on};
@@ -51,6 +53,10 @@ mod guide {
     #[cfg(feature = "auth")]
     #[doc = include_str!("../../../docs/guide/authentication.md")]
     struct Authentication;
+
+    #[cfg(all(feature = "observe", feature = "tonic"))]
+    #[doc = include_str!("../../../docs/guide/errors.md")]
+    struct Errors;
 
     #[cfg(feature = "rate-limit")]
     #[doc = include_str!("../../../docs/guide/client-address.md")]

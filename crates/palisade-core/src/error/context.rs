@@ -37,6 +37,22 @@ pub(crate) const OF_THE_BODY: [HeaderName; 11] = [
     header::LAST_MODIFIED,
 ];
 
+/// Those of them that say something of what was asked for, where an error says them itself: `Content-Range` of a 416,
+/// `ETag` of a 304 or 412.
+const OF_WHAT_WAS_ASKED_FOR: [HeaderName; 5] = [
+    header::CONTENT_LOCATION,
+    header::CONTENT_RANGE,
+    header::ACCEPT_RANGES,
+    header::ETAG,
+    header::LAST_MODIFIED,
+];
+
+/// True of what describes the body that `error` takes the place of.
+pub(super) fn is_of_the_body(name: &HeaderName, error: &ApiError) -> bool {
+    let owed = OF_WHAT_WAS_ASKED_FOR.contains(name) && error.headers().contains_key(name);
+    OF_THE_BODY.contains(name) && !owed
+}
+
 /// What an error needs to know of the request that it answers.
 ///
 /// Take it before the request goes inward, for an answer that may have to be made later:
@@ -126,7 +142,7 @@ impl ErrorContext {
         rendered: Rendered,
     ) -> Response<Bytes> {
         let headers = response.headers_mut();
-        for name in OF_THE_BODY {
+        for name in OF_THE_BODY.iter().filter(|name| is_of_the_body(name, &error)) {
             headers.remove(name);
         }
         if let Some((wire, _)) = &self.grpc {

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, reques
 
 use super::{
     ApiError, ErrorContext, ErrorFormat, accept,
-    context::{OF_THE_BODY, Rendered},
+    context::{Rendered, is_of_the_body},
     framework::{self, Suspicion, is_routed, suspect},
     grpc::X_REQUEST_ID,
     known::chain,
@@ -215,7 +215,7 @@ impl Exchange {
         mut error: ApiError,
     ) -> Response<Bytes> {
         let (before, _) = rendered.into_parts();
-        for name in before.headers.keys().filter(|name| !OF_THE_BODY.contains(name)) {
+        for name in before.headers.keys().filter(|name| !is_of_the_body(name, &error)) {
             let values = before.headers.get_all(name);
             if *name == header::VARY {
                 // A cache must keep apart what any of them tells apart.
