@@ -152,13 +152,16 @@ fn made(status: u16, kind: &'static str, body: impl Into<Body>) -> Response {
     response.body(body.into()).unwrap()
 }
 
+/// What it has that the framework's has not, and the response.
+type Lookalike = (&'static str, fn() -> Response);
+
 #[tokio::test]
 async fn what_only_resembles_the_framework_stays_to_the_last_byte() {
     let streamed = || {
-        let text = http_body_util::StreamBody::new(tokio_stream_once(WORDS));
+        let text = http_body_util::StreamBody::new(stream_of(WORDS));
         made(400, TEXT, Body::new(text))
     };
-    let lookalikes: [(&str, fn() -> Response); 14] = [
+    let lookalikes: [Lookalike; 14] = [
         ("another status", || made(409, TEXT, WORDS)),
         ("words of another status", || made(422, TEXT, WORDS)),
         ("a success", || made(200, TEXT, WORDS)),
@@ -206,7 +209,7 @@ async fn stays(name: &str, make: impl Fn() -> Response + Clone + Send + Sync + '
     }
 }
 
-fn tokio_stream_once(
+fn stream_of(
     text: &'static str,
 ) -> impl futures_core::Stream<Item = Result<http_body::Frame<Bytes>, std::convert::Infallible>> {
     struct Once(Option<&'static str>);
