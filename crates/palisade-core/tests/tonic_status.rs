@@ -146,6 +146,17 @@ async fn a_status_of_ours_is_told_which_request_it_answers() {
 }
 
 #[tokio::test]
+async fn who_does_not_speak_grpc_gets_an_error_that_it_can_read() {
+    let (head, body) = answer("application/json", full_error().into()).await;
+    assert_eq!(
+        (head.status.as_u16(), &head.headers["retry-after"]),
+        (400, &HeaderValue::from_static("2"))
+    );
+    assert!(body.starts_with(b"{\"error\":{\"code\":\"ORDER_REFUSED\""));
+    assert!(head.headers.keys().all(|name| !name.as_str().starts_with("grpc-")), "{head:?}");
+}
+
+#[tokio::test]
 async fn a_status_that_the_service_wrote_is_not_touched() {
     let theirs = Status::not_found("mine");
     let (head, _) = answer("application/grpc", theirs).await;

@@ -145,6 +145,9 @@ impl ErrorContext {
         for name in OF_THE_BODY.iter().filter(|name| is_of_the_body(name, &error)) {
             headers.remove(name);
         }
+        for name in grpc::OF_THE_STATUS {
+            headers.remove(name);
+        }
         if let Some((wire, _)) = &self.grpc {
             *response.body_mut() = grpc::dress(*wire, response.headers_mut(), &error, self);
             *response.status_mut() = StatusCode::OK;

@@ -19,6 +19,9 @@ pub(crate) const GRPC_STATUS_DETAILS: HeaderName =
     HeaderName::from_static("grpc-status-details-bin");
 pub(crate) const GRPC_RETRY_PUSHBACK_MS: HeaderName =
     HeaderName::from_static("grpc-retry-pushback-ms");
+/// What says what became of a call, and is wrong of another answer.
+pub(super) const OF_THE_STATUS: [HeaderName; 4] =
+    [GRPC_STATUS, GRPC_MESSAGE, GRPC_STATUS_DETAILS, GRPC_RETRY_PUSHBACK_MS];
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The status codes of gRPC.
@@ -128,9 +131,6 @@ pub(super) fn dress(
     error: &ApiError,
     context: &ErrorContext,
 ) -> Bytes {
-    for name in [GRPC_STATUS, GRPC_MESSAGE, GRPC_STATUS_DETAILS, GRPC_RETRY_PUSHBACK_MS] {
-        headers.remove(name);
-    }
     headers.insert(header::CONTENT_TYPE, wire.media_type());
     match wire {
         Wire::Native => {

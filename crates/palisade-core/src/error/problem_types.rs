@@ -78,6 +78,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_used_up_quota_has_the_type_of_the_draft_unless_its_code_has_one() {
+        let mut types = ProblemTypes::default();
+        let quota = || crate::QuotaViolation::new("daily", 1);
+        let name = |types: &ProblemTypes, error: ApiError| {
+            types.of(&error).0.rsplit(['#', '/']).next().map(str::to_owned)
+        };
+        let limited = || ApiError::rate_limited().with_quota_violation(quota());
+        let reduced = || ApiError::unavailable().with_quota_violation(quota());
+        assert_eq!(name(&types, ApiError::rate_limited()).unwrap(), "about:blank");
+        assert_eq!(name(&types, limited()).unwrap(), "quota-exceeded");
+        assert_eq!(name(&types, reduced()).unwrap(), "temporary-reduced-capacity");
+        types.add("RATE_LIMITED", "https://a.example/slow", "Slow down").unwrap();
+        assert_eq!(name(&types, limited()).unwrap(), "slow");
+    }
+
+    #[test]
     fn only_absolute_uris_with_a_title_are_problem_types() {
         let add = |uri: &str, title: &str| ProblemTypes::default().add("X", uri, title);
         for good in
