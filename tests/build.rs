@@ -1,9 +1,9 @@
-//! Compiles the protocol of the tonic example, for a client of it.
+//! Compiles the protocol of the tonic example, for clients of it, and for a server that refuses what it is told to.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = "../examples/proto";
     let files = protox::compile(["greeter.proto"], [folder])?;
-    tonic_prost_build::configure().build_server(false).compile_fds(files)?;
+    tonic_prost_build::configure().build_server(true).compile_fds(files)?;
     println!("cargo::rerun-if-changed={folder}");
     Ok(())
 }

@@ -1,7 +1,17 @@
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, header, request};
-use palisade_core::{ApiError, ConfigError, Decision, Origin, Policy, PolicyLayer};
+use http::{HeaderMap, Method, StatusCode, header, request};
+use palisade_core::{
+    ApiError, ConfigError, Decision, ErrorCode, GrpcCode, Origin, Policy, PolicyLayer,
+};
+
+pub(crate) const CSRF: ErrorCode = ErrorCode::new(
+    "CSRF",
+    StatusCode::FORBIDDEN,
+    GrpcCode::PermissionDenied,
+    "the request does not come from a page of this site",
+)
+.about("A browser sent a cookie along, and does not say that a page of this site made it do so.");
 
 /// Refuses what a page of another site made a browser send.
 ///
@@ -68,9 +78,7 @@ impl CsrfCheck {
             return Ok(());
         }
         tracing::debug!(target: "palisade::auth", "a request was refused: no page of ours sent it");
-        Err(ApiError::forbidden()
-            .with_code("CSRF")
-            .with_message("the request does not come from a page of this site"))
+        Err(ApiError::forbidden().with_code(CSRF.code).with_message(CSRF.message))
     }
 
     fn comes_from_a_page_of_ours(&self, request: &request::Parts) -> bool {

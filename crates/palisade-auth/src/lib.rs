@@ -99,3 +99,10 @@ pub use optional::Optional;
 pub use revoked::{Revoked, RevokedLater};
 pub use role::RequireRole;
 pub use session::{SessionStore, Sessions, SessionsBuilder};
+
+/// The error codes of this crate, beside [`ApiError::KINDS`](palisade_core::ApiError::KINDS).
+///
+/// ```
+/// assert_eq!(palisade_auth::CODES[0].code, "CSRF");
+/// ```
+pub const CODES: &[palisade_core::ErrorCode] = &[csrf::CSRF];

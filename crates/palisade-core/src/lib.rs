@@ -43,8 +43,9 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `tower` (default) | [`ErrorLayer`] recognises tower's timeout and load-shed errors |
-//! | `axum` | [`ApiError`] and [`Body`] as axum responses; peer addresses from `ConnectInfo` |
-//! | `tonic` | [`ApiError`] as `tonic::Status`; peer addresses from `TcpConnectInfo` |
+//! | `axum` | [`ApiError`] and [`Body`] as axum responses; axum's own errors in our format, by option; peer addresses from `ConnectInfo` |
+//! | `hyper` | [`ErrorLayer`] recognises hyper's errors |
+//! | `tonic` | [`ApiError`] as `tonic::Status` and back; peer addresses from `TcpConnectInfo` |
 //! | `testing` | the contract tests, for your own policies and layers |
 
 #[cfg(feature = "axum")]
@@ -78,8 +79,8 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use combinators::{AnyOf, Either, Outcome, Shadow, When, any_of, shadow, unless, when};
 pub use config::ConfigError;
 pub use error::{
-    ApiError, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService, GrpcCode, Issue,
-    IssueSource, IssueView, QuotaViolation,
+    ApiError, ErrorCode, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService,
+    GrpcCode, GrpcDetail, Issue, IssueSource, IssueView, LeaveAsIs, QuotaViolation, ToApiError,
 };
 pub use hold::hold_until_end;
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};

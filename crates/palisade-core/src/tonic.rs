@@ -1,34 +1,122 @@
-//! What tonic's users need of core: errors as statuses, peers from `TcpConnectInfo`.
+//! What tonic's users need of core: errors as statuses and back, peers from `TcpConnectInfo`.
 
-use std::net::SocketAddr;
+use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
-use http::Extensions;
+use http::{Extensions, HeaderMap, HeaderName, header};
 use tonic::{Code, Status, metadata::MetadataMap, transport::server::TcpConnectInfo};
 
-use crate::{ApiError, GrpcCode};
+use crate::{
+    ApiError, GrpcCode,
+    error::{
+        GRPC_MESSAGE, GRPC_RETRY_PUSHBACK_MS, GRPC_STATUS, GRPC_STATUS_DETAILS, OF_THE_BODY,
+        add_grpc_details, encode_grpc_details, retry_pushback,
+    },
+};
 
 impl From<ApiError> for Status {
-    /// Code, message and the headers owed, as metadata. The source stays behind.
+    /// Code, message, details, and the headers owed as metadata.
+    ///
+    /// The error itself becomes the status' source, which stays on this side: an [`ErrorLayer`](crate::ErrorLayer)
+    /// outside finds it there, and adds what only the request knows.
+    ///
+    /// ```
+    /// use palisade_core::ApiError;
+    /// use tonic::{Code, Status};
+    ///
+    /// fn rename() -> Result<(), Status> {
+    ///     Err(ApiError::already_exists().with_code("NAME_TAKEN").with_message("the name is taken"))?
+    /// }
+    /// assert_eq!(rename().unwrap_err().code(), Code::AlreadyExists);
+    /// ```
     fn from(error: ApiError) -> Self {
-        Self::with_metadata(
+        let mut metadata = error.headers().clone();
+        if let Some(pushback) = retry_pushback(&error) {
+            metadata.insert(GRPC_RETRY_PUSHBACK_MS, pushback);
+        }
+        let mut status = Self::with_details_and_metadata(
             Code::from_i32(error.grpc_code() as i32),
             error.message(),
-            MetadataMap::from_headers(error.headers().clone()),
-        )
+            encode_grpc_details(&error, "", None).into(),
+            MetadataMap::from_headers(metadata),
+        );
+        status.set_source(Arc::new(error));
+        status
     }
 }
 
 impl From<Status> for ApiError {
-    /// The kind of error that has this code. The status becomes the source.
+    /// The kind of error that has this code, with the status as its source.
+    ///
+    /// What the status' details say becomes code, field, issues, quotas and retry advice; details that are not known are
+    /// kept for gRPC clients, and metadata becomes headers. What is for developers stays behind: `DebugInfo`, and the
+    /// message where the HTTP status is a 5xx, as in `INTERNAL` or `UNKNOWN`. The log shows it. A status that was made of
+    /// an `ApiError` becomes that error again.
+    ///
+    /// ```
+    /// use palisade_core::ApiError;
+    ///
+    /// let error = ApiError::from(tonic::Status::not_found("there is no such order"));
+    /// assert_eq!((error.status().as_u16(), error.message()), (404, "there is no such order"));
+    /// ```
     fn from(status: Status) -> Self {
-        let error = ApiError::of_grpc_code(GrpcCode::from_number(status.code() as i32));
-        // What an INTERNAL or UNKNOWN status says was written for developers.
-        if error.status().is_server_error() {
-            error.with_source(status)
-        } else {
-            error.with_message(status.message().to_owned()).with_source(status)
+        if let Some(error) = made_of(&status) {
+            return error;
+        }
+        let mut error = Self::of_grpc_code(GrpcCode::from_number(status.code() as i32));
+        if !error.status().is_server_error() && !status.message().is_empty() {
+            error = error.with_message(status.message().to_owned());
+        }
+        error = with_headers(error, status.metadata().as_ref());
+        add_grpc_details(error, status.details()).with_source(status)
+    }
+}
+
+/// The error that a response's status was made of. A status that the service wrote itself is its own business.
+pub(crate) fn error_behind(response: &Extensions) -> Option<ApiError> {
+    made_of(response.get::<Status>()?)
+}
+
+/// The error that a status was made of, with the metadata that was added since.
+fn made_of(status: &Status) -> Option<ApiError> {
+    let error: &ApiError = status.source()?.downcast_ref()?;
+    Some(with_headers(error.clone(), status.metadata().as_ref()))
+}
+
+/// Belongs to one connection, or to the one answer that it came with.
+const OF_THE_CONNECTION: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::DATE,
+    header::TE,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("grpc-encoding"),
+    GRPC_STATUS,
+    GRPC_MESSAGE,
+    GRPC_STATUS_DETAILS,
+];
+
+/// Takes metadata over as headers, and the advice in it as advice.
+fn with_headers(mut error: ApiError, metadata: &HeaderMap) -> ApiError {
+    let number = |name: HeaderName| metadata.get(name)?.to_str().ok()?.parse::<u64>().ok();
+    if error.retry_after().is_none() {
+        let pushback = number(GRPC_RETRY_PUSHBACK_MS).map(Duration::from_millis);
+        let wait = pushback.or_else(|| number(header::RETRY_AFTER).map(Duration::from_secs));
+        error = wait.into_iter().fold(error, ApiError::with_retry_after);
+    }
+    let ours = |name: &HeaderName| {
+        *name == GRPC_RETRY_PUSHBACK_MS
+            || OF_THE_BODY.contains(name)
+            || OF_THE_CONNECTION.contains(name)
+    };
+    let headers = error.headers_mut();
+    for name in metadata.keys().filter(|name| !ours(name)) {
+        headers.remove(name);
+        for value in metadata.get_all(name) {
+            headers.append(name.clone(), value.clone());
         }
     }
+    error
 }
 
 pub(crate) fn peer_of(extensions: &Extensions) -> Option<SocketAddr> {

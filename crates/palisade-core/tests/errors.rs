@@ -335,3 +335,230 @@ async fn a_panic_in_a_map_or_in_a_format_is_a_500_too() {
         assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
     }
 }
+
+async fn refused_with(
+    error: ApiError,
+    layer: ErrorLayer,
+    request: Request<Full<Bytes>>,
+) -> (http::response::Parts, Bytes) {
+    let fails = service_fn(move |_: Request<Full<Bytes>>| {
+        let error = error.clone();
+        async move { Err::<Response<Full<Bytes>>, _>(error) }
+    });
+    answer(layer.layer(fails), request).await
+}
+
+fn accepting(accept: &'static str) -> Request<Full<Bytes>> {
+    let mut request = request();
+    request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
+    request
+}
+
+#[tokio::test]
+async fn each_client_gets_the_format_that_it_asks_for_and_caches_are_told() {
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let layer = ErrorLayer::new().format(ErrorFormat::Problem);
+    for (layer, accept, content_type) in [
+        (layer.clone().negotiated(), "application/json", "application/json"),
+        (layer.clone().negotiated(), "text/plain", "text/plain; charset=utf-8"),
+        (layer.clone().negotiated(), "nonsense", "application/problem+json"),
+        (layer.clone().negotiated(), browser, "application/problem+json"),
+        (layer.clone().negotiated_with_html(), browser, "text/html; charset=utf-8"),
+        (ErrorLayer::new().negotiated(), "*/*", "application/json"),
+    ] {
+        let (head, _) = refused_with(ApiError::forbidden(), layer, accepting(accept)).await;
+        assert_eq!(head.headers["content-type"], content_type, "{accept}");
+        assert_eq!(head.headers["vary"], "Accept", "{accept}");
+        assert_eq!(head.headers["cache-control"], "no-store", "owed in every format");
+    }
+    let (head, _) = refused_with(ApiError::forbidden(), layer, accepting("text/plain")).await;
+    assert_eq!(head.headers["content-type"], "application/problem+json", "nobody was asked");
+    assert!(!head.headers.contains_key("vary"));
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_in_the_right_format_already_says_what_it_varies_by() {
+    let service = ServiceBuilder::new()
+        .layer(ErrorLayer::new().negotiated())
+        .layer(PolicyLayer::new(Refuses))
+        .service_fn(hello);
+    let (head, _) = answer(service, accepting("application/json")).await;
+    assert_eq!(head.headers["vary"], "Accept");
+}
+
+#[tokio::test]
+async fn a_status_that_never_has_a_body_gets_none_in_any_format() {
+    let custom = ErrorFormat::custom(|error, _| {
+        Response::builder()
+            .status(error.status())
+            .header("content-length", "3")
+            .body(Bytes::from("own"))
+            .unwrap()
+    });
+    let formats = [ErrorFormat::Envelope, ErrorFormat::Problem, ErrorFormat::Html, custom];
+    for (status, format) in [204, 205, 304].into_iter().flat_map(|status| {
+        formats.clone().map(|format| (StatusCode::from_u16(status).unwrap(), format))
+    }) {
+        let error = ApiError::precondition_failed().with_status(status);
+        let error = error.with_header(header::ETAG, HeaderValue::from_static("\"1\""));
+        let layer = ErrorLayer::new().format(format);
+        let (head, body) = refused_with(error, layer, request()).await;
+        assert_eq!((head.status, body.len()), (status, 0));
+        assert!(!head.headers.contains_key("content-length"), "{status}");
+        assert!(!head.headers.contains_key("content-type"), "{status}");
+        assert_eq!(head.headers["etag"], "\"1\"", "it is of what was asked for");
+    }
+}
+
+#[tokio::test]
+async fn no_custom_format_takes_away_what_is_owed_or_what_policies_have_added() {
+    async fn guarded(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let error = ApiError::unauthenticated()
+            .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+            .with_retry_after(Duration::from_secs(7));
+        let mut response = Response::new(Full::default());
+        response.headers_mut().extend(error.headers().clone());
+        for (name, value) in [
+            ("x-frame-options", "DENY"),
+            ("access-control-allow-origin", "https://app.example.com"),
+            ("set-cookie", "a=1"),
+            ("content-security-policy", "default-src 'none'"),
+        ] {
+            response.headers_mut().append(name, HeaderValue::from_static(value));
+        }
+        response.extensions_mut().insert(error);
+        Ok(response)
+    }
+    let careless = ErrorFormat::custom(|error, _| {
+        Response::builder()
+            .status(error.status())
+            .header("cache-control", "max-age=60")
+            .header("retry-after", "0")
+            .header("www-authenticate", "Basic")
+            .header("x-frame-options", "SAMEORIGIN")
+            .header("access-control-allow-origin", "*")
+            .header("set-cookie", "b=2")
+            .header("content-security-policy", "img-src 'self'")
+            .header("x-own", "1")
+            .body(Bytes::from("no"))
+            .unwrap()
+    });
+    let service = ErrorLayer::new().format(careless).layer(service_fn(guarded));
+    let (head, body) = answer(service, request()).await;
+    assert_eq!(body, "no");
+    for (name, values) in [
+        ("cache-control", &["no-store"][..]),
+        ("retry-after", &["7"]),
+        ("www-authenticate", &["Basic", "Bearer"]),
+        ("x-frame-options", &["DENY"]),
+        ("access-control-allow-origin", &["https://app.example.com"]),
+        ("set-cookie", &["b=2", "a=1"]),
+        ("content-security-policy", &["img-src 'self'", "default-src 'none'"]),
+        ("x-own", &["1"]),
+    ] {
+        assert_eq!(head.headers.get_all(name).iter().collect::<Vec<_>>(), values, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_id_is_found_on_the_response_where_the_layer_stands_outside_of_it() {
+    for (fields, found) in [
+        (&["req-42"][..], Some("req-42")),
+        (&["a b"], None),
+        (&["{\"forged\":1}"], None),
+        (&["a", "b"], None),
+        (&[], None),
+    ] {
+        let service = ErrorLayer::new().layer(service_fn(move |request: Request<Full<Bytes>>| {
+            let refusal = palisade_core::ErrorContext::of_request(&request);
+            let mut response = refusal.render(ApiError::not_found()).map(Full::new);
+            for field in fields {
+                response.headers_mut().append("x-request-id", HeaderValue::from_static(field));
+            }
+            async { Ok::<_, Infallible>(response) }
+        }));
+        let request = Request::new(Full::default());
+        let (_, body) = answer(service, request).await;
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["error"].get("request_id").and_then(Value::as_str), found, "{fields:?}");
+    }
+}
+
+#[derive(Debug)]
+enum OrderError {
+    Gone,
+    Database(std::io::Error),
+}
+
+impl std::fmt::Display for OrderError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an order failed")
+    }
+}
+
+impl std::error::Error for OrderError {}
+
+impl palisade_core::ToApiError for OrderError {
+    fn to_api_error(&self) -> ApiError {
+        match self {
+            Self::Gone => ApiError::not_found().with_code("ORDER_GONE"),
+            Self::Database(cause) => ApiError::unavailable().with_source(cause.to_string()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_type_that_says_what_it_is_is_known_by_its_type() {
+    let service = ErrorLayer::new().map_type::<OrderError>().layer(service_fn(
+        |request: Request<Full<Bytes>>| async move {
+            Err::<Response<Full<Bytes>>, _>(match request.uri().path() {
+                "/gone" => OrderError::Gone,
+                _ => OrderError::Database(std::io::Error::other("hunter2")),
+            })
+        },
+    ));
+    for (path, status, code) in [("/gone", 404, "ORDER_GONE"), ("/", 503, "UNAVAILABLE")] {
+        let request = Request::get(path).body(Full::default()).unwrap();
+        let (head, body) = answer(service.clone(), request).await;
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((head.status.as_u16(), &body["error"]["code"]), (status, &json!(code)));
+    }
+    let kept = ApiError::from(OrderError::Gone);
+    assert!(std::error::Error::source(&kept).unwrap().is::<OrderError>());
+}
+
+#[tokio::test]
+async fn over_a_rate_of_towers_a_shed_request_is_a_503() {
+    let service = ServiceBuilder::new()
+        .layer(ErrorLayer::new())
+        .load_shed()
+        .rate_limit(1, Duration::from_secs(3600))
+        .service_fn(hello);
+    let mut service = service;
+    for status in [200, 503] {
+        let response = service.ready().await.unwrap().call(request()).await.unwrap();
+        assert_eq!(response.status(), status);
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_will_never_be_ready_answers_and_does_not_fail() {
+    #[derive(Clone)]
+    struct Broken;
+    impl Service<Request<Full<Bytes>>> for Broken {
+        type Response = Response<Full<Bytes>>;
+        type Error = BoxError;
+        type Future = std::future::Ready<Result<Self::Response, BoxError>>;
+        fn poll_ready(
+            &mut self,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Result<(), BoxError>> {
+            std::task::Poll::Ready(Err(Box::new(ApiError::unavailable())))
+        }
+        fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+            panic!("called although it is not ready")
+        }
+    }
+    let (head, _) = answer(ErrorLayer::new().layer(Broken), request()).await;
+    assert_eq!(head.status, StatusCode::SERVICE_UNAVAILABLE);
+}

@@ -18,6 +18,7 @@
     doc = include_str!("../../../README.md")
 )]
 
+mod catalogue;
 mod stack;
 #[cfg(feature = "auth")]
 mod with_auth;
@@ -53,6 +54,7 @@ pub use palisade_validate as validate;
 #[doc(inline)]
 pub use palisade_webhook as webhook;
 
+pub use catalogue::{CatalogueEntry, catalogue};
 pub use stack::{Stack, order, stack};
 #[cfg(feature = "auth")]
 pub use with_auth::{WithAuth, on};
@@ -67,6 +69,10 @@ mod guide {
     #[cfg(all(feature = "body", feature = "gzip"))]
     #[doc = include_str!("../../../docs/guide/bodies.md")]
     struct Bodies;
+
+    #[cfg(all(feature = "observe", feature = "tonic"))]
+    #[doc = include_str!("../../../docs/guide/errors.md")]
+    struct Errors;
 
     #[cfg(feature = "rate-limit")]
     #[doc = include_str!("../../../docs/guide/client-address.md")]

@@ -2,7 +2,7 @@ use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::{GrpcCode, Issue, IssueView, QuotaViolation, context::Rendered};
+use super::{GrpcCode, GrpcDetail, Issue, IssueView, QuotaViolation, context::Rendered};
 use crate::BoxError;
 
 /// The one error: what a client may know of a failure, in every protocol, and what only the log may.
@@ -39,6 +39,7 @@ struct Inner {
     violations: Vec<QuotaViolation>,
     retry_after: Option<Duration>,
     headers: HeaderMap,
+    details: Vec<GrpcDetail>,
     source: Option<Arc<dyn Error + Send + Sync>>,
     rendered: Rendered,
 }
@@ -63,6 +64,7 @@ impl ApiError {
             violations: Vec::new(),
             retry_after: None,
             headers: HeaderMap::new(),
+            details: Vec::new(),
             source: None,
             rendered: Rendered::No,
         }))
@@ -86,6 +88,7 @@ impl ApiError {
     #[must_use]
     pub fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
         self.0.code = code.into();
+        self.forget_detail("ErrorInfo");
         self
     }
 
@@ -100,6 +103,7 @@ impl ApiError {
     #[must_use]
     pub fn with_field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
         self.0.field = Some(field.into());
+        self.forget_detail("ErrorInfo");
         self
     }
 
@@ -107,6 +111,7 @@ impl ApiError {
     #[must_use]
     pub fn with_issues(mut self, issues: impl IntoIterator<Item = Issue>) -> Self {
         self.0.issues.extend(issues);
+        self.forget_detail("BadRequest");
         self
     }
 
@@ -139,6 +144,7 @@ impl ApiError {
     #[must_use]
     pub fn with_quota_violation(mut self, violation: QuotaViolation) -> Self {
         self.0.violations.push(violation);
+        self.forget_detail("QuotaFailure");
         self
     }
 
@@ -147,8 +153,26 @@ impl ApiError {
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
+        self.forget_detail("RetryInfo");
         let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
         self.0.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        self
+    }
+
+    /// Adds a detail that gRPC clients get as it is, beside those that are made of what the error says anyway. One of
+    /// the same type as those stands in for it.
+    ///
+    /// ```
+    /// use palisade_core::{ApiError, GrpcDetail};
+    ///
+    /// // google.rpc.Help, written by a protobuf library
+    /// let help = vec![0x0a, 0x06, 0x0a, 0x04, b'd', b'o', b'c', b's'];
+    /// let error = ApiError::forbidden()
+    ///     .with_grpc_detail(GrpcDetail::new("type.googleapis.com/google.rpc.Help", help));
+    /// ```
+    #[must_use]
+    pub fn with_grpc_detail(mut self, detail: GrpcDetail) -> Self {
+        self.0.details.push(detail);
         self
     }
 
@@ -217,6 +241,21 @@ impl ApiError {
     /// The headers that the response owes.
     pub fn headers(&self) -> &HeaderMap {
         &self.0.headers
+    }
+
+    /// The details for gRPC clients that it was given.
+    pub fn grpc_details(&self) -> &[GrpcDetail] {
+        &self.0.details
+    }
+
+    /// What was said anew is not what somebody once wrote down.
+    fn forget_detail(&mut self, name: &str) {
+        self.0.details.retain(|detail| !detail.is(name));
+    }
+
+    #[cfg(feature = "tonic")]
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.0.headers
     }
 
     pub(super) fn rendered(&self) -> Rendered {

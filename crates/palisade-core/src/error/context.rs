@@ -4,7 +4,11 @@ use http::{
     header, request,
 };
 
-use super::{ApiError, ErrorFormat, GrpcCode, format, grpc, grpc_details};
+use super::{
+    ApiError, ErrorFormat, bodies,
+    grpc::{self, Wire},
+    problem_types::ProblemTypes,
+};
 use crate::RequestId;
 
 /// How far an error has come on its way to the client.
@@ -19,7 +23,7 @@ pub(super) enum Rendered {
 }
 
 /// What describes a body, and is wrong of another one.
-pub(super) const OF_THE_BODY: [HeaderName; 11] = [
+pub(crate) const OF_THE_BODY: [HeaderName; 11] = [
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
     header::CONTENT_ENCODING,
@@ -33,12 +37,20 @@ pub(super) const OF_THE_BODY: [HeaderName; 11] = [
     header::LAST_MODIFIED,
 ];
 
-/// A failure that called itself OK would be a success to the client.
-pub(super) fn failure_code(error: &ApiError) -> GrpcCode {
-    match error.grpc_code() {
-        GrpcCode::Ok => GrpcCode::Unknown,
-        code => code,
-    }
+/// Those of them that say something of what was asked for, where an error says them itself: `Content-Range` of a 416,
+/// `ETag` of a 304 or 412.
+const OF_WHAT_WAS_ASKED_FOR: [HeaderName; 5] = [
+    header::CONTENT_LOCATION,
+    header::CONTENT_RANGE,
+    header::ACCEPT_RANGES,
+    header::ETAG,
+    header::LAST_MODIFIED,
+];
+
+/// True of what describes the body that `error` takes the place of.
+pub(super) fn is_of_the_body(name: &HeaderName, error: &ApiError) -> bool {
+    let owed = OF_WHAT_WAS_ASKED_FOR.contains(name) && error.headers().contains_key(name);
+    OF_THE_BODY.contains(name) && !owed
 }
 
 /// What an error needs to know of the request that it answers.
@@ -58,19 +70,13 @@ pub(super) fn failure_code(error: &ApiError) -> GrpcCode {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ErrorContext {
-    /// Where a gRPC request goes: `/package.Service/Method`.
-    grpc: Option<Uri>,
-    bodiless: bool,
+    /// How a gRPC request wants its answer, and where it goes: `/package.Service/Method`.
+    grpc: Option<(Wire, Uri)>,
+    is_head: bool,
     /// False where nothing is known of the request.
     known: bool,
     request_id: Option<RequestId>,
 }
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-
-const GRPC_RETRY_PUSHBACK_MS: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 impl ErrorContext {
     /// Reads the head of a request.
@@ -85,8 +91,8 @@ impl ErrorContext {
 
     fn read(method: &Method, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Self {
         Self {
-            grpc: grpc::is_grpc(headers).then(|| uri.clone()),
-            bodiless: method == Method::HEAD,
+            grpc: Wire::of(headers).map(|wire| (wire, uri.clone())),
+            is_head: method == Method::HEAD,
             known: true,
             request_id: extensions.get().cloned(),
         }
@@ -95,20 +101,24 @@ impl ErrorContext {
     /// For an error that is made far from any request.
     #[cfg(feature = "axum")]
     pub(crate) fn unknown() -> Self {
-        Self { grpc: None, bodiless: false, known: false, request_id: None }
+        Self { grpc: None, is_head: false, known: false, request_id: None }
     }
 
-    /// Renders the default format: the envelope, or gRPC where the request is gRPC. The error stays in the
-    /// response's extensions, where an [`ErrorLayer`](super::ErrorLayer) finds it.
+    /// Renders the default format: the envelope, or gRPC (native, web or web-text) where the request is gRPC. The error
+    /// stays in the response's extensions, where an [`ErrorLayer`](super::ErrorLayer) finds it.
     pub fn render(&self, error: ApiError) -> Response<Bytes> {
         let rendered = if self.known { Rendered::ByDefault } else { Rendered::No };
         let mut response = Response::new(Bytes::new());
         response.headers_mut().extend(error.headers().clone());
-        self.dress(response, error, &ErrorFormat::Envelope, rendered)
+        self.dress(response, error, &ErrorFormat::Envelope, &ProblemTypes::default(), rendered)
     }
 
     pub(super) fn request_id(&self) -> Option<&RequestId> {
         self.request_id.as_ref()
+    }
+
+    pub(super) fn set_request_id(&mut self, id: RequestId) {
+        self.request_id = Some(id);
     }
 
     pub(super) fn is_grpc(&self) -> bool {
@@ -117,11 +127,8 @@ impl ErrorContext {
 
     /// The service that a gRPC request is for.
     pub(super) fn grpc_service(&self) -> Option<&str> {
-        self.grpc.as_ref()?.path().strip_prefix('/')?.split_once('/').map(|(service, _)| service)
-    }
-
-    pub(super) fn is_bodiless(&self) -> bool {
-        self.bodiless
+        let (_, uri) = self.grpc.as_ref()?;
+        uri.path().strip_prefix('/')?.split_once('/').map(|(service, _)| service)
     }
 
     /// Gives a response the status and the body of `error` and leaves its other headers alone: those that the error
@@ -131,41 +138,44 @@ impl ErrorContext {
         mut response: Response<Bytes>,
         mut error: ApiError,
         format: &ErrorFormat,
+        types: &ProblemTypes,
         rendered: Rendered,
     ) -> Response<Bytes> {
         let headers = response.headers_mut();
-        for name in OF_THE_BODY {
+        for name in OF_THE_BODY.iter().filter(|name| is_of_the_body(name, &error)) {
             headers.remove(name);
         }
-        if self.is_grpc() {
-            let details = grpc_details::encode(&error, self);
-            headers.insert(GRPC_STATUS_DETAILS, details);
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-            headers.insert(GRPC_STATUS, HeaderValue::from(failure_code(&error) as i32));
-            headers.insert(GRPC_MESSAGE, grpc::encode_message(error.message()));
-            if let Some(pushback) = grpc::retry_pushback(&error) {
-                headers.insert(GRPC_RETRY_PUSHBACK_MS, pushback);
-            }
+        for name in grpc::OF_THE_STATUS {
+            headers.remove(name);
+        }
+        if let Some((wire, _)) = &self.grpc {
+            *response.body_mut() = grpc::dress(*wire, response.headers_mut(), &error, self);
             *response.status_mut() = StatusCode::OK;
-            *response.body_mut() = Bytes::new();
         } else {
-            let (media_type, body) = format::render(format, &error, self);
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+            let id = self.request_id().map(RequestId::as_str);
+            *response.body_mut() = bodies::render(format, &error, types, id);
+            let media_type = HeaderValue::from_static(format.media_type());
+            response.headers_mut().insert(header::CONTENT_TYPE, media_type);
             *response.status_mut() = error.status();
-            *response.body_mut() = self.without_body_for_head(body, response.headers_mut());
+            self.without_forbidden_body(&mut response);
         }
         error.set_rendered(rendered);
         response.extensions_mut().insert(error);
         response
     }
 
-    /// A HEAD request gets the headers of the answer, its length included, and no body.
-    pub(super) fn without_body_for_head(&self, body: Bytes, headers: &mut HeaderMap) -> Bytes {
-        if self.bodiless {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-            Bytes::new()
-        } else {
-            body
+    /// A HEAD request gets the headers of the answer, its length included, and no body. Some statuses never have one
+    /// (RFC 9110, section 6.4.1), and nothing that describes it.
+    pub(super) fn without_forbidden_body(&self, response: &mut Response<Bytes>) {
+        let status = response.status();
+        let never = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
+        if never.contains(&status) || status.is_informational() {
+            *response.body_mut() = Bytes::new();
+            response.headers_mut().remove(header::CONTENT_TYPE);
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        } else if self.is_head {
+            let length = std::mem::take(response.body_mut()).len();
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
     }
 }

@@ -1,8 +1,28 @@
 use std::fmt::Write as _;
 
-use http::{HeaderMap, HeaderValue, header};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::{ApiError, grpc_details::pushback_millis};
+use super::{
+    ApiError, ErrorContext,
+    grpc_details::{self, pushback_millis},
+};
+use crate::RequestId;
+
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+pub(crate) const GRPC_STATUS_DETAILS: HeaderName =
+    HeaderName::from_static("grpc-status-details-bin");
+pub(crate) const GRPC_RETRY_PUSHBACK_MS: HeaderName =
+    HeaderName::from_static("grpc-retry-pushback-ms");
+/// What says what became of a call, and is wrong of another answer.
+pub(super) const OF_THE_STATUS: [HeaderName; 4] =
+    [GRPC_STATUS, GRPC_MESSAGE, GRPC_STATUS_DETAILS, GRPC_RETRY_PUSHBACK_MS];
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The status codes of gRPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,15 +77,115 @@ impl GrpcCode {
     }
 }
 
-/// True for `application/grpc` followed by the end, `+` or `;`. gRPC-web is another protocol.
-pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.as_bytes().split_at_checked(b"application/grpc".len()))
-        .is_some_and(|(media_type, rest)| {
-            media_type.eq_ignore_ascii_case(b"application/grpc")
-                && matches!(rest.first(), None | Some(b'+' | b';'))
+/// How a gRPC request wants its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// HTTP/2: trailers only, which are one HEADERS frame.
+    Native,
+    /// gRPC-web: trailers are the last frame of the body.
+    Web,
+    /// gRPC-web for clients that cannot read bytes: the same in base64.
+    WebText,
+}
+
+impl Wire {
+    /// What the head of a request says. gRPC is `application/grpc`, followed by the end, `+` or `;`; of gRPC-web it is
+    /// the `Accept` that says how the answer is written, if it says anything.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let sent = Self::of_media_type(headers.get(header::CONTENT_TYPE)?)?;
+        let accepted = || headers.get(header::ACCEPT).and_then(Self::of_media_type);
+        match sent {
+            Self::Native => Some(Self::Native),
+            web => Some(accepted().filter(|wire| *wire != Self::Native).unwrap_or(web)),
+        }
+    }
+
+    fn of_media_type(value: &HeaderValue) -> Option<Self> {
+        // The longer names first: each begins with the next.
+        let known = [
+            ("application/grpc-web-text", Self::WebText),
+            ("application/grpc-web", Self::Web),
+            ("application/grpc", Self::Native),
+        ];
+        known.into_iter().find_map(|(name, wire)| {
+            let (start, rest) = value.as_bytes().split_at_checked(name.len())?;
+            let fits = start.eq_ignore_ascii_case(name.as_bytes())
+                && matches!(rest.first(), None | Some(b'+' | b';' | b',' | b' '));
+            fits.then_some(wire)
         })
+    }
+
+    fn media_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Native => "application/grpc",
+            Self::Web => "application/grpc-web+proto",
+            Self::WebText => "application/grpc-web-text+proto",
+        })
+    }
+}
+
+/// Writes an error into the headers of a response, or into the body that is returned.
+pub(super) fn dress(
+    wire: Wire,
+    headers: &mut HeaderMap,
+    error: &ApiError,
+    context: &ErrorContext,
+) -> Bytes {
+    headers.insert(header::CONTENT_TYPE, wire.media_type());
+    match wire {
+        Wire::Native => {
+            write_trailers(headers, error, context);
+            Bytes::new()
+        }
+        Wire::Web | Wire::WebText => {
+            // A client takes the metadata of a status from its trailers.
+            let mut trailers = error.headers().clone();
+            write_trailers(&mut trailers, error, context);
+            if let Some(id) = context.request_id() {
+                trailers.insert(X_REQUEST_ID, id.header_value().clone());
+            }
+            let frame = trailers_frame(&trailers);
+            if wire == Wire::Web { frame.into() } else { STANDARD.encode(frame).into() }
+        }
+    }
+}
+
+fn write_trailers(trailers: &mut HeaderMap, error: &ApiError, context: &ErrorContext) {
+    trailers.insert(GRPC_STATUS, HeaderValue::from(failure_code(error) as i32));
+    trailers.insert(GRPC_MESSAGE, encode_message(error.message()));
+    let service = context.grpc_service().unwrap_or_default();
+    let details = grpc_details::encode(error, service, context.request_id().map(RequestId::as_str));
+    // base64 is always a header value.
+    if let Ok(details) = HeaderValue::try_from(STANDARD_NO_PAD.encode(details)) {
+        trailers.insert(GRPC_STATUS_DETAILS, details);
+    }
+    if let Some(pushback) = retry_pushback(error) {
+        trailers.insert(GRPC_RETRY_PUSHBACK_MS, pushback);
+    }
+}
+
+/// The frame that ends a gRPC-web body: the flag of trailers, the length, and fields as in HTTP/1 with names in lower
+/// case (PROTOCOL-WEB.md of gRPC).
+fn trailers_frame(trailers: &HeaderMap) -> Vec<u8> {
+    let mut frame = vec![0x80, 0, 0, 0, 0];
+    for (name, value) in trailers {
+        frame.extend_from_slice(name.as_str().as_bytes());
+        frame.push(b':');
+        frame.extend_from_slice(value.as_bytes());
+        frame.extend_from_slice(b"\r\n");
+    }
+    // Header fields are far smaller than 4 GiB.
+    let length = u32::try_from(frame.len() - 5).unwrap_or(u32::MAX);
+    frame[1..5].copy_from_slice(&length.to_be_bytes());
+    frame
+}
+
+/// A failure that called itself OK would be a success to the client.
+pub(super) fn failure_code(error: &ApiError) -> GrpcCode {
+    match error.grpc_code() {
+        GrpcCode::Ok => GrpcCode::Unknown,
+        code => code,
+    }
 }
 
 /// A `grpc-message`: bytes outside the printable ASCII range, and `%`, are percent-encoded.
@@ -85,7 +205,7 @@ pub(super) fn encode_message(message: &str) -> HeaderValue {
 
 /// What a gRPC client that retries by itself is told (gRFC A6): the milliseconds to wait, a 32-bit number, or a negative
 /// one where trying again cannot help.
-pub(super) fn retry_pushback(error: &ApiError) -> Option<HeaderValue> {
+pub(crate) fn retry_pushback(error: &ApiError) -> Option<HeaderValue> {
     match error.retry_after() {
         Some(wait) => {
             let millis = pushback_millis(wait).min(i32::MAX as u64);
@@ -103,31 +223,57 @@ mod tests {
     use super::*;
     use crate::QuotaViolation;
 
+    fn wire(content_type: &'static str, accept: Option<&'static str>) -> Option<Wire> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(accept) = accept {
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        }
+        Wire::of(&headers)
+    }
+
     #[test]
     fn grpc_is_told_from_its_neighbours() {
-        let grpc = |content_type: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-            is_grpc(&headers)
-        };
-        for yes in [
-            "application/grpc",
-            "application/grpc+proto",
-            "application/grpc;x=y",
-            "Application/gRPC",
+        for (content_type, is) in [
+            ("application/grpc", Some(Wire::Native)),
+            ("application/grpc+proto", Some(Wire::Native)),
+            ("application/grpc;x=y", Some(Wire::Native)),
+            ("Application/gRPC", Some(Wire::Native)),
+            ("application/grpc-web", Some(Wire::Web)),
+            ("application/grpc-web+proto", Some(Wire::Web)),
+            ("application/grpc-web-text", Some(Wire::WebText)),
+            ("application/grpc-web-text+proto", Some(Wire::WebText)),
+            ("application/grpcs", None),
+            ("application/grpc-websocket", None),
+            ("application/grpc-web-textual", None),
+            ("application/json", None),
+            ("", None),
         ] {
-            assert!(grpc(yes), "{yes}");
+            assert_eq!(wire(content_type, None), is, "{content_type}");
         }
-        for no in [
-            "application/grpc-web",
-            "application/grpc-web+proto",
-            "application/grpcs",
-            "application/json",
-            "",
-        ] {
-            assert!(!grpc(no), "{no}");
+        assert_eq!(Wire::of(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_web_client_says_how_it_wants_its_answer() {
+        let text = Some("application/grpc-web-text");
+        assert_eq!(wire("application/grpc-web", text), Some(Wire::WebText));
+        let binary = Some("application/grpc-web+proto");
+        assert_eq!(wire("application/grpc-web-text", binary), Some(Wire::Web));
+        for other in [None, Some("*/*"), Some("application/grpc")] {
+            assert_eq!(wire("application/grpc-web-text", other), Some(Wire::WebText), "{other:?}");
         }
-        assert!(!is_grpc(&HeaderMap::new()));
+        assert_eq!(wire("application/grpc", text), Some(Wire::Native));
+        assert_eq!(wire("application/json", text), None);
+    }
+
+    #[test]
+    fn trailers_are_the_last_frame_of_a_web_body() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert(GRPC_STATUS, HeaderValue::from_static("5"));
+        trailers.insert(GRPC_MESSAGE, HeaderValue::from_static("no"));
+        let frame = trailers_frame(&trailers);
+        assert_eq!(frame, b"\x80\0\0\0\x20grpc-status:5\r\ngrpc-message:no\r\n");
     }
 
     #[test]

@@ -3,71 +3,134 @@
 //! The messages are those of google/rpc/status.proto and google/rpc/error_details.proto. They are few, small and
 //! settled, and core would otherwise depend on tonic for them.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
-use http::HeaderValue;
-
-use super::{ApiError, ErrorContext, context::failure_code};
+use super::{ApiError, GrpcDetail, Issue, QuotaViolation, grpc::failure_code};
 
 /// The most bytes of details. Clients refuse headers of 8 KiB, and base64 adds a third.
 const MAX_DETAILS: usize = 4 * 1024;
 
-/// The details of an error: why (`ErrorInfo`), what is wrong with the input (`BadRequest`), which quotas it went over
-/// (`QuotaFailure`), when to come back (`RetryInfo`), and the request's name (`RequestInfo`).
-pub(super) fn encode(error: &ApiError, context: &ErrorContext) -> HeaderValue {
+/// Where the names of protobuf messages live.
+pub(super) const TYPES: &str = "type.googleapis.com/google.rpc.";
+
+/// A `google.rpc.Status` with the details of an error: why (`ErrorInfo`), when to come back (`RetryInfo`), which quotas
+/// it went over (`QuotaFailure`), the request's name (`RequestInfo`), and what is wrong with the input (`BadRequest`).
+/// Those that the error was given as they are stand in for the ones that would be made here.
+pub(crate) fn encode(error: &ApiError, domain: &str, request_id: Option<&str>) -> Vec<u8> {
     let mut status = Message::default();
     status.number(1, failure_code(error) as u64);
     status.text(2, error.message());
 
-    let mut info = Message::default();
-    info.text(1, error.code());
-    info.text(2, context.grpc_service().unwrap_or_default());
-    status.detail("ErrorInfo", &info);
-
-    if let Some(wait) = error.retry_after() {
-        let millis = pushback_millis(wait);
-        let mut duration = Message::default();
-        duration.number(1, millis / 1000);
-        duration.number(2, millis % 1000 * 1_000_000);
-        let mut retry = Message::default();
-        retry.message(1, &duration);
-        status.detail("RetryInfo", &retry);
+    // The name of this request is ours to say. What is too long is said in our words, which are cut where they must be.
+    let given = |detail: &&GrpcDetail| {
+        let fits = detail.value.len() <= MAX_DETAILS / 2;
+        fits && !(request_id.is_some() && detail.is("RequestInfo"))
+    };
+    let given: Vec<_> = error.grpc_details().iter().filter(given).collect();
+    let mut made = |name: &str, value: Message| {
+        if !value.0.is_empty() && !given.iter().any(|detail| detail.is(name)) {
+            status.any(&format!("{TYPES}{name}"), &value.0);
+        }
+    };
+    made("ErrorInfo", error_info(error.code(), error.field(), domain));
+    made("RetryInfo", error.retry_after().map(retry_info).unwrap_or_default());
+    made("QuotaFailure", quota_failure(error.quota_violations()));
+    made("RequestInfo", request_id.map(request_info).unwrap_or_default());
+    for detail in &given {
+        if status.0.len() + detail.type_url.len() + detail.value.len() <= MAX_DETAILS {
+            status.any(&detail.type_url, &detail.value);
+        }
     }
+    if !given.iter().any(|detail| detail.is("BadRequest")) {
+        let room = MAX_DETAILS.saturating_sub(status.0.len());
+        let violations = bad_request(error.issues(), room);
+        if !violations.0.is_empty() {
+            status.any(&format!("{TYPES}BadRequest"), &violations.0);
+        }
+    }
+    status.0
+}
+
+/// Why: the code, the service that says so, and the field that it is about.
+pub(super) fn error_info(code: &str, field: Option<&str>, domain: &str) -> Message {
+    let mut info = Message::default();
+    info.text(1, &reason(code));
+    info.text(2, domain);
+    if let Some(field) = field {
+        let mut entry = Message::default();
+        entry.text(1, "field");
+        entry.text(2, field);
+        info.message(3, &entry);
+    }
+    info
+}
+
+pub(super) fn retry_info(wait: Duration) -> Message {
+    let millis = pushback_millis(wait);
+    let mut duration = Message::default();
+    duration.number(1, millis / 1000);
+    duration.number(2, millis % 1000 * 1_000_000);
+    let mut retry = Message::default();
+    retry.message(1, &duration);
+    retry
+}
+
+pub(super) fn quota_failure(quotas: &[QuotaViolation]) -> Message {
     let mut failure = Message::default();
-    for quota in error.quota_violations() {
+    for quota in quotas {
         let mut violation = Message::default();
         // Who was counted is not for everybody's logs: the subject is the quota.
         violation.text(1, &quota.name);
         violation.text(2, "the quota is used up");
         violation.text(5, &quota.name);
         violation.number(7, quota.limit);
+        if failure.0.len() + violation.0.len() > MAX_DETAILS / 2 {
+            break;
+        }
         failure.message(1, &violation);
     }
-    if !failure.0.is_empty() {
-        status.detail("QuotaFailure", &failure);
-    }
-    if let Some(id) = context.request_id() {
-        let mut request = Message::default();
-        request.text(1, id.as_str());
-        status.detail("RequestInfo", &request);
-    }
+    failure
+}
+
+fn request_info(id: &str) -> Message {
+    let mut request = Message::default();
+    request.text(1, id);
+    request
+}
+
+/// As many issues as there is room for.
+pub(super) fn bad_request(issues: &[Issue], room: usize) -> Message {
     let mut violations = Message::default();
-    for issue in error.issues() {
+    for issue in issues {
         let mut violation = Message::default();
         violation.text(1, &issue.path);
         violation.text(2, &issue.message);
-        violation.text(3, &issue.code.to_ascii_uppercase());
-        if status.0.len() + violations.0.len() + violation.0.len() > MAX_DETAILS {
+        violation.text(3, &reason(&issue.code));
+        if violations.0.len() + violation.0.len() > room {
             break;
         }
         violations.message(1, &violation);
     }
-    if !violations.0.is_empty() {
-        status.detail("BadRequest", &violations);
+    violations
+}
+
+/// A code as gRPC wants a reason: at most 63 characters `[A-Z][A-Z0-9_]+[A-Z0-9]` (google/rpc/error_details.proto).
+fn reason(code: &str) -> Cow<'_, str> {
+    let fits = |code: &str| {
+        let upper = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        let ends = code.starts_with(|first: char| first.is_ascii_digit()) || code.ends_with('_');
+        code.len() <= 63 && code.bytes().all(upper) && !ends
+    };
+    if fits(code) {
+        return Cow::Borrowed(code);
     }
-    // base64 is always a header value.
-    HeaderValue::try_from(STANDARD_NO_PAD.encode(status.0)).unwrap_or(HeaderValue::from_static(""))
+    let upper =
+        |char: char| if char.is_ascii_alphanumeric() { char.to_ascii_uppercase() } else { '_' };
+    let numbered = code.starts_with(|first: char| first.is_ascii_digit());
+    let start = if numbered { "E_" } else { "" };
+    let mut reason: String = start.chars().chain(code.chars().map(upper)).take(63).collect();
+    reason.truncate(reason.trim_end_matches('_').len());
+    Cow::Owned(reason)
 }
 
 /// How long a client waits before it tries again: whole milliseconds, never too few, never none.
@@ -77,7 +140,7 @@ pub(super) fn pushback_millis(wait: Duration) -> u64 {
 
 /// A protobuf message in the making: fields in the order in which they are written.
 #[derive(Default)]
-struct Message(Vec<u8>);
+pub(super) struct Message(pub(super) Vec<u8>);
 
 impl Message {
     fn varint(&mut self, mut value: u64) {
@@ -111,10 +174,42 @@ impl Message {
     }
 
     /// An `Any` in `Status.details`.
-    fn detail(&mut self, name: &str, value: &Self) {
+    fn any(&mut self, type_url: &str, value: &[u8]) {
         let mut any = Self::default();
-        any.text(1, &format!("type.googleapis.com/google.rpc.{name}"));
-        any.message(2, value);
+        any.text(1, type_url);
+        any.bytes(2, value);
         self.message(3, &any);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_code_becomes_a_reason() {
+        for (code, is) in [
+            ("OUT_OF_STOCK", "OUT_OF_STOCK"),
+            ("too_small", "TOO_SMALL"),
+            ("order-not found!", "ORDER_NOT_FOUND"),
+            ("404", "E_404"),
+            ("", ""),
+        ] {
+            assert_eq!(reason(code), is);
+        }
+        assert_eq!(reason(&"x".repeat(100)), "X".repeat(63));
+    }
+
+    #[test]
+    fn details_fit_into_a_header_whatever_an_error_has() {
+        let long = "x".repeat(600);
+        let issues = (0..100).map(|at| Issue::new(format!("{long}[{at}]"), "bad", "no"));
+        let quotas = (0..100).map(|at| QuotaViolation::new(format!("{long}{at}"), 1));
+        let error = quotas.fold(ApiError::validation(issues), ApiError::with_quota_violation);
+        let error = (0..10).fold(error, |error, at| {
+            error.with_grpc_detail(GrpcDetail::new(format!("example.com/X{at}"), long.clone()))
+        });
+        let bytes = encode(&error, "a.B", Some("id")).len();
+        assert!((2_000..5_000).contains(&bytes), "{bytes}");
     }
 }

@@ -1,91 +1,158 @@
 use http::{HeaderValue, Method, StatusCode, header};
 
-use super::{ApiError, GrpcCode, Issue};
+use super::{ApiError, ErrorCode, GrpcCode, Issue};
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident, $status:ident, $grpc:ident, $code:literal, $message:literal;)*) => {
+    ($(
+        #[doc = $about:literal]
+        $(#[$doc:meta])*
+        $name:ident = $constant:ident: $status:ident, $grpc:ident, $message:literal;
+    )*) => {
+        $(
+            const $constant: ErrorCode =
+                ErrorCode::new(stringify!($constant), StatusCode::$status, GrpcCode::$grpc, $message)
+                    .about($about.trim_ascii());
+        )*
+
         impl ApiError {
             $(
+                #[doc = $about]
                 $(#[$doc])*
-                #[doc = concat!("\n\nHTTP `", stringify!($status), "`, gRPC `", stringify!($grpc), "`, code `", $code, "`.")]
+                #[doc = concat!("\n\nHTTP `", stringify!($status), "`, gRPC `", stringify!($grpc), "`, code `", stringify!($constant), "`.")]
                 pub fn $name() -> Self {
-                    Self::new(StatusCode::$status, GrpcCode::$grpc, $code, $message)
+                    $constant.into()
                 }
             )*
         }
-
-        #[cfg(test)]
-        const KINDS: &[(&str, fn() -> ApiError)] = &[$((stringify!($name), ApiError::$name)),*];
     };
 }
 
 kinds! {
     /// The request makes no sense.
-    bad_request, BAD_REQUEST, InvalidArgument, "BAD_REQUEST", "the request is malformed";
+    bad_request = BAD_REQUEST: BAD_REQUEST, InvalidArgument, "the request is malformed";
     /// The body is not JSON.
-    invalid_json, BAD_REQUEST, InvalidArgument, "INVALID_JSON", "the body is not valid JSON";
+    invalid_json = INVALID_JSON: BAD_REQUEST, InvalidArgument, "the body is not valid JSON";
     /// Nothing of this name is here.
-    not_found, NOT_FOUND, NotFound, "NOT_FOUND", "not found";
+    not_found = NOT_FOUND: NOT_FOUND, NotFound, "not found";
     /// No answer in a form that the client accepts.
-    not_acceptable, NOT_ACCEPTABLE, InvalidArgument, "NOT_ACCEPTABLE", "no acceptable representation";
+    not_acceptable = NOT_ACCEPTABLE: NOT_ACCEPTABLE, InvalidArgument, "no acceptable representation";
     /// The client sent its request too slowly.
-    request_timeout, REQUEST_TIMEOUT, DeadlineExceeded, "REQUEST_TIMEOUT", "the request took too long to arrive";
+    request_timeout = REQUEST_TIMEOUT: REQUEST_TIMEOUT, DeadlineExceeded, "the request took too long to arrive";
     /// The request contradicts the present state.
-    conflict, CONFLICT, Aborted, "CONFLICT", "the request conflicts with the current state";
+    conflict = CONFLICT: CONFLICT, Aborted, "the request conflicts with the current state";
     /// What was to be created is there already.
-    already_exists, CONFLICT, AlreadyExists, "ALREADY_EXISTS", "it already exists";
+    already_exists = ALREADY_EXISTS: CONFLICT, AlreadyExists, "it already exists";
     /// A precondition of the request does not hold.
-    precondition_failed, PRECONDITION_FAILED, FailedPrecondition, "PRECONDITION_FAILED", "a precondition failed";
+    precondition_failed = PRECONDITION_FAILED: PRECONDITION_FAILED, FailedPrecondition, "a precondition failed";
     /// The body is over its limit.
-    payload_too_large, PAYLOAD_TOO_LARGE, ResourceExhausted, "PAYLOAD_TOO_LARGE", "the request body is too large";
+    payload_too_large = PAYLOAD_TOO_LARGE: PAYLOAD_TOO_LARGE, ResourceExhausted, "the request body is too large";
     /// The URI is over its limit.
-    uri_too_long, URI_TOO_LONG, InvalidArgument, "URI_TOO_LONG", "the URI is too long";
+    uri_too_long = URI_TOO_LONG: URI_TOO_LONG, InvalidArgument, "the URI is too long";
     /// The body is of a type that is not understood.
-    unsupported_media_type, UNSUPPORTED_MEDIA_TYPE, InvalidArgument, "UNSUPPORTED_MEDIA_TYPE", "the media type is not supported";
+    unsupported_media_type = UNSUPPORTED_MEDIA_TYPE: UNSUPPORTED_MEDIA_TYPE, InvalidArgument, "the media type is not supported";
     /// The request is well-formed and cannot be followed.
-    unprocessable, UNPROCESSABLE_ENTITY, InvalidArgument, "UNPROCESSABLE", "the request cannot be processed";
+    unprocessable = UNPROCESSABLE: UNPROCESSABLE_ENTITY, InvalidArgument, "the request cannot be processed";
     /// The request must carry a precondition such as `If-Match`.
-    precondition_required, PRECONDITION_REQUIRED, FailedPrecondition, "PRECONDITION_REQUIRED", "a precondition is required";
-    /// Too many requests. Say when to come back with [`with_retry_after`](ApiError::with_retry_after).
-    rate_limited, TOO_MANY_REQUESTS, ResourceExhausted, "RATE_LIMITED", "too many requests";
+    precondition_required = PRECONDITION_REQUIRED: PRECONDITION_REQUIRED, FailedPrecondition, "a precondition is required";
+    /// Too many requests; `Retry-After` says when to come back, if it helps to come back.
+    ///
+    /// Say it with [`with_retry_after`](ApiError::with_retry_after).
+    rate_limited = RATE_LIMITED: TOO_MANY_REQUESTS, ResourceExhausted, "too many requests";
     /// The header fields are over their limit.
-    headers_too_large, REQUEST_HEADER_FIELDS_TOO_LARGE, ResourceExhausted, "HEADERS_TOO_LARGE", "the header fields are too large";
-    /// A failure of ours. The cause belongs in the [source](ApiError::with_source).
-    internal, INTERNAL_SERVER_ERROR, Internal, "INTERNAL", "internal error";
+    headers_too_large = HEADERS_TOO_LARGE: REQUEST_HEADER_FIELDS_TOO_LARGE, ResourceExhausted, "the header fields are too large";
+    /// A failure of ours. The request id finds its cause in the log.
+    ///
+    /// The cause belongs in the [source](ApiError::with_source).
+    internal = INTERNAL: INTERNAL_SERVER_ERROR, Internal, "internal error";
     /// The method is known to nobody here.
-    not_implemented, NOT_IMPLEMENTED, Unimplemented, "NOT_IMPLEMENTED", "not implemented";
-    /// It cannot be told or done now: overload, or a dependency that is down. A policy that could not tell says this.
-    unavailable, SERVICE_UNAVAILABLE, Unavailable, "UNAVAILABLE", "temporarily unavailable";
+    not_implemented = NOT_IMPLEMENTED: NOT_IMPLEMENTED, Unimplemented, "not implemented";
+    /// It cannot be told or done now: overload, or a dependency that is down. The same request may pass later.
+    ///
+    /// A policy that could not tell says this.
+    unavailable = UNAVAILABLE: SERVICE_UNAVAILABLE, Unavailable, "temporarily unavailable";
     /// The answer took too long to make.
-    deadline_exceeded, GATEWAY_TIMEOUT, DeadlineExceeded, "DEADLINE_EXCEEDED", "the request took too long";
+    deadline_exceeded = DEADLINE_EXCEEDED: GATEWAY_TIMEOUT, DeadlineExceeded, "the request took too long";
 }
 
+const UNAUTHENTICATED: ErrorCode = ErrorCode::new(
+    "UNAUTHENTICATED",
+    StatusCode::UNAUTHORIZED,
+    GrpcCode::Unauthenticated,
+    "authentication is required",
+)
+.about("Nobody knows who is calling: credentials are missing, or not valid. `WWW-Authenticate` says which are taken.");
+
+const FORBIDDEN: ErrorCode = ErrorCode::new(
+    "FORBIDDEN",
+    StatusCode::FORBIDDEN,
+    GrpcCode::PermissionDenied,
+    "access is denied",
+)
+.about("The caller is known and may not.");
+
+pub(super) const METHOD_NOT_ALLOWED: ErrorCode = ErrorCode::new(
+    "METHOD_NOT_ALLOWED",
+    StatusCode::METHOD_NOT_ALLOWED,
+    GrpcCode::Unimplemented,
+    "the method is not allowed",
+)
+.about("The method is not offered here; `Allow` says which are.");
+
+const VALIDATION_ERROR: ErrorCode = ErrorCode::new(
+    "VALIDATION_ERROR",
+    StatusCode::BAD_REQUEST,
+    GrpcCode::InvalidArgument,
+    "the input is not valid",
+)
+.about("The input breaks rules; `issues` lists all of them.");
+
 impl ApiError {
+    /// Every kind that has a constructor here, by HTTP status. Other crates of the project, and yours, may add codes.
+    ///
+    /// ```
+    /// use palisade_core::ApiError;
+    ///
+    /// assert!(ApiError::KINDS.iter().any(|kind| kind.code == ApiError::rate_limited().code()));
+    /// ```
+    pub const KINDS: &'static [ErrorCode] = &[
+        BAD_REQUEST,
+        INVALID_JSON,
+        VALIDATION_ERROR,
+        UNAUTHENTICATED,
+        FORBIDDEN,
+        NOT_FOUND,
+        METHOD_NOT_ALLOWED,
+        NOT_ACCEPTABLE,
+        REQUEST_TIMEOUT,
+        CONFLICT,
+        ALREADY_EXISTS,
+        PRECONDITION_FAILED,
+        PAYLOAD_TOO_LARGE,
+        URI_TOO_LONG,
+        UNSUPPORTED_MEDIA_TYPE,
+        UNPROCESSABLE,
+        PRECONDITION_REQUIRED,
+        RATE_LIMITED,
+        HEADERS_TOO_LARGE,
+        INTERNAL,
+        NOT_IMPLEMENTED,
+        UNAVAILABLE,
+        DEADLINE_EXCEEDED,
+    ];
+
     /// Nobody knows who is calling. The response must carry a challenge (RFC 9110, section 15.5.2): add it with
     /// [`with_header`](ApiError::with_header). It is not stored by caches.
     ///
     /// HTTP `UNAUTHORIZED`, gRPC `Unauthenticated`, code `UNAUTHENTICATED`.
     pub fn unauthenticated() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            GrpcCode::Unauthenticated,
-            "UNAUTHENTICATED",
-            "authentication is required",
-        )
-        .never_stored()
+        Self::from(UNAUTHENTICATED).never_stored()
     }
 
     /// The caller is known and may not. It is not stored by caches.
     ///
     /// HTTP `FORBIDDEN`, gRPC `PermissionDenied`, code `FORBIDDEN`.
     pub fn forbidden() -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            GrpcCode::PermissionDenied,
-            "FORBIDDEN",
-            "access is denied",
-        )
-        .never_stored()
+        Self::from(FORBIDDEN).never_stored()
     }
 
     /// The method is not offered here; the response says which are (RFC 9110, section 15.5.6).
@@ -95,26 +162,14 @@ impl ApiError {
         let allowed = allowed.into_iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
         // Method names are tokens, so joining them always makes a header value.
         let allowed = HeaderValue::from_str(&allowed).unwrap_or(HeaderValue::from_static(""));
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            GrpcCode::Unimplemented,
-            "METHOD_NOT_ALLOWED",
-            "the method is not allowed",
-        )
-        .with_header(header::ALLOW, allowed)
+        Self::from(METHOD_NOT_ALLOWED).with_header(header::ALLOW, allowed)
     }
 
     /// The input breaks rules: all of them at once. Choose 422 with [`with_status`](ApiError::with_status).
     ///
     /// HTTP `BAD_REQUEST`, gRPC `InvalidArgument`, code `VALIDATION_ERROR`.
     pub fn validation(issues: impl IntoIterator<Item = Issue>) -> Self {
-        let error = Self::new(
-            StatusCode::BAD_REQUEST,
-            GrpcCode::InvalidArgument,
-            "VALIDATION_ERROR",
-            "the input is not valid",
-        )
-        .with_issues(issues);
+        let error = Self::from(VALIDATION_ERROR).with_issues(issues);
         match error.issues() {
             [only] if !only.path.is_empty() => {
                 let field = only.path.clone();
@@ -162,16 +217,15 @@ mod tests {
     #[test]
     fn every_kind_is_an_error_with_a_code_of_its_own() {
         let mut codes = HashSet::new();
-        for (name, make) in KINDS {
-            let error = make();
-            assert!(error.status().is_client_error() || error.status().is_server_error(), "{name}");
-            assert!(error.grpc_code() != GrpcCode::Ok, "{name}");
-            assert!(codes.insert(error.code().to_owned()), "{name} has the code of another kind");
-            assert!(
-                error.code().bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'),
-                "{name}"
-            );
+        for kind in ApiError::KINDS {
+            let code = kind.code;
+            assert!(kind.status.is_client_error() || kind.status.is_server_error(), "{code}");
+            assert!(kind.grpc != GrpcCode::Ok, "{code}");
+            assert!(codes.insert(code), "{code} is there twice");
+            assert!(code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'), "{code}");
+            assert!(kind.about.ends_with('.'), "{code} says what it is about");
         }
+        assert!(ApiError::KINDS.is_sorted_by_key(|kind| kind.status));
     }
 
     #[test]

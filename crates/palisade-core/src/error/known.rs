@@ -1,21 +1,32 @@
-use std::error::Error;
+use std::{error::Error, io};
 
 use super::ApiError;
 
 /// What an inner service's error is to a client, if it is one that the field agrees on. Asked of each error in a
 /// chain of sources.
 pub(crate) fn find_in_chain(error: &(dyn Error + 'static)) -> Option<ApiError> {
-    chain(error).find_map(known)
+    chain(error).find_map(known).or_else(|| request_body_broke_off(error)).or_else(|| {
+        // An I/O error says least, so it is asked last: what it carries, or what carries it, knows better.
+        chain(error).find_map(|error| io_error(error.downcast_ref()?))
+    })
 }
 
 /// An error and its sources.
 pub(super) fn chain<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+    std::iter::successors(Some(error), |error| inside(*error))
 }
 
-pub(super) fn known(error: &(dyn Error + 'static)) -> Option<ApiError> {
+/// An I/O error that carries another one names only that one's source as its own.
+fn inside<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(carried) => Some(carried),
+        None => error.source(),
+    }
+}
+
+fn known(error: &(dyn Error + 'static)) -> Option<ApiError> {
     if let Some(error) = error.downcast_ref::<ApiError>() {
         return Some(error.clone());
     }
@@ -35,5 +46,82 @@ pub(super) fn known(error: &(dyn Error + 'static)) -> Option<ApiError> {
     if let Some(status) = error.downcast_ref::<tonic::Status>() {
         return Some(status.clone().into());
     }
+    #[cfg(feature = "hyper")]
+    if let Some(error) = error.downcast_ref::<hyper::Error>() {
+        // Only who calls another server meets these: a service never sees a request that is not whole up to its body.
+        let of_a_client = error.is_canceled()
+            || error.is_closed()
+            || error.is_incomplete_message()
+            || error.is_parse()
+            || error.is_timeout();
+        return of_a_client.then(ApiError::unavailable);
+    }
     None
+}
+
+/// A body that cannot be read to its end is a bad request, if it is the request's: the error of one that belongs to an
+/// answer of another server is wrapped in that of the client that fetched it.
+#[cfg(feature = "hyper")]
+fn request_body_broke_off(error: &(dyn Error + 'static)) -> Option<ApiError> {
+    #[cfg(feature = "axum")]
+    let error = match error.downcast_ref::<axum::Error>() {
+        Some(error) => error.source()?,
+        None => error,
+    };
+    let message = "the request body could not be read";
+    error.is::<hyper::Error>().then(|| ApiError::bad_request().with_message(message))
+}
+
+#[cfg(not(feature = "hyper"))]
+fn request_body_broke_off(_: &(dyn Error + 'static)) -> Option<ApiError> {
+    None
+}
+
+/// What was asked for took too long, or could not be reached. That a file is not there says nothing about what the
+/// client wanted, so everything else is a failure of ours.
+fn io_error(error: &io::Error) -> Option<ApiError> {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Some(ApiError::deadline_exceeded()),
+        io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::NotConnected
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown => Some(ApiError::unavailable()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(error: impl Error + 'static) -> Option<String> {
+        find_in_chain(&error).map(|error| error.code().to_owned())
+    }
+
+    #[test]
+    fn io_errors_are_what_they_say_and_a_missing_file_is_no_404() {
+        for (kind, is) in [
+            (io::ErrorKind::TimedOut, Some("DEADLINE_EXCEEDED")),
+            (io::ErrorKind::ConnectionRefused, Some("UNAVAILABLE")),
+            (io::ErrorKind::HostUnreachable, Some("UNAVAILABLE")),
+            (io::ErrorKind::NotFound, None),
+            (io::ErrorKind::PermissionDenied, None),
+            (io::ErrorKind::InvalidData, None),
+        ] {
+            assert_eq!(code(io::Error::from(kind)).as_deref(), is, "{kind:?}");
+            assert_eq!(code(io::Error::new(kind, "why")).as_deref(), is, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_io_error_carries_knows_better_than_its_kind() {
+        let carrying = |kind| io::Error::new(kind, ApiError::conflict());
+        assert_eq!(code(carrying(io::ErrorKind::Other)).as_deref(), Some("CONFLICT"));
+        assert_eq!(code(carrying(io::ErrorKind::TimedOut)).as_deref(), Some("CONFLICT"));
+        let twice = io::Error::other(carrying(io::ErrorKind::Other));
+        assert_eq!(code(twice).as_deref(), Some("CONFLICT"));
+    }
 }

@@ -1,39 +1,48 @@
 use std::{
-    any::Any,
-    convert::Infallible,
     error::Error,
     fmt,
-    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header, request};
-use pin_project_lite::pin_project;
 use tower_layer::Layer;
-use tower_service::Service;
 
 use super::{
-    ApiError, ErrorContext, ErrorFormat,
-    context::{OF_THE_BODY, Rendered},
-    known::{chain, known},
+    ApiError, ErrorFormat, ErrorService, ToApiError,
+    exchange::panicked,
+    known::{chain, find_in_chain},
+    problem_types::ProblemTypes,
 };
-use crate::{Body, BoxError, vary_by};
+use crate::{BoxError, ConfigError};
 
 /// Turns everything that goes wrong inside it into one error format. It belongs outside everything that can fail.
 ///
-/// - Refusals, and [`ApiError`]s that handlers return, are rendered in the format chosen here, with the request id.
-/// - An inner service's `Err(_)` becomes a response: your own types by [`map`](ErrorLayer::map), then tower's timeout
-///   and load-shed errors (feature `tower`), body length limits, `tonic::Status` (feature `tonic`); whatever is not
-///   known is a 500. The service's error is `Infallible` from here on.
-/// - A panic is a 500, and the connection lives.
+/// - Refusals, and [`ApiError`]s that handlers return (also as a `tonic::Status`, feature `tonic`), are rendered in the
+///   format chosen here, with the request id: that of the request's extensions or, where this layer stands outside of
+///   what gives ids out, the one in `X-Request-Id` of the response.
+/// - An inner service's `Err(_)` becomes a response: your own types by [`map`](ErrorLayer::map) and
+///   [`map_type`](ErrorLayer::map_type), then the errors in the table below; whatever is not known is a 500. The
+///   service's error is `Infallible` from here on.
+/// - A panic is a 500, and the connection lives. What was panicked with is logged and never shown.
 /// - Each 5xx is logged with its cause and the request id, at level ERROR, target `palisade::errors`.
 ///
-/// A response that the service made itself, whatever its status, is not touched: only a response that carries an
-/// [`ApiError`] in its extensions is.
+/// | an `Err(_)` that is, or has among its sources | becomes |
+/// | --- | --- |
+/// | [`ApiError`] | itself |
+/// | `http_body_util::LengthLimitError` | 413 `PAYLOAD_TOO_LARGE` |
+/// | tower's `Elapsed` (feature `tower`) | 504 `DEADLINE_EXCEEDED` |
+/// | tower's `Overloaded`: a limit of rate or concurrency under `load_shed` (feature `tower`) | 503 `UNAVAILABLE` |
+/// | `tonic::Status` (feature `tonic`) | the kind of its code, with its details and metadata |
+/// | `hyper::Error` of a call to another server (feature `hyper`) | 503 `UNAVAILABLE` |
+/// | `hyper::Error` of a request body that broke off, alone or in an `axum::Error` (feature `hyper`) | 400 `BAD_REQUEST` |
+/// | `std::io::Error`, timed out | 504 `DEADLINE_EXCEEDED` |
+/// | `std::io::Error`, not connected or not reached | 503 `UNAVAILABLE` |
+/// | anything else | 500 `INTERNAL` |
+///
+/// # What is not touched
+///
+/// A response that the service made itself, whatever its status: only one that carries an [`ApiError`] in its extensions
+/// is rendered. [`framework_errors`](ErrorLayer::framework_errors) makes a narrow exception, if you ask for it.
 ///
 /// ```
 /// use palisade_core::{ApiError, ErrorFormat, ErrorLayer};
@@ -53,8 +62,12 @@ pub struct ErrorLayer {
 }
 
 #[derive(Clone, Default)]
-struct Config {
-    format: ErrorFormat,
+pub(super) struct Config {
+    pub(super) format: ErrorFormat,
+    pub(super) negotiated: bool,
+    pub(super) html: bool,
+    pub(super) types: ProblemTypes,
+    pub(super) framework: bool,
     maps: Vec<Arc<Map>>,
 }
 
@@ -64,8 +77,9 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("format", &self.format)
+            .field("negotiated", &self.negotiated)
             .field("maps", &self.maps.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,8 +92,67 @@ impl ErrorLayer {
     /// Chooses how errors look.
     #[must_use]
     pub fn format(mut self, format: ErrorFormat) -> Self {
-        Arc::make_mut(&mut self.config).format = format;
+        self.config_mut().format = format;
         self
+    }
+
+    /// Lets each client choose by its `Accept` (RFC 9110, section 12.5.1) among problem details, JSON (the envelope, or
+    /// flat if that is [`format`](Self::format)) and plain text.
+    ///
+    /// The format chosen for all is for those who like it as much as another, who say nothing, and whose `Accept` cannot
+    /// be read. Who accepts none of them gets plain text. Each error says `Vary: Accept`.
+    ///
+    /// ```
+    /// use http::{Request, Response, header};
+    /// use palisade_core::{ApiError, ErrorFormat, ErrorLayer};
+    /// # use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let errors = ErrorLayer::new().format(ErrorFormat::Problem).negotiated();
+    /// let service = errors.layer(service_fn(|_: Request<String>| async { Err::<Response<String>, _>(ApiError::not_found()) }));
+    ///
+    /// let request = Request::get("/").header(header::ACCEPT, "text/plain").body(String::new()).unwrap();
+    /// let response = service.oneshot(request).await.unwrap();
+    /// assert_eq!(response.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+    /// assert_eq!(response.headers()[header::VARY], "Accept");
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn negotiated(mut self) -> Self {
+        self.config_mut().negotiated = true;
+        self
+    }
+
+    /// The same, and a page of HTML for those who like that best: people who opened an address of the API in their
+    /// browser.
+    #[must_use]
+    pub fn negotiated_with_html(mut self) -> Self {
+        let config = self.config_mut();
+        (config.negotiated, config.html) = (true, true);
+        self
+    }
+
+    /// Gives the problems of a code a type of their own (RFC 9457, section 3.1.1): an absolute URI, where best the
+    /// documentation of the problem is, and the title that all of them have. The others are `about:blank`, or the type
+    /// that draft-ietf-httpapi-ratelimit-headers-10 names if a quota is used up.
+    ///
+    /// ```
+    /// use palisade_core::{ErrorFormat, ErrorLayer};
+    ///
+    /// let errors = ErrorLayer::new().format(ErrorFormat::Problem).problem_type(
+    ///     "OUT_OF_STOCK",
+    ///     "https://api.example.com/problems/out-of-stock",
+    ///     "Nothing left of it",
+    /// )?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If `uri` is no absolute URI, or `title` is empty.
+    pub fn problem_type(mut self, code: &str, uri: &str, title: &str) -> Result<Self, ConfigError> {
+        self.config_mut().types.add(code, uri, title)?;
+        Ok(self)
     }
 
     /// Says what an error of the inner service is to a client. It is found anywhere in the chain of sources; the
@@ -91,20 +164,64 @@ impl ErrorLayer {
         F: Fn(&E) -> ApiError + Send + Sync + 'static,
     {
         let map: Arc<Map> = Arc::new(move |error| error.downcast_ref::<E>().map(&map));
-        Arc::make_mut(&mut self.config).maps.push(map);
+        self.config_mut().maps.push(map);
         self
+    }
+
+    /// The same for an error that says it itself: see [`ToApiError`].
+    #[must_use]
+    pub fn map_type<E: ToApiError + 'static>(self) -> Self {
+        self.map(E::to_api_error)
+    }
+
+    /// Gives errors that axum answers by itself, in plain text or with no body, the format of all others: a path that no
+    /// route has (404), a method that a route has not (405), what its extractors reject (400, 413, 415, 422, and 500 where
+    /// a handler asks for what is not there), and tower-http's limit of bodies (413). `Allow`, and whatever else the
+    /// response says, stays.
+    ///
+    /// A response is taken for one of these only if it
+    ///
+    /// - carries no [`ApiError`], no [`LeaveAsIs`](super::LeaveAsIs), was not made by a policy, and is not compressed; and is
+    /// - a 404 without body and without content type, to a request for which no route was found; or
+    /// - a 405 without body and without content type, with an `Allow`, or from a route (where axum adds `Allow` further
+    ///   out); or
+    /// - a text of known length, of at most 16 KiB, sent as exactly `text/plain; charset=utf-8`, which begins with the
+    ///   words that axum (0.8) or tower-http begins it with for that very status.
+    ///
+    /// Whether a route was found is known to layers of a `Router` (`Router::layer`), where a handler's own bare 404 stays
+    /// as it is. A layer around the whole router cannot tell those two apart. What else looks exactly like this, such as
+    /// a handler's own bare 405, or the answer of another axum service that is handed through, says `LeaveAsIs`.
+    ///
+    /// The framework's text is the cause in the log of a 500, and not shown: it may repeat what was sent.
+    ///
+    /// ```
+    /// use axum::{Json, Router, routing::post};
+    /// use palisade_core::ErrorLayer;
+    ///
+    /// let app: Router = Router::new()
+    ///     .route("/orders", post(|Json(order): Json<u64>| async move { order.to_string() }))
+    ///     .layer(ErrorLayer::new().framework_errors());
+    /// ```
+    #[cfg(feature = "axum")]
+    #[must_use]
+    pub fn framework_errors(mut self) -> Self {
+        self.config_mut().framework = true;
+        self
+    }
+
+    fn config_mut(&mut self) -> &mut Config {
+        Arc::make_mut(&mut self.config)
     }
 }
 
 impl Config {
-    fn api_error(&self, error: BoxError) -> ApiError {
+    pub(super) fn api_error(&self, error: BoxError) -> ApiError {
         let map = || chain(&*error).find_map(|error| self.maps.iter().find_map(|map| map(error)));
         let mapped = match catch_unwind(AssertUnwindSafe(map)) {
             Ok(mapped) => mapped,
             Err(panic) => return panicked(&*panic),
         };
-        let found = mapped.or_else(|| chain(&*error).find_map(known));
-        match found {
+        match mapped.or_else(|| find_in_chain(&*error)) {
             // A map that copied an error's own cause knows better than we do.
             Some(found) if found.source().is_some() => found,
             Some(found) => found.with_source(error),
@@ -117,245 +234,6 @@ impl<S> Layer<S> for ErrorLayer {
     type Service = ErrorService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ErrorService { inner, config: Arc::clone(&self.config), unready: None }
+        ErrorService::new(inner, Arc::clone(&self.config))
     }
-}
-
-/// A service whose failures are responses. Made by [`ErrorLayer`].
-#[derive(Debug)]
-pub struct ErrorService<S> {
-    inner: S,
-    config: Arc<Config>,
-    /// Why the inner service will never be ready; the next call answers with it.
-    unready: Option<ApiError>,
-}
-
-impl<S: Clone> Clone for ErrorService<S> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), config: Arc::clone(&self.config), unready: None }
-    }
-}
-
-impl<S, ReqB, ResB> Service<Request<ReqB>> for ErrorService<S>
-where
-    S: Service<Request<ReqB>, Response = Response<ResB>>,
-    S::Error: Into<BoxError>,
-{
-    type Response = Response<Body<ResB>>;
-    type Error = Infallible;
-    type Future = ErrorFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx).map(|ready| {
-            if let Err(error) = ready {
-                self.unready = Some(self.config.api_error(error.into()));
-            }
-            Ok(())
-        })
-    }
-
-    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let context = ErrorContext::of_request(&request);
-        let (request, head) = if matches!(self.config.format, ErrorFormat::Custom(_)) {
-            let (head, body) = request.into_parts();
-            (Request::from_parts(head.clone(), body), Some(Box::new(head)))
-        } else {
-            (request, None)
-        };
-        let state = match self.unready.take() {
-            Some(error) => State::Failed { error: Some(error) },
-            None => match catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) {
-                Ok(future) => State::Running { future },
-                Err(panic) => State::Failed { error: Some(panicked(&*panic)) },
-            },
-        };
-        ErrorFuture {
-            state,
-            exchange: Exchange { config: Arc::clone(&self.config), context, head },
-        }
-    }
-}
-
-/// What the answer to one request is made with.
-struct Exchange {
-    config: Arc<Config>,
-    context: ErrorContext,
-    head: Option<Box<request::Parts>>,
-}
-
-pin_project! {
-    /// The future of [`ErrorService`].
-    #[must_use = "futures do nothing unless polled"]
-    pub struct ErrorFuture<F> {
-        #[pin]
-        state: State<F>,
-        exchange: Exchange,
-    }
-}
-
-pin_project! {
-    #[project = StateProj]
-    enum State<F> {
-        Running { #[pin] future: F },
-        Failed { error: Option<ApiError> },
-    }
-}
-
-impl<F> fmt::Debug for ErrorFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ErrorFuture").finish_non_exhaustive()
-    }
-}
-
-impl<F, ResB, E> Future for ErrorFuture<F>
-where
-    F: Future<Output = Result<Response<ResB>, E>>,
-    E: Into<BoxError>,
-{
-    type Output = Result<Response<Body<ResB>>, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let exchange = &*this.exchange;
-        Poll::Ready(Ok(match this.state.project() {
-            StateProj::Running { future } => {
-                match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-                    Ok(Poll::Pending) => return Poll::Pending,
-                    Ok(Poll::Ready(Ok(response))) => exchange.settle(response),
-                    Ok(Poll::Ready(Err(error))) => {
-                        exchange.answer(exchange.config.api_error(error.into()))
-                    }
-                    Err(panic) => exchange.answer(panicked(&*panic)),
-                }
-            }
-            StateProj::Failed { error } => exchange
-                .answer(error.take().expect("an ErrorFuture was polled after it had completed")),
-        }))
-    }
-}
-
-impl Exchange {
-    /// Re-renders a response that carries an error; lets every other response pass.
-    fn settle<B>(&self, mut response: Response<B>) -> Response<Body<B>> {
-        let Some(error) = response.extensions().get::<ApiError>() else {
-            return response.map(Body::new);
-        };
-        let as_chosen = match error.rendered() {
-            Rendered::AsChosen => return response.map(Body::new),
-            Rendered::ByDefault => {
-                self.context.is_grpc() || matches!(self.config.format, ErrorFormat::Envelope)
-            }
-            Rendered::No => false,
-        };
-        self.log(error);
-        if as_chosen {
-            if let Some(error) = response.extensions_mut().get_mut::<ApiError>() {
-                error.set_rendered(Rendered::AsChosen);
-            }
-            return response.map(Body::new);
-        }
-        let error = error.clone();
-        let (head, _) = response.into_parts();
-        self.render(Response::from_parts(head, Bytes::new()), error)
-    }
-
-    /// Answers with an error that no response carries yet.
-    fn answer<B>(&self, error: ApiError) -> Response<Body<B>> {
-        self.log(&error);
-        let mut response = Response::new(Bytes::new());
-        response.headers_mut().extend(error.headers().clone());
-        self.render(response, error)
-    }
-
-    fn render<B>(&self, response: Response<Bytes>, error: ApiError) -> Response<Body<B>> {
-        let response = match (&self.config.format, &self.head) {
-            (ErrorFormat::Custom(custom), Some(head)) if !self.context.is_grpc() => {
-                match catch_unwind(AssertUnwindSafe(|| custom.render(&error, head))) {
-                    Ok(made) => self.merge(made, response, error),
-                    Err(panic) => {
-                        let error = panicked(&*panic);
-                        self.log(&error);
-                        let format = ErrorFormat::Envelope;
-                        self.context.dress(response, error, &format, Rendered::AsChosen)
-                    }
-                }
-            }
-            (format, _) => self.context.dress(response, error, format, Rendered::AsChosen),
-        };
-        response.map(Body::full)
-    }
-
-    /// The user's own response, with the headers it lacks.
-    fn merge(
-        &self,
-        mut made: Response<Bytes>,
-        rendered: Response<Bytes>,
-        mut error: ApiError,
-    ) -> Response<Bytes> {
-        let (before, _) = rendered.into_parts();
-        for name in before.headers.keys() {
-            if OF_THE_BODY.contains(name) {
-                continue;
-            }
-            let values = before.headers.get_all(name);
-            if *name == header::VARY {
-                // A cache must keep apart what any of them tells apart.
-                let all = values.iter().filter_map(|value| value.to_str().ok());
-                for own in all.flat_map(|value| value.split(',')).map(str::trim) {
-                    if let Ok(own) = HeaderValue::from_str(own) {
-                        vary_by(made.headers_mut(), &own);
-                    }
-                }
-            } else if !made.headers().contains_key(name) {
-                for value in values {
-                    made.headers_mut().append(name.clone(), value.clone());
-                }
-            }
-        }
-        if self.context.is_bodiless() {
-            let body = std::mem::take(made.body_mut());
-            *made.body_mut() = self.context.without_body_for_head(body, made.headers_mut());
-        }
-        error.set_rendered(Rendered::AsChosen);
-        made.extensions_mut().extend(before.extensions);
-        made.extensions_mut().insert(error);
-        made
-    }
-
-    fn log(&self, error: &ApiError) {
-        if error.status().is_server_error() {
-            tracing::error!(
-                target: "palisade::errors",
-                status = error.status().as_u16(),
-                code = error.code(),
-                request_id = self.context.request_id().map(crate::RequestId::as_str),
-                cause = error.source().map(|cause| tracing::field::display(Chain(cause))),
-                "{}",
-                error.message(),
-            );
-        }
-    }
-}
-
-/// An error and its sources on one line.
-struct Chain<'a>(&'a (dyn Error + 'static));
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (depth, error) in chain(self.0).enumerate() {
-            let separator = if depth == 0 { "" } else { ": " };
-            write!(f, "{separator}{error}")?;
-        }
-        Ok(())
-    }
-}
-
-#[cold]
-fn panicked(payload: &(dyn Any + Send)) -> ApiError {
-    let message = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text");
-    ApiError::internal().with_source(format!("panicked: {message}"))
 }

@@ -1,23 +1,52 @@
 //! One error for every protocol: what it says, how it looks, and the layer that turns everything into it.
 
+mod accept;
 mod api_error;
+mod bodies;
+mod code;
 mod context;
+mod exchange;
 mod format;
+mod framework;
 mod grpc;
+mod grpc_detail;
 mod grpc_details;
+#[cfg(feature = "tonic")]
+mod grpc_read;
 mod issue;
 mod issue_view;
 mod kinds;
 mod known;
 mod layer;
+mod leave_as_is;
+mod problem_types;
 mod quota_violation;
+mod reading;
+mod service;
+mod to_api_error;
 
 pub use api_error::ApiError;
+pub use code::ErrorCode;
 pub use context::ErrorContext;
 pub use format::ErrorFormat;
 pub use grpc::GrpcCode;
+pub use grpc_detail::GrpcDetail;
 pub use issue::{Issue, IssueSource};
 pub use issue_view::IssueView;
 pub(crate) use known::find_in_chain;
-pub use layer::{ErrorFuture, ErrorLayer, ErrorService};
+pub use layer::ErrorLayer;
+pub use leave_as_is::LeaveAsIs;
 pub use quota_violation::QuotaViolation;
+pub use service::{ErrorFuture, ErrorService};
+pub use to_api_error::ToApiError;
+
+#[cfg(feature = "tonic")]
+pub(crate) use context::OF_THE_BODY;
+#[cfg(feature = "tonic")]
+pub(crate) use {
+    grpc::{
+        GRPC_MESSAGE, GRPC_RETRY_PUSHBACK_MS, GRPC_STATUS, GRPC_STATUS_DETAILS, retry_pushback,
+    },
+    grpc_details::encode as encode_grpc_details,
+    grpc_read::add_details as add_grpc_details,
+};

@@ -1,0 +1,227 @@
+//! The bodies of errors over HTTP.
+
+use std::fmt::{self, Write as _};
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{ApiError, ErrorFormat, Issue, issue_view::BesideIssues, problem_types::ProblemTypes};
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: EnvelopeError<'a>,
+}
+
+#[derive(Serialize)]
+struct EnvelopeError<'a> {
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Issue]>::is_empty")]
+    issues: &'a [Issue],
+    #[serde(flatten)]
+    beside_issues: BesideIssues<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Flat<'a> {
+    error: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "<[Issue]>::is_empty")]
+    issues: &'a [Issue],
+    #[serde(flatten)]
+    beside_issues: BesideIssues<'a>,
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    code: &'a str,
+    #[serde(skip_serializing_if = "<[Issue]>::is_empty")]
+    issues: &'a [Issue],
+    #[serde(flatten)]
+    beside_issues: BesideIssues<'a>,
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    violated_policies: Vec<&'a str>,
+}
+
+/// The body of an error. A custom format is rendered by the layer that has the request's head.
+pub(super) fn render(
+    format: &ErrorFormat,
+    error: &ApiError,
+    types: &ProblemTypes,
+    request_id: Option<&str>,
+) -> Bytes {
+    let (code, message, issues) = (error.code(), error.message(), error.listed_issues());
+    let beside_issues = BesideIssues(error);
+    match format {
+        ErrorFormat::Envelope | ErrorFormat::Custom(_) => {
+            let error = EnvelopeError {
+                code,
+                message,
+                field: error.field(),
+                issues,
+                beside_issues,
+                request_id,
+            };
+            json(&Envelope { error })
+        }
+        ErrorFormat::Flat => json(&Flat { error: message, code, issues, beside_issues }),
+        ErrorFormat::Problem => {
+            let (r#type, title) = types.of(error);
+            json(&Problem {
+                r#type,
+                title,
+                status: error.status().as_u16(),
+                detail: message,
+                instance: request_id.map(instance),
+                code,
+                issues,
+                beside_issues,
+                violated_policies: error
+                    .quota_violations()
+                    .iter()
+                    .map(|quota| &*quota.name)
+                    .collect(),
+            })
+        }
+        ErrorFormat::Text => written(|text| write_text(text, error, request_id)),
+        ErrorFormat::Html => written(|page| write_html(page, error, request_id)),
+    }
+}
+
+fn json(value: &impl Serialize) -> Bytes {
+    // Strings, numbers and lists of them cannot fail to serialise.
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+fn written(write: impl FnOnce(&mut String) -> fmt::Result) -> Bytes {
+    let mut body = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut body);
+    body.into()
+}
+
+/// The request id as a URI reference.
+fn instance(request_id: &str) -> String {
+    let scheme = if is_uuid(request_id) { "urn:uuid" } else { "urn:request" };
+    format!("{scheme}:{request_id}")
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// What people read where programs get `truncated: true`.
+const MORE_ISSUES: &str = "and more";
+
+fn write_text(text: &mut String, error: &ApiError, request_id: Option<&str>) -> fmt::Result {
+    writeln!(text, "{}", error.message())?;
+    for issue in error.issues() {
+        match &*issue.path {
+            "" => writeln!(text, "- {}", issue.message)?,
+            path => writeln!(text, "- {path}: {}", issue.message)?,
+        }
+    }
+    if error.issues_are_truncated() {
+        writeln!(text, "- {MORE_ISSUES}")?;
+    }
+    writeln!(text, "code: {}", error.code())?;
+    if let Some(id) = request_id {
+        writeln!(text, "request id: {id}")?;
+    }
+    Ok(())
+}
+
+fn write_html(page: &mut String, error: &ApiError, request_id: Option<&str>) -> fmt::Result {
+    let status = error.status();
+    write!(
+        page,
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{status}</title></head>\n\
+         <body>\n<h1>{status}</h1>\n<p>{}</p>\n",
+        Escaped(error.message())
+    )?;
+    if !error.issues().is_empty() {
+        page.push_str("<ul>\n");
+        for Issue { path, message, .. } in error.issues() {
+            match &**path {
+                "" => writeln!(page, "<li>{}</li>", Escaped(message))?,
+                path => {
+                    writeln!(
+                        page,
+                        "<li><code>{}</code>: {}</li>",
+                        Escaped(path),
+                        Escaped(message)
+                    )?;
+                }
+            }
+        }
+        if error.issues_are_truncated() {
+            writeln!(page, "<li>{MORE_ISSUES}</li>")?;
+        }
+        page.push_str("</ul>\n");
+    }
+    write!(page, "<p><small>Code <code>{}</code>", Escaped(error.code()))?;
+    if let Some(id) = request_id {
+        write!(page, ", request <code>{}</code>", Escaped(id))?;
+    }
+    page.push_str("</small></p>\n</body>\n</html>\n");
+    Ok(())
+}
+
+/// Text between tags: the path of an issue is made of names that a client chose.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for char in self.0.chars() {
+            match char {
+                '&' => f.write_str("&amp;"),
+                '<' => f.write_str("&lt;"),
+                '>' => f.write_str("&gt;"),
+                '"' => f.write_str("&quot;"),
+                '\'' => f.write_str("&#39;"),
+                other => f.write_char(other),
+            }?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_cannot_be_broken_out_of() {
+        let evil = "<script>alert('1')</script>&\"";
+        let error = ApiError::validation([Issue::new(evil, "unknown_field", evil)])
+            .with_code(evil)
+            .with_message(evil);
+        let page = render(&ErrorFormat::Html, &error, &ProblemTypes::default(), Some(evil));
+        let page = String::from_utf8(page.to_vec()).unwrap();
+        assert!(!page.contains("<script") && !page.contains("'1'"), "{page}");
+        assert_eq!(page.matches("&lt;script&gt;").count(), 5);
+    }
+
+    #[test]
+    fn a_request_id_is_an_instance() {
+        assert_eq!(
+            instance("01890a5d-ac96-774b-bcce-b302099a8057"),
+            "urn:uuid:01890a5d-ac96-774b-bcce-b302099a8057"
+        );
+        assert_eq!(instance("req-42"), "urn:request:req-42");
+    }
+}

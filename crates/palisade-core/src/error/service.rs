@@ -1,0 +1,153 @@
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    ApiError,
+    exchange::{Exchange, Settled, panicked},
+    layer::Config,
+    reading::Reading,
+};
+use crate::{Body, BoxError};
+
+/// A service whose failures are responses. Made by [`ErrorLayer`](super::ErrorLayer).
+#[derive(Debug)]
+pub struct ErrorService<S> {
+    inner: S,
+    config: Arc<Config>,
+    /// Why the inner service will never be ready; the next call answers with it.
+    unready: Option<ApiError>,
+}
+
+impl<S> ErrorService<S> {
+    pub(super) fn new(inner: S, config: Arc<Config>) -> Self {
+        Self { inner, config, unready: None }
+    }
+}
+
+impl<S: Clone> Clone for ErrorService<S> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), Arc::clone(&self.config))
+    }
+}
+
+impl<S, ReqB, ResB> Service<Request<ReqB>> for ErrorService<S>
+where
+    S: Service<Request<ReqB>, Response = Response<ResB>>,
+    S::Error: Into<BoxError>,
+    ResB: http_body::Body<Data = Bytes>,
+{
+    type Response = Response<Body<ResB>>;
+    type Error = Infallible;
+    type Future = ErrorFuture<S::Future, ResB>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx).map(|ready| {
+            if let Err(error) = ready {
+                self.unready = Some(self.config.api_error(error.into()));
+            }
+            Ok(())
+        })
+    }
+
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        let (exchange, request) = Exchange::begin(&self.config, request);
+        let state = match self.unready.take() {
+            Some(error) => State::Failed { error: Some(error) },
+            None => match catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) {
+                Ok(future) => State::Running { future },
+                Err(panic) => State::Failed { error: Some(panicked(&*panic)) },
+            },
+        };
+        ErrorFuture { state, exchange }
+    }
+}
+
+pin_project! {
+    /// The future of [`ErrorService`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ErrorFuture<F, B> {
+        #[pin]
+        state: State<F, B>,
+        exchange: Exchange,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F, B> {
+        Running { #[pin] future: F },
+        Failed { error: Option<ApiError> },
+        /// A response that is the framework's if its text says so.
+        Reading { of: Box<(Response<()>, Reading<B>)> },
+    }
+}
+
+impl<F, B> fmt::Debug for ErrorFuture<F, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErrorFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F, ResB, E> Future for ErrorFuture<F, ResB>
+where
+    F: Future<Output = Result<Response<ResB>, E>>,
+    ResB: http_body::Body<Data = Bytes>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<Body<ResB>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let exchange = this.exchange;
+        loop {
+            let polled = match this.state.as_mut().project() {
+                StateProj::Running { future } => catch_unwind(AssertUnwindSafe(|| future.poll(cx)))
+                    .map(|poll| {
+                        poll.map(|outcome| match outcome {
+                            Ok(response) => exchange.settle(response),
+                            Err(error) => Settled::Done(exchange.failed(error.into())),
+                        })
+                    }),
+                StateProj::Failed { error } => {
+                    let error =
+                        error.take().expect("an ErrorFuture was polled after it had completed");
+                    Ok(Poll::Ready(Settled::Done(exchange.answer(error))))
+                }
+                StateProj::Reading { of } => {
+                    let (head, reading) = &mut **of;
+                    catch_unwind(AssertUnwindSafe(|| reading.poll(cx))).map(|poll| {
+                        poll.map(|outcome| match outcome {
+                            Ok((text, trailers)) => {
+                                let head = std::mem::take(head);
+                                Settled::Done(exchange.settle_text(head, text, trailers))
+                            }
+                            Err(error) => Settled::Done(exchange.answer(error)),
+                        })
+                    })
+                }
+            };
+            match polled {
+                Err(panic) => return Poll::Ready(Ok(exchange.answer(panicked(&*panic)))),
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(Settled::Done(response))) => return Poll::Ready(Ok(response)),
+                Ok(Poll::Ready(Settled::MustBeRead(response))) => {
+                    let (head, body) = response.into_parts();
+                    let of = Box::new((Response::from_parts(head, ()), Reading::new(body)));
+                    this.state.set(State::Reading { of });
+                }
+            }
+        }
+    }
+}

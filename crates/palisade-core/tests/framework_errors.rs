@@ -1,0 +1,249 @@
+//! What axum answers by itself, in the format of everything else, and what looks like that and is not.
+#![cfg(feature = "axum")]
+
+use axum::{
+    Extension, Form, Json, Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Path, Query},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use palisade_core::{ApiError, ErrorFormat, ErrorLayer, LeaveAsIs, RequestId};
+use serde::Deserialize;
+use serde_json::Value;
+use tower::{Layer, ServiceExt};
+
+#[derive(Deserialize)]
+struct Order {
+    #[allow(dead_code)]
+    amount: u8,
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route("/json", post(|_: Json<Order>| async {}))
+        .route("/form", post(|_: Form<Order>| async {}))
+        .route("/query", get(|_: Query<Order>| async {}))
+        .route("/path/{id}", get(|_: Path<u8>| async {}))
+        .route("/text", post(|_: String| async {}))
+        .route("/extension", get(|_: Extension<u128>| async {}))
+        .route("/bare", get(|| async { StatusCode::NOT_FOUND }))
+        .route("/own", get(|| async { ApiError::conflict() }))
+        .layer(DefaultBodyLimit::max(64))
+}
+
+fn app() -> Router {
+    routes().layer(ErrorLayer::new().format(ErrorFormat::Flat).framework_errors())
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/json");
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+async fn send(app: Router, request: Request<Body>) -> Answer {
+    let (head, body) = app.oneshot(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: head.status, headers: head.headers, body }
+}
+
+fn request(method: Method, path: &str, kind: &str, body: &'static str) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path);
+    let request =
+        if kind.is_empty() { request } else { request.header(header::CONTENT_TYPE, kind) };
+    request.body(Body::from(body)).unwrap()
+}
+
+#[tokio::test]
+async fn what_axum_answers_by_itself_looks_like_every_other_error() {
+    let (json, form) = ("application/json", "application/x-www-form-urlencoded");
+    let long = "{\"amount\": \"                                                             \"}";
+    for (method, path, kind, body, status, code) in [
+        (Method::GET, "/nowhere", "", "", 404, "NOT_FOUND"),
+        (Method::DELETE, "/json", "", "", 405, "METHOD_NOT_ALLOWED"),
+        (Method::POST, "/json", "", "{}", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (Method::POST, "/json", json, "{", 400, "INVALID_JSON"),
+        (Method::POST, "/json", json, "{\"amount\":\"hunter2\"}", 422, "UNPROCESSABLE"),
+        (Method::POST, "/json", json, long, 413, "PAYLOAD_TOO_LARGE"),
+        (Method::POST, "/form", json, "a=b", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (Method::POST, "/form", form, "amount=hunter2", 422, "UNPROCESSABLE"),
+        (Method::GET, "/query?amount=hunter2", "", "", 400, "BAD_REQUEST"),
+        (Method::GET, "/path/hunter2", "", "", 400, "BAD_REQUEST"),
+        (Method::POST, "/text", "text/plain", long, 413, "PAYLOAD_TOO_LARGE"),
+        (Method::GET, "/extension", "", "", 500, "INTERNAL"),
+    ] {
+        let raw = send(routes(), request(method.clone(), path, kind, body)).await;
+        let answer = send(app(), request(method.clone(), path, kind, body)).await;
+        assert_eq!((raw.status.as_u16(), answer.status), (status, raw.status), "{path}");
+        assert_eq!(answer.json()["code"], code, "{path}");
+        let text = String::from_utf8_lossy(&answer.body);
+        assert!(!text.contains("hunter2") && !text.contains("u128"), "{text}");
+        assert_eq!(answer.headers.get(header::ALLOW), raw.headers.get(header::ALLOW), "{path}");
+        assert_eq!(answer.headers.contains_key(header::ALLOW), status == 405);
+    }
+}
+
+#[tokio::test]
+async fn without_the_option_nothing_of_it_is_touched() {
+    let app = || routes().layer(ErrorLayer::new());
+    let missing = send(app(), request(Method::GET, "/nowhere", "", "")).await;
+    assert!(missing.body.is_empty());
+    let refused = send(app(), request(Method::POST, "/json", "", "{}")).await;
+    assert!(refused.body.starts_with(b"Expected request with"));
+}
+
+#[tokio::test]
+async fn a_handlers_own_404_stays_where_a_route_was_found() {
+    let own = send(app(), request(Method::GET, "/bare", "", "")).await;
+    assert_eq!((own.status, own.body.len()), (StatusCode::NOT_FOUND, 0));
+    // around the whole router nobody can tell
+    let around = ErrorLayer::new().framework_errors().layer(routes());
+    let response = around.oneshot(request(Method::GET, "/bare", "", "")).await.unwrap();
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+}
+
+#[tokio::test]
+async fn over_grpc_a_route_that_is_not_there_is_unimplemented() {
+    let answer = send(app(), request(Method::POST, "/a.B/C", "application/grpc", "")).await;
+    assert_eq!(
+        (answer.status, &answer.headers["grpc-status"]),
+        (StatusCode::OK, &"12".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn a_head_request_gets_no_body_either() {
+    let answer = send(app(), request(Method::HEAD, "/nowhere", "", "")).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert!(answer.body.is_empty());
+    assert_ne!(answer.headers[header::CONTENT_LENGTH], "0");
+}
+
+#[tokio::test]
+async fn an_error_of_the_framework_has_the_id_that_its_response_carries() {
+    let name = axum::middleware::map_response(|mut response: Response| async {
+        let id = RequestId::parse("req-42").unwrap();
+        response.headers_mut().insert("x-request-id", id.header_value().clone());
+        response
+    });
+    let app = routes().layer(name).layer(ErrorLayer::new().framework_errors());
+    let answer = send(app, request(Method::GET, "/nowhere", "", "")).await;
+    assert_eq!(answer.json()["error"]["request_id"], "req-42");
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const WORDS: &str = "Failed to parse the request body as JSON: expected value";
+
+fn made(status: u16, kind: &'static str, body: impl Into<Body>) -> Response {
+    let response = http::Response::builder().status(status);
+    let response =
+        if kind.is_empty() { response } else { response.header(header::CONTENT_TYPE, kind) };
+    response.body(body.into()).unwrap()
+}
+
+/// What it has that the framework's has not, and the response.
+type Lookalike = (&'static str, fn() -> Response);
+
+#[tokio::test]
+async fn what_only_resembles_the_framework_stays_to_the_last_byte() {
+    let streamed = || {
+        let text = http_body_util::StreamBody::new(stream_of(WORDS));
+        made(400, TEXT, Body::new(text))
+    };
+    let lookalikes: [Lookalike; 14] = [
+        ("another status", || made(409, TEXT, WORDS)),
+        ("words of another status", || made(422, TEXT, WORDS)),
+        ("a success", || made(200, TEXT, WORDS)),
+        ("another type", || made(400, "text/plain", WORDS)),
+        ("a page", || made(400, "text/html; charset=utf-8", WORDS)),
+        ("JSON", || made(400, "application/json", WORDS)),
+        ("no type", || made(400, "", WORDS)),
+        ("words in the middle", || {
+            made(400, TEXT, "see: Failed to parse the request body as JSON: expected value")
+        }),
+        ("half of the words", || made(400, TEXT, "Failed to parse")),
+        ("too long", || made(400, TEXT, format!("{WORDS}{}", " ".repeat(16 * 1024)))),
+        ("compressed", || {
+            let mut response = made(400, TEXT, WORDS);
+            response.headers_mut().insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+            response
+        }),
+        ("marked", || {
+            let mut response = made(400, TEXT, WORDS);
+            response.extensions_mut().insert(LeaveAsIs);
+            response
+        }),
+        ("a 405 that allows nothing", || made(405, "", "")),
+        ("a 404 that says why", || made(404, TEXT, "no such order")),
+    ];
+    for (name, make) in lookalikes {
+        stays(name, make).await;
+    }
+    stays("a stream", streamed).await;
+}
+
+async fn stays(name: &str, make: impl Fn() -> Response + Clone + Send + Sync + 'static) {
+    let (before, body) = make().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let handler = move || {
+        let response = make();
+        async { response }
+    };
+    // as a fallback, where axum says of no route that it was found
+    let app = Router::new().fallback(handler).layer(ErrorLayer::new().framework_errors());
+    let after = send(app, request(Method::GET, "/", "", "")).await;
+    assert_eq!((after.status, after.body), (before.status, body), "{name}");
+    for (header, value) in &before.headers {
+        assert_eq!(after.headers.get(header), Some(value), "{name}");
+    }
+}
+
+fn stream_of(
+    text: &'static str,
+) -> impl futures_core::Stream<Item = Result<http_body::Frame<Bytes>, std::convert::Infallible>> {
+    struct Once(Option<&'static str>);
+    impl futures_core::Stream for Once {
+        type Item = Result<http_body::Frame<Bytes>, std::convert::Infallible>;
+        fn poll_next(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Self::Item>> {
+            let text = self.0.take().map(|text| Ok(http_body::Frame::data(Bytes::from(text))));
+            std::task::Poll::Ready(text)
+        }
+    }
+    Once(Some(text))
+}
+
+#[tokio::test]
+async fn a_text_that_breaks_off_is_a_500_and_nothing_hangs() {
+    struct BreaksOff;
+    impl http_body::Body for BreaksOff {
+        type Data = Bytes;
+        type Error = std::io::Error;
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
+            std::task::Poll::Ready(Some(Err(std::io::Error::other("gone"))))
+        }
+        fn size_hint(&self) -> http_body::SizeHint {
+            http_body::SizeHint::with_exact(9)
+        }
+    }
+    let handler = || async { made(400, TEXT, Body::new(BreaksOff)).into_response() };
+    let app = Router::new().fallback(handler).layer(ErrorLayer::new().framework_errors());
+    let answer = send(app, request(Method::GET, "/", "", "")).await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+}

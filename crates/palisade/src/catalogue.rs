@@ -1,0 +1,36 @@
+use palisade_core::{ApiError, ErrorCode};
+
+/// One code that clients may meet, and the crate that it comes from.
+///
+/// ```
+/// let entry = palisade::catalogue().find(|entry| entry.code.code == "RATE_LIMITED").unwrap();
+/// assert_eq!((entry.from, entry.code.status.as_u16()), ("palisade-core", 429));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CatalogueEntry {
+    /// The name of the crate.
+    pub from: &'static str,
+    /// The code, and what it stands for.
+    pub code: ErrorCode,
+}
+
+/// Every error code of Palisade's crates, by HTTP status: what `docs/errors.md` lists, and `docs/errors.json` for
+/// programs. Yours come from your own [`ErrorCode`]s.
+///
+/// ```
+/// for entry in palisade::catalogue() {
+///     println!("{} {}: {}", entry.code.status.as_u16(), entry.code.code, entry.code.message);
+/// }
+/// ```
+pub fn catalogue() -> impl Iterator<Item = CatalogueEntry> {
+    let mut entries: Vec<_> = of("palisade-core", ApiError::KINDS).collect();
+    #[cfg(feature = "auth")]
+    entries.extend(of("palisade-auth", palisade_auth::CODES));
+    entries.sort_by_key(|entry| entry.code.status);
+    entries.into_iter()
+}
+
+fn of(from: &'static str, codes: &'static [ErrorCode]) -> impl Iterator<Item = CatalogueEntry> {
+    codes.iter().map(move |code| CatalogueEntry { from, code: *code })
+}

@@ -1,0 +1,111 @@
+//! A greeter that fails as its caller says, on a port of its own: what clients of gRPC see of each code.
+
+use std::{net::SocketAddr, pin::Pin, time::Duration};
+
+use http::{HeaderValue, header, request};
+use palisade::{
+    ApiError, Decision, ErrorLayer, Issue, Policy, QuotaViolation, catalogue, observe::RequestIds,
+    stack,
+};
+use tokio::net::TcpListener;
+use tokio_stream::{Stream, wrappers::TcpListenerStream};
+use tonic::{Request, Response, Status, transport::Server};
+
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    dead_code,
+    clippy::all,
+    reason = "made by the compiler of the protocol"
+)]
+pub(crate) mod greeter {
+    tonic::include_proto!("greeter.v1");
+}
+
+use greeter::{
+    CountReply, CountRequest, HelloReply, HelloRequest, ResetReply, ResetRequest,
+    greeter_server::{Greeter, GreeterServer},
+};
+
+/// How long a client is told to wait by the errors that advise it.
+pub(crate) const WAIT: Duration = Duration::from_millis(1500);
+
+fn error_of(code: &str) -> ApiError {
+    let entry = catalogue().find(|entry| entry.code.code == code).expect("a code of the catalogue");
+    let error = ApiError::from(entry.code).with_source("hunter2");
+    match code {
+        "UNAUTHENTICATED" => error.with_header(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"api\""),
+        ),
+        "VALIDATION_ERROR" => {
+            error.with_issues([Issue::new("items[0].price", "too_small", "must be at least 1")])
+        }
+        "RATE_LIMITED" => {
+            error.with_quota_violation(QuotaViolation::new("daily", 100)).with_retry_after(WAIT)
+        }
+        "UNAVAILABLE" => error.with_retry_after(WAIT),
+        _ => error,
+    }
+}
+
+/// Refuses with the code that the request names.
+#[derive(Clone)]
+struct AsAsked;
+
+impl Policy for AsAsked {
+    type Grant = ();
+
+    fn decide(&self, request: &request::Parts) -> Decision<()> {
+        match request.headers.get("x-refuse").map(|code| code.to_str().expect("a code")) {
+            Some(code) => Decision::refuse(error_of(code)),
+            None => Decision::grant(()),
+        }
+    }
+}
+
+struct Service;
+
+fn asked<T>(request: &Request<T>, name: &str) -> Option<ApiError> {
+    request.metadata().get(name).map(|code| error_of(code.to_str().expect("a code")))
+}
+
+type Counts = Pin<Box<dyn Stream<Item = Result<CountReply, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Greeter for Service {
+    type CountStream = Counts;
+
+    async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
+        match asked(&request, "x-fail") {
+            Some(error) => Err(error)?,
+            None => Ok(Response::new(HelloReply::default())),
+        }
+    }
+
+    async fn count(&self, request: Request<CountRequest>) -> Result<Response<Counts>, Status> {
+        if let Some(error) = asked(&request, "x-fail") {
+            Err(error)?;
+        }
+        let number = |number| Ok(CountReply { number });
+        let mut replies = vec![number(1), number(2)];
+        replies.extend(asked(&request, "x-fail-later").map(|error| Err(error.into())));
+        Ok(Response::new(Box::pin(tokio_stream::iter(replies))))
+    }
+
+    async fn reset(&self, _: Request<ResetRequest>) -> Result<Response<ResetReply>, Status> {
+        panic!("hunter2")
+    }
+}
+
+pub(crate) async fn start() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let server = Server::builder()
+        .layer(stack().observe(RequestIds::new()).errors(ErrorLayer::new()).policy(AsAsked))
+        .add_service(GreeterServer::new(Service))
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    tokio::spawn(server);
+    address
+}
