@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use crate::{
     Body, Stage,
-    hold::UntilEnd,
+    hold::Watched,
     stage::{Entry, Refusal},
 };
 
@@ -178,7 +178,7 @@ where
                 StateProj::Inner { future, pass } => {
                     let (mut head, body) = ready!(future.poll(cx))?.into_parts();
                     this.stage.leave(pass.take().expect(POLLED_AGAIN), &mut head);
-                    let held = UntilEnd::taken_from(&mut head.extensions);
+                    let held = Watched::taken_from(&mut head.extensions);
                     return Poll::Ready(Ok(Response::from_parts(
                         head,
                         Body::new(body).holding(held),
@@ -186,7 +186,7 @@ where
                 }
                 StateProj::Refused { refusal } => {
                     let mut refusal = refusal.take().expect(POLLED_AGAIN);
-                    let held = UntilEnd::taken_from(refusal.extensions_mut());
+                    let held = Watched::taken_from(refusal.extensions_mut());
                     return Poll::Ready(Ok(refusal.map(|bytes| Body::full(bytes).holding(held))));
                 }
                 StateProj::Waiting { held } => {

@@ -79,7 +79,7 @@ pub use error::{
     ApiError, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService, GrpcCode, Issue,
     QuotaViolation,
 };
-pub use hold::hold_until_end;
+pub use hold::{BodyEnd, WatchBody, hold_until_end, watch_until_end};
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};
 pub use policy::{BoxFuture, Decision, Halt, Policy};
 pub use principal::Principal;
