@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
-use palisade_core::{ApiError, Body, BoxError, ErrorContext};
+use palisade_core::{ApiError, Body, BoxError, ErrorContext, Trail};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -89,7 +89,8 @@ where
             })
         };
         let exceeded = watch.as_ref().map(|watch| watch.exceeded.clone());
-        let request = request.map(|body| LimitedBody::new(body, self.limit, exceeded));
+        let trail = Trail::of(request.extensions()).cloned();
+        let request = request.map(|body| LimitedBody::new(body, self.limit, exceeded, trail));
         BodyLimitFuture { state: State::Inner { future: self.inner.call(request), watch } }
     }
 }

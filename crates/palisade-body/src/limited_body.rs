@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::{LengthLimitError, Limited};
-use palisade_core::BoxError;
+use palisade_core::{BoxError, Trail};
 use pin_project_lite::pin_project;
 
 pin_project! {
@@ -23,6 +23,8 @@ pin_project! {
         #[pin]
         inner: Limited<B>,
         exceeded: Option<Exceeded>,
+        // Of a request that somebody observes, and how much of it there was so far.
+        seen: Option<(Trail, u64)>,
     }
 }
 
@@ -37,9 +39,15 @@ impl Exceeded {
 }
 
 impl<B> LimitedBody<B> {
-    pub(crate) fn new(body: B, limit: u64, exceeded: Option<Exceeded>) -> Self {
+    pub(crate) fn new(
+        body: B,
+        limit: u64,
+        exceeded: Option<Exceeded>,
+        trail: Option<Trail>,
+    ) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Self { inner: Limited::new(body, limit), exceeded }
+        let seen = trail.map(|trail| (trail, 0));
+        Self { inner: Limited::new(body, limit), exceeded, seen }
     }
 }
 
@@ -61,6 +69,12 @@ where
             && error.is::<LengthLimitError>()
         {
             exceeded.0.store(true, Ordering::Release);
+        }
+        if let (Some((trail, so_far)), Poll::Ready(Some(Ok(frame)))) = (this.seen, &polled)
+            && let Some(data) = frame.data_ref()
+        {
+            *so_far += data.len() as u64;
+            trail.saw_body_bytes(*so_far);
         }
         polled
     }

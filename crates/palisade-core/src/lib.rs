@@ -67,6 +67,7 @@ mod stage;
 pub mod testing;
 #[cfg(feature = "tonic")]
 mod tonic;
+mod trail;
 mod vary;
 
 pub use body::Body;
@@ -86,6 +87,7 @@ pub use principal::Principal;
 pub use request_id::RequestId;
 pub use secret::Secret;
 pub use stage::{AnsweredByPolicy, Chain, Stage};
+pub use trail::{Step, Trail};
 pub use vary::vary_by;
 
 /// Any error, as tower passes them around.
