@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, request, response};
-use palisade_core::{Clock, Decision, Policy, PolicyLayer, RequestId, SystemClock};
+use palisade_core::{Clock, Decision, Policy, PolicyLayer, RequestId, SystemClock, TrustedProxies};
 use uuid::{NoContext, Timestamp, Uuid};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -20,20 +20,45 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// ```
 #[derive(Clone)]
 pub struct RequestIds {
-    keep_incoming: bool,
+    keep: Keep,
     clock: Arc<dyn Clock>,
+}
+
+/// Whose ids are kept.
+#[derive(Clone, Debug)]
+enum Keep {
+    Everybodys,
+    OfProxies(TrustedProxies),
+    Nobodys,
 }
 
 impl RequestIds {
     /// Keeps well-formed ids and makes all others.
     pub fn new() -> Self {
-        Self { keep_incoming: true, clock: SystemClock::shared() }
+        Self { keep: Keep::Everybodys, clock: SystemClock::shared() }
     }
 
     /// Makes a new id for each request, whatever came with it.
     #[must_use]
     pub fn always_new(mut self) -> Self {
-        self.keep_incoming = false;
+        self.keep = Keep::Nobodys;
+        self
+    }
+
+    /// Keeps a well-formed id only if one of these proxies sent it, and makes a new one for everybody else: whoever can
+    /// choose an id can make its requests look like somebody else's in the log.
+    ///
+    /// ```
+    /// use palisade_core::TrustedProxies;
+    /// use palisade_observe::RequestIds;
+    ///
+    /// let proxies = TrustedProxies::private_networks().build()?;
+    /// let ids = RequestIds::new().only_from(&proxies);
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn only_from(mut self, proxies: &TrustedProxies) -> Self {
+        self.keep = Keep::OfProxies(proxies.clone());
         self
     }
 
@@ -47,6 +72,28 @@ impl RequestIds {
     /// This policy as a tower layer.
     pub fn layer(&self) -> PolicyLayer<Self> {
         PolicyLayer::new(self.clone())
+    }
+
+    /// The id of a request, kept or new.
+    pub(crate) fn id_of(&self, request: &request::Parts) -> RequestId {
+        let believed = match &self.keep {
+            Keep::Everybodys => true,
+            Keep::OfProxies(proxies) => proxies.trust_peer_of(&request.extensions),
+            Keep::Nobodys => false,
+        };
+        let kept = if believed { incoming(&request.headers) } else { None };
+        kept.unwrap_or_else(|| self.make())
+    }
+
+    /// Leaves the id where handlers and inner layers look for it.
+    pub(crate) fn leave(id: &RequestId, request: &mut request::Parts) {
+        request.headers.insert(X_REQUEST_ID, id.header_value().clone());
+        request.extensions.insert(id.clone());
+    }
+
+    /// Tells the client.
+    pub(crate) fn tell(id: &RequestId, response: &mut response::Parts) {
+        response.headers.insert(X_REQUEST_ID, id.header_value().clone());
     }
 
     fn make(&self) -> RequestId {
@@ -67,9 +114,7 @@ impl Default for RequestIds {
 
 impl fmt::Debug for RequestIds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestIds")
-            .field("keep_incoming", &self.keep_incoming)
-            .finish_non_exhaustive()
+        f.debug_struct("RequestIds").field("keep", &self.keep).finish_non_exhaustive()
     }
 }
 
@@ -83,17 +128,15 @@ impl Policy for RequestIds {
     type Grant = RequestId;
 
     fn decide(&self, request: &request::Parts) -> Decision<RequestId> {
-        let kept = self.keep_incoming.then(|| incoming(&request.headers)).flatten();
-        Decision::grant(kept.unwrap_or_else(|| self.make()))
+        Decision::grant(self.id_of(request))
     }
 
     fn admit(&self, id: &mut RequestId, request: &mut request::Parts) {
-        request.headers.insert(X_REQUEST_ID, id.header_value().clone());
-        request.extensions.insert(id.clone());
+        Self::leave(id, request);
     }
 
     fn finish(&self, id: RequestId, response: &mut response::Parts) {
-        response.headers.insert(X_REQUEST_ID, id.header_value().clone());
+        Self::tell(&id, response);
     }
 }
 
@@ -103,7 +146,7 @@ mod tests {
 
     use http::Request;
     use palisade_core::{
-        ManualClock,
+        ManualClock, PeerAddr,
         testing::{Contract, Script},
     };
 
@@ -161,6 +204,22 @@ mod tests {
             http::Response::builder().header(X_REQUEST_ID, "other").body(()).unwrap().into_parts();
         policy.finish(id, &mut response);
         assert_eq!(response.headers.get_all(X_REQUEST_ID).iter().collect::<Vec<_>>(), ["req-42"]);
+    }
+
+    #[test]
+    fn an_id_is_kept_of_trusted_proxies_only_if_so_configured() {
+        let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build().unwrap();
+        let policy = RequestIds::new().only_from(&proxies);
+        let from = |peer: Option<&str>| {
+            let mut request = Request::get("/").header(X_REQUEST_ID, "req-42");
+            if let Some(peer) = peer {
+                request = request.extension(PeerAddr(peer.parse().unwrap()));
+            }
+            policy.id_of(&request.body(()).unwrap().into_parts().0)
+        };
+        assert_eq!(from(Some("10.0.0.1:4000")).as_str(), "req-42");
+        assert_ne!(from(Some("192.0.2.1:4000")).as_str(), "req-42");
+        assert_ne!(from(None).as_str(), "req-42", "a server that forgot its peers believes nobody");
     }
 
     #[test]

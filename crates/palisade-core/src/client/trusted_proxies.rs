@@ -1,6 +1,6 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, HeaderValue, request};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, request};
 
 use super::{
     ClientIp, address,
@@ -217,6 +217,25 @@ impl TrustedProxies {
     /// This policy as a tower layer.
     pub fn layer(&self) -> PolicyLayer<Self> {
         PolicyLayer::new(self.clone())
+    }
+
+    /// True if the peer that sent this request is one of the proxies: for whatever else is believed of proxies only,
+    /// such as the ids of requests.
+    ///
+    /// ```
+    /// use palisade_core::{PeerAddr, TrustedProxies};
+    ///
+    /// let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build()?;
+    /// let mut extensions = http::Extensions::new();
+    /// extensions.insert(PeerAddr(([10, 0, 0, 1], 4000).into()));
+    /// assert!(proxies.trust_peer_of(&extensions));
+    ///
+    /// extensions.insert(PeerAddr(([192, 0, 2, 1], 4000).into()));
+    /// assert!(!proxies.trust_peer_of(&extensions));
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn trust_peer_of(&self, extensions: &Extensions) -> bool {
+        self.0.peers.trust(Peer::of(extensions))
     }
 
     fn client_of(&self, request: &request::Parts) -> Option<ClientIp> {
