@@ -6,11 +6,12 @@
 //! PALISADE_LOG=json cargo run --example observe     # a log for machines
 //! ```
 
-use std::{env, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, env, net::SocketAddr, time::Duration};
 
 use axum::{
     Json, Router,
     extract::Path,
+    response::{Sse, sse::Event},
     routing::{delete, get},
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -27,6 +28,7 @@ use palisade::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio_stream::{Stream, StreamExt};
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
@@ -47,6 +49,12 @@ async fn item(Path(id): Path<String>) -> Json<serde_json::Value> {
 
 async fn remove(Path(_id): Path<String>, _: Identity<Claims>) -> Result<(), ApiError> {
     Err(ApiError::not_found().with_code("ITEM_NOT_FOUND"))
+}
+
+/// Fifty events, 100 ms apart. Who leaves before the last is `aborted` in the log.
+async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let numbers = tokio_stream::iter(1..=50).throttle(Duration::from_millis(100));
+    Sse::new(numbers.map(|number| Ok(Event::default().data(format!("tick {number}")))))
 }
 
 async fn boom() {
@@ -89,6 +97,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "/profile",
             get(|who: Identity<Claims>| async move { who.claims().sub.clone() }).with_auth(&auth),
         )
+        .route("/events", get(events))
         .route("/boom", get(boom))
         .fallback(|| async { ApiError::not_found() })
         .layer(
@@ -141,8 +150,9 @@ Why was I refused?
   curl -i -X DELETE http://{address}/admin/items/7 -H 'Authorization: Bearer {user}' -H 'X-Explain: {why}'
   curl -i -X DELETE http://{address}/admin/items/7 -H 'Authorization: Bearer {admin}' -H 'X-Explain: {why}'
 
-A panic
+A panic, and a client that leaves amid the response
   curl -i http://{address}/boom
+  curl -N --max-time 1 http://{address}/events
 
 The last requests, as a page and as JSON
   open http://{address}/debug/requests

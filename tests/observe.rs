@@ -5,7 +5,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use http::{Method, StatusCode};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
 use palisade_tests::{Client, Example};
 use serde_json::{Value, json};
 
@@ -61,6 +63,27 @@ async fn each_request_is_on_record_once_with_what_became_of_it() {
         client.get("/boom", &[&field("boom")]).await;
         let boom = recorded(&client, &id("boom")).await;
         assert_eq!((&boom["status"], &boom["code"]), (&json!(500), &json!("INTERNAL")));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_amid_the_response_is_told_apart_from_one_that_wants_no_body() {
+    let example = Example::start("observe");
+    for (version, client) in Client::of_each_version(example.address).into_iter().enumerate() {
+        let id = |name: &str| format!("{name}-{version}");
+        let request = Request::get("/events").header("x-request-id", id("left"));
+        let mut response = client.start(request.body(Full::<Bytes>::default()).unwrap()).await;
+        response.body_mut().frame().await.unwrap().unwrap();
+        drop(response);
+        let left = recorded(&client, &id("left")).await;
+        assert_eq!((&left["status"], &left["end"]), (&json!(200), &json!("aborted")), "{left}");
+        assert!(left["bytes_out"].as_u64().unwrap() >= 13, "{left}");
+
+        let field = format!("x-request-id: {}", id("head"));
+        client.call(Method::HEAD, "/items/7", &[&field]).await;
+        let head = recorded(&client, &id("head")).await;
+        assert_eq!((&head["status"], &head["end"]), (&json!(200), &json!("complete")), "{head}");
+        assert_eq!(head["bytes_out"], 0);
     }
 }
 
@@ -140,7 +163,8 @@ async fn prometheus_gets_counts_of_few_and_stable_names() {
     assert_eq!(request("GET", "/boom", "500"), 1);
     let granted = "palisade_policy_decisions_total{policy=\"RateLimit\",outcome=\"granted\",shadow=\"false\"}";
     assert_eq!(count(granted) as u32, 43);
-    let shadow = "palisade_policy_decisions_total{policy=\"Authorize\",outcome=\"refused\",shadow=\"true\"}";
+    let shadow =
+        "palisade_policy_decisions_total{policy=\"Authorize\",outcome=\"refused\",shadow=\"true\"}";
     assert_eq!(count(shadow) as u32, 43);
     assert!(count("palisade_limit_table_bytes{limit=\"default\"}") > 1000.0);
     assert_eq!(count("palisade_requests_in_flight") as u32, 0, "all of them are over");

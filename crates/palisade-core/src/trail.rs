@@ -3,7 +3,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -71,6 +71,8 @@ struct Shared {
     began: Duration,
     noted: Mutex<Noted>,
     body_bytes: AtomicU64,
+    knows_principal: AtomicBool,
+    knows_route: AtomicBool,
 }
 
 #[derive(Default)]
@@ -112,6 +114,8 @@ impl Trail {
             began,
             noted: Mutex::default(),
             body_bytes: AtomicU64::new(0),
+            knows_principal: AtomicBool::new(false),
+            knows_route: AtomicBool::new(false),
         }))
     }
 
@@ -144,6 +148,7 @@ impl Trail {
     /// Says which route the request took. For routers that do not say it themselves. A template, and not the path:
     /// what is counted by route must not grow with what clients send.
     pub fn set_route(&self, template: &str) {
+        self.0.knows_route.store(true, Ordering::Relaxed);
         self.noted().route = Some(template.into());
     }
 
@@ -166,13 +171,18 @@ impl Trail {
 
     /// Notes what the request says by now: its route, and who is calling.
     pub fn look_at(&self, request: &request::Parts) {
-        let mut noted = self.noted();
-        if noted.principal.is_none() {
-            noted.principal = request.extensions.get().cloned();
+        // After each policy: mostly there is nothing new, and then nothing is locked.
+        if !self.0.knows_principal.load(Ordering::Relaxed)
+            && let Some(principal) = request.extensions.get::<Principal>()
+        {
+            self.0.knows_principal.store(true, Ordering::Relaxed);
+            self.noted().principal = Some(principal.clone());
         }
         #[cfg(feature = "axum")]
-        if noted.route.is_none() {
-            noted.route = crate::axum::route_of(&request.extensions).map(Into::into);
+        if !self.0.knows_route.load(Ordering::Relaxed)
+            && let Some(route) = crate::axum::route_of(&request.extensions)
+        {
+            self.set_route(route);
         }
     }
 
@@ -180,26 +190,28 @@ impl Trail {
     #[inline(never)]
     pub(crate) fn decide<P: Policy>(policy: &P, request: &request::Parts) -> Decision<P::Grant> {
         let Some(trail) = Self::of(&request.extensions) else { return policy.decide(request) };
-        trail.ask();
-        let panics = Panics { trail, policy };
+        let asked = trail.0.clock.monotonic();
+        let panics = Panics { trail, policy, asked };
         let decision = policy.decide(request);
         std::mem::forget(panics);
-        if let Decision::Now(outcome) = &decision {
-            trail.note(policy.name(), Outcome::of(outcome));
+        match &decision {
+            Decision::Now(outcome) => {
+                trail.push(policy.name(), Said::of(Outcome::of(outcome)), Some(asked));
+            }
+            Decision::Later(_) => trail.noted().asked = asked,
         }
         decision
     }
 
+    /// A policy is asked whose answer will be [noted](Self::note).
     pub(crate) fn ask(&self) {
         let now = self.0.clock.monotonic();
-        let mut noted = self.noted();
-        noted.asked = now;
-        noted.shadow = None;
+        self.noted().asked = now;
     }
 
     /// Notes what the policy said that was asked last.
     pub(crate) fn note(&self, policy: Cow<'static, str>, outcome: Outcome<'_>) {
-        self.push(policy, Said::of(outcome));
+        self.push(policy, Said::of(outcome), None);
     }
 
     /// Notes what the policy that is asked now would have said, were it no shadow.
@@ -207,7 +219,7 @@ impl Trail {
         self.noted().shadow = Some(Said::of(outcome));
     }
 
-    fn push(&self, policy: Cow<'static, str>, said: Said) {
+    fn push(&self, policy: Cow<'static, str>, said: Said, asked: Option<Duration>) {
         let now = self.0.clock.monotonic();
         let mut noted = self.noted();
         if noted.steps.len() == MOST_STEPS {
@@ -217,12 +229,13 @@ impl Trail {
             noted.steps.reserve_exact(8);
         }
         let shadow = noted.shadow.take();
+        let asked = asked.unwrap_or(noted.asked);
         let step = Step {
             policy,
             shadow: shadow.is_some(),
             said: shadow.unwrap_or(said),
-            after: noted.asked.saturating_sub(self.0.began),
-            took: now.saturating_sub(noted.asked),
+            after: asked.saturating_sub(self.0.began),
+            took: now.saturating_sub(asked),
         };
         noted.steps.push(step);
     }
@@ -236,11 +249,13 @@ impl Trail {
 struct Panics<'a, P: Policy> {
     trail: &'a Trail,
     policy: &'a P,
+    asked: Duration,
 }
 
 impl<P: Policy> Drop for Panics<'_, P> {
     fn drop(&mut self) {
-        self.trail.push(self.policy.name(), Said::CouldNotTell("PANICKED".into()));
+        let said = Said::CouldNotTell("PANICKED".into());
+        self.trail.push(self.policy.name(), said, Some(self.asked));
     }
 }
 

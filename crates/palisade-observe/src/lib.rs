@@ -49,6 +49,7 @@ mod explain;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod observe;
+mod random;
 mod record;
 mod recorder;
 mod request_ids;

@@ -1,8 +1,19 @@
-use std::{fmt, sync::Arc};
+use std::{cell::RefCell, fmt, sync::Arc};
 
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, request, response};
 use palisade_core::{Clock, Decision, Policy, PolicyLayer, RequestId, SystemClock, TrustedProxies};
-use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::random::{hex, random};
+
+const UUID_LEN: usize = 36;
+
+/// As many ids share one allocation, which lives as long as the last of them.
+const IDS_IN_A_SLAB: usize = 64;
+
+thread_local! {
+    static SLAB: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -87,7 +98,10 @@ impl RequestIds {
 
     /// Leaves the id where handlers and inner layers look for it.
     pub(crate) fn leave(id: &RequestId, request: &mut request::Parts) {
-        request.headers.insert(X_REQUEST_ID, id.header_value().clone());
+        // One that was kept is there, alone.
+        if request.headers.get(X_REQUEST_ID) != Some(id.header_value()) {
+            request.headers.insert(X_REQUEST_ID, id.header_value().clone());
+        }
         request.extensions.insert(id.clone());
     }
 
@@ -96,13 +110,30 @@ impl RequestIds {
         response.headers.insert(X_REQUEST_ID, id.header_value().clone());
     }
 
+    /// RFC 9562, section 5.7: 48 bits of milliseconds, 12 bits of what is below them (section 6.2, method 3), and 62
+    /// bits that are random.
     fn make(&self) -> RequestId {
         let now = self.clock.unix();
-        let time = Timestamp::from_unix(NoContext, now.as_secs(), now.subsec_nanos());
-        let mut text = Uuid::encode_buffer();
-        let text = Uuid::new_v7(time).hyphenated().encode_lower(&mut text);
+        let below = u64::from(now.subsec_nanos() % 1_000_000) * 4096 / 1_000_000;
+        let millis = now.as_secs().wrapping_mul(1000).wrapping_add(now.subsec_millis().into());
+        let high = millis << 16 | 0x7000 | below;
+        let low = random() >> 2 | 1 << 63;
+        let (high, low) = (hex(high.to_be_bytes()), hex(low.to_be_bytes()));
+        let mut text = [b'-'; UUID_LEN];
+        text[..8].copy_from_slice(&high[..8]);
+        text[9..13].copy_from_slice(&high[8..12]);
+        text[14..18].copy_from_slice(&high[12..]);
+        text[19..23].copy_from_slice(&low[..4]);
+        text[24..].copy_from_slice(&low[4..]);
+        let shared = SLAB.with_borrow_mut(|slab| {
+            if slab.capacity() < UUID_LEN {
+                *slab = BytesMut::with_capacity(UUID_LEN * IDS_IN_A_SLAB);
+            }
+            slab.extend_from_slice(&text);
+            slab.split().freeze()
+        });
         // Hexadecimal digits and hyphens are always well-formed.
-        RequestId::parse(text).unwrap_or_else(|| unreachable!("{text}"))
+        RequestId::from_shared(shared).unwrap_or_else(|| unreachable!("{text:?}"))
     }
 }
 
@@ -120,7 +151,7 @@ impl fmt::Debug for RequestIds {
 
 fn incoming(headers: &HeaderMap) -> Option<RequestId> {
     let mut fields = headers.get_all(X_REQUEST_ID).iter();
-    let id = RequestId::parse(fields.next()?.to_str().ok()?)?;
+    let id = RequestId::from_field(fields.next()?)?;
     fields.next().is_none().then_some(id)
 }
 
@@ -189,6 +220,24 @@ mod tests {
         assert_ne!(first, second);
         clock.advance(Duration::from_millis(1));
         assert!(id_of(&policy, &[]).as_str().starts_with("01234567-89ac-7"));
+    }
+
+    #[test]
+    fn ids_are_unique_in_order_and_well_formed_across_threads_and_slabs() {
+        let policy = RequestIds::new();
+        let make = || (0..1000).map(|_| policy.make()).collect::<Vec<_>>();
+        let mut all: Vec<RequestId> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        for id in &all {
+            let text = id.as_str();
+            assert_eq!((text.len(), text.as_bytes()[14]), (36, b'7'), "{text}");
+            assert!(matches!(text.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{text}");
+        }
+        all.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        all.dedup();
+        assert_eq!(all.len(), 4000);
     }
 
     #[test]

@@ -2,7 +2,8 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, request};
 use palisade_core::TrustedProxies;
-use uuid::Uuid;
+
+use crate::random::random;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -81,9 +82,9 @@ impl TraceContext {
     /// assert_ne!(TraceContext::begun().trace_id(), TraceContext::begun().trace_id());
     /// ```
     pub fn begun() -> Self {
-        // Version and variant of the UUID are in its seventh and ninth byte, outside of the seven that have to be
-        // random.
-        let trace = Uuid::new_v4().into_bytes();
+        let mut trace = [0; 16];
+        trace[..8].copy_from_slice(&new_span());
+        trace[8..].copy_from_slice(&random().to_be_bytes());
         Self { trace, parent: None, span: new_span(), flags: SAMPLED | RANDOM, state: None }
     }
 
@@ -168,12 +169,9 @@ impl Continue {
     }
 }
 
-/// An id that is never all zeros: its first byte has the variant of a UUID.
+/// An id that is never all zeros.
 fn new_span() -> [u8; 8] {
-    let random = Uuid::new_v4().into_bytes();
-    let mut span = [0; 8];
-    span.copy_from_slice(&random[8..]);
-    span
+    random().max(1).to_be_bytes()
 }
 
 /// Section 3.2.2, to the letter: `00-` trace id `-` parent id `-` flags. A later version may go on after another `-`.

@@ -55,4 +55,8 @@ mod guide {
     #[cfg(feature = "rate-limit")]
     #[doc = include_str!("../../../docs/guide/client-address.md")]
     struct ClientAddress;
+
+    #[cfg(all(feature = "observe", feature = "rate-limit"))]
+    #[doc = include_str!("../../../docs/guide/observability.md")]
+    struct Observability;
 }
