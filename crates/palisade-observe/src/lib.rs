@@ -60,7 +60,7 @@ pub use access_log::AccessLog;
 pub use explain::Explain;
 #[cfg(feature = "metrics")]
 pub use metrics::{METRICS, Metric, Readings};
-pub use observe::{Observe, Observed};
+pub use observe::{Observation, Observe};
 pub use recorder::{Recorder, RecorderService};
 pub use request_ids::RequestIds;
 pub use span::{RequestSpan, RequestSpanFuture, RequestSpanService};

@@ -190,25 +190,25 @@ impl fmt::Debug for Observe {
 }
 
 /// What [`Observe`] has seen of a request so far. Wherever it is dropped, there the request ended.
-pub struct Observed(Box<Record>);
+pub struct Observation(Box<Record>);
 
-impl fmt::Debug for Observed {
+impl fmt::Debug for Observation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Observed").field(&self.0.id).finish()
+        f.debug_tuple("Observation").field(&self.0.id).finish()
     }
 }
 
 impl Policy for Observe {
-    type Grant = Observed;
+    type Grant = Observation;
 
-    fn decide(&self, request: &request::Parts) -> Decision<Observed> {
+    fn decide(&self, request: &request::Parts) -> Decision<Observation> {
         let settings = &self.settings;
         let id = settings.ids.id_of(request);
         let trace = settings.traces.trace_of(request);
-        Decision::grant(Observed(Box::new(Record::of(request, id, trace, settings))))
+        Decision::grant(Observation(Box::new(Record::of(request, id, trace, settings))))
     }
 
-    fn admit(&self, Observed(record): &mut Observed, request: &mut request::Parts) {
+    fn admit(&self, Observation(record): &mut Observation, request: &mut request::Parts) {
         RequestIds::leave(&record.id, request);
         record.trace.leave(request);
         record.trail.look_at(request);
@@ -218,7 +218,7 @@ impl Policy for Observe {
         request.extensions.insert(record.trail.clone());
     }
 
-    fn finish(&self, Observed(mut record): Observed, response: &mut response::Parts) {
+    fn finish(&self, Observation(mut record): Observation, response: &mut response::Parts) {
         record.answered(response);
         RequestIds::tell(&record.id, response);
         if record.explained {
@@ -227,7 +227,7 @@ impl Policy for Observe {
         watch_until_end(response, Watcher(record));
     }
 
-    fn failed(&self, Observed(mut record): Observed) {
+    fn failed(&self, Observation(mut record): Observation) {
         record.service_failed();
     }
 
