@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::{
-    extract::ConnectInfo,
+    extract::{ConnectInfo, MatchedPath},
     response::{IntoResponse, Response},
 };
 use http::Extensions;
@@ -28,6 +28,11 @@ where
     fn into_response(self) -> Response {
         Response::new(axum::body::Body::new(self))
     }
+}
+
+/// The template of the route that axum's router chose.
+pub(crate) fn route_of(extensions: &Extensions) -> Option<&str> {
+    extensions.get::<MatchedPath>().map(MatchedPath::as_str)
 }
 
 pub(crate) fn peer_of(extensions: &Extensions) -> Option<SocketAddr> {

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::hold::UntilEnd;
+use crate::hold::{BodyEnd, Watched};
 
 pin_project! {
     /// A body that is either the inner service's own, streamed through untouched, or bytes that a policy holds.
@@ -29,7 +29,7 @@ pin_project! {
     pub struct Body<B> {
         #[pin]
         kind: Kind<B>,
-        held: Option<UntilEnd>,
+        held: Option<Box<Watched>>,
     }
 }
 
@@ -62,7 +62,7 @@ impl<B> Body<B> {
 
     /// The body, and what policies hold until it ends.
     #[inline]
-    pub(crate) fn holding(mut self, held: Option<UntilEnd>) -> Self {
+    pub(crate) fn holding(mut self, held: Option<Box<Watched>>) -> Self {
         self.held = held;
         self
     }
@@ -80,6 +80,31 @@ impl<B> Body<B> {
     /// ```
     pub fn collected(bytes: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
         Self { kind: Kind::Full { bytes, trailers }, held: None }
+    }
+}
+
+impl<B: http_body::Body<Data = Bytes>> Kind<B> {
+    #[inline]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project() {
+            KindProj::Inner { body } => body.poll_frame(cx),
+            KindProj::Full { bytes, trailers } => Poll::Ready(if bytes.is_empty() {
+                trailers.take().map(|trailers| Ok(Frame::trailers(*trailers)))
+            } else {
+                Some(Ok(Frame::data(std::mem::take(bytes))))
+            }),
+        }
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Inner { body } => body.is_end_stream(),
+            Self::Full { bytes, trailers } => bytes.is_empty() && trailers.is_none(),
+        }
     }
 }
 
@@ -101,28 +126,41 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        let polled = match this.kind.project() {
-            KindProj::Inner { body } => body.poll_frame(cx),
-            KindProj::Full { bytes, trailers } => Poll::Ready(if bytes.is_empty() {
-                trailers.take().map(|trailers| Ok(Frame::trailers(*trailers)))
-            } else {
-                Some(Ok(Frame::data(std::mem::take(bytes))))
-            }),
-        };
-        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
-            // A server may keep a body that has ended for a while.
-            *this.held = None;
+        let mut this = self.project();
+        let Some(held) = this.held.as_deref_mut() else { return this.kind.poll_frame(cx) };
+        held.before_poll();
+        let polled = this.kind.as_mut().poll_frame(cx);
+        held.after_poll();
+        // A server may keep a body that has ended for a while: what is held until then goes now.
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    held.data(data.len());
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    held.trailers(trailers);
+                }
+                held.says_it_ended(this.kind.is_end_stream());
+            }
+            Poll::Ready(None) => {
+                held.end(BodyEnd::Complete);
+                *this.held = None;
+            }
+            Poll::Ready(Some(Err(_))) => {
+                held.end(BodyEnd::Failed);
+                *this.held = None;
+            }
         }
         polled
     }
 
     #[inline]
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Inner { body } => body.is_end_stream(),
-            Kind::Full { bytes, trailers } => bytes.is_empty() && trailers.is_none(),
+        let ended = self.kind.is_end_stream();
+        if let Some(held) = &self.held {
+            held.says_it_ended(ended);
         }
+        ended
     }
 
     #[inline]

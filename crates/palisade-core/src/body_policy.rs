@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -13,8 +14,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    ApiError, Body, BoxError, BoxFuture, Decision, Halt, error::find_in_chain, stage::Refusal,
-    stage::answer,
+    ApiError, Body, BoxError, BoxFuture, Decision, Halt, Outcome, Trail,
+    error::find_in_chain,
+    stage::{Refusal, answer},
+    trail::short_name,
 };
 
 /// A rule that needs the whole body: validation, a webhook's signature.
@@ -65,6 +68,12 @@ pub trait BodyPolicy: Send + Sync + 'static {
     /// The response passes: writes the headers that it owes.
     fn finish(&self, grant: Self::Grant, response: &mut response::Parts) {
         let _ = (grant, response);
+    }
+
+    /// What the policy is called in logs, in metrics and on a [`Trail`](crate::Trail); see
+    /// [`Policy::name`](crate::Policy::name).
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(short_name(std::any::type_name::<Self>()))
     }
 }
 
@@ -129,13 +138,13 @@ where
         let (head, body) = request.into_parts();
         let declared_too_long = body.size_hint().lower() > self.limit as u64;
         let state = match self.policy.applies(&head) {
-            Err(halt) => State::refused(halt, &head),
+            Err(halt) => State::refused_early(&*self.policy, halt, &head),
             Ok(false) => State::Inner {
                 future: self.inner.call(Request::from_parts(head, Body::new(body))),
                 grant: None,
             },
             Ok(true) if declared_too_long => {
-                State::refused(ApiError::payload_too_large().into(), &head)
+                State::refused_early(&*self.policy, ApiError::payload_too_large().into(), &head)
             }
             Ok(true) => {
                 let fresh = self.inner.clone();
@@ -202,6 +211,15 @@ where
         Self::Refused { refusal: Some(answer(halt, head)) }
     }
 
+    /// Refused before the policy saw the body.
+    fn refused_early(policy: &P, halt: Halt, head: &request::Parts) -> Self {
+        if let Some(trail) = Trail::of(&head.extensions) {
+            trail.ask();
+            trail.note(policy.name(), Outcome::of_halt(&halt));
+        }
+        Self::refused(halt, head)
+    }
+
     fn decided(
         policy: &P,
         outcome: Result<P::Grant, Halt>,
@@ -209,6 +227,9 @@ where
         mut head: request::Parts,
         body: Body<ReqB>,
     ) -> Self {
+        if let Some(trail) = Trail::of(&head.extensions) {
+            trail.note(policy.name(), Outcome::of(&outcome));
+        }
         match outcome {
             Ok(mut grant) => {
                 policy.admit(&mut grant, &mut head);
@@ -254,10 +275,14 @@ where
                     let collected = ready!(collect.poll(cx));
                     let (inner, head) = *held.take().expect(POLLED_AGAIN);
                     match collected {
-                        Err(error) => State::refused(unreadable(error).into(), &head),
+                        Err(error) => State::refused_early(policy, unreadable(error).into(), &head),
                         Ok(collected) => {
                             let trailers = collected.trailers().cloned().map(Box::new);
                             let body = collected.to_bytes();
+                            if let Some(trail) = Trail::of(&head.extensions) {
+                                trail.saw_body_bytes(body.len() as u64);
+                                trail.ask();
+                            }
                             match policy.decide(&head, &body) {
                                 Decision::Now(outcome) => {
                                     let body = Body::collected(body, trailers);

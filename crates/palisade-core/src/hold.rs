@@ -1,10 +1,12 @@
 use std::{
-    any::Any,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use http::{Extensions, response};
+use http::{Extensions, HeaderMap, response};
 
 /// Keeps `guard` until the response is over, and then drops it: when its body has ended or failed, or when the server
 /// has dropped it because the client is gone.
@@ -32,33 +34,153 @@ use http::{Extensions, response};
 /// }
 /// ```
 pub fn hold_until_end(response: &mut response::Parts, guard: impl Send + Sync + 'static) {
-    let held = response.extensions.get_or_insert_default::<UntilEnd>();
-    held.guards().push(Box::new(guard));
+    watch_until_end(response, Guard(guard));
 }
 
-/// The guards of a response, in its extensions from `finish` until the engine makes its body. Extensions can be cloned;
-/// guards cannot, and live where the body is.
-#[derive(Clone, Default)]
-pub(crate) struct UntilEnd(Arc<Mutex<Vec<Box<dyn Any + Send + Sync>>>>);
+/// Shows `watcher` the response's body as it goes by, until it is over. Nothing is buffered and nothing is changed.
+///
+/// A policy calls it in its [`finish`](crate::Policy::finish), for what is known only at the end: how many bytes there
+/// were, what the trailers said, whether the client stayed.
+///
+/// ```
+/// use http::{request, response};
+/// use palisade_core::{BodyEnd, Decision, Policy, WatchBody, watch_until_end};
+///
+/// struct Bytes(usize);
+/// impl WatchBody for Bytes {
+///     fn data(&mut self, bytes: usize) { self.0 += bytes }
+///     fn end(self: Box<Self>, end: BodyEnd) { println!("{} bytes, {end:?}", self.0) }
+/// }
+///
+/// struct Measured;
+/// impl Policy for Measured {
+///     type Grant = ();
+///     fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::grant(()) }
+///     fn finish(&self, (): (), response: &mut response::Parts) { watch_until_end(response, Bytes(0)) }
+/// }
+/// ```
+pub fn watch_until_end(response: &mut response::Parts, watcher: impl WatchBody) {
+    let left = response.extensions.get_or_insert_default::<UntilEnd>();
+    left.watchers().push(Box::new(watcher));
+}
 
-impl UntilEnd {
-    /// Moves the guards from the response's extensions to where they will be dropped with its body.
-    #[inline]
-    pub(crate) fn taken_from(extensions: &mut Extensions) -> Option<Self> {
-        let left: Self = extensions.remove()?;
-        // A copy of the extensions, somewhere, must not keep them.
-        let guards = std::mem::take(&mut *left.guards());
-        Some(Self(Arc::new(Mutex::new(guards))))
+/// Sees a response's body go by; see [`watch_until_end`].
+pub trait WatchBody: Send + Sync + 'static {
+    /// A frame of so many bytes.
+    fn data(&mut self, bytes: usize) {
+        let _ = bytes;
     }
 
-    fn guards(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Any + Send + Sync>>> {
+    /// The trailers.
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        let _ = trailers;
+    }
+
+    /// The body is over. Called exactly once, and nothing else after it.
+    fn end(self: Box<Self>, end: BodyEnd) {
+        let _ = end;
+    }
+}
+
+/// How a response's body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BodyEnd {
+    /// All of it was taken.
+    Complete,
+    /// It failed.
+    Failed,
+    /// The server dropped it before its end: the client is gone, or wanted no body.
+    Dropped,
+    /// It panicked.
+    Panicked,
+}
+
+struct Guard<T>(#[allow(dead_code, reason = "it is there to be dropped")] T);
+
+impl<T: Send + Sync + 'static> WatchBody for Guard<T> {}
+
+/// The watchers of a response, in its extensions from `finish` until the engine makes its body. Extensions can be
+/// cloned; watchers cannot, and live where the body is.
+#[derive(Clone, Default)]
+pub(crate) struct UntilEnd(Arc<Mutex<Vec<Box<dyn WatchBody>>>>);
+
+impl UntilEnd {
+    fn watchers(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn WatchBody>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for UntilEnd {
+/// The watchers of a body.
+pub(crate) struct Watched {
+    watchers: Vec<Box<dyn WatchBody>>,
+    /// The body has said that nothing follows: servers do not poll it again then. Whoever asks has only a shared
+    /// reference.
+    ended: AtomicBool,
+    polling: bool,
+}
+
+impl Watched {
+    /// Moves the watchers from the response's extensions to where they will see its body.
+    #[inline]
+    pub(crate) fn taken_from(extensions: &mut Extensions) -> Option<Box<Self>> {
+        let left: UntilEnd = extensions.remove()?;
+        // A copy of the extensions, somewhere, must not keep them.
+        let watchers = std::mem::take(&mut *left.watchers());
+        Some(Box::new(Self { watchers, ended: AtomicBool::new(false), polling: false }))
+    }
+
+    /// The body is about to be polled, and if it panics it will not be back.
+    pub(crate) fn before_poll(&mut self) {
+        self.polling = true;
+    }
+
+    pub(crate) fn after_poll(&mut self) {
+        self.polling = false;
+    }
+
+    pub(crate) fn data(&mut self, bytes: usize) {
+        for watcher in &mut self.watchers {
+            watcher.data(bytes);
+        }
+    }
+
+    pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {
+        for watcher in &mut self.watchers {
+            watcher.trailers(trailers);
+        }
+    }
+
+    /// Notes what the body said of its end.
+    pub(crate) fn says_it_ended(&self, ended: bool) {
+        if ended {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn end(&mut self, end: BodyEnd) {
+        for watcher in self.watchers.drain(..) {
+            watcher.end(end);
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let end = if self.polling {
+            BodyEnd::Panicked
+        } else if *self.ended.get_mut() {
+            BodyEnd::Complete
+        } else {
+            BodyEnd::Dropped
+        };
+        self.end(end);
+    }
+}
+
+impl fmt::Debug for Watched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("UntilEnd").field(&self.guards().len()).finish()
+        f.debug_tuple("Watched").field(&self.watchers.len()).finish()
     }
 }
 
@@ -158,6 +280,7 @@ mod tests {
         assert_eq!(slots.taken(), 0);
     }
 
+    #[derive(Clone)]
     struct Failing;
 
     impl http_body::Body for Failing {
@@ -191,5 +314,123 @@ mod tests {
         assert_eq!((outer.taken(), inner.taken()), (1, 1));
         drop(response);
         assert_eq!((outer.taken(), inner.taken()), (0, 0));
+    }
+
+    /// What a watcher saw, in words.
+    #[derive(Clone, Default)]
+    struct Diary(Arc<Mutex<Vec<String>>>);
+
+    impl Diary {
+        fn write(&self, line: impl Into<String>) {
+            self.0.lock().unwrap().push(line.into());
+        }
+
+        fn lines(&self) -> Vec<String> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    impl WatchBody for Diary {
+        fn data(&mut self, bytes: usize) {
+            self.write(format!("{bytes} bytes"));
+        }
+
+        fn trailers(&mut self, trailers: &HeaderMap) {
+            self.write(format!("{} trailers", trailers.len()));
+        }
+
+        fn end(self: Box<Self>, end: BodyEnd) {
+            self.write(format!("{end:?}"));
+        }
+    }
+
+    impl Policy for Diary {
+        type Grant = ();
+
+        fn decide(&self, _: &request::Parts) -> Decision<()> {
+            Decision::grant(())
+        }
+
+        fn finish(&self, (): (), response: &mut response::Parts) {
+            watch_until_end(response, self.clone());
+        }
+    }
+
+    /// The response to one request whose body is `body`.
+    fn watched<B>(diary: &Diary, body: B) -> Response<crate::Body<B>>
+    where
+        B: http_body::Body<Data = Bytes> + Clone + Unpin,
+    {
+        let service = PolicyLayer::new(diary.clone()).layer(service_fn(move |_: Request<()>| {
+            std::future::ready(Ok::<_, Infallible>(Response::new(body.clone())))
+        }));
+        let mut answer = std::pin::pin!(service.oneshot(Request::new(())));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match answer.as_mut().poll(&mut cx) {
+            Poll::Ready(response) => response.unwrap(),
+            Poll::Pending => panic!("nothing here waits"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_watcher_sees_every_frame_and_the_end_once() {
+        let diary = Diary::default();
+        let body = crate::testing::Script::of([
+            crate::testing::Step::Data("hello"),
+            crate::testing::Step::Wait,
+            crate::testing::Step::Data("you"),
+            crate::testing::Step::Trailers(&[("x-sum", "7")]),
+        ]);
+        let response = watched(&diary, body);
+        drop(response.into_body().collect().await.unwrap());
+        assert_eq!(diary.lines(), ["5 bytes", "3 bytes", "1 trailers", "Complete"]);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_nobody_polls_to_its_end_is_complete_if_it_said_so_and_dropped_if_not() {
+        // as hyper does it: a body that says it has ended is not polled again
+        let diary = Diary::default();
+        let mut response = watched(&diary, Full::new(Bytes::from("hello")));
+        response.frame().await.unwrap().unwrap();
+        drop(response);
+        assert_eq!(diary.lines(), ["5 bytes", "Complete"]);
+
+        let diary = Diary::default();
+        let response = watched(&diary, Full::new(Bytes::new()));
+        assert!(http_body::Body::is_end_stream(response.body()));
+        drop(response);
+        assert_eq!(diary.lines(), ["Complete"]);
+
+        let diary = Diary::default();
+        drop(watched(&diary, Full::new(Bytes::from("hello"))));
+        assert_eq!(diary.lines(), ["Dropped"]);
+    }
+
+    #[derive(Clone)]
+    struct Panics;
+
+    impl http_body::Body for Panics {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+            panic!("a body panicked, as it was told to")
+        }
+    }
+
+    #[test]
+    fn a_body_that_panics_says_so_also_if_it_is_dropped_later() {
+        let diary = Diary::default();
+        let mut response = watched(&diary, Panics);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let poll = std::panic::AssertUnwindSafe(|| {
+            let _ = http_body::Body::poll_frame(Pin::new(response.body_mut()), &mut cx);
+        });
+        assert!(std::panic::catch_unwind(poll).is_err());
+        drop(response);
+        assert_eq!(diary.lines(), ["Panicked"]);
     }
 }

@@ -11,8 +11,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    Body, Stage,
-    hold::UntilEnd,
+    Body, Stage, Trail,
+    hold::Watched,
     stage::{Entry, Refusal},
 };
 
@@ -94,7 +94,8 @@ where
         let (mut head, body) = request.into_parts();
         let stage = Arc::clone(&self.stage);
         // Each arm makes its future in place: an inner future may be large, and moving it is what nesting costs.
-        match stage.enter(&mut head) {
+        let observed = Trail::of(&head.extensions).is_some();
+        match stage.enter(&mut head, observed) {
             Entry::Passed(pass) => PolicyFuture {
                 state: State::Inner {
                     future: self.inner.call(Request::from_parts(head, body)),
@@ -176,9 +177,17 @@ where
         loop {
             let next = match this.state.as_mut().project() {
                 StateProj::Inner { future, pass } => {
-                    let (mut head, body) = ready!(future.poll(cx))?.into_parts();
-                    this.stage.leave(pass.take().expect(POLLED_AGAIN), &mut head);
-                    let held = UntilEnd::taken_from(&mut head.extensions);
+                    let answered = ready!(future.poll(cx));
+                    let pass = pass.take().expect(POLLED_AGAIN);
+                    let (mut head, body) = match answered {
+                        Ok(response) => response.into_parts(),
+                        Err(error) => {
+                            this.stage.fail(pass);
+                            return Poll::Ready(Err(error));
+                        }
+                    };
+                    this.stage.leave(pass, &mut head);
+                    let held = Watched::taken_from(&mut head.extensions);
                     return Poll::Ready(Ok(Response::from_parts(
                         head,
                         Body::new(body).holding(held),
@@ -186,7 +195,7 @@ where
                 }
                 StateProj::Refused { refusal } => {
                     let mut refusal = refusal.take().expect(POLLED_AGAIN);
-                    let held = UntilEnd::taken_from(refusal.extensions_mut());
+                    let held = Watched::taken_from(refusal.extensions_mut());
                     return Poll::Ready(Ok(refusal.map(|bytes| Body::full(bytes).holding(held))));
                 }
                 StateProj::Waiting { held } => {

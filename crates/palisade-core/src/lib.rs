@@ -70,6 +70,7 @@ mod stage;
 pub mod testing;
 #[cfg(feature = "tonic")]
 mod tonic;
+mod trail;
 mod vary;
 
 pub use body::Body;
@@ -82,7 +83,7 @@ pub use error::{
     ApiError, ErrorCode, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService,
     GrpcCode, GrpcDetail, Issue, IssueSource, IssueView, LeaveAsIs, QuotaViolation, ToApiError,
 };
-pub use hold::hold_until_end;
+pub use hold::{BodyEnd, WatchBody, hold_until_end, watch_until_end};
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};
 pub use origin::{Origin, OriginError};
 pub use policy::{BoxFuture, Decision, Halt, Policy};
@@ -91,6 +92,7 @@ pub use principal::Principal;
 pub use request_id::RequestId;
 pub use secret::Secret;
 pub use stage::{AnsweredByPolicy, Chain, Stage};
+pub use trail::{Step, Trail};
 pub use vary::vary_by;
 
 /// Any error, as tower passes them around.

@@ -1,9 +1,9 @@
-use std::{future::Future, pin::Pin};
+use std::{borrow::Cow, future::Future, pin::Pin};
 
 use bytes::Bytes;
 use http::{Response, request, response};
 
-use crate::{ApiError, Chain, Stage};
+use crate::{ApiError, Chain, Stage, trail::short_name};
 
 /// A future that a policy hands to the engine: owned, and free to move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -54,6 +54,23 @@ pub trait Policy: Send + Sync + 'static {
         let _ = (grant, response);
     }
 
+    /// The inner service failed: there is no response to finish. What was granted is dropped, unless this says
+    /// otherwise. A future that is dropped drops the grant without a call to anything.
+    fn failed(&self, grant: Self::Grant) {
+        drop(grant);
+    }
+
+    /// What the policy is called in logs, in metrics and on a [`Trail`](crate::Trail): by default the name of its type,
+    /// without path and parameters. One of few, and the same for all requests: metrics are counted by it.
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(short_name(std::any::type_name::<Self>()))
+    }
+
+    /// True if the policy leaves a [`Trail`](crate::Trail) on requests, for the policies inside it in the same chain.
+    fn observes(&self) -> bool {
+        false
+    }
+
     /// This policy, then `next` inside it, as one stage.
     fn then<N: Stage>(self, next: N) -> Chain<Self, N>
     where
@@ -86,6 +103,18 @@ impl<P: Policy> Policy for std::sync::Arc<P> {
 
     fn finish(&self, grant: P::Grant, response: &mut response::Parts) {
         P::finish(self, grant, response);
+    }
+
+    fn failed(&self, grant: P::Grant) {
+        P::failed(self, grant);
+    }
+
+    fn name(&self) -> Cow<'static, str> {
+        P::name(self)
+    }
+
+    fn observes(&self) -> bool {
+        P::observes(self)
     }
 }
 

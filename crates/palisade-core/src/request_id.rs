@@ -1,5 +1,6 @@
 use std::fmt;
 
+use bytes::Bytes;
 use http::HeaderValue;
 
 /// The name of one request, in its response, in its errors and in the log.
@@ -21,10 +22,39 @@ impl RequestId {
 
     /// Takes an id over if it is harmless wherever it will be written: 1 to 128 letters, digits, `-`, `_` and `.`.
     pub fn parse(id: &str) -> Option<Self> {
-        let harmless =
-            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        let fits = (1..=Self::MAX_LEN).contains(&id.len()) && id.bytes().all(harmless);
-        fits.then(|| HeaderValue::from_str(id).ok()).flatten().map(Self)
+        if !is_harmless(id.as_bytes()) {
+            return None;
+        }
+        HeaderValue::from_str(id).ok().map(Self)
+    }
+
+    /// The same for an id that is in a field already: its bytes are shared, and not copied.
+    ///
+    /// ```
+    /// use http::HeaderValue;
+    /// use palisade_core::RequestId;
+    ///
+    /// let field = HeaderValue::from_static("req-42");
+    /// assert_eq!(RequestId::from_field(&field).unwrap().as_str(), "req-42");
+    /// ```
+    pub fn from_field(field: &HeaderValue) -> Option<Self> {
+        is_harmless(field.as_bytes()).then(|| Self(field.clone()))
+    }
+
+    /// The same for bytes that are shared already.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use palisade_core::RequestId;
+    ///
+    /// assert_eq!(RequestId::from_shared(Bytes::from_static(b"req-42")).unwrap().as_str(), "req-42");
+    /// assert!(RequestId::from_shared(Bytes::from_static(b"two words")).is_none());
+    /// ```
+    pub fn from_shared(id: Bytes) -> Option<Self> {
+        if !is_harmless(&id) {
+            return None;
+        }
+        HeaderValue::from_maybe_shared(id).ok().map(Self)
     }
 
     /// The id as text.
@@ -37,6 +67,11 @@ impl RequestId {
     pub fn header_value(&self) -> &HeaderValue {
         &self.0
     }
+}
+
+fn is_harmless(id: &[u8]) -> bool {
+    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=RequestId::MAX_LEN).contains(&id.len()) && id.iter().all(harmless)
 }
 
 impl fmt::Display for RequestId {
@@ -59,6 +94,10 @@ mod tests {
     fn an_id_that_could_forge_a_log_line_or_a_header_is_not_taken_over() {
         for bad in ["", "a b", "a\r\nb", "a\u{e9}", "{}", &"x".repeat(129)] {
             assert!(RequestId::parse(bad).is_none(), "{bad:?}");
+            assert!(RequestId::from_shared(Bytes::from(bad.to_owned())).is_none(), "{bad:?}");
+            if let Ok(field) = HeaderValue::from_bytes(bad.as_bytes()) {
+                assert!(RequestId::from_field(&field).is_none(), "{bad:?}");
+            }
         }
         assert!(RequestId::parse(&"x".repeat(128)).is_some());
     }

@@ -3,7 +3,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{Response, request, response};
 
-use crate::{BoxFuture, Decision, ErrorContext, Halt, Policy};
+use crate::{BoxFuture, Decision, ErrorContext, Halt, Outcome, Policy, Trail};
 
 /// What the engine drives: one [`Policy`], or a [`Chain`] of them.
 ///
@@ -16,8 +16,9 @@ pub trait Stage: sealed::Sealed + Send + Sync + 'static {
     #[doc(hidden)]
     type Wait: Send + 'static;
 
+    /// `observed`: there is a [`Trail`] on the request. Whoever calls looks once, and not each policy.
     #[doc(hidden)]
-    fn enter(&self, request: &mut request::Parts) -> Entry<Self::Pass, Self::Wait>;
+    fn enter(&self, request: &mut request::Parts, observed: bool) -> Entry<Self::Pass, Self::Wait>;
 
     #[doc(hidden)]
     fn resume(
@@ -29,6 +30,14 @@ pub trait Stage: sealed::Sealed + Send + Sync + 'static {
 
     #[doc(hidden)]
     fn leave(&self, pass: Self::Pass, response: &mut response::Parts);
+
+    /// The inner service failed.
+    #[doc(hidden)]
+    fn fail(&self, pass: Self::Pass);
+
+    /// Whether there is a trail on the request once it has passed.
+    #[doc(hidden)]
+    fn observes(&self) -> bool;
 }
 
 /// An answer made by a policy, boxed so that the path of a request that passes stays narrow.
@@ -48,10 +57,14 @@ impl<P: Policy> Stage for P {
     type Wait = BoxFuture<Result<P::Grant, Halt>>;
 
     #[inline]
-    fn enter(&self, request: &mut request::Parts) -> Entry<Self::Pass, Self::Wait> {
-        match self.decide(request) {
+    fn enter(&self, request: &mut request::Parts, observed: bool) -> Entry<Self::Pass, Self::Wait> {
+        let decision = if observed { Trail::decide(self, request) } else { self.decide(request) };
+        match decision {
             Decision::Now(Ok(mut grant)) => {
                 self.admit(&mut grant, request);
+                if observed {
+                    look_again(request);
+                }
                 Entry::Passed(grant)
             }
             Decision::Now(Err(halt)) => Entry::Refused(answer(halt, request)),
@@ -65,9 +78,14 @@ impl<P: Policy> Stage for P {
         cx: &mut Context<'_>,
         request: &mut request::Parts,
     ) -> Poll<Result<Self::Pass, Refusal>> {
-        Poll::Ready(match ready!(wait.as_mut().poll(cx)) {
+        let outcome = ready!(wait.as_mut().poll(cx));
+        if let Some(trail) = Trail::of(&request.extensions) {
+            trail.note(self.name(), Outcome::of(&outcome));
+        }
+        Poll::Ready(match outcome {
             Ok(mut grant) => {
                 self.admit(&mut grant, request);
+                look_again(request);
                 Ok(grant)
             }
             Err(halt) => Err(answer(halt, request)),
@@ -77,6 +95,23 @@ impl<P: Policy> Stage for P {
     #[inline]
     fn leave(&self, pass: P::Grant, response: &mut response::Parts) {
         self.finish(pass, response);
+    }
+
+    fn fail(&self, pass: P::Grant) {
+        self.failed(pass);
+    }
+
+    #[inline]
+    fn observes(&self) -> bool {
+        Policy::observes(self)
+    }
+}
+
+/// What a policy left on the request may be worth a note.
+#[inline(never)]
+fn look_again(request: &request::Parts) {
+    if let Some(trail) = Trail::of(&request.extensions) {
+        trail.look_at(request);
     }
 }
 
@@ -166,13 +201,13 @@ impl<A: Stage, B: Stage> Stage for Chain<A, B> {
     type Wait = ChainWait<A, B>;
 
     #[inline]
-    fn enter(&self, request: &mut request::Parts) -> Entry<Self::Pass, Self::Wait> {
-        let outer = match self.0.enter(request) {
+    fn enter(&self, request: &mut request::Parts, observed: bool) -> Entry<Self::Pass, Self::Wait> {
+        let outer = match self.0.enter(request, observed) {
             Entry::Passed(pass) => pass,
             Entry::Waiting(wait) => return Entry::Waiting(ChainWait::Outer(wait)),
             Entry::Refused(refusal) => return Entry::Refused(refusal),
         };
-        match self.1.enter(request) {
+        match self.1.enter(request, observed || self.0.observes()) {
             Entry::Passed(inner) => Entry::Passed((outer, inner)),
             Entry::Waiting(wait) => Entry::Waiting(ChainWait::Inner(Some(outer), wait)),
             Entry::Refused(refusal) => Entry::Refused(self.refused_inside(outer, refusal)),
@@ -190,7 +225,8 @@ impl<A: Stage, B: Stage> Stage for Chain<A, B> {
                 Ok(pass) => pass,
                 Err(refusal) => return Poll::Ready(Err(refusal)),
             };
-            match self.1.enter(request) {
+            let observed = Trail::of(&request.extensions).is_some();
+            match self.1.enter(request, observed) {
                 Entry::Passed(inner) => return Poll::Ready(Ok((outer, inner))),
                 Entry::Refused(refusal) => {
                     return Poll::Ready(Err(self.refused_inside(outer, refusal)));
@@ -213,6 +249,16 @@ impl<A: Stage, B: Stage> Stage for Chain<A, B> {
     fn leave(&self, (outer, inner): Self::Pass, response: &mut response::Parts) {
         self.1.leave(inner, response);
         self.0.leave(outer, response);
+    }
+
+    fn fail(&self, (outer, inner): Self::Pass) {
+        self.1.fail(inner);
+        self.0.fail(outer);
+    }
+
+    #[inline]
+    fn observes(&self) -> bool {
+        self.0.observes() || self.1.observes()
     }
 }
 

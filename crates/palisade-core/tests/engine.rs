@@ -13,7 +13,7 @@ use http::{HeaderValue, Request, Response, StatusCode, request, response};
 use http_body_util::{BodyExt, Full};
 use palisade_core::{
     ApiError, BodyPolicy, BodyPolicyLayer, Decision, ErrorFormat, ErrorLayer, Halt, Policy,
-    PolicyLayer, RequestId, any_of, shadow,
+    PolicyLayer, RequestId, SystemClock, Trail, any_of, shadow,
     testing::{Contract, Deferred, Probe, Script, Step},
     unless, when,
 };
@@ -299,6 +299,21 @@ async fn a_refusal_knows_the_request_id_that_an_outer_policy_gave() {
             "error": {"code": "RATE_LIMITED", "message": "too many requests", "request_id": "req-1"}
         })
     );
+}
+
+#[tokio::test]
+async fn a_body_policy_is_on_the_trail_with_what_it_said_and_how_much_it_read() {
+    for (body, expected, read) in [
+        ("yes", "Collects=granted", 3),
+        ("no", "Collects=refused(FORBIDDEN)", 2),
+        ("far too long", "Collects=refused(PAYLOAD_TOO_LARGE)", 0),
+    ] {
+        let trail = Trail::new(SystemClock::shared());
+        let request = Request::post("/").extension(trail.clone());
+        send_to_collector(request.body(Script::of([Step::Data(body)])).unwrap()).await;
+        assert_eq!(trail.steps()[0].to_string(), expected);
+        assert_eq!((trail.steps().len(), trail.body_bytes()), (1, read));
+    }
 }
 
 #[test]

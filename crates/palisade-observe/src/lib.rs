@@ -1,29 +1,67 @@
-//! What happened: a name for every request, on its response, in its errors and in the log.
+//! What happened: a name for every request, on its response, in its errors and in the log; its trace; one event when it
+//! is over; metrics; and an answer to *why was I refused?*
 //!
 //! ```
 //! use http::{Request, Response};
-//! use palisade_core::RequestId;
-//! use palisade_observe::RequestIds;
+//! use palisade_core::{ApiError, Decision, Policy, PolicyLayer};
+//! use palisade_observe::{Observe, Recorder};
 //! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! /// Lets nobody in.
+//! struct Closed;
+//!
+//! impl Policy for Closed {
+//!     type Grant = ();
+//!     fn decide(&self, _: &http::request::Parts) -> Decision<()> { Decision::refuse(ApiError::forbidden()) }
+//! }
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-//! let service = RequestIds::new().layer().layer(service_fn(|request: Request<String>| async move {
-//!     let id: &RequestId = request.extensions().get().expect("every request has a name");
-//!     Ok::<_, std::convert::Infallible>(Response::new(id.to_string()))
+//! let recorder = Recorder::new();
+//! let layer = PolicyLayer::new(Observe::new().recorder(&recorder).then(Closed));
+//! let service = layer.layer(service_fn(|_: Request<String>| async {
+//!     Ok::<_, std::convert::Infallible>(Response::new(String::new()))
 //! }));
 //!
-//! // a well-formed id is kept
+//! // a well-formed id is kept, and the response carries it
 //! let request = Request::get("/").header("x-request-id", "req-42").body(String::new())?;
-//! assert_eq!(service.clone().oneshot(request).await?.headers()["x-request-id"], "req-42");
+//! let response = service.oneshot(request).await?;
+//! assert_eq!(response.headers()["x-request-id"], "req-42");
 //!
-//! // all others get a new one
-//! let request = Request::get("/").header("x-request-id", "{\"forged\":1}").body(String::new())?;
-//! assert_eq!(service.oneshot(request).await?.headers()["x-request-id"].len(), 36);
+//! // once the response is over, there is an event in the log (target `palisade::access`), and here
+//! drop(response);
+//! let seen = &recorder.json()["requests"][0];
+//! assert_eq!((&seen["request_id"], &seen["status"]), (&"req-42".into(), &403.into()));
+//! assert_eq!((&seen["policies"][0]["policy"], &seen["policies"][0]["outcome"]), (&"Closed".into(), &"refused".into()));
 //! # Ok(()) })
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `metrics` | counts and times through the `metrics` facade |
 
+mod access_log;
+mod escape;
+mod explain;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod observe;
+mod random;
+mod record;
+mod recorder;
 mod request_ids;
+mod span;
+mod trace_context;
 
+pub use access_log::AccessLog;
+pub use explain::Explain;
+#[cfg(feature = "metrics")]
+pub use metrics::{METRICS, Metric, Readings};
+pub use observe::{Observation, Observe};
+pub use recorder::{Recorder, RecorderService};
 pub use request_ids::RequestIds;
+pub use span::{RequestSpan, RequestSpanFuture, RequestSpanService};
+pub use trace_context::{HexId, TraceContext};

@@ -1,8 +1,19 @@
-use std::{fmt, sync::Arc};
+use std::{cell::RefCell, fmt, sync::Arc};
 
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, request, response};
-use palisade_core::{Clock, Decision, Policy, PolicyLayer, RequestId, SystemClock};
-use uuid::{NoContext, Timestamp, Uuid};
+use palisade_core::{Clock, Decision, Policy, PolicyLayer, RequestId, SystemClock, TrustedProxies};
+
+use crate::random::{hex, random};
+
+const UUID_LEN: usize = 36;
+
+/// As many ids share one allocation, which lives as long as the last of them.
+const IDS_IN_A_SLAB: usize = 64;
+
+thread_local! {
+    static SLAB: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -20,20 +31,45 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// ```
 #[derive(Clone)]
 pub struct RequestIds {
-    keep_incoming: bool,
+    keep: Keep,
     clock: Arc<dyn Clock>,
+}
+
+/// Whose ids are kept.
+#[derive(Clone, Debug)]
+enum Keep {
+    Everybodys,
+    OfProxies(TrustedProxies),
+    Nobodys,
 }
 
 impl RequestIds {
     /// Keeps well-formed ids and makes all others.
     pub fn new() -> Self {
-        Self { keep_incoming: true, clock: SystemClock::shared() }
+        Self { keep: Keep::Everybodys, clock: SystemClock::shared() }
     }
 
     /// Makes a new id for each request, whatever came with it.
     #[must_use]
     pub fn always_new(mut self) -> Self {
-        self.keep_incoming = false;
+        self.keep = Keep::Nobodys;
+        self
+    }
+
+    /// Keeps a well-formed id only if one of these proxies sent it, and makes a new one for everybody else: whoever can
+    /// choose an id can make its requests look like somebody else's in the log.
+    ///
+    /// ```
+    /// use palisade_core::TrustedProxies;
+    /// use palisade_observe::RequestIds;
+    ///
+    /// let proxies = TrustedProxies::private_networks().build()?;
+    /// let ids = RequestIds::new().only_from(&proxies);
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn only_from(mut self, proxies: &TrustedProxies) -> Self {
+        self.keep = Keep::OfProxies(proxies.clone());
         self
     }
 
@@ -49,13 +85,55 @@ impl RequestIds {
         PolicyLayer::new(self.clone())
     }
 
+    /// The id of a request, kept or new.
+    pub(crate) fn id_of(&self, request: &request::Parts) -> RequestId {
+        let believed = match &self.keep {
+            Keep::Everybodys => true,
+            Keep::OfProxies(proxies) => proxies.trust_peer_of(&request.extensions),
+            Keep::Nobodys => false,
+        };
+        let kept = if believed { incoming(&request.headers) } else { None };
+        kept.unwrap_or_else(|| self.make())
+    }
+
+    /// Leaves the id where handlers and inner layers look for it.
+    pub(crate) fn leave(id: &RequestId, request: &mut request::Parts) {
+        // One that was kept is there, alone.
+        if request.headers.get(X_REQUEST_ID) != Some(id.header_value()) {
+            request.headers.insert(X_REQUEST_ID, id.header_value().clone());
+        }
+        request.extensions.insert(id.clone());
+    }
+
+    /// Tells the client.
+    pub(crate) fn tell(id: &RequestId, response: &mut response::Parts) {
+        response.headers.insert(X_REQUEST_ID, id.header_value().clone());
+    }
+
+    /// RFC 9562, section 5.7: 48 bits of milliseconds, 12 bits of what is below them (section 6.2, method 3), and 62
+    /// bits that are random.
     fn make(&self) -> RequestId {
         let now = self.clock.unix();
-        let time = Timestamp::from_unix(NoContext, now.as_secs(), now.subsec_nanos());
-        let mut text = Uuid::encode_buffer();
-        let text = Uuid::new_v7(time).hyphenated().encode_lower(&mut text);
+        let below = u64::from(now.subsec_nanos() % 1_000_000) * 4096 / 1_000_000;
+        let millis = now.as_secs().wrapping_mul(1000).wrapping_add(now.subsec_millis().into());
+        let high = millis << 16 | 0x7000 | below;
+        let low = random() >> 2 | 1 << 63;
+        let (high, low) = (hex(high.to_be_bytes()), hex(low.to_be_bytes()));
+        let mut text = [b'-'; UUID_LEN];
+        text[..8].copy_from_slice(&high[..8]);
+        text[9..13].copy_from_slice(&high[8..12]);
+        text[14..18].copy_from_slice(&high[12..]);
+        text[19..23].copy_from_slice(&low[..4]);
+        text[24..].copy_from_slice(&low[4..]);
+        let shared = SLAB.with_borrow_mut(|slab| {
+            if slab.capacity() < UUID_LEN {
+                *slab = BytesMut::with_capacity(UUID_LEN * IDS_IN_A_SLAB);
+            }
+            slab.extend_from_slice(&text);
+            slab.split().freeze()
+        });
         // Hexadecimal digits and hyphens are always well-formed.
-        RequestId::parse(text).unwrap_or_else(|| unreachable!("{text}"))
+        RequestId::from_shared(shared).unwrap_or_else(|| unreachable!("{text:?}"))
     }
 }
 
@@ -67,15 +145,13 @@ impl Default for RequestIds {
 
 impl fmt::Debug for RequestIds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestIds")
-            .field("keep_incoming", &self.keep_incoming)
-            .finish_non_exhaustive()
+        f.debug_struct("RequestIds").field("keep", &self.keep).finish_non_exhaustive()
     }
 }
 
 fn incoming(headers: &HeaderMap) -> Option<RequestId> {
     let mut fields = headers.get_all(X_REQUEST_ID).iter();
-    let id = RequestId::parse(fields.next()?.to_str().ok()?)?;
+    let id = RequestId::from_field(fields.next()?)?;
     fields.next().is_none().then_some(id)
 }
 
@@ -83,17 +159,15 @@ impl Policy for RequestIds {
     type Grant = RequestId;
 
     fn decide(&self, request: &request::Parts) -> Decision<RequestId> {
-        let kept = self.keep_incoming.then(|| incoming(&request.headers)).flatten();
-        Decision::grant(kept.unwrap_or_else(|| self.make()))
+        Decision::grant(self.id_of(request))
     }
 
     fn admit(&self, id: &mut RequestId, request: &mut request::Parts) {
-        request.headers.insert(X_REQUEST_ID, id.header_value().clone());
-        request.extensions.insert(id.clone());
+        Self::leave(id, request);
     }
 
     fn finish(&self, id: RequestId, response: &mut response::Parts) {
-        response.headers.insert(X_REQUEST_ID, id.header_value().clone());
+        Self::tell(&id, response);
     }
 }
 
@@ -103,7 +177,7 @@ mod tests {
 
     use http::Request;
     use palisade_core::{
-        ManualClock,
+        ManualClock, PeerAddr,
         testing::{Contract, Script},
     };
 
@@ -149,6 +223,24 @@ mod tests {
     }
 
     #[test]
+    fn ids_are_unique_in_order_and_well_formed_across_threads_and_slabs() {
+        let policy = RequestIds::new();
+        let make = || (0..1000).map(|_| policy.make()).collect::<Vec<_>>();
+        let mut all: Vec<RequestId> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        for id in &all {
+            let text = id.as_str();
+            assert_eq!((text.len(), text.as_bytes()[14]), (36, b'7'), "{text}");
+            assert!(matches!(text.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{text}");
+        }
+        all.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        all.dedup();
+        assert_eq!(all.len(), 4000);
+    }
+
+    #[test]
     fn request_and_response_carry_the_same_id() {
         let policy = RequestIds::new();
         let (mut request, ()) =
@@ -161,6 +253,22 @@ mod tests {
             http::Response::builder().header(X_REQUEST_ID, "other").body(()).unwrap().into_parts();
         policy.finish(id, &mut response);
         assert_eq!(response.headers.get_all(X_REQUEST_ID).iter().collect::<Vec<_>>(), ["req-42"]);
+    }
+
+    #[test]
+    fn an_id_is_kept_of_trusted_proxies_only_if_so_configured() {
+        let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build().unwrap();
+        let policy = RequestIds::new().only_from(&proxies);
+        let from = |peer: Option<&str>| {
+            let mut request = Request::get("/").header(X_REQUEST_ID, "req-42");
+            if let Some(peer) = peer {
+                request = request.extension(PeerAddr(peer.parse().unwrap()));
+            }
+            policy.id_of(&request.body(()).unwrap().into_parts().0)
+        };
+        assert_eq!(from(Some("10.0.0.1:4000")).as_str(), "req-42");
+        assert_ne!(from(Some("192.0.2.1:4000")).as_str(), "req-42");
+        assert_ne!(from(None).as_str(), "req-42", "a server that forgot its peers believes nobody");
     }
 
     #[test]

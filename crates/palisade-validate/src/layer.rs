@@ -127,6 +127,10 @@ where
             request.extensions.insert(value);
         }
     }
+
+    fn name(&self) -> std::borrow::Cow<'static, str> {
+        "Validate".into()
+    }
 }
 
 /// A value that came with the request and keeps its type's rules. [`ValidateLayer`] leaves it in the extensions.

@@ -97,4 +97,8 @@ mod guide {
     #[cfg(feature = "validate")]
     #[doc = include_str!("../../../docs/guide/validation.md")]
     struct Validation;
+
+    #[cfg(all(feature = "observe", feature = "rate-limit"))]
+    #[doc = include_str!("../../../docs/guide/observability.md")]
+    struct Observability;
 }

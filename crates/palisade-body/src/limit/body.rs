@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Version};
 use http_body::{Frame, SizeHint};
 use http_body_util::Empty;
-use palisade_core::{Body, BoxError, ErrorContext};
+use palisade_core::{Body, BoxError, ErrorContext, Trail};
 use pin_project_lite::pin_project;
 
 use super::count::Count;
@@ -43,6 +43,8 @@ pin_project! {
     pub struct LimitedBody<B> {
         #[pin]
         kind: Kind<B>,
+        // Of a request that somebody observes, and how much of its body the handler has seen so far.
+        seen: Option<(Trail, u64)>,
     }
 }
 
@@ -60,15 +62,23 @@ pin_project! {
 
 impl<B> LimitedBody<B> {
     pub(super) fn declared(body: B, limit: u64) -> Self {
-        Self { kind: Kind::Declared { body, count: Count::whole(), limit } }
+        Self { kind: Kind::Declared { body, count: Count::whole(), limit }, seen: None }
     }
 
     pub(super) fn watched(watched: &Arc<Watched<B>>) -> Self {
-        Self { kind: Kind::Watched { reader: Reader(Arc::clone(watched)) } }
+        Self { kind: Kind::Watched { reader: Reader(Arc::clone(watched)) }, seen: None }
     }
 
     pub(super) fn whole(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
-        Self { kind: Kind::Whole { body: Body::collected(bytes, trailers.map(Box::new)) } }
+        Self {
+            kind: Kind::Whole { body: Body::collected(bytes, trailers.map(Box::new)) },
+            seen: None,
+        }
+    }
+
+    pub(super) fn seen_by(mut self, trail: Option<&Trail>) -> Self {
+        self.seen = trail.map(|trail| (trail.clone(), 0));
+        self
     }
 }
 
@@ -84,7 +94,8 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.project().kind.project() {
+        let this = self.project();
+        let polled = match this.kind.project() {
             KindProj::Declared { body, count, limit } => {
                 let frame = ready!(body.poll_frame(cx)).map(|frame| match frame {
                     Ok(frame) if !fits(&frame, count, *limit) => Err(length_limit_error()),
@@ -95,7 +106,14 @@ where
             }
             KindProj::Watched { reader } => reader.0.poll_frame(cx),
             KindProj::Whole { body } => body.poll_frame(cx).map_err(|never| match never {}),
+        };
+        if let (Some((trail, so_far)), Poll::Ready(Some(Ok(frame)))) = (this.seen, &polled)
+            && let Some(data) = frame.data_ref()
+        {
+            *so_far += data.len() as u64;
+            trail.saw_body_bytes(*so_far);
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

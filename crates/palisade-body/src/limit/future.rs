@@ -9,7 +9,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, request};
-use palisade_core::{AnsweredByPolicy, ApiError, Body, BoxError};
+use palisade_core::{AnsweredByPolicy, ApiError, Body, BoxError, Trail};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -145,6 +145,7 @@ where
                         |body| {
                             let held = *held.take().expect(POLLED_AGAIN);
                             let Collecting { mut inner, head, .. } = held;
+                            let body = body.seen_by(Trail::of(&head.extensions));
                             let request = Request::from_parts(head, body);
                             State::Inner { future: inner.call(request), watch: None }
                         },

@@ -5,7 +5,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
-use palisade_core::{ApiError, Body, BoxError, ErrorContext};
+use palisade_core::{ApiError, Body, BoxError, ErrorContext, Trail};
 use tower_service::Service;
 
 use super::{
@@ -63,7 +63,9 @@ where
         }
         // A server keeps a body to the length that it declares, so only an unknown length has to be watched.
         if !grpc && hint.upper().is_some_and(|most| most <= limit) {
-            let request = request.map(|body| LimitedBody::declared(body, limit));
+            let (head, body) = request.into_parts();
+            let body = LimitedBody::declared(body, limit).seen_by(Trail::of(&head.extensions));
+            let request = Request::from_parts(head, body);
             return BodyLimitFuture::inner(self.inner.call(request), None);
         }
         let context = ErrorContext::of_request(&request);
@@ -80,7 +82,8 @@ where
             let inner = std::mem::replace(&mut self.inner, fresh);
             return BodyLimitFuture::collecting(inner, head, watched);
         }
-        let request = Request::from_parts(head, LimitedBody::watched(&watched));
+        let body = LimitedBody::watched(&watched).seen_by(Trail::of(&head.extensions));
+        let request = Request::from_parts(head, body);
         let drain_within = self.rules.drain_within.filter(|_| !grpc);
         BodyLimitFuture::inner(self.inner.call(request), Some((watched, drain_within)))
     }

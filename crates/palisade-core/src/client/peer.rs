@@ -21,6 +21,22 @@ use crate::{Decision, Policy};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
+impl PeerAddr {
+    /// The other end of a request's socket, as the server left it, under whatever type. `None` where it left nothing,
+    /// or where the other end of a Unix socket has no address.
+    ///
+    /// ```
+    /// use palisade_core::PeerAddr;
+    ///
+    /// let mut extensions = http::Extensions::new();
+    /// extensions.insert(PeerAddr(([192, 0, 2, 1], 4000).into()));
+    /// assert_eq!(PeerAddr::of(&extensions).unwrap().0.port(), 4000);
+    /// ```
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        socket_peer_of(extensions).map(Self)
+    }
+}
+
 impl Policy for PeerAddr {
     type Grant = ();
 

@@ -220,7 +220,7 @@ impl TrustedProxies {
     }
 
     /// True if a request with these extensions came straight from a proxy of these, so that what else the proxy writes
-    /// may be believed too: the country of the client, the scheme it used.
+    /// may be believed too: the country of the client, the scheme it used, the id of the request.
     ///
     /// It says nothing of the header itself. The proxy must overwrite it, or remove what the client sent under its name.
     ///

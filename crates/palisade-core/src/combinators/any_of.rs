@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use http::{StatusCode, header, request, response};
 
 use crate::{ApiError, Decision, Halt, Policy};
@@ -83,6 +85,21 @@ impl<A: Policy, B: Policy> Policy for AnyOf<A, B> {
             Either::A(grant) => self.a.finish(grant, response),
             Either::B(grant) => self.b.finish(grant, response),
         }
+    }
+
+    fn failed(&self, grant: Self::Grant) {
+        match grant {
+            Either::A(grant) => self.a.failed(grant),
+            Either::B(grant) => self.b.failed(grant),
+        }
+    }
+
+    fn name(&self) -> Cow<'static, str> {
+        format!("any_of({}, {})", self.a.name(), self.b.name()).into()
+    }
+
+    fn observes(&self) -> bool {
+        self.a.observes() || self.b.observes()
     }
 }
 

@@ -1,8 +1,8 @@
-use std::{any::type_name, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::request;
 
-use crate::{Decision, Halt, Policy};
+use crate::{Decision, Halt, Policy, Trail};
 
 /// Lets `policy` decide and records what it would have said; the request always passes, as it came.
 ///
@@ -52,6 +52,53 @@ pub enum Outcome<'a> {
     },
 }
 
+impl<'a> Outcome<'a> {
+    pub(crate) fn of<G>(outcome: &'a Result<G, Halt>) -> Self {
+        outcome.as_ref().map_or_else(Self::of_halt, |_| Self::Granted)
+    }
+
+    pub(crate) fn of_halt(halt: &'a Halt) -> Self {
+        match halt {
+            Halt::Reply(_) => Self::Replied,
+            Halt::Refuse(error) if error.status().is_server_error() => {
+                Self::CouldNotTell { code: error.code() }
+            }
+            Halt::Refuse(error) => Self::Refused { code: error.code() },
+        }
+    }
+
+    /// `granted`, `replied`, `refused` or `could_not_tell`: what logs and metrics call it.
+    ///
+    /// ```
+    /// use palisade_core::Outcome;
+    ///
+    /// assert_eq!(Outcome::Refused { code: "FORBIDDEN" }.name(), "refused");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Replied => "replied",
+            Self::Refused { .. } => "refused",
+            Self::CouldNotTell { .. } => "could_not_tell",
+        }
+    }
+
+    /// The machine code of the error, where there is one.
+    ///
+    /// ```
+    /// use palisade_core::Outcome;
+    ///
+    /// assert_eq!(Outcome::Refused { code: "FORBIDDEN" }.code(), Some("FORBIDDEN"));
+    /// assert_eq!(Outcome::Granted.code(), None);
+    /// ```
+    pub fn code(self) -> Option<&'a str> {
+        match self {
+            Self::Granted | Self::Replied => None,
+            Self::Refused { code } | Self::CouldNotTell { code } => Some(code),
+        }
+    }
+}
+
 impl<P> Shadow<P> {
     /// Calls `record` with each decision.
     #[must_use]
@@ -71,33 +118,42 @@ impl<P: Policy> Policy for Shadow<P> {
     type Grant = ();
 
     fn decide(&self, request: &request::Parts) -> Decision<()> {
+        let trail = Trail::of(&request.extensions);
         match self.policy.decide(request) {
             Decision::Now(outcome) => {
-                note::<P, _>(&outcome, self.record.as_deref());
+                let policy = || self.policy.name();
+                note(policy, Outcome::of(&outcome), trail, self.record.as_deref());
                 Decision::grant(())
             }
             Decision::Later(decision) => {
-                let record = self.record.clone();
+                let (record, trail) = (self.record.clone(), trail.cloned());
+                let policy = self.policy.name();
                 Decision::later(async move {
-                    note::<P, _>(&decision.await, record.as_deref());
+                    let outcome = decision.await;
+                    note(|| policy, Outcome::of(&outcome), trail.as_ref(), record.as_deref());
                     Ok(())
                 })
             }
         }
     }
+
+    fn name(&self) -> Cow<'static, str> {
+        self.policy.name()
+    }
 }
 
-fn note<P, G>(outcome: &Result<G, Halt>, record: Option<&Record>) {
-    let outcome = match outcome {
-        Ok(_) => Outcome::Granted,
-        Err(Halt::Reply(_)) => Outcome::Replied,
-        Err(Halt::Refuse(error)) if error.status().is_server_error() => {
-            Outcome::CouldNotTell { code: error.code() }
-        }
-        Err(Halt::Refuse(error)) => Outcome::Refused { code: error.code() },
-    };
+fn note(
+    policy: impl FnOnce() -> Cow<'static, str>,
+    outcome: Outcome<'_>,
+    trail: Option<&Trail>,
+    record: Option<&Record>,
+) {
+    if let Some(trail) = trail {
+        trail.note_shadow(outcome);
+    }
     if outcome != Outcome::Granted {
-        tracing::info!(target: "palisade::shadow", policy = type_name::<P>(), ?outcome, "would not have passed");
+        let policy = &*policy();
+        tracing::info!(target: "palisade::shadow", policy, ?outcome, "would not have passed");
     }
     if let Some(record) = record {
         record(outcome);

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use http::{request, response};
 
 use crate::{Decision, Policy};
@@ -80,6 +82,20 @@ where
         if let Some(grant) = grant {
             self.policy.finish(grant, response);
         }
+    }
+
+    fn failed(&self, grant: Self::Grant) {
+        if let Some(grant) = grant {
+            self.policy.failed(grant);
+        }
+    }
+
+    fn name(&self) -> Cow<'static, str> {
+        self.policy.name()
+    }
+
+    fn observes(&self) -> bool {
+        self.policy.observes()
     }
 }
 

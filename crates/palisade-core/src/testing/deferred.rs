@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -54,6 +55,18 @@ impl<P: Policy> Policy for Deferred<P> {
 
     fn finish(&self, grant: P::Grant, response: &mut response::Parts) {
         self.policy.finish(grant, response);
+    }
+
+    fn failed(&self, grant: P::Grant) {
+        self.policy.failed(grant);
+    }
+
+    fn name(&self) -> Cow<'static, str> {
+        self.policy.name()
+    }
+
+    fn observes(&self) -> bool {
+        self.policy.observes()
     }
 }
 

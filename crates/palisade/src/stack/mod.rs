@@ -122,16 +122,23 @@ where
         self.then(proxies.clone())
     }
 
-    /// Names each request. Outermost, so that every answer carries the name.
+    /// Names each request ([`RequestIds`](palisade_observe::RequestIds)), or tells all that becomes of it
+    /// ([`Observe`](palisade_observe::Observe)). Outermost, so that every answer carries the name and nothing is missed.
+    ///
+    /// ```
+    /// use palisade::{ErrorLayer, observe::{Observe, RequestSpan}, stack};
+    ///
+    /// let stack = stack().observe(Observe::new()).layer(RequestSpan).errors(ErrorLayer::new());
+    /// ```
     #[cfg(feature = "observe")]
-    pub fn observe(
+    pub fn observe<P: Policy + Clone>(
         self,
-        request_ids: palisade_observe::RequestIds,
-    ) -> With<palisade_observe::RequestIds, order::Observed, Outer, Open, Errors>
+        observer: P,
+    ) -> With<P, order::Observed, Outer, Open, Errors>
     where
         At: order::BeforeObserve,
     {
-        self.then(request_ids)
+        self.then(observer)
     }
 
     /// Turns everything that fails inside into one error format.

@@ -1,0 +1,543 @@
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Extensions, request};
+
+use crate::{Clock, Decision, Outcome, Policy, Principal};
+
+/// More policies than any stack has; a request that comes round again and again ends here.
+const MOST_STEPS: usize = 64;
+
+/// The policies that a request has met, with what they said and how long it took them.
+///
+/// An observer leaves one in the request's extensions, in its [`admit`](Policy::admit), says so in
+/// [`observes`](Policy::observes), and keeps a clone. From there on the engine notes each policy. Where no observer asked,
+/// nothing is noted and nothing is timed.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use http::{Request, Response, request, response};
+/// use palisade_core::{ApiError, Decision, Policy, PolicyLayer, SystemClock, Trail};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// /// Prints what became of each request.
+/// struct Why;
+///
+/// impl Policy for Why {
+///     type Grant = Trail;
+///
+///     fn decide(&self, _: &request::Parts) -> Decision<Trail> {
+///         Decision::grant(Trail::new(SystemClock::shared()))
+///     }
+///
+///     fn admit(&self, trail: &mut Trail, request: &mut request::Parts) {
+///         request.extensions.insert(trail.clone());
+///     }
+///
+///     fn finish(&self, trail: Trail, _: &mut response::Parts) {
+///         let steps = trail.steps();
+///         assert_eq!(steps[0].to_string(), "Closed=refused(FORBIDDEN)");
+///     }
+///
+///     fn observes(&self) -> bool { true }
+/// }
+///
+/// struct Closed;
+///
+/// impl Policy for Closed {
+///     type Grant = ();
+///     fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::refuse(ApiError::forbidden()) }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let service = PolicyLayer::new(Why.then(Closed)).layer(service_fn(|_: Request<String>| async {
+///     Ok::<_, std::convert::Infallible>(Response::new(String::new()))
+/// }));
+/// service.oneshot(Request::new(String::new())).await.unwrap();
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct Trail(Arc<Shared>);
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    began: Duration,
+    noted: Mutex<Noted>,
+    body_bytes: AtomicU64,
+    knows_principal: AtomicBool,
+    knows_route: AtomicBool,
+}
+
+#[derive(Default)]
+struct Noted {
+    steps: Vec<Step>,
+    /// When the policy that decides now was asked.
+    asked: Duration,
+    /// What a shadow said inside the policy that decides now.
+    shadow: Option<Said>,
+    route: Option<Box<str>>,
+    principal: Option<Principal>,
+}
+
+/// One policy on a [`Trail`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Step {
+    policy: Cow<'static, str>,
+    said: Said,
+    shadow: bool,
+    after: Duration,
+    took: Duration,
+}
+
+/// An [`Outcome`] that is kept.
+#[derive(Clone, PartialEq, Eq)]
+enum Said {
+    Granted,
+    Replied,
+    Refused(Box<str>),
+    CouldNotTell(Box<str>),
+}
+
+impl Trail {
+    /// A trail that begins now.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let began = clock.monotonic();
+        Self(Arc::new(Shared {
+            clock,
+            began,
+            noted: Mutex::default(),
+            body_bytes: AtomicU64::new(0),
+            knows_principal: AtomicBool::new(false),
+            knows_route: AtomicBool::new(false),
+        }))
+    }
+
+    /// The trail of a request, if an observer asked for one.
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+
+    /// How long ago the trail began.
+    pub fn age(&self) -> Duration {
+        self.0.clock.monotonic().saturating_sub(self.0.began)
+    }
+
+    /// The policies met so far, in the order in which they decided.
+    pub fn steps(&self) -> Vec<Step> {
+        self.noted().steps.clone()
+    }
+
+    /// The same, taken off the trail: for whoever is the last to look.
+    pub fn take_steps(&self) -> Vec<Step> {
+        std::mem::take(&mut self.noted().steps)
+    }
+
+    /// The route's template (`/items/{id}`), where somebody knew it: axum's router, a policy inside of it, or whoever
+    /// called [`set_route`](Self::set_route).
+    pub fn route(&self) -> Option<Box<str>> {
+        self.noted().route.clone()
+    }
+
+    /// Says which route the request took. For routers that do not say it themselves. A template, and not the path:
+    /// what is counted by route must not grow with what clients send.
+    pub fn set_route(&self, template: &str) {
+        self.0.knows_route.store(true, Ordering::Relaxed);
+        self.noted().route = Some(template.into());
+    }
+
+    /// Who is calling, as the policies inside found out.
+    pub fn principal(&self) -> Option<Principal> {
+        self.noted().principal.clone()
+    }
+
+    /// How many bytes of the request's body were read, as far as they were counted: by a body policy, by a body limit,
+    /// or by whoever called [`saw_body_bytes`](Self::saw_body_bytes).
+    pub fn body_bytes(&self) -> u64 {
+        self.0.body_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Says how many bytes of the request's body have been read by now. For whoever reads or wraps it; where several
+    /// do, one inside the other, the most counts.
+    pub fn saw_body_bytes(&self, so_far: u64) {
+        self.0.body_bytes.fetch_max(so_far, Ordering::Relaxed);
+    }
+
+    /// Notes what the request says by now: its route, and who is calling.
+    pub fn look_at(&self, request: &request::Parts) {
+        // After each policy: mostly there is nothing new, and then nothing is locked.
+        if !self.0.knows_principal.load(Ordering::Relaxed)
+            && let Some(principal) = request.extensions.get::<Principal>()
+        {
+            self.0.knows_principal.store(true, Ordering::Relaxed);
+            self.noted().principal = Some(principal.clone());
+        }
+        #[cfg(feature = "axum")]
+        if !self.0.knows_route.load(Ordering::Relaxed)
+            && let Some(route) = crate::axum::route_of(&request.extensions)
+        {
+            self.set_route(route);
+        }
+    }
+
+    /// Asks a policy and notes its answer, unless that comes later.
+    #[inline(never)]
+    pub(crate) fn decide<P: Policy>(policy: &P, request: &request::Parts) -> Decision<P::Grant> {
+        let Some(trail) = Self::of(&request.extensions) else { return policy.decide(request) };
+        let asked = trail.0.clock.monotonic();
+        let panics = Panics { trail, policy, asked };
+        let decision = policy.decide(request);
+        std::mem::forget(panics);
+        match &decision {
+            Decision::Now(outcome) => {
+                trail.push(policy.name(), Said::of(Outcome::of(outcome)), Some(asked));
+            }
+            Decision::Later(_) => trail.noted().asked = asked,
+        }
+        decision
+    }
+
+    /// A policy is asked whose answer will be [noted](Self::note).
+    pub(crate) fn ask(&self) {
+        let now = self.0.clock.monotonic();
+        self.noted().asked = now;
+    }
+
+    /// Notes what the policy said that was asked last.
+    pub(crate) fn note(&self, policy: Cow<'static, str>, outcome: Outcome<'_>) {
+        self.push(policy, Said::of(outcome), None);
+    }
+
+    /// Notes what the policy that is asked now would have said, were it no shadow.
+    pub(crate) fn note_shadow(&self, outcome: Outcome<'_>) {
+        self.noted().shadow = Some(Said::of(outcome));
+    }
+
+    fn push(&self, policy: Cow<'static, str>, said: Said, asked: Option<Duration>) {
+        let now = self.0.clock.monotonic();
+        let mut noted = self.noted();
+        if noted.steps.len() == MOST_STEPS {
+            return;
+        }
+        if noted.steps.capacity() == 0 {
+            noted.steps.reserve_exact(8);
+        }
+        let shadow = noted.shadow.take();
+        let asked = asked.unwrap_or(noted.asked);
+        let step = Step {
+            policy,
+            shadow: shadow.is_some(),
+            said: shadow.unwrap_or(said),
+            after: asked.saturating_sub(self.0.began),
+            took: now.saturating_sub(asked),
+        };
+        noted.steps.push(step);
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.0.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Dropped only where a policy panics: the trail ends with its name.
+struct Panics<'a, P: Policy> {
+    trail: &'a Trail,
+    policy: &'a P,
+    asked: Duration,
+}
+
+impl<P: Policy> Drop for Panics<'_, P> {
+    fn drop(&mut self) {
+        let said = Said::CouldNotTell("PANICKED".into());
+        self.trail.push(self.policy.name(), said, Some(self.asked));
+    }
+}
+
+impl fmt::Debug for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.noted().steps).finish()
+    }
+}
+
+impl Step {
+    /// The policy's [name](Policy::name).
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    /// The same, to keep.
+    pub fn policy_name(&self) -> Cow<'static, str> {
+        self.policy.clone()
+    }
+
+    /// What it said; of a shadow, what it would have said.
+    pub fn outcome(&self) -> Outcome<'_> {
+        match &self.said {
+            Said::Granted => Outcome::Granted,
+            Said::Replied => Outcome::Replied,
+            Said::Refused(code) => Outcome::Refused { code },
+            Said::CouldNotTell(code) => Outcome::CouldNotTell { code },
+        }
+    }
+
+    /// True if the request passed all the same, because the policy is a [`shadow`](crate::shadow).
+    pub fn is_shadow(&self) -> bool {
+        self.shadow
+    }
+
+    /// When it was asked, counted from the beginning of the trail.
+    pub fn after(&self) -> Duration {
+        self.after
+    }
+
+    /// How long it took to decide.
+    pub fn took(&self) -> Duration {
+        self.took
+    }
+}
+
+/// `Cors=granted`, `RateLimit=refused(RATE_LIMITED)`, `NewRule=refused(FORBIDDEN) in shadow`.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = self.outcome();
+        write!(f, "{}={}", self.policy, outcome.name())?;
+        if let Some(code) = outcome.code() {
+            write!(f, "({code})")?;
+        }
+        f.write_str(if self.shadow { " in shadow" } else { "" })
+    }
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} {:?}", self.took)
+    }
+}
+
+impl Said {
+    fn of(outcome: Outcome<'_>) -> Self {
+        match outcome {
+            Outcome::Granted => Self::Granted,
+            Outcome::Replied => Self::Replied,
+            Outcome::Refused { code } => Self::Refused(code.into()),
+            Outcome::CouldNotTell { code } => Self::CouldNotTell(code.into()),
+        }
+    }
+}
+
+/// `palisade_auth::jwt::policy::Jwt<app::Claims>` is called `Jwt`.
+pub(crate) fn short_name(full: &'static str) -> &'static str {
+    let generic = full.find('<').unwrap_or(full.len());
+    let path = &full[..generic];
+    path.rsplit("::").next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response, response};
+    use tower::{Layer, ServiceExt, service_fn};
+
+    use super::*;
+    use crate::{
+        ApiError, ManualClock, PolicyLayer, any_of, shadow,
+        testing::{Deferred, Delay},
+    };
+
+    /// Leaves a trail, and keeps it.
+    #[derive(Clone)]
+    struct Observer {
+        clock: ManualClock,
+        trail: Trail,
+    }
+
+    impl Observer {
+        fn new() -> Self {
+            let clock = ManualClock::default();
+            Self { trail: Trail::new(Arc::new(clock.clone())), clock }
+        }
+    }
+
+    impl Policy for Observer {
+        type Grant = ();
+
+        fn decide(&self, _: &request::Parts) -> Decision<()> {
+            Decision::grant(())
+        }
+
+        fn admit(&self, (): &mut (), request: &mut request::Parts) {
+            request.extensions.insert(self.trail.clone());
+        }
+
+        fn observes(&self) -> bool {
+            true
+        }
+    }
+
+    /// Takes so many milliseconds by the clock.
+    struct Takes(ManualClock, u64, bool);
+
+    impl Policy for Takes {
+        type Grant = ();
+
+        fn decide(&self, _: &request::Parts) -> Decision<()> {
+            self.0.advance(Duration::from_millis(self.1));
+            if self.2 { Decision::grant(()) } else { Decision::refuse(ApiError::forbidden()) }
+        }
+
+        fn name(&self) -> Cow<'static, str> {
+            format!("takes_{}", self.1).into()
+        }
+    }
+
+    struct SaysWho;
+
+    impl Policy for SaysWho {
+        type Grant = ();
+
+        fn decide(&self, _: &request::Parts) -> Decision<()> {
+            Decision::grant(())
+        }
+
+        fn admit(&self, (): &mut (), request: &mut request::Parts) {
+            request.extensions.insert(Principal::new("ada"));
+        }
+    }
+
+    async fn ask<P: crate::Stage>(policy: P) {
+        let service = PolicyLayer::new(policy).layer(service_fn(|_: Request<()>| async {
+            Ok::<_, Infallible>(Response::new(http_body_util::Empty::<bytes::Bytes>::new()))
+        }));
+        drop(service.oneshot(Request::new(())).await.unwrap());
+    }
+
+    fn lines(trail: &Trail) -> Vec<String> {
+        trail.steps().iter().map(ToString::to_string).collect()
+    }
+
+    #[tokio::test]
+    async fn each_policy_inside_the_observer_is_noted_with_its_time_and_the_observer_is_not() {
+        let observer = Observer::new();
+        let trail = observer.trail.clone();
+        let takes = |millis, passes| Takes(observer.clock.clone(), millis, passes);
+        ask(takes(9, true)
+            .then(observer.clone())
+            .then(takes(2, true))
+            .then(takes(3, false))
+            .then(takes(4, true)))
+        .await;
+        assert_eq!(lines(&trail), ["takes_2=granted", "takes_3=refused(FORBIDDEN)"]);
+        let times: Vec<_> = trail
+            .steps()
+            .iter()
+            .map(|step| (step.after().as_millis(), step.took().as_millis()))
+            .collect();
+        // the policy outside of the observer took 9 ms, before the request came to it
+        assert_eq!(times, [(9, 2), (11, 3)]);
+    }
+
+    #[tokio::test]
+    async fn a_trail_goes_on_in_layers_further_inside_and_through_decisions_that_come_later() {
+        let observer = Observer::new();
+        let takes = |millis| Takes(observer.clock.clone(), millis, true);
+        let trail = observer.trail.clone();
+        let inner = PolicyLayer::new(Deferred::new(takes(1), 2).then(takes(2)).then(SaysWho))
+            .layer(service_fn(|_: Request<()>| async {
+                Ok::<_, Infallible>(Response::new(http_body_util::Empty::<bytes::Bytes>::new()))
+            }));
+        let service = PolicyLayer::new(observer.clone().then(takes(5))).layer(inner);
+        drop(service.oneshot(Request::new(())).await.unwrap());
+        let expected = ["takes_5=granted", "takes_1=granted", "takes_2=granted", "SaysWho=granted"];
+        assert_eq!(lines(&trail), expected);
+        assert_eq!(trail.principal(), Some(Principal::new("ada")));
+    }
+
+    #[tokio::test]
+    async fn a_shadow_is_noted_with_what_it_would_have_said_now_and_later() {
+        struct Late(ManualClock);
+        impl Policy for Late {
+            type Grant = ();
+            fn decide(&self, _: &request::Parts) -> Decision<()> {
+                let clock = self.0.clone();
+                Decision::later(async move {
+                    Delay::new(2).await;
+                    clock.advance(Duration::from_millis(7));
+                    Err(ApiError::unavailable().into())
+                })
+            }
+        }
+        let observer = Observer::new();
+        let trail = observer.trail.clone();
+        let refuses = Takes(observer.clock.clone(), 1, false);
+        let late = Late(observer.clock.clone());
+        ask(observer.then(shadow(refuses)).then(shadow(late)).then(SaysWho)).await;
+        assert_eq!(
+            lines(&trail),
+            [
+                "takes_1=refused(FORBIDDEN) in shadow",
+                "Late=could_not_tell(UNAVAILABLE) in shadow",
+                "SaysWho=granted"
+            ]
+        );
+        assert_eq!(trail.steps()[1].took(), Duration::from_millis(7));
+    }
+
+    #[tokio::test]
+    async fn a_policy_that_panics_is_the_last_on_the_trail() {
+        struct Panics;
+        impl Policy for Panics {
+            type Grant = ();
+            fn decide(&self, _: &request::Parts) -> Decision<()> {
+                panic!("a policy panicked, as it was told to")
+            }
+        }
+        let observer = Observer::new();
+        let trail = observer.trail.clone();
+        let request = tokio::spawn(ask(observer.then(SaysWho).then(Panics)));
+        assert!(request.await.is_err());
+        assert_eq!(lines(&trail), ["SaysWho=granted", "Panics=could_not_tell(PANICKED)"]);
+    }
+
+    #[tokio::test]
+    async fn names_are_short_and_those_of_combinators_say_what_is_inside() {
+        let observer = Observer::new();
+        let trail = observer.trail.clone();
+        let takes = |millis, passes| Takes(observer.clock.clone(), millis, passes);
+        ask(observer.clone().then(any_of(takes(1, false), takes(2, true))).then(Arc::new(SaysWho)))
+            .await;
+        assert_eq!(lines(&trail), ["any_of(takes_1, takes_2)=granted", "SaysWho=granted"]);
+        assert_eq!(short_name("a::b::Jwt<c::Claims, d::E>"), "Jwt");
+        assert_eq!(short_name("()"), "()");
+    }
+
+    #[test]
+    fn what_a_policy_leaves_when_the_service_fails_is_given_back_to_it() {
+        struct Asks(Arc<Mutex<Vec<&'static str>>>, &'static str);
+        impl Policy for Asks {
+            type Grant = ();
+            fn decide(&self, _: &request::Parts) -> Decision<()> {
+                Decision::grant(())
+            }
+            fn finish(&self, (): (), _: &mut response::Parts) {
+                panic!("there is no response")
+            }
+            fn failed(&self, (): ()) {
+                self.0.lock().unwrap().push(self.1);
+            }
+        }
+        let seen = Arc::default();
+        let chain = Asks(Arc::clone(&seen), "outer").then(Asks(Arc::clone(&seen), "inner"));
+        let service = PolicyLayer::new(chain).layer(crate::testing::Probe::new().failing());
+        let mut answer = std::pin::pin!(service.oneshot(Request::new(())));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(matches!(answer.as_mut().poll(&mut cx), std::task::Poll::Ready(Err(_))));
+        assert_eq!(*seen.lock().unwrap(), ["inner", "outer"]);
+    }
+}

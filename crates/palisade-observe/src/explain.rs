@@ -1,0 +1,164 @@
+use std::{fmt, sync::Arc};
+
+use http::{HeaderName, HeaderValue, request, response};
+use palisade_core::{ConfigError, Secret, Trail};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::access_log::micros;
+
+const X_PALISADE_EXPLAIN: HeaderName = HeaderName::from_static("x-palisade-explain");
+
+/// How long the explanation may be: servers and proxies have limits on header fields.
+const MOST: usize = 4096;
+
+/// *Why was I refused?* The response says which policies the request met, what each decided and how long it took, in
+/// the field `X-Palisade-Explain`:
+///
+/// ```text
+/// x-palisade-explain: Cors=granted;3us, Jwt=granted;41us, Authorize=refused(FORBIDDEN);2us
+/// ```
+///
+/// A policy that only would have refused says so: `NewRule=refused(FORBIDDEN) in shadow;2us`. This tells how a service
+/// is protected, so it is for those who know a secret:
+///
+/// ```
+/// use palisade_observe::{Explain, Observe};
+///
+/// let explain = Explain::for_requests_with("x-explain", "a secret of at least sixteen bytes")?;
+/// let observe = Observe::new().explain(explain);
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct Explain(Option<Arc<Key>>);
+
+struct Key {
+    field: HeaderName,
+    /// Of the secret. Two hashes have the same length, whatever the secrets have.
+    sha256: [u8; 32],
+}
+
+impl Explain {
+    /// Explains to requests that carry this secret in this field. It is compared in constant time, and handlers do not
+    /// get to see it.
+    ///
+    /// # Errors
+    ///
+    /// If the name is not one of a field, or the secret has less than 16 bytes.
+    pub fn for_requests_with(
+        field: impl AsRef<str>,
+        secret: impl Into<Secret>,
+    ) -> Result<Self, ConfigError> {
+        let field = field.as_ref();
+        let Ok(field) = field.parse() else {
+            return Err(ConfigError::new(
+                "field",
+                field,
+                "write a header's name, as in `x-explain`",
+            ));
+        };
+        let secret = secret.into();
+        if secret.len() < 16 {
+            return Err(ConfigError::without_value("secret", "use at least 16 random bytes"));
+        }
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "it is hashed, and the hashes are compared in constant time"
+        )]
+        let sha256 = Sha256::digest(secret.expose()).into();
+        Ok(Self(Some(Arc::new(Key { field, sha256 }))))
+    }
+
+    /// Explains to everybody, how the service is protected included. For development.
+    ///
+    /// ```
+    /// use palisade_observe::{Explain, Observe};
+    ///
+    /// let observe = Observe::new().explain(Explain::insecure_to_everybody());
+    /// ```
+    pub fn insecure_to_everybody() -> Self {
+        Self(None)
+    }
+
+    /// Whether the request may ask, and does.
+    pub(crate) fn asks(&self, request: &request::Parts) -> bool {
+        let Some(key) = &self.0 else { return true };
+        request.headers.get(&key.field).is_some_and(|sent| {
+            let sent: [u8; 32] = Sha256::digest(sent.as_bytes()).into();
+            sent.ct_eq(&key.sha256).into()
+        })
+    }
+
+    /// What was only for us goes no further.
+    pub(crate) fn leave_no_secret(&self, request: &mut request::Parts) {
+        if let Some(key) = &self.0 {
+            request.headers.remove(&key.field);
+        }
+    }
+
+    pub(crate) fn tell(trail: &Trail, response: &mut response::Parts) {
+        let mut text = String::new();
+        for step in trail.steps() {
+            let separator = if text.is_empty() { "" } else { ", " };
+            let step = format!("{separator}{step};{}us", micros(step.took()));
+            if text.len() + step.len() > MOST {
+                text.push_str(", and more");
+                break;
+            }
+            text.push_str(&step);
+        }
+        // Names and codes are whatever their authors chose.
+        text = text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect();
+        if let Ok(value) = HeaderValue::try_from(text) {
+            response.headers.insert(X_PALISADE_EXPLAIN, value);
+        }
+    }
+}
+
+impl fmt::Debug for Explain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(key) => {
+                f.debug_struct("Explain").field("field", &key.field).finish_non_exhaustive()
+            }
+            None => f.write_str("Explain(everybody)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn only_who_knows_the_secret_is_told_and_nobody_sees_it_afterwards() {
+        let secret = "a secret of at least sixteen bytes";
+        let explain = Explain::for_requests_with("x-explain", secret).unwrap();
+        let head = |value: Option<&str>| {
+            let mut request = Request::get("/");
+            if let Some(value) = value {
+                request = request.header("x-explain", value);
+            }
+            request.body(()).unwrap().into_parts().0
+        };
+        assert!(explain.asks(&head(Some(secret))));
+        for other in [None, Some(""), Some("yes"), Some(&secret[1..]), Some(&format!("{secret}!"))]
+        {
+            assert!(!explain.asks(&head(other)), "{other:?}");
+        }
+        let mut request = head(Some(secret));
+        explain.leave_no_secret(&mut request);
+        assert!(request.headers.is_empty());
+        assert!(!format!("{explain:?}").contains(secret));
+    }
+
+    #[test]
+    fn a_secret_that_can_be_guessed_and_a_name_that_is_none_are_refused() {
+        let error = Explain::for_requests_with("x explain", "a secret of at least sixteen bytes");
+        assert!(error.unwrap_err().to_string().starts_with("field `x explain` is not valid"));
+        let error = Explain::for_requests_with("x-explain", "yes").unwrap_err();
+        assert_eq!(error.to_string(), "secret is not valid: use at least 16 random bytes");
+    }
+}

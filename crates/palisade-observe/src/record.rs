@@ -1,0 +1,236 @@
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request, response,
+};
+use palisade_core::{
+    ApiError, BodyEnd, ClientIp, PeerAddr, Principal, RequestId, Step, Trail, WatchBody,
+};
+
+use crate::{TraceContext, observe::Settings};
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// One request, from its head to the end of its response. It tells what happened when it is dropped, wherever that is:
+/// so there is one event, and only one, whatever becomes of the request.
+pub(crate) struct Record {
+    settings: Arc<Settings>,
+    pub(crate) id: RequestId,
+    pub(crate) trace: TraceContext,
+    pub(crate) trail: Trail,
+    pub(crate) explained: bool,
+    method: Method,
+    uri: Uri,
+    client: Option<ClientIp>,
+    peer: Option<IpAddr>,
+    /// The length that the request's body was declared to have.
+    declared: u64,
+    answer: Option<Answer>,
+    end: Option<End>,
+}
+
+/// What is known of the response.
+struct Answer {
+    status: StatusCode,
+    after: Duration,
+    grpc_status: Option<HeaderValue>,
+    code: Option<Box<str>>,
+    rate_limit: Option<HeaderValue>,
+    /// How many bytes make the body complete, where that is known.
+    expected: Option<u64>,
+    bytes: u64,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All of the response was taken.
+    Complete,
+    /// The response's body failed.
+    BodyFailed,
+    /// The response's body panicked.
+    BodyPanicked,
+    /// The client was gone before the response was over.
+    Aborted,
+    /// The client was gone before there was a response.
+    Cancelled,
+    /// The service failed, and nobody made a response of it.
+    Failed,
+    /// The service or a policy panicked, and nobody made a response of it.
+    Panicked,
+}
+
+impl End {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::BodyFailed => "body_failed",
+            Self::BodyPanicked => "body_panicked",
+            Self::Aborted => "aborted",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+/// What is told of a request that is over.
+pub(crate) struct Summary<'a> {
+    pub(crate) id: &'a RequestId,
+    pub(crate) trace: &'a TraceContext,
+    pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
+    pub(crate) route: Option<Box<str>>,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) grpc_status: Option<&'a str>,
+    pub(crate) code: Option<&'a str>,
+    pub(crate) rate_limit: Option<&'a str>,
+    pub(crate) end: End,
+    pub(crate) duration: Duration,
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) client: Option<ClientIp>,
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) principal: Option<Principal>,
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Record {
+    pub(crate) fn of(
+        request: &request::Parts,
+        id: RequestId,
+        trace: TraceContext,
+        settings: &Arc<Settings>,
+    ) -> Self {
+        #[cfg(feature = "metrics")]
+        if settings.metrics {
+            crate::metrics::begins();
+        }
+        Self {
+            id,
+            trace,
+            trail: Trail::new(Arc::clone(&settings.clock)),
+            explained: settings.explain.as_ref().is_some_and(|explain| explain.asks(request)),
+            method: request.method.clone(),
+            uri: request.uri.clone(),
+            client: ClientIp::of(&request.extensions),
+            peer: PeerAddr::of(&request.extensions).map(|peer| peer.0.ip().to_canonical()),
+            declared: declared_length(&request.headers).unwrap_or(0),
+            answer: None,
+            end: None,
+            settings: Arc::clone(settings),
+        }
+    }
+
+    /// There is a response.
+    pub(crate) fn answered(&mut self, response: &response::Parts) {
+        let (status, headers) = (response.status, &response.headers);
+        let bodiless = self.method == Method::HEAD
+            || status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let error = response.extensions.get::<ApiError>();
+        self.answer = Some(Answer {
+            status,
+            after: self.trail.age(),
+            grpc_status: headers.get(GRPC_STATUS).cloned(),
+            code: error.map(|error| error.code().into()),
+            rate_limit: headers.get(RATELIMIT).cloned(),
+            expected: if bodiless { Some(0) } else { declared_length(headers) },
+            bytes: 0,
+        });
+    }
+
+    /// There will be none.
+    pub(crate) fn service_failed(&mut self) {
+        self.end = Some(End::Failed);
+    }
+
+    fn ended(&mut self, end: BodyEnd) {
+        let is_whole = |answer: &Answer| answer.expected == Some(answer.bytes);
+        self.end = Some(match end {
+            BodyEnd::Complete => End::Complete,
+            BodyEnd::Failed => End::BodyFailed,
+            BodyEnd::Panicked => End::BodyPanicked,
+            // A server does not poll a body that nobody wants, nor one again that has its length.
+            _ if self.answer.as_ref().is_some_and(is_whole) => End::Complete,
+            _ => End::Aborted,
+        });
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let end = match self.end {
+            Some(end) => end,
+            None if std::thread::panicking() => End::Panicked,
+            None => End::Cancelled,
+        };
+        let settings = Arc::clone(&self.settings);
+        let wanted = settings.recorder.is_some()
+            || settings.access_log.is_some() && crate::access_log::is_enabled();
+        #[cfg(feature = "metrics")]
+        let wanted = wanted || settings.metrics;
+        if !wanted {
+            return;
+        }
+        let answer = self.answer.as_ref();
+        let summary = Summary {
+            id: &self.id,
+            trace: &self.trace,
+            method: &self.method,
+            uri: &self.uri,
+            route: self.trail.route(),
+            status: answer.map(|answer| answer.status),
+            grpc_status: answer.and_then(|answer| answer.grpc_status.as_ref()?.to_str().ok()),
+            code: answer.and_then(|answer| answer.code.as_deref()),
+            rate_limit: answer.and_then(|answer| answer.rate_limit.as_ref()?.to_str().ok()),
+            end,
+            duration: self.trail.age(),
+            first_byte: answer.map(|answer| answer.after),
+            bytes_in: self.trail.body_bytes().max(self.declared),
+            bytes_out: answer.map_or(0, |answer| answer.bytes),
+            client: self.client,
+            peer: self.peer,
+            principal: self.trail.principal(),
+            steps: self.trail.take_steps(),
+        };
+        #[cfg(feature = "metrics")]
+        if settings.metrics {
+            crate::metrics::ends(&summary);
+        }
+        if let Some(log) = &settings.access_log {
+            log.write(&summary);
+        }
+        if let Some(recorder) = &settings.recorder {
+            let log = settings.access_log.as_ref();
+            recorder.keep(&summary, log, settings.clock.unix());
+        }
+    }
+}
+
+/// Sees the response's body go by.
+pub(crate) struct Watcher(pub(crate) Box<Record>);
+
+impl WatchBody for Watcher {
+    fn data(&mut self, bytes: usize) {
+        if let Some(answer) = &mut self.0.answer {
+            answer.bytes += bytes as u64;
+        }
+    }
+
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        if let (Some(answer), Some(status)) = (&mut self.0.answer, trailers.get(GRPC_STATUS)) {
+            answer.grpc_status = Some(status.clone());
+        }
+    }
+
+    fn end(mut self: Box<Self>, end: BodyEnd) {
+        self.0.ended(end);
+    }
+}

@@ -1,0 +1,119 @@
+//! The last requests, for a developer to look at.
+
+mod entry;
+mod page;
+mod service;
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use self::entry::Entry;
+pub use self::service::RecorderService;
+use crate::{AccessLog, record::Summary};
+
+/// How many requests are kept.
+const KEPT: usize = 200;
+
+/// Keeps the last 200 requests with the policies that they met, and shows them: as a page with a table and a timeline,
+/// and as JSON. Clones share what they keep.
+///
+/// The page is for development. It says how the service is protected and what its clients do: serve it where nobody
+/// else gets, on an address of its own or behind `with_role`. It shows what the access log would write, so neither
+/// credentials nor queries.
+///
+/// ```
+/// use http::Request;
+/// use palisade_observe::{Observe, Recorder};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let recorder = Recorder::new();
+/// let service = Observe::new().recorder(&recorder).layer().layer(service_fn(|_: Request<String>| async {
+///     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+/// }));
+/// drop(service.oneshot(Request::get("/items/7?token=s3cret").body(String::new()).unwrap()).await);
+///
+/// // for `Router::route_service`, or a server of its own
+/// let page = recorder.page();
+/// let response = page.oneshot(Request::get("/").body(()).unwrap()).await.unwrap();
+/// assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
+/// assert_eq!(recorder.json()["requests"][0]["path"], "/items/7?…");
+/// # });
+/// ```
+#[derive(Clone, Default)]
+pub struct Recorder(Arc<Mutex<VecDeque<Entry>>>);
+
+impl Recorder {
+    /// A recorder that has seen nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A service that shows the requests: HTML, or JSON for `Accept: application/json` and for `?format=json`; one of
+    /// them with `?id=` and its id.
+    pub fn page(&self) -> RecorderService {
+        RecorderService::new(self.clone())
+    }
+
+    /// The requests, the latest first.
+    ///
+    /// ```
+    /// use palisade_observe::Recorder;
+    ///
+    /// assert_eq!(Recorder::new().json().to_string(), r#"{"requests":[]}"#);
+    /// ```
+    pub fn json(&self) -> Value {
+        self.json_of(None)
+    }
+
+    /// The page.
+    ///
+    /// ```
+    /// use palisade_observe::Recorder;
+    ///
+    /// assert!(Recorder::new().html().starts_with("<!doctype html>"));
+    /// ```
+    pub fn html(&self) -> String {
+        self.html_of(None)
+    }
+
+    fn json_of(&self, id: Option<&str>) -> Value {
+        let requests: Vec<Value> = self.latest(id).iter().map(Entry::json).collect();
+        serde_json::json!({ "requests": requests })
+    }
+
+    fn html_of(&self, id: Option<&str>) -> String {
+        page::of(&self.latest(id))
+    }
+
+    /// A copy, so that nobody waits while it is written out.
+    fn latest(&self, id: Option<&str>) -> Vec<Entry> {
+        let wanted = |entry: &&Entry| id.is_none_or(|id| entry.id.as_str() == id);
+        self.kept().iter().rev().filter(wanted).cloned().collect()
+    }
+
+    pub(crate) fn keep(&self, summary: &Summary<'_>, log: Option<&AccessLog>, unix: Duration) {
+        let entry = Entry::of(summary, log, unix);
+        let mut kept = self.kept();
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(entry);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, VecDeque<Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Recorder").field(&self.kept().len()).finish()
+    }
+}

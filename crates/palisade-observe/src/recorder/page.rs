@@ -1,0 +1,173 @@
+use std::fmt::{self, Write as _};
+
+use palisade_core::{Outcome, Step};
+
+use super::entry::Entry;
+use crate::access_log::micros;
+
+const STYLE: &str = include_str!("page.css");
+
+/// The page: one table, a timeline in each row, no script and nothing from elsewhere.
+pub(super) fn of(entries: &[Entry]) -> String {
+    let mut page = String::with_capacity(2048 + entries.len() * 1024);
+    let _ = write!(
+        page,
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Palisade: the last requests</title>\
+         <style>{STYLE}</style></head><body><h1>The last {} requests</h1>\
+         <table id=\"requests\"><thead><tr><th>at (UTC)</th><th>request</th><th>answer</th><th>client</th><th>time</th>\
+         <th>bytes in / out</th><th>policies</th></tr></thead><tbody>",
+        entries.len()
+    );
+    for entry in entries {
+        let _ = write!(page, "{}", Row(entry));
+    }
+    page.push_str("</tbody></table></body></html>\n");
+    page
+}
+
+struct Row<'a>(&'a Entry);
+
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entry = self.0;
+        let seconds = entry.unix.as_secs() % 86_400;
+        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+        let id = Html(entry.id.as_str());
+        write!(
+            f,
+            "<tr id=\"{id}\"><td>{hours:02}:{minutes:02}:{:02}.{:03}</td>",
+            seconds % 60,
+            entry.unix.subsec_millis()
+        )?;
+        let path = entry.path.as_deref().or(entry.route.as_deref()).unwrap_or("—");
+        write!(f, "<td><b>{}</b> {}", Html(&entry.method), Html(path))?;
+        if let Some(route) = &entry.route {
+            write!(f, "<br><small>{}</small>", Html(route))?;
+        }
+        write!(
+            f,
+            "<br><small><a href=\"?id={id}\">{id}</a> · trace {}</small></td>",
+            Html(&entry.trace)
+        )?;
+        match entry.status {
+            Some(status) => write!(f, "<td class=\"s{}\">{status}", status / 100)?,
+            None => f.write_str("<td class=\"s5\">—")?,
+        }
+        for more in [&entry.code, &entry.grpc_status].into_iter().flatten() {
+            write!(f, " {}", Html(more))?;
+        }
+        write!(f, "<br><small>{}</small></td>", entry.end.name())?;
+        let client = entry.client.as_deref().unwrap_or("—");
+        let principal = entry.principal.as_deref().unwrap_or("anonymous");
+        write!(f, "<td>{}<br><small>{}</small></td>", Html(client), Html(principal))?;
+        write!(
+            f,
+            "<td class=\"n\">{}<br><small>head {}</small></td>",
+            Micros(entry.duration),
+            Head(entry)
+        )?;
+        write!(f, "<td class=\"n\">{} / {}</td>", entry.bytes_in, entry.bytes_out)?;
+        write!(f, "<td>{}</td></tr>", Timeline(&entry.steps))
+    }
+}
+
+struct Head<'a>(&'a Entry);
+
+impl fmt::Display for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.first_byte {
+            Some(after) => Micros(after).fmt(f),
+            None => f.write_str("—"),
+        }
+    }
+}
+
+struct Micros(std::time::Duration);
+
+impl fmt::Display for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match micros(self.0) {
+            micros @ ..1000 => write!(f, "{micros} µs"),
+            micros => write!(f, "{}.{:01} ms", micros / 1000, micros % 1000 / 100),
+        }
+    }
+}
+
+/// The policies one below the other, each with a bar from when it was asked until it had decided. The scale is that of
+/// the decisions, beside which the handler's time would leave nothing to see.
+struct Timeline<'a>(&'a [Step]);
+
+impl fmt::Display for Timeline<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let end = |step: &Step| nanos(step.after()).saturating_add(nanos(step.took()));
+        let whole = self.0.iter().map(end).max().unwrap_or(0).max(1);
+        // In thousandths, so that nothing but digits gets into the style.
+        let share = |part: u64| u128::from(part) * 1000 / u128::from(whole);
+        f.write_str("<ol class=\"timeline\">")?;
+        for step in self.0 {
+            let (left, width) = (share(nanos(step.after())), share(nanos(step.took())).max(5));
+            let outcome = step.outcome();
+            let class = match outcome {
+                Outcome::Refused { .. } | Outcome::CouldNotTell { .. } if step.is_shadow() => {
+                    "shadow"
+                }
+                Outcome::Refused { .. } => "refused",
+                Outcome::CouldNotTell { .. } => "unknown",
+                _ => "granted",
+            };
+            write!(
+                f,
+                "<li class=\"{class}\"><span>{}</span><i style=\"margin-left:{}.{}%;width:{}.{}%\"></i></li>",
+                Html(&format!("{step} · {}", Micros(step.took()))),
+                left / 10,
+                left % 10,
+                width / 10,
+                width % 10,
+            )?;
+        }
+        f.write_str("</ol>")
+    }
+}
+
+/// Text in a page, or in an attribute between double quotes.
+struct Html<'a>(&'a str);
+
+impl fmt::Display for Html<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_is_markup() {
+        let sly = "<script>alert('x')</script>\" onload=\"&";
+        assert_eq!(
+            Html(sly).to_string(),
+            "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot; onload=&quot;&amp;"
+        );
+    }
+
+    #[test]
+    fn an_empty_page_is_a_page() {
+        let page = of(&[]);
+        assert!(page.contains("The last 0 requests") && page.ends_with("</html>\n"));
+        assert!(
+            !page.contains("<script") && !page.contains("http://") && !page.contains("https://")
+        );
+    }
+}

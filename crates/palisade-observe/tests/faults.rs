@@ -1,0 +1,344 @@
+//! Whatever goes wrong, there is one event in the access log, and it says what the client got.
+
+mod captured;
+
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use captured::{Captured, Fields};
+use http::{Request, Response, StatusCode, request};
+use http_body::{Body as _, Frame};
+use palisade_core::{
+    ApiError, Decision, ErrorLayer, ManualClock, Policy, PolicyLayer, Principal, shadow,
+    testing::{Contract, Deferred, Probe, ProbeError, Script, Step},
+};
+use palisade_observe::Observe;
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+/// The one event of what `act` does.
+fn the_event_of(act: impl FnOnce()) -> Fields {
+    let events = Captured::during(act);
+    assert_eq!(events.len(), 1, "one event, and no more: {events:?}");
+    events.into_iter().next().unwrap()
+}
+
+fn says(event: &Fields, end: &str, status: Option<u16>) {
+    let status = status.map(|status| status.to_string());
+    assert_eq!((event["end"].as_str(), event.get("status")), (end, status.as_ref()), "{event:?}");
+}
+
+fn get() -> Request<Script> {
+    Request::get("/items/7?token=s3cret").body(Script::empty()).unwrap()
+}
+
+fn now<F: Future>(future: F) -> F::Output {
+    match pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("nothing here waits"),
+    }
+}
+
+/// Reads a body as a server does, until there is nothing more to read.
+fn drain<B: http_body::Body + Unpin>(mut body: B) -> usize {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut frames = 0;
+    while !body.is_end_stream() {
+        match Pin::new(&mut body).poll_frame(&mut cx) {
+            Poll::Ready(Some(Ok(_))) => frames += 1,
+            Poll::Ready(_) => break,
+            Poll::Pending => {}
+        }
+    }
+    frames
+}
+
+/// A service that does what it is told to.
+fn answering<B, F>(
+    answer: F,
+) -> impl Service<Request<Script>, Response = Response<B>, Error = ProbeError, Future: Send> + Clone
+where
+    F: Fn() -> Response<B> + Clone + Send,
+    B: Send,
+{
+    service_fn(move |_| {
+        let answer = answer.clone();
+        async move { Ok(answer()) }
+    })
+}
+
+#[derive(Clone)]
+struct Panicking;
+
+impl Policy for Panicking {
+    type Grant = ();
+
+    fn decide(&self, _: &request::Parts) -> Decision<()> {
+        panic!("a policy panicked, as it was told to")
+    }
+}
+
+struct Refusing;
+
+impl Policy for Refusing {
+    type Grant = ();
+
+    fn decide(&self, _: &request::Parts) -> Decision<()> {
+        Decision::refuse(ApiError::rate_limited())
+    }
+}
+
+struct PanickingBody;
+
+impl http_body::Body for PanickingBody {
+    type Data = Bytes;
+    type Error = ProbeError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ProbeError>>> {
+        panic!("a body panicked, as it was told to")
+    }
+}
+
+#[test]
+fn a_request_that_went_well_is_told_with_everything_that_is_known_of_it() {
+    struct Ada;
+    impl Policy for Ada {
+        type Grant = ();
+        fn decide(&self, _: &request::Parts) -> Decision<()> {
+            Decision::grant(())
+        }
+        fn admit(&self, (): &mut (), request: &mut request::Parts) {
+            request.extensions.insert(Principal::new("ada\r\nforged"));
+        }
+    }
+    let clock = ManualClock::default();
+    let hands = clock.clone();
+    let body = || {
+        Script::of([
+            Step::Data("hello"),
+            Step::Data("you"),
+            Step::Trailers(&[("grpc-status", "5")]),
+        ])
+    };
+    let service = answering(move || {
+        hands.advance(Duration::from_millis(3));
+        Response::new(body())
+    });
+    let event = the_event_of(|| {
+        let layer = PolicyLayer::new(
+            Observe::new().clock(Arc::new(clock.clone())).then(Ada).then(shadow(Refusing)),
+        );
+        let peer = palisade_core::PeerAddr("192.0.2.1:4000".parse().unwrap());
+        let request = Request::post("/items/7?token=s3cret")
+            .header("x-request-id", "req-42")
+            .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+            .header("content-length", "12")
+            .extension(peer);
+        let response =
+            now(layer.layer(service).oneshot(request.body(Script::empty()).unwrap())).unwrap();
+        assert_eq!(response.headers()["x-request-id"], "req-42");
+        clock.advance(Duration::from_millis(4));
+        drain(response.into_body());
+    });
+    says(&event, "complete", Some(200));
+    for (field, value) in [
+        ("method", "POST"),
+        ("path", "/items/7?…"),
+        ("request_id", "req-42"),
+        ("trace_id", "0af7651916cd43dd8448eb211c80319c"),
+        ("client", "192.0.2.1"),
+        ("peer", "192.0.2.1"),
+        ("principal", "ada\\r\\nforged"),
+        ("grpc_status", "5"),
+        ("bytes_in", "12"),
+        ("bytes_out", "8"),
+        ("duration_us", "7000"),
+        ("first_byte_us", "3000"),
+        ("policies", "Ada=granted 0us, Refusing=refused(RATE_LIMITED) in shadow 0us"),
+    ] {
+        assert_eq!(event.get(field).map(String::as_str), Some(value), "{field}");
+    }
+}
+
+#[test]
+fn a_refusal_is_told_with_its_code() {
+    let event = the_event_of(|| {
+        let layer = PolicyLayer::new(Observe::new().then(Refusing));
+        let response =
+            now(layer.layer(answering(|| Response::new(Script::empty()))).oneshot(get()));
+        drain(response.unwrap().into_body());
+    });
+    says(&event, "complete", Some(429));
+    assert_eq!(event["code"], "RATE_LIMITED");
+    assert!(event["policies"].starts_with("Refusing=refused(RATE_LIMITED)"));
+}
+
+#[test]
+fn a_panic_in_the_handler_is_500_where_errors_are_handled_and_no_status_where_not() {
+    let panics = || {
+        service_fn(|_: Request<Script>| async {
+            if true {
+                panic!("a handler panicked, as it was told to");
+            }
+            Ok::<_, ProbeError>(Response::new(Script::empty()))
+        })
+    };
+    let event = the_event_of(|| {
+        let service = Observe::new().layer().layer(ErrorLayer::new().layer(panics()));
+        drain(now(service.oneshot(get())).unwrap().into_body());
+    });
+    says(&event, "complete", Some(500));
+    assert_eq!(event["code"], "INTERNAL");
+
+    let event = the_event_of(|| {
+        let service = Observe::new().layer().layer(panics());
+        assert!(catch_unwind(AssertUnwindSafe(|| now(service.oneshot(get())).is_ok())).is_err());
+    });
+    says(&event, "panicked", None);
+}
+
+#[test]
+fn a_panic_in_a_policy_is_told_with_its_name() {
+    let event = the_event_of(|| {
+        let inner = PolicyLayer::new(Panicking).layer(answering(|| Response::new(Script::empty())));
+        let service = Observe::new().layer().layer(ErrorLayer::new().layer(inner));
+        drain(now(service.oneshot(get())).unwrap().into_body());
+    });
+    says(&event, "complete", Some(500));
+    assert!(event["policies"].starts_with("Panicking=could_not_tell(PANICKED)"));
+
+    // in one chain with the observer, and nobody catches it
+    let event = the_event_of(|| {
+        let layer = PolicyLayer::new(Observe::new().then(Panicking));
+        let service = layer.layer(answering(|| Response::new(Script::empty())));
+        assert!(catch_unwind(AssertUnwindSafe(|| now(service.oneshot(get())).is_ok())).is_err());
+    });
+    says(&event, "panicked", None);
+}
+
+#[test]
+fn a_panic_in_the_body_is_told_after_the_status_that_was_sent() {
+    let event = the_event_of(|| {
+        let service = Observe::new().layer().layer(answering(|| Response::new(PanickingBody)));
+        let body = now(service.oneshot(get())).unwrap().into_body();
+        assert!(catch_unwind(AssertUnwindSafe(|| drain(body))).is_err());
+    });
+    says(&event, "body_panicked", Some(200));
+}
+
+#[test]
+fn a_service_that_fails_before_its_head_has_no_status() {
+    let event = the_event_of(|| {
+        let service = Observe::new().layer().layer(Probe::new().failing());
+        assert!(now(service.oneshot(get())).is_err());
+    });
+    says(&event, "failed", None);
+    // and 500 where somebody makes a response of it
+    let event = the_event_of(|| {
+        let service = Observe::new().layer().layer(ErrorLayer::new().layer(Probe::new().failing()));
+        drain(now(service.oneshot(get())).unwrap().into_body());
+    });
+    says(&event, "complete", Some(500));
+}
+
+#[test]
+fn a_service_that_fails_after_its_head_has_the_status_that_was_sent() {
+    let event = the_event_of(|| {
+        let body = Script::of([Step::Data("hello"), Step::Fail]);
+        let service = Observe::new().layer().layer(Probe::new().answering(body));
+        drain(now(service.oneshot(get())).unwrap().into_body());
+    });
+    says(&event, "body_failed", Some(200));
+    assert_eq!(event["bytes_out"], "5");
+}
+
+#[test]
+fn a_client_that_leaves_is_told_before_and_after_the_head() {
+    let event = the_event_of(|| {
+        let mut service = Observe::new().layer().layer(Probe::new().never_answering());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Service::<Request<Script>>::poll_ready(&mut service, &mut cx).is_ready());
+        let mut future = Box::pin(service.call(get()));
+        assert!(future.as_mut().poll(&mut cx).is_pending());
+        drop(future);
+    });
+    says(&event, "cancelled", None);
+
+    let event = the_event_of(|| {
+        let layer = PolicyLayer::new(Observe::new().then(Deferred::new((), 9)));
+        let service = layer.layer(Probe::new());
+        let mut future = Box::pin(service.oneshot(get()));
+        assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(future);
+    });
+    says(&event, "cancelled", None);
+
+    let event = the_event_of(|| {
+        let body = Script::of([Step::Data("hello"), Step::Wait, Step::Data("you")]);
+        let service = Observe::new().layer().layer(Probe::new().answering(body));
+        let mut body = now(service.oneshot(get())).unwrap().into_body();
+        let _ = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        drop(body);
+    });
+    says(&event, "aborted", Some(200));
+    assert_eq!(event["bytes_out"], "5");
+}
+
+#[test]
+fn a_body_that_nobody_wants_is_complete() {
+    // what HEAD would have got is never polled
+    let event = the_event_of(|| {
+        let body = Script::of([Step::Data("hello")]);
+        let service = Observe::new().layer().layer(Probe::new().answering(body));
+        drop(now(service.oneshot(Request::head("/").body(Script::empty()).unwrap())).unwrap());
+    });
+    says(&event, "complete", Some(200));
+    // a body with a declared length is not polled again once it is there
+    let event = the_event_of(|| {
+        let answer = || {
+            let body = Script::of([Step::Data("hello"), Step::Wait]);
+            Response::builder().header("content-length", 5).body(body).unwrap()
+        };
+        let service = Observe::new().layer().layer(answering(answer));
+        let mut body = now(service.oneshot(get())).unwrap().into_body();
+        let _ = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        drop(body);
+    });
+    says(&event, "complete", Some(200));
+    let event = the_event_of(|| {
+        let answer = || {
+            Response::builder()
+                .status(StatusCode::NO_CONTENT)
+                .body(Script::of([Step::Wait]))
+                .unwrap()
+        };
+        drop(now(Observe::new().layer().layer(answering(answer)).oneshot(get())).unwrap());
+    });
+    says(&event, "complete", Some(204));
+}
+
+#[test]
+fn without_an_access_log_there_is_no_event() {
+    let events = Captured::during(|| {
+        let service = Observe::new().without_access_log().layer().layer(Probe::new());
+        drop(now(service.oneshot(get())).unwrap());
+    });
+    assert!(events.is_empty());
+}
+
+#[test]
+fn the_policy_and_the_span_keep_the_contract() {
+    let contract = Contract::new(get);
+    contract.check_policy(Observe::new);
+    contract.check(|| palisade_observe::RequestSpan);
+    contract.check_refusal(|| Refusing);
+}

@@ -1,0 +1,165 @@
+//! What happens, seen: an access log, metrics for Prometheus, a page with the last requests, and an answer to "why was
+//! I refused?". Run it, and paste the commands that it prints:
+//!
+//! ```sh
+//! cargo run --example observe                       # a log to read
+//! PALISADE_LOG=json cargo run --example observe     # a log for machines
+//! ```
+
+use std::{convert::Infallible, env, net::SocketAddr, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::Path,
+    response::{Sse, sse::Event},
+    routing::{delete, get},
+};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use palisade::{
+    ApiError, Clock, ErrorLayer, SystemClock, WithAuth,
+    auth::{
+        Identity, Jwt,
+        rules::{Rule, role},
+        testing,
+    },
+    observe::{AccessLog, Explain, Observe, Readings, Recorder, RequestSpan},
+    rate_limit::{Quota, RateLimit},
+    shadow, stack,
+};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio_stream::{Stream, StreamExt};
+use tracing_subscriber::EnvFilter;
+use uuid::Uuid;
+
+/// What our tokens say.
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    aud: String,
+    exp: u64,
+    roles: Vec<String>,
+}
+
+async fn item(Path(id): Path<String>) -> Json<serde_json::Value> {
+    // This line carries the request's id: it is inside of the request's span.
+    tracing::info!(target: "example", "looking for an item");
+    Json(serde_json::json!({ "id": id }))
+}
+
+async fn remove(Path(_id): Path<String>, _: Identity<Claims>) -> Result<(), ApiError> {
+    Err(ApiError::not_found().with_code("ITEM_NOT_FOUND"))
+}
+
+/// Fifty events, 100 ms apart. Who leaves before the last is `aborted` in the log.
+async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let numbers = tokio_stream::iter(1..=50).throttle(Duration::from_millis(100));
+    Sse::new(numbers.map(|number| Ok(Event::default().data(format!("tick {number}")))))
+}
+
+async fn boom() {
+    panic!("a handler panicked, and the log says so");
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // To read in development, a line of JSON for each event in production.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match env::var("PALISADE_LOG").as_deref() {
+        Ok("json") => log.json().flatten_event(true).init(),
+        _ => log.pretty().init(),
+    }
+    let prometheus = PrometheusBuilder::new().install_recorder()?;
+
+    // New secrets at each start.
+    let secret = format!("{}{}", Uuid::new_v4(), Uuid::new_v4());
+    let why = Uuid::new_v4().to_string();
+    let auth = Jwt::<Claims>::hs256(secret.as_str()).audience("observe").build()?;
+    let limit = RateLimit::per_address(Quota::per(1000, Duration::from_secs(10))).build()?;
+
+    let recorder = Recorder::new();
+    let observe = Observe::new()
+        .access_log(AccessLog::new().query_parameters(["page"]).hash_principals(secret.as_str())?)
+        .metrics()
+        .explain(Explain::for_requests_with("x-explain", why.as_str())?)
+        .recorder(&recorder);
+    // Numbers that others keep: read when Prometheus asks.
+    let readings = Readings::new().gauge("palisade_limit_table_bytes", [("limit", "default")], {
+        let limit = limit.clone();
+        move || Some(limit.table_bytes() as f64)
+    });
+
+    let app = Router::new()
+        .route("/items/{id}", get(item))
+        .route("/admin/items/{id}", delete(remove).with_role(&auth, ["admin"]))
+        .route(
+            "/profile",
+            get(|who: Identity<Claims>| async move { who.claims().sub.clone() }).with_auth(&auth),
+        )
+        .route("/events", get(events))
+        .route("/boom", get(boom))
+        .fallback(|| async { ApiError::not_found() })
+        .layer(
+            stack()
+                .observe(observe)
+                .layer(RequestSpan)
+                .errors(ErrorLayer::new())
+                .rate_limit(&limit)
+                // A rule on trial: it never refuses, and what it would have done shows everywhere.
+                .policy(shadow(role("admin").authorize())),
+        )
+        // For operators, and outside of what is observed. In production these have an address of their own.
+        .route(
+            "/metrics",
+            get(move || async move {
+                readings.read();
+                prometheus.render()
+            }),
+        )
+        .route_service("/debug/requests", recorder.page());
+
+    let address = env::var("PALISADE_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
+    let listener = TcpListener::bind(&address).await?;
+    let exp = (SystemClock.unix() + Duration::from_secs(3600)).as_secs();
+    let token = |name: &str, roles: &[&str]| {
+        let roles = roles.iter().map(ToString::to_string).collect();
+        let claims = Claims { sub: name.to_owned(), aud: "observe".to_owned(), exp, roles };
+        testing::sign_hs256(secret.as_str(), &claims)
+    };
+    let (user, admin) = (token("ada", &["user"]), token("grace", &["user", "admin"]));
+    print_what_to_try(listener.local_addr()?, &user, &admin, &why);
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, app).await?;
+    Ok(())
+}
+
+fn print_what_to_try(address: SocketAddr, user: &str, admin: &str, why: &str) {
+    println!(
+        r##"listening on http://{address}
+
+user token:  {user}
+admin token: {admin}
+explain secret: {why}
+
+A request, and its line in the log: the query is not there, but for `page`
+  curl -i 'http://{address}/items/7?token=s3cret&page=2' -H 'X-Request-Id: req-42'
+  curl -i http://{address}/items/7 -H 'traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+
+Why was I refused?
+  curl -i -X DELETE http://{address}/admin/items/7 -H 'Authorization: Bearer {user}' -H 'X-Explain: {why}'
+  curl -i -X DELETE http://{address}/admin/items/7 -H 'Authorization: Bearer {admin}' -H 'X-Explain: {why}'
+
+A panic, and a client that leaves amid the response
+  curl -i http://{address}/boom
+  curl -N --max-time 1 http://{address}/events
+
+The last requests, as a page and as JSON
+  open http://{address}/debug/requests
+  curl http://{address}/debug/requests?format=json
+
+Metrics
+  curl http://{address}/metrics
+"##
+    );
+}

@@ -1,0 +1,262 @@
+//! The observe example, as its operators see it: a scraper, a browser, and a client that asks why.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use palisade_tests::{Client, Example};
+use serde_json::{Value, json};
+
+async fn recorded(client: &Client, id: &str) -> Value {
+    // The record is made when the response is over, which the client may know a moment before the server.
+    for _ in 0..100 {
+        let all = client.get(&format!("/debug/requests?format=json&id={id}"), &[]).await.json();
+        if let Some(request) = all["requests"].as_array().and_then(|requests| requests.first()) {
+            return request.clone();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("{id} was not recorded")
+}
+
+#[tokio::test]
+async fn it_prints_what_to_try() {
+    let mut example = Example::start("observe");
+    let output = example.output_until("/metrics");
+    for needed in ["user token:", "explain secret:", "traceparent", "/debug/requests", "/boom"] {
+        assert!(output.contains(needed), "{needed} is not in the output");
+    }
+}
+
+#[tokio::test]
+async fn each_request_is_on_record_once_with_what_became_of_it() {
+    let mut example = Example::start("observe");
+    let admin = format!("authorization: Bearer {}", example.token("admin"));
+    for (version, client) in Client::of_each_version(example.address).into_iter().enumerate() {
+        let id = |name: &str| format!("{name}-{version}");
+        let field = |name: &str| format!("x-request-id: {}", id(name));
+
+        client.get("/items/7?token=s3cret&page=2", &[&field("item")]).await;
+        let item = recorded(&client, &id("item")).await;
+        assert_eq!(item["path"], "/items/7?page=2&…");
+        assert_eq!(item["route"], "/items/{id}");
+        assert_eq!((&item["status"], &item["end"]), (&json!(200), &json!("complete")));
+        assert_eq!((&item["bytes_out"], &item["client"]), (&json!(10), &json!("127.0.0.1")));
+        let shadow = &item["policies"][1];
+        assert_eq!(
+            (&shadow["policy"], &shadow["outcome"]),
+            (&json!("Authorize"), &json!("refused"))
+        );
+        assert_eq!(shadow["shadow"], true);
+
+        let removed =
+            client.call(Method::DELETE, "/admin/items/7", &[&admin, &field("gone")]).await;
+        assert_eq!(removed.error_code(), "ITEM_NOT_FOUND");
+        let gone = recorded(&client, &id("gone")).await;
+        assert_eq!((&gone["status"], &gone["code"]), (&json!(404), &json!("ITEM_NOT_FOUND")));
+        assert_eq!(gone["principal"].as_str().unwrap().len(), 32, "a hash, and not a name");
+
+        client.get("/boom", &[&field("boom")]).await;
+        let boom = recorded(&client, &id("boom")).await;
+        assert_eq!((&boom["status"], &boom["code"]), (&json!(500), &json!("INTERNAL")));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_amid_the_response_is_told_apart_from_one_that_wants_no_body() {
+    let example = Example::start("observe");
+    for (version, client) in Client::of_each_version(example.address).into_iter().enumerate() {
+        let id = |name: &str| format!("{name}-{version}");
+        let request = Request::get("/events").header("x-request-id", id("left"));
+        let mut response = client.start(request.body(Full::<Bytes>::default()).unwrap()).await;
+        response.body_mut().frame().await.unwrap().unwrap();
+        drop(response);
+        let left = recorded(&client, &id("left")).await;
+        assert_eq!((&left["status"], &left["end"]), (&json!(200), &json!("aborted")), "{left}");
+        assert!(left["bytes_out"].as_u64().unwrap() >= 13, "{left}");
+
+        let field = format!("x-request-id: {}", id("head"));
+        client.call(Method::HEAD, "/items/7", &[&field]).await;
+        let head = recorded(&client, &id("head")).await;
+        assert_eq!((&head["status"], &head["end"]), (&json!(200), &json!("complete")), "{head}");
+        assert_eq!(head["bytes_out"], 0);
+    }
+}
+
+#[tokio::test]
+async fn a_trace_is_continued() {
+    let example = Example::start("observe");
+    let [client, _] = Client::of_each_version(example.address);
+    let parent = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    client.get("/items/7", &[parent, "x-request-id: traced"]).await;
+    let traced = recorded(&client, "traced").await;
+    assert_eq!(traced["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+}
+
+#[tokio::test]
+async fn who_was_refused_can_ask_why_with_the_secret_only() {
+    let mut example = Example::start("observe");
+    let user = format!("authorization: Bearer {}", example.token("user"));
+    let secret = format!("x-explain: {}", example.credential("explain secret"));
+    for client in Client::of_each_version(example.address) {
+        let delete =
+            async |fields: &[&str]| client.call(Method::DELETE, "/admin/items/7", fields).await;
+        let refused = delete(&[&user, &secret]).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN);
+        let why = refused.header("x-palisade-explain").expect("an explanation");
+        for said in [
+            "RateLimit=granted;",
+            "Authorize=refused(UNAUTHENTICATED) in shadow",
+            "in shadow;",
+            "Jwt=granted;",
+            "RequireRole=refused(FORBIDDEN);",
+        ] {
+            assert!(why.contains(said), "{said} is not in {why}");
+        }
+        for others in [&[&*user][..], &[&user, "x-explain: guess"]] {
+            assert!(delete(others).await.header("x-palisade-explain").is_none());
+        }
+    }
+}
+
+#[tokio::test]
+async fn prometheus_gets_counts_of_few_and_stable_names() {
+    let mut example = Example::start("observe");
+    let token = example.token("user");
+    let [client, _] = Client::of_each_version(example.address);
+    for at in 0..20 {
+        client.get(&format!("/items/{at}?token=s3cret"), &[]).await;
+        client.get(&format!("/nowhere/{at}"), &[]).await;
+    }
+    client.call("BREW".parse().unwrap(), "/items/7", &[]).await;
+    client.get("/profile", &[&format!("authorization: Bearer {token}")]).await;
+    recorded(&client, client.get("/boom", &[]).await.header("x-request-id").unwrap()).await;
+
+    let text = client.get("/metrics", &[]).await.text();
+    for metric in palisade::observe::METRICS {
+        assert!(
+            text.contains(&format!("# TYPE {} ", metric.name)),
+            "{} is missing:\n{text}",
+            metric.name
+        );
+        let sample = text.lines().find(|line| line.starts_with(metric.name)).unwrap();
+        for label in metric.labels {
+            assert!(sample.contains(&format!("{label}=\"")), "{label} is not in {sample}");
+        }
+    }
+    let count = |line: &str| {
+        let found = text.lines().find_map(|own| own.strip_prefix(line));
+        found.unwrap_or_else(|| panic!("no {line} in\n{text}")).trim().parse::<f64>().unwrap()
+    };
+    let request = |method: &str, route: &str, status: &str| {
+        count(&format!(
+            "palisade_requests_total{{method=\"{method}\",route=\"{route}\",status=\"{status}\",end=\"complete\"}}"
+        )) as u32
+    };
+    assert_eq!(request("GET", "/items/{id}", "200"), 20);
+    assert_eq!(request("GET", "other", "404"), 20);
+    assert_eq!(request("other", "/items/{id}", "405"), 1);
+    assert_eq!(request("GET", "/boom", "500"), 1);
+    let granted = "palisade_policy_decisions_total{policy=\"RateLimit\",outcome=\"granted\",shadow=\"false\"}";
+    assert_eq!(count(granted) as u32, 43);
+    let shadow =
+        "palisade_policy_decisions_total{policy=\"Authorize\",outcome=\"refused\",shadow=\"true\"}";
+    assert_eq!(count(shadow) as u32, 43);
+    assert!(count("palisade_limit_table_bytes{limit=\"default\"}") > 1000.0);
+    assert_eq!(count("palisade_requests_in_flight") as u32, 0, "all of them are over");
+    for secret in ["s3cret", &token, "ada", "/items/7", "/nowhere"] {
+        assert!(!text.contains(secret), "{secret} is a label");
+    }
+}
+
+/// The browser, if it is installed. `CHROMIUM` may name it.
+fn chromium() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("CHROMIUM") {
+        return Some(named.into());
+    }
+    let path = std::env::var_os("PATH")?;
+    let names = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
+    let mut places =
+        std::env::split_paths(&path).flat_map(|place| names.map(|name| place.join(name)));
+    places.find(|place| place.is_file())
+}
+
+#[tokio::test]
+async fn the_page_shows_each_request_with_its_policies_in_a_browser() {
+    let mut example = Example::start("observe");
+    let user = format!("authorization: Bearer {}", example.token("user"));
+    let [client, _] = Client::of_each_version(example.address);
+    client.get("/items/7?token=s3cret", &["x-request-id: first"]).await;
+    client.call(Method::DELETE, "/admin/items/7", &[&user, "x-request-id: second"]).await;
+    recorded(&client, "second").await;
+
+    let page = client.get("/debug/requests", &[]).await;
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    let as_sent = page.text();
+    let Some(chromium) = chromium() else {
+        eprintln!("chromium is not installed: the page is only parsed");
+        shows_both(&as_sent);
+        return;
+    };
+    let profile = std::env::temp_dir().join(format!("palisade-observe-{}", std::process::id()));
+    let url = format!("http://{}/debug/requests", example.address);
+    let flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--enable-logging=stderr",
+        "--dump-dom",
+    ];
+    let seen = tokio::task::spawn_blocking({
+        let profile = profile.clone();
+        move || {
+            Command::new(chromium)
+                .args(flags)
+                .arg(format!("--user-data-dir={}", profile.display()))
+                .arg(url)
+                .stdin(Stdio::null())
+                .output()
+                .expect("the browser starts")
+        }
+    })
+    .await
+    .unwrap();
+    let _ = std::fs::remove_dir_all(profile);
+    let dom = String::from_utf8_lossy(&seen.stdout);
+    shows_both(&dom);
+    let log = String::from_utf8_lossy(&seen.stderr);
+    assert!(!log.contains("CONSOLE"), "the browser complains of the page: {log}");
+}
+
+/// What a browser, or else the server, makes of the page.
+fn shows_both(dom: &str) {
+    let row = |id: &str| {
+        let start = dom
+            .find(&format!("<tr id=\"{id}\""))
+            .unwrap_or_else(|| panic!("{id} is missing: {dom}"));
+        let end = dom[start..].find("</tr>").unwrap();
+        dom[start..start + end].to_owned()
+    };
+    let (first, second) = (row("first"), row("second"));
+    assert!(first.contains("GET</b> /items/7?…") && first.contains("class=\"s2\">200"), "{first}");
+    assert!(
+        second.contains("DELETE</b> /admin/items/7") && second.contains("class=\"s4\">403"),
+        "{second}"
+    );
+    // one bar for each policy
+    assert_eq!(first.matches("<i style=\"margin-left:").count(), 2, "{first}");
+    assert_eq!(second.matches("<i style=\"margin-left:").count(), 4, "{second}");
+    assert!(
+        second.contains("<li class=\"refused\"><span>RequireRole=refused(FORBIDDEN)"),
+        "{second}"
+    );
+    assert!(
+        dom.find("id=\"second\"").unwrap() < dom.find("id=\"first\"").unwrap(),
+        "the latest first"
+    );
+}
