@@ -78,7 +78,7 @@ impl CsrfCheck {
             return Ok(());
         }
         tracing::debug!(target: "palisade::auth", "a request was refused: no page of ours sent it");
-        Err(ApiError::forbidden().with_code(CSRF.code).with_message(CSRF.message))
+        Err(CSRF.into())
     }
 
     fn comes_from_a_page_of_ours(&self, request: &request::Parts) -> bool {

@@ -27,6 +27,7 @@
 mod alarm;
 mod answer_body;
 mod byte_size;
+mod codes;
 mod deadline;
 #[cfg(any(feature = "brotli", feature = "deflate", feature = "gzip", feature = "zstd"))]
 mod decompression;
@@ -39,6 +40,7 @@ mod verdict;
 
 pub use answer_body::AnswerBody;
 pub use byte_size::ByteSize;
+pub use codes::CODES;
 pub use deadline::{Deadline, DeadlineFuture, DeadlineService, TimedAnswer, TimedBody};
 #[cfg(any(feature = "brotli", feature = "deflate", feature = "gzip", feature = "zstd"))]
 pub use decompression::{DecodedBody, Decompression, DecompressionFuture, DecompressionService};

@@ -8,12 +8,12 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
-use palisade_core::{ApiError, Body, BoxError, ErrorContext, GrpcCode};
+use palisade_core::{ApiError, Body, BoxError, ErrorContext};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::ByteSize;
+use crate::{ByteSize, codes};
 
 /// Keeps responses to a number of bytes, so that a query without a limit does not become a download.
 ///
@@ -122,10 +122,7 @@ where
 
 #[cold]
 fn too_large() -> ApiError {
-    ApiError::internal()
-        .with_code("RESPONSE_TOO_LARGE")
-        .with_message("the response is larger than is allowed")
-        .with_grpc_code(GrpcCode::ResourceExhausted)
+    codes::RESPONSE_TOO_LARGE.into()
 }
 
 pin_project! {

@@ -11,6 +11,8 @@ use http::{HeaderValue, Response, Version, header};
 use http_body_util::{Full, LengthLimitError, Limited};
 use palisade_core::{ApiError, BoxError, ErrorContext};
 
+use crate::codes;
+
 /// What a request's body turned out to be, after the request was let in. It is passed once, by the body, and stands
 /// whatever the handler makes of the error that it read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +30,8 @@ impl Ruling {
         match self {
             Self::TooLarge => ApiError::payload_too_large(),
             Self::TooSlow => ApiError::request_timeout(),
-            Self::InflatesTooFar => ApiError::payload_too_large()
-                .with_code("DECOMPRESSED_TOO_LARGE")
-                .with_message("the request body is too large once it is decompressed"),
-            Self::InflatesTooMuch => ApiError::payload_too_large()
-                .with_code("COMPRESSION_RATIO_TOO_HIGH")
-                .with_message("the request body is compressed more than is accepted"),
+            Self::InflatesTooFar => codes::DECOMPRESSED_TOO_LARGE.into(),
+            Self::InflatesTooMuch => codes::COMPRESSION_RATIO_TOO_HIGH.into(),
         }
     }
 

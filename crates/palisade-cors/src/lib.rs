@@ -101,3 +101,10 @@ mod subdomains;
 pub use builder::CorsBuilder;
 pub use handle::CorsHandle;
 pub use policy::{Cors, CorsGrant};
+
+/// The error codes of this crate, beside [`ApiError::KINDS`](palisade_core::ApiError::KINDS).
+///
+/// ```
+/// assert_eq!(palisade_cors::CODES[0].code, "ORIGIN_NOT_ALLOWED");
+/// ```
+pub const CODES: &[palisade_core::ErrorCode] = &[policy::ORIGIN_NOT_ALLOWED];

@@ -7,7 +7,8 @@ use arc_swap::ArcSwap;
 use foldhash::HashSet;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request, response};
 use palisade_core::{
-    ApiError, BoxError, Decision, Halt, Origin, Policy, PolicyLayer, is_preflight, vary_by,
+    ApiError, BoxError, Decision, ErrorCode, GrpcCode, Halt, Origin, Policy, PolicyLayer,
+    is_preflight, vary_by,
 };
 
 use crate::{
@@ -18,6 +19,14 @@ use crate::{
     refusal::Refusal,
     request_headers::RequestHeaders,
 };
+
+pub(crate) const ORIGIN_NOT_ALLOWED: ErrorCode = ErrorCode::new(
+    "ORIGIN_NOT_ALLOWED",
+    StatusCode::FORBIDDEN,
+    GrpcCode::PermissionDenied,
+    "pages of this origin may not send requests here",
+)
+.about("A browser sent it for a page of an origin that is not listed.");
 
 /// What an allowlist makes every response depend on.
 pub(crate) static ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
@@ -276,9 +285,7 @@ impl Rules {
         if !self.strict {
             return Ok(self.grant(told));
         }
-        let mut error = ApiError::forbidden()
-            .with_code("ORIGIN_NOT_ALLOWED")
-            .with_message("pages of this origin may not send requests here");
+        let mut error = ApiError::from(ORIGIN_NOT_ALLOWED);
         if self.origins.varies() {
             error = error.with_header(header::VARY, ORIGIN.clone());
         }

@@ -53,3 +53,10 @@ pub use methods::{Methods, MethodsBuilder};
 pub use permissions_policy::PermissionsPolicy;
 pub use security_headers::{SecurityHeaders, SecurityHeadersBuilder};
 pub use tokens::{EmbedderPolicy, OpenerPolicy, ReferrerPolicy, ResourcePolicy};
+
+/// The error codes of this crate, beside [`ApiError::KINDS`](palisade_core::ApiError::KINDS).
+///
+/// ```
+/// assert_eq!(palisade_headers::CODES[0].code, "COUNTRY_NOT_ALLOWED");
+/// ```
+pub const CODES: &[palisade_core::ErrorCode] = &[geo::COUNTRY_NOT_ALLOWED];

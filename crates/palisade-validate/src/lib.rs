@@ -124,3 +124,11 @@ pub use schema::JsonSchema;
 pub use settings::{RuleContext, Validation};
 #[cfg(feature = "tonic")]
 pub use tonic::{ValidateMessages, validate_message, validate_message_with};
+
+/// The error codes of this crate, beside [`ApiError::KINDS`](palisade_core::ApiError::KINDS). Those of single issues are
+/// [above](crate#issue-codes).
+///
+/// ```
+/// assert_eq!(palisade_validate::CODES[0].code, "INVALID_RESPONSE");
+/// ```
+pub const CODES: &[palisade_core::ErrorCode] = &[response::INVALID_RESPONSE];

@@ -8,14 +8,22 @@ use std::{
 
 use bytes::Bytes;
 use garde::Validate;
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use palisade_core::{ApiError, Body, BoxError, ErrorContext};
+use palisade_core::{ApiError, Body, BoxError, ErrorCode, ErrorContext, GrpcCode};
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{Validation, json};
+
+pub(crate) const INVALID_RESPONSE: ErrorCode = ErrorCode::new(
+    "INVALID_RESPONSE",
+    StatusCode::INTERNAL_SERVER_ERROR,
+    GrpcCode::Internal,
+    "the response is not what was promised",
+)
+.about("The service broke its own schema, and checks its answers: in development.");
 
 /// Checks that a service answers what it promises: while it is developed, a response that is no `T` or breaks its rules
 /// becomes a 500 that says where, and the log does too. In release builds nothing is looked at, unless asked.
@@ -149,10 +157,8 @@ where
                     if !settings.refuses {
                         return Ok(Response::from_parts(head, Body::full(bytes)));
                     }
-                    let error = ApiError::internal()
-                        .with_code("INVALID_RESPONSE")
-                        .with_message("the response is not what was promised")
-                        .with_issues(wrong.issues().to_vec());
+                    let error =
+                        ApiError::from(INVALID_RESPONSE).with_issues(wrong.issues().to_vec());
                     Ok(context.render(error).map(Body::full))
                 }
                 Ok(_) => Ok(Response::from_parts(head, Body::full(bytes))),

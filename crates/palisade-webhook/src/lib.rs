@@ -78,3 +78,11 @@ pub use stripe::Stripe;
 pub use twilio::Twilio;
 pub use verified::Verified;
 pub use webhook::Webhook;
+
+/// The error codes of this crate, beside [`ApiError::KINDS`](palisade_core::ApiError::KINDS).
+///
+/// ```
+/// assert_eq!(palisade_webhook::CODES[0].code, "DUPLICATE_DELIVERY");
+/// ```
+pub const CODES: &[palisade_core::ErrorCode] =
+    &[replay::DUPLICATE_DELIVERY, replay::DELIVERY_IN_PROGRESS];

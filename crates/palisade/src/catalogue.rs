@@ -27,6 +27,16 @@ pub fn catalogue() -> impl Iterator<Item = CatalogueEntry> {
     let mut entries: Vec<_> = of("palisade-core", ApiError::KINDS).collect();
     #[cfg(feature = "auth")]
     entries.extend(of("palisade-auth", palisade_auth::CODES));
+    #[cfg(feature = "body")]
+    entries.extend(of("palisade-body", palisade_body::CODES));
+    #[cfg(feature = "cors")]
+    entries.extend(of("palisade-cors", palisade_cors::CODES));
+    #[cfg(feature = "headers")]
+    entries.extend(of("palisade-headers", palisade_headers::CODES));
+    #[cfg(feature = "validate")]
+    entries.extend(of("palisade-validate", palisade_validate::CODES));
+    #[cfg(feature = "webhook")]
+    entries.extend(of("palisade-webhook", palisade_webhook::CODES));
     entries.sort_by_key(|entry| entry.code.status);
     entries.into_iter()
 }

@@ -14,7 +14,10 @@ use super::{
     coding::{Coding, Decoder},
     source::Source,
 };
-use crate::verdict::{Ruling, Verdict};
+use crate::{
+    codes,
+    verdict::{Ruling, Verdict},
+};
 
 pin_project! {
     /// A request body with its content coding undone, within the limits of [`Decompression`](crate::Decompression).
@@ -191,9 +194,5 @@ where
 
 #[cold]
 fn malformed(why: impl Into<BoxError>) -> BoxError {
-    ApiError::bad_request()
-        .with_code("INVALID_CONTENT_ENCODING")
-        .with_message("the request body does not match its content encoding")
-        .with_source(why)
-        .into()
+    ApiError::from(codes::INVALID_CONTENT_ENCODING).with_source(why).into()
 }

@@ -16,7 +16,7 @@ use super::{
     future::Watch,
 };
 use crate::{
-    AnswerBody, ByteSize,
+    AnswerBody, ByteSize, codes,
     verdict::{Verdict, refuse},
 };
 
@@ -125,9 +125,7 @@ where
             }
             Err(Unsupported) => {
                 let context = ErrorContext::of_request(&request);
-                let error = ApiError::unsupported_media_type()
-                    .with_code("UNSUPPORTED_CONTENT_ENCODING")
-                    .with_message("the content encoding is not supported")
+                let error = ApiError::from(codes::UNSUPPORTED_CONTENT_ENCODING)
                     .with_header(header::ACCEPT_ENCODING, Coding::all());
                 DecompressionFuture::refused(refuse(&context, request.version(), error))
             }

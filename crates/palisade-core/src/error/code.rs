@@ -1,4 +1,4 @@
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 
 use super::{ApiError, GrpcCode};
 
@@ -48,8 +48,15 @@ impl ErrorCode {
     }
 }
 
+/// Whoever was refused may be let in later, or be somebody else: what is 401 or 403 is not stored by caches.
 impl From<ErrorCode> for ApiError {
     fn from(code: ErrorCode) -> Self {
-        Self::new(code.status, code.grpc, code.code, code.message)
+        let error = Self::new(code.status, code.grpc, code.code, code.message);
+        match code.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                error.with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+            }
+            _ => error,
+        }
     }
 }

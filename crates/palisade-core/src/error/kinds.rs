@@ -145,14 +145,14 @@ impl ApiError {
     ///
     /// HTTP `UNAUTHORIZED`, gRPC `Unauthenticated`, code `UNAUTHENTICATED`.
     pub fn unauthenticated() -> Self {
-        Self::from(UNAUTHENTICATED).never_stored()
+        UNAUTHENTICATED.into()
     }
 
     /// The caller is known and may not. It is not stored by caches.
     ///
     /// HTTP `FORBIDDEN`, gRPC `PermissionDenied`, code `FORBIDDEN`.
     pub fn forbidden() -> Self {
-        Self::from(FORBIDDEN).never_stored()
+        FORBIDDEN.into()
     }
 
     /// The method is not offered here; the response says which are (RFC 9110, section 15.5.6).
@@ -201,10 +201,6 @@ impl ApiError {
             | GrpcCode::DataLoss => Self::internal(),
         };
         error.with_grpc_code(code)
-    }
-
-    fn never_stored(self) -> Self {
-        self.with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
     }
 }
 

@@ -6,11 +6,19 @@ mod country;
 use std::sync::Arc;
 
 use http::{HeaderName, StatusCode, request};
-use palisade_core::{ApiError, Decision, Policy, PolicyLayer, TrustedProxies};
+use palisade_core::{ApiError, Decision, ErrorCode, GrpcCode, Policy, PolicyLayer, TrustedProxies};
 
 pub use builder::GeoBuilder;
 use country::Countries;
 pub use country::Country;
+
+pub(crate) const COUNTRY_NOT_ALLOWED: ErrorCode = ErrorCode::new(
+    "COUNTRY_NOT_ALLOWED",
+    StatusCode::FORBIDDEN,
+    GrpcCode::PermissionDenied,
+    "this is not available in your country",
+)
+.about("The country of the client is not served, or not known. The status may be 451 instead.");
 
 /// Lets pass who is in one of these countries, or who is in none of those, by what a trusted proxy says.
 ///
@@ -113,10 +121,7 @@ impl Geo {
 
     #[cold]
     fn refusal(&self) -> ApiError {
-        ApiError::forbidden()
-            .with_status(self.0.status)
-            .with_code("COUNTRY_NOT_ALLOWED")
-            .with_message("this is not available in your country")
+        ApiError::from(COUNTRY_NOT_ALLOWED).with_status(self.0.status)
     }
 }
 

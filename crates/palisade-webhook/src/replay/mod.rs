@@ -6,9 +6,21 @@ mod store;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use palisade_core::{ApiError, BoxError, ConfigError};
+use http::StatusCode;
+use palisade_core::{ApiError, BoxError, ConfigError, ErrorCode, GrpcCode};
 
 pub use memory::InMemoryReplays;
+
+pub(crate) const DUPLICATE_DELIVERY: ErrorCode = ErrorCode::new("DUPLICATE_DELIVERY", StatusCode::CONFLICT, GrpcCode::AlreadyExists, "the delivery was processed before")
+.about("The webhook came before, and its handler succeeded. Where duplicates are acknowledged the answer is 200 instead.");
+
+pub(crate) const DELIVERY_IN_PROGRESS: ErrorCode = ErrorCode::new(
+    "DELIVERY_IN_PROGRESS",
+    StatusCode::CONFLICT,
+    GrpcCode::Aborted,
+    "the delivery is being processed",
+)
+.about("The same webhook is with its handler now. Send it again later.");
 pub(crate) use settle::Pending;
 pub use settle::{Settle, SettleFuture};
 pub use store::{Claim, ReplayStore, Reservation, Retention};
@@ -166,18 +178,14 @@ impl Ready {
 
     pub(crate) async fn claim(self: Arc<Self>, key: String) -> Outcome {
         let answer = self.replays.store.claim(&key, self.retention).await;
-        let came_before =
-            |code, message| ApiError::conflict().with_code(code).with_message(message);
         match answer {
             Ok(Claim::First(reservation)) => Outcome::Process(Some(reservation)),
-            Ok(Claim::Processed) if self.replays.refuse => Outcome::Refuse(came_before(
-                "DUPLICATE_DELIVERY",
-                "the delivery was processed before",
-            )),
+            Ok(Claim::Processed) if self.replays.refuse => {
+                Outcome::Refuse(DUPLICATE_DELIVERY.into())
+            }
             Ok(Claim::Processed) => Outcome::Acknowledge,
             Ok(Claim::InProgress) => Outcome::Refuse(
-                came_before("DELIVERY_IN_PROGRESS", "the delivery is being processed")
-                    .with_retry_after(Duration::from_secs(1)),
+                ApiError::from(DELIVERY_IN_PROGRESS).with_retry_after(Duration::from_secs(1)),
             ),
             Err(error) => self.failed(error),
         }
