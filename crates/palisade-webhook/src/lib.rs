@@ -42,6 +42,7 @@
 //! | --- | --- |
 //! | `axum` | [`Verified`] as an extractor |
 //! | `ed25519` | the asymmetric signatures of Standard Webhooks (`v1a`) and of RFC 9421, which need a library written in C |
+//! | `redis` | `RedisReplays`, for an endpoint on several machines |
 
 #[cfg(feature = "axum")]
 mod axum;
@@ -68,6 +69,8 @@ pub use custom::{Encoding, HmacScheme};
 pub use github::GitHub;
 pub use http_message::HttpSignatures;
 pub use key::Algorithm;
+#[cfg(feature = "redis")]
+pub use replay::RedisReplays;
 pub use replay::{Claim, InMemoryReplays, ReplayStore, Replays, Reservation, Retention};
 #[doc(hidden)]
 pub use replay::{Settle, SettleFuture};

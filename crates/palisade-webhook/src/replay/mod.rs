@@ -1,6 +1,8 @@
 //! A delivery that was processed is not processed again.
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod settle;
 mod store;
 
@@ -9,6 +11,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use palisade_core::{ApiError, BoxError, ConfigError};
 
 pub use memory::InMemoryReplays;
+#[cfg(feature = "redis")]
+pub use redis::RedisReplays;
 pub(crate) use settle::Pending;
 pub use settle::{Settle, SettleFuture};
 pub use store::{Claim, ReplayStore, Reservation, Retention};
