@@ -47,8 +47,8 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod builder;
-mod custom;
 mod github;
+mod hmac_scheme;
 mod http_message;
 mod key;
 mod replay;
@@ -65,8 +65,8 @@ mod verified;
 mod webhook;
 
 pub use builder::WebhookBuilder;
-pub use custom::{Encoding, HmacScheme};
 pub use github::GitHub;
+pub use hmac_scheme::{Encoding, HmacScheme};
 pub use http_message::HttpSignatures;
 pub use key::Algorithm;
 #[cfg(feature = "redis")]
