@@ -51,6 +51,7 @@ mod github;
 mod hmac_scheme;
 mod http_message;
 mod key;
+mod public_url;
 mod replay;
 mod scheme;
 mod shopify;

@@ -44,7 +44,7 @@ impl Slack {
             .signs("v0:{timestamp}:{body}")
             .timestamp_header("x-slack-request-timestamp")
             .id_in_json("event_id")
-            .with_vendor(Vendor { reply: Some(answer_challenge), ..Vendor::default() })
+            .with_vendor(Vendor { reply: answer_challenge, ..Vendor::default() })
     }
 
     /// The headers of a request with this body, as Slack would send it at this time since the Unix epoch.

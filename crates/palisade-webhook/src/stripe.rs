@@ -35,7 +35,7 @@ impl Stripe {
             .pairs(',', "t", "v1")
             .signs("{timestamp}.{body}")
             .id_in_json("id")
-            .with_vendor(Vendor { check_secret: Some(is_no_api_key), ..Vendor::default() })
+            .with_vendor(Vendor { check_secret: is_no_api_key, ..Vendor::default() })
     }
 
     /// The headers of a request with this body, as Stripe would send it at this time since the Unix epoch.

@@ -211,7 +211,7 @@ impl Scheme for Described {
     }
 
     fn key(&self, secret: &Secret) -> Result<Key, ConfigError> {
-        self.vendor.check_secret.map_or(Ok(()), |check| check(secret))?;
+        (self.vendor.check_secret)(secret)?;
         Key::of_text(self.algorithm, secret)
     }
 
@@ -258,7 +258,7 @@ impl Scheme for Described {
     }
 
     fn reply(&self, body: &[u8]) -> Option<Response<Bytes>> {
-        self.vendor.reply.and_then(|reply| reply(body))
+        (self.vendor.reply)(body)
     }
 }
 
