@@ -68,8 +68,9 @@
 //!
 //! What is lost with the server is what was counted: a server that comes back empty starts all windows anew, and so does a
 //! replica with those charges that had not reached it. A server that evicts keys under memory pressure forgets limits: give it
-//! `maxmemory-policy noeviction`, and a limit does what it has declared when memory is short. After a failover to a machine whose clock is behind, time stands still for
-//! a key until the clock has caught up with what was written, so that nothing is granted twice.
+//! `maxmemory-policy noeviction`, and a limit does what it has declared when memory is short. After a failover to a machine
+//! whose clock is behind, time stands still for a key until the clock has caught up with what was written, so that nothing is
+//! granted twice.
 //!
 //! # Refunds
 //!

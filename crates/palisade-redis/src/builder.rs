@@ -10,7 +10,7 @@ use crate::{
     topology::{self, Certificates, Sentinels, Timeouts, Topology},
 };
 
-/// Collects the settings of a [`Redis`](crate::Redis).
+/// Collects the settings of a [`Redis`].
 ///
 /// | setting | default |
 /// | --- | --- |

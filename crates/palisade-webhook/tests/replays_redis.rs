@@ -235,6 +235,17 @@ async fn a_delivery_is_settled_also_if_its_sender_hangs_up_meanwhile() {
 }
 
 #[tokio::test]
+async fn what_is_to_be_kept_for_ever_is_kept_and_has_an_expiry_all_the_same() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = store(&server);
+    let for_ever = Retention { at_most: Duration::MAX, ..RETENTION };
+    let Ok(Claim::First(reservation)) = store.claim("a", for_ever).await else { panic!("first") };
+    reservation.confirm().await.unwrap();
+    assert!(matches!(store.claim("a", for_ever).await, Ok(Claim::Processed)));
+    assert_eq!(server.keys_without_expiry(), [""; 0]);
+}
+
+#[tokio::test]
 async fn without_redis_deliveries_are_refused_or_pass_as_was_said() {
     let Some(mut server) = RedisServer::start() else { return };
     let store = || {

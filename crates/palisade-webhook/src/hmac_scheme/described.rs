@@ -27,7 +27,7 @@ pub(crate) struct Described {
     prefix: String,
     algorithm: Algorithm,
     encoding: Encoding,
-    template: Template,
+    pub(super) template: Template,
     dated: Option<Dated>,
     in_millis: bool,
     pub(super) id: Option<HeaderName>,
@@ -100,15 +100,6 @@ impl Described {
 
     pub(super) fn is_id(&self, id: &str) -> bool {
         is_id(id) && self.template.delimits(id)
-    }
-
-    pub(super) fn message<'r>(
-        &'r self,
-        id: &'r str,
-        timestamp: &'r str,
-        body: &'r [u8],
-    ) -> Message<'r> {
-        self.template.message(id, timestamp, body)
     }
 
     /// A tag as the vendor writes it.
@@ -247,7 +238,7 @@ impl Scheme for Described {
         body: &'r [u8],
     ) -> Result<Vec<Message<'r>>, Fault> {
         let timestamp = presented.timestamp.map_or("", |timestamp| timestamp.text);
-        Ok(vec![self.message(presented.id.unwrap_or_default(), timestamp, body)])
+        Ok(vec![self.template.message(presented.id.unwrap_or_default(), timestamp, body)])
     }
 
     fn id_in_body(&self, body: &[u8]) -> Option<String> {

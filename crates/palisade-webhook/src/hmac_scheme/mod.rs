@@ -229,7 +229,7 @@ impl HmacScheme {
             true => timestamp.as_millis().to_string(),
             false => timestamp.as_secs().to_string(),
         };
-        let tag = scheme.key(&secret.into())?.tag_of(&scheme.message(id, &time, body));
+        let tag = scheme.key(&secret.into())?.tag_of(&scheme.template.message(id, &time, body));
         let tag = scheme.written(&tag);
         let signature = match &self.timestamp {
             Some(Time::Pair { separator, timestamp, signature }) => {

@@ -54,6 +54,9 @@ const LEASE: Duration = Duration::from_secs(60);
 
 const LONGEST_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Redis counts milliseconds since 1970 in 63 bits. For ever is a hundred years.
+const LONGEST_KEPT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// What is kept of a delivery that was processed. No token is this.
 const PROCESSED: &str = "processed";
 
@@ -181,7 +184,8 @@ struct Claimed {
 impl Reservation for Claimed {
     fn confirm(mut self: Box<Self>) -> BoxFuture<Result<(), BoxError>> {
         self.open = false;
-        let (delivery, keep) = (Arc::clone(&self.delivery), self.retention.at_most);
+        let (delivery, keep) =
+            (Arc::clone(&self.delivery), self.retention.at_most.min(LONGEST_KEPT));
         // On a task of its own: it was processed, also if the sender hangs up now.
         let settling = self.runtime.spawn(async move { delivery.run(&SETTLE, Some(keep)).await });
         Box::pin(async move {
