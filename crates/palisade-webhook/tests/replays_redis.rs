@@ -235,6 +235,18 @@ async fn a_delivery_is_settled_also_if_its_sender_hangs_up_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_delivery_that_was_settled_is_not_given_back_as_well() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = store(&server);
+    first(&store).await.confirm().await.unwrap();
+    // Over the same connection, so behind whatever was sent before.
+    assert!(matches!(store.claim("a", RETENTION).await, Ok(Claim::Processed)));
+    let stats = server.command(&["INFO", "commandstats"]).concat();
+    // when it was settled, and when it was claimed again
+    assert!(stats.contains("cmdstat_get:calls=2,"), "{stats}");
+}
+
+#[tokio::test]
 async fn what_is_to_be_kept_for_ever_is_kept_and_has_an_expiry_all_the_same() {
     let Some(server) = RedisServer::start() else { return };
     let store = store(&server);

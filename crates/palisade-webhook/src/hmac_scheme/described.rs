@@ -333,6 +333,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_head_is_told_apart() {
+        let pairs = acme().signs("{timestamp}.{body}").pairs(',', "t", "v1");
+        let named = acme().signs("{id}.{body}").without_timestamp().id_header("x-id");
+        let read = |scheme: &HmacScheme, value: &str| {
+            let head = http::Request::get("/").header("x-sig", value).body(()).unwrap();
+            described(scheme).unwrap().read(&head.into_parts().0).map(drop)
+        };
+        assert_eq!(read(&pairs, "t=1,v1=00,v1=01,v0=x"), Ok(()));
+        for none_known in ["t=1", "t=1,v0=00", "t=1,V1=00"] {
+            assert_eq!(read(&pairs, none_known), Err(Fault::Missing("signature")), "{none_known}");
+        }
+        for malformed in [
+            "",
+            "t",
+            "v1=00",
+            "t=1, v1=00",
+            "t=1,v1=00,",
+            "t=1,v1=00,=x",
+            "t=1,v1=0,v1=00",
+            "t=1;v1=00",
+        ] {
+            let fault = read(&pairs, malformed).unwrap_err();
+            assert!(matches!(fault, Fault::Malformed(_)), "{malformed}: {fault:?}");
+        }
+        assert_eq!(read(&named, "00"), Err(Fault::Missing("id")));
+    }
+
+    #[test]
     fn an_id_in_json_is_a_string_that_is_there_once() {
         let scheme = described(&acme().without_timestamp().id_in_json("id")).unwrap();
         let id = |body: &str| scheme.id_in_body(body.as_bytes());
