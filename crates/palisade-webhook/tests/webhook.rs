@@ -213,7 +213,7 @@ async fn every_one_of_five_secrets_is_tried_on_every_one_of_ten_signatures() {
     for (n, at_place) in (0..5).flat_map(|n| (0..10).map(move |place| (n, place))) {
         let good = Stripe::sign(secret(n), at(NOW), BODY.as_bytes()).unwrap();
         let (time, tag) = good["stripe-signature"].to_str().unwrap().split_once(',').unwrap();
-        let mut signatures = vec![&*wrong; 10];
+        let mut signatures = [&*wrong; 10];
         signatures[at_place] = tag;
         let header = format!("{time},{}", signatures.join(","));
         let answer = send(&layer, post("/", &[("stripe-signature", &header)], BODY)).await;
