@@ -562,3 +562,60 @@ async fn a_service_that_will_never_be_ready_answers_and_does_not_fail() {
     let (head, _) = answer(ErrorLayer::new().layer(Broken), request()).await;
     assert_eq!(head.status, StatusCode::SERVICE_UNAVAILABLE);
 }
+
+/// Not ready as its script says, and then ready.
+#[derive(Clone)]
+struct Unready(fn() -> std::task::Poll<Result<(), BoxError>>, bool);
+
+impl Service<Request<Full<Bytes>>> for Unready {
+    type Response = Response<Full<Bytes>>;
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<Self::Response, BoxError>>;
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), BoxError>> {
+        let was_asked = std::mem::replace(&mut self.1, true);
+        if was_asked { std::task::Poll::Ready(Ok(())) } else { (self.0)() }
+    }
+    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+        std::future::ready(Ok(Response::default()))
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_poll_ready_is_a_500_too() {
+    let service = ErrorLayer::new().layer(Unready(|| panic!("secret detail"), false));
+    let (head, body) = answer(service, request()).await;
+    assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!String::from_utf8_lossy(&body).contains("secret"));
+}
+
+#[tokio::test]
+async fn a_service_that_became_ready_after_all_is_called() {
+    let fails = || std::task::Poll::Ready(Err(ApiError::unavailable().into()));
+    let mut service = ErrorLayer::new().layer(Unready(fails, false));
+    for _ in 0..2 {
+        service.ready().await.unwrap();
+    }
+    assert_eq!(service.call(request()).await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_error_that_panics_when_it_is_logged_is_a_500_too() {
+    #[derive(Debug)]
+    struct Unspeakable;
+    impl std::fmt::Display for Unspeakable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("in Display")
+        }
+    }
+    impl std::error::Error for Unspeakable {}
+    async fn fails(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Unspeakable> {
+        Err(Unspeakable)
+    }
+    let log = tracing_subscriber::fmt().with_test_writer().finish();
+    let _guard = tracing::subscriber::set_default(log);
+    let (head, _) = answer(ErrorLayer::new().layer(service_fn(fails)), request()).await;
+    assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
+}

@@ -245,12 +245,16 @@ impl Exchange {
 
     fn log(&self, error: &ApiError) {
         if error.status().is_server_error() {
+            // A cause of the user's may panic when it is asked what it is.
+            let in_words = || error.source().map(|cause| Chain(cause).to_string());
+            let cause = catch_unwind(AssertUnwindSafe(in_words))
+                .unwrap_or_else(|panic| panicked(&*panic).source().map(ToString::to_string));
             tracing::error!(
                 target: "palisade::errors",
                 status = error.status().as_u16(),
                 code = error.code(),
                 request_id = self.context.request_id().map(RequestId::as_str),
-                cause = error.source().map(|cause| tracing::field::display(Chain(cause))),
+                cause,
                 "{}",
                 error.message(),
             );
