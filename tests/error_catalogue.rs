@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use palisade::{
-    ApiError, ErrorFormat, ErrorLayer, GrpcCode, Issue, QuotaViolation, RequestId, catalogue,
+    ApiError, ErrorFormat, ErrorLayer, GrpcCode, Issue, IssueSource, IssueView, QuotaViolation,
+    RequestId, catalogue,
 };
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
@@ -43,6 +44,17 @@ fn errors() -> Vec<(String, ApiError)> {
         let error = error.with_quota_violation(QuotaViolation::new("burst", 10));
         error.with_quota_violation(QuotaViolation::new("daily", 1000)).with_retry_after(wait)
     };
+    // as the crate for validation makes them
+    let found = || {
+        let price = Issue::new("items[0].price", "too_small", "must be at least 1")
+            .with_source(IssueSource::Body)
+            .with_pointer("/items/0/price")
+            .with_param("min", 1);
+        let page = Issue::new("page", "wrong_type", "must be a number");
+        let page = page.with_source(IssueSource::Query).with_param("expected", "a number");
+        let whole = Issue::new("", "mismatch", "the passwords differ");
+        ApiError::validation([price, page, whole]).with_truncated_issues()
+    };
     let field = ApiError::validation([Issue::new("email", "invalid_email", "no")]);
     let german = ApiError::conflict().with_message("100 % ausverkauft \u{2013} schade");
     let named = [
@@ -55,6 +67,9 @@ fn errors() -> Vec<(String, ApiError)> {
             ApiError::conflict().with_code("OUT_OF_STOCK").with_message("the shelf is empty"),
         ),
         ("not_ascii", german),
+        ("issues", found()),
+        ("issues_flat", found().with_issue_view(IssueView::Flat)),
+        ("issues_tree", found().with_issue_view(IssueView::Tree)),
     ];
     let named = named.into_iter().map(|(name, error)| (name.to_owned(), error));
     catalogue().map(minimal).chain(named).collect()
@@ -161,6 +176,15 @@ fn the_schemas_refuse_what_is_no_such_error() {
         json!({"error": {"code": "X", "message": "no", "cause": "hunter2"}}),
         json!({"error": {"code": "X", "message": "no", "issues": [{"path": "a"}]}}),
         json!({"error": {"code": "X", "message": "no", "request_id": "two words"}}),
+        json!({"error": {"code": "X", "message": "no", "truncated": false}}),
+        json!({"error": {"code": "X", "message": "no", "formErrors": []}}),
+        json!({"error": {"code": "X", "message": "no", "tree": {"items": {}}}}),
+        json!({"error": {"code": "X", "message": "no", "issues": [
+            {"path": "a", "code": "b", "message": "c", "source": "cookie"},
+        ]}}),
+        json!({"error": {"code": "X", "message": "no", "issues": [
+            {"path": "a", "code": "b", "message": "c", "pointer": "a"},
+        ]}}),
     ] {
         assert!(!envelope.is_valid(&no), "{no}");
     }
