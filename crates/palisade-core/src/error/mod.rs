@@ -45,7 +45,8 @@ pub(crate) use context::OF_THE_BODY;
 #[cfg(feature = "tonic")]
 pub(crate) use {
     grpc::{
-        GRPC_MESSAGE, GRPC_RETRY_PUSHBACK_MS, GRPC_STATUS, GRPC_STATUS_DETAILS, retry_pushback,
+        GRPC_MESSAGE, GRPC_RETRY_PUSHBACK_MS, GRPC_STATUS, GRPC_STATUS_DETAILS, X_REQUEST_ID,
+        retry_pushback, short as short_message,
     },
     grpc_details::encode as encode_grpc_details,
     grpc_read::add_details as add_grpc_details,
