@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use http_body_util::{BodyExt, Full};
 use palisade_core::{
-    ApiError, BoxError, Decision, ErrorFormat, ErrorLayer, Issue, Policy, PolicyLayer, RequestId,
+    ApiError, BoxError, Decision, ErrorFormat, ErrorLayer, Issue, LeaveAsIs, Policy, PolicyLayer,
+    RequestId,
 };
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -276,6 +277,22 @@ async fn a_response_that_the_service_made_itself_is_not_touched() {
 }
 
 #[tokio::test]
+async fn an_error_that_is_to_be_left_as_it_is_stays_in_every_format() {
+    let own = service_fn(|_: Request<Full<Bytes>>| async {
+        let mut response = Response::new(Full::new(Bytes::from("my own words")));
+        response.extensions_mut().insert(ApiError::conflict());
+        response.extensions_mut().insert(LeaveAsIs);
+        Ok::<_, Infallible>(response)
+    });
+    for format in [ErrorFormat::Envelope, ErrorFormat::Problem] {
+        let layer = ErrorLayer::new().format(format).negotiated();
+        let (head, body) = answer(layer.layer(own), request()).await;
+        assert_eq!((head.status.as_u16(), &*body), (200, &b"my own words"[..]));
+        assert!(!head.headers.contains_key(header::VARY));
+    }
+}
+
+#[tokio::test]
 async fn two_error_layers_do_what_one_does() {
     let service = ServiceBuilder::new()
         .layer(ErrorLayer::new().format(ErrorFormat::Problem))
@@ -293,7 +310,14 @@ async fn what_described_the_body_that_was_replaced_is_gone_and_what_caches_need_
     // as a compressing layer inside would leave a refusal
     async fn compressed(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
         let mut response = Response::new(Full::new(Bytes::from("gzip")));
-        for (name, value) in [("content-encoding", "gzip"), ("etag", "\"1\""), ("vary", "Origin")] {
+        for (name, value) in [
+            ("content-encoding", "gzip"),
+            ("etag", "\"1\""),
+            ("content-disposition", "attachment"),
+            ("content-digest", "sha-256=:x:"),
+            ("repr-digest", "sha-256=:x:"),
+            ("vary", "Origin"),
+        ] {
             response.headers_mut().append(name, HeaderValue::from_static(value));
         }
         response.extensions_mut().insert(ApiError::forbidden());
@@ -306,9 +330,11 @@ async fn what_described_the_body_that_was_replaced_is_gone_and_what_caches_need_
     {
         let service = ErrorLayer::new().format(format).layer(service_fn(compressed));
         let (head, _) = answer(service, request()).await;
-        assert!(
-            !head.headers.contains_key("content-encoding") && !head.headers.contains_key("etag")
-        );
+        for name in
+            ["content-encoding", "etag", "content-disposition", "content-digest", "repr-digest"]
+        {
+            assert!(!head.headers.contains_key(name), "{name}");
+        }
         assert_eq!(head.headers.get_all("vary").iter().collect::<Vec<_>>(), vary);
     }
 }

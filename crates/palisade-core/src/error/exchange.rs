@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request};
 
 use super::{
-    ApiError, ErrorContext, ErrorFormat, accept,
+    ApiError, ErrorContext, ErrorFormat, LeaveAsIs, accept,
     context::{Rendered, is_of_the_body},
     framework::{self, Suspicion, is_routed, suspect},
     grpc::X_REQUEST_ID,
@@ -67,6 +67,9 @@ impl Exchange {
 
     /// Re-renders a response that carries an error; lets every other response pass.
     pub(super) fn settle<B: http_body::Body>(&mut self, response: Response<B>) -> Settled<B> {
+        if response.extensions().get::<LeaveAsIs>().is_some() {
+            return Settled::Done(response.map(Body::new));
+        }
         match response.extensions().get::<ApiError>() {
             Some(error) => {
                 let error = error.clone();

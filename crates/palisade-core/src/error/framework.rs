@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{Extensions, HeaderValue, StatusCode, header, response};
 
-use super::{ApiError, GrpcCode, LeaveAsIs, kinds::METHOD_NOT_ALLOWED};
+use super::{ApiError, GrpcCode, kinds::METHOD_NOT_ALLOWED};
 use crate::AnsweredByPolicy;
 
 /// The most bytes of text that are read to tell whose they are.
@@ -99,8 +99,7 @@ pub(super) fn suspect(
     length: Option<u64>,
     routed: bool,
 ) -> Option<Suspicion> {
-    let made_on_purpose = head.extensions.get::<LeaveAsIs>().is_some()
-        || head.extensions.get::<AnsweredByPolicy>().is_some()
+    let made_on_purpose = head.extensions.get::<AnsweredByPolicy>().is_some()
         || head.headers.contains_key(header::CONTENT_ENCODING);
     if made_on_purpose {
         return None;

@@ -42,7 +42,8 @@ use crate::{BoxError, ConfigError};
 /// # What is not touched
 ///
 /// A response that the service made itself, whatever its status: only one that carries an [`ApiError`] in its extensions
-/// is rendered. [`framework_errors`](ErrorLayer::framework_errors) makes a narrow exception, if you ask for it.
+/// is rendered, and not if it says [`LeaveAsIs`](super::LeaveAsIs) as well.
+/// [`framework_errors`](ErrorLayer::framework_errors) makes a narrow exception, if you ask for it.
 ///
 /// ```
 /// use palisade_core::{ApiError, ErrorFormat, ErrorLayer};
