@@ -11,7 +11,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use palisade::{
     ApiError, ErrorFormat, ErrorLayer, GrpcCode, Issue, IssueSource, IssueView, QuotaViolation,
-    RequestId, catalogue,
+    RequestId, catalogue, issue_codes,
 };
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
@@ -234,6 +234,16 @@ fn page() -> String {
         writeln!(page, "| `{code}` | {status} | `{grpc}` | {message} | {about} | `{from}` |")
             .unwrap();
     }
+    page.push_str(
+        "\n## Codes of issues\n\n\
+        What is wrong with a part of the input, in `issues`. Rules of a service's own may add others.\n\n\
+        | code | what it means | `params` | crate |\n| --- | --- | --- | --- |\n",
+    );
+    for palisade::IssueCatalogueEntry { from, code, .. } in issue_codes() {
+        let params = code.params.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+        let (params, code, about) = (params.join(", "), code.code, code.about);
+        writeln!(page, "| `{code}` | {about} | {params} | `{from}` |").unwrap();
+    }
     page
 }
 
@@ -249,8 +259,18 @@ struct Entry {
 }
 
 #[derive(serde::Serialize)]
+struct IssueEntry {
+    code: &'static str,
+    about: &'static str,
+    params: &'static [&'static str],
+    #[serde(rename = "crate")]
+    from: &'static str,
+}
+
+#[derive(serde::Serialize)]
 struct Data {
     errors: Vec<Entry>,
+    issues: Vec<IssueEntry>,
 }
 
 fn data() -> String {
@@ -262,7 +282,16 @@ fn data() -> String {
         about: code.about,
         from,
     };
-    let data = Data { errors: catalogue().map(entry).collect() };
+    let issue = |palisade::IssueCatalogueEntry { from, code, .. }| IssueEntry {
+        code: code.code,
+        about: code.about,
+        params: code.params,
+        from,
+    };
+    let data = Data {
+        errors: catalogue().map(entry).collect(),
+        issues: issue_codes().map(issue).collect(),
+    };
     serde_json::to_string_pretty(&data).unwrap() + "\n"
 }
 
@@ -308,6 +337,21 @@ fn no_crate_has_a_code_that_the_catalogue_lacks() {
         }
     }
     assert!(found >= 5, "the sources were looked through: {found}");
+}
+
+/// Over gRPC a code is a reason, whose grammar every client may check (google/rpc/error_details.proto).
+#[test]
+fn every_code_is_a_reason_of_grpc_as_it_is() {
+    let codes = catalogue().map(|entry| entry.code.code.to_owned());
+    let issues = issue_codes().map(|entry| entry.code.code.to_ascii_uppercase());
+    let mut seen = BTreeSet::new();
+    for code in codes.chain(issues) {
+        let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        let ends =
+            code.starts_with(|first: char| first.is_ascii_uppercase()) && !code.ends_with('_');
+        assert!((3..=63).contains(&code.len()) && ends && code.bytes().all(is_part), "{code}");
+        assert!(seen.insert(code.clone()), "{code} is there twice");
+    }
 }
 
 fn sources(folder: &Path) -> Vec<std::path::PathBuf> {

@@ -14,6 +14,7 @@ mod grpc_details;
 #[cfg(feature = "tonic")]
 mod grpc_read;
 mod issue;
+mod issue_code;
 mod issue_view;
 mod kinds;
 mod known;
@@ -32,6 +33,7 @@ pub use format::ErrorFormat;
 pub use grpc::GrpcCode;
 pub use grpc_detail::GrpcDetail;
 pub use issue::{Issue, IssueSource};
+pub use issue_code::IssueCode;
 pub use issue_view::IssueView;
 pub(crate) use known::find_in_chain;
 pub use layer::ErrorLayer;
