@@ -81,7 +81,8 @@ pub use combinators::{AnyOf, Either, Outcome, Shadow, When, any_of, shadow, unle
 pub use config::ConfigError;
 pub use error::{
     ApiError, ErrorCode, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService,
-    GrpcCode, GrpcDetail, Issue, IssueSource, IssueView, LeaveAsIs, QuotaViolation, ToApiError,
+    GrpcCode, GrpcDetail, Issue, IssueCode, IssueSource, IssueView, LeaveAsIs, QuotaViolation,
+    ToApiError,
 };
 pub use hold::{BodyEnd, WatchBody, hold_until_end, watch_until_end};
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};

@@ -67,6 +67,8 @@
 //!
 //! # Issue codes
 //!
+//! [`ISSUE_CODES`] has them for programs.
+//!
 //! | code | means | `params` |
 //! | --- | --- | --- |
 //! | `missing` | a field that must be there is not | |
@@ -98,6 +100,7 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod examine;
+mod issue_codes;
 mod json;
 mod layer;
 mod names;
@@ -117,6 +120,7 @@ mod tonic;
 pub use axum::{FromBody, FromHead, Headers, Valid};
 #[cfg(feature = "multipart")]
 pub use axum::{Multipart, Upload, Uploads, UploadsBuilder};
+pub use issue_codes::ISSUE_CODES;
 pub use layer::{ValidateLayer, Validated};
 pub use response::{ValidateResponse, ValidateResponseLayer, debug_validate_response};
 #[cfg(feature = "json-schema")]
@@ -126,7 +130,7 @@ pub use settings::{RuleContext, Validation};
 pub use tonic::{ValidateMessages, validate_message, validate_message_with};
 
 /// The error codes of this crate, beside [`ApiError::KINDS`](palisade_core::ApiError::KINDS). Those of single issues are
-/// [above](crate#issue-codes).
+/// in [`ISSUE_CODES`].
 ///
 /// ```
 /// assert_eq!(palisade_validate::CODES[0].code, "INVALID_RESPONSE");

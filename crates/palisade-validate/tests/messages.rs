@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full};
 use palisade_core::Body;
 use palisade_validate::{ValidateMessages, validate_message};
 use prost::Message;
+use tonic_types::StatusExt;
 use tower::{Layer, ServiceExt, service_fn};
 
 #[derive(Clone, PartialEq, Message, Validate)]
@@ -97,6 +98,24 @@ fn a_status_says_which_field_is_wrong() {
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
     assert_eq!(status.message(), "lines[1].amount: must be at least 1");
     assert!(validate_message(&order("lamp", 1)).is_ok());
+}
+
+#[test]
+fn a_status_lists_every_field_for_programs() {
+    let order = Order { item_name: String::new(), lines: vec![Line { amount: 0 }; 3] };
+    let details = validate_message(&order).unwrap_err().get_error_details();
+    assert_eq!(details.error_info().unwrap().reason, "VALIDATION_ERROR");
+    let violations = &details.bad_request().unwrap().field_violations;
+    let said: Vec<_> = violations
+        .iter()
+        .map(|violation| (&*violation.field, &*violation.description, &*violation.reason))
+        .collect();
+    let amount = |at| (at, "must be at least 1", "TOO_SMALL");
+    assert_eq!(said[0], ("item_name", "must have a length of at least 1", "TOO_SHORT"));
+    assert_eq!(
+        said[1..],
+        [amount("lines[0].amount"), amount("lines[1].amount"), amount("lines[2].amount")]
+    );
 }
 
 #[test]

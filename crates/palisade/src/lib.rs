@@ -57,7 +57,7 @@ pub use palisade_validate as validate;
 #[doc(inline)]
 pub use palisade_webhook as webhook;
 
-pub use catalogue::{CatalogueEntry, catalogue};
+pub use catalogue::{CatalogueEntry, IssueCatalogueEntry, catalogue, issue_codes};
 pub use stack::{Stack, order, stack};
 #[cfg(feature = "auth")]
 pub use with_auth::{WithAuth, on};

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::{
     RuleContext, Validation,
     examine::fields_of,
+    issue_codes,
     place::{Findings, Found, Place},
     text,
 };
@@ -166,8 +167,10 @@ fn asked_for(
             Ok(text) => text::add(&mut pairs, key, text.trim().to_owned()),
             Err(_) if unreadable.insert(name) => {
                 let place = Place::default().name(name.as_str());
-                findings
-                    .add(IssueSource::Headers, [Found::new(place, "wrong_type", "must be UTF-8")]);
+                findings.add(
+                    IssueSource::Headers,
+                    [Found::new(place, issue_codes::WRONG_TYPE, "must be UTF-8")],
+                );
             }
             Err(_) => {}
         }

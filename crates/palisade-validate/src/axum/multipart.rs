@@ -28,7 +28,7 @@ use super::{
     uploads::{Caps, Uploads},
 };
 use crate::{
-    RuleContext, Validation, json,
+    RuleContext, Validation, issue_codes, json,
     place::{Findings, Found, Place},
     text,
 };
@@ -177,7 +177,8 @@ where
         form.collect(request.into_body().into_data_stream(), boundary, findings).await?;
         for field in &form.caps.required {
             if !form.sent.contains(field) {
-                let missing = Found::new(Place::default().name(field), "missing", "is missing");
+                let missing =
+                    Found::new(Place::default().name(field), issue_codes::MISSING, "is missing");
                 findings.add(IssueSource::Part, [missing]);
             }
         }
@@ -255,7 +256,11 @@ impl Form {
         match String::from_utf8(bytes) {
             Ok(text) => text::add(&mut self.texts, &name, text),
             Err(_) => {
-                let found = Found::new(Place::default().name(&name), "wrong_type", "must be UTF-8");
+                let found = Found::new(
+                    Place::default().name(&name),
+                    issue_codes::WRONG_TYPE,
+                    "must be UTF-8",
+                );
                 findings.add(IssueSource::Part, [found]);
             }
         }
@@ -291,15 +296,20 @@ impl Form {
         let place = Place::default().name(&name);
         if self.files.len() >= self.caps.files {
             let max = self.caps.files;
-            let found =
-                Found::new(place, "too_many_files", format!("at most {max} files are taken"));
+            let found = Found::new(
+                place,
+                issue_codes::TOO_MANY_FILES,
+                format!("at most {max} files are taken"),
+            );
             findings.add(IssueSource::Part, [found.with_param("max", max)]);
             return Ok(());
         }
         if !is_a_file_name(&file_name) {
             let words = "its file name must be without directories and control characters";
-            findings
-                .add(IssueSource::Part, [Found::new(place.clone(), "invalid_file_name", words)]);
+            findings.add(
+                IssueSource::Part,
+                [Found::new(place.clone(), issue_codes::INVALID_FILE_NAME, words)],
+            );
         }
         match self.caps.type_of(&first, declared) {
             Some(content_type) => {
@@ -318,8 +328,8 @@ impl Form {
                 let types: Vec<_> =
                     self.caps.types.iter().chain(&self.caps.unchecked_types).cloned().collect();
                 let words = format!("must be a file of type {}", types.join(" or "));
-                let found =
-                    Found::new(place, "invalid_file_type", words).with_param("types", types);
+                let found = Found::new(place, issue_codes::INVALID_FILE_TYPE, words)
+                    .with_param("types", types);
                 findings.add(IssueSource::Part, [found]);
             }
         }

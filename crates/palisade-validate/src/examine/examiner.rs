@@ -13,7 +13,7 @@ use super::{
     path::Path,
     shapes::Shape,
 };
-use crate::place::Found;
+use crate::{issue_codes, place::Found};
 
 /// A deserializer that notes what is wrong and goes on.
 #[derive(Clone, Copy)]
@@ -39,9 +39,9 @@ impl<'v, 'r> Examiner<'v, 'r> {
     /// `kind` is what programs are told, `words` what people are.
     fn expected(&self, kind: &'static str, words: &str) {
         let found = if self.round.mode.coerces_text && self.value.is_array() {
-            self.found("wrong_type", "must be given once")
+            self.found(issue_codes::WRONG_TYPE, "must be given once")
         } else {
-            self.found("wrong_type", format!("must be {words}"))
+            self.found(issue_codes::WRONG_TYPE, format!("must be {words}"))
         };
         self.round.note(found.with_param("expected", kind));
     }
@@ -282,7 +282,8 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
         {
             for name in object.keys().filter(|name| !known.contains(&name.as_str())) {
                 let path = Path::Field(self.path, name);
-                let unknown = Found::new(path.to_place(), "unknown_field", unknown_field(known));
+                let unknown =
+                    Found::new(path.to_place(), issue_codes::UNKNOWN_FIELD, unknown_field(known));
                 self.round.note(unknown);
             }
         }
@@ -304,7 +305,7 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
                 return self.place_within(visitor.visit_enum(fields));
             }
             _ => {
-                let found = self.found("invalid_option", one_of(variants));
+                let found = self.found(issue_codes::INVALID_OPTION, one_of(variants));
                 self.round.note(found.with_param("options", variants.to_vec()));
                 let name = variants.first().copied().unwrap_or_default();
                 let was_muted = self.round.is_muted.replace(true);
@@ -439,7 +440,7 @@ impl Key<'_, '_> {
 
     fn expected(self, words: &str) {
         let message = format!("its name must be {words}");
-        self.round.note(Found::new(self.path.to_place(), "invalid_key", message));
+        self.round.note(Found::new(self.path.to_place(), issue_codes::INVALID_KEY, message));
     }
 }
 

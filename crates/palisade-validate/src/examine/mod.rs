@@ -22,7 +22,10 @@ use self::{
     fault::{Complaint, Fault},
     path::Path,
 };
-use crate::place::{Found, MAX_ISSUES, Place};
+use crate::{
+    issue_codes,
+    place::{Found, MAX_ISSUES, Place},
+};
 
 /// How many bytes of input are gone through for one request, in all rounds together: a large body that lacks many
 /// fields must not cost many times its size.
@@ -53,7 +56,7 @@ pub(crate) struct Examined<T> {
 
 /// What is said where nothing more precise is known.
 pub(crate) fn not_as_expected() -> Found {
-    Found::new(Place::default(), "invalid", "does not have the expected form")
+    Found::new(Place::default(), issue_codes::INVALID, "does not have the expected form")
 }
 
 /// How many rounds an input of this size may take.
@@ -182,7 +185,7 @@ impl Search {
                 }
                 match parent.find(&self.value) {
                     Some(Value::Object(_)) => {
-                        self.keep(Found::new(place.clone(), "missing", "is missing"));
+                        self.keep(Found::new(place.clone(), issue_codes::MISSING, "is missing"));
                     }
                     // The parent itself is wrong, and that was noted.
                     _ => {
@@ -204,7 +207,11 @@ impl Search {
                 self.stand_in_for(place, &why)
             }
             Fault::RefusedKey(place) => {
-                self.keep(Found::new(place.clone(), "invalid_key", "is not a valid name here"));
+                self.keep(Found::new(
+                    place.clone(),
+                    issue_codes::INVALID_KEY,
+                    "is not a valid name here",
+                ));
                 place.remove(&mut self.value);
                 true
             }
