@@ -53,7 +53,7 @@
 //! | `Valid` | axum's extractors, one or several at once (feature `axum`) |
 //! | `ValidateMessages`, `validate_message` | messages of gRPC (feature `tonic`) |
 //! | `JsonSchema` | what is described by data (feature `json-schema`) |
-//! | `Multipart`, `Uploads` | forms with files (feature `multipart`) |
+//! | `Multipart`, `MultipartStream`, `Uploads` | forms with files (feature `multipart`) |
 //! | [`Validation`] | how all of them answer, and the same for bytes that are at hand |
 //! | [`debug_validate_response`] | responses, while a service is developed |
 //!
@@ -92,11 +92,12 @@
 //! | --- | --- |
 //! | `axum` | the extractors in `Valid` |
 //! | `json-schema` | `JsonSchema` |
-//! | `multipart` | `Valid<Multipart<T>>`, for axum |
+//! | `multipart` | `Valid<Multipart<T>>` and `Valid<MultipartStream<T>>`, for axum |
 //! | `tonic` | `ValidateMessages`, `validate_message` |
 
 #[cfg(feature = "axum")]
 mod axum;
+mod context;
 mod examine;
 mod json;
 mod layer;
@@ -109,18 +110,22 @@ mod scan;
 #[cfg(feature = "json-schema")]
 mod schema;
 mod settings;
-mod text;
+mod texts;
 #[cfg(feature = "tonic")]
 mod tonic;
 
 #[cfg(feature = "axum")]
-pub use axum::{FromBody, FromHead, Headers, Valid};
+pub use axum::{Cookies, FromBody, FromHead, Headers, OfTexts, Valid};
 #[cfg(feature = "multipart")]
-pub use axum::{Multipart, Upload, Uploads, UploadsBuilder};
+pub use axum::{
+    Multipart, MultipartStream, Upload, UploadStream, Uploads, UploadsBuilder, UploadsLayer,
+    UploadsService,
+};
+pub use context::RuleContext;
 pub use layer::{ValidateLayer, Validated};
 pub use response::{ValidateResponse, ValidateResponseLayer, debug_validate_response};
 #[cfg(feature = "json-schema")]
 pub use schema::JsonSchema;
-pub use settings::{RuleContext, Validation};
+pub use settings::Validation;
 #[cfg(feature = "tonic")]
 pub use tonic::{ValidateMessages, validate_message, validate_message_with};
