@@ -83,8 +83,10 @@
 //! | `too_many_files`, `invalid_file_name`, `invalid_file_type` | a file | `max`, `types` |
 //! | `invalid` | a rule of your own, with its message; or a value that its type refused | |
 //!
-//! A list ends at 64 issues, with `truncated: true` beside it. garde is stopped soon after; only rules of your own
-//! (`custom`) are all applied, however many values they are applied to.
+//! A list ends at 64 issues, with `truncated: true` beside it. garde is stopped soon after, at the next of its own rules that
+//! is broken. Rules of your own (`custom`) pass nothing at which it could be stopped: they are applied to each value of a
+//! list, and what each of them says is kept until the end. Where that matters, guard them by the list's length:
+//! `if(cond = self.codes.len() <= 100, inner(custom(is_listed)))`.
 //!
 //! # Features
 //!

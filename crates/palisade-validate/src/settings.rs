@@ -66,8 +66,8 @@ impl Validation {
     /// Refuses fields that a type does not know, where they are dropped otherwise, in JSON, forms and query strings.
     /// One type alone does so with `#[serde(deny_unknown_fields)]`.
     ///
-    /// A type into which others are flattened does not say which fields it knows: there, nothing is unknown. JSON bodies
-    /// take about twice as long.
+    /// A type into which others are flattened (`#[serde(flatten)]`), and an enum whose tag is beside its fields, do not say
+    /// which fields they know: there, nothing is unknown. JSON bodies take longer, because each goes through a tree first.
     ///
     /// ```
     /// # use garde::Validate;
