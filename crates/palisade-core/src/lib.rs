@@ -56,6 +56,7 @@ mod client;
 mod clock;
 mod combinators;
 mod config;
+mod cookies;
 mod error;
 mod hold;
 mod layer;
@@ -79,6 +80,7 @@ pub use client::{ClientIp, PeerAddr, TrustedProxies, TrustedProxiesBuilder, Unix
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use combinators::{AnyOf, Either, Outcome, Shadow, When, any_of, shadow, unless, when};
 pub use config::ConfigError;
+pub use cookies::cookies;
 pub use error::{
     ApiError, ErrorCode, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService,
     GrpcCode, GrpcDetail, Issue, IssueCode, IssueSource, IssueView, LeaveAsIs, QuotaViolation,

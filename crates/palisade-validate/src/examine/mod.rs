@@ -8,6 +8,7 @@
 
 mod examiner;
 mod fault;
+mod key;
 mod path;
 mod shapes;
 
@@ -76,7 +77,18 @@ struct Round<'a> {
     shapes: RefCell<Shapes>,
 }
 
-impl Round<'_> {
+impl<'a> Round<'a> {
+    fn new(mode: Mode, silent: &'a [Place]) -> Self {
+        Self {
+            mode,
+            silent,
+            is_muted: Cell::new(false),
+            found: RefCell::default(),
+            truncated: Cell::new(false),
+            shapes: RefCell::default(),
+        }
+    }
+
     fn note(&self, found: Found) {
         if self.is_muted.get()
             || self.silent.iter().any(|silent| found.place.is_at_or_below(silent))
@@ -151,14 +163,7 @@ impl Search {
     }
 
     fn ask_about<T: DeserializeOwned>(&self, value: &Value) -> Asked<T> {
-        let round = Round {
-            mode: self.mode,
-            silent: &self.silent,
-            is_muted: Cell::new(false),
-            found: RefCell::default(),
-            truncated: Cell::new(false),
-            shapes: RefCell::default(),
-        };
+        let round = Round::new(self.mode, &self.silent);
         let root = Examiner::new(value, &Path::Root, &round);
         let outcome = root.place_after(T::deserialize(root));
         Asked {
@@ -380,22 +385,12 @@ fn stand_in(at: usize) -> Option<Value> {
     Some(value)
 }
 
-/// The names of a struct's fields, or `None` for a type that does not say.
+/// What a type asks for. `None`: a map, or a type that does not say.
 #[cfg(feature = "axum")]
-pub(crate) fn fields_of<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
+pub(crate) fn asked_for<T: DeserializeOwned>() -> Option<Shape> {
     let mode = Mode { coerces_text: true, refuses_unknown: false };
-    let empty = json!({});
-    let search = Search {
-        value: Value::Null,
-        mode,
-        rounds: 1,
-        silent: Vec::new(),
-        tries: Vec::new(),
-        worded: Vec::new(),
-        kept: Vec::new(),
-    };
-    match search.ask_about::<T>(&empty).shapes.at(&Place::default()) {
-        Some(Shape::Struct(fields)) => Some(fields),
-        _ => None,
-    }
+    let round = Round::new(mode, &[]);
+    // Whether it is content with this does not matter.
+    let _ = T::deserialize(Examiner::new(&json!({}), &Path::Root, &round));
+    round.shapes.into_inner().at(&Place::default())
 }
