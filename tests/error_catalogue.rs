@@ -180,7 +180,7 @@ fn the_schemas_refuse_what_is_no_such_error() {
         json!({"error": {"code": "X", "message": "no", "formErrors": []}}),
         json!({"error": {"code": "X", "message": "no", "tree": {"items": {}}}}),
         json!({"error": {"code": "X", "message": "no", "issues": [
-            {"path": "a", "code": "b", "message": "c", "source": "cookie"},
+            {"path": "a", "code": "b", "message": "c", "source": "trailers"},
         ]}}),
         json!({"error": {"code": "X", "message": "no", "issues": [
             {"path": "a", "code": "b", "message": "c", "pointer": "a"},
