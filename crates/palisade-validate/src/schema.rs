@@ -78,7 +78,7 @@ impl JsonSchema {
     ///
     /// 400 `VALIDATION_ERROR` with everything that is wrong.
     pub fn check(&self, value: &Value) -> Result<(), ApiError> {
-        // It stops at the first thing that is wrong, and writes nothing down: twice as fast for what is right.
+        // It writes nothing down: an eighth less time for what is right (`cargo bench --bench validate`).
         if self.validator.is_valid(value) {
             return Ok(());
         }

@@ -15,7 +15,7 @@ use crate::{RuleContext, Validation, axum::FromBody, place::Findings};
 
 /// A multipart form: its fields as a value of a type, and its files.
 ///
-/// [`Uploads`] outside says how many and how large they may be, and of which types. A file of up to 64 KiB is kept in
+/// [`Uploads`](crate::Uploads) outside says how many and how large they may be, and of which types. A file of up to 64 KiB is kept in
 /// memory, and a larger one in a temporary file without a name, which is gone when it is dropped. The type's fields are
 /// those that are no files; their texts become numbers and the like as in a query string.
 ///
