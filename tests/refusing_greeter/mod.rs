@@ -1,6 +1,11 @@
 //! A greeter that fails as its caller says, on a port of its own: what clients of gRPC see of each code.
 
-use std::{net::SocketAddr, pin::Pin, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use http::{HeaderValue, header, request};
 use palisade::{
@@ -8,7 +13,7 @@ use palisade::{
     stack,
 };
 use tokio::net::TcpListener;
-use tokio_stream::{Stream, wrappers::TcpListenerStream};
+use tokio_stream::{Stream, StreamExt, wrappers::TcpListenerStream};
 use tonic::{Request, Response, Status, transport::Server};
 
 #[allow(
@@ -52,7 +57,7 @@ fn error_of(code: &str) -> ApiError {
 
 /// Refuses with the code that the request names.
 #[derive(Clone)]
-struct AsAsked;
+pub(crate) struct AsAsked;
 
 impl Policy for AsAsked {
     type Grant = ();
@@ -91,7 +96,12 @@ impl Greeter for Service {
         let number = |number| Ok(CountReply { number });
         let mut replies = vec![number(1), number(2)];
         replies.extend(asked(&request, "x-fail-later").map(|error| Err(error.into())));
-        Ok(Response::new(Box::pin(tokio_stream::iter(replies))))
+        let replies = tokio_stream::iter(replies);
+        Ok(Response::new(match request.metadata().get("x-then").map(|then| then.as_bytes()) {
+            None => Box::pin(replies),
+            Some(b"panic") => Box::pin(replies.chain(Then(|| panic!("hunter2")))),
+            Some(_) => Box::pin(replies.chain(Then(|| Poll::Pending))),
+        }))
     }
 
     async fn reset(&self, _: Request<ResetRequest>) -> Result<Response<ResetReply>, Status> {
@@ -99,12 +109,28 @@ impl Greeter for Service {
     }
 }
 
+/// A stream that does this when it is asked for more.
+struct Then(fn() -> Poll<()>);
+
+impl Stream for Then {
+    type Item = Result<CountReply, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        (self.0)().map(|()| None)
+    }
+}
+
+pub(crate) fn greeter() -> GreeterServer<impl Greeter> {
+    GreeterServer::new(Service)
+}
+
+#[allow(dead_code, reason = "some tests put it behind a stack of their own")]
 pub(crate) async fn start() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let server = Server::builder()
         .layer(stack().observe(RequestIds::new()).errors(ErrorLayer::new()).policy(AsAsked))
-        .add_service(GreeterServer::new(Service))
+        .add_service(greeter())
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(server);
     address

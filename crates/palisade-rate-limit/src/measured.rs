@@ -23,7 +23,7 @@ const ASKED: Metric = Metric::counter(
 const ERRORS: Metric = Metric::counter(
     "palisade_limit_store_errors_total",
     LIMIT,
-    "of these, those that failed or took too long",
+    "times that a store failed or took too long",
 );
 const TIMEOUTS: Metric = Metric::counter(
     "palisade_limit_store_timeouts_total",
