@@ -89,6 +89,55 @@ async fn a_client_that_leaves_amid_the_response_is_told_apart_from_one_that_want
 }
 
 #[tokio::test]
+async fn every_line_of_the_log_says_which_request_it_is_about_in_json_and_to_read() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let ask = async |example: &Example, id: &str| {
+        let [client, _] = Client::of_each_version(example.address);
+        let parent = format!("traceparent: 00-{TRACE}-b7ad6b7169203331-01");
+        let name = format!("x-request-id: {id}");
+        client.get("/items/7?token=s3cret&page=2", &[&parent, &name]).await;
+    };
+    let mut example = Example::start_logging("observe", &[("PALISADE_LOG", "json")]);
+    ask(&example, "in-json").await;
+    let lines = example.log_until(|line| line.contains("palisade::access"));
+    let events: Vec<Value> =
+        lines.iter().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    let of = |target: &str| {
+        let found = events.iter().find(|event| event["target"] == target);
+        found.unwrap_or_else(|| panic!("nothing of {target} in {lines:#?}"))
+    };
+    let access = of("palisade::access");
+    for (field, value) in [
+        ("request_id", json!("in-json")),
+        ("trace_id", json!(TRACE)),
+        ("method", json!("GET")),
+        ("path", json!("/items/7?page=2&…")),
+        ("route", json!("/items/{id}")),
+        ("status", json!(200)),
+        ("end", json!("complete")),
+        ("bytes_out", json!(10)),
+        ("client", json!("127.0.0.1")),
+        ("peer", json!("127.0.0.1")),
+    ] {
+        assert_eq!(access[field], value, "{field}");
+    }
+    assert!(access["ratelimit"].as_str().unwrap().starts_with("\"default\";r=999;"), "{access}");
+    assert!(access["duration_us"].as_u64() >= access["first_byte_us"].as_u64(), "{access}");
+    // what the handler writes is inside of the request's span, and so is what a shadow writes
+    for target in ["example", "palisade::shadow"] {
+        let span = &of(target)["span"];
+        assert_eq!(span["request_id"], "in-json", "{target}");
+        assert_eq!(span["trace_id"], TRACE, "{target}");
+    }
+
+    let mut example = Example::start_logging("observe", &[]);
+    ask(&example, "to-read").await;
+    let lines = example.log_until(|line| line.contains("palisade::access"));
+    let access = lines.last().unwrap();
+    assert!(access.contains("to-read") && serde_json::from_str::<Value>(access).is_err());
+}
+
+#[tokio::test]
 async fn a_trace_is_continued() {
     let example = Example::start("observe");
     let [client, _] = Client::of_each_version(example.address);
@@ -169,7 +218,8 @@ async fn prometheus_is_told_what_the_parts_count_for_themselves() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let redis = format!("redis://:hunter2@{nobody}");
     let mut example = Example::start_with("observe", &[("REDIS_URL", &redis)]);
-    let user = format!("authorization: Bearer {}", example.token("user"));
+    let [user, admin] =
+        ["user", "admin"].map(|whom| format!("authorization: Bearer {}", example.token(whom)));
     let [client, _] = Client::of_each_version(example.address);
     let metrics = async || client.get("/metrics", &[]).await.text();
 
@@ -183,6 +233,8 @@ async fn prometheus_is_told_what_the_parts_count_for_themselves() {
     }
     assert!(!before.contains("palisade_jwks_age_seconds{"), "there are no keys yet");
 
+    // The first token waits for the keys; another one is verified once, and used twice.
+    assert_eq!(client.get("/profile", &[&admin]).await.text(), "grace");
     for _ in 0..2 {
         assert_eq!(client.get("/profile", &[&user]).await.text(), "ada");
     }
@@ -203,6 +255,7 @@ async fn prometheus_is_told_what_the_parts_count_for_themselves() {
     assert_eq!(limit("store_breaker_open", "reports"), 1.0);
     assert!(limit("store_wait_microseconds_total", "reports") > 0.0);
     assert_eq!(limit("slots_taken", "streams"), 1.0);
+    assert_eq!(value(&text, "palisade_requests_in_flight"), 1.0);
     drop(stream);
     assert_eq!(limit("table_keys", "default"), 1.0, "one client");
     assert_eq!(limit("table_evictions_total", "default"), 0.0);
@@ -210,7 +263,7 @@ async fn prometheus_is_told_what_the_parts_count_for_themselves() {
     assert!(!text.contains("palisade_limit_store_errors_total{limit=\"default\"}"));
     let token =
         |name: &str| value(&text, &format!("palisade_jwt_cache_{name}_total{{jwt=\"observe\"}}"));
-    assert_eq!((token("hits"), token("misses"), token("evictions")), (1.0, 1.0, 0.0));
+    assert_eq!((token("hits"), token("misses"), token("evictions")), (1.0, 2.0, 0.0));
     let jwks = |name: &str| value(&text, &format!("palisade_jwks_{name}{{issuer=\"observe\"}}"));
     assert_eq!(
         (jwks("usable"), jwks("fetches_total"), jwks("fetch_failures_total")),
