@@ -97,9 +97,10 @@ impl Greeter for Service {
         let mut replies = vec![number(1), number(2)];
         replies.extend(asked(&request, "x-fail-later").map(|error| Err(error.into())));
         let replies = tokio_stream::iter(replies);
-        Ok(Response::new(match request.metadata().get("x-then").map(|then| then.as_bytes()) {
+        let then = request.metadata().get("x-then").map(|then| then.to_str().expect("text"));
+        Ok(Response::new(match then {
             None => Box::pin(replies),
-            Some(b"panic") => Box::pin(replies.chain(Then(|| panic!("hunter2")))),
+            Some("panic") => Box::pin(replies.chain(Then(|| panic!("hunter2")))),
             Some(_) => Box::pin(replies.chain(Then(|| Poll::Pending))),
         }))
     }
