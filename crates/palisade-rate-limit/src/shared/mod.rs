@@ -602,7 +602,10 @@ impl<K: Key> Limit<K> {
                 let error = ApiError::unavailable().with_retry_after(retry).with_source(error);
                 return self.refuse_with(Some(ask.hash), error);
             }
-            Failure::Open => return Decision::grant(Admission::uncounted()),
+            Failure::Open => {
+                let nowhere = Each::none(Standing::new(0, None));
+                return Decision::grant(self.admission(ask.hash, nowhere));
+            }
             Failure::Local(fraction) => fraction,
         };
         let Ask { quotas, fields, hash, cost, .. } = ask;
