@@ -1,4 +1,4 @@
-//! What validation costs, beside serde_json alone and axum's `Json`: `cargo bench --bench validate`.
+//! What validation costs, beside serde_json alone, axum's `Json` and axum-valid: `cargo bench --bench validate`.
 //!
 //! Bodies of 1 KB and 10 KB: a list of lines with texts and numbers. All read the same type; ours also looks for names
 //! that come twice, wherever they are, and applies garde's rules.
@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 
 use axum::{Json, extract::FromRequest};
+use axum_valid::Garde;
 use bytes::Bytes;
 use garde::Validate;
 use http::{Request, Response};
@@ -55,8 +56,8 @@ fn body(bytes: usize) -> Bytes {
     serde_json::to_vec(&order).unwrap().into()
 }
 
-fn schema() -> JsonSchema {
-    JsonSchema::compile(&json!({
+fn schema() -> serde_json::Value {
+    json!({
         "type": "object",
         "required": ["customerName", "orderLines"],
         "properties": {
@@ -72,8 +73,7 @@ fn schema() -> JsonSchema {
                 },
             }},
         },
-    }))
-    .unwrap()
+    })
 }
 
 fn request<B: From<Bytes>>(body: &Bytes) -> Request<B> {
@@ -94,7 +94,8 @@ fn extracted<E: FromRequest<()>>(body: &Bytes) -> E {
 }
 
 fn main() {
-    let schema = schema();
+    let validator = jsonschema::draft202012::new(&schema()).unwrap();
+    let schema = JsonSchema::compile(&schema()).unwrap();
     for size in [1024, 10 * 1024] {
         let good = body(size);
         let text = String::from_utf8(good.to_vec()).unwrap();
@@ -102,6 +103,7 @@ fn main() {
         let tree: serde_json::Value = serde_json::from_str(&text).unwrap();
         let wrong: serde_json::Value = serde_json::from_slice(&late).unwrap();
         let validation = Validation::new();
+        let strict = Validation::new().deny_unknown_fields();
         let handler = service_fn(|_: Request<palisade::Body<Full<Bytes>>>| async {
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
         });
@@ -115,7 +117,11 @@ fn main() {
                     order
                 }),
                 doing("Validation::json", || validation.json::<Order>(&good).unwrap()),
+                doing("Validation::json, deny_unknown_fields", || {
+                    strict.json::<Order>(&good).unwrap()
+                }),
                 doing("axum: Json<T>", || extracted::<Json<Order>>(&good)),
+                doing("axum-valid: Garde<Json<T>>", || extracted::<Garde<Json<Order>>>(&good)),
                 doing("axum: Valid<Json<T>>", || extracted::<Valid<Json<Order>>>(&good)),
                 asking(
                     "ValidateLayer<T>",
@@ -125,6 +131,9 @@ fn main() {
                 ),
                 doing("JsonSchema::json", || schema.json(&good).unwrap()),
                 doing("JsonSchema::check, a good tree", || schema.check(&tree).unwrap()),
+                doing("jsonschema, the errors of a good tree", || {
+                    assert_eq!(validator.iter_errors(&tree).count(), 0);
+                }),
                 doing("refused: Validation::json", || {
                     validation.json::<Order>(&late).err().unwrap()
                 }),

@@ -23,6 +23,7 @@ use palisade::{
     observe::RequestIds,
     rate_limit::{ByHeader, Quota, RateLimit, SharedStore},
     rate_limit_redis::RedisStore,
+    redis::Redis,
     stack,
 };
 use tokio::net::TcpListener;
@@ -41,7 +42,7 @@ fn main() -> Result<(), BoxError> {
 
 fn router(redis: &str) -> Result<Router, BoxError> {
     // One connection serves all limits.
-    let store = Arc::new(RedisStore::builder(redis).build()?);
+    let store = Arc::new(RedisStore::new(Redis::builder(redis).build()?));
 
     // A request is charged to both quotas or to none. While Redis is away, each instance allows half.
     let clients = RateLimit::per_address([

@@ -4,6 +4,7 @@
 //! cargo run --example webhooks_stripe
 //! STRIPE_WEBHOOK_SECRET=whsec_… cargo run --example webhooks_stripe   # with `stripe listen`, or your endpoint's
 //! PALISADE_ADDR=127.0.0.1:8080 cargo run --example webhooks_stripe
+//! REDIS_URL=redis://127.0.0.1:6379 cargo run --example webhooks_stripe   # with any number of others that do
 //! ```
 
 use std::{env, net::SocketAddr};
@@ -17,8 +18,9 @@ use axum::{
 use palisade::{
     ApiError, ErrorLayer,
     observe::RequestIds,
+    redis::Redis,
     stack,
-    webhook::{InMemoryReplays, Replays, Verified, Webhook},
+    webhook::{InMemoryReplays, RedisReplays, Replays, Verified, Webhook},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -68,10 +70,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let secret = env::var("STRIPE_WEBHOOK_SECRET").unwrap_or_else(|_| made_up());
     // The one before, which Stripe goes on signing with for a day after you roll it.
     let old_secret = made_up();
+    // One machine remembers by itself; several remember together.
+    let replays = match env::var("REDIS_URL") {
+        Ok(url) => Replays::new(RedisReplays::new(Redis::builder(url).build()?)),
+        Err(_) => Replays::new(InMemoryReplays::new(100_000)?),
+    };
     let webhook = Webhook::stripe(secret.as_str())
         .key_id("current")
         .and_secret("old", old_secret.as_str())
-        .replays(Replays::new(InMemoryReplays::new(100_000)?))
+        .replays(replays)
         .build()?;
 
     let app = Router::new()

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use palisade::{
-    ApiError, ErrorFormat, ErrorLayer, GrpcCode, Issue, QuotaViolation, RequestId, catalogue,
+    ApiError, ErrorFormat, ErrorLayer, GrpcCode, Issue, IssueSource, IssueView, QuotaViolation,
+    RequestId, catalogue, issue_codes,
 };
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
@@ -43,6 +44,17 @@ fn errors() -> Vec<(String, ApiError)> {
         let error = error.with_quota_violation(QuotaViolation::new("burst", 10));
         error.with_quota_violation(QuotaViolation::new("daily", 1000)).with_retry_after(wait)
     };
+    // as the crate for validation makes them
+    let found = || {
+        let price = Issue::new("items[0].price", "too_small", "must be at least 1")
+            .with_source(IssueSource::Body)
+            .with_pointer("/items/0/price")
+            .with_param("min", 1);
+        let page = Issue::new("page", "wrong_type", "must be a number");
+        let page = page.with_source(IssueSource::Query).with_param("expected", "a number");
+        let whole = Issue::new("", "mismatch", "the passwords differ");
+        ApiError::validation([price, page, whole]).with_truncated_issues()
+    };
     let field = ApiError::validation([Issue::new("email", "invalid_email", "no")]);
     let german = ApiError::conflict().with_message("100 % ausverkauft \u{2013} schade");
     let named = [
@@ -55,6 +67,9 @@ fn errors() -> Vec<(String, ApiError)> {
             ApiError::conflict().with_code("OUT_OF_STOCK").with_message("the shelf is empty"),
         ),
         ("not_ascii", german),
+        ("issues", found()),
+        ("issues_flat", found().with_issue_view(IssueView::Flat)),
+        ("issues_tree", found().with_issue_view(IssueView::Tree)),
     ];
     let named = named.into_iter().map(|(name, error)| (name.to_owned(), error));
     catalogue().map(minimal).chain(named).collect()
@@ -161,6 +176,15 @@ fn the_schemas_refuse_what_is_no_such_error() {
         json!({"error": {"code": "X", "message": "no", "cause": "hunter2"}}),
         json!({"error": {"code": "X", "message": "no", "issues": [{"path": "a"}]}}),
         json!({"error": {"code": "X", "message": "no", "request_id": "two words"}}),
+        json!({"error": {"code": "X", "message": "no", "truncated": false}}),
+        json!({"error": {"code": "X", "message": "no", "formErrors": []}}),
+        json!({"error": {"code": "X", "message": "no", "tree": {"items": {}}}}),
+        json!({"error": {"code": "X", "message": "no", "issues": [
+            {"path": "a", "code": "b", "message": "c", "source": "trailers"},
+        ]}}),
+        json!({"error": {"code": "X", "message": "no", "issues": [
+            {"path": "a", "code": "b", "message": "c", "pointer": "a"},
+        ]}}),
     ] {
         assert!(!envelope.is_valid(&no), "{no}");
     }
@@ -210,6 +234,16 @@ fn page() -> String {
         writeln!(page, "| `{code}` | {status} | `{grpc}` | {message} | {about} | `{from}` |")
             .unwrap();
     }
+    page.push_str(
+        "\n## Codes of issues\n\n\
+        What is wrong with a part of the input, in `issues`. Rules of a service's own may add others.\n\n\
+        | code | what it means | `params` | crate |\n| --- | --- | --- | --- |\n",
+    );
+    for palisade::IssueCatalogueEntry { from, code, .. } in issue_codes() {
+        let params = code.params.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+        let (params, code, about) = (params.join(", "), code.code, code.about);
+        writeln!(page, "| `{code}` | {about} | {params} | `{from}` |").unwrap();
+    }
     page
 }
 
@@ -225,8 +259,18 @@ struct Entry {
 }
 
 #[derive(serde::Serialize)]
+struct IssueEntry {
+    code: &'static str,
+    about: &'static str,
+    params: &'static [&'static str],
+    #[serde(rename = "crate")]
+    from: &'static str,
+}
+
+#[derive(serde::Serialize)]
 struct Data {
     errors: Vec<Entry>,
+    issues: Vec<IssueEntry>,
 }
 
 fn data() -> String {
@@ -238,7 +282,16 @@ fn data() -> String {
         about: code.about,
         from,
     };
-    let data = Data { errors: catalogue().map(entry).collect() };
+    let issue = |palisade::IssueCatalogueEntry { from, code, .. }| IssueEntry {
+        code: code.code,
+        about: code.about,
+        params: code.params,
+        from,
+    };
+    let data = Data {
+        errors: catalogue().map(entry).collect(),
+        issues: issue_codes().map(issue).collect(),
+    };
     serde_json::to_string_pretty(&data).unwrap() + "\n"
 }
 
@@ -284,6 +337,21 @@ fn no_crate_has_a_code_that_the_catalogue_lacks() {
         }
     }
     assert!(found >= 5, "the sources were looked through: {found}");
+}
+
+/// Over gRPC a code is a reason, whose grammar every client may check (google/rpc/error_details.proto).
+#[test]
+fn every_code_is_a_reason_of_grpc_as_it_is() {
+    let codes = catalogue().map(|entry| entry.code.code.to_owned());
+    let issues = issue_codes().map(|entry| entry.code.code.to_ascii_uppercase());
+    let mut seen = BTreeSet::new();
+    for code in codes.chain(issues) {
+        let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        let ends =
+            code.starts_with(|first: char| first.is_ascii_uppercase()) && !code.ends_with('_');
+        assert!((3..=63).contains(&code.len()) && ends && code.bytes().all(is_part), "{code}");
+        assert!(seen.insert(code.clone()), "{code} is there twice");
+    }
 }
 
 fn sources(folder: &Path) -> Vec<std::path::PathBuf> {

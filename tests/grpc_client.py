@@ -72,5 +72,10 @@ for entry in errors:
     replies = count(b"", metadata=(("x-fail-later", entry["code"]),), timeout=30)
     assert (next(replies), next(replies)) == (b"\x08\x01", b"\x08\x02")
     check(failure(lambda: next(replies)), entry, in_mid_stream=True)
+# more to say than fits into header fields: the status comes anyway
+for call in (hello, lambda *args, **rest: next(count(*args, **rest))):
+    much = failure(lambda: call(b"", metadata=(("x-refuse", "MUCH"),), timeout=30))
+    assert much.code() == grpc.StatusCode.INVALID_ARGUMENT, much
+    assert rpc_status.from_call(much) is not None
 assert hello(b"", timeout=30) == b""
 print(f"{checked} failures of {len(errors)} codes are as they should be")

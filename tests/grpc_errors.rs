@@ -4,7 +4,7 @@ mod refusing_greeter;
 
 use palisade::catalogue;
 use refusing_greeter::{
-    WAIT,
+    MUCH, WAIT,
     greeter::{CountRequest, HelloRequest, ResetRequest, greeter_client::GreeterClient},
     start,
 };
@@ -71,6 +71,47 @@ async fn a_tonic_client_sees_code_message_details_and_advice_of_every_error() {
         }
         check(&stream.message().await.unwrap_err(), entry, When::InMidStream);
     }
+}
+
+#[tokio::test]
+async fn a_client_gets_the_status_of_an_error_that_has_more_to_say_than_fits() {
+    let endpoint = Endpoint::new(format!("http://{}", start().await)).unwrap();
+    let mut client = GreeterClient::new(endpoint.connect().await.unwrap());
+    let check = |status: Status| {
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+        assert!(status.message().starts_with("0: no \u{fc} no \u{fc}"), "{}", status.message());
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "VALIDATION_ERROR");
+        let violations = &details.bad_request().unwrap().field_violations;
+        assert_eq!(violations[0].field, "email", "a name that is too long does not keep it out");
+    };
+    for by in ["x-refuse", "x-fail"] {
+        check(client.hello(asking(by, MUCH, HelloRequest::default())).await.unwrap_err());
+    }
+    let request = asking("x-fail-later", MUCH, CountRequest::default());
+    let mut stream = client.count(request).await.unwrap().into_inner();
+    for _ in [1, 2] {
+        stream.message().await.unwrap();
+    }
+    check(stream.message().await.unwrap_err());
+}
+
+#[tokio::test]
+async fn a_panic_in_mid_stream_fails_that_call_and_leaves_the_connection_alone() {
+    let endpoint = Endpoint::new(format!("http://{}", start().await)).unwrap();
+    let mut client = GreeterClient::new(endpoint.connect().await.unwrap());
+    let mut other = client.count(CountRequest::default()).await.unwrap().into_inner();
+    let request = asking("x-panic-later", "yes", CountRequest::default());
+    let mut stream = client.count(request).await.unwrap().into_inner();
+    let status = loop {
+        match stream.message().await {
+            Ok(reply) => assert!(reply.is_some(), "the stream ended as if it were whole"),
+            Err(status) => break status,
+        }
+    };
+    assert!(status.code() != Code::Ok && !format!("{status:?}").contains("hunter2"), "{status:?}");
+    assert_eq!(other.message().await.unwrap().unwrap().number, 1);
+    client.hello(HelloRequest::default()).await.unwrap();
 }
 
 #[tokio::test]

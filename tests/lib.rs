@@ -3,7 +3,9 @@
 mod browser;
 mod client;
 mod example;
+mod tools;
 
 pub use browser::{Browser, Wiretap};
 pub use client::{Answer, Client};
 pub use example::Example;
+pub use tools::{did_not_run, installed};

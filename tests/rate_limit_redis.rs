@@ -13,7 +13,8 @@ use http_body_util::Empty;
 use palisade::{
     PeerAddr, PolicyLayer,
     rate_limit::{Quota, RateLimit, SharedStore, StoreStats},
-    rate_limit_redis::{RedisStore, testing::RedisServer},
+    rate_limit_redis::RedisStore,
+    redis::{Redis, testing::RedisServer},
 };
 use palisade_tests::{Answer, Client, Example};
 use tower::{Layer, ServiceExt, service_fn};
@@ -24,7 +25,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(2);
 
 fn store(server: &RedisServer) -> Arc<RedisStore> {
-    Arc::new(RedisStore::builder(server.url()).build().unwrap())
+    Arc::new(RedisStore::new(Redis::builder(server.url()).build().unwrap()))
 }
 
 fn limited(limit: u32, by: SharedStore) -> RateLimit {
@@ -79,9 +80,9 @@ async fn a_thousand_parallel_requests_at_four_machines_share_one_limit_of_a_hund
     // Nobody is turned away for slowness: this is about how many pass.
     let patience = Duration::from_secs(30);
     let by = || {
-        let redis = RedisStore::builder(server.url()).response_timeout(patience);
+        let redis = Redis::builder(server.url()).response_timeout(patience);
         let redis = redis.connect_timeout(patience).build().unwrap();
-        SharedStore::new(redis).timeout(patience).breaker(0, MINUTE)
+        SharedStore::new(RedisStore::new(redis)).timeout(patience).breaker(0, MINUTE)
     };
     let limit = || {
         let quota = Quota::per(100, MINUTE * 60).strict();

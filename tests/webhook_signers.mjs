@@ -6,7 +6,7 @@ import Stripe from "stripe";
 import { Webhook as Svix } from "svix";
 import twilio from "twilio/lib/webhooks/webhooks.js";
 
-const { secret, time, id, body, signed } = JSON.parse(readFileSync(0, "utf8"));
+const { secret, other, time, id, body, signed } = JSON.parse(readFileSync(0, "utf8"));
 
 const stripe = new Stripe("sk_test_not_used");
 const github = new Webhooks({ secret });
@@ -22,13 +22,19 @@ const taken = {
 };
 
 const jsonUrl = `${signed.twilio_form.url}&bodySHA256=${twilio.getExpectedBodyHash(body)}`;
-const made = {
+const sign = async (secret, time) => ({
   stripe: stripe.webhooks.generateTestHeaderString({ payload: body, secret, timestamp: time }),
-  github: await github.sign(body),
-  svix: svix.sign(id, new Date(time * 1000), body),
+  github: await new Webhooks({ secret }).sign(body),
+  svix: new Svix(secret).sign(id, new Date(time * 1000), body),
   twilio_form: twilio.getExpectedTwilioSignature(secret, signed.twilio_form.url, params),
   twilio_json: twilio.getExpectedTwilioSignature(secret, jsonUrl, {}),
   twilio_json_url: jsonUrl,
-};
+});
 
-console.log(JSON.stringify({ taken, made }));
+console.log(JSON.stringify({
+  taken,
+  made: await sign(secret, time),
+  by_other: await sign(other, time),
+  too_old: await sign(secret, time - 600),
+  in_the_future: await sign(secret, time + 600),
+}));

@@ -36,7 +36,24 @@ use greeter::{
 /// How long a client is told to wait by the errors that advise it.
 pub(crate) const WAIT: Duration = Duration::from_millis(1500);
 
+/// Stands for an error with more to say than fits into header fields.
+pub(crate) const MUCH: &str = "MUCH";
+
+fn much() -> ApiError {
+    let text = |at: usize| format!("{at}: {}", "no \u{fc} ".repeat(300));
+    let issues = (0..64).map(|at| Issue::new(format!("items[{at}].price"), "too_small", text(at)));
+    let first = Issue::new("email", "invalid_email", "must be an email address");
+    let name = "x".repeat(5_000);
+    ApiError::validation([Issue::new(name.clone(), "unknown_field", "is not known"), first])
+        .with_issues(issues)
+        .with_field(name)
+        .with_message(text(0).repeat(10))
+}
+
 fn error_of(code: &str) -> ApiError {
+    if code == MUCH {
+        return much();
+    }
     let entry = catalogue().find(|entry| entry.code.code == code).expect("a code of the catalogue");
     let error = ApiError::from(entry.code).with_source("hunter2");
     match code {
@@ -92,6 +109,13 @@ impl Greeter for Service {
     async fn count(&self, request: Request<CountRequest>) -> Result<Response<Counts>, Status> {
         if let Some(error) = asked(&request, "x-fail") {
             Err(error)?;
+        }
+        if request.metadata().contains_key("x-panic-later") {
+            let panics = tokio_stream::iter(1..).map(|number| match number {
+                3 => panic!("hunter2"),
+                number => Ok(CountReply { number }),
+            });
+            return Ok(Response::new(Box::pin(panics)));
         }
         let number = |number| Ok(CountReply { number });
         let mut replies = vec![number(1), number(2)];

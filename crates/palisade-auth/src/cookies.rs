@@ -1,11 +1,7 @@
-use http::{HeaderMap, header};
+use http::HeaderMap;
+use palisade_core::cookies;
 
 /// What the `Cookie` fields hold under one name.
-///
-/// These few lines and not the `cookie` crate, for three reasons. Its parser takes a string, and one cookie with a
-/// byte beyond ASCII, from a script of somebody else on the page, would hide ours. It trims more than RFC 6265 has, so a
-/// name that no browser protects becomes one that it does: whoever may set `"\u{2000}__Host-session"` must not set
-/// `__Host-session`. And it does not say that a name came twice.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum CookieNamed<'a> {
     Absent,
@@ -16,26 +12,14 @@ pub(crate) enum CookieNamed<'a> {
 }
 
 impl<'a> CookieNamed<'a> {
-    /// Looks through all fields: HTTP/2 may split one into several (RFC 9113, section 8.2.3).
-    ///
-    /// `cookie-string = cookie-pair *( ";" SP cookie-pair )` (RFC 6265, section 4.2.1). A pair that is none is not ours
-    /// and is passed over. There are no quoted strings: a `;` ends a cookie wherever it stands, and a `"` is part of
-    /// the value, so no cookie can swallow the next one.
     pub(crate) fn read(headers: &'a HeaderMap, name: &str) -> Self {
-        let fields = headers.get_all(header::COOKIE).iter();
-        let pairs = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
-        let mut values = pairs.filter_map(|pair| value_of(pair, name.as_bytes()));
+        let mut values = cookies(headers).filter(|(other, _)| *other == name.as_bytes());
         match (values.next(), values.next()) {
             (None, _) => Self::Absent,
-            (Some(value), None) => Self::Value(value),
+            (Some((_, value)), None) => Self::Value(value),
             (Some(_), Some(_)) => Self::Two,
         }
     }
-}
-
-fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let blanks = pair.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    pair[blanks..].strip_prefix(name)?.strip_prefix(b"=")
 }
 
 /// A cookie can have this name: `token` (RFC 6265, section 4.1.1; RFC 9110, section 5.6.2).
@@ -47,7 +31,7 @@ pub(crate) fn is_cookie_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderValue, header};
 
     use super::*;
 

@@ -56,6 +56,7 @@ mod client;
 mod clock;
 mod combinators;
 mod config;
+mod cookies;
 mod error;
 mod grpc_web;
 mod hold;
@@ -83,9 +84,11 @@ pub use combinators::{
     AnyOf, Either, OnTrial, Outcome, Shadow, When, any_of, shadow, unless, when,
 };
 pub use config::ConfigError;
+pub use cookies::cookies;
 pub use error::{
     ApiError, ErrorCode, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService,
-    GrpcCode, GrpcDetail, Issue, IssueSource, IssueView, LeaveAsIs, QuotaViolation, ToApiError,
+    GrpcCode, GrpcDetail, Issue, IssueCode, IssueSource, IssueView, LeaveAsIs, QuotaViolation,
+    ToApiError,
 };
 pub use hold::{BodyEnd, WatchBody, hold_until_end, watch_until_end};
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};

@@ -9,7 +9,7 @@ use crate::{
     ApiError, GrpcCode,
     error::{
         GRPC_MESSAGE, GRPC_RETRY_PUSHBACK_MS, GRPC_STATUS, GRPC_STATUS_DETAILS, OF_THE_BODY,
-        add_grpc_details, encode_grpc_details, retry_pushback,
+        X_REQUEST_ID, add_grpc_details, encode_grpc_details, retry_pushback, short_message,
     },
 };
 
@@ -35,7 +35,7 @@ impl From<ApiError> for Status {
         }
         let mut status = Self::with_details_and_metadata(
             Code::from_i32(error.grpc_code() as i32),
-            error.message(),
+            short_message(error.message()),
             encode_grpc_details(&error, "", None).into(),
             MetadataMap::from_headers(metadata),
         );
@@ -83,7 +83,7 @@ fn made_of(status: &Status) -> Option<ApiError> {
 }
 
 /// Belongs to one connection, or to the one answer that it came with.
-const OF_THE_CONNECTION: [HeaderName; 10] = [
+const OF_THE_CONNECTION: [HeaderName; 11] = [
     header::CONNECTION,
     header::DATE,
     header::TE,
@@ -94,6 +94,8 @@ const OF_THE_CONNECTION: [HeaderName; 10] = [
     GRPC_STATUS,
     GRPC_MESSAGE,
     GRPC_STATUS_DETAILS,
+    // The name of a request of ours to somebody else. The one that is answered has its own.
+    X_REQUEST_ID,
 ];
 
 /// Takes metadata over as headers, and the advice in it as advice.

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use http_body_util::{BodyExt, Full};
 use palisade_core::{
-    ApiError, BoxError, Decision, ErrorFormat, ErrorLayer, Issue, Policy, PolicyLayer, RequestId,
+    ApiError, BoxError, Decision, ErrorFormat, ErrorLayer, Issue, LeaveAsIs, Policy, PolicyLayer,
+    RequestId,
 };
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -276,6 +277,22 @@ async fn a_response_that_the_service_made_itself_is_not_touched() {
 }
 
 #[tokio::test]
+async fn an_error_that_is_to_be_left_as_it_is_stays_in_every_format() {
+    let own = service_fn(|_: Request<Full<Bytes>>| async {
+        let mut response = Response::new(Full::new(Bytes::from("my own words")));
+        response.extensions_mut().insert(ApiError::conflict());
+        response.extensions_mut().insert(LeaveAsIs);
+        Ok::<_, Infallible>(response)
+    });
+    for format in [ErrorFormat::Envelope, ErrorFormat::Problem] {
+        let layer = ErrorLayer::new().format(format).negotiated();
+        let (head, body) = answer(layer.layer(own), request()).await;
+        assert_eq!((head.status.as_u16(), &*body), (200, &b"my own words"[..]));
+        assert!(!head.headers.contains_key(header::VARY));
+    }
+}
+
+#[tokio::test]
 async fn two_error_layers_do_what_one_does() {
     let service = ServiceBuilder::new()
         .layer(ErrorLayer::new().format(ErrorFormat::Problem))
@@ -293,7 +310,14 @@ async fn what_described_the_body_that_was_replaced_is_gone_and_what_caches_need_
     // as a compressing layer inside would leave a refusal
     async fn compressed(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
         let mut response = Response::new(Full::new(Bytes::from("gzip")));
-        for (name, value) in [("content-encoding", "gzip"), ("etag", "\"1\""), ("vary", "Origin")] {
+        for (name, value) in [
+            ("content-encoding", "gzip"),
+            ("etag", "\"1\""),
+            ("content-disposition", "attachment"),
+            ("content-digest", "sha-256=:x:"),
+            ("repr-digest", "sha-256=:x:"),
+            ("vary", "Origin"),
+        ] {
             response.headers_mut().append(name, HeaderValue::from_static(value));
         }
         response.extensions_mut().insert(ApiError::forbidden());
@@ -306,9 +330,11 @@ async fn what_described_the_body_that_was_replaced_is_gone_and_what_caches_need_
     {
         let service = ErrorLayer::new().format(format).layer(service_fn(compressed));
         let (head, _) = answer(service, request()).await;
-        assert!(
-            !head.headers.contains_key("content-encoding") && !head.headers.contains_key("etag")
-        );
+        for name in
+            ["content-encoding", "etag", "content-disposition", "content-digest", "repr-digest"]
+        {
+            assert!(!head.headers.contains_key(name), "{name}");
+        }
         assert_eq!(head.headers.get_all("vary").iter().collect::<Vec<_>>(), vary);
     }
 }
@@ -561,4 +587,61 @@ async fn a_service_that_will_never_be_ready_answers_and_does_not_fail() {
     }
     let (head, _) = answer(ErrorLayer::new().layer(Broken), request()).await;
     assert_eq!(head.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// Not ready as its script says, and then ready.
+#[derive(Clone)]
+struct Unready(fn() -> std::task::Poll<Result<(), BoxError>>, bool);
+
+impl Service<Request<Full<Bytes>>> for Unready {
+    type Response = Response<Full<Bytes>>;
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<Self::Response, BoxError>>;
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), BoxError>> {
+        let was_asked = std::mem::replace(&mut self.1, true);
+        if was_asked { std::task::Poll::Ready(Ok(())) } else { (self.0)() }
+    }
+    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+        std::future::ready(Ok(Response::default()))
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_poll_ready_is_a_500_too() {
+    let service = ErrorLayer::new().layer(Unready(|| panic!("secret detail"), false));
+    let (head, body) = answer(service, request()).await;
+    assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!String::from_utf8_lossy(&body).contains("secret"));
+}
+
+#[tokio::test]
+async fn a_service_that_became_ready_after_all_is_called() {
+    let fails = || std::task::Poll::Ready(Err(ApiError::unavailable().into()));
+    let mut service = ErrorLayer::new().layer(Unready(fails, false));
+    for _ in 0..2 {
+        service.ready().await.unwrap();
+    }
+    assert_eq!(service.call(request()).await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_error_that_panics_when_it_is_logged_is_a_500_too() {
+    #[derive(Debug)]
+    struct Unspeakable;
+    impl std::fmt::Display for Unspeakable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("in Display")
+        }
+    }
+    impl std::error::Error for Unspeakable {}
+    async fn fails(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Unspeakable> {
+        Err(Unspeakable)
+    }
+    let log = tracing_subscriber::fmt().with_test_writer().finish();
+    let _guard = tracing::subscriber::set_default(log);
+    let (head, _) = answer(ErrorLayer::new().layer(service_fn(fails)), request()).await;
+    assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
 }

@@ -4,7 +4,10 @@
 use axum::{
     Extension, Form, Json, Router,
     body::Body,
-    extract::{DefaultBodyLimit, Path, Query},
+    extract::{
+        DefaultBodyLimit, Multipart, NestedPath, Path, Query, RawPathParams,
+        multipart::MultipartError,
+    },
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -30,9 +33,22 @@ fn routes() -> Router {
         .route("/path/{id}", get(|_: Path<u8>| async {}))
         .route("/text", post(|_: String| async {}))
         .route("/extension", get(|_: Extension<u128>| async {}))
+        .route("/pair/{a}/{b}", get(|_: Path<u8>| async {}))
+        .route("/list/{a}", get(|_: Path<Vec<Vec<u8>>>| async {}))
+        .route("/raw/{a}", get(|_: RawPathParams| async {}))
+        .route("/nested", get(|_: NestedPath| async {}))
+        .route("/parts", post(parts))
+        .nest("/deep", Router::new().route("/{id}", get(|_: Path<u8>| async {})))
         .route("/bare", get(|| async { StatusCode::NOT_FOUND }))
         .route("/own", get(|| async { ApiError::conflict() }))
         .layer(DefaultBodyLimit::max(64))
+}
+
+async fn parts(mut parts: Multipart) -> Result<(), MultipartError> {
+    while let Some(part) = parts.next_field().await? {
+        part.bytes().await?;
+    }
+    Ok(())
 }
 
 fn app() -> Router {
@@ -65,10 +81,14 @@ fn request(method: Method, path: &str, kind: &str, body: &'static str) -> Reques
     request.body(Body::from(body)).unwrap()
 }
 
+const PART: &str = "--x\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\n\
+    longer than the limit of these routes, which is small\r\n--x--\r\n";
+
 #[tokio::test]
 async fn what_axum_answers_by_itself_looks_like_every_other_error() {
     let (json, form) = ("application/json", "application/x-www-form-urlencoded");
     let long = "{\"amount\": \"                                                             \"}";
+    let multipart = "multipart/form-data; boundary=x";
     for (method, path, kind, body, status, code) in [
         (Method::GET, "/nowhere", "", "", 404, "NOT_FOUND"),
         (Method::DELETE, "/json", "", "", 405, "METHOD_NOT_ALLOWED"),
@@ -82,6 +102,19 @@ async fn what_axum_answers_by_itself_looks_like_every_other_error() {
         (Method::GET, "/path/hunter2", "", "", 400, "BAD_REQUEST"),
         (Method::POST, "/text", "text/plain", long, 413, "PAYLOAD_TOO_LARGE"),
         (Method::GET, "/extension", "", "", 500, "INTERNAL"),
+        (Method::GET, "/pair/1/2", "", "", 500, "INTERNAL"),
+        (Method::GET, "/list/1", "", "", 500, "INTERNAL"),
+        (Method::GET, "/raw/%FF", "", "", 400, "BAD_REQUEST"),
+        (Method::GET, "/nested", "", "", 500, "INTERNAL"),
+        (Method::POST, "/parts", json, "{}", 400, "BAD_REQUEST"),
+        (Method::POST, "/parts", multipart, "--x", 400, "BAD_REQUEST"),
+        (Method::POST, "/parts", multipart, "--x\r\n\r\nhalf", 400, "BAD_REQUEST"),
+        (Method::POST, "/parts", multipart, "--x\r\nno header\r\n\r\n", 400, "BAD_REQUEST"),
+        (Method::POST, "/parts", multipart, PART, 413, "PAYLOAD_TOO_LARGE"),
+        (Method::GET, "/deep", "", "", 404, "NOT_FOUND"),
+        (Method::GET, "/deep/x/y", "", "", 404, "NOT_FOUND"),
+        (Method::GET, "/deep/x", "", "", 400, "BAD_REQUEST"),
+        (Method::PUT, "/deep/1", "", "", 405, "METHOD_NOT_ALLOWED"),
     ] {
         let raw = send(routes(), request(method.clone(), path, kind, body)).await;
         let answer = send(app(), request(method.clone(), path, kind, body)).await;

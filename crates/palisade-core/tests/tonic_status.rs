@@ -85,6 +85,14 @@ fn a_status_from_elsewhere_keeps_metadata_details_issues_and_advice() {
 }
 
 #[test]
+fn the_name_that_another_service_gave_our_call_does_not_become_that_of_the_request() {
+    let mut status = Status::not_found("no such order");
+    status.metadata_mut().insert("x-request-id", MetadataValue::from_static("theirs"));
+    let failed = ApiError::from(status);
+    assert!(!failed.headers().contains_key("x-request-id"));
+}
+
+#[test]
 fn advice_in_metadata_alone_is_advice() {
     for (name, value, wait) in [
         ("grpc-retry-pushback-ms", "1500", Some(Duration::from_millis(1500))),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use palisade_rate_limit::{Demand, Quota, Store};
-use palisade_rate_limit_redis::{RedisStore, testing::RedisServer};
+use palisade_rate_limit_redis::{Redis, RedisStore, testing::RedisServer};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const TASKS: u64 = 64;
@@ -22,8 +22,8 @@ fn main() {
 
 async fn measure(rounds: u64) {
     let Some(server) = RedisServer::start() else { return };
-    let store = RedisStore::builder(server.url()).response_timeout(Duration::from_secs(5)).build();
-    let store = store.expect("a store");
+    let redis = Redis::builder(server.url()).response_timeout(Duration::from_secs(5)).build();
+    let store = RedisStore::new(redis.expect("a server"));
     let ample = 1_000_000;
     let sliding = Quota::per(ample, HOUR);
     let cases: [(&str, Vec<Quota>); 8] = [

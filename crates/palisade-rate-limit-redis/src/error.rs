@@ -1,68 +1,31 @@
-use std::{error::Error, fmt, time::Duration};
+use std::{error::Error, fmt};
 
 use palisade_core::ConfigError;
-use redis::RedisError;
+use palisade_redis::RedisError;
 
-/// Why the store has no answer. It goes to the log and never to a client.
-#[derive(Clone, Debug)]
+/// Why the store has no verdict. It goes to the log and never to a client.
+#[derive(Debug)]
 pub(crate) enum Failure {
-    /// There is no connection after so long.
-    NoConnection(Duration),
-    /// There is no answer after so long.
-    NoAnswer(Duration),
-    /// Connecting failed, now or a moment ago.
-    Unreachable(RedisError),
-    /// The server answered with an error, or the connection broke.
-    Refused(RedisError),
+    Redis(RedisError),
     /// The server answered, but not what it was asked.
     Unexpected,
-    /// The node that should be the master is none.
-    NotMaster,
-    /// No sentinel knows the master.
-    NoMaster(String),
-    /// The future was polled outside of a tokio runtime.
-    NoRuntime,
-    /// The runtime that was connecting was shut down.
-    Abandoned,
     NoQuotas,
     Unsupported(ConfigError),
 }
 
-impl Failure {
-    /// True if the connection broke before it answered.
-    pub(crate) fn is_hang_up(&self) -> bool {
-        matches!(self, Self::Refused(error) if error.is_unrecoverable_error())
-    }
-
-    /// True if the server does not know a script by its hash.
-    pub(crate) fn is_unknown_script(&self) -> bool {
-        matches!(self, Self::Refused(error) if error.code() == Some("NOSCRIPT"))
-    }
-
-    /// True if it takes another connection: this one is gone, or leads to a server that is no master any more, or has become
-    /// one that asks who we are.
-    pub(crate) fn calls_for_another_connection(&self) -> bool {
-        let by_code =
-            |error: &RedisError| matches!(error.code(), Some("READONLY" | "MASTERDOWN" | "NOAUTH"));
-        self.is_hang_up() || matches!(self, Self::Refused(error) if by_code(error))
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(error)
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("redis: ")?;
         match self {
-            Self::NoConnection(waited) => write!(f, "no connection within {waited:?}"),
-            Self::NoAnswer(waited) => write!(f, "no answer within {waited:?}"),
-            Self::Unreachable(error) => write!(f, "cannot connect: {error}"),
-            Self::Refused(error) => write!(f, "{error}"),
-            Self::Unexpected => f.write_str("an answer that is none to a script of palisade"),
-            Self::NotMaster => f.write_str("the node that sentinels call the master is a replica"),
-            Self::NoMaster(name) => write!(f, "no sentinel knows a master named `{name}`"),
-            Self::NoRuntime => f.write_str("polled outside of a tokio runtime"),
-            Self::Abandoned => f.write_str("the runtime shut down while connecting"),
-            Self::NoQuotas => f.write_str("a demand without quotas"),
-            Self::Unsupported(error) => write!(f, "{error}"),
+            Self::Redis(error) => write!(f, "{error}"),
+            Self::Unexpected => f.write_str("redis: an answer that is none to a demand"),
+            Self::NoQuotas => f.write_str("redis: a demand without quotas"),
+            Self::Unsupported(error) => write!(f, "redis: {error}"),
         }
     }
 }
@@ -70,9 +33,9 @@ impl fmt::Display for Failure {
 impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Unreachable(error) | Self::Refused(error) => Some(error),
+            Self::Redis(error) => error.source(),
             Self::Unsupported(error) => Some(error),
-            _ => None,
+            Self::Unexpected | Self::NoQuotas => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The names of the keys.
 
 use palisade_rate_limit::Quota;
+use palisade_redis::key_part;
 
 use crate::exact;
 
@@ -15,14 +16,15 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
+    /// With a prefix that is a part of a key already.
     pub(crate) fn new(prefix: &str) -> Self {
-        Self { prefix: escaped(prefix) }
+        Self { prefix: prefix.to_owned() }
     }
 
     /// One for each quota, in their order.
     pub(crate) fn of(&self, limit: &str, digest: &[u8; 16], quotas: &[Quota]) -> Vec<String> {
         let digest = u128::from_be_bytes(*digest);
-        let common = format!("{}:{}:{{{digest:032x}}}", self.prefix, escaped(limit));
+        let common = format!("{}:{}:{{{digest:032x}}}", self.prefix, key_part(limit));
         let shape =
             |quota: &Quota| (exact::letter(quota).unwrap_or('-'), quota.window().as_millis());
         let name = |(which, quota): (usize, &Quota)| {
@@ -34,20 +36,6 @@ impl Keys {
     }
 }
 
-/// Text of which no byte can be taken for a separator or a brace, and different for different texts.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
-                escaped.push(char::from(byte));
-            }
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -57,7 +45,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn key(prefix: &str, limit: &str, quota: &Quota) -> String {
-        Keys::new(prefix).of(limit, &[0xab; 16], std::slice::from_ref(quota)).remove(0)
+        Keys::new(&key_part(prefix)).of(limit, &[0xab; 16], std::slice::from_ref(quota)).remove(0)
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //! ```no_run
 //! use std::{sync::Arc, time::Duration};
 //! use palisade_rate_limit::{Demand, Fit, Quota, Store};
-//! use palisade_rate_limit_redis::RedisStore;
+//! use palisade_rate_limit_redis::{Redis, RedisStore};
 //!
 //! # async fn ask() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-//! let store = RedisStore::builder("redis://127.0.0.1:6379").build()?;
+//! let store = RedisStore::new(Redis::builder("redis://127.0.0.1:6379").build()?);
 //!
 //! // What a limit asks: may this client do this, by both quotas or not at all?
 //! let quotas: Arc<[Quota]> = Arc::new([
@@ -37,9 +37,6 @@
 //! hold exactly. Waits are exact to the millisecond: a request that waits so long is admitted, if nothing else comes, and a
 //! millisecond earlier it would not have been.
 //!
-//! It takes one round trip, by the script's hash. A server that does not know the hash, because it was restarted or flushed,
-//! is sent the text.
-//!
 //! | algorithm | a key holds | bytes of value |
 //! | --- | --- | --- |
 //! | sliding window | the number of the window, and two counts | up to 35 |
@@ -66,20 +63,14 @@
 //!
 //! # When the server does not answer
 //!
-//! No decision takes longer than the connect and the response time-out together, 200 ms and 50 ms unless
-//! [set](RedisStoreBuilder::response_timeout), and while a connection is open only the latter. Then there is an error, and the
-//! limit does what it was told to do in that case. There are no retries that could charge twice, with two exceptions: a
-//! connection that was closed while idle is opened again before the request is sent again, and a cluster's client follows
-//! slots that move and nodes that hang up.
-//!
-//! The connection is opened by the first decision and shared by all. Where it breaks, the next decision opens another; where
-//! that fails, attempts become rarer, down to one a second, and the decisions between them fail at once. A peer that vanished
-//! without a word is given up after a second of silence, a master that became a replica when it says so.
+//! The decision is an error within the [connection's time-outs](palisade_redis), and the limit does what it was told to do in
+//! that case. Nothing is charged twice.
 //!
 //! What is lost with the server is what was counted: a server that comes back empty starts all windows anew, and so does a
 //! replica with those charges that had not reached it. A server that evicts keys under memory pressure forgets limits: give it
-//! `maxmemory-policy noeviction`, and a limit does what it has declared when memory is short. After a failover to a machine whose clock is behind, time stands still for
-//! a key until the clock has caught up with what was written, so that nothing is granted twice.
+//! `maxmemory-policy noeviction`, and a limit does what it has declared when memory is short. After a failover to a machine
+//! whose clock is behind, time stands still for a key until the clock has caught up with what was written, so that nothing is
+//! granted twice.
 //!
 //! # Refunds
 //!
@@ -88,27 +79,26 @@
 //!
 //! # Servers
 //!
-//! Redis from 5 on, or Valkey; it is tested with Redis 7.0. Alone, behind sentinels ([`RedisStore::sentinel`]) or as a cluster (`RedisStore::cluster`). The
-//! user needs `+evalsha +eval +get +set +time` on `~palisade:*` and, behind sentinels, `+role`.
+//! Redis from 5 on, or Valkey, [alone](Redis::builder), [behind sentinels](Redis::sentinel) or as a cluster
+//! (`Redis::cluster`). The user needs `+evalsha +eval +get +set +time` on `~palisade:*` and, behind sentinels, `+role`.
 //!
 //! # Features
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `cluster` | `RedisStore::cluster` |
+//! | `cluster` | `Redis::cluster` |
 //! | `tls` | `rediss://`, trusting the web's certificate authorities or your own |
 //! | `testing` | servers for tests, started and stopped, paused and emptied, and told the time |
 
-mod builder;
 mod error;
 mod exact;
 mod key;
-mod link;
 mod script;
 mod store;
-#[cfg(feature = "testing")]
-pub mod testing;
-mod topology;
 
-pub use builder::RedisStoreBuilder;
+#[cfg(feature = "testing")]
+#[doc(no_inline)]
+pub use palisade_redis::testing;
+#[doc(no_inline)]
+pub use palisade_redis::{Redis, RedisBuilder};
 pub use store::RedisStore;

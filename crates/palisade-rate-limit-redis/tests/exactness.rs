@@ -5,18 +5,18 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use palisade_rate_limit::{Algorithm, Fit, Quota};
-use palisade_rate_limit_redis::{RedisStore, testing::RedisServer};
+use palisade_rate_limit_redis::{Redis, RedisStore, testing::RedisServer};
 use support::{Client, Dice, Hand, MINUTE, after, reading};
 
 /// A store on a server of its own, at a time of the test's choice.
 fn store_at(server: &RedisServer, clock: &Arc<Hand>) -> RedisStore {
-    RedisStore::builder(server.url())
-        .clock(clock.clone())
+    let redis = Redis::builder(server.url())
         // a debug build on a busy machine
         .response_timeout(Duration::from_secs(5))
         .connect_timeout(Duration::from_secs(5))
         .build()
-        .expect("a store")
+        .expect("a server");
+    RedisStore::with_clock(redis, clock.clone())
 }
 
 /// A whole number of minutes, of recent years.

@@ -14,7 +14,7 @@ use std::{
 
 use palisade_core::BoxError;
 use palisade_rate_limit::{Quota, Verdict};
-use palisade_rate_limit_redis::{RedisStore, testing::RedisServer};
+use palisade_rate_limit_redis::{Redis, RedisStore, testing::RedisServer};
 use support::{Client, MINUTE};
 
 const CONNECT: Duration = Duration::from_millis(500);
@@ -24,12 +24,12 @@ const RESPONSE: Duration = Duration::from_millis(300);
 const LATE: Duration = Duration::from_millis(500);
 
 fn client(url: impl Into<String>) -> Client {
-    let store = RedisStore::builder(url)
+    let redis = Redis::builder(url)
         .connect_timeout(CONNECT)
         .response_timeout(RESPONSE)
         .build()
-        .expect("a store");
-    Client::new(&store, "api", [Quota::per(1000, MINUTE * 60).fixed_window()])
+        .expect("a server");
+    Client::new(&RedisStore::new(redis), "api", [Quota::per(1000, MINUTE * 60).fixed_window()])
 }
 
 /// A verdict, or an error within the time-outs.
@@ -210,9 +210,9 @@ async fn a_wrong_password_is_an_error_that_does_not_repeat_it() {
         assert!(says_so, "{shown}");
         assert!(!shown.contains("s3cret"), "{shown}");
     }
-    let builder = RedisStore::builder(wrong).password("s3cret-and-right");
+    let builder = Redis::builder(wrong).password("s3cret-and-right");
     assert!(!format!("{builder:?}").contains("s3cret"), "{builder:?}");
-    let store = builder.response_timeout(RESPONSE).build().expect("a store");
+    let store = RedisStore::new(builder.response_timeout(RESPONSE).build().expect("a server"));
     assert!(!format!("{store:?}").contains("s3cret"), "{store:?}");
     assert!(format!("{store:?}").contains(&server.port().to_string()), "{store:?}");
     let right = Client::new(&store, "api", [Quota::per(3, MINUTE)]);
@@ -308,30 +308,4 @@ fn a_runtime_that_ends_while_it_connects_does_not_leave_the_next_one_waiting() {
     });
     server.resume();
     runtime().block_on(recovered(&client));
-}
-
-#[test]
-fn bad_settings_are_errors_with_a_remedy() {
-    let refusal = |builder: palisade_rate_limit_redis::RedisStoreBuilder| {
-        builder.build().map(drop).unwrap_err().to_string()
-    };
-    let url = || RedisStore::builder("redis://127.0.0.1");
-    for wrong in ["", "127.0.0.1:6379", "http://127.0.0.1", "redis://", "redis://:hunter2@host:x"] {
-        let refusal = refusal(RedisStore::builder(wrong));
-        assert!(refusal.starts_with("url is not valid: write redis://"), "{refusal}");
-        assert!(!refusal.contains("hunter2"), "{refusal}");
-    }
-    assert!(refusal(RedisStore::builder("rediss://host/#insecure")).contains("no protection"));
-    assert!(refusal(url().prefix("")).starts_with("prefix is not valid"));
-    assert!(refusal(url().response_timeout(Duration::ZERO)).starts_with("response_timeout `0ns`"));
-    assert!(refusal(url().connect_timeout(Duration::ZERO)).starts_with("connect_timeout `0ns`"));
-    assert!(refusal(RedisStore::cluster([""; 0])).contains("at least one node"));
-    assert!(refusal(RedisStore::cluster(["redis://a"]).database(3)).contains("database 0 only"));
-    let different = ["redis://:a@one", "redis://:b@two"];
-    assert!(refusal(RedisStore::cluster(different)).contains("same scheme"));
-    assert!(refusal(RedisStore::sentinel(["redis://a"], "")).starts_with("master is not valid"));
-    assert!(refusal(RedisStore::sentinel([""; 0], "m")).contains("at least one node"));
-    let tls = RedisStore::builder("rediss://host")
-        .ca_certificate("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n");
-    assert!(refusal(tls).starts_with("certificate is not valid"));
 }

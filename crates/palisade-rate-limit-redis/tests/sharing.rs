@@ -8,17 +8,16 @@ use std::{
 };
 
 use palisade_rate_limit::{Quota, Store};
-use palisade_rate_limit_redis::{RedisStore, testing::RedisServer};
+use palisade_rate_limit_redis::{Redis, RedisStore, testing::RedisServer};
 use support::{Client, MINUTE};
 
 const SERVER: &str = "PALISADE_TEST_REDIS_URL";
 
 fn patient(url: impl Into<String>) -> RedisStore {
-    RedisStore::builder(url)
+    let redis = Redis::builder(url)
         .response_timeout(Duration::from_secs(10))
-        .connect_timeout(Duration::from_secs(10))
-        .build()
-        .expect("a store")
+        .connect_timeout(Duration::from_secs(10));
+    RedisStore::new(redis.build().expect("a server"))
 }
 
 /// The limits that the processes share: each admits 100 in an hour, by whatever algorithm. A window that ended in between
@@ -152,11 +151,9 @@ async fn after_exactly_the_wait_it_is_admitted() {
 async fn limits_and_prefixes_and_clients_do_not_share_counts() {
     let Some(server) = RedisServer::start() else { return };
     let store = patient(server.url());
-    let other = RedisStore::builder(server.url())
-        .prefix("other")
-        .response_timeout(Duration::from_secs(10))
-        .build()
-        .expect("a store");
+    let other =
+        Redis::builder(server.url()).prefix("other").response_timeout(Duration::from_secs(10));
+    let other = RedisStore::new(other.build().expect("a server"));
     let quotas = [Quota::per(1, MINUTE).fixed_window(), Quota::per(10, MINUTE * 2).named("b")];
     let client = Client::new(&store, "api", quotas);
     let strangers = [

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use palisade_rate_limit::Quota;
 use palisade_rate_limit_redis::{
-    RedisStore, RedisStoreBuilder,
+    Redis, RedisBuilder, RedisStore,
     testing::{RedisCluster, RedisSentinel, RedisServer},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -20,13 +20,13 @@ fn quotas() -> [Quota; 3] {
     ]
 }
 
-fn client(builder: RedisStoreBuilder) -> Client {
-    let store = builder
+fn client(builder: RedisBuilder) -> Client {
+    let redis = builder
         .connect_timeout(Duration::from_millis(1000))
         .response_timeout(Duration::from_millis(500))
         .build()
-        .expect("a store");
-    Client::new(&store, "api", quotas())
+        .expect("a server");
+    Client::new(&RedisStore::new(redis), "api", quotas())
 }
 
 /// Asks until it is answered again.
@@ -43,7 +43,7 @@ async fn recovered(client: &Client) {
 #[tokio::test]
 async fn in_a_cluster_all_quotas_of_a_key_are_decided_in_one_step_wherever_it_lives() {
     let Some(cluster) = RedisCluster::start() else { return };
-    let client = client(RedisStore::cluster(cluster.urls()));
+    let client = client(Redis::cluster(cluster.urls()));
     recovered(&client).await;
     for key in 0..60 {
         let client = client.of(key);
@@ -66,7 +66,7 @@ async fn in_a_cluster_all_quotas_of_a_key_are_decided_in_one_step_wherever_it_li
 #[tokio::test]
 async fn a_cluster_that_forgot_the_scripts_is_told_again() {
     let Some(cluster) = RedisCluster::start() else { return };
-    let client = client(RedisStore::cluster(cluster.urls()));
+    let client = client(Redis::cluster(cluster.urls()));
     recovered(&client).await;
     for round in 1..4 {
         for key in 0..12 {
@@ -82,7 +82,7 @@ async fn a_cluster_that_forgot_the_scripts_is_told_again() {
 #[tokio::test]
 async fn without_one_of_its_nodes_a_cluster_still_counts_the_keys_of_the_others() {
     let Some(mut cluster) = RedisCluster::start() else { return };
-    let client = client(RedisStore::cluster(cluster.urls()));
+    let client = client(Redis::cluster(cluster.urls()));
     recovered(&client).await;
     for key in 0..60 {
         client.of(key).charge(1).await;
@@ -110,7 +110,7 @@ async fn after_a_failover_the_sentinels_are_asked_for_the_new_master() {
     let Some(mut watched) = RedisSentinel::start() else { return };
     // The first address leads nowhere, as that of a sentinel that is down.
     let sentinels = ["redis://127.0.0.1:1".to_owned(), watched.url()];
-    let client = client(RedisStore::sentinel(sentinels, RedisSentinel::MASTER));
+    let client = client(Redis::sentinel(sentinels, RedisSentinel::MASTER));
     assert_eq!(client.charge(3).await.charged, Some(3));
     assert_eq!(watched.master().keys().len(), 3);
     let replicated = watched.master().command(&["WAIT", "1", "5000"]);
@@ -127,7 +127,7 @@ async fn after_a_failover_the_sentinels_are_asked_for_the_new_master() {
 #[tokio::test]
 async fn a_master_that_froze_is_left_for_the_new_one() {
     let Some(watched) = RedisSentinel::start() else { return };
-    let client = client(RedisStore::sentinel([watched.url()], RedisSentinel::MASTER));
+    let client = client(Redis::sentinel([watched.url()], RedisSentinel::MASTER));
     client.charge(1).await;
     // Nothing closes the connection. Only that it is silent tells.
     watched.master().pause();
@@ -141,7 +141,7 @@ async fn a_master_that_froze_is_left_for_the_new_one() {
 #[tokio::test]
 async fn sentinels_that_do_not_know_the_master_are_an_error_that_names_it() {
     let Some(watched) = RedisSentinel::start() else { return };
-    let client = client(RedisStore::sentinel([watched.url()], "another"));
+    let client = client(Redis::sentinel([watched.url()], "another"));
     let error = client.try_charge(1).await.unwrap_err().to_string();
     assert_eq!(error, "redis: no sentinel knows a master named `another`");
     assert!(format!("{:?}", client.store).contains("sentinel"));
@@ -168,20 +168,20 @@ fn certificate_for(name: &str) -> (String, String, String) {
 async fn tls_is_spoken_with_those_whom_our_authority_vouches_for() {
     let (authority, certificate, key) = certificate_for("localhost");
     let Some(server) = RedisServer::start_with_tls(&certificate, &key) else { return };
-    let trusting = client(RedisStore::builder(server.url()).ca_certificate(authority));
+    let trusting = client(Redis::builder(server.url()).ca_certificate(authority));
     assert_eq!(trusting.charge(2).await.charged, Some(2));
     assert_eq!(trusting.remaining().await, 3);
 
     // The authorities of the web do not know it, and neither does another one of ours.
     let (stranger, _, _) = certificate_for("localhost");
     for distrusting in [
-        client(RedisStore::builder(server.url())),
-        client(RedisStore::builder(server.url()).ca_certificate(stranger)),
+        client(Redis::builder(server.url())),
+        client(Redis::builder(server.url()).ca_certificate(stranger)),
     ] {
         let error = distrusting.try_charge(1).await.unwrap_err().to_string();
         assert!(error.contains("invalid peer certificate"), "{error}");
     }
-    let plain = client(RedisStore::builder(server.url().replace("rediss", "redis")));
+    let plain = client(Redis::builder(server.url().replace("rediss", "redis")));
     assert!(plain.try_charge(1).await.is_err());
 }
 
@@ -189,7 +189,7 @@ async fn tls_is_spoken_with_those_whom_our_authority_vouches_for() {
 async fn tls_is_not_spoken_with_a_server_of_another_name() {
     let (authority, certificate, key) = certificate_for("elsewhere.example");
     let Some(server) = RedisServer::start_with_tls(&certificate, &key) else { return };
-    let client = client(RedisStore::builder(server.url()).ca_certificate(authority));
+    let client = client(Redis::builder(server.url()).ca_certificate(authority));
     let error = client.try_charge(1).await.unwrap_err().to_string();
     assert!(error.contains("not valid for name"), "{error}");
 }

@@ -135,3 +135,10 @@ pub use quotas::Quotas;
 pub use shared::{SharedStore, StoreStats};
 pub use standing::Standing;
 pub use store::{Demand, Fit, Reading, Refund, Store, Verdict};
+
+/// The codes of issues that this crate finds.
+///
+/// ```
+/// assert_eq!(palisade_rate_limit::ISSUE_CODES[0].code, "cost_exceeds_limit");
+/// ```
+pub const ISSUE_CODES: &[palisade_core::IssueCode] = &[policy::COST_EXCEEDS_LIMIT];

@@ -11,8 +11,8 @@ use std::{
 
 use http::{request, response};
 use palisade_core::{
-    ApiError, Clock, ConfigError, Decision, Issue, Outcome, Policy, PolicyLayer, Principal,
-    QuotaViolation, hold_until_end, watch_until_end,
+    ApiError, Clock, ConfigError, Decision, Issue, IssueCode, Outcome, Policy, PolicyLayer,
+    Principal, QuotaViolation, hold_until_end, watch_until_end,
 };
 
 #[cfg(feature = "store")]
@@ -27,6 +27,9 @@ use crate::{
     table::Table,
     trailers::{self, AtTheEnd},
 };
+
+pub(crate) const COST_EXCEEDS_LIMIT: IssueCode =
+    IssueCode::new("cost_exceeds_limit", "The request costs more than its limit ever allows.", &[]);
 
 /// A limit on how often a client may call, as a policy. Clones count together: a limit that a request meets twice, on a
 /// router and again on a route, counts it twice.
@@ -519,7 +522,7 @@ impl<K> Shared<K> {
         if never_fits && cost > 1 {
             error =
                 error.with_message("the request costs more than the limit allows").with_issues([
-                    Issue::new("", "cost_exceeds_limit", "it cannot be admitted by waiting"),
+                    Issue::new("", COST_EXCEEDS_LIMIT.code, "it cannot be admitted by waiting"),
                 ]);
         }
         let mut headers = http::HeaderMap::new();

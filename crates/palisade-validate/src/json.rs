@@ -85,22 +85,18 @@ where
                 return Ok(Some(value));
             }
             findings.truncated |= more;
-            read::broken::<T>(
-                broken,
-                tree()?,
-                text.len(),
-                mode,
-                IssueSource::Body,
-                context,
-                findings,
-            );
+            let found = read::broken::<T>(broken, tree()?, text.len(), mode, context);
+            findings.add(IssueSource::Body, found);
             Ok(None)
         }
         None => {
             // JSON, but not a `T`. It is looked at again, slowly, for all that is wrong with it.
             let tree = tree()?;
             scan(text, settings.depth()).map_err(|flaw| flawed(text, &flaw))?;
-            Ok(read::examined(tree, text.len(), mode, IssueSource::Body, context, findings))
+            let read = read::examined(tree, text.len(), mode, context);
+            findings.truncated |= read.truncated;
+            findings.add(IssueSource::Body, read.found);
+            Ok(read.value)
         }
     }
 }

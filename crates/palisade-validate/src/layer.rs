@@ -84,7 +84,7 @@ impl<T> fmt::Debug for ValidateLayer<T> {
 impl<S, T> Layer<S> for ValidateLayer<T>
 where
     T: DeserializeOwned + Validate + Send + Sync + 'static,
-    T::Context: Default + Send + Sync + 'static,
+    T::Context: Send + Sync + 'static,
 {
     type Service = BodyPolicyService<S, JsonOf<T>>;
 
@@ -105,7 +105,7 @@ pub struct JsonOf<T> {
 impl<T> BodyPolicy for JsonOf<T>
 where
     T: DeserializeOwned + Validate + Send + Sync + 'static,
-    T::Context: Default + Send + Sync + 'static,
+    T::Context: Send + Sync + 'static,
 {
     type Grant = Option<Validated<T>>;
 
@@ -118,8 +118,9 @@ where
     }
 
     fn decide(&self, request: &request::Parts, body: &Bytes) -> Decision<Self::Grant> {
-        let context = RuleContext::<T::Context>::of(&request.extensions);
-        self.settings.json_with::<T>(body, &context).map(|value| Some(Validated::new(value))).into()
+        let value = RuleContext::<T::Context>::of(&request.extensions)
+            .and_then(|context| self.settings.json_with::<T>(body, &context));
+        value.map(|value| Some(Validated::new(value))).into()
     }
 
     fn admit(&self, grant: &mut Self::Grant, request: &mut request::Parts) {

@@ -53,7 +53,7 @@
 //! | `Valid` | axum's extractors, one or several at once (feature `axum`) |
 //! | `ValidateMessages`, `validate_message` | messages of gRPC (feature `tonic`) |
 //! | `JsonSchema` | what is described by data (feature `json-schema`) |
-//! | `Multipart`, `Uploads` | forms with files (feature `multipart`) |
+//! | `Multipart`, `MultipartStream`, `Uploads` | forms with files (feature `multipart`) |
 //! | [`Validation`] | how all of them answer, and the same for bytes that are at hand |
 //! | [`debug_validate_response`] | responses, while a service is developed |
 //!
@@ -66,6 +66,8 @@
 //! it is on the wire, with `r#` where it must be.
 //!
 //! # Issue codes
+//!
+//! [`ISSUE_CODES`] has them for programs.
 //!
 //! | code | means | `params` |
 //! | --- | --- | --- |
@@ -83,8 +85,10 @@
 //! | `too_many_files`, `invalid_file_name`, `invalid_file_type` | a file | `max`, `types` |
 //! | `invalid` | a rule of your own, with its message; or a value that its type refused | |
 //!
-//! A list ends at 64 issues, with `truncated: true` beside it. garde is stopped soon after; only rules of your own
-//! (`custom`) are all applied, however many values they are applied to.
+//! A list ends at 64 issues, with `truncated: true` beside it. garde is stopped soon after, at the next of its own rules that
+//! is broken. Rules of your own (`custom`) pass nothing at which it could be stopped: they are applied to each value of a
+//! list, and what each of them says is kept until the end. Where that matters, guard them by the list's length:
+//! `if(cond = self.codes.len() <= 100, inner(custom(is_listed)))`.
 //!
 //! # Features
 //!
@@ -92,12 +96,14 @@
 //! | --- | --- |
 //! | `axum` | the extractors in `Valid` |
 //! | `json-schema` | `JsonSchema` |
-//! | `multipart` | `Valid<Multipart<T>>`, for axum |
+//! | `multipart` | `Valid<Multipart<T>>` and `Valid<MultipartStream<T>>`, for axum |
 //! | `tonic` | `ValidateMessages`, `validate_message` |
 
 #[cfg(feature = "axum")]
 mod axum;
+mod context;
 mod examine;
+mod issue_codes;
 mod json;
 mod layer;
 mod names;
@@ -109,24 +115,29 @@ mod scan;
 #[cfg(feature = "json-schema")]
 mod schema;
 mod settings;
-mod text;
+mod texts;
 #[cfg(feature = "tonic")]
 mod tonic;
 
 #[cfg(feature = "axum")]
-pub use axum::{FromBody, FromHead, Headers, Valid};
+pub use axum::{Cookies, FromBody, FromHead, Headers, OfTexts, Valid};
 #[cfg(feature = "multipart")]
-pub use axum::{Multipart, Upload, Uploads, UploadsBuilder};
+pub use axum::{
+    Multipart, MultipartStream, Upload, UploadStream, Uploads, UploadsBuilder, UploadsLayer,
+    UploadsService,
+};
+pub use context::RuleContext;
+pub use issue_codes::ISSUE_CODES;
 pub use layer::{ValidateLayer, Validated};
 pub use response::{ValidateResponse, ValidateResponseLayer, debug_validate_response};
 #[cfg(feature = "json-schema")]
 pub use schema::JsonSchema;
-pub use settings::{RuleContext, Validation};
+pub use settings::Validation;
 #[cfg(feature = "tonic")]
 pub use tonic::{ValidateMessages, validate_message, validate_message_with};
 
 /// The error codes of this crate, beside [`ApiError::KINDS`](palisade_core::ApiError::KINDS). Those of single issues are
-/// [above](crate#issue-codes).
+/// in [`ISSUE_CODES`].
 ///
 /// ```
 /// assert_eq!(palisade_validate::CODES[0].code, "INVALID_RESPONSE");

@@ -150,6 +150,11 @@ impl Found {
         self
     }
 
+    pub(crate) fn moved(mut self, to: impl FnOnce(Place) -> Place) -> Self {
+        self.place = to(self.place);
+        self
+    }
+
     pub(crate) fn into_issue(self, source: IssueSource) -> Issue {
         let mut issue = Issue::new(self.place.dotted(), self.code, self.message)
             .with_source(source)

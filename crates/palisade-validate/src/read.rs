@@ -1,37 +1,33 @@
 //! A value, its form and its rules: what every part of a request has in common.
 
 use garde::Validate;
-use palisade_core::IssueSource;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
     examine::{Examined, Mode, Shapes, examine, rounds_for},
     names::Names,
-    place::{Findings, Found},
+    place::Found,
     rules::{self, Broken},
 };
 
-/// Reads a value that has been examined, or adds what is wrong with it.
-pub(crate) fn examined<T>(
-    value: Value,
-    size: usize,
-    mode: Mode,
-    source: IssueSource,
-    context: &T::Context,
-    findings: &mut Findings,
-) -> Option<T>
+/// What came of reading a value: itself, unless something is wrong with it.
+pub(crate) struct Read<T> {
+    pub(crate) value: Option<T>,
+    pub(crate) found: Vec<Found>,
+    pub(crate) truncated: bool,
+}
+
+/// Reads a value and finds what is wrong with it.
+pub(crate) fn examined<T>(value: Value, size: usize, mode: Mode, context: &T::Context) -> Read<T>
 where
     T: DeserializeOwned + Validate,
 {
     let seen: Examined<T> = examine(value, size, mode);
-    findings.truncated |= seen.truncated;
     let Some(value) = seen.value else {
-        findings.add(source, seen.found);
-        return None;
+        return Read { value: None, found: seen.found, truncated: seen.truncated };
     };
     let (broken, more) = rules::check(&value, context);
-    findings.truncated |= more;
     let is_good = seen.found.is_empty() && broken.is_empty();
     let mut found = seen.found;
     // Compared with the form only, of which there is a bounded number: a client chooses how many rules are broken.
@@ -42,24 +38,22 @@ where
             found.push(broken);
         }
     }
-    findings.add(source, found);
-    is_good.then_some(value)
+    Read { value: is_good.then_some(value), found, truncated: seen.truncated || more }
 }
 
-/// Adds the rules that a value breaks, whose form is known to be right.
+/// Says where rules are broken in a value whose form is known to be right.
 pub(crate) fn broken<T>(
     broken: Vec<Broken>,
     value: Value,
     size: usize,
     mode: Mode,
-    source: IssueSource,
     context: &T::Context,
-    findings: &mut Findings,
-) where
+) -> Vec<Found>
+where
     T: DeserializeOwned + Validate,
 {
     let seen: Examined<T> = examine(value, size, mode);
-    findings.add(source, placed::<T>(broken, &seen.shapes, &seen.taken, size, mode, context));
+    placed::<T>(broken, &seen.shapes, &seen.taken, size, mode, context)
 }
 
 /// How many other values are tried for one request, to find what a field is called.

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Validation, json};
+use crate::{RuleContext, Validation, json};
 
 pub(crate) const INVALID_RESPONSE: ErrorCode = ErrorCode::new(
     "INVALID_RESPONSE",
@@ -118,7 +118,7 @@ where
     S: Service<Request<ReqB>, Response = Response<ResB>>,
     S::Future: Send + 'static,
     T: DeserializeOwned + Validate + 'static,
-    T::Context: Default,
+    T::Context: Send + Sync + 'static,
     ResB: http_body::Body<Data = Bytes> + Send + 'static,
     ResB::Error: Into<BoxError>,
 {
@@ -133,6 +133,7 @@ where
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let settings = self.settings;
         let context = ErrorContext::of_request(&request);
+        let told = RuleContext::<T::Context>::of(request.extensions());
         let answer = self.inner.call(request);
         Box::pin(async move {
             let (head, body) = answer.await?.into_parts();
@@ -147,7 +148,8 @@ where
                     return Ok(context.render(error).map(Body::full));
                 }
             };
-            match Validation::new().json::<T>(&bytes) {
+            let checked = told.and_then(|told| Validation::new().json_with::<T>(&bytes, &told));
+            match checked {
                 Err(wrong) => {
                     tracing::error!(
                         issues = ?wrong.issues(),

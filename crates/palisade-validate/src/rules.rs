@@ -13,7 +13,10 @@ use garde::{
 };
 use serde_json::{Map, Value};
 
-use crate::place::{Found, MAX_ISSUES, Place};
+use crate::{
+    issue_codes,
+    place::{Found, MAX_ISSUES, Place},
+};
 
 /// A rule of garde's that is broken, where the type's own names say it is.
 #[derive(Clone, Debug)]
@@ -132,55 +135,59 @@ fn decode(text: &str) -> (String, Map<String, Value>, String) {
         Some((code, params, message)) => {
             (code.to_owned(), serde_json::from_str(params).unwrap_or_default(), message.to_owned())
         }
-        None => ("invalid".to_owned(), Map::new(), text.to_owned()),
+        None => (issue_codes::INVALID.to_owned(), Map::new(), text.to_owned()),
     }
 }
 
 impl I18n for Coded {
     fn length_lower_than(&self, min: usize) -> Cow<'static, str> {
         self.rule(
-            "too_short",
+            issue_codes::TOO_SHORT,
             &[("min", &min)],
             format_args!("must have a length of at least {min}"),
         )
     }
 
     fn length_greater_than(&self, max: usize) -> Cow<'static, str> {
-        self.rule("too_long", &[("max", &max)], format_args!("must have a length of at most {max}"))
+        self.rule(
+            issue_codes::TOO_LONG,
+            &[("max", &max)],
+            format_args!("must have a length of at most {max}"),
+        )
     }
 
     fn range_lower_than(&self, min: &dyn Display) -> Cow<'static, str> {
-        self.rule("too_small", &[("min", &min)], format_args!("must be at least {min}"))
+        self.rule(issue_codes::TOO_SMALL, &[("min", &min)], format_args!("must be at least {min}"))
     }
 
     fn range_greater_than(&self, max: &dyn Display) -> Cow<'static, str> {
-        self.rule("too_big", &[("max", &max)], format_args!("must be at most {max}"))
+        self.rule(issue_codes::TOO_BIG, &[("max", &max)], format_args!("must be at most {max}"))
     }
 
     fn credit_card_invalid(&self, _: InvalidCreditCard) -> Cow<'static, str> {
-        self.rule("invalid_credit_card", &[], "must be a credit card number")
+        self.rule(issue_codes::INVALID_CREDIT_CARD, &[], "must be a credit card number")
     }
 
     // The pattern is how we check, not what the client should learn.
     fn pattern_no_match(&self, _: &dyn Display) -> Cow<'static, str> {
-        self.rule("invalid_format", &[], "does not have the expected format")
+        self.rule(issue_codes::INVALID_FORMAT, &[], "does not have the expected format")
     }
 
     fn contains_missing(&self, part: &dyn Display) -> Cow<'static, str> {
         self.rule(
-            "invalid_format",
+            issue_codes::INVALID_FORMAT,
             &[("substring", &part)],
             format_args!("must contain \"{part}\""),
         )
     }
 
     fn url_invalid(&self, _: InvalidUrl) -> Cow<'static, str> {
-        self.rule("invalid_url", &[], "must be a URL")
+        self.rule(issue_codes::INVALID_URL, &[], "must be a URL")
     }
 
     fn prefix_missing(&self, prefix: &dyn Display) -> Cow<'static, str> {
         self.rule(
-            "invalid_format",
+            issue_codes::INVALID_FORMAT,
             &[("prefix", &prefix)],
             format_args!("must start with \"{prefix}\""),
         )
@@ -188,38 +195,46 @@ impl I18n for Coded {
 
     fn suffix_missing(&self, suffix: &dyn Display) -> Cow<'static, str> {
         self.rule(
-            "invalid_format",
+            issue_codes::INVALID_FORMAT,
             &[("suffix", &suffix)],
             format_args!("must end with \"{suffix}\""),
         )
     }
 
     fn phone_number_invalid(&self, _: InvalidPhoneNumber) -> Cow<'static, str> {
-        self.rule("invalid_phone_number", &[], "must be a phone number")
+        self.rule(issue_codes::INVALID_PHONE_NUMBER, &[], "must be a phone number")
     }
 
     fn ip_invalid(&self, kind: IpKind) -> Cow<'static, str> {
-        self.rule("invalid_ip", &[("kind", &kind)], format_args!("must be an {kind} address"))
+        self.rule(
+            issue_codes::INVALID_IP,
+            &[("kind", &kind)],
+            format_args!("must be an {kind} address"),
+        )
     }
 
     fn matches_field_mismatch(&self, field: &dyn Display) -> Cow<'static, str> {
-        self.rule("mismatch", &[("field", &field)], format_args!("must equal \"{field}\""))
+        self.rule(
+            issue_codes::MISMATCH,
+            &[("field", &field)],
+            format_args!("must equal \"{field}\""),
+        )
     }
 
     fn email_invalid(&self, _: InvalidEmail) -> Cow<'static, str> {
-        self.rule("invalid_email", &[], "must be an email address")
+        self.rule(issue_codes::INVALID_EMAIL, &[], "must be an email address")
     }
 
     fn ascii_invalid(&self) -> Cow<'static, str> {
-        self.rule("invalid_format", &[], "must be ASCII")
+        self.rule(issue_codes::INVALID_FORMAT, &[], "must be ASCII")
     }
 
     fn alphanumeric_invalid(&self) -> Cow<'static, str> {
-        self.rule("invalid_format", &[], "must consist of letters and digits")
+        self.rule(issue_codes::INVALID_FORMAT, &[], "must consist of letters and digits")
     }
 
     fn required_not_set(&self) -> Cow<'static, str> {
-        self.rule("missing", &[], "is missing")
+        self.rule(issue_codes::MISSING, &[], "is missing")
     }
 }
 

@@ -13,7 +13,7 @@ use palisade_core::{
 use serde_json::Value;
 
 use crate::{
-    Validated, Validation, json,
+    Validated, Validation, issue_codes, json,
     place::{Findings, Found, MAX_ISSUES, Place, Step},
 };
 
@@ -151,13 +151,13 @@ fn found(error: &ValidationError<'_>) -> Vec<Found> {
         names
             .iter()
             .take(MAX_ISSUES + 1)
-            .map(|name| Found::new(place.name(name), "unknown_field", "is not known"))
+            .map(|name| Found::new(place.name(name), issue_codes::UNKNOWN_FIELD, "is not known"))
             .collect()
     };
     match error.kind() {
         Kind::Required { property } => {
             let place = place.name(property.as_str().unwrap_or_default());
-            vec![Found::new(place, "missing", "is missing")]
+            vec![Found::new(place, issue_codes::MISSING, "is missing")]
         }
         Kind::Type { kind } => {
             let types: Vec<_> = match kind {
@@ -165,88 +165,115 @@ fn found(error: &ValidationError<'_>) -> Vec<Found> {
                 TypeKind::Multiple(many) => many.iter().map(|one| one.to_string()).collect(),
             };
             let words = format!("must be of type {}", types.join(" or "));
-            bound("wrong_type", words, "expected", types.into())
+            bound(issue_codes::WRONG_TYPE, words, "expected", types.into())
         }
         Kind::MinLength { limit } => bound(
-            "too_short",
+            issue_codes::TOO_SHORT,
             format!("must have a length of at least {limit}"),
             "min",
             (*limit).into(),
         ),
         Kind::MaxLength { limit } => bound(
-            "too_long",
+            issue_codes::TOO_LONG,
             format!("must have a length of at most {limit}"),
             "max",
             (*limit).into(),
         ),
-        Kind::MinItems { limit } => {
-            bound("too_short", format!("must have at least {limit} items"), "min", (*limit).into())
-        }
-        Kind::MaxItems { limit } => {
-            bound("too_long", format!("must have at most {limit} items"), "max", (*limit).into())
-        }
-        Kind::AdditionalItems { limit } => {
-            bound("too_long", format!("must have at most {limit} items"), "max", (*limit).into())
-        }
-        Kind::MinProperties { limit } => {
-            bound("too_short", format!("must have at least {limit} fields"), "min", (*limit).into())
-        }
-        Kind::MaxProperties { limit } => {
-            bound("too_long", format!("must have at most {limit} fields"), "max", (*limit).into())
-        }
+        Kind::MinItems { limit } => bound(
+            issue_codes::TOO_SHORT,
+            format!("must have at least {limit} items"),
+            "min",
+            (*limit).into(),
+        ),
+        Kind::MaxItems { limit } => bound(
+            issue_codes::TOO_LONG,
+            format!("must have at most {limit} items"),
+            "max",
+            (*limit).into(),
+        ),
+        Kind::AdditionalItems { limit } => bound(
+            issue_codes::TOO_LONG,
+            format!("must have at most {limit} items"),
+            "max",
+            (*limit).into(),
+        ),
+        Kind::MinProperties { limit } => bound(
+            issue_codes::TOO_SHORT,
+            format!("must have at least {limit} fields"),
+            "min",
+            (*limit).into(),
+        ),
+        Kind::MaxProperties { limit } => bound(
+            issue_codes::TOO_LONG,
+            format!("must have at most {limit} fields"),
+            "max",
+            (*limit).into(),
+        ),
         Kind::Minimum { limit } => {
-            bound("too_small", format!("must be at least {limit}"), "min", limit.clone())
+            bound(issue_codes::TOO_SMALL, format!("must be at least {limit}"), "min", limit.clone())
         }
         Kind::Maximum { limit } => {
-            bound("too_big", format!("must be at most {limit}"), "max", limit.clone())
+            bound(issue_codes::TOO_BIG, format!("must be at most {limit}"), "max", limit.clone())
         }
-        Kind::ExclusiveMinimum { limit } => {
-            bound("too_small", format!("must be more than {limit}"), "above", limit.clone())
-        }
-        Kind::ExclusiveMaximum { limit } => {
-            bound("too_big", format!("must be less than {limit}"), "below", limit.clone())
-        }
+        Kind::ExclusiveMinimum { limit } => bound(
+            issue_codes::TOO_SMALL,
+            format!("must be more than {limit}"),
+            "above",
+            limit.clone(),
+        ),
+        Kind::ExclusiveMaximum { limit } => bound(
+            issue_codes::TOO_BIG,
+            format!("must be less than {limit}"),
+            "below",
+            limit.clone(),
+        ),
         Kind::MultipleOf { multiple_of } => bound(
-            "not_multiple_of",
+            issue_codes::NOT_MULTIPLE_OF,
             format!("must be a multiple of {multiple_of}"),
             "of",
             (*multiple_of).into(),
         ),
         Kind::Enum { options } => bound(
-            "invalid_option",
+            issue_codes::INVALID_OPTION,
             "must be one of the values that are allowed".to_owned(),
             "options",
             (**options).clone(),
         ),
         Kind::Constant { expected_value } => bound(
-            "invalid_option",
+            issue_codes::INVALID_OPTION,
             "must be the value that is allowed".to_owned(),
             "options",
             vec![(**expected_value).clone()].into(),
         ),
         Kind::Format { format } => {
             let code = match format.as_str() {
-                "email" | "idn-email" => "invalid_email",
-                "uri" | "iri" | "uri-reference" | "iri-reference" => "invalid_url",
-                "ipv4" | "ipv6" => "invalid_ip",
-                _ => "invalid_format",
+                "email" | "idn-email" => issue_codes::INVALID_EMAIL,
+                "uri" | "iri" | "uri-reference" | "iri-reference" => issue_codes::INVALID_URL,
+                "ipv4" | "ipv6" => issue_codes::INVALID_IP,
+                _ => issue_codes::INVALID_FORMAT,
             };
             bound(code, format!("must be in the format {format}"), "format", format.as_str().into())
         }
-        Kind::Pattern { .. } => plain("invalid_format", "does not have the expected format"),
+        Kind::Pattern { .. } => {
+            plain(issue_codes::INVALID_FORMAT, "does not have the expected format")
+        }
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
             unknown(unexpected)
         }
-        Kind::UnevaluatedItems { .. } => plain("too_long", "has more items than are known"),
-        Kind::UniqueItems => plain("not_unique", "must not have the same item twice"),
-        Kind::Contains => plain("invalid", "does not contain what it must"),
+        Kind::UnevaluatedItems { .. } => {
+            plain(issue_codes::TOO_LONG, "has more items than are known")
+        }
+        Kind::UniqueItems => plain(issue_codes::NOT_UNIQUE, "must not have the same item twice"),
+        Kind::Contains => plain(issue_codes::INVALID, "does not contain what it must"),
         Kind::AnyOf { .. } | Kind::OneOfNotValid { .. } => {
-            plain("invalid_option", "has none of the forms that are allowed")
+            plain(issue_codes::INVALID_OPTION, "has none of the forms that are allowed")
         }
         Kind::OneOfMultipleValid { .. } => {
-            plain("invalid_option", "has more than one of the forms that are allowed")
+            plain(issue_codes::INVALID_OPTION, "has more than one of the forms that are allowed")
         }
-        Kind::PropertyNames { .. } => plain("invalid_key", "has a name that is not allowed"),
-        _ => plain("invalid", "is not a valid value"),
+        Kind::PropertyNames { .. } => {
+            plain(issue_codes::INVALID_KEY, "has a name that is not allowed")
+        }
+        _ => plain(issue_codes::INVALID, "is not a valid value"),
     }
 }

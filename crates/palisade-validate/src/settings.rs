@@ -1,12 +1,11 @@
-use std::{fmt, sync::Arc};
-
 use garde::Validate;
-use http::{Extensions, StatusCode, request};
+#[cfg(feature = "axum")]
+use http::Extensions;
+use http::{StatusCode, request};
 use palisade_core::{ApiError, Decision, IssueSource, IssueView, Policy, PolicyLayer};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-use crate::{examine::Mode, json, place::Findings, read, text};
+use crate::{examine::Mode, json, place::Findings, read, texts::Texts};
 
 /// How failed validation is answered.
 ///
@@ -67,8 +66,8 @@ impl Validation {
     /// Refuses fields that a type does not know, where they are dropped otherwise, in JSON, forms and query strings.
     /// One type alone does so with `#[serde(deny_unknown_fields)]`.
     ///
-    /// A type into which others are flattened does not say which fields it knows: there, nothing is unknown. JSON bodies
-    /// take about twice as long.
+    /// A type into which others are flattened (`#[serde(flatten)]`), and an enum whose tag is beside its fields, do not say
+    /// which fields they know: there, nothing is unknown. JSON bodies take longer, because each goes through a tree first.
     ///
     /// ```
     /// # use garde::Validate;
@@ -189,7 +188,7 @@ impl Validation {
         T: DeserializeOwned + Validate,
         T::Context: Default,
     {
-        self.pairs(query.as_bytes(), IssueSource::Query, &T::Context::default())
+        self.urlencoded(query.as_bytes(), IssueSource::Query)
     }
 
     /// Reads an urlencoded form as `T` and applies its rules, with texts as in [`query`](Validation::query).
@@ -216,29 +215,24 @@ impl Validation {
         T: DeserializeOwned + Validate,
         T::Context: Default,
     {
-        self.pairs(body, IssueSource::Form, &T::Context::default())
+        self.urlencoded(body, IssueSource::Form)
     }
 
-    pub(crate) fn pairs<T>(
-        &self,
-        pairs: &[u8],
-        source: IssueSource,
-        context: &T::Context,
-    ) -> Result<T, ApiError>
+    fn urlencoded<T>(&self, text: &[u8], source: IssueSource) -> Result<T, ApiError>
     where
         T: DeserializeOwned + Validate,
+        T::Context: Default,
     {
         let mut findings = Findings::default();
-        let value = self.texts(text::pairs(pairs)?, pairs.len(), source, context, &mut findings);
+        let texts = Texts::urlencoded(text, source)?;
+        let value = self.texts(texts, &T::Context::default(), &mut findings);
         self.settle(value, findings)
     }
 
     /// Reads names and texts as `T`.
     pub(crate) fn texts<T>(
         &self,
-        texts: Value,
-        size: usize,
-        source: IssueSource,
+        texts: Texts,
         context: &T::Context,
         findings: &mut Findings,
     ) -> Option<T>
@@ -246,7 +240,15 @@ impl Validation {
         T: DeserializeOwned + Validate,
     {
         let mode = Mode { coerces_text: true, refuses_unknown: self.refuses_unknown };
-        read::examined(texts, size, mode, source, context, findings)
+        let read = read::examined(texts.value, texts.size, mode, context);
+        findings.truncated |= read.truncated;
+        findings.add(
+            texts.source,
+            read.found
+                .into_iter()
+                .map(|found| found.moved(|place| texts.naming.on_the_wire(place))),
+        );
+        read.value
     }
 
     /// The value, or the error with all that was found.
@@ -294,64 +296,5 @@ impl Policy for Validation {
 
     fn admit(&self, (): &mut (), request: &mut request::Parts) {
         request.extensions.insert(*self);
-    }
-}
-
-/// What garde's rules are told beside the value, for the extractors and layers inside.
-///
-/// A type with `#[garde(context(Limits))]` gets the `Limits` that were left last, by this layer or by anything else that
-/// puts a `RuleContext` into the request's extensions, such as a middleware that knows the caller. Without one it gets
-/// `Limits::default()`, which should therefore be the strict one.
-///
-/// ```
-/// use palisade_validate::RuleContext;
-///
-/// #[derive(Default)]
-/// struct Limits { longest_name: usize }
-///
-/// let layer = RuleContext::new(Limits { longest_name: 100 }).layer();
-/// ```
-pub struct RuleContext<C>(Arc<C>);
-
-impl<C: Send + Sync + 'static> RuleContext<C> {
-    /// A context for the rules.
-    pub fn new(context: C) -> Self {
-        Self(Arc::new(context))
-    }
-
-    /// This context for everything inside, as a tower layer.
-    pub fn layer(self) -> PolicyLayer<Self> {
-        PolicyLayer::new(self)
-    }
-
-    pub(crate) fn of(extensions: &Extensions) -> Arc<C>
-    where
-        C: Default,
-    {
-        extensions.get::<Self>().map(|context| Arc::clone(&context.0)).unwrap_or_default()
-    }
-}
-
-impl<C> Clone for RuleContext<C> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<C> fmt::Debug for RuleContext<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RuleContext").finish_non_exhaustive()
-    }
-}
-
-impl<C: Send + Sync + 'static> Policy for RuleContext<C> {
-    type Grant = ();
-
-    fn decide(&self, _: &request::Parts) -> Decision<()> {
-        Decision::grant(())
-    }
-
-    fn admit(&self, (): &mut (), request: &mut request::Parts) {
-        request.extensions.insert(self.clone());
     }
 }

@@ -4,14 +4,14 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use bytes::Bytes;
 use garde::Validate;
-use http::{HeaderName, HeaderValue, request};
+use http::{Extensions, HeaderName, HeaderValue, request};
 use palisade_core::{
     ApiError, BodyPolicy, BodyPolicyLayer, ConfigError, Decision, Halt, IssueSource,
 };
 use tonic::Status;
 
 use crate::{
-    Validation,
+    RuleContext, Validation,
     place::{Findings, Place, Step},
     rules::{self, Component},
 };
@@ -119,7 +119,7 @@ pub struct ValidateMessages {
     methods: HashMap<&'static str, Rules>,
 }
 
-type Rules = Arc<dyn Fn(&[u8]) -> Result<(), ApiError> + Send + Sync>;
+type Rules = Arc<dyn Fn(&[u8], &Extensions) -> Result<(), ApiError> + Send + Sync>;
 
 impl ValidateMessages {
     /// For no method yet.
@@ -127,18 +127,18 @@ impl ValidateMessages {
         Self::default()
     }
 
-    /// A method, by its path, and the message that it takes.
+    /// A method, by its path, and the message that it takes. Its rules are told the [`RuleContext`] of the request.
     #[must_use]
     pub fn method<M>(mut self, path: &'static str) -> Self
     where
         M: prost::Message + Default + Validate + 'static,
-        M::Context: Default,
+        M::Context: Send + Sync + 'static,
     {
-        let rules = |message: &[u8]| {
+        let rules = |message: &[u8], extensions: &Extensions| {
             let message = M::decode(message).map_err(|_| {
                 ApiError::bad_request().with_message("the message is not what the method takes")
             })?;
-            check(&message, &M::Context::default())
+            check(&message, &*RuleContext::<M::Context>::of(extensions)?)
         };
         self.methods.insert(path, Arc::new(rules));
         self
@@ -177,7 +177,7 @@ impl BodyPolicy for ValidateMessages {
 
     fn decide(&self, request: &request::Parts, body: &Bytes) -> Decision<()> {
         let Some(rules) = self.methods.get(request.uri.path()) else { return Decision::grant(()) };
-        unframed(body).and_then(|message| rules(message)).into()
+        unframed(body).and_then(|message| rules(message, &request.extensions)).into()
     }
 }
 

@@ -6,13 +6,13 @@ use axum::{
     Form, Json, Router,
     body::Body,
     extract::{Path, Query},
-    routing::post,
+    routing::{get, post},
 };
 use garde::Validate;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use palisade_core::IssueView;
-use palisade_validate::{Headers, RuleContext, Valid, Validation};
+use palisade_validate::{Cookies, Headers, RuleContext, Valid, Validation};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -68,7 +68,6 @@ async fn sign_up(Valid(Form(item)): Valid<Form<Item>>) -> String {
     item.name
 }
 
-#[derive(Default)]
 struct Limits {
     longest: usize,
 }
@@ -205,8 +204,10 @@ async fn rules_are_told_the_context_that_was_left_for_them() {
     let (_, refused) =
         send(app().layer(RuleContext::new(Limits { longest: 4 }).layer()), note()).await;
     assert_eq!(refused["error"]["issues"][0]["params"], json!({"max": 4}));
-    // the default is the strict one
-    assert_eq!(send(app(), note()).await.0, StatusCode::BAD_REQUEST);
+    // and nothing is made up for them
+    let (status, forgotten) = send(app(), note()).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!forgotten.to_string().contains("Limits"), "{forgotten}");
 }
 
 #[tokio::test]
@@ -221,4 +222,136 @@ async fn the_view_is_a_setting() {
         tree["error"]["tree"]["properties"]["shop_id"]["errors"],
         json!(["must be at least 1"])
     );
+}
+
+#[derive(Debug, Deserialize, Validate)]
+#[garde(transparent)]
+struct ShopId(#[garde(range(min = 1))] u32);
+
+#[derive(Debug, Deserialize, Validate)]
+#[garde(transparent)]
+struct Name(#[garde(length(chars, max = 5))] String);
+
+#[derive(Clone, Copy, Debug, Deserialize, Validate)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Lamp,
+    Chair,
+}
+
+fn paths() -> Router {
+    Router::new()
+        .route(
+            "/tuple/{shop_id}/{item}",
+            get(async |Valid(Path((shop, name))): Valid<Path<(ShopId, Name)>>| {
+                format!("{} {}", shop.0, name.0)
+            }),
+        )
+        .route(
+            "/one/{shop_id}",
+            get(async |Valid(Path(shop)): Valid<Path<ShopId>>| shop.0.to_string()),
+        )
+        .route("/text/{item}", get(async |Valid(Path(name)): Valid<Path<Name>>| name.0))
+        .route(
+            "/kind/{kind}",
+            get(async |Valid(Path(kind)): Valid<Path<Kind>>| format!("{kind:?}")),
+        )
+        .route(
+            "/list/{a}/{b}/{c}",
+            get(async |Valid(Path(all)): Valid<Path<Vec<ShopId>>>| all.len().to_string()),
+        )
+        .route("/wrong/{a}/{b}", get(async |_: Valid<Path<ShopId>>| "not reached"))
+        .route("/wrong/{a}", get(async |_: Valid<Path<(ShopId, Name)>>| "not reached"))
+}
+
+async fn get_path(path: &str) -> (StatusCode, Value) {
+    send(paths(), Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_path_is_read_by_position_and_told_by_name() {
+    assert_eq!(get_path("/tuple/7/a%2Fb").await.1, json!("7 a/b"));
+    let (_, wrong) = get_path("/tuple/0/abcdef").await;
+    assert_eq!(issues(&wrong), ["path shop_id too_small", "path item too_long"]);
+    assert_eq!(wrong["error"]["issues"][1]["pointer"], "/item");
+    let (_, wrong) = get_path("/tuple/x/abcdef").await;
+    assert_eq!(issues(&wrong), ["path shop_id wrong_type", "path item too_long"]);
+    assert_eq!(get_path("/list/1/2/3").await.1, json!(3));
+    assert_eq!(issues(&get_path("/list/1/0/3").await.1), ["path b too_small"]);
+}
+
+#[tokio::test]
+async fn the_only_parameter_of_a_path_needs_no_struct() {
+    assert_eq!(get_path("/one/7").await.1, json!(7));
+    assert_eq!(issues(&get_path("/one/0").await.1), ["path shop_id too_small"]);
+    assert_eq!(issues(&get_path("/one/x").await.1), ["path shop_id wrong_type"]);
+    assert_eq!(get_path("/text/17").await.1, json!(17));
+    assert_eq!(issues(&get_path("/text/abcdef").await.1), ["path item too_long"]);
+    assert_eq!(get_path("/kind/lamp").await.1, json!("Lamp"));
+    assert_eq!(issues(&get_path("/kind/sofa").await.1), ["path kind invalid_option"]);
+}
+
+#[tokio::test]
+async fn a_route_that_does_not_fit_its_handler_is_our_mistake() {
+    for path in ["/wrong/1/2", "/wrong/1"] {
+        assert_eq!(get_path(path).await.0, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+    }
+}
+
+#[derive(Debug, Deserialize, Validate)]
+struct Preferences {
+    #[garde(range(min = 1, max = 100))]
+    #[serde(rename = "page-size")]
+    page_size: u8,
+    #[garde(skip)]
+    #[serde(default)]
+    dark: bool,
+    #[garde(length(chars, max = 9))]
+    city: Option<String>,
+    #[garde(skip)]
+    #[serde(default)]
+    tag: Vec<u8>,
+}
+
+async fn with_cookies(fields: &[&[u8]]) -> (StatusCode, Value) {
+    let show =
+        async |Valid((Path(shop), Cookies(all))): Valid<(Path<ShopId>, Cookies<Preferences>)>| {
+            format!("{} {} {} {:?} {:?}", shop.0, all.page_size, all.dark, all.city, all.tag)
+        };
+    let app = Router::new()
+        .route("/{shop}", get(show))
+        .layer(Validation::new().deny_unknown_fields().layer());
+    let mut request = Request::get("/1").body(Body::empty()).unwrap();
+    for field in fields {
+        request.headers_mut().append("cookie", http::HeaderValue::from_bytes(field).unwrap());
+    }
+    send(app, request).await
+}
+
+#[tokio::test]
+async fn cookies_become_what_their_type_asks_for() {
+    let (_, all) =
+        with_cookies(&[b"page-size=20; dark=true; city=Z%C3%BCrich; tag=1; tag=2"]).await;
+    assert_eq!(all, json!(r#"1 20 true Some("Zürich") [1, 2]"#));
+    // in several fields, beside what is nobody's business, and with letters that are not its name's
+    let (_, few) = with_cookies(&[b"_ga=\xff; PAGE-SIZE=7; page_size=8", b"page-size=9"]).await;
+    assert_eq!(few, json!("1 9 false None []"));
+    let (_, wrong) = with_cookies(&[b"page-size=101; dark=maybe; city=%ff"]).await;
+    assert_eq!(
+        issues(&wrong),
+        ["cookie city wrong_type", "cookie dark wrong_type", "cookie page-size too_big"]
+    );
+    assert_eq!(issues(&with_cookies(&[]).await.1), ["cookie page-size missing"]);
+    assert!(!wrong.to_string().contains("maybe"));
+}
+
+#[tokio::test]
+async fn a_cookie_that_comes_twice_or_only_looks_like_it_is_not_taken() {
+    let (_, twice) = with_cookies(&[b"page-size=1; page-size=2"]).await;
+    assert_eq!(issues(&twice), ["cookie page-size wrong_type"]);
+    for other in
+        [&b"\xe2\x80\x80page-size=1"[..], b"page-size =1", b"a=\"; page-size", b"\xa0page-size=1"]
+    {
+        assert_eq!(issues(&with_cookies(&[other]).await.1), ["cookie page-size missing"]);
+    }
 }

@@ -6,11 +6,12 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use garde::Validate;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body_util::{BodyExt, Full};
-use palisade_core::Body;
-use palisade_validate::{ValidateMessages, validate_message};
+use palisade_core::{Body, BodyPolicyLayer};
+use palisade_validate::{RuleContext, ValidateMessages, validate_message};
 use prost::Message;
+use tonic_types::StatusExt;
 use tower::{Layer, ServiceExt, service_fn};
 
 #[derive(Clone, PartialEq, Message, Validate)]
@@ -37,15 +38,25 @@ fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
 
 /// What the layer answers: the gRPC status, or nothing and the bytes that the method got.
 async fn call(path: &str, body: Vec<u8>) -> (Option<String>, Bytes) {
+    let layer = ValidateMessages::new().method::<Order>("/shop.Orders/Create").layer(1024).unwrap();
+    ask(layer, path, body, Extensions::new()).await
+}
+
+async fn ask(
+    layer: BodyPolicyLayer<ValidateMessages>,
+    path: &str,
+    body: Vec<u8>,
+    extensions: Extensions,
+) -> (Option<String>, Bytes) {
     let method = service_fn(|request: Request<Body<Full<Bytes>>>| async {
         let body = request.into_body().collect().await.unwrap().to_bytes();
         Ok::<_, Infallible>(Response::new(Full::new(body)))
     });
-    let layer = ValidateMessages::new().method::<Order>("/shop.Orders/Create").layer(1024).unwrap();
-    let request = Request::post(path)
+    let mut request = Request::post(path)
         .header("content-type", "application/grpc")
         .body(Full::new(Bytes::from(body)))
         .unwrap();
+    request.extensions_mut().extend(extensions);
     let response = layer.layer(method).oneshot(request).await.unwrap();
     let status = response.headers().get("grpc-status");
     let status = status.map(|status| status.to_str().unwrap().to_owned());
@@ -100,6 +111,24 @@ fn a_status_says_which_field_is_wrong() {
 }
 
 #[test]
+fn a_status_lists_every_field_for_programs() {
+    let order = Order { item_name: String::new(), lines: vec![Line { amount: 0 }; 3] };
+    let details = validate_message(&order).unwrap_err().get_error_details();
+    assert_eq!(details.error_info().unwrap().reason, "VALIDATION_ERROR");
+    let violations = &details.bad_request().unwrap().field_violations;
+    let said: Vec<_> = violations
+        .iter()
+        .map(|violation| (&*violation.field, &*violation.description, &*violation.reason))
+        .collect();
+    let amount = |at| (at, "must be at least 1", "TOO_SMALL");
+    assert_eq!(said[0], ("item_name", "must have a length of at least 1", "TOO_SHORT"));
+    assert_eq!(
+        said[1..],
+        [amount("lines[0].amount"), amount("lines[1].amount"), amount("lines[2].amount")]
+    );
+}
+
+#[test]
 fn a_path_that_is_none_does_not_build() {
     for path in ["shop.Orders/Create", "/shop.Orders", "/shop.Orders/Create/"] {
         let error = ValidateMessages::new().method::<Order>(path).layer(1).unwrap_err();
@@ -112,5 +141,40 @@ proptest::proptest! {
     fn arbitrary_bytes_never_panic(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let _ = runtime.block_on(call("/shop.Orders/Create", body));
+    }
+}
+
+#[tokio::test]
+async fn a_message_as_long_as_the_limit_passes() {
+    let message = order("lamp", 1).encode_to_vec();
+    for (limit, expected) in [(message.len(), None), (message.len() - 1, Some("8"))] {
+        let layer = ValidateMessages::new().method::<Order>("/shop.Orders/Create");
+        let (layer, body) = (layer.layer(limit).unwrap(), framed(0, &message));
+        let (status, _) = ask(layer, "/shop.Orders/Create", body, Extensions::new()).await;
+        assert_eq!(status.as_deref(), expected, "{limit}");
+    }
+}
+
+#[derive(Clone, PartialEq, Message, Validate)]
+#[garde(context(Most as most))]
+struct Limited {
+    #[prost(uint32, tag = "1")]
+    #[garde(range(max = most.0))]
+    amount: u32,
+}
+
+struct Most(u32);
+
+#[tokio::test]
+async fn rules_of_a_message_are_told_the_context_of_its_call() {
+    for (most, expected) in [(Some(3), None), (Some(2), Some("3")), (None, Some("13"))] {
+        let layer = ValidateMessages::new().method::<Limited>("/a.B/C").layer(100).unwrap();
+        let body = framed(0, &Limited { amount: 3 }.encode_to_vec());
+        let mut extensions = Extensions::new();
+        if let Some(most) = most {
+            extensions.insert(RuleContext::new(Most(most)));
+        }
+        let (status, _) = ask(layer, "/a.B/C", body, extensions).await;
+        assert_eq!(status.as_deref(), expected, "{most:?}");
     }
 }

@@ -1,12 +1,12 @@
 //! What a service answers is what it promises.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Mutex};
 
 use bytes::Bytes;
 use garde::Validate;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use palisade_validate::{ValidateResponseLayer, debug_validate_response};
+use http_body_util::{BodyExt, Channel, Full, combinators::UnsyncBoxBody};
+use palisade_validate::{RuleContext, ValidateResponseLayer, debug_validate_response};
 use serde::Deserialize;
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -57,4 +57,64 @@ async fn only_successful_json_is_looked_at() {
 async fn a_response_can_be_let_past_with_a_line_in_the_log() {
     let layer = debug_validate_response::<Item>().also_in_release().only_log();
     assert_eq!(answer(layer, 200, JSON, "{}").await, (StatusCode::OK, "{}".into()));
+}
+
+#[tokio::test]
+async fn a_500_says_where_and_not_what() {
+    let body =
+        answer(debug_validate_response(), 200, JSON, r#"{"name":5,"secret":"hunter2"}"#).await.1;
+    let error: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(error["error"]["issues"][0]["path"], "name");
+    assert!(!String::from_utf8_lossy(&body).contains("hunter2"));
+}
+
+#[tokio::test]
+async fn what_is_long_or_has_no_declared_length_is_not_held_back() {
+    let send = async |body: UnsyncBoxBody<Bytes, &'static str>| {
+        let body = Mutex::new(Some(body));
+        let service = service_fn(move |_: Request<()>| {
+            let body = body.lock().unwrap().take().unwrap();
+            async move {
+                Ok::<_, Infallible>(
+                    Response::builder().header("content-type", JSON).body(body).unwrap(),
+                )
+            }
+        });
+        let layer = debug_validate_response::<Item>();
+        layer.layer(service).oneshot(Request::new(())).await.unwrap().status().as_u16()
+    };
+    let full = |length: usize| {
+        Full::from(vec![b' '; length]).map_err(|never| match never {}).boxed_unsync()
+    };
+    assert_eq!(send(full(1024 * 1024)).await, 500);
+    assert_eq!(send(full(1024 * 1024 + 1)).await, 200);
+    let (_sender, endless) = Channel::<Bytes, &'static str>::new(1);
+    assert_eq!(send(endless.boxed_unsync()).await, 200);
+}
+
+#[tokio::test]
+async fn its_rules_are_told_the_context_of_the_request() {
+    #[derive(Debug, Deserialize, Validate)]
+    #[garde(context(usize as longest))]
+    struct Note {
+        #[garde(length(chars, max = *longest))]
+        #[allow(dead_code)]
+        text: String,
+    }
+    let send = async |context: Option<usize>| {
+        let service = service_fn(|_: Request<()>| async {
+            let body = Full::new(Bytes::from_static(br#"{"text":"four"}"#));
+            Ok::<_, Infallible>(
+                Response::builder().header("content-type", JSON).body(body).unwrap(),
+            )
+        });
+        let mut request = Request::new(());
+        if let Some(longest) = context {
+            request.extensions_mut().insert(RuleContext::new(longest));
+        }
+        debug_validate_response::<Note>().layer(service).oneshot(request).await.unwrap().status()
+    };
+    assert_eq!(send(Some(4)).await, StatusCode::OK);
+    assert_eq!(send(Some(3)).await, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(send(None).await, StatusCode::INTERNAL_SERVER_ERROR);
 }

@@ -2,8 +2,15 @@
 
 #![cfg(feature = "json-schema")]
 
-use palisade_validate::JsonSchema;
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use palisade_core::{Body, BodyPolicyLayer};
+use palisade_validate::{JsonSchema, Validated, Validation};
 use serde_json::{Value, json};
+use tower::{Layer, ServiceExt, service_fn};
 
 fn schema() -> JsonSchema {
     JsonSchema::compile(&json!({
@@ -118,4 +125,35 @@ proptest::proptest! {
     fn arbitrary_bytes_never_panic(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60)) {
         let _ = schema().json(&body);
     }
+}
+
+async fn ask(layer: BodyPolicyLayer<JsonSchema>, request: Request<Full<Bytes>>) -> (u16, Bytes) {
+    let echo = service_fn(|request: Request<Body<Full<Bytes>>>| async move {
+        let name = Validated::<Value>::of(request.extensions()).map(|value| value["name"].clone());
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let answer = format!("{name:?} {}", String::from_utf8_lossy(&body));
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer))))
+    });
+    let response = layer.layer(echo).oneshot(request).await.unwrap();
+    (response.status().as_u16(), response.into_body().collect().await.unwrap().to_bytes())
+}
+
+#[tokio::test]
+async fn a_layer_hands_on_the_value_and_the_bytes_and_is_a_layer_for_bodies_only() {
+    let send = async |method: &str, content_type: &str, body: &'static str| {
+        let request = Request::builder().method(method).header("content-type", content_type);
+        let layer = schema().settings(Validation::new().status(StatusCode::UNPROCESSABLE_ENTITY));
+        ask(layer.layer(30), request.body(Full::from(body)).unwrap()).await
+    };
+    let json = "application/json";
+    let good = r#"{ "name": "a", "items": [] }"#;
+    let expected = format!("Some(String(\"a\")) {good}");
+    assert_eq!(send("POST", json, good).await, (200, expected.into()));
+    for method in ["GET", "DELETE"] {
+        assert_eq!(send(method, "text/plain", "x").await, (200, "None x".into()));
+    }
+    assert_eq!(send("POST", "text/plain", good).await.0, 415);
+    assert_eq!(send("POST", json, "{}").await.0, 422);
+    assert_eq!(send("POST", json, "{").await.0, 400);
+    assert_eq!(send("POST", json, r#"{"name":"abc","items":[1,2,3]} "#).await.0, 413);
 }

@@ -1,14 +1,9 @@
-use std::borrow::Cow;
+use std::time::Duration;
 
-use http::{HeaderMap, request};
+use http::HeaderMap;
 use palisade_core::{ConfigError, Secret};
 
-use crate::{
-    key::{Algorithm, Key},
-    scheme::{Fault, Message, Presented, Scheme, id_field, required},
-    sign::Headers,
-    signature::{Signature, to_hex},
-};
+use crate::HmacScheme;
 
 /// [GitHub](https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries):
 /// `X-Hub-Signature-256: sha256=757107ea…`.
@@ -39,11 +34,14 @@ use crate::{
 #[non_exhaustive]
 pub struct GitHub {}
 
-const SIGNATURE: &str = "x-hub-signature-256";
-const DELIVERY: &str = "x-github-delivery";
-
 impl GitHub {
-    pub(crate) const SCHEME: Self = Self {};
+    pub(crate) fn scheme() -> HmacScheme {
+        HmacScheme::new("github", "x-hub-signature-256")
+            .prefix("sha256=")
+            .signs("{body}")
+            .without_timestamp()
+            .id_header("x-github-delivery")
+    }
 
     /// The header of a request with this body, as GitHub would send it.
     ///
@@ -51,36 +49,6 @@ impl GitHub {
     ///
     /// For a secret that [`Webhook::github`](crate::Webhook::github) refuses.
     pub fn sign(secret: impl Into<Secret>, body: &[u8]) -> Result<HeaderMap, ConfigError> {
-        let tag = to_hex(&Self::SCHEME.key(&secret.into())?.tag_of(&vec![Cow::Borrowed(body)]));
-        Ok(Headers::new().with(SIGNATURE, format!("sha256={tag}")).done())
-    }
-}
-
-impl Scheme for GitHub {
-    fn name(&self) -> &str {
-        "github"
-    }
-
-    fn is_dated(&self) -> bool {
-        false
-    }
-
-    fn key(&self, secret: &Secret) -> Result<Key, ConfigError> {
-        Key::of_text(Algorithm::Sha256, secret)
-    }
-
-    fn read<'r>(&self, head: &'r request::Parts) -> Result<Presented<'r>, Fault> {
-        let hex = required(&head.headers, SIGNATURE)?.strip_prefix("sha256=");
-        let signature = hex.and_then(Signature::hex).ok_or(Fault::Malformed(SIGNATURE))?;
-        Ok(Presented::only(signature).named(id_field(&head.headers, DELIVERY)?))
-    }
-
-    fn messages<'r>(
-        &'r self,
-        _: &Presented<'r>,
-        _: &'r request::Parts,
-        body: &'r [u8],
-    ) -> Result<Vec<Message<'r>>, Fault> {
-        Ok(vec![vec![Cow::Borrowed(body)]])
+        Self::scheme().sign(secret, "", Duration::ZERO, body)
     }
 }

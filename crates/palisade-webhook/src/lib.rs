@@ -42,14 +42,16 @@
 //! | --- | --- |
 //! | `axum` | [`Verified`] as an extractor |
 //! | `ed25519` | the asymmetric signatures of Standard Webhooks (`v1a`) and of RFC 9421, which need a library written in C |
+//! | `redis` | `RedisReplays`, for an endpoint on several machines |
 
 #[cfg(feature = "axum")]
 mod axum;
 mod builder;
-mod custom;
 mod github;
+mod hmac_scheme;
 mod http_message;
 mod key;
+mod public_url;
 mod replay;
 mod scheme;
 mod shopify;
@@ -64,10 +66,12 @@ mod verified;
 mod webhook;
 
 pub use builder::WebhookBuilder;
-pub use custom::{Encoding, HmacScheme};
 pub use github::GitHub;
+pub use hmac_scheme::{Encoding, HmacScheme};
 pub use http_message::HttpSignatures;
 pub use key::Algorithm;
+#[cfg(feature = "redis")]
+pub use replay::RedisReplays;
 pub use replay::{Claim, InMemoryReplays, ReplayStore, Replays, Reservation, Retention};
 #[doc(hidden)]
 pub use replay::{Settle, SettleFuture};

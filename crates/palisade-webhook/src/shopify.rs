@@ -1,14 +1,9 @@
-use std::borrow::Cow;
+use std::time::Duration;
 
-use http::{HeaderMap, request};
+use http::HeaderMap;
 use palisade_core::{ConfigError, Secret};
 
-use crate::{
-    key::{Algorithm, Key},
-    scheme::{Fault, Message, Presented, Scheme, id_field, required},
-    sign::Headers,
-    signature::{Signature, to_base64},
-};
+use crate::{Encoding, HmacScheme};
 
 /// [Shopify](https://shopify.dev/docs/apps/build/webhooks/subscribe/https#step-2-validate-the-origin-of-your-webhook-to-ensure-its-coming-from-shopify):
 /// `X-Shopify-Hmac-SHA256: XWmrwMey6OsLMeiZKwP4FppHH3cmAiiJJAweH5Jo4bM=`.
@@ -33,11 +28,14 @@ use crate::{
 #[non_exhaustive]
 pub struct Shopify {}
 
-const SIGNATURE: &str = "x-shopify-hmac-sha256";
-const WEBHOOK_ID: &str = "x-shopify-webhook-id";
-
 impl Shopify {
-    pub(crate) const SCHEME: Self = Self {};
+    pub(crate) fn scheme() -> HmacScheme {
+        HmacScheme::new("shopify", "x-shopify-hmac-sha256")
+            .encoding(Encoding::Base64)
+            .signs("{body}")
+            .without_timestamp()
+            .id_header("x-shopify-webhook-id")
+    }
 
     /// The header of a request with this body, as Shopify would send it.
     ///
@@ -45,36 +43,6 @@ impl Shopify {
     ///
     /// For a secret that [`Webhook::shopify`](crate::Webhook::shopify) refuses.
     pub fn sign(secret: impl Into<Secret>, body: &[u8]) -> Result<HeaderMap, ConfigError> {
-        let tag = Self::SCHEME.key(&secret.into())?.tag_of(&vec![Cow::Borrowed(body)]);
-        Ok(Headers::new().with(SIGNATURE, to_base64(&tag)).done())
-    }
-}
-
-impl Scheme for Shopify {
-    fn name(&self) -> &str {
-        "shopify"
-    }
-
-    fn is_dated(&self) -> bool {
-        false
-    }
-
-    fn key(&self, secret: &Secret) -> Result<Key, ConfigError> {
-        Key::of_text(Algorithm::Sha256, secret)
-    }
-
-    fn read<'r>(&self, head: &'r request::Parts) -> Result<Presented<'r>, Fault> {
-        let signature = Signature::base64(required(&head.headers, SIGNATURE)?)
-            .ok_or(Fault::Malformed(SIGNATURE))?;
-        Ok(Presented::only(signature).named(id_field(&head.headers, WEBHOOK_ID)?))
-    }
-
-    fn messages<'r>(
-        &'r self,
-        _: &Presented<'r>,
-        _: &'r request::Parts,
-        body: &'r [u8],
-    ) -> Result<Vec<Message<'r>>, Fault> {
-        Ok(vec![vec![Cow::Borrowed(body)]])
+        Self::scheme().sign(secret, "", Duration::ZERO, body)
     }
 }

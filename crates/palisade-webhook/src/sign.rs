@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue, header::IntoHeaderName};
 
 /// The headers that a signer made. What goes in is hexadecimal, base64 and what was checked, so all of it is a value.
 pub(crate) struct Headers(HeaderMap);
@@ -10,11 +10,11 @@ impl Headers {
         Self(HeaderMap::new())
     }
 
-    pub(crate) fn with(mut self, name: &'static str, value: String) -> Self {
+    pub(crate) fn with(mut self, name: impl IntoHeaderName, value: String) -> Self {
         if let Ok(mut value) = HeaderValue::try_from(value) {
             // What proves a request is worth as much as what it says.
             value.set_sensitive(true);
-            self.0.insert(HeaderName::from_static(name), value);
+            self.0.insert(name, value);
         }
         self
     }

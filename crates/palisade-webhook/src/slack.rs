@@ -1,17 +1,11 @@
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, header, request};
+use http::{HeaderMap, HeaderValue, Response, header};
 use palisade_core::{ConfigError, Secret};
 use serde::Deserialize;
 
-use crate::{
-    key::{Algorithm, Key},
-    scheme::{Fault, Message, Presented, Scheme, is_id, required},
-    sign::{Headers, unix_seconds},
-    signature::{Signature, to_hex},
-    timestamp::Timestamp,
-};
+use crate::{HmacScheme, hmac_scheme::Vendor};
 
 /// [Slack](https://docs.slack.dev/authentication/verifying-requests-from-slack):
 /// `X-Slack-Signature: v0=a2114d57…` and `X-Slack-Request-Timestamp: 1531420618`.
@@ -40,14 +34,18 @@ use crate::{
 #[non_exhaustive]
 pub struct Slack {}
 
-const SIGNATURE: &str = "x-slack-signature";
-const TIMESTAMP: &str = "x-slack-request-timestamp";
-
 /// A challenge is a short token in a short body. Nothing larger is looked at, or sent back.
 const LONGEST_CHALLENGE: usize = 4096;
 
 impl Slack {
-    pub(crate) const SCHEME: Self = Self {};
+    pub(crate) fn scheme() -> HmacScheme {
+        HmacScheme::new("slack", "x-slack-signature")
+            .prefix("v0=")
+            .signs("v0:{timestamp}:{body}")
+            .timestamp_header("x-slack-request-timestamp")
+            .id_in_json("event_id")
+            .with_vendor(Vendor { reply: answer_challenge, ..Vendor::default() })
+    }
 
     /// The headers of a request with this body, as Slack would send it at this time since the Unix epoch.
     ///
@@ -59,73 +57,27 @@ impl Slack {
         timestamp: Duration,
         body: &[u8],
     ) -> Result<HeaderMap, ConfigError> {
-        let timestamp = unix_seconds(timestamp);
-        let tag = to_hex(&Self::SCHEME.key(&secret.into())?.tag_of(&message(&timestamp, body)));
-        let headers = Headers::new().with(SIGNATURE, format!("v0={tag}"));
-        Ok(headers.with(TIMESTAMP, timestamp).done())
+        Self::scheme().sign(secret, "", timestamp, body)
     }
 }
 
-fn message<'r>(timestamp: &'r str, body: &'r [u8]) -> Message<'r> {
-    [b"v0:", timestamp.as_bytes(), b":", body].map(Cow::Borrowed).into()
-}
-
-impl Scheme for Slack {
-    fn name(&self) -> &str {
-        "slack"
+fn answer_challenge(body: &[u8]) -> Option<Response<Bytes>> {
+    #[derive(Deserialize)]
+    struct Verification {
+        r#type: String,
+        challenge: String,
     }
-
-    fn is_dated(&self) -> bool {
-        true
+    if body.len() > LONGEST_CHALLENGE {
+        return None;
     }
-
-    fn key(&self, secret: &Secret) -> Result<Key, ConfigError> {
-        Key::of_text(Algorithm::Sha256, secret)
+    let verification: Verification = serde_json::from_slice(body).ok()?;
+    if verification.r#type != "url_verification" {
+        return None;
     }
-
-    fn read<'r>(&self, head: &'r request::Parts) -> Result<Presented<'r>, Fault> {
-        let hex = required(&head.headers, SIGNATURE)?.strip_prefix("v0=");
-        let signature = hex.and_then(Signature::hex).ok_or(Fault::Malformed(SIGNATURE))?;
-        let timestamp = Timestamp::in_seconds(required(&head.headers, TIMESTAMP)?, TIMESTAMP)?;
-        Ok(Presented::only(signature).at(timestamp))
-    }
-
-    fn messages<'r>(
-        &'r self,
-        presented: &Presented<'r>,
-        _: &'r request::Parts,
-        body: &'r [u8],
-    ) -> Result<Vec<Message<'r>>, Fault> {
-        Ok(vec![message(presented.timestamp.map_or("", |timestamp| timestamp.text), body)])
-    }
-
-    fn id_in_body(&self, body: &[u8]) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Event {
-            event_id: String,
-        }
-        let event: Event = serde_json::from_slice(body).ok()?;
-        is_id(&event.event_id).then_some(event.event_id)
-    }
-
-    fn reply(&self, body: &[u8]) -> Option<Response<Bytes>> {
-        #[derive(Deserialize)]
-        struct Verification {
-            r#type: String,
-            challenge: String,
-        }
-        if body.len() > LONGEST_CHALLENGE {
-            return None;
-        }
-        let verification: Verification = serde_json::from_slice(body).ok()?;
-        if verification.r#type != "url_verification" {
-            return None;
-        }
-        let mut response = Response::new(Bytes::from(verification.challenge));
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        // It is text that came from outside, and nothing may take it for a page.
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        Some(response)
-    }
+    let mut response = Response::new(Bytes::from(verification.challenge));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    // It is text that came from outside, and nothing may take it for a page.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Some(response)
 }

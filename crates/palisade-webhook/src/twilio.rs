@@ -1,12 +1,13 @@
 use std::borrow::Cow;
 
-use http::{HeaderMap, Uri, header, request};
+use http::{HeaderMap, header, request};
 use palisade_core::{ConfigError, Secret};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::{
     key::{Algorithm, Key},
+    public_url::PublicUrl,
     scheme::{Fault, Message, Presented, Scheme, id_field, required, sole},
     sign::Headers,
     signature::{Signature, to_base64, to_hex},
@@ -58,28 +59,9 @@ const MOST_PARAMETERS: usize = 1000;
 
 impl Twilio {
     pub(crate) fn new(public_url: &str) -> Result<Self, ConfigError> {
-        let wrong = |remedy| ConfigError::new("public_url", public_url.escape_debug(), remedy);
-        let uri: Uri = public_url
-            .parse()
-            .map_err(|_| wrong("write it as Twilio calls it, such as `https://api.example.com`"))?;
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(wrong("begin with `https://` and the public host"));
-        };
-        let default_port = match scheme {
-            "https" => 443,
-            "http" => 80,
-            _ => return Err(wrong("begin with `https://` or `http://`")),
-        };
-        if authority.as_str().contains('@') {
-            return Err(wrong(
-                "leave out the user name and the password: Twilio does not sign them",
-            ));
-        }
-        if public_url.contains(['?', '#']) {
-            return Err(wrong("leave out the query: it is taken from each request"));
-        }
-        let path = uri.path().trim_end_matches('/');
-        let (host, port) = (authority.host(), authority.port_u16().unwrap_or(default_port));
+        let PublicUrl { scheme, host, port, path } = PublicUrl::parse(public_url)?;
+        let port = port.unwrap_or(scheme.default_port());
+        let scheme = scheme.as_str();
         Ok(Self {
             bases: [format!("{scheme}://{host}{path}"), format!("{scheme}://{host}:{port}{path}")],
         })
@@ -347,21 +329,6 @@ mod tests {
             "bodySHA256".to_owned(),
         ] {
             assert_eq!(of(&wrong), Err(Fault::Malformed(BODY_HASH)), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_public_url_is_a_host_and_perhaps_a_path() {
-        for wrong in [
-            "",
-            "/",
-            "api.example.com",
-            "ftp://a.example",
-            "https://a.example?x",
-            "https://u:p@a.example",
-            "https://",
-        ] {
-            assert_eq!(Twilio::new(wrong).unwrap_err().setting(), "public_url", "{wrong}");
         }
     }
 }

@@ -11,7 +11,7 @@ use tower_layer::Layer;
 use crate::{
     GitHub, HmacScheme, HttpSignatures, Shopify, Slack, Standard, Stripe, Twilio, Verified,
     WebhookBuilder,
-    custom::Described,
+    hmac_scheme::Described,
     key::Keys,
     replay::{Outcome, Pending, Ready, Reservation, Settle},
     scheme::{Fault, Presented, Scheme},
@@ -72,17 +72,17 @@ pub struct Webhook {
 impl Webhook {
     /// [Stripe], with the endpoint's signing secret (`whsec_…`).
     pub fn stripe(secret: impl Into<Secret>) -> WebhookBuilder {
-        WebhookBuilder::new(Ok(Box::new(Stripe::SCHEME)), secret.into())
+        Self::hmac(Stripe::scheme(), secret)
     }
 
     /// [GitHub], with the secret of the webhook.
     pub fn github(secret: impl Into<Secret>) -> WebhookBuilder {
-        WebhookBuilder::new(Ok(Box::new(GitHub::SCHEME)), secret.into())
+        Self::hmac(GitHub::scheme(), secret)
     }
 
     /// [Slack], with the app's signing secret.
     pub fn slack(secret: impl Into<Secret>) -> WebhookBuilder {
-        WebhookBuilder::new(Ok(Box::new(Slack::SCHEME)), secret.into())
+        Self::hmac(Slack::scheme(), secret)
     }
 
     /// [Twilio], with the account's auth token, and the address that Twilio calls up to where the path begins
@@ -97,7 +97,7 @@ impl Webhook {
 
     /// [Shopify], with the app's client secret.
     pub fn shopify(secret: impl Into<Secret>) -> WebhookBuilder {
-        WebhookBuilder::new(Ok(Box::new(Shopify::SCHEME)), secret.into())
+        Self::hmac(Shopify::scheme(), secret)
     }
 
     /// [Standard Webhooks](Standard), with a secret (`whsec_…`) or a public key (`whpk_…`).

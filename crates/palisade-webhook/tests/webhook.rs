@@ -132,8 +132,11 @@ async fn what_the_handler_answers_is_passed_on() {
     let layer = build(Webhook::stripe(STRIPE).replays(replays(10)));
     for status in [StatusCode::GONE, StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE]
     {
-        let answer = send_answering(&layer, stripe_at(NOW), status).await;
-        assert_eq!((answer.status, answer.calls), (status, 1));
+        // Senders that are asked to wait, or that somebody un-disables, send the very same again.
+        for _ in 0..2 {
+            let answer = send_answering(&layer, stripe_at(NOW), status).await;
+            assert_eq!((answer.status, answer.calls), (status, 1));
+        }
     }
 }
 
@@ -196,6 +199,25 @@ async fn ten_signatures_are_tried_and_eleven_are_refused() {
         headers.insert("webhook-signature", value.parse().unwrap());
         let layer = build(Webhook::standard(STANDARD));
         assert_eq!(send(&layer, signed("/", headers, BODY)).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn every_one_of_five_secrets_is_tried_on_every_one_of_ten_signatures() {
+    let secret = |n: usize| format!("whsec_{n:032}");
+    let layer = (1..5).fold(Webhook::stripe(secret(0)).key_id("0"), |layer, n| {
+        layer.and_secret(n.to_string(), secret(n))
+    });
+    let layer = build(layer);
+    let wrong = format!("v1={}", "0".repeat(64));
+    for (n, at_place) in (0..5).flat_map(|n| (0..10).map(move |place| (n, place))) {
+        let good = Stripe::sign(secret(n), at(NOW), BODY.as_bytes()).unwrap();
+        let (time, tag) = good["stripe-signature"].to_str().unwrap().split_once(',').unwrap();
+        let mut signatures = [&*wrong; 10];
+        signatures[at_place] = tag;
+        let header = format!("{time},{}", signatures.join(","));
+        let answer = send(&layer, post("/", &[("stripe-signature", &header)], BODY)).await;
+        assert_eq!(answer.assert_passed(BODY.as_bytes()).key_id(), n.to_string());
     }
 }
 

@@ -1,4 +1,4 @@
-use palisade_core::{ApiError, ErrorCode};
+use palisade_core::{ApiError, ErrorCode, IssueCode};
 
 /// One code that clients may meet, and the crate that it comes from.
 ///
@@ -43,4 +43,40 @@ pub fn catalogue() -> impl Iterator<Item = CatalogueEntry> {
 
 fn of(from: &'static str, codes: &'static [ErrorCode]) -> impl Iterator<Item = CatalogueEntry> {
     codes.iter().map(move |code| CatalogueEntry { from, code: *code })
+}
+
+/// One code of an issue that clients may meet, and the crate that finds it.
+///
+/// ```
+/// let entry = palisade::issue_codes().find(|entry| entry.code.code == "too_small").unwrap();
+/// assert_eq!(entry.from, "palisade-validate");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IssueCatalogueEntry {
+    /// The name of the crate.
+    pub from: &'static str,
+    /// The code, and what it stands for.
+    pub code: IssueCode,
+}
+
+/// Every code that Palisade's crates give to single issues: the second list of `docs/errors.md` and `docs/errors.json`.
+///
+/// ```
+/// for entry in palisade::issue_codes() {
+///     println!("{}: {}", entry.code.code, entry.code.about);
+/// }
+/// ```
+pub fn issue_codes() -> impl Iterator<Item = IssueCatalogueEntry> {
+    let lists: &[(&'static str, &'static [IssueCode])] = &[
+        #[cfg(feature = "validate")]
+        ("palisade-validate", palisade_validate::ISSUE_CODES),
+        #[cfg(feature = "rate-limit")]
+        ("palisade-rate-limit", palisade_rate_limit::ISSUE_CODES),
+    ];
+    let entries = |(from, codes): &(&'static str, &'static [IssueCode])| {
+        let from = *from;
+        codes.iter().map(move |code| IssueCatalogueEntry { from, code: *code })
+    };
+    lists.iter().flat_map(entries).collect::<Vec<_>>().into_iter()
 }

@@ -47,6 +47,9 @@ pub use palisade_rate_limit as rate_limit;
 #[cfg(feature = "rate-limit-redis")]
 #[doc(inline)]
 pub use palisade_rate_limit_redis as rate_limit_redis;
+#[cfg(feature = "redis")]
+#[doc(inline)]
+pub use palisade_redis as redis;
 #[cfg(feature = "validate")]
 #[doc(inline)]
 pub use palisade_validate as validate;
@@ -54,7 +57,7 @@ pub use palisade_validate as validate;
 #[doc(inline)]
 pub use palisade_webhook as webhook;
 
-pub use catalogue::{CatalogueEntry, catalogue};
+pub use catalogue::{CatalogueEntry, IssueCatalogueEntry, catalogue, issue_codes};
 pub use stack::{Stack, order, stack};
 #[cfg(feature = "auth")]
 pub use with_auth::{WithAuth, on};
@@ -90,7 +93,7 @@ mod guide {
     #[doc = include_str!("../../../docs/guide/headers.md")]
     struct Headers;
 
-    #[cfg(feature = "webhook")]
+    #[cfg(feature = "webhook-redis")]
     #[doc = include_str!("../../../docs/guide/webhooks.md")]
     struct Webhooks;
 

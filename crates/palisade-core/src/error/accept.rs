@@ -70,7 +70,10 @@ fn quality(ranges: &[Range<'_>], offer: &ErrorFormat) -> u16 {
     matching.max().map_or(0, |(_, quality)| quality)
 }
 
-/// Nothing if it is malformed or empty.
+/// The most media ranges that are read. Browsers send fewer than ten.
+const MAX_RANGES: usize = 64;
+
+/// Nothing if it is malformed, empty, or longer than any client needs.
 fn parse(accept: &[u8]) -> Option<Vec<Range<'_>>> {
     let mut ranges = Vec::new();
     for element in outside_quotes(accept, b',') {
@@ -99,6 +102,9 @@ fn parse(accept: &[u8]) -> Option<Vec<Range<'_>>> {
             if name.eq_ignore_ascii_case(b"q") {
                 quality = weight(value)?;
             }
+        }
+        if ranges.len() == MAX_RANGES {
+            return None;
         }
         ranges.push(Range { kind, subtype, quality });
     }
@@ -208,5 +214,8 @@ mod tests {
             assert_eq!(chosen(&[accept], &ErrorFormat::Flat, true), "Flat", "{accept:?}");
         }
         assert_eq!(chosen(&[], &ErrorFormat::Flat, true), "Flat");
+        let many = |count| format!("{}text/plain", "a/b,".repeat(count));
+        assert_eq!(chosen(&[&many(MAX_RANGES - 1)], &ErrorFormat::Flat, true), "Text");
+        assert_eq!(chosen(&[&many(MAX_RANGES)], &ErrorFormat::Flat, true), "Flat");
     }
 }

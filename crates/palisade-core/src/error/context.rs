@@ -23,7 +23,7 @@ pub(super) enum Rendered {
 }
 
 /// What describes a body, and is wrong of another one.
-pub(crate) const OF_THE_BODY: [HeaderName; 11] = [
+pub(crate) const OF_THE_BODY: [HeaderName; 14] = [
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
     header::CONTENT_ENCODING,
@@ -35,6 +35,9 @@ pub(crate) const OF_THE_BODY: [HeaderName; 11] = [
     header::ACCEPT_RANGES,
     header::ETAG,
     header::LAST_MODIFIED,
+    header::CONTENT_DISPOSITION,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
 ];
 
 /// Those of them that say something of what was asked for, where an error says them itself: `Content-Range` of a 416,

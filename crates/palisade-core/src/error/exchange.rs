@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request};
 
 use super::{
-    ApiError, ErrorContext, ErrorFormat, accept,
+    ApiError, ErrorContext, ErrorFormat, LeaveAsIs, accept,
     context::{Rendered, is_of_the_body},
     framework::{self, Suspicion, is_routed, suspect},
     grpc::X_REQUEST_ID,
@@ -67,6 +67,9 @@ impl Exchange {
 
     /// Re-renders a response that carries an error; lets every other response pass.
     pub(super) fn settle<B: http_body::Body>(&mut self, response: Response<B>) -> Settled<B> {
+        if response.extensions().get::<LeaveAsIs>().is_some() {
+            return Settled::Done(response.map(Body::new));
+        }
         match response.extensions().get::<ApiError>() {
             Some(error) => {
                 let error = error.clone();
@@ -245,12 +248,16 @@ impl Exchange {
 
     fn log(&self, error: &ApiError) {
         if error.status().is_server_error() {
+            // A cause of the user's may panic when it is asked what it is.
+            let in_words = || error.source().map(|cause| Chain(cause).to_string());
+            let cause = catch_unwind(AssertUnwindSafe(in_words))
+                .unwrap_or_else(|panic| panicked(&*panic).source().map(ToString::to_string));
             tracing::error!(
                 target: "palisade::errors",
                 status = error.status().as_u16(),
                 code = error.code(),
                 request_id = self.context.request_id().map(RequestId::as_str),
-                cause = error.source().map(|cause| tracing::field::display(Chain(cause))),
+                cause,
                 "{}",
                 error.message(),
             );

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{Extensions, HeaderValue, StatusCode, header, response};
 
-use super::{ApiError, GrpcCode, LeaveAsIs, kinds::METHOD_NOT_ALLOWED};
+use super::{ApiError, GrpcCode, kinds::METHOD_NOT_ALLOWED};
 use crate::AnsweredByPolicy;
 
 /// The most bytes of text that are read to tell whose they are.
@@ -52,6 +52,13 @@ const REJECTIONS: &[Rejection] = &[
         ApiError::payload_too_large,
     ),
     (StatusCode::PAYLOAD_TOO_LARGE, "length limit exceeded", ApiError::payload_too_large),
+    (StatusCode::BAD_REQUEST, "Invalid UTF-8 in `", ApiError::bad_request),
+    // What reading the parts of a multipart form fails with, if a handler returns that.
+    (StatusCode::PAYLOAD_TOO_LARGE, "Request payload is too large", ApiError::payload_too_large),
+    (StatusCode::BAD_REQUEST, "incomplete multipart stream", ApiError::bad_request),
+    (StatusCode::BAD_REQUEST, "failed to read headers", ApiError::bad_request),
+    (StatusCode::BAD_REQUEST, "failed to read field complete headers", ApiError::bad_request),
+    (StatusCode::BAD_REQUEST, "failed to decode field's raw header ", ApiError::bad_request),
     // A mistake of ours, whose text would show the names of our types.
     (StatusCode::INTERNAL_SERVER_ERROR, "Missing request extension: ", ApiError::internal),
     (
@@ -59,6 +66,14 @@ const REJECTIONS: &[Rejection] = &[
         "No paths parameters found for matched route",
         ApiError::internal,
     ),
+    (
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "Wrong number of path arguments for `Path`",
+        ApiError::internal,
+    ),
+    (StatusCode::INTERNAL_SERVER_ERROR, "Unsupported type `", ApiError::internal),
+    (StatusCode::INTERNAL_SERVER_ERROR, "No matched path found", ApiError::internal),
+    (StatusCode::INTERNAL_SERVER_ERROR, "The matched route is not nested", ApiError::internal),
 ];
 
 /// What the head of a response says of who made it.
@@ -84,8 +99,7 @@ pub(super) fn suspect(
     length: Option<u64>,
     routed: bool,
 ) -> Option<Suspicion> {
-    let made_on_purpose = head.extensions.get::<LeaveAsIs>().is_some()
-        || head.extensions.get::<AnsweredByPolicy>().is_some()
+    let made_on_purpose = head.extensions.get::<AnsweredByPolicy>().is_some()
         || head.headers.contains_key(header::CONTENT_ENCODING);
     if made_on_purpose {
         return None;

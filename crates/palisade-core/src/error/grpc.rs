@@ -22,7 +22,7 @@ pub(crate) const GRPC_RETRY_PUSHBACK_MS: HeaderName =
 /// What says what became of a call, and is wrong of another answer.
 pub(super) const OF_THE_STATUS: [HeaderName; 4] =
     [GRPC_STATUS, GRPC_MESSAGE, GRPC_STATUS_DETAILS, GRPC_RETRY_PUSHBACK_MS];
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The status codes of gRPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -152,7 +152,7 @@ pub(super) fn dress(
 
 fn write_trailers(trailers: &mut HeaderMap, error: &ApiError, context: &ErrorContext) {
     trailers.insert(GRPC_STATUS, HeaderValue::from(failure_code(error) as i32));
-    trailers.insert(GRPC_MESSAGE, encode_message(error.message()));
+    trailers.insert(GRPC_MESSAGE, encode_message(short(error.message())));
     let service = context.grpc_service().unwrap_or_default();
     let details = grpc_details::encode(error, service, context.request_id().map(RequestId::as_str));
     // base64 is always a header value.
@@ -188,15 +188,32 @@ pub(super) fn failure_code(error: &ApiError) -> GrpcCode {
     }
 }
 
+/// The most bytes of a `grpc-message`. Clients that get more than 8 KiB of header fields see none of them, and so not
+/// even the status.
+const MAX_MESSAGE: usize = 1024;
+
+/// As much of a message as there is room for when it is percent-encoded.
+pub(crate) fn short(message: &str) -> &str {
+    let mut length = 0;
+    let too_far = message.char_indices().find(|(_, char)| {
+        length += if is_plain(*char) { 1 } else { 3 * char.len_utf8() };
+        length > MAX_MESSAGE
+    });
+    &message[..too_far.map_or(message.len(), |(at, _)| at)]
+}
+
+fn is_plain(char: char) -> bool {
+    matches!(char, ' '..='~') && char != '%'
+}
+
 /// A `grpc-message`: bytes outside the printable ASCII range, and `%`, are percent-encoded.
 pub(super) fn encode_message(message: &str) -> HeaderValue {
     let mut encoded = String::with_capacity(message.len());
     for byte in message.bytes() {
-        match byte {
-            b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
-            _ => {
-                let _ = write!(encoded, "%{byte:02X}");
-            }
+        if is_plain(char::from(byte)) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     // Nothing but printable ASCII is left.
@@ -289,6 +306,16 @@ mod tests {
         let never = ApiError::rate_limited().with_quota_violation(QuotaViolation::new("none", 0));
         assert_eq!(pushback(&never).unwrap(), "-1");
         assert_eq!(pushback(&ApiError::forbidden()), None);
+    }
+
+    #[test]
+    fn a_message_is_cut_between_characters_where_a_header_would_be_too_long() {
+        for (message, bytes) in [("x", 1024), ("\u{20ac}", 113 * 9), ("%", 341 * 3)] {
+            let sent = encode_message(short(&message.repeat(2000)));
+            assert_eq!(sent.len(), bytes, "{message}");
+        }
+        let fits = "y".repeat(1024);
+        assert_eq!(short(&fits), fits);
     }
 
     #[test]

@@ -5,10 +5,19 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::{ApiError, GrpcDetail, Issue, QuotaViolation, grpc::failure_code};
+use super::{
+    ApiError, GrpcDetail, Issue, QuotaViolation,
+    grpc::{failure_code, short},
+};
 
 /// The most bytes of details. Clients refuse headers of 8 KiB, and base64 adds a third.
 const MAX_DETAILS: usize = 4 * 1024;
+
+/// The most bytes of a name that is repeated: the request chose those of services, and often those of fields.
+const MAX_NAME: usize = 256;
+
+/// The most bytes that a message of this size needs around it.
+const FRAMING: usize = 4;
 
 /// Where the names of protobuf messages live.
 pub(super) const TYPES: &str = "type.googleapis.com/google.rpc.";
@@ -19,7 +28,7 @@ pub(super) const TYPES: &str = "type.googleapis.com/google.rpc.";
 pub(crate) fn encode(error: &ApiError, domain: &str, request_id: Option<&str>) -> Vec<u8> {
     let mut status = Message::default();
     status.number(1, failure_code(error) as u64);
-    status.text(2, error.message());
+    status.text(2, short(error.message()));
 
     // The name of this request is ours to say. What is too long is said in our words, which are cut where they must be.
     let given = |detail: &&GrpcDetail| {
@@ -37,12 +46,14 @@ pub(crate) fn encode(error: &ApiError, domain: &str, request_id: Option<&str>) -
     made("QuotaFailure", quota_failure(error.quota_violations()));
     made("RequestInfo", request_id.map(request_info).unwrap_or_default());
     for detail in &given {
-        if status.0.len() + detail.type_url.len() + detail.value.len() <= MAX_DETAILS {
+        let length = detail.type_url.len() + detail.value.len() + 3 * FRAMING;
+        if status.0.len() + length <= MAX_DETAILS {
             status.any(&detail.type_url, &detail.value);
         }
     }
     if !given.iter().any(|detail| detail.is("BadRequest")) {
-        let room = MAX_DETAILS.saturating_sub(status.0.len());
+        let around = TYPES.len() + "BadRequest".len() + 3 * FRAMING;
+        let room = MAX_DETAILS.saturating_sub(status.0.len() + around);
         let violations = bad_request(error.issues(), room);
         if !violations.0.is_empty() {
             status.any(&format!("{TYPES}BadRequest"), &violations.0);
@@ -55,8 +66,10 @@ pub(crate) fn encode(error: &ApiError, domain: &str, request_id: Option<&str>) -
 pub(super) fn error_info(code: &str, field: Option<&str>, domain: &str) -> Message {
     let mut info = Message::default();
     info.text(1, &reason(code));
-    info.text(2, domain);
-    if let Some(field) = field {
+    if domain.len() <= MAX_NAME {
+        info.text(2, domain);
+    }
+    if let Some(field) = field.filter(|field| field.len() <= MAX_NAME) {
         let mut entry = Message::default();
         entry.text(1, "field");
         entry.text(2, field);
@@ -98,7 +111,7 @@ fn request_info(id: &str) -> Message {
     request
 }
 
-/// As many issues as there is room for.
+/// As many issues as there is room for. One that is too long by itself does not keep the others out.
 pub(super) fn bad_request(issues: &[Issue], room: usize) -> Message {
     let mut violations = Message::default();
     for issue in issues {
@@ -106,10 +119,9 @@ pub(super) fn bad_request(issues: &[Issue], room: usize) -> Message {
         violation.text(1, &issue.path);
         violation.text(2, &issue.message);
         violation.text(3, &reason(&issue.code));
-        if violations.0.len() + violation.0.len() > room {
-            break;
+        if violations.0.len() + violation.0.len() + FRAMING <= room {
+            violations.message(1, &violation);
         }
-        violations.message(1, &violation);
     }
     violations
 }
@@ -118,24 +130,32 @@ pub(super) fn bad_request(issues: &[Issue], room: usize) -> Message {
 fn reason(code: &str) -> Cow<'_, str> {
     let fits = |code: &str| {
         let upper = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-        let ends = code.starts_with(|first: char| first.is_ascii_digit()) || code.ends_with('_');
-        code.len() <= 63 && code.bytes().all(upper) && !ends
+        let starts = code.starts_with(|first: char| first.is_ascii_uppercase());
+        (3..=63).contains(&code.len()) && code.bytes().all(upper) && starts && !code.ends_with('_')
     };
     if fits(code) {
         return Cow::Borrowed(code);
     }
     let upper =
         |char: char| if char.is_ascii_alphanumeric() { char.to_ascii_uppercase() } else { '_' };
+    let code: String = code.chars().map(upper).take(63).collect();
+    let code = code.trim_matches('_');
     let numbered = code.starts_with(|first: char| first.is_ascii_digit());
-    let start = if numbered { "E_" } else { "" };
-    let mut reason: String = start.chars().chain(code.chars().map(upper)).take(63).collect();
-    reason.truncate(reason.trim_end_matches('_').len());
-    Cow::Owned(reason)
+    Cow::Owned(match code.len() {
+        0 => "UNKNOWN".to_owned(),
+        1 | 2 => format!("E_{code}"),
+        _ if numbered => format!("E_{}", code[..code.len().min(61)].trim_end_matches('_')),
+        _ => code.to_owned(),
+    })
 }
+
+/// Protobuf's `Duration` ends after about 10,000 years, in seconds.
+const LONGEST_DURATION: u64 = 315_576_000_000;
 
 /// How long a client waits before it tries again: whole milliseconds, never too few, never none.
 pub(super) fn pushback_millis(wait: Duration) -> u64 {
-    u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1)
+    let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    millis.clamp(1, LONGEST_DURATION * 1000)
 }
 
 /// A protobuf message in the making: fields in the order in which they are written.
@@ -193,10 +213,18 @@ mod tests {
             ("too_small", "TOO_SMALL"),
             ("order-not found!", "ORDER_NOT_FOUND"),
             ("404", "E_404"),
-            ("", ""),
+            ("_PRIVATE_", "PRIVATE"),
+            ("X", "E_X"),
+            ("7", "E_7"),
+            ("NO", "E_NO"),
+            ("A_B", "A_B"),
+            ("gibt's nicht", "GIBT_S_NICHT"),
+            ("\u{fc}", "UNKNOWN"),
+            ("", "UNKNOWN"),
         ] {
             assert_eq!(reason(code), is);
         }
+        assert_eq!(reason(&"4".repeat(100)), format!("E_{}", "4".repeat(61)));
         assert_eq!(reason(&"x".repeat(100)), "X".repeat(63));
     }
 
@@ -210,6 +238,23 @@ mod tests {
             error.with_grpc_detail(GrpcDetail::new(format!("example.com/X{at}"), long.clone()))
         });
         let bytes = encode(&error, "a.B", Some("id")).len();
-        assert!((2_000..5_000).contains(&bytes), "{bytes}");
+        assert!((2_000..=MAX_DETAILS).contains(&bytes), "{bytes}");
+
+        let longer = "x".repeat(100_000);
+        let error = ApiError::validation([
+            Issue::new(longer.clone(), "too_long", "no"),
+            Issue::new("email", "invalid_email", "must be an email address"),
+        ]);
+        let error = error.with_message(longer.clone()).with_field(longer.clone());
+        let bytes = encode(&error, &longer, Some("id"));
+        assert!(bytes.len() <= MAX_DETAILS, "{}", bytes.len());
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.contains("must be an email address"), "what is short is still there");
+    }
+
+    #[test]
+    fn no_advice_is_longer_than_protobuf_can_say() {
+        let year_10_000 = retry_info(Duration::from_secs(LONGEST_DURATION));
+        assert_eq!(retry_info(Duration::MAX).0, year_10_000.0);
     }
 }

@@ -89,6 +89,8 @@ pub enum IssueSource {
     Path,
     /// The header fields.
     Headers,
+    /// A cookie.
+    Cookie,
     /// A form.
     Form,
     /// A part of a multipart form.
@@ -102,6 +104,7 @@ impl fmt::Display for IssueSource {
             Self::Query => "query",
             Self::Path => "path",
             Self::Headers => "headers",
+            Self::Cookie => "cookie",
             Self::Form => "form",
             Self::Part => "part",
         })

@@ -23,7 +23,8 @@ use crate::{BoxError, ConfigError};
 /// - An inner service's `Err(_)` becomes a response: your own types by [`map`](ErrorLayer::map) and
 ///   [`map_type`](ErrorLayer::map_type), then the errors in the table below; whatever is not known is a 500. The
 ///   service's error is `Infallible` from here on.
-/// - A panic is a 500, and the connection lives. What was panicked with is logged and never shown.
+/// - A panic, also of `poll_ready`, is a 500, and the connection lives. What was panicked with is logged and never shown.
+///   In a body it comes too late for that: the answer breaks off.
 /// - Each 5xx is logged with its cause and the request id, at level ERROR, target `palisade::errors`.
 ///
 /// | an `Err(_)` that is, or has among its sources | becomes |
@@ -42,7 +43,8 @@ use crate::{BoxError, ConfigError};
 /// # What is not touched
 ///
 /// A response that the service made itself, whatever its status: only one that carries an [`ApiError`] in its extensions
-/// is rendered. [`framework_errors`](ErrorLayer::framework_errors) makes a narrow exception, if you ask for it.
+/// is rendered, and not if it says [`LeaveAsIs`](super::LeaveAsIs) as well.
+/// [`framework_errors`](ErrorLayer::framework_errors) makes a narrow exception, if you ask for it.
 ///
 /// ```
 /// use palisade_core::{ApiError, ErrorFormat, ErrorLayer};
@@ -175,9 +177,9 @@ impl ErrorLayer {
     }
 
     /// Gives errors that axum answers by itself, in plain text or with no body, the format of all others: a path that no
-    /// route has (404), a method that a route has not (405), what its extractors reject (400, 413, 415, 422, and 500 where
-    /// a handler asks for what is not there), and tower-http's limit of bodies (413). `Allow`, and whatever else the
-    /// response says, stays.
+    /// route has (404), a method that a route has not (405), what its extractors but `WebSocketUpgrade` reject (400, 413,
+    /// 415, 422, and 500 where a handler asks for what is not there), and tower-http's limit of bodies (413). `Allow`,
+    /// and whatever else the response says, stays.
     ///
     /// A response is taken for one of these only if it
     ///

@@ -1,8 +1,8 @@
 /// In the extensions of a response that no error layer may touch, whatever it looks like.
 ///
-/// Only [`ErrorLayer::framework_errors`](super::ErrorLayer::framework_errors) takes a response without an
-/// [`ApiError`](super::ApiError) for an error at all, and where your own answer looks exactly like one of the framework's,
-/// this tells them apart.
+/// A response that carries an [`ApiError`](super::ApiError) is rendered anew unless it says this, such as one whose body
+/// you wrote yourself and whose error is there for the log. And where your own answer looks exactly like one of the
+/// framework's, this tells them apart for [`ErrorLayer::framework_errors`](super::ErrorLayer::framework_errors).
 ///
 /// ```
 /// use http::{Response, StatusCode};

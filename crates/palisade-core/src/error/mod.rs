@@ -14,6 +14,7 @@ mod grpc_details;
 #[cfg(feature = "tonic")]
 mod grpc_read;
 mod issue;
+mod issue_code;
 mod issue_view;
 mod kinds;
 mod known;
@@ -33,6 +34,7 @@ pub use grpc::GrpcCode;
 pub(crate) use grpc::Wire;
 pub use grpc_detail::GrpcDetail;
 pub use issue::{Issue, IssueSource};
+pub use issue_code::IssueCode;
 pub use issue_view::IssueView;
 pub(crate) use known::find_in_chain;
 pub use layer::ErrorLayer;
@@ -46,7 +48,8 @@ pub(crate) use context::OF_THE_BODY;
 #[cfg(feature = "tonic")]
 pub(crate) use {
     grpc::{
-        GRPC_MESSAGE, GRPC_RETRY_PUSHBACK_MS, GRPC_STATUS, GRPC_STATUS_DETAILS, retry_pushback,
+        GRPC_MESSAGE, GRPC_RETRY_PUSHBACK_MS, GRPC_STATUS, GRPC_STATUS_DETAILS, X_REQUEST_ID,
+        retry_pushback, short as short_message,
     },
     grpc_details::encode as encode_grpc_details,
     grpc_read::add_details as add_grpc_details,

@@ -26,7 +26,7 @@ use crate::{Body, BoxError};
 pub struct ErrorService<S> {
     inner: S,
     config: Arc<Config>,
-    /// Why the inner service will never be ready; the next call answers with it.
+    /// Why the inner service is not ready and will not be; the next call answers with it.
     unready: Option<ApiError>,
 }
 
@@ -53,10 +53,12 @@ where
     type Future = ErrorFuture<S::Future, ResB>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx).map(|ready| {
-            if let Err(error) = ready {
-                self.unready = Some(self.config.api_error(error.into()));
-            }
+        let polled = match catch_unwind(AssertUnwindSafe(|| self.inner.poll_ready(cx))) {
+            Ok(polled) => polled.map_err(|error| self.config.api_error(error.into())),
+            Err(panic) => Poll::Ready(Err(panicked(&*panic))),
+        };
+        polled.map(|ready| {
+            self.unready = ready.err();
             Ok(())
         })
     }

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use palisade_rate_limit::{Algorithm, Demand, Fit, Quota, Reading, Refund, Verdict};
-use redis::{Cmd, Value};
+use palisade_redis::Script;
 
 use crate::{
     error::Failure,
@@ -29,45 +29,11 @@ pub(crate) enum Time {
     Told(Arc<dyn palisade_core::Clock>),
 }
 
-/// A script's text, and the hash by which a server knows it.
-pub(crate) struct Script {
-    text: String,
-    hash: String,
-}
-
-impl Script {
-    fn new(parts: [&str; 3]) -> Self {
-        let text = parts.concat();
-        let hash = redis::Script::new(&text).get_hash().to_owned();
-        Self { text, hash }
-    }
-}
-
 /// A script and what it is asked.
-pub(crate) struct Call<'a> {
-    script: &'a Script,
-    keys: Vec<String>,
-    arguments: Vec<String>,
-}
-
-impl Call<'_> {
-    /// By hash, which servers know after the first time.
-    pub(crate) fn by_hash(&self) -> Cmd {
-        self.command("EVALSHA", &self.script.hash)
-    }
-
-    /// By text, for a server that does not know the hash. It then runs at once, and on the node where the keys live: loading
-    /// it first would take a round trip more, and in a cluster would have to reach every node.
-    pub(crate) fn by_text(&self) -> Cmd {
-        self.command("EVAL", &self.script.text)
-    }
-
-    fn command(&self, name: &str, script: &str) -> Cmd {
-        let mut command = redis::cmd(name);
-        command.arg(script).arg(self.keys.len());
-        command.arg(&self.keys).arg(&self.arguments);
-        command
-    }
+pub(crate) struct Asked<'a> {
+    pub(crate) script: &'a Script,
+    pub(crate) keys: Vec<String>,
+    pub(crate) arguments: Vec<String>,
 }
 
 /// The two scripts.
@@ -85,8 +51,8 @@ impl Scripts {
             Time::Told(_) => TOLD_TIME,
         };
         Self {
-            charge: Script::new([clock, METERS, CHARGE]),
-            refund: Script::new([clock, METERS, REFUND]),
+            charge: Script::new([clock, METERS, CHARGE].concat()),
+            refund: Script::new([clock, METERS, REFUND].concat()),
             time,
         }
     }
@@ -94,26 +60,26 @@ impl Scripts {
     /// # Errors
     ///
     /// If one of the quotas cannot be counted: which ones there are may depend on the request.
-    pub(crate) fn charge(&self, keys: &Keys, demand: &Demand) -> Result<Call<'_>, Failure> {
+    pub(crate) fn charge(&self, keys: &Keys, demand: &Demand) -> Result<Asked<'_>, Failure> {
         let most = demand.most.max(demand.cost);
         let own = [u64::from(demand.cost), u64::from(most)];
         let keys = keys.of(&demand.limit, &demand.key, &demand.quotas);
-        self.call(&self.charge, keys, own, &demand.quotas)
+        self.ask(&self.charge, keys, own, &demand.quotas)
     }
 
-    pub(crate) fn refund(&self, keys: &Keys, refund: &Refund) -> Result<Call<'_>, Failure> {
+    pub(crate) fn refund(&self, keys: &Keys, refund: &Refund) -> Result<Asked<'_>, Failure> {
         let own = [u64::from(refund.amount), refund.moment];
         let keys = keys.of(&refund.limit, &refund.key, &refund.quotas);
-        self.call(&self.refund, keys, own, &refund.quotas)
+        self.ask(&self.refund, keys, own, &refund.quotas)
     }
 
-    fn call<'a>(
+    fn ask<'a>(
         &self,
         script: &'a Script,
         keys: Vec<String>,
         own: [u64; 2],
         quotas: &Arc<[Quota]>,
-    ) -> Result<Call<'a>, Failure> {
+    ) -> Result<Asked<'a>, Failure> {
         if quotas.is_empty() {
             return Err(Failure::NoQuotas);
         }
@@ -135,7 +101,7 @@ impl Scripts {
             #[cfg(feature = "testing")]
             Time::Told(clock) => arguments.push(clock.unix().as_millis().to_string()),
         }
-        Ok(Call { script, keys, arguments })
+        Ok(Asked { script, keys, arguments })
     }
 }
 
@@ -144,9 +110,8 @@ impl Scripts {
 /// # Errors
 ///
 /// If it is not one: a proxy or a server of another kind may answer anything.
-pub(crate) fn verdict(answer: &Value, demand: &Demand) -> Result<Verdict, Failure> {
-    let numbers = numbers(answer)?;
-    let [charged, moment, readings @ ..] = numbers.as_slice() else {
+pub(crate) fn verdict(answer: &[i64], demand: &Demand) -> Result<Verdict, Failure> {
+    let [charged, moment, readings @ ..] = answer else {
         return Err(Failure::Unexpected);
     };
     let (readings, rest) = readings.as_chunks::<3>();
@@ -164,15 +129,6 @@ pub(crate) fn verdict(answer: &Value, demand: &Demand) -> Result<Verdict, Failur
     let readings = readings.iter().map(reading).collect::<Result<_, _>>()?;
     let moment = u64::try_from(*moment).map_err(|_| Failure::Unexpected)?;
     Ok(Verdict { charged, readings, moment })
-}
-
-/// Reads the answer to a refund, of which nothing matters but that it is one.
-///
-/// # Errors
-///
-/// If it is not one.
-pub(crate) fn refunded(answer: &Value) -> Result<(), Failure> {
-    numbers(answer).map(drop)
 }
 
 fn reading([remaining, more_in, fits_in]: &[i64; 3]) -> Result<Reading, Failure> {
@@ -199,17 +155,6 @@ fn wait(millis: i64) -> Result<Option<Duration>, Failure> {
     }
 }
 
-fn numbers(answer: &Value) -> Result<Vec<i64>, Failure> {
-    let Value::Array(items) = answer else {
-        return Err(Failure::Unexpected);
-    };
-    let number = |item: &Value| match item {
-        Value::Int(number) => Ok(*number),
-        _ => Err(Failure::Unexpected),
-    };
-    items.iter().map(number).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,13 +164,9 @@ mod tests {
         Demand { limit: "api".into(), key: [0; 16], quotas: quotas.into(), cost, most }
     }
 
-    fn answer(numbers: &[i64]) -> Value {
-        Value::Array(numbers.iter().copied().map(Value::Int).collect())
-    }
-
     #[test]
     fn an_answer_is_read_to_the_millisecond() {
-        let verdict = verdict(&answer(&[1, 77, 9, 6000, 0]), &demand(1, 1)).unwrap();
+        let verdict = verdict(&[1, 77, 9, 6000, 0], &demand(1, 1)).unwrap();
         let reading =
             Reading { remaining: 9, more_in: Some(Duration::from_secs(6)), fit: Fit::Fits };
         assert_eq!(verdict, Verdict { charged: Some(1), readings: vec![reading], moment: 77 });
@@ -234,7 +175,7 @@ mod tests {
     #[test]
     fn a_refusal_says_when_or_never() {
         let read = |fits_in| {
-            let verdict = verdict(&answer(&[-1, 77, 0, -1, fits_in]), &demand(3, 3)).unwrap();
+            let verdict = verdict(&[-1, 77, 0, -1, fits_in], &demand(3, 3)).unwrap();
             assert_eq!(verdict.charged, None);
             assert_eq!(verdict.readings[0].more_in, None);
             verdict.readings[0].fit
@@ -246,28 +187,23 @@ mod tests {
     #[test]
     fn what_is_not_an_answer_is_an_error_and_no_verdict() {
         let strange = [
-            Value::Nil,
-            Value::Okay,
-            Value::Int(1),
-            Value::SimpleString("PONG".into()),
-            Value::Array(vec![Value::BulkString(b"1".to_vec())]),
-            answer(&[]),
-            answer(&[1]),
+            &[][..],
+            &[1],
             // no reading, half of one, one too many
-            answer(&[1, 77]),
-            answer(&[1, 77, 9, 6000]),
-            answer(&[1, 77, 9, 6000, 0, 9, 6000, 0]),
+            &[1, 77],
+            &[1, 77, 9, 6000],
+            &[1, 77, 9, 6000, 0, 9, 6000, 0],
             // more than was asked for, and less than nothing
-            answer(&[2, 77, 9, 6000, 0]),
-            answer(&[0, 77, 9, 6000, 0]),
-            answer(&[-2, 77, 9, 6000, 0]),
-            answer(&[1, -77, 9, 6000, 0]),
-            answer(&[1, 77, -9, 6000, 0]),
-            answer(&[1, 77, i64::MAX, 6000, 0]),
-            answer(&[1, 77, 9, -6000, 0]),
+            &[2, 77, 9, 6000, 0],
+            &[0, 77, 9, 6000, 0],
+            &[-2, 77, 9, 6000, 0],
+            &[1, -77, 9, 6000, 0],
+            &[1, 77, -9, 6000, 0],
+            &[1, 77, i64::MAX, 6000, 0],
+            &[1, 77, 9, -6000, 0],
         ];
         for strange in strange {
-            assert!(verdict(&strange, &demand(1, 1)).is_err(), "{strange:?}");
+            assert!(verdict(strange, &demand(1, 1)).is_err(), "{strange:?}");
         }
     }
 }

@@ -4,8 +4,9 @@ mod body;
 mod head;
 #[cfg(feature = "multipart")]
 mod multipart;
-#[cfg(feature = "multipart")]
-mod uploads;
+mod named;
+mod path;
+mod tuples;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::request;
@@ -13,14 +14,15 @@ use palisade_core::ApiError;
 
 use crate::{Validation, place::Findings};
 
+#[cfg(feature = "multipart")]
+pub use self::multipart::{
+    Multipart, MultipartStream, Upload, UploadStream, Uploads, UploadsBuilder, UploadsLayer,
+    UploadsService,
+};
 pub use self::{
     body::FromBody,
-    head::{FromHead, Headers},
-};
-#[cfg(feature = "multipart")]
-pub use self::{
-    multipart::{Multipart, Upload},
-    uploads::{Uploads, UploadsBuilder},
+    head::{FromHead, OfTexts},
+    named::{Cookies, Headers},
 };
 
 /// An extractor whose value keeps its type's rules.
@@ -29,10 +31,12 @@ pub use self::{
 /// | --- | --- |
 /// | `Valid<Json<T>>` | a JSON body |
 /// | `Valid<Form<T>>` | an urlencoded form |
-/// | `Valid<Multipart<T>>` | a form with files (feature `multipart`) |
+/// | `Valid<Multipart<T>>` | a form with files, in memory or on disk (feature `multipart`) |
+/// | `Valid<MultipartStream<T>>` | a form with files, as they come (feature `multipart`) |
 /// | `Valid<Query<T>>` | the query string |
-/// | `Valid<Path<T>>` | the parameters of the path |
+/// | `Valid<Path<T>>` | the parameters of the path: a struct, a tuple, or the only one |
 /// | `Valid<Headers<T>>` | header fields, with [`Headers`] |
+/// | `Valid<Cookies<T>>` | cookies, with [`Cookies`] |
 /// | `Valid<(Path<A>, Query<B>, Json<C>)>` | several of them, the body last, whose issues are reported together |
 ///
 /// Where it fails, everything that is wrong is reported at once, in the format of the
@@ -73,6 +77,29 @@ pub use self::{
 ///
 /// let app: Router = Router::new().route("/{shop}/items", post(create).get(list));
 /// ```
+///
+/// A parameter of a path that has rules of its own is a type of its own, as garde's rules are on types:
+///
+/// ```
+/// # use axum::{Router, extract::Path, routing::get};
+/// # use garde::Validate;
+/// # use palisade_validate::Valid;
+/// # use serde::Deserialize;
+/// #[derive(Deserialize, Validate)]
+/// #[garde(transparent)]
+/// struct Shop(#[garde(range(min = 1))] u32);
+///
+/// #[derive(Deserialize, Validate)]
+/// #[garde(transparent)]
+/// struct Item(#[garde(length(chars, max = 20))] String);
+///
+/// async fn show(Valid(Path((shop, item))): Valid<Path<(Shop, Item)>>) -> String {
+///     format!("{} in {}", item.0, shop.0)
+/// }
+/// async fn about(Valid(Path(shop)): Valid<Path<Shop>>) -> String { shop.0.to_string() }
+///
+/// let app: Router = Router::new().route("/{shop}", get(about)).route("/{shop}/{item}", get(show));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Valid<E>(
     /// The extractor that holds the value.
@@ -82,14 +109,14 @@ pub struct Valid<E>(
 impl<S, E> FromRequestParts<S> for Valid<E>
 where
     S: Send + Sync,
-    E: FromHead<S>,
+    E: FromHead,
 {
     type Rejection = ApiError;
 
-    async fn from_request_parts(request: &mut request::Parts, state: &S) -> Result<Self, ApiError> {
+    async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
         let settings = Validation::of(&request.extensions);
         let mut findings = Findings::default();
-        let value = E::read(request, state, settings, &mut findings).await?;
+        let value = E::read(request, settings, &mut findings).await?;
         settings.settle(value, findings).map(Self)
     }
 }
@@ -97,14 +124,14 @@ where
 impl<S, E> FromRequest<S> for Valid<E>
 where
     S: Send + Sync,
-    E: FromBody<S>,
+    E: FromBody,
 {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let settings = Validation::of(request.extensions());
         let mut findings = Findings::default();
-        match E::read(request, state, settings, &mut findings).await {
+        match E::read(request, settings, &mut findings).await {
             Ok(value) => settings.settle(value, findings).map(Self),
             // What the body is refused for comes first, and what was wrong before it is not forgotten.
             Err(error) => Err(error.with_issues(findings.issues)),

@@ -10,10 +10,11 @@ use serde_json::Value;
 use super::{
     Round, boolean,
     fault::{Fault, one_of, unknown_field},
+    key::Key,
     path::Path,
     shapes::Shape,
 };
-use crate::place::Found;
+use crate::{issue_codes, place::Found};
 
 /// A deserializer that notes what is wrong and goes on.
 #[derive(Clone, Copy)]
@@ -39,9 +40,9 @@ impl<'v, 'r> Examiner<'v, 'r> {
     /// `kind` is what programs are told, `words` what people are.
     fn expected(&self, kind: &'static str, words: &str) {
         let found = if self.round.mode.coerces_text && self.value.is_array() {
-            self.found("wrong_type", "must be given once")
+            self.found(issue_codes::WRONG_TYPE, "must be given once")
         } else {
-            self.found("wrong_type", format!("must be {words}"))
+            self.found(issue_codes::WRONG_TYPE, format!("must be {words}"))
         };
         self.round.note(found.with_param("expected", kind));
     }
@@ -77,6 +78,13 @@ impl<'v, 'r> Examiner<'v, 'r> {
         self.round.shapes.borrow_mut().remember(&self.path.to_place(), shape);
     }
 
+    /// Struct by struct is enough to find names. What else the whole value is tells how a path is to be read.
+    fn remember_root(&self, shape: Shape) {
+        if matches!(self.path, Path::Root) {
+            self.remember(shape);
+        }
+    }
+
     fn fields(self) -> Fields<'v, 'r> {
         let object = self.value.as_object();
         if object.is_none() {
@@ -106,6 +114,7 @@ impl<'v, 'r> Examiner<'v, 'r> {
 macro_rules! integers {
     ($($method:ident $visit:ident $integer:ty, $get:ident;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+            self.remember_root(Shape::Single);
             let integer = match self.value {
                 Value::Number(number) => {
                     number.$get().and_then(|integer| <$integer>::try_from(integer).ok())
@@ -157,6 +166,7 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.remember_root(Shape::Single);
         let given = || self.coercible()?.parse().ok();
         // `NaN` and `inf` are no numbers for a client, and a range would not hold them.
         let number = self.value.as_f64().or_else(given).filter(|number: &f64| number.is_finite());
@@ -172,6 +182,7 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.remember_root(Shape::Single);
         let value = self.value.as_bool().or_else(|| self.coercible().and_then(boolean));
         let value = value.unwrap_or_else(|| {
             self.expected("boolean", "true or false");
@@ -181,6 +192,7 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
     }
 
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.remember_root(Shape::Single);
         let mut chars = self.value.as_str().unwrap_or_default().chars();
         let char = match (chars.next(), chars.next()) {
             (Some(char), None) => char,
@@ -193,6 +205,7 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.remember_root(Shape::Single);
         let text = self.value.as_str().unwrap_or_else(|| {
             self.expected("string", "a string");
             ""
@@ -250,20 +263,26 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.remember_root(Shape::List(None));
         self.place(visitor.visit_seq(self.items()))
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        length: usize,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.remember_root(Shape::List(Some(length)));
         self.deserialize_seq(visitor)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: usize,
+        length: usize,
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        self.deserialize_seq(visitor)
+        self.deserialize_tuple(length, visitor)
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -282,7 +301,8 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
         {
             for name in object.keys().filter(|name| !known.contains(&name.as_str())) {
                 let path = Path::Field(self.path, name);
-                let unknown = Found::new(path.to_place(), "unknown_field", unknown_field(known));
+                let unknown =
+                    Found::new(path.to_place(), issue_codes::UNKNOWN_FIELD, unknown_field(known));
                 self.round.note(unknown);
             }
         }
@@ -304,7 +324,7 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
                 return self.place_within(visitor.visit_enum(fields));
             }
             _ => {
-                let found = self.found("invalid_option", one_of(variants));
+                let found = self.found(issue_codes::INVALID_OPTION, one_of(variants));
                 self.round.note(found.with_param("options", variants.to_vec()));
                 let name = variants.first().copied().unwrap_or_default();
                 let was_muted = self.round.is_muted.replace(true);
@@ -416,91 +436,5 @@ impl<'de> MapAccess<'de> for Fields<'de, '_> {
         let path = Path::Field(self.path, name);
         let field = Examiner::new(value, &path, self.round);
         field.place_after(seed.deserialize(field))
-    }
-}
-
-/// The name of a field, or a key of a map, which JSON writes as a text whatever it is.
-#[derive(Clone, Copy)]
-struct Key<'v, 'r> {
-    name: &'v str,
-    path: &'r Path<'r>,
-    round: &'r Round<'r>,
-}
-
-impl Key<'_, '_> {
-    fn place<T>(self, outcome: Result<T, Fault>) -> Result<T, Fault> {
-        outcome.map_err(|fault| match fault {
-            // A type that denies unknown fields says so when it reads their names.
-            Fault::Here(why) if why.is_unknown_field() => Fault::Refused(self.path.to_place(), why),
-            Fault::Here(_) => Fault::RefusedKey(self.path.to_place()),
-            fault => fault,
-        })
-    }
-
-    fn expected(self, words: &str) {
-        let message = format!("its name must be {words}");
-        self.round.note(Found::new(self.path.to_place(), "invalid_key", message));
-    }
-}
-
-macro_rules! keys {
-    ($($method:ident $visit:ident $key:ty, $what:literal;)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-            let key = self.name.parse::<$key>().unwrap_or_else(|_| {
-                self.expected($what);
-                <$key>::default()
-            });
-            self.place(visitor.$visit(key))
-        }
-    )*};
-}
-
-impl<'de> Deserializer<'de> for Key<'de, '_> {
-    type Error = Fault;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.place(visitor.visit_borrowed_str(self.name))
-    }
-
-    keys! {
-        deserialize_i8 visit_i8 i8, "an integer";
-        deserialize_i16 visit_i16 i16, "an integer";
-        deserialize_i32 visit_i32 i32, "an integer";
-        deserialize_i64 visit_i64 i64, "an integer";
-        deserialize_i128 visit_i128 i128, "an integer";
-        deserialize_u8 visit_u8 u8, "an integer";
-        deserialize_u16 visit_u16 u16, "an integer";
-        deserialize_u32 visit_u32 u32, "an integer";
-        deserialize_u64 visit_u64 u64, "an integer";
-        deserialize_u128 visit_u128 u128, "an integer";
-        deserialize_f32 visit_f32 f32, "a number";
-        deserialize_f64 visit_f64 f64, "a number";
-        deserialize_bool visit_bool bool, "true or false";
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.place(visitor.visit_some(self))
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.place(visitor.visit_newtype_struct(self))
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.place(visitor.visit_enum(BorrowedStrDeserializer::new(self.name)))
-    }
-
-    serde::forward_to_deserialize_any! {
-        char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct
-        identifier ignored_any
     }
 }

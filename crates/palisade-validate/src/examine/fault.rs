@@ -3,7 +3,10 @@ use std::fmt;
 use serde::de::{Error, Expected, Unexpected};
 use serde_json::Value;
 
-use crate::place::{Found, Place};
+use crate::{
+    issue_codes,
+    place::{Found, Place},
+};
 
 /// Why a type did not take what it was given. Messages say what is expected and never what came.
 #[derive(Debug)]
@@ -66,7 +69,7 @@ impl Complaint {
     }
 
     pub(super) fn is_unknown_field(&self) -> bool {
-        self.code == "unknown_field"
+        self.code == issue_codes::UNKNOWN_FIELD
     }
 
     pub(super) fn names_what_came(&self) -> bool {
@@ -79,35 +82,44 @@ const INTEGER: &str = "must be an integer from ";
 impl Error for Fault {
     /// The words of a type's own `Deserialize` may well repeat the value, so they are not.
     fn custom<T: fmt::Display>(_: T) -> Self {
-        Self::Here(Complaint::new("invalid", "is not a valid value".to_owned(), None))
+        Self::Here(Complaint::new(issue_codes::INVALID, "is not a valid value".to_owned(), None))
     }
 
     fn invalid_type(came: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let message = format!("must be {}", in_plain_words(&expected.to_string()));
-        Self::Here(Complaint::new("wrong_type", message, Some(came.to_string())))
+        Self::Here(Complaint::new(issue_codes::WRONG_TYPE, message, Some(came.to_string())))
     }
 
     fn invalid_value(came: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let message = format!("must be {}", in_plain_words(&expected.to_string()));
         // A number that is too large for its type is one of another type, as where no struct is flattened.
-        let code = if message.starts_with(INTEGER) { "wrong_type" } else { "invalid" };
+        let code = if message.starts_with(INTEGER) {
+            issue_codes::WRONG_TYPE
+        } else {
+            issue_codes::INVALID
+        };
         Self::Here(Complaint::new(code, message, Some(came.to_string())))
     }
 
     fn invalid_length(_: usize, expected: &dyn Expected) -> Self {
         let message = format!("must be {}", in_plain_words(&expected.to_string()));
-        Self::Here(Complaint::new("wrong_type", message, Some(Unexpected::Seq.to_string())))
+        Self::Here(Complaint::new(
+            issue_codes::WRONG_TYPE,
+            message,
+            Some(Unexpected::Seq.to_string()),
+        ))
     }
 
     fn unknown_variant(came: &str, expected: &'static [&'static str]) -> Self {
         let came = Unexpected::Str(came).to_string();
-        let mut complaint = Complaint::new("invalid_option", one_of(expected), Some(came));
+        let mut complaint =
+            Complaint::new(issue_codes::INVALID_OPTION, one_of(expected), Some(came));
         complaint.options = Some(expected);
         Self::Here(complaint)
     }
 
     fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
-        Self::Here(Complaint::new("unknown_field", unknown_field(expected), None))
+        Self::Here(Complaint::new(issue_codes::UNKNOWN_FIELD, unknown_field(expected), None))
     }
 
     fn missing_field(field: &'static str) -> Self {

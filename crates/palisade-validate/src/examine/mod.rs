@@ -8,6 +8,7 @@
 
 mod examiner;
 mod fault;
+mod key;
 mod path;
 mod shapes;
 
@@ -22,7 +23,10 @@ use self::{
     fault::{Complaint, Fault},
     path::Path,
 };
-use crate::place::{Found, MAX_ISSUES, Place};
+use crate::{
+    issue_codes,
+    place::{Found, MAX_ISSUES, Place},
+};
 
 /// How many bytes of input are gone through for one request, in all rounds together: a large body that lacks many
 /// fields must not cost many times its size.
@@ -53,7 +57,7 @@ pub(crate) struct Examined<T> {
 
 /// What is said where nothing more precise is known.
 pub(crate) fn not_as_expected() -> Found {
-    Found::new(Place::default(), "invalid", "does not have the expected form")
+    Found::new(Place::default(), issue_codes::INVALID, "does not have the expected form")
 }
 
 /// How many rounds an input of this size may take.
@@ -73,7 +77,18 @@ struct Round<'a> {
     shapes: RefCell<Shapes>,
 }
 
-impl Round<'_> {
+impl<'a> Round<'a> {
+    fn new(mode: Mode, silent: &'a [Place]) -> Self {
+        Self {
+            mode,
+            silent,
+            is_muted: Cell::new(false),
+            found: RefCell::default(),
+            truncated: Cell::new(false),
+            shapes: RefCell::default(),
+        }
+    }
+
     fn note(&self, found: Found) {
         if self.is_muted.get()
             || self.silent.iter().any(|silent| found.place.is_at_or_below(silent))
@@ -148,14 +163,7 @@ impl Search {
     }
 
     fn ask_about<T: DeserializeOwned>(&self, value: &Value) -> Asked<T> {
-        let round = Round {
-            mode: self.mode,
-            silent: &self.silent,
-            is_muted: Cell::new(false),
-            found: RefCell::default(),
-            truncated: Cell::new(false),
-            shapes: RefCell::default(),
-        };
+        let round = Round::new(self.mode, &self.silent);
         let root = Examiner::new(value, &Path::Root, &round);
         let outcome = root.place_after(T::deserialize(root));
         Asked {
@@ -182,7 +190,7 @@ impl Search {
                 }
                 match parent.find(&self.value) {
                     Some(Value::Object(_)) => {
-                        self.keep(Found::new(place.clone(), "missing", "is missing"));
+                        self.keep(Found::new(place.clone(), issue_codes::MISSING, "is missing"));
                     }
                     // The parent itself is wrong, and that was noted.
                     _ => {
@@ -204,7 +212,11 @@ impl Search {
                 self.stand_in_for(place, &why)
             }
             Fault::RefusedKey(place) => {
-                self.keep(Found::new(place.clone(), "invalid_key", "is not a valid name here"));
+                self.keep(Found::new(
+                    place.clone(),
+                    issue_codes::INVALID_KEY,
+                    "is not a valid name here",
+                ));
                 place.remove(&mut self.value);
                 true
             }
@@ -373,22 +385,12 @@ fn stand_in(at: usize) -> Option<Value> {
     Some(value)
 }
 
-/// The names of a struct's fields, or `None` for a type that does not say.
+/// What a type asks for. `None`: a map, or a type that does not say.
 #[cfg(feature = "axum")]
-pub(crate) fn fields_of<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
+pub(crate) fn asked_for<T: DeserializeOwned>() -> Option<Shape> {
     let mode = Mode { coerces_text: true, refuses_unknown: false };
-    let empty = json!({});
-    let search = Search {
-        value: Value::Null,
-        mode,
-        rounds: 1,
-        silent: Vec::new(),
-        tries: Vec::new(),
-        worded: Vec::new(),
-        kept: Vec::new(),
-    };
-    match search.ask_about::<T>(&empty).shapes.at(&Place::default()) {
-        Some(Shape::Struct(fields)) => Some(fields),
-        _ => None,
-    }
+    let round = Round::new(mode, &[]);
+    // Whether it is content with this does not matter.
+    let _ = T::deserialize(Examiner::new(&json!({}), &Path::Root, &round));
+    round.shapes.into_inner().at(&Place::default())
 }

@@ -16,6 +16,10 @@ pub(crate) enum Shape {
     Struct(&'static [&'static str]),
     /// Named by the one field of an object.
     Enum,
+    /// A list, or a tuple of this length. Only the whole value is remembered as one.
+    List(Option<usize>),
+    /// A text, a number or the like. Only the whole value is remembered as one.
+    Single,
 }
 
 impl Shapes {

@@ -16,7 +16,7 @@ use super::store::{Claim, ReplayStore, Reservation, Retention};
 /// out a delivery to send it once more, however much they send. Only what is signed gets in at all.
 ///
 /// It is enough for one process that may forget on restart. Several behind a load balancer need a shared
-/// [`ReplayStore`].
+/// [`ReplayStore`], such as `RedisReplays`.
 ///
 /// ```
 /// use palisade_webhook::InMemoryReplays;

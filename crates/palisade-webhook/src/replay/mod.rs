@@ -1,6 +1,8 @@
 //! A delivery that was processed is not processed again.
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod settle;
 mod store;
 
@@ -10,10 +12,26 @@ use http::StatusCode;
 use palisade_core::{ApiError, BoxError, ConfigError, ErrorCode, GrpcCode};
 
 pub use memory::InMemoryReplays;
+#[cfg(feature = "redis")]
+pub use redis::RedisReplays;
+pub(crate) use settle::Pending;
+pub use settle::{Settle, SettleFuture};
+pub use store::{Claim, ReplayStore, Reservation, Retention};
 
-pub(crate) const DUPLICATE_DELIVERY: ErrorCode = ErrorCode::new("DUPLICATE_DELIVERY", StatusCode::CONFLICT, GrpcCode::AlreadyExists, "the delivery was processed before")
-.about("The webhook came before, and its handler succeeded. Where duplicates are acknowledged the answer is 200 instead.");
+use crate::{signature::to_hex, timestamp::Tolerance};
 
+/// The code of a delivery whose handler has succeeded before.
+pub(crate) const DUPLICATE_DELIVERY: ErrorCode = ErrorCode::new(
+    "DUPLICATE_DELIVERY",
+    StatusCode::CONFLICT,
+    GrpcCode::AlreadyExists,
+    "the delivery was processed before",
+)
+.about(
+    "The webhook came before, and its handler succeeded. Where duplicates are acknowledged the answer is 200 instead.",
+);
+
+/// The code of a delivery whose handler is still at it.
 pub(crate) const DELIVERY_IN_PROGRESS: ErrorCode = ErrorCode::new(
     "DELIVERY_IN_PROGRESS",
     StatusCode::CONFLICT,
@@ -21,11 +39,6 @@ pub(crate) const DELIVERY_IN_PROGRESS: ErrorCode = ErrorCode::new(
     "the delivery is being processed",
 )
 .about("The same webhook is with its handler now. Send it again later.");
-pub(crate) use settle::Pending;
-pub use settle::{Settle, SettleFuture};
-pub use store::{Claim, ReplayStore, Reservation, Retention};
-
-use crate::{signature::to_hex, timestamp::Tolerance};
 
 /// What becomes of a delivery that came before: the policy around a [`ReplayStore`].
 ///

@@ -2,12 +2,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use palisade_core::{BoxError, BoxFuture};
 
-/// Where deliveries that were processed are remembered: [in memory](super::InMemoryReplays), or across processes, in a
-/// store of yours.
+/// Where deliveries that were processed are remembered: [in memory](super::InMemoryReplays), in Redis with the feature
+/// `redis`, or in a store of yours.
 ///
-/// With Redis a claim is `SET key token NX EX lease`, whose failure asks what is there; to confirm is
-/// `SET key processed EX retention.at_most`; to give up is to delete the key if it still has the token. The lease should
-/// outlast the handler: it ends a claim whose process is gone.
+/// Across processes a claim has to be a lease, which ends when its process is gone, and should outlast the handler. It needs a
+/// token of its own, so that who lost it can neither confirm nor give back what somebody else has claimed since.
 ///
 /// ```
 /// use std::{collections::HashMap, sync::{Arc, Mutex}};

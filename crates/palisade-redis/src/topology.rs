@@ -1,4 +1,4 @@
-//! How one gets to the server that counts.
+//! How one gets to the server.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -184,7 +184,7 @@ fn is_text(value: Option<&Value>, text: &[u8]) -> bool {
     }
 }
 
-/// A decision is one small packet each way. Nagle's algorithm would keep it back for company.
+/// A call is one small packet each way. Nagle's algorithm would keep it back for company.
 pub(crate) fn prompt(info: ConnectionInfo) -> ConnectionInfo {
     info.set_tcp_settings(TcpSettings::default().set_nodelay(true))
 }

@@ -4,15 +4,13 @@ use palisade_core::{ConfigError, Secret};
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
 use crate::{
-    RedisStore,
-    key::Keys,
+    Redis,
+    client::{self, key_part},
     link::Link,
-    script::{Scripts, Time},
-    store::{Inner, Shown},
     topology::{self, Certificates, Sentinels, Timeouts, Topology},
 };
 
-/// Collects the settings of a [`RedisStore`].
+/// Collects the settings of a [`Redis`].
 ///
 /// | setting | default |
 /// | --- | --- |
@@ -21,7 +19,7 @@ use crate::{
 /// | [`response_timeout`](Self::response_timeout) | 50 ms |
 /// | [`username`](Self::username), [`password`](Self::password), [`database`](Self::database) | as the URL says |
 #[must_use]
-pub struct RedisStoreBuilder {
+pub struct RedisBuilder {
     place: Place,
     prefix: String,
     timeouts: Timeouts,
@@ -29,7 +27,6 @@ pub struct RedisStoreBuilder {
     password: Option<Secret>,
     database: Option<u32>,
     certificates: Certificates,
-    time: Time,
 }
 
 enum Place {
@@ -42,7 +39,7 @@ enum Place {
     Cluster(Vec<String>),
 }
 
-impl RedisStoreBuilder {
+impl RedisBuilder {
     pub(crate) fn standalone(url: String) -> Self {
         Self::at(Place::Standalone(url))
     }
@@ -68,41 +65,40 @@ impl RedisStoreBuilder {
             password: None,
             database: None,
             certificates: Certificates::default(),
-            time: Time::Server,
         }
     }
 
     /// What the names of all keys begin with, so that applications can share a server. Default `palisade`.
     ///
-    /// Those who have the same prefix, and a limit of the same name, share its counts.
+    /// Machines with the same prefix share what they count and remember.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// How long a decision waits for the server's answer. Default 50 ms.
+    /// How long a call waits for the server's answer. Default 50 ms.
     ///
-    /// A server that counts within the same data centre answers in less than a millisecond.
+    /// A server within the same data centre answers in less than a millisecond.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.response = timeout;
         self
     }
 
-    /// How long a decision waits for a connection, where there is none. Default 200 ms.
+    /// How long a call waits for a connection, where there is none. Default 200 ms.
     ///
-    /// No decision ever takes longer than this and the [response time-out](Self::response_timeout) together.
+    /// No call ever takes longer than this and the [response time-out](Self::response_timeout) together.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.connect = timeout;
         self
     }
 
-    /// Who to be on the server that counts, in place of the URL's user.
+    /// Who to be on the server, in place of the URL's user.
     pub fn username(mut self, username: impl Into<String>) -> Self {
         self.username = Some(username.into());
         self
     }
 
-    /// The password on the server that counts, in place of the URL's.
+    /// The password on the server, in place of the URL's.
     pub fn password(mut self, password: impl Into<Secret>) -> Self {
         self.password = Some(password.into());
         self
@@ -118,8 +114,8 @@ impl RedisStoreBuilder {
     /// of the web.
     ///
     /// ```no_run
-    /// # use palisade_rate_limit_redis::RedisStore;
-    /// let store = RedisStore::builder("rediss://redis.internal:6379")
+    /// # use palisade_redis::Redis;
+    /// let redis = Redis::builder("rediss://redis.internal:6379")
     ///     .ca_certificate(std::fs::read("internal-ca.pem")?)
     ///     .build()?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
@@ -137,17 +133,7 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Tells the server what time it is, to the millisecond, instead of letting it read its clock: for tests, with a
-    /// [`ManualClock`](palisade_core::ManualClock).
-    ///
-    /// Keys still expire by the server's clock.
-    #[cfg(feature = "testing")]
-    pub fn clock(mut self, clock: std::sync::Arc<dyn palisade_core::Clock>) -> Self {
-        self.time = Time::Told(clock);
-        self
-    }
-
-    /// Builds the store. It connects when the first decision is asked for, on the tokio runtime that asks, which must have
+    /// Builds it. It connects when it is first asked, on the tokio runtime that asks, which must have
     /// I/O and time enabled. It need not be built on one.
     ///
     /// # Errors
@@ -155,7 +141,7 @@ impl RedisStoreBuilder {
     /// - If a URL is none, or asks for what is not compiled in or not secure. The error never contains the URL.
     /// - If a time-out is nothing, or the prefix is empty.
     /// - If a certificate or a key cannot be read.
-    pub fn build(self) -> Result<RedisStore, ConfigError> {
+    pub fn build(self) -> Result<Redis, ConfigError> {
         if self.prefix.is_empty() {
             let remedy =
                 "choose a prefix that tells this application's keys from others', such as its name";
@@ -171,16 +157,12 @@ impl RedisStoreBuilder {
             }
         }
         let (topology, name, addresses) = self.topology()?;
-        Ok(RedisStore::new(Inner {
+        Ok(Redis::new(client::Inner {
             link: Link::new(topology, self.timeouts),
-            scripts: Scripts::new(self.time),
-            keys: Keys::new(&self.prefix),
-            shown: Shown {
-                topology: name,
-                addresses,
-                prefix: self.prefix,
-                timeouts: self.timeouts,
-            },
+            prefix: key_part(&self.prefix),
+            topology: name,
+            addresses,
+            timeouts: self.timeouts,
         }))
     }
 
@@ -312,7 +294,7 @@ fn all_parsed(urls: &[String]) -> Result<Vec<ConnectionInfo>, ConfigError> {
 fn parsed(url: &str) -> Result<ConnectionInfo, ConfigError> {
     let refuse = |remedy: &'static str| Err(ConfigError::without_value("url", remedy));
     if !cfg!(feature = "tls") && (url.starts_with("rediss:") || url.starts_with("valkeys:")) {
-        return refuse("TLS needs the feature `tls` of palisade-rate-limit-redis");
+        return refuse("TLS needs the feature `tls` of palisade-redis (`redis-tls` of palisade)");
     }
     let Ok(info) = url.into_connection_info() else {
         return refuse(
@@ -328,10 +310,10 @@ fn parsed(url: &str) -> Result<ConnectionInfo, ConfigError> {
     }
 }
 
-impl fmt::Debug for RedisStoreBuilder {
+impl fmt::Debug for RedisBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // no URL, because a password may be in it
-        f.debug_struct("RedisStoreBuilder")
+        f.debug_struct("RedisBuilder")
             .field("prefix", &self.prefix)
             .field("connect_timeout", &self.timeouts.connect)
             .field("response_timeout", &self.timeouts.response)

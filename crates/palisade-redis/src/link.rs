@@ -91,7 +91,7 @@ impl Link {
         let answer = self.call_on(&connection, call).await;
         match answer {
             // It was closed while nobody looked, so nothing was done yet. In any other case something might have been, and
-            // to ask again might charge twice.
+            // to ask again might do it twice.
             Err(failure) if was_idle && failure.is_hang_up() => {
                 let connection = self.connection().await?;
                 self.call_on(&connection, call).await

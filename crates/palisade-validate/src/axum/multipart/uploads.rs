@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
-use http::{Extensions, request};
-use palisade_core::{ConfigError, Decision, Policy, PolicyLayer};
+use http::Extensions;
+use palisade_core::ConfigError;
+
+use super::layer::UploadsLayer;
 
 /// How many and how large the parts of a multipart form may be, and which files it may bring. For the
-/// [`Multipart`](crate::Multipart) extractors inside, as a tower layer.
+/// [`Multipart`](crate::Multipart) and [`MultipartStream`](crate::MultipartStream) extractors inside, as a tower layer.
 ///
 /// | cap | unless said otherwise |
 /// | --- | --- |
@@ -64,8 +66,10 @@ impl Uploads {
     }
 
     /// These caps for everything inside, as a tower layer.
-    pub fn layer(self) -> PolicyLayer<Self> {
-        PolicyLayer::new(self)
+    ///
+    /// What a stream of a form was refused for is its answer, whatever the handler makes of it.
+    pub fn layer(self) -> UploadsLayer {
+        UploadsLayer::new(self)
     }
 
     pub(super) fn of(extensions: &Extensions) -> Arc<Caps> {
@@ -73,18 +77,6 @@ impl Uploads {
             Some(uploads) => Arc::clone(&uploads.0),
             None => Arc::new(Self::builder().0),
         }
-    }
-}
-
-impl Policy for Uploads {
-    type Grant = ();
-
-    fn decide(&self, _: &request::Parts) -> Decision<()> {
-        Decision::grant(())
-    }
-
-    fn admit(&self, (): &mut (), request: &mut request::Parts) {
-        request.extensions.insert(self.clone());
     }
 }
 

@@ -5,10 +5,10 @@
 //! so that a test can go on without; with `CI=true` in the environment it panics.
 //!
 //! ```no_run
-//! use palisade_rate_limit_redis::{RedisStore, testing::RedisServer};
+//! use palisade_redis::{Redis, testing::RedisServer};
 //!
 //! let Some(mut server) = RedisServer::start() else { return };
-//! let store = RedisStore::builder(server.url()).build().unwrap();
+//! let redis = Redis::builder(server.url()).build().unwrap();
 //!
 //! server.pause(); // it is there and does not answer
 //! server.resume();
@@ -199,7 +199,7 @@ impl RedisServer {
         }
     }
 
-    /// Ends it and starts another on the same port that knows nothing of what was counted.
+    /// Ends it and starts another on the same port that knows nothing.
     ///
     /// # Panics
     ///

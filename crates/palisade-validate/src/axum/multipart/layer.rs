@@ -1,0 +1,93 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Extensions, Request, Response};
+use palisade_core::{ApiError, Body, BoxError, ErrorContext};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::Uploads;
+
+/// What a form was refused for while its handler was reading it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Breach(Arc<OnceLock<ApiError>>);
+
+impl Breach {
+    /// The one that a layer outside will ask, or one that only the extractor does.
+    pub(super) fn of(extensions: &Extensions) -> Self {
+        extensions.get().cloned().unwrap_or_default()
+    }
+
+    pub(super) fn get(&self) -> Option<&ApiError> {
+        self.0.get()
+    }
+
+    /// The first one stays.
+    pub(super) fn of_error(&self, error: ApiError) -> ApiError {
+        self.0.get_or_init(|| error).clone()
+    }
+}
+
+/// [`Uploads`] as a tower layer. Made by [`Uploads::layer`].
+#[derive(Clone, Debug)]
+pub struct UploadsLayer {
+    uploads: Uploads,
+}
+
+impl UploadsLayer {
+    pub(super) fn new(uploads: Uploads) -> Self {
+        Self { uploads }
+    }
+}
+
+impl<S> Layer<S> for UploadsLayer {
+    type Service = UploadsService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        UploadsService { inner, uploads: self.uploads.clone() }
+    }
+}
+
+/// A service whose forms are under [`Uploads`].
+#[derive(Clone, Debug)]
+pub struct UploadsService<S> {
+    inner: S,
+    uploads: Uploads,
+}
+
+impl<S, ReqB, ResB> Service<Request<ReqB>> for UploadsService<S>
+where
+    S: Service<Request<ReqB>, Response = Response<ResB>>,
+    S::Future: Send + 'static,
+    ResB: http_body::Body<Data = Bytes> + Send + 'static,
+    ResB::Error: Into<BoxError>,
+{
+    type Response = Response<Body<ResB>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
+        let breach = Breach::default();
+        let context = ErrorContext::of_request(&request);
+        request.extensions_mut().insert(self.uploads.clone());
+        request.extensions_mut().insert(breach.clone());
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            match breach.get() {
+                // A handler that caught the error, or made one of its own of it, has half a form.
+                Some(error) => Ok(context.render(error.clone()).map(Body::full)),
+                None => Ok(answer?.map(Body::new)),
+            }
+        })
+    }
+}

@@ -1,0 +1,17 @@
+//! Forms with files: read whole, or streamed.
+
+mod file_rules;
+mod form;
+mod gauge;
+mod layer;
+mod parts;
+mod stream;
+mod too_large;
+mod uploads;
+
+pub use self::{
+    form::{Multipart, Upload},
+    layer::{UploadsLayer, UploadsService},
+    stream::{MultipartStream, UploadStream},
+    uploads::{Uploads, UploadsBuilder},
+};

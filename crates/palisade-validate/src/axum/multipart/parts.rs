@@ -1,0 +1,290 @@
+//! A form, part by part, under its caps. Texts are kept, and files are handed on as they come.
+
+use std::{
+    collections::VecDeque,
+    error::Error,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use axum::extract::Request;
+use bytes::Bytes;
+use futures_core::Stream;
+use http::header;
+use http_body::Body as _;
+use http_body_util::LengthLimitError;
+use multer::Field;
+use palisade_core::{ApiError, IssueSource};
+use serde_json::{Map, Value};
+
+use super::{
+    file_rules::{About, TELLING},
+    gauge::{Gauge, Gauged},
+    too_large::{Part, too_large},
+    uploads::{Caps, Uploads},
+};
+use crate::{
+    issue_codes, json,
+    place::{Findings, Found, Place},
+    texts::{self, Naming, Texts},
+};
+
+const FORM_DATA: &str = "multipart/form-data";
+
+pub(super) struct Parts {
+    form: multer::Multipart<'static>,
+    gauge: Arc<Gauge>,
+    caps: Arc<Caps>,
+    count: usize,
+    files: usize,
+    texts: Map<String, Value>,
+    text_bytes: usize,
+    /// The required fields in which a file came, whatever was wrong with it.
+    sent: Vec<String>,
+    file: Option<Incoming>,
+    /// A call of `next` has begun and not ended.
+    is_reading: bool,
+}
+
+/// A file of which there may be more to come.
+struct Incoming {
+    /// Read to find out what it is.
+    first: VecDeque<Bytes>,
+    rest: Field<'static>,
+    field: String,
+    size: usize,
+}
+
+/// What comes next in a form.
+pub(super) enum Next {
+    File(About),
+    /// A file that may not come; what is wrong with it was added.
+    Refused,
+    End,
+}
+
+impl Parts {
+    /// Begins to read a form. What its head tells is checked.
+    pub(super) fn of(request: Request) -> Result<Self, ApiError> {
+        json::check(request.headers(), FORM_DATA, |field| {
+            json::is_utf8_of(field, |essence| essence == FORM_DATA)
+        })?;
+        let caps = Uploads::of(request.extensions());
+        let boundary = request.headers()[header::CONTENT_TYPE]
+            .to_str()
+            .ok()
+            .and_then(|field| multer::parse_boundary(field).ok())
+            .ok_or_else(|| {
+                ApiError::bad_request().with_message("the multipart body has no boundary")
+            })?;
+        if request.body().size_hint().lower() > caps.body as u64 {
+            return Err(too_large(Part::Body, caps.body));
+        }
+        let (body, gauge) = Gauged::new(request.into_body().into_data_stream(), Arc::clone(&caps));
+        Ok(Self {
+            form: multer::Multipart::new(body, boundary),
+            gauge,
+            caps,
+            count: 0,
+            files: 0,
+            texts: Map::new(),
+            text_bytes: 0,
+            sent: Vec::new(),
+            file: None,
+            is_reading: false,
+        })
+    }
+
+    /// The next file. The texts before it are kept, and what was not read of the last one is gone.
+    pub(super) async fn next(&mut self, findings: &mut Findings) -> Result<Next, ApiError> {
+        if std::mem::replace(&mut self.is_reading, true) {
+            // Half a text is lost with the future that was dropped, and a form must not look whole without it.
+            return Err(
+                ApiError::internal().with_source("a form is read on after a read was dropped")
+            );
+        }
+        while self.chunk().await?.is_some() {}
+        let next = loop {
+            self.gauge.expect_headers();
+            let field = self.form.next_field().await.map_err(unreadable)?;
+            self.gauge.expect_content();
+            let Some(field) = field else { break Next::End };
+            self.count += 1;
+            if self.count > self.caps.parts {
+                let message = format!("the form has more than {} parts", self.caps.parts);
+                return Err(ApiError::bad_request().with_message(message));
+            }
+            let Some(name) = field.name().map(str::to_owned) else {
+                return Err(ApiError::bad_request().with_message("a part of the form has no name"));
+            };
+            if field.file_name().is_none() {
+                self.text(name, field, findings).await?;
+            } else if let Some(next) = self.begin(name, field, findings).await? {
+                break next;
+            }
+        };
+        self.is_reading = false;
+        Ok(next)
+    }
+
+    async fn text(
+        &mut self,
+        name: String,
+        mut field: Field<'_>,
+        findings: &mut Findings,
+    ) -> Result<(), ApiError> {
+        let charset = field.content_type().and_then(|media_type| media_type.get_param("charset"));
+        if charset.is_some_and(|charset| charset != "utf-8") {
+            return Err(ApiError::unsupported_media_type()
+                .with_message("the fields of a form must be UTF-8"));
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = field.chunk().await.map_err(unreadable)? {
+            if bytes.len() + chunk.len() > self.caps.text {
+                return Err(too_large(Part::Field, self.caps.text));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        self.text_bytes += name.len() + bytes.len();
+        match String::from_utf8(bytes) {
+            Ok(text) => texts::add(&mut self.texts, &name, text),
+            Err(_) => {
+                let found = Found::new(
+                    Place::default().name(&name),
+                    issue_codes::WRONG_TYPE,
+                    "must be UTF-8",
+                );
+                findings.add(IssueSource::Part, [found]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads as much of a file as tells what it is. `None`: no file was chosen.
+    async fn begin(
+        &mut self,
+        name: String,
+        field: Field<'static>,
+        findings: &mut Findings,
+    ) -> Result<Option<Next>, ApiError> {
+        let file_name = field.file_name().unwrap_or_default().to_owned();
+        let declared = field.content_type().map(|media_type| media_type.essence_str().to_owned());
+        let mut file =
+            Incoming { first: VecDeque::new(), rest: field, field: name.clone(), size: 0 };
+        let mut first = Vec::new();
+        while first.len() < TELLING
+            && let Some(chunk) = poll_fn(|cx| file.poll_more(&self.caps, cx)).await
+        {
+            let chunk = chunk?;
+            first.extend_from_slice(&chunk[..chunk.len().min(TELLING - first.len())]);
+            file.first.push_back(chunk);
+        }
+        // What a browser sends for a field in which no file was chosen.
+        if file.size == 0 && file_name.is_empty() {
+            return Ok(None);
+        }
+        self.file = Some(file);
+        if self.caps.required.contains(&name) && !self.sent.contains(&name) {
+            self.sent.push(name.clone());
+        }
+        let admitted = if self.files >= self.caps.files {
+            let max = self.caps.files;
+            let words = format!("at most {max} files are taken");
+            let found =
+                Found::new(Place::default().name(&name), issue_codes::TOO_MANY_FILES, words);
+            Err(vec![found.with_param("max", max)])
+        } else {
+            self.caps.admit(name, file_name, declared, &first)
+        };
+        Ok(Some(match admitted {
+            Ok(about) => {
+                self.files += 1;
+                Next::File(about)
+            }
+            Err(wrong) => {
+                findings.add(IssueSource::Part, wrong);
+                Next::Refused
+            }
+        }))
+    }
+
+    /// The next bytes of the file that has begun.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
+        poll_fn(|cx| self.poll_chunk(cx)).await.transpose()
+    }
+
+    /// The same.
+    pub(super) fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, ApiError>>> {
+        let Some(file) = &mut self.file else { return Poll::Ready(None) };
+        if let Some(chunk) = file.first.pop_front() {
+            return Poll::Ready(Some(Ok(chunk)));
+        }
+        let chunk = ready!(file.poll_more(&self.caps, cx));
+        if !matches!(chunk, Some(Ok(_))) {
+            self.file = None;
+        }
+        Poll::Ready(chunk)
+    }
+
+    /// The texts, at the end of the form. What is required and did not come is added.
+    pub(super) fn into_texts(self, findings: &mut Findings) -> Texts {
+        for field in &self.caps.required {
+            if !self.sent.contains(field) {
+                let missing =
+                    Found::new(Place::default().name(field), issue_codes::MISSING, "is missing");
+                findings.add(IssueSource::Part, [missing]);
+            }
+        }
+        Texts {
+            value: Value::Object(self.texts),
+            size: self.text_bytes,
+            source: IssueSource::Part,
+            naming: Naming::AsIs,
+        }
+    }
+}
+
+impl Incoming {
+    fn poll_more(
+        &mut self,
+        caps: &Caps,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, ApiError>>> {
+        loop {
+            let chunk = match ready!(Pin::new(&mut self.rest).poll_next(cx)) {
+                None => return Poll::Ready(None),
+                Some(chunk) => chunk.map_err(unreadable)?,
+            };
+            self.size = self.size.saturating_add(chunk.len());
+            if self.size > caps.file {
+                let error = too_large(Part::File, caps.file).with_field(self.field.clone());
+                return Poll::Ready(Some(Err(error)));
+            }
+            if !chunk.is_empty() {
+                return Poll::Ready(Some(Ok(chunk)));
+            }
+        }
+    }
+}
+
+/// The body went over a cap, ours or that of a layer outside, broke off, or is no form.
+fn unreadable(error: multer::Error) -> ApiError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    let mut found = None;
+    while let Some(now) = cause {
+        if let Some(error) = now.downcast_ref::<ApiError>() {
+            found = Some(error.clone());
+        } else if now.is::<LengthLimitError>() {
+            found = Some(ApiError::payload_too_large());
+        }
+        cause = now.source();
+    }
+    found
+        .unwrap_or_else(|| ApiError::bad_request().with_message("the multipart body is malformed"))
+        .with_source(error)
+}

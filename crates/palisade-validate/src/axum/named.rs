@@ -1,0 +1,188 @@
+//! Headers and cookies: a client sends many, and a type asks for some.
+
+use std::{borrow::Cow, collections::HashSet};
+
+use garde::Validate;
+use http::request;
+use palisade_core::{ApiError, IssueSource, cookies};
+use percent_encoding::percent_decode;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::head::OfTexts;
+use crate::{
+    examine::{Shape, asked_for},
+    issue_codes,
+    place::{Findings, Found, Place},
+    texts::{self, Naming, Texts},
+};
+
+/// Header fields, read as a struct: each of its fields is the header of the same letters, so that `user_agent` is
+/// `User-Agent`.
+///
+/// A header that is sent several times is a list, and texts become numbers and the like as in a query string. Headers
+/// that the type does not ask for are nobody's business.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use garde::Validate;
+/// use palisade_validate::{Headers, Valid};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize, Validate)]
+/// struct Needed {
+///     #[garde(range(min = 1, max = 3))]
+///     x_api_version: u8,
+/// }
+///
+/// async fn show(Valid(Headers(needed)): Valid<Headers<Needed>>) -> String {
+///     needed.x_api_version.to_string()
+/// }
+///
+/// let app: Router = Router::new().route("/", get(show));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Headers<T>(
+    /// What was read.
+    pub T,
+);
+
+/// Cookies, read as a struct: each of its fields is the cookie of exactly this name, as serde knows it.
+///
+/// Texts become numbers and the like as in a query string, after `%20` and its kind are decoded. A cookie that comes twice
+/// is a list: another path or a parent domain set one of the two, and nobody can tell which, so that a field that is no
+/// list refuses both. Cookies that the type does not ask for are nobody's business.
+///
+/// Who a caller is does not belong here: that is for `Sessions` and its check of where a request comes from.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use garde::Validate;
+/// use palisade_validate::{Cookies, Valid};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize, Validate)]
+/// struct Preferences {
+///     #[serde(rename = "page-size", default = "twenty")]
+///     #[garde(range(min = 1, max = 100))]
+///     page_size: u8,
+/// }
+///
+/// fn twenty() -> u8 { 20 }
+///
+/// async fn list(Valid(Cookies(preferences)): Valid<Cookies<Preferences>>) -> String {
+///     preferences.page_size.to_string()
+/// }
+///
+/// let app: Router = Router::new().route("/", get(list));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Cookies<T>(
+    /// What was read.
+    pub T,
+);
+
+impl<T> OfTexts for Headers<T>
+where
+    T: DeserializeOwned + Validate,
+    T::Context: Send + Sync + 'static,
+{
+    type Value = T;
+    type Context = T::Context;
+
+    async fn texts(head: &mut request::Parts, findings: &mut Findings) -> Result<Texts, ApiError> {
+        let letters = |name: &str| {
+            name.chars()
+                .filter(char::is_ascii_alphanumeric)
+                .map(|char| char.to_ascii_lowercase())
+                .collect::<String>()
+        };
+        let mut asked = Asked::of::<T>(IssueSource::Headers, Naming::Dashed);
+        for (name, value) in &head.headers {
+            let header = letters(name.as_str());
+            if let Some(field) = asked.field(name.as_str(), |field| letters(field) == header) {
+                let text = std::str::from_utf8(value.as_bytes()).map(str::trim);
+                asked.add(&field, value.len(), text.ok().map(Cow::Borrowed), findings);
+            }
+        }
+        Ok(asked.texts)
+    }
+
+    fn of(value: T) -> Self {
+        Self(value)
+    }
+}
+
+impl<T> OfTexts for Cookies<T>
+where
+    T: DeserializeOwned + Validate,
+    T::Context: Send + Sync + 'static,
+{
+    type Value = T;
+    type Context = T::Context;
+
+    async fn texts(head: &mut request::Parts, findings: &mut Findings) -> Result<Texts, ApiError> {
+        let mut asked = Asked::of::<T>(IssueSource::Cookie, Naming::AsIs);
+        for (name, value) in cookies(&head.headers) {
+            // A name is a token (RFC 6265, section 4.1.1), which is ASCII.
+            let Ok(name) = std::str::from_utf8(name) else { continue };
+            if let Some(field) = asked.field(name, |field| field == name) {
+                let text = percent_decode(value).decode_utf8();
+                asked.add(&field, value.len(), text.ok(), findings);
+            }
+        }
+        Ok(asked.texts)
+    }
+
+    fn of(value: T) -> Self {
+        Self(value)
+    }
+}
+
+/// What a type has fields for. A type that does not say gets everything.
+struct Asked {
+    fields: Option<&'static [&'static str]>,
+    texts: Texts,
+    unreadable: HashSet<String>,
+}
+
+impl Asked {
+    fn of<T: DeserializeOwned>(source: IssueSource, naming: Naming) -> Self {
+        let fields = match asked_for::<T>() {
+            Some(Shape::Struct(fields)) => Some(fields),
+            _ => None,
+        };
+        let texts = Texts { value: Value::Object(Map::new()), size: 0, source, naming };
+        Self { fields, texts, unreadable: HashSet::new() }
+    }
+
+    /// The field for what is called `name`, by the name that serde knows.
+    fn field<'n>(&self, name: &'n str, is_it: impl Fn(&str) -> bool) -> Option<Cow<'n, str>> {
+        match self.fields {
+            Some(fields) => fields.iter().find(|field| is_it(field)).map(|field| (*field).into()),
+            None => Some(name.into()),
+        }
+    }
+
+    /// `None`: it was no UTF-8.
+    fn add(
+        &mut self,
+        field: &str,
+        size: usize,
+        text: Option<Cow<'_, str>>,
+        findings: &mut Findings,
+    ) {
+        self.texts.size += field.len() + size;
+        match (text, &mut self.texts.value) {
+            (Some(text), Value::Object(pairs)) => texts::add(pairs, field, text.into_owned()),
+            _ if self.unreadable.insert(field.to_owned()) => {
+                let place = self.texts.naming.on_the_wire(Place::default().name(field));
+                findings.add(
+                    self.texts.source,
+                    [Found::new(place, issue_codes::WRONG_TYPE, "must be UTF-8")],
+                );
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,71 @@
+use axum::extract::{FromRequestParts, Path, RawPathParams};
+use garde::Validate;
+use http::request;
+use palisade_core::{ApiError, IssueSource};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::head::OfTexts;
+use crate::{
+    examine::{Shape, asked_for},
+    place::Findings,
+    texts::{self, Naming, Texts},
+};
+
+impl<T> OfTexts for Path<T>
+where
+    T: DeserializeOwned + Validate,
+    T::Context: Send + Sync + 'static,
+{
+    type Value = T;
+    type Context = T::Context;
+
+    async fn texts(head: &mut request::Parts, _: &mut Findings) -> Result<Texts, ApiError> {
+        let params = RawPathParams::from_request_parts(head, &()).await.map_err(|error| {
+            ApiError::bad_request().with_message("the path is not UTF-8").with_source(error)
+        })?;
+        let params: Vec<(&str, &str)> = params.iter().collect();
+        let (value, naming) = laid_out(&params, asked_for::<T>())?;
+        Ok(Texts { value, size: head.uri.path().len(), source: IssueSource::Path, naming })
+    }
+
+    fn of(value: T) -> Self {
+        Self(value)
+    }
+}
+
+/// The parameters as the type asks for them: by name, by position, or the only one.
+fn laid_out(
+    params: &[(&str, &str)],
+    asked_for: Option<Shape>,
+) -> Result<(Value, Naming), ApiError> {
+    let takes = |count: usize| {
+        if params.len() == count {
+            return Ok(());
+        }
+        // Nothing that a client sends makes this right: the route and the handler disagree.
+        let given = params.len();
+        let words = format!("the path has {given} parameters, and what is extracted has {count}");
+        Err(ApiError::internal().with_source(words))
+    };
+    Ok(match asked_for {
+        Some(Shape::List(length)) => {
+            takes(length.unwrap_or(params.len()))?;
+            let texts = params.iter().map(|(_, text)| Value::from(*text)).collect();
+            let names = params.iter().map(|(name, _)| (*name).to_owned()).collect();
+            (texts, Naming::Positions(names))
+        }
+        Some(Shape::Single | Shape::Enum) => {
+            takes(1)?;
+            let (name, text) = params[0];
+            (text.into(), Naming::Only(name.to_owned()))
+        }
+        Some(Shape::Struct(_)) | None => {
+            let mut pairs = Map::new();
+            for (name, text) in params {
+                texts::add(&mut pairs, name, (*text).to_owned());
+            }
+            (Value::Object(pairs), Naming::AsIs)
+        }
+    })
+}

@@ -1,0 +1,102 @@
+use std::{any::Any, fmt, ops::Deref, sync::Arc};
+
+use http::{Extensions, request};
+use palisade_core::{ApiError, Decision, Policy, PolicyLayer};
+
+/// What garde's rules are told beside the value, for the extractors and layers inside.
+///
+/// A type with `#[garde(context(Limits))]` gets the `Limits` that were left last, by this layer or by anything else that
+/// puts a `RuleContext` into the request's extensions, such as a middleware that knows the caller. Nothing is made up
+/// where none was left: that is a 500, and the log says which type is missing, as for axum's `Extension`.
+///
+/// ```
+/// use palisade_validate::RuleContext;
+///
+/// struct Limits { longest_name: usize }
+///
+/// let layer = RuleContext::new(Limits { longest_name: 100 }).layer();
+/// ```
+///
+/// For one caller at a time, in a middleware of axum's:
+///
+/// ```
+/// use axum::{extract::Request, middleware::Next, response::Response};
+/// use palisade_validate::RuleContext;
+/// # struct Limits { longest_name: usize }
+///
+/// async fn limits_of_the_caller(mut request: Request, next: Next) -> Response {
+///     let longest_name = if request.headers().contains_key("x-trial") { 20 } else { 100 };
+///     request.extensions_mut().insert(RuleContext::new(Limits { longest_name }));
+///     next.run(request).await
+/// }
+/// ```
+pub struct RuleContext<C>(Arc<C>);
+
+impl<C: Send + Sync + 'static> RuleContext<C> {
+    /// A context for the rules.
+    pub fn new(context: C) -> Self {
+        Self(Arc::new(context))
+    }
+
+    /// This context for everything inside, as a tower layer.
+    pub fn layer(self) -> PolicyLayer<Self> {
+        PolicyLayer::new(self)
+    }
+
+    /// What was left for these rules.
+    pub(crate) fn of(extensions: &Extensions) -> Result<ContextOf<C>, ApiError> {
+        // Most types have no context, and nobody leaves one for them.
+        let none: &'static (dyn Any + Send + Sync) = &();
+        extensions
+            .get::<Self>()
+            .map(|context| ContextOf::Left(Arc::clone(&context.0)))
+            .or_else(|| none.downcast_ref().map(ContextOf::None))
+            .ok_or_else(|| {
+                let wanted = std::any::type_name::<C>();
+                let words =
+                    format!("rules ask for a context and no `RuleContext<{wanted}>` was left");
+                ApiError::internal().with_source(words)
+            })
+    }
+}
+
+/// The context of one request's rules.
+pub(crate) enum ContextOf<C: 'static> {
+    Left(Arc<C>),
+    None(&'static C),
+}
+
+impl<C> Deref for ContextOf<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        match self {
+            Self::Left(context) => context,
+            Self::None(none) => none,
+        }
+    }
+}
+
+impl<C> Clone for RuleContext<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C> fmt::Debug for RuleContext<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuleContext").finish_non_exhaustive()
+    }
+}
+
+impl<C: Send + Sync + 'static> Policy for RuleContext<C> {
+    type Grant = ();
+
+    fn decide(&self, _: &request::Parts) -> Decision<()> {
+        Decision::grant(())
+    }
+
+    fn admit(&self, (): &mut (), request: &mut request::Parts) {
+        request.extensions.insert(self.clone());
+    }
+}

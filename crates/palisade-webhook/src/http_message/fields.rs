@@ -1,0 +1,195 @@
+//! What the fields of RFC 9421 and RFC 9530 have in them: the part of structured fields (RFC 9651) that is needed here.
+
+use http::HeaderName;
+
+use crate::{scheme::is_id, signature::MOST};
+
+/// The most components of a signature: each is looked up and copied before it is known who signed.
+const MOST_COMPONENTS: usize = 32;
+
+/// The components that are no fields (RFC 9421, section 2.2).
+const DERIVED: [&str; 6] = ["@method", "@target-uri", "@authority", "@scheme", "@path", "@query"];
+
+/// Whether there is a component of this name, without parameters.
+pub(super) fn is_component(name: &str) -> bool {
+    DERIVED.contains(&name)
+        || HeaderName::from_bytes(name.as_bytes()).is_ok_and(|field| field.as_str() == name)
+}
+
+/// What was signed, and how, as one member of `Signature-Input` says (RFC 9421, section 4.1).
+#[derive(Debug, Default)]
+pub(super) struct Input<'r> {
+    pub(super) label: &'r str,
+    pub(super) components: Vec<&'r str>,
+    pub(super) created: Option<&'r str>,
+    pub(super) expires: Option<&'r str>,
+    pub(super) keyid: Option<&'r str>,
+    pub(super) alg: Option<&'r str>,
+    pub(super) nonce: Option<&'r str>,
+    pub(super) tag: Option<&'r str>,
+    /// The list and its parameters as they came. They are read strictly, so that there is one way to write them.
+    pub(super) text: &'r str,
+}
+
+/// The part of structured fields (RFC 9651) that is needed here, and not one space more.
+pub(super) fn inputs(value: &str) -> Option<Vec<Input<'_>>> {
+    let mut rest = value;
+    let mut inputs: Vec<Input<'_>> = Vec::new();
+    loop {
+        let mut input = Input::default();
+        (input.label, rest) = key(rest)?;
+        rest = rest.strip_prefix('=')?;
+        let start = rest;
+        rest = rest.strip_prefix('(')?;
+        while !rest.starts_with(')') {
+            if !input.components.is_empty() {
+                rest = rest.strip_prefix(' ')?;
+            }
+            let name;
+            (name, rest) = string(rest)?;
+            // A name with a parameter (`;req`, `;bs`, `;sf`, `;key`) is followed by neither a space nor the end.
+            if !is_component(name)
+                || input.components.contains(&name)
+                || input.components.len() == MOST_COMPONENTS
+            {
+                return None;
+            }
+            input.components.push(name);
+        }
+        rest = rest.strip_prefix(')')?;
+        while let Some(after) = rest.strip_prefix(';') {
+            let (name, after) = key(after)?;
+            let after = after.strip_prefix('=')?;
+            let (value, after) = match name {
+                "created" | "expires" => digits(after)?,
+                _ => string(after)?,
+            };
+            let place = match name {
+                "created" => &mut input.created,
+                "expires" => &mut input.expires,
+                "keyid" => &mut input.keyid,
+                "alg" => &mut input.alg,
+                "nonce" => &mut input.nonce,
+                "tag" => &mut input.tag,
+                _ => return None,
+            };
+            if place.replace(value).is_some() || (name == "nonce" && !is_id(value)) {
+                return None;
+            }
+            rest = after;
+        }
+        input.text = &start[..start.len() - rest.len()];
+        let is_new = inputs.iter().all(|other| other.label != input.label);
+        if !is_new || inputs.len() == MOST {
+            return None;
+        }
+        inputs.push(input);
+        if rest.is_empty() {
+            return Some(inputs);
+        }
+        rest = rest.strip_prefix(',')?.trim_start_matches(' ');
+    }
+}
+
+/// A dictionary of byte sequences: `label=:base64:, other=:base64:`.
+pub(super) fn byte_sequences(value: &str) -> Option<Vec<(&str, &str)>> {
+    let mut members: Vec<(&str, &str)> = Vec::new();
+    for (at, member) in value.split(',').enumerate() {
+        let member = if at == 0 { member } else { member.trim_start_matches(' ') };
+        let (label, rest) = key(member)?;
+        let base64 = rest.strip_prefix("=:")?.strip_suffix(':')?;
+        if members.len() == MOST || members.iter().any(|(other, _)| *other == label) {
+            return None;
+        }
+        members.push((label, base64));
+    }
+    Some(members)
+}
+
+fn key(text: &str) -> Option<(&str, &str)> {
+    let first = |byte: u8| byte.is_ascii_lowercase() || byte == b'*';
+    let other =
+        |byte: u8| first(byte) || byte.is_ascii_digit() || matches!(byte, b'_' | b'-' | b'.');
+    let end = text.bytes().position(|byte| !other(byte)).unwrap_or(text.len());
+    text.bytes().next().filter(|byte| first(*byte)).map(|_| text.split_at(end))
+}
+
+fn digits(text: &str) -> Option<(&str, &str)> {
+    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    (end > 0).then(|| text.split_at(end))
+}
+
+/// A string without escapes, which nothing here needs.
+fn string(text: &str) -> Option<(&str, &str)> {
+    let (string, rest) = text.strip_prefix('"')?.split_once('"')?;
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'\\';
+    string.bytes().all(is_plain).then_some((string, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_malformed() {
+        for wrong in [
+            "",
+            "sig",
+            "sig=",
+            "sig=(",
+            "sig=()x",
+            "sig=(\"@method\"",
+            "SIG=()",
+            "sig=() ",
+            " sig=()",
+            "sig=(),",
+            "sig=( \"@method\")",
+            "sig=(\"@method\"  \"@path\")",
+            "sig=(\"@method\"\"@path\")",
+            "sig=(@method)",
+            "sig=(\"@status\")",
+            "sig=(\"@query-param\";name=\"a\")",
+            "sig=(\"@method\";req)",
+            "sig=(\"date\";bs)",
+            "sig=(\"date\";sf)",
+            "sig=(\"date\";key=\"a\")",
+            "sig=(\"Date\")",
+            "sig=(\"\")",
+            "sig=(\"@method\" \"@method\")",
+            "sig=();created",
+            "sig=();created=",
+            "sig=();created=\"1\"",
+            "sig=();created=-1",
+            "sig=();created=1.5",
+            "sig=();created=1;created=1",
+            "sig=();keyid=a",
+            "sig=();keyid=\"a",
+            "sig=();keyid=\"a\\\"b\"",
+            "sig=();other=1",
+            "sig=();nonce=\"\"",
+            "sig=();nonce=\"a b\"",
+            "sig=(); created=1",
+            "sig=(), sig=()",
+        ] {
+            assert!(inputs(wrong).is_none(), "{wrong}");
+        }
+        let many = |count| {
+            format!(
+                "sig=({})",
+                (0..count).map(|n| format!("\"x-{n}\"")).collect::<Vec<_>>().join(" ")
+            )
+        };
+        assert!(inputs(&many(32)).is_some() && inputs(&many(33)).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_readers_panic(
+            text in "(sig|=|\\(|\\)|\"|@method|@path|date|;|created|keyid|[0-9]|,| |:|.){0,40}",
+        ) {
+            let _ = (inputs(&text), byte_sequences(&text));
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Machines that remember together, in a real Redis that is stopped and paused under them.
+#![cfg(feature = "redis")]
+
+mod common;
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use common::{NOW, at, build, send, send_answering, signed};
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use palisade_core::{Body, BoxError};
+use palisade_redis::{Redis, testing::RedisServer};
+use palisade_webhook::{
+    Claim, RedisReplays, ReplayStore, Replays, Reservation, Retention, Standard, Webhook,
+};
+use tower::{Layer, ServiceExt, service_fn};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const KEY: &str = "palisade:webhook:%3Astandard%3Aid%3Amsg_1";
+const RETENTION: Retention =
+    Retention { at_least: Duration::from_secs(602), at_most: Duration::from_secs(3600) };
+
+/// What a busy machine may take, and a test would rather wait for than fail.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn redis(server: &RedisServer) -> Redis {
+    Redis::builder(server.url())
+        .connect_timeout(PATIENCE)
+        .response_timeout(PATIENCE)
+        .build()
+        .unwrap()
+}
+
+/// Another machine: nothing is shared but the server.
+fn store(server: &RedisServer) -> RedisReplays {
+    RedisReplays::new(redis(server))
+}
+
+fn layer(store: RedisReplays) -> Webhook {
+    build(Webhook::standard(SECRET).replays(Replays::new(store)))
+}
+
+fn delivery(id: &str) -> Request<Bytes> {
+    let headers = Standard::signer(SECRET).unwrap().sign(id, at(NOW), b"hello").unwrap();
+    signed("/", headers, "hello")
+}
+
+async fn first(store: &RedisReplays) -> Box<dyn Reservation> {
+    match store.claim("a", RETENTION).await.unwrap() {
+        Claim::First(reservation) => reservation,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Milliseconds until a key expires; -1 if it never does, -2 if it is not there.
+fn expires_in(server: &RedisServer, key: &str) -> i64 {
+    server.command(&["PTTL", key])[0].parse().unwrap()
+}
+
+/// Ends a lease, as the time would.
+fn end_lease(server: &RedisServer, key: &str) {
+    assert_eq!(server.command(&["DEL", key]), ["1"]);
+}
+
+/// Asks until something has happened that nobody waits for.
+async fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
+    for _ in 0..PATIENCE.as_millis() / 10 {
+        if happened() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_deliveries_of_one_message_at_two_machines_run_the_handler_once() {
+    let Some(server) = RedisServer::start() else { return };
+    let calls = Arc::new(AtomicUsize::new(0));
+    let machine = || {
+        let counted = Arc::clone(&calls);
+        layer(store(&server)).layer(service_fn(move |_: Request<Body<Full<Bytes>>>| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            async {
+                tokio::task::yield_now().await;
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+            }
+        }))
+    };
+    let machines = [machine(), machine()];
+    let deliveries: Vec<_> = (0..100)
+        .map(|n| tokio::spawn(machines[n % 2].clone().oneshot(delivery("msg_1").map(Full::new))))
+        .collect();
+    for delivery in deliveries {
+        let status = delivery.await.unwrap().unwrap().status();
+        assert!(status == StatusCode::OK || status == StatusCode::CONFLICT, "{status}");
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    assert_eq!(server.keys(), [KEY]);
+    assert_eq!(server.keys_without_expiry(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_one_machine_has_processed_another_acknowledges_for_as_long_as_it_should() {
+    let Some(server) = RedisServer::start() else { return };
+    let machines = [layer(store(&server)), layer(store(&server))];
+    send(&machines[0], delivery("msg_1")).await.assert_passed(b"hello");
+    for machine in &machines {
+        let again = send(machine, delivery("msg_1")).await;
+        assert_eq!((again.status, again.calls), (StatusCode::OK, 0));
+    }
+    // a day, and at least twice the tolerance
+    let day = 24 * 60 * 60 * 1000;
+    assert!((day - 60_000..=day).contains(&expires_in(&server, KEY)));
+    assert_eq!(server.command(&["GET", KEY]), ["processed"]);
+    send(&machines[1], delivery("msg_2")).await.assert_passed(b"hello");
+    assert_eq!(server.keys().len(), 2);
+    assert_eq!(server.keys_without_expiry(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_delivery_that_failed_on_one_machine_is_processed_on_another() {
+    let Some(server) = RedisServer::start() else { return };
+    let machines = [layer(store(&server)), layer(store(&server))];
+    for status in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::BAD_REQUEST, StatusCode::FOUND] {
+        let failed = send_answering(&machines[0], delivery("msg_1"), status).await;
+        assert_eq!((failed.status, failed.calls), (status, 1));
+        eventually("it is given back", || server.keys().is_empty()).await;
+    }
+    send(&machines[1], delivery("msg_1")).await.assert_passed(b"hello");
+}
+
+#[tokio::test]
+async fn while_it_runs_on_one_machine_a_delivery_is_refused_on_the_other_and_the_claim_has_an_end()
+{
+    let Some(server) = RedisServer::start() else { return };
+    let running = layer(store(&server)).layer(service_fn(|_: Request<Body<Full<Bytes>>>| {
+        std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
+    }));
+    let running = tokio::spawn(running.oneshot(delivery("msg_1").map(Full::new)));
+    eventually("it is claimed", || !server.keys().is_empty()).await;
+    assert!((1..=60_000).contains(&expires_in(&server, KEY)));
+
+    let other = layer(store(&server));
+    let meanwhile = send(&other, delivery("msg_1")).await;
+    meanwhile.assert_refused(StatusCode::CONFLICT);
+    assert_eq!(meanwhile.code(), "DELIVERY_IN_PROGRESS");
+    assert_eq!(meanwhile.headers["retry-after"], "1");
+
+    // The sender hangs up.
+    running.abort();
+    eventually("it is given back", || server.keys().is_empty()).await;
+    send(&other, delivery("msg_1")).await.assert_passed(b"hello");
+}
+
+#[tokio::test]
+async fn the_claim_of_a_machine_that_is_gone_ends_with_its_lease() {
+    let Some(server) = RedisServer::start() else { return };
+    let crashing = RedisReplays::with_lease(redis(&server), Duration::from_secs(1)).unwrap();
+    let other = store(&server);
+    std::mem::forget(first(&crashing).await);
+    assert!(matches!(other.claim("a", RETENTION).await, Ok(Claim::InProgress)));
+    assert!((1..=1000).contains(&expires_in(&server, "palisade:webhook:a")));
+    eventually("the lease is over", || server.keys().is_empty()).await;
+    first(&other).await;
+}
+
+#[tokio::test]
+async fn who_lost_a_claim_neither_settles_nor_gives_back_that_of_another() {
+    let Some(server) = RedisServer::start() else { return };
+    let machines = [store(&server), store(&server), store(&server)];
+    let key = "palisade:webhook:a";
+    let (slow, slower) = (first(&machines[0]).await, {
+        end_lease(&server, key);
+        first(&machines[1]).await
+    });
+    end_lease(&server, key);
+    let current = first(&machines[2]).await;
+    let held = server.command(&["GET", key]);
+
+    let lost = slow.confirm().await.unwrap_err().to_string();
+    assert!(lost.contains("longer lease"), "{lost}");
+    drop(slower);
+    // What is given back goes first, over the same connection.
+    assert!(matches!(machines[1].claim("a", RETENTION).await, Ok(Claim::InProgress)));
+    assert_eq!(server.command(&["GET", key]), held);
+
+    current.confirm().await.unwrap();
+    assert!(matches!(machines[0].claim("a", RETENTION).await, Ok(Claim::Processed)));
+}
+
+#[tokio::test]
+async fn a_handler_that_outlasts_its_lease_is_remembered_if_nobody_has_begun_anew() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = store(&server);
+    let late = first(&store).await;
+    end_lease(&server, "palisade:webhook:a");
+    late.confirm().await.unwrap();
+    assert!(matches!(store.claim("a", RETENTION).await, Ok(Claim::Processed)));
+    assert!((3_540_000..=3_600_000).contains(&expires_in(&server, "palisade:webhook:a")));
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_while_it_claims_leaves_no_claim_behind() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = store(&server);
+    drop(first(&store).await);
+    eventually("it is given back", || server.keys().is_empty()).await;
+    server.pause();
+    let hasty = tokio::time::timeout(Duration::from_millis(50), store.claim("a", RETENTION));
+    assert!(hasty.await.is_err());
+    server.resume();
+    eventually("it was claimed and given back", || {
+        let stats = server.command(&["INFO", "commandstats"]).concat();
+        server.keys().is_empty() && stats.contains("cmdstat_del:calls=2")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_delivery_is_settled_also_if_its_sender_hangs_up_meanwhile() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = store(&server);
+    drop(first(&store).await.confirm());
+    eventually("it is settled", || server.command(&["GET", "palisade:webhook:a"]) == ["processed"])
+        .await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_was_settled_is_not_given_back_as_well() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = store(&server);
+    first(&store).await.confirm().await.unwrap();
+    // Over the same connection, so behind whatever was sent before.
+    assert!(matches!(store.claim("a", RETENTION).await, Ok(Claim::Processed)));
+    let stats = server.command(&["INFO", "commandstats"]).concat();
+    // when it was settled, and when it was claimed again
+    assert!(stats.contains("cmdstat_get:calls=2,"), "{stats}");
+}
+
+#[tokio::test]
+async fn what_is_to_be_kept_for_ever_is_kept_and_has_an_expiry_all_the_same() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = store(&server);
+    let for_ever = Retention { at_most: Duration::MAX, ..RETENTION };
+    let Ok(Claim::First(reservation)) = store.claim("a", for_ever).await else { panic!("first") };
+    reservation.confirm().await.unwrap();
+    assert!(matches!(store.claim("a", for_ever).await, Ok(Claim::Processed)));
+    assert_eq!(server.keys_without_expiry(), [""; 0]);
+}
+
+#[tokio::test]
+async fn without_redis_deliveries_are_refused_or_pass_as_was_said() {
+    let Some(mut server) = RedisServer::start() else { return };
+    let store = || {
+        let brief = Duration::from_millis(300);
+        let redis =
+            Redis::builder(server.url()).connect_timeout(brief).response_timeout(brief).build();
+        Replays::new(RedisReplays::new(redis.unwrap()))
+    };
+    let layer = |replays: Replays| build(Webhook::standard(SECRET).replays(replays));
+    let (closed, open) = (layer(store()), layer(store().accept_when_store_fails()));
+    for stop in [RedisServer::pause as fn(&RedisServer), |_| {}] {
+        stop(&server);
+        let refused = send(&closed, delivery("msg_1")).await;
+        refused.assert_refused(StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.code(), "UNAVAILABLE");
+        assert_eq!(refused.headers["retry-after"], "1");
+        assert!(!String::from_utf8_lossy(&refused.body).contains("redis"));
+        for _ in 0..2 {
+            send(&open, delivery("msg_1")).await.assert_passed(b"hello");
+        }
+        let forged = send(&open, delivery("msg_1").map(|_| Bytes::from("forged"))).await;
+        forged.assert_refused(StatusCode::UNAUTHORIZED);
+        server.stop();
+    }
+    server.restart_empty();
+    let mut answer = send(&closed, delivery("msg_2")).await;
+    for _ in 0..200 {
+        if answer.status == StatusCode::OK {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        answer = send(&closed, delivery("msg_2")).await;
+    }
+    answer.assert_passed(b"hello");
+    assert_eq!(server.keys_without_expiry(), [""; 0]);
+}
+
+#[tokio::test]
+async fn redis_that_goes_away_while_the_handler_runs_does_not_undo_what_it_did() {
+    let Some(mut server) = RedisServer::start() else { return };
+    let reservation = first(&store(&server)).await;
+    server.stop();
+    let error: BoxError = reservation.confirm().await.unwrap_err();
+    assert!(error.to_string().starts_with("redis: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_user_needs_no_more_rights_than_are_documented() {
+    let Some(server) = RedisServer::start() else { return };
+    let rights = ["~palisade:*", "+evalsha", "+eval", "+get", "+set", "+del"];
+    server.command(&[&["ACL", "SETUSER", "hooks", "on", ">pw"], &rights[..]].concat());
+    let url = format!("redis://hooks:pw@127.0.0.1:{}", server.port());
+    let redis = Redis::builder(url).connect_timeout(PATIENCE).response_timeout(PATIENCE).build();
+    let store = RedisReplays::new(redis.unwrap());
+    drop(first(&store).await);
+    eventually("it is given back", || server.keys().is_empty()).await;
+    first(&store).await.confirm().await.unwrap();
+    assert!(!format!("{store:?}").contains("pw"), "{store:?}");
+}
+
+#[tokio::test]
+async fn no_id_makes_the_key_of_another() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = store(&server);
+    for key in ["a:b", "a%3Ab", "{a}b", "a b", "a\nb"] {
+        let Ok(Claim::First(reservation)) = store.claim(key, RETENTION).await else {
+            panic!("{key}")
+        };
+        reservation.confirm().await.unwrap();
+    }
+    assert_eq!(server.keys().len(), 5);
+}
