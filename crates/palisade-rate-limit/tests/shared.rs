@@ -13,7 +13,7 @@ use std::{
 
 use http::{Request, Response, StatusCode};
 use palisade_core::{
-    BoxError, BoxFuture, Clock, ManualClock, Measured, PeerAddr,
+    BoxError, BoxFuture, Clock, Decision, ManualClock, Measured, Outcome, PeerAddr, Policy,
     testing::{Contract, Script},
 };
 use palisade_rate_limit::{
@@ -644,9 +644,20 @@ async fn permits_of_a_lease_that_is_over_do_not_come_back_into_another() {
 
 #[tokio::test]
 async fn a_limit_in_shadow_refuses_nobody_without_its_store() {
-    let by = SharedStore::new(Told::to(Says::Fails)).fail_closed();
-    let subject = limited_as(by, 5, RateLimitBuilder::shadow);
-    assert_eq!(subject.send(PEER).await.status(), 200);
+    let failing = || SharedStore::new(Told::to(Says::Fails));
+    for (by, would_be) in [
+        (failing().fail_closed(), Outcome::CouldNotTell { code: "UNAVAILABLE" }),
+        (failing().fail_open(), Outcome::Granted),
+        (failing().fallback_local(1.0), Outcome::Granted),
+    ] {
+        let subject = limited_as(by, 5, RateLimitBuilder::shadow);
+        assert_eq!(subject.send(PEER).await.status(), 200);
+        let peer = PeerAddr(format!("{PEER}:4000").parse().unwrap());
+        let (head, ()) = Request::get("/").extension(peer).body(()).unwrap().into_parts();
+        let Decision::Later(decision) = subject.limit.decide(&head) else { panic!("it asks") };
+        let Ok(admission) = decision.await else { panic!("it refuses nobody") };
+        assert_eq!(subject.limit.would_have_said(&admission), Some(would_be));
+    }
 }
 
 /// Polls all futures in turn until they are done.
