@@ -26,6 +26,7 @@ use palisade::{
     observe::{AccessLog, Explain, Observe, Readings, Recorder, RequestSpan},
     rate_limit::{Quota, RateLimit, SharedStore},
     rate_limit_redis::RedisStore,
+    redis::Redis,
     shadow, stack,
 };
 use serde::{Deserialize, Serialize};
@@ -89,9 +90,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let limit = RateLimit::per_address(Quota::per(1000, Duration::from_secs(10))).build()?;
     // Shared with other machines. While Redis is away everybody passes, and the metrics say so.
     let redis = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
+    let redis = Redis::builder(&redis).build()?;
     let reports = RateLimit::per_address(Quota::per(10, Duration::from_secs(60)))
         .name("reports")
-        .store(SharedStore::new(RedisStore::builder(&redis).build()?).fail_open())
+        .store(SharedStore::new(RedisStore::new(redis)).fail_open())
         .build()?;
 
     // How many streams a client may have open.

@@ -24,7 +24,8 @@ use palisade::{
     },
     observe::{AccessLog, Explain, Observe, Readings, Recorder, RequestSpan},
     rate_limit::{Quota, RateLimit, SharedStore, by},
-    rate_limit_redis::{RedisStore, testing::RedisServer},
+    rate_limit_redis::RedisStore,
+    redis::{Redis, testing::RedisServer},
     shadow, stack,
     webhook::{GitHub, InMemoryReplays, Replays, Standard, Stripe, Webhook},
 };
@@ -285,7 +286,7 @@ async fn no_secret_of_senders_and_of_stores_is_written_anywhere() {
     // A port where nobody listens: it was taken, and is free again. And a server that wants another password.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = RedisServer::start_with_password(RIGHT_REDIS_PASSWORD);
-    let redis = |url: &str| RedisStore::builder(url);
+    let redis = |url: &str| Redis::builder(url);
     let mut stores =
         vec![redis(&format!("redis://limits:{REDIS_PASSWORD}@{nobody}/0")).build().unwrap()];
     if let Some(server) = &server {
@@ -295,6 +296,8 @@ async fn no_secret_of_senders_and_of_stores_is_written_anywhere() {
     let limits: Vec<RateLimit<_>> = stores
         .into_iter()
         .map(|store| {
+            debug.push_str(&format!("{store:?}"));
+            let store = RedisStore::new(store);
             debug.push_str(&format!("{store:?}"));
             let everybody = by(|_: &http::request::Parts| Some(()));
             let by = SharedStore::new(store).secret(DIGEST_SECRET).timeout(Duration::from_secs(2));
