@@ -8,25 +8,29 @@
 
 use std::{convert::Infallible, env, net::SocketAddr, time::Duration};
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use axum::{
     Json, Router,
     extract::Path,
     response::{Sse, sse::Event},
     routing::{delete, get},
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use palisade::{
     ApiError, Clock, ErrorLayer, SystemClock, WithAuth,
     auth::{
-        Identity, Jwt,
+        Identity, Jwks, Jwt, Keys,
         rules::{Rule, role},
-        testing,
     },
     observe::{AccessLog, Explain, Observe, Readings, Recorder, RequestSpan},
-    rate_limit::{Quota, RateLimit},
+    rate_limit::{Quota, RateLimit, SharedStore},
+    rate_limit_redis::RedisStore,
+    redis::Redis,
     shadow, stack,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_stream::{Stream, StreamExt};
 use tracing_subscriber::EnvFilter;
@@ -41,10 +45,10 @@ struct Claims {
     roles: Vec<String>,
 }
 
-async fn item(Path(id): Path<String>) -> Json<serde_json::Value> {
+async fn item(Path(id): Path<String>) -> Json<Value> {
     // This line carries the request's id: it is inside of the request's span.
     tracing::info!(target: "example", "looking for an item");
-    Json(serde_json::json!({ "id": id }))
+    Json(json!({ "id": id }))
 }
 
 async fn remove(Path(_id): Path<String>, _: Identity<Claims>) -> Result<(), ApiError> {
@@ -72,11 +76,28 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let prometheus = PrometheusBuilder::new().install_recorder()?;
 
-    // New secrets at each start.
-    let secret = format!("{}{}", Uuid::new_v4(), Uuid::new_v4());
-    let why = Uuid::new_v4().to_string();
-    let auth = Jwt::<Claims>::hs256(secret.as_str()).audience("observe").build()?;
+    let address = env::var("PALISADE_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
+    let listener = TcpListener::bind(&address).await?;
+    let address = listener.local_addr()?;
+
+    // New secrets at each start. The service is its own issuer of tokens, so that there are published keys to watch.
+    let (secret, why) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
+    let issuer = Ed25519KeyPair::generate()?;
+    let jwks =
+        Jwks::url(format!("http://{address}/keys")).insecure_allow_loopback_http().build()?;
+    let auth = Jwt::<Claims>::with_keys(Keys::published(&jwks)).audience("observe").build()?;
+
     let limit = RateLimit::per_address(Quota::per(1000, Duration::from_secs(10))).build()?;
+    // Shared with other machines. While Redis is away everybody passes, and the metrics say so.
+    let redis = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
+    let redis = Redis::builder(&redis).build()?;
+    let reports = RateLimit::per_address(Quota::per(10, Duration::from_secs(60)))
+        .name("reports")
+        .store(SharedStore::new(RedisStore::new(redis)).fail_open())
+        .build()?;
+
+    // How many streams a client may have open.
+    let streams = RateLimit::per_address(Quota::concurrency(10)).name("streams").build()?;
 
     let recorder = Recorder::new();
     let observe = Observe::new()
@@ -84,11 +105,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .metrics()
         .explain(Explain::for_requests_with("x-explain", why.as_str())?)
         .recorder(&recorder);
-    // Numbers that others keep: read when Prometheus asks.
-    let readings = Readings::new().gauge("palisade_limit_table_bytes", [("limit", "default")], {
-        let limit = limit.clone();
-        move || Some(limit.table_bytes() as f64)
-    });
+    // What the parts count for themselves: read when Prometheus asks.
+    let readings = Readings::new()
+        .part("default", limit.clone())
+        .part("reports", reports.clone())
+        .part("streams", streams.clone())
+        .part("observe", jwks)
+        .part("observe", auth.clone());
 
     let app = Router::new()
         .route("/items/{id}", get(item))
@@ -97,7 +120,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "/profile",
             get(|who: Identity<Claims>| async move { who.claims().sub.clone() }).with_auth(&auth),
         )
-        .route("/events", get(events))
+        .route("/reports", get(async || "a report").layer(reports.layer()))
+        .route("/events", get(events).layer(streams.layer()))
         .route("/boom", get(boom))
         .fallback(|| async { ApiError::not_found() })
         .layer(
@@ -117,21 +141,31 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 prometheus.render()
             }),
         )
-        .route_service("/debug/requests", recorder.page());
+        .route_service("/debug/requests", recorder.page())
+        .route("/keys", get(Json(published(&issuer))));
 
-    let address = env::var("PALISADE_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(&address).await?;
-    let exp = (SystemClock.unix() + Duration::from_secs(3600)).as_secs();
-    let token = |name: &str, roles: &[&str]| {
-        let roles = roles.iter().map(ToString::to_string).collect();
-        let claims = Claims { sub: name.to_owned(), aud: "observe".to_owned(), exp, roles };
-        testing::sign_hs256(secret.as_str(), &claims)
-    };
-    let (user, admin) = (token("ada", &["user"]), token("grace", &["user", "admin"]));
-    print_what_to_try(listener.local_addr()?, &user, &admin, &why);
+    let user = token(&issuer, "ada", &["user"]);
+    let admin = token(&issuer, "grace", &["user", "admin"]);
+    print_what_to_try(address, &user, &admin, &why);
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).await?;
     Ok(())
+}
+
+fn published(issuer: &Ed25519KeyPair) -> Value {
+    let x = URL_SAFE_NO_PAD.encode(issuer.public_key().as_ref());
+    json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": "1", "x": x }] })
+}
+
+fn token(issuer: &Ed25519KeyPair, name: &str, roles: &[&str]) -> String {
+    let exp = (SystemClock.unix() + Duration::from_secs(3600)).as_secs();
+    let roles = roles.iter().map(ToString::to_string).collect();
+    let claims = Claims { sub: name.to_owned(), aud: "observe".to_owned(), exp, roles };
+    let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let header = part(json!({ "alg": "EdDSA", "typ": "JWT", "kid": "1" }));
+    let message = format!("{header}.{}", part(json!(claims)));
+    let signature = issuer.sign(message.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 fn print_what_to_try(address: SocketAddr, user: &str, admin: &str, why: &str) {
@@ -157,6 +191,10 @@ A panic, and a client that leaves amid the response
 The last requests, as a page and as JSON
   open http://{address}/debug/requests
   curl http://{address}/debug/requests?format=json
+
+What a limit does without its Redis, and a token that comes again: see the metrics
+  curl -i http://{address}/reports
+  curl -i http://{address}/profile -H 'Authorization: Bearer {user}'
 
 Metrics
   curl http://{address}/metrics

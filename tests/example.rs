@@ -1,6 +1,6 @@
 use std::{
     env,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -18,6 +18,7 @@ pub struct Example {
     process: Child,
     lines: Receiver<String>,
     seen: Vec<String>,
+    log: Option<Receiver<String>>,
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -41,24 +42,30 @@ impl Example {
     ///
     /// If it cannot be built or started, or does not say where it listens.
     pub fn start_with(name: &str, variables: &[(&str, &str)]) -> Self {
+        Self::launch(name, variables, false)
+    }
+
+    /// The same, and keeps what it logs.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be built or started, or does not say where it listens.
+    pub fn start_logging(name: &str, variables: &[(&str, &str)]) -> Self {
+        Self::launch(name, variables, true)
+    }
+
+    fn launch(name: &str, variables: &[(&str, &str)], logs: bool) -> Self {
         let mut process = Command::new(built().join(name))
             .env("PALISADE_ADDR", "127.0.0.1:0")
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(if logs { Stdio::piped() } else { Stdio::null() })
             .spawn()
             .unwrap_or_else(|error| panic!("the example {name} does not start: {error}"));
-        let stdout = BufReader::new(process.stdout.take().expect("its output is piped"));
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
+        let lines = lines_of(process.stdout.take().expect("its output is piped"));
+        let log = process.stderr.take().map(lines_of);
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut example = Self { process, lines, seen: Vec::new(), address: nowhere };
+        let mut example = Self { process, lines, seen: Vec::new(), log, address: nowhere };
         let address = example.line_after("listening on http://");
         example.address = address.parse().expect("an address after `listening on`");
         example
@@ -95,6 +102,21 @@ impl Example {
         self.seen.join("\n")
     }
 
+    /// What it has logged from here on, until a line of which `last` is true.
+    ///
+    /// # Panics
+    ///
+    /// If it never logs such a line, or was not started to keep its log.
+    pub fn log_until(&mut self, last: impl Fn(&str) -> bool) -> Vec<String> {
+        let log = self.log.as_ref().expect("started by `start_logging`");
+        let mut logged = Vec::new();
+        while !logged.last().is_some_and(|line: &String| last(line)) {
+            let line = log.recv_timeout(PATIENCE);
+            logged.push(line.unwrap_or_else(|_| panic!("it logged only {logged:#?}")));
+        }
+        logged
+    }
+
     /// What it printed after `start`, at the beginning of a line.
     ///
     /// # Panics
@@ -105,6 +127,19 @@ impl Example {
         let found = self.seen.iter().find_map(|line| line.strip_prefix(start));
         found.unwrap_or_else(|| panic!("no line starts with `{start}`")).to_owned()
     }
+}
+
+/// The lines of an output, as they come.
+fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
 }
 
 impl Drop for Example {

@@ -3,25 +3,42 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
 };
 
-use axum::{Router, body::Body, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    routing::{get, post},
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{Request, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use palisade::{
-    ApiError, BoxError, BoxFuture, Decision, ErrorLayer, Policy, Principal, Secret, WithAuth,
-    any_of,
+    ApiError, BoxError, BoxFuture, Clock, Decision, ErrorLayer, Policy, Principal, Secret,
+    SystemClock, WithAuth, any_of,
     auth::{
         ApiKey, ApiKeys, Authenticate, Basic, Identity, InMemoryApiKeys, Jwt, Password,
         SessionStore, Sessions, testing::sign_hs256,
     },
-    observe::{AccessLog, Explain, Observe, Recorder, RequestSpan},
+    observe::{AccessLog, Explain, Observe, Readings, Recorder, RequestSpan},
+    rate_limit::{Quota, RateLimit, SharedStore, by},
+    rate_limit_redis::RedisStore,
+    redis::{Redis, testing::RedisServer},
     shadow, stack,
+    webhook::{GitHub, InMemoryReplays, Replays, Standard, Stripe, Webhook},
 };
 use serde_json::json;
 use tower::ServiceExt;
+use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
+
+/// What a scraper gets, of all tests here.
+fn prometheus() -> &'static PrometheusHandle {
+    static PROMETHEUS: OnceLock<PrometheusHandle> = OnceLock::new();
+    PROMETHEUS.get_or_init(|| PrometheusBuilder::new().install_recorder().unwrap())
+}
 
 /// Everything that is logged, at every level.
 #[derive(Clone, Default)]
@@ -41,6 +58,19 @@ impl io::Write for Log {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Log {
+    /// Keeps what is logged on this thread, at every level, until the guard is dropped.
+    fn of_everything() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(log.clone())
+            .with_ansi(false)
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
     }
 }
 
@@ -96,15 +126,12 @@ async fn boom() {
 
 #[tokio::test]
 async fn no_secret_of_any_kind_is_written_anywhere() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(log.clone())
-        .with_ansi(false)
-        .finish();
-    let _here = tracing::subscriber::set_default(subscriber);
+    let (log, _here) = Log::of_everything();
+    let metrics = prometheus();
 
     let jwt = Jwt::<Claims>::hs256(SIGNING_KEY).audience("tests").build().unwrap();
+    let in_query = Jwt::<Claims>::hs256(SIGNING_KEY).insecure_token_in_query("token");
+    let in_query = in_query.audience("tests").build().unwrap();
     let keys = InMemoryApiKeys::new();
     let key = ApiKey::generate("acme", Principal::new("billing")).unwrap();
     keys.insert(key.record().clone());
@@ -123,7 +150,9 @@ async fn no_secret_of_any_kind_is_written_anywhere() {
             AccessLog::new().query_parameters(["page"]).hash_principals(HASHING_KEY).unwrap(),
         )
         .explain(Explain::for_requests_with("x-explain", EXPLAIN).unwrap())
+        .metrics()
         .recorder(&recorder);
+    let readings = Readings::new().part("tests", jwt.clone());
     let logged = format!("{observe:?} {jwt:?} {api_keys:?} {sessions:?}");
 
     let app: Router = Router::new()
@@ -135,6 +164,7 @@ async fn no_secret_of_any_kind_is_written_anywhere() {
         )
         .route("/session", get(|| async { "ok" }).with_auth(&sessions))
         .route("/basic", get(|| async { "ok" }).with_auth(&basic))
+        .route("/query", get(|| async { "ok" }).with_auth(&in_query))
         .route("/boom", get(boom).with_auth(&jwt.clone().optional()))
         .layer(
             stack()
@@ -189,9 +219,16 @@ async fn no_secret_of_any_kind_is_written_anywhere() {
         }
     }
 
+    for token in [&token, &forged] {
+        let request = Request::get(format!("/query?page=2&token={token}"));
+        let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        answers.push_str(&format!("{response:?}"));
+    }
+    assert!(answers.contains("status: 200"), "a token in a query is taken where that is said");
+
     let log = log.text();
     let requests = log.matches("palisade::access").count();
-    assert_eq!(requests, 7 * credentials.len() * 2 * 2, "each request is in the log once");
+    assert_eq!(requests, 7 * credentials.len() * 2 * 2 + 2, "each request is in the log once");
     assert!(log.contains("palisade::shadow") && log.contains("palisade::errors"), "at every level");
     assert!(answers.contains("x-palisade-explain"));
     let after_the_scheme =
@@ -213,16 +250,151 @@ async fn no_secret_of_any_kind_is_written_anywhere() {
         key.plaintext(),
         unknown_key.plaintext(),
     ];
+    readings.read();
     let places = [
         ("log", log),
         ("page", recorder.html()),
         ("recorder", recorder.json().to_string()),
+        ("metrics", metrics.render()),
         ("answers", answers),
         ("debug", logged),
     ];
-    for secret in after_the_scheme.chain(secrets) {
-        for (name, place) in &places {
+    assert!(places[3].1.contains("palisade_jwt_cache_hits_total{jwt=\"tests\"}"));
+    is_nowhere(after_the_scheme.chain(secrets), &places);
+}
+
+fn is_nowhere<'a>(secrets: impl Iterator<Item = &'a str>, places: &[(&str, String)]) {
+    for secret in secrets {
+        for (name, place) in places {
             assert!(!place.contains(secret), "{secret} is in the {name}");
         }
     }
+}
+
+const REDIS_PASSWORD: &str = "redis-password-0123456789";
+const OTHER_REDIS_PASSWORD: &str = "another-redis-password-0123456789";
+const RIGHT_REDIS_PASSWORD: &str = "right-redis-password-0123456789";
+const DIGEST_SECRET: &str = "digest-secret-0123456789";
+const STRIPE: &str = "whsec_stripe0123456789abcdefghijklmnop";
+const GITHUB: &str = "github-secret-0123456789";
+const STANDARD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+#[tokio::test]
+async fn no_secret_of_senders_and_of_stores_is_written_anywhere() {
+    let (log, _here) = Log::of_everything();
+    let metrics = prometheus();
+    // A port where nobody listens: it was taken, and is free again. And a server that wants another password.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = RedisServer::start_with_password(RIGHT_REDIS_PASSWORD);
+    let redis = |url: &str| Redis::builder(url);
+    let mut stores =
+        vec![redis(&format!("redis://limits:{REDIS_PASSWORD}@{nobody}/0")).build().unwrap()];
+    if let Some(server) = &server {
+        stores.push(redis(&server.url()).password(OTHER_REDIS_PASSWORD).build().unwrap());
+    }
+    let mut debug = String::new();
+    let limits: Vec<RateLimit<_>> = stores
+        .into_iter()
+        .map(|store| {
+            debug.push_str(&format!("{store:?}"));
+            let store = RedisStore::new(store);
+            debug.push_str(&format!("{store:?}"));
+            let everybody = by(|_: &http::request::Parts| Some(()));
+            let by = SharedStore::new(store).secret(DIGEST_SECRET).timeout(Duration::from_secs(2));
+            debug.push_str(&format!("{by:?}"));
+            let quota = Quota::per(100, Duration::from_secs(60));
+            RateLimit::per_key(everybody, quota).name("tests").store(by).build().unwrap()
+        })
+        .collect();
+    let recorder = Recorder::new();
+    let observe =
+        Observe::new().explain(Explain::insecure_to_everybody()).metrics().recorder(&recorder);
+    let readings =
+        limits.iter().fold(Readings::new(), |all, limit| all.part("tests", limit.clone()));
+
+    let (now, body) = (SystemClock.unix(), "{\"id\":\"evt_1\"}");
+    let hooks = [
+        ("/stripe", Webhook::stripe(STRIPE), Stripe::sign(STRIPE, now, body.as_bytes())),
+        ("/github", Webhook::github(GITHUB), GitHub::sign(GITHUB, body.as_bytes())),
+        (
+            "/standard",
+            Webhook::standard(STANDARD),
+            Standard::signer(STANDARD).unwrap().sign("msg_1", now, body.as_bytes()),
+        ),
+    ];
+    let mut app: Router = Router::new();
+    let mut requests: Vec<(String, HeaderMap)> = Vec::new();
+    for (path, webhook, signed) in hooks {
+        let replays = Replays::new(InMemoryReplays::new(100).unwrap());
+        let webhook = webhook.replays(replays).build().unwrap();
+        debug.push_str(&format!("{webhook:?}"));
+        app = app.route(path, post(async || "ok").layer(webhook));
+        let signed = signed.unwrap();
+        // twice, with a bad signature, and with none
+        let mut forged = signed.clone();
+        for value in forged.values_mut() {
+            let text = value.to_str().unwrap();
+            let last = if text.ends_with('0') { '1' } else { '0' };
+            *value = HeaderValue::try_from(format!("{}{last}", &text[..text.len() - 1])).unwrap();
+        }
+        for headers in [signed.clone(), signed, forged, HeaderMap::new()] {
+            requests.push((path.to_owned(), headers));
+        }
+    }
+    for (at, limit) in limits.iter().enumerate() {
+        let path = format!("/limited/{at}");
+        app = app.route(&path, post(async || "ok").layer(limit.layer()));
+        requests.extend((0..3).map(|_| (path.clone(), HeaderMap::new())));
+    }
+    let app = app.layer(stack().observe(observe).layer(RequestSpan).errors(ErrorLayer::new()));
+
+    let mut answers = String::new();
+    let mut statuses = Vec::new();
+    for (path, headers) in &requests {
+        let mut request = Request::post(path).body(Body::from(body)).unwrap();
+        request.headers_mut().extend(headers.clone());
+        let (head, body) = Response::into_parts(app.clone().oneshot(request).await.unwrap());
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        statuses.push(head.status.as_u16());
+        answers.push_str(&format!("{:?} {}", head.headers, String::from_utf8_lossy(&body)));
+    }
+    for of_hook in statuses.chunks(4).take(3) {
+        assert!(of_hook[..2] == [200, 200] && of_hook[2..].iter().all(|status| *status >= 400));
+    }
+    assert!(statuses[12..].iter().all(|status| *status == 503), "{statuses:?}");
+
+    readings.read();
+    let log = log.text();
+    assert_eq!(log.matches("palisade::access").count(), requests.len());
+    assert!(log.contains("the store of a rate limit has failed"));
+    let places = [
+        ("log", log),
+        ("page", recorder.html()),
+        ("recorder", recorder.json().to_string()),
+        ("metrics", metrics.render()),
+        ("answers", answers),
+        ("debug", debug),
+    ];
+    let sent: Vec<&str> = requests
+        .iter()
+        .flat_map(|(_, headers)| headers)
+        .filter(|(name, _)| name.as_str().contains("signature"))
+        .flat_map(|(_, value)| value.to_str().unwrap().split([',', ' ']))
+        // without `t=`, `v1=`, `sha256=` and `v1`, and without padding
+        .map(|part| part.trim_end_matches('='))
+        .map(|part| part.split_once('=').map_or(part, |(_, part)| part))
+        .filter(|part| part.len() > 12)
+        .collect();
+    assert!(sent.len() >= 9, "{sent:?}");
+    let secrets = [
+        REDIS_PASSWORD,
+        OTHER_REDIS_PASSWORD,
+        RIGHT_REDIS_PASSWORD,
+        DIGEST_SECRET,
+        STRIPE,
+        GITHUB,
+        STANDARD,
+    ];
+    let bare = [STRIPE, STANDARD].map(|secret| secret.strip_prefix("whsec_").unwrap());
+    is_nowhere(sent.into_iter().chain(secrets).chain(bare), &places);
 }

@@ -1,6 +1,11 @@
 //! A greeter that fails as its caller says, on a port of its own: what clients of gRPC see of each code.
 
-use std::{net::SocketAddr, pin::Pin, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use http::{HeaderValue, header, request};
 use palisade::{
@@ -69,7 +74,7 @@ fn error_of(code: &str) -> ApiError {
 
 /// Refuses with the code that the request names.
 #[derive(Clone)]
-struct AsAsked;
+pub(crate) struct AsAsked;
 
 impl Policy for AsAsked {
     type Grant = ();
@@ -115,7 +120,13 @@ impl Greeter for Service {
         let number = |number| Ok(CountReply { number });
         let mut replies = vec![number(1), number(2)];
         replies.extend(asked(&request, "x-fail-later").map(|error| Err(error.into())));
-        Ok(Response::new(Box::pin(tokio_stream::iter(replies))))
+        let replies = tokio_stream::iter(replies);
+        let then = request.metadata().get("x-then").map(|then| then.to_str().expect("text"));
+        Ok(Response::new(match then {
+            None => Box::pin(replies),
+            Some("panic") => Box::pin(replies.chain(Then(|| panic!("hunter2")))),
+            Some(_) => Box::pin(replies.chain(Then(|| Poll::Pending))),
+        }))
     }
 
     async fn reset(&self, _: Request<ResetRequest>) -> Result<Response<ResetReply>, Status> {
@@ -123,12 +134,28 @@ impl Greeter for Service {
     }
 }
 
+/// A stream that does this when it is asked for more.
+struct Then(fn() -> Poll<()>);
+
+impl Stream for Then {
+    type Item = Result<CountReply, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        (self.0)().map(|()| None)
+    }
+}
+
+pub(crate) fn greeter() -> GreeterServer<impl Greeter> {
+    GreeterServer::new(Service)
+}
+
+#[allow(dead_code, reason = "some tests put it behind a stack of their own")]
 pub(crate) async fn start() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let server = Server::builder()
         .layer(stack().observe(RequestIds::new()).errors(ErrorLayer::new()).policy(AsAsked))
-        .add_service(GreeterServer::new(Service))
+        .add_service(greeter())
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(server);
     address

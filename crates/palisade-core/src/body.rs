@@ -136,7 +136,7 @@ where
             Poll::Pending => {}
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
-                    held.data(data.len());
+                    held.data(data);
                 } else if let Some(trailers) = frame.trailers_ref() {
                     held.trailers(trailers);
                 }

@@ -6,7 +6,10 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use http::{Extensions, HeaderMap, response};
+
+use crate::grpc_web::WebTrailers;
 
 /// Keeps `guard` until the response is over, and then drops it: when its body has ended or failed, or when the server
 /// has dropped it because the client is gone.
@@ -71,7 +74,7 @@ pub trait WatchBody: Send + Sync + 'static {
         let _ = bytes;
     }
 
-    /// The trailers.
+    /// The trailers, also those of gRPC-web, which are the last frame of the body.
     fn trailers(&mut self, trailers: &HeaderMap) {
         let _ = trailers;
     }
@@ -114,6 +117,8 @@ impl UntilEnd {
 /// The watchers of a body.
 pub(crate) struct Watched {
     watchers: Vec<Box<dyn WatchBody>>,
+    /// Where the trailers may be in the body.
+    web: Option<WebTrailers>,
     /// The body has said that nothing follows: servers do not poll it again then. Whoever asks has only a shared
     /// reference.
     ended: AtomicBool,
@@ -127,7 +132,13 @@ impl Watched {
         let left: UntilEnd = extensions.remove()?;
         // A copy of the extensions, somewhere, must not keep them.
         let watchers = std::mem::take(&mut *left.watchers());
-        Some(Box::new(Self { watchers, ended: AtomicBool::new(false), polling: false }))
+        Some(Box::new(Self { watchers, web: None, ended: AtomicBool::new(false), polling: false }))
+    }
+
+    /// Says which response it is whose body they will see.
+    pub(crate) fn of(mut self: Box<Self>, headers: &HeaderMap) -> Box<Self> {
+        self.web = WebTrailers::of(headers);
+        self
     }
 
     /// The body is about to be polled, and if it panics it will not be back.
@@ -139,9 +150,12 @@ impl Watched {
         self.polling = false;
     }
 
-    pub(crate) fn data(&mut self, bytes: usize) {
+    pub(crate) fn data(&mut self, data: &Bytes) {
         for watcher in &mut self.watchers {
-            watcher.data(bytes);
+            watcher.data(data.len());
+        }
+        if let Some(trailers) = self.web.as_mut().and_then(|web| web.see(data)) {
+            self.trailers(&trailers);
         }
     }
 
@@ -267,6 +281,50 @@ mod tests {
         drop(response);
         assert_eq!(slots.taken(), 0);
         drop(kept);
+    }
+
+    #[tokio::test]
+    async fn the_trailers_of_grpc_web_are_shown_like_any_others() {
+        #[derive(Clone, Default)]
+        struct Saw(Arc<Mutex<Vec<String>>>);
+        impl WatchBody for Saw {
+            fn data(&mut self, bytes: usize) {
+                self.0.lock().unwrap().push(bytes.to_string());
+            }
+            fn trailers(&mut self, trailers: &HeaderMap) {
+                self.0.lock().unwrap().push(format!("{trailers:?}"));
+            }
+            fn end(self: Box<Self>, end: BodyEnd) {
+                self.0.lock().unwrap().push(format!("{end:?}"));
+            }
+        }
+        impl Policy for Saw {
+            type Grant = ();
+            fn decide(&self, _: &request::Parts) -> Decision<()> {
+                Decision::grant(())
+            }
+            fn finish(&self, (): (), response: &mut response::Parts) {
+                watch_until_end(response, self.clone());
+            }
+        }
+        let grpc_web = |request: request::Builder| {
+            request.header("content-type", "application/grpc-web").body(()).unwrap()
+        };
+        let saw = Saw::default();
+        let service = PolicyLayer::new(saw.clone()).layer(service_fn(async |_: Request<()>| {
+            let body = Full::from(&b"\0\0\0\0\x01m\x80\0\0\0\x0egrpc-status:7\n"[..]);
+            let response = Response::builder().header("content-type", "application/grpc-web");
+            Ok::<_, Infallible>(response.body(body).unwrap())
+        }));
+        drop(service.oneshot(grpc_web(Request::post("/"))).await.unwrap().collect().await);
+        let expected = ["25", "{\"grpc-status\": \"7\"}", "Complete"];
+        assert_eq!(*saw.0.lock().unwrap(), expected);
+
+        // and those of a refusal in the same chain
+        saw.0.lock().unwrap().clear();
+        let service = PolicyLayer::new(saw.clone().then(RefusesAll)).layer(service_fn(hello));
+        drop(service.oneshot(grpc_web(Request::post("/"))).await.unwrap().collect().await);
+        assert!(saw.0.lock().unwrap()[1].contains("\"grpc-status\": \"7\""));
     }
 
     #[tokio::test]

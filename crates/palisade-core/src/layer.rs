@@ -187,7 +187,8 @@ where
                         }
                     };
                     this.stage.leave(pass, &mut head);
-                    let held = Watched::taken_from(&mut head.extensions);
+                    let held = Watched::taken_from(&mut head.extensions)
+                        .map(|held| held.of(&head.headers));
                     return Poll::Ready(Ok(Response::from_parts(
                         head,
                         Body::new(body).holding(held),
@@ -195,7 +196,8 @@ where
                 }
                 StateProj::Refused { refusal } => {
                     let mut refusal = refusal.take().expect(POLLED_AGAIN);
-                    let held = Watched::taken_from(refusal.extensions_mut());
+                    let held = Watched::taken_from(refusal.extensions_mut())
+                        .map(|held| held.of(refusal.headers()));
                     return Poll::Ready(Ok(refusal.map(|bytes| Body::full(bytes).holding(held))));
                 }
                 StateProj::Waiting { held } => {

@@ -58,8 +58,10 @@ mod combinators;
 mod config;
 mod cookies;
 mod error;
+mod grpc_web;
 mod hold;
 mod layer;
+mod measured;
 mod origin;
 mod policy;
 mod preflight;
@@ -78,7 +80,9 @@ pub use body::Body;
 pub use body_policy::{BodyPolicy, BodyPolicyFuture, BodyPolicyLayer, BodyPolicyService};
 pub use client::{ClientIp, PeerAddr, TrustedProxies, TrustedProxiesBuilder, UnixPeer};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use combinators::{AnyOf, Either, Outcome, Shadow, When, any_of, shadow, unless, when};
+pub use combinators::{
+    AnyOf, Either, OnTrial, Outcome, Shadow, When, any_of, shadow, unless, when,
+};
 pub use config::ConfigError;
 pub use cookies::cookies;
 pub use error::{
@@ -88,6 +92,7 @@ pub use error::{
 };
 pub use hold::{BodyEnd, WatchBody, hold_until_end, watch_until_end};
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};
+pub use measured::{Measured, Measurement, Metric};
 pub use origin::{Origin, OriginError};
 pub use policy::{BoxFuture, Decision, Halt, Policy};
 pub use preflight::is_preflight;

@@ -3,7 +3,7 @@ use std::{borrow::Cow, future::Future, pin::Pin};
 use bytes::Bytes;
 use http::{Response, request, response};
 
-use crate::{ApiError, Chain, Stage, trail::short_name};
+use crate::{ApiError, Chain, Outcome, Stage, trail::short_name};
 
 /// A future that a policy hands to the engine: owned, and free to move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -60,6 +60,13 @@ pub trait Policy: Send + Sync + 'static {
         drop(grant);
     }
 
+    /// Of a request that passes because the policy is on trial: what it would have said if it were not. It is noted on
+    /// the [`Trail`](crate::Trail) as the decision of a shadow. `None` of a grant that is meant.
+    fn would_have_said<'a>(&self, grant: &'a Self::Grant) -> Option<Outcome<'a>> {
+        let _ = grant;
+        None
+    }
+
     /// What the policy is called in logs, in metrics and on a [`Trail`](crate::Trail): by default the name of its type,
     /// without path and parameters. One of few, and the same for all requests: metrics are counted by it.
     fn name(&self) -> Cow<'static, str> {
@@ -107,6 +114,10 @@ impl<P: Policy> Policy for std::sync::Arc<P> {
 
     fn failed(&self, grant: P::Grant) {
         P::failed(self, grant);
+    }
+
+    fn would_have_said<'a>(&self, grant: &'a P::Grant) -> Option<Outcome<'a>> {
+        P::would_have_said(self, grant)
     }
 
     fn name(&self) -> Cow<'static, str> {

@@ -3,7 +3,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{Response, request, response};
 
-use crate::{BoxFuture, Decision, ErrorContext, Halt, Outcome, Policy, Trail};
+use crate::{BoxFuture, Decision, ErrorContext, Halt, Policy, Trail};
 
 /// What the engine drives: one [`Policy`], or a [`Chain`] of them.
 ///
@@ -80,7 +80,7 @@ impl<P: Policy> Stage for P {
     ) -> Poll<Result<Self::Pass, Refusal>> {
         let outcome = ready!(wait.as_mut().poll(cx));
         if let Some(trail) = Trail::of(&request.extensions) {
-            trail.note(self.name(), Outcome::of(&outcome));
+            trail.note_of(self, &outcome);
         }
         Poll::Ready(match outcome {
             Ok(mut grant) => {

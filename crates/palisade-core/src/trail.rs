@@ -10,7 +10,7 @@ use std::{
 
 use http::{Extensions, request};
 
-use crate::{Clock, Decision, Outcome, Policy, Principal};
+use crate::{Clock, Decision, Halt, Outcome, Policy, Principal};
 
 /// More policies than any stack has; a request that comes round again and again ends here.
 const MOST_STEPS: usize = 64;
@@ -80,8 +80,6 @@ struct Noted {
     steps: Vec<Step>,
     /// When the policy that decides now was asked.
     asked: Duration,
-    /// What a shadow said inside the policy that decides now.
-    shadow: Option<Said>,
     route: Option<Box<str>>,
     principal: Option<Principal>,
 }
@@ -196,7 +194,7 @@ impl Trail {
         std::mem::forget(panics);
         match &decision {
             Decision::Now(outcome) => {
-                trail.push(policy.name(), Said::of(Outcome::of(outcome)), Some(asked));
+                trail.push(policy.name(), Answer::of(policy, outcome), Some(asked));
             }
             Decision::Later(_) => trail.noted().asked = asked,
         }
@@ -211,15 +209,15 @@ impl Trail {
 
     /// Notes what the policy said that was asked last.
     pub(crate) fn note(&self, policy: Cow<'static, str>, outcome: Outcome<'_>) {
-        self.push(policy, Said::of(outcome), None);
+        self.push(policy, Answer::meant(outcome), None);
     }
 
-    /// Notes what the policy that is asked now would have said, were it no shadow.
-    pub(crate) fn note_shadow(&self, outcome: Outcome<'_>) {
-        self.noted().shadow = Some(Said::of(outcome));
+    /// Notes what this policy said, which was asked last.
+    pub(crate) fn note_of<P: Policy>(&self, policy: &P, outcome: &Result<P::Grant, Halt>) {
+        self.push(policy.name(), Answer::of(policy, outcome), None);
     }
 
-    fn push(&self, policy: Cow<'static, str>, said: Said, asked: Option<Duration>) {
+    fn push(&self, policy: Cow<'static, str>, answer: Answer, asked: Option<Duration>) {
         let now = self.0.clock.monotonic();
         let mut noted = self.noted();
         if noted.steps.len() == MOST_STEPS {
@@ -228,12 +226,11 @@ impl Trail {
         if noted.steps.capacity() == 0 {
             noted.steps.reserve_exact(8);
         }
-        let shadow = noted.shadow.take();
         let asked = asked.unwrap_or(noted.asked);
         let step = Step {
             policy,
-            shadow: shadow.is_some(),
-            said: shadow.unwrap_or(said),
+            shadow: answer.shadow,
+            said: answer.said,
             after: asked.saturating_sub(self.0.began),
             took: now.saturating_sub(asked),
         };
@@ -254,8 +251,8 @@ struct Panics<'a, P: Policy> {
 
 impl<P: Policy> Drop for Panics<'_, P> {
     fn drop(&mut self) {
-        let said = Said::CouldNotTell("PANICKED".into());
-        self.trail.push(self.policy.name(), said, Some(self.asked));
+        let answer = Answer::meant(Outcome::CouldNotTell { code: "PANICKED" });
+        self.trail.push(self.policy.name(), answer, Some(self.asked));
     }
 }
 
@@ -286,7 +283,8 @@ impl Step {
         }
     }
 
-    /// True if the request passed all the same, because the policy is a [`shadow`](crate::shadow).
+    /// True if the request passed all the same, because the policy is a [`shadow`](crate::shadow) or otherwise
+    /// [on trial](Policy::would_have_said).
     pub fn is_shadow(&self) -> bool {
         self.shadow
     }
@@ -317,6 +315,26 @@ impl fmt::Display for Step {
 impl fmt::Debug for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self} {:?}", self.took)
+    }
+}
+
+/// What a policy said, and whether it was meant.
+struct Answer {
+    said: Said,
+    shadow: bool,
+}
+
+impl Answer {
+    fn of<P: Policy>(policy: &P, outcome: &Result<P::Grant, Halt>) -> Self {
+        let grant = outcome.as_ref().ok();
+        match grant.and_then(|grant| policy.would_have_said(grant)) {
+            Some(outcome) => Self { said: Said::of(outcome), shadow: true },
+            None => Self::meant(Outcome::of(outcome)),
+        }
+    }
+
+    fn meant(outcome: Outcome<'_>) -> Self {
+        Self { said: Said::of(outcome), shadow: false }
     }
 }
 
@@ -487,6 +505,40 @@ mod tests {
             ]
         );
         assert_eq!(trail.steps()[1].took(), Duration::from_millis(7));
+    }
+
+    #[tokio::test]
+    async fn whoever_lets_pass_on_trial_says_so_with_its_grant_whatever_is_around_it() {
+        struct OnTrial;
+        impl Policy for OnTrial {
+            type Grant = Option<ApiError>;
+            fn decide(&self, _: &request::Parts) -> Decision<Self::Grant> {
+                Decision::grant(Some(ApiError::rate_limited()))
+            }
+            fn would_have_said<'a>(&self, would: &'a Self::Grant) -> Option<Outcome<'a>> {
+                would.as_ref().map(Outcome::of_error)
+            }
+        }
+        let observer = Observer::new();
+        let trail = observer.trail.clone();
+        let refuses = Takes(observer.clock.clone(), 1, false);
+        ask(observer
+            .then(Arc::new(OnTrial))
+            .then(crate::when(|_| true, OnTrial))
+            .then(crate::when(|_| false, OnTrial))
+            .then(Deferred::new(OnTrial, 2))
+            .then(any_of(refuses, OnTrial)))
+        .await;
+        assert_eq!(
+            lines(&trail),
+            [
+                "OnTrial=refused(RATE_LIMITED) in shadow",
+                "OnTrial=refused(RATE_LIMITED) in shadow",
+                "OnTrial=granted",
+                "OnTrial=refused(RATE_LIMITED) in shadow",
+                "any_of(takes_1, OnTrial)=refused(RATE_LIMITED) in shadow",
+            ]
+        );
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ const TARGET: &str = "palisade::access";
 /// | field | |
 /// | --- | --- |
 /// | `request_id`, `trace_id`, `span_id` | what the request is called |
-/// | `method`, `path`, `route` | what was asked for; the route's template where the framework knows it |
+/// | `method`, `path`, `route` | what was asked for; the route's template where the framework knows it, of gRPC the method that it is |
 /// | `status`, `grpc_status`, `code` | the answer, and the machine code of its error |
 /// | `end` | `complete`, `aborted` (the client left amid the response), `cancelled` (before it), `failed` and `panicked` (without a response), `body_failed`, `body_panicked` |
 /// | `duration_us`, `first_byte_us` | until the end, and until the head of the response |
@@ -35,7 +35,6 @@ const TARGET: &str = "palisade::access";
 /// cannot end a line, and has a limit.
 ///
 /// `bytes_in` is the declared length, or what [`BodyPolicy`](palisade_core::BodyPolicy)s and body limits have read.
-/// A gRPC-web status in the body is not seen.
 ///
 /// ```
 /// use palisade_core::Secret;

@@ -46,6 +46,7 @@
 mod access_log;
 mod escape;
 mod explain;
+mod methods;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod observe;
@@ -59,7 +60,7 @@ mod trace_context;
 pub use access_log::AccessLog;
 pub use explain::Explain;
 #[cfg(feature = "metrics")]
-pub use metrics::{METRICS, Metric, Readings};
+pub use metrics::{METRICS, Readings};
 pub use observe::{Observation, Observe};
 pub use recorder::{Recorder, RecorderService};
 pub use request_ids::RequestIds;

@@ -4,6 +4,7 @@ use metrics::{
     Label, SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,
 };
+use palisade_core::{Measured, Measurement, Metric};
 
 use crate::record::{End, Summary};
 
@@ -12,20 +13,6 @@ const REQUEST_SECONDS: &str = "palisade_request_duration_seconds";
 const IN_FLIGHT: &str = "palisade_requests_in_flight";
 const DECISIONS: &str = "palisade_policy_decisions_total";
 const DECISION_SECONDS: &str = "palisade_policy_duration_seconds";
-
-/// One metric: a stable interface. Names and labels change with a major version only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Metric {
-    /// The name.
-    pub name: &'static str,
-    /// `counter`, `gauge` or `histogram`.
-    pub kind: &'static str,
-    /// The labels, in their order.
-    pub labels: &'static [&'static str],
-    /// What it says.
-    pub help: &'static str,
-}
 
 /// What [`Observe::metrics`](crate::Observe::metrics) counts and times. No label grows with what clients send: routes
 /// are templates, or `other` where nobody knew one, and methods that HTTP does not know are `other`.
@@ -37,45 +24,31 @@ pub struct Metric {
 /// assert_eq!(decisions.labels, ["policy", "outcome", "shadow"]);
 /// ```
 pub const METRICS: &[Metric] = &[
-    Metric {
-        name: REQUESTS,
-        kind: "counter",
-        labels: &["method", "route", "status", "end"],
-        help: "requests that are over",
-    },
-    Metric {
-        name: REQUEST_SECONDS,
-        kind: "histogram",
-        labels: &["method", "route"],
-        help: "until the end of the response, in seconds",
-    },
-    Metric {
-        name: IN_FLIGHT,
-        kind: "gauge",
-        labels: &[],
-        help: "requests whose response is not over",
-    },
-    Metric {
-        name: DECISIONS,
-        kind: "counter",
-        labels: &["policy", "outcome", "shadow"],
-        help: "decisions of policies; of shadows, what they would have been",
-    },
-    Metric {
-        name: DECISION_SECONDS,
-        kind: "histogram",
-        labels: &["policy"],
-        help: "until a policy had decided, in seconds",
-    },
+    Metric::counter(REQUESTS, &["method", "route", "status", "end"], "requests that are over"),
+    Metric::histogram(
+        REQUEST_SECONDS,
+        &["method", "route"],
+        "until the end of the response, in seconds",
+    ),
+    Metric::gauge(IN_FLIGHT, &[], "requests whose response is not over"),
+    Metric::counter(
+        DECISIONS,
+        &["policy", "outcome", "shadow"],
+        "decisions of policies; of shadows, what they would have been",
+    ),
+    Metric::histogram(DECISION_SECONDS, &["policy"], "until a policy had decided, in seconds"),
 ];
 
 pub(crate) fn describe() {
-    for Metric { name, kind, help, .. } in METRICS {
-        match *kind {
-            "counter" => describe_counter!(*name, *help),
-            "gauge" => describe_gauge!(*name, *help),
-            _ => describe_histogram!(*name, Unit::Seconds, *help),
-        }
+    METRICS.iter().for_each(describe_one);
+}
+
+fn describe_one(metric: &Metric) {
+    let Metric { name, kind, help, .. } = *metric;
+    match kind {
+        "counter" => describe_counter!(name, help),
+        "gauge" => describe_gauge!(name, help),
+        _ => describe_histogram!(name, Unit::Seconds, help),
     }
 }
 
@@ -114,21 +87,21 @@ fn known_method(method: &http::Method) -> &'static str {
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
-/// Numbers that other parts of a service keep themselves, as metrics: what a limit asked of its store, how old the keys
-/// of an issuer are. They are read when [`read`](Self::read) is called, which is before the exporter is asked.
+/// Numbers that parts of a service keep themselves, as metrics: what a limit asked of its store, how old the keys of an
+/// issuer are. They are read when [`read`](Self::read) is called, which is before the exporter is asked.
 ///
 /// ```
-/// use std::time::Duration;
+/// use palisade_core::{Measured, Measurement, Metric};
 /// use palisade_observe::Readings;
 ///
-/// # struct Status { age: Option<Duration>, failures: u64 }
+/// # const AGE: Metric = Metric::gauge("palisade_jwks_age_seconds", &["issuer"], "");
 /// # struct Jwks;
-/// # impl Jwks { fn status(&self) -> Status { Status { age: Some(Duration::from_secs(60)), failures: 0 } } }
-/// # let jwks = std::sync::Arc::new(Jwks);
-/// # let (age, failures) = (jwks.clone(), jwks);
+/// # impl Measured for Jwks { fn measure(&self) -> Vec<Measurement> { vec![AGE.at(60.0)] } }
+/// # let (jwks, workers) = (Jwks, || 4);
+/// // `jwks` and `limit` clone; this is `palisade_jwks_age_seconds{issuer="example"}` and others
 /// let readings = Readings::new()
-///     .gauge("palisade_jwks_age_seconds", [("issuer", "example")], move || age.status().age.map(|age| age.as_secs_f64()))
-///     .counter("palisade_jwks_fetch_failures_total", [("issuer", "example")], move || failures.status().failures);
+///     .part("example", jwks)
+///     .gauge("workers", [], move || Some(workers() as f64)); // a number of your own
 ///
 /// // in the handler of /metrics
 /// readings.read();
@@ -142,6 +115,28 @@ impl Readings {
     /// Nothing to read.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What a part tells of itself: a limit, the keys of an issuer, a way to authenticate. `name` is the value of the one
+    /// label that its metrics have, and tells it from others of its kind; one of few, and the same for all requests.
+    #[must_use]
+    pub fn part(mut self, name: impl Into<SharedString>, part: impl Measured) -> Self {
+        let name = name.into();
+        self.0.push(Arc::new(move || {
+            for Measurement { metric, value } in part.measure() {
+                // Each time: what is not known at first comes later, and so may the exporter.
+                describe_one(metric);
+                let label = |label: &&'static str| Label::new(*label, name.clone());
+                let labels: Vec<_> = metric.labels.iter().map(label).collect();
+                if metric.kind == "counter" {
+                    // From a count, and within 2^53.
+                    counter!(metric.name, labels).absolute(value as u64);
+                } else {
+                    gauge!(metric.name, labels).set(value);
+                }
+            }
+        }));
+        self
     }
 
     /// A number that goes up and down; `None` leaves it as it was.

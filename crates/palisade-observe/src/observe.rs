@@ -7,6 +7,7 @@ use palisade_core::{
 
 use crate::{
     AccessLog, Explain, Recorder, RequestIds,
+    methods::GrpcMethods,
     record::{Record, Watcher},
     trace_context::Continue,
 };
@@ -47,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) explain: Option<Explain>,
     pub(crate) recorder: Option<Recorder>,
+    pub(crate) methods: Arc<GrpcMethods>,
     #[cfg(feature = "metrics")]
     pub(crate) metrics: bool,
 }
@@ -62,6 +64,7 @@ impl Observe {
                 access_log: Some(AccessLog::new()),
                 explain: None,
                 recorder: None,
+                methods: Arc::default(),
                 #[cfg(feature = "metrics")]
                 metrics: false,
             }),

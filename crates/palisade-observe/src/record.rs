@@ -180,14 +180,16 @@ impl Drop for Record {
             return;
         }
         let answer = self.answer.as_ref();
+        let grpc_status = answer.and_then(|answer| answer.grpc_status.as_ref()?.to_str().ok());
+        let method = || settings.methods.template(self.uri.path(), grpc_status);
         let summary = Summary {
             id: &self.id,
             trace: &self.trace,
             method: &self.method,
             uri: &self.uri,
-            route: self.trail.route(),
+            route: self.trail.route().or_else(method),
             status: answer.map(|answer| answer.status),
-            grpc_status: answer.and_then(|answer| answer.grpc_status.as_ref()?.to_str().ok()),
+            grpc_status,
             code: answer.and_then(|answer| answer.code.as_deref()),
             rate_limit: answer.and_then(|answer| answer.rate_limit.as_ref()?.to_str().ok()),
             end,

@@ -16,7 +16,8 @@ use captured::{Captured, Fields};
 use http::{Request, Response, StatusCode, request};
 use http_body::{Body as _, Frame};
 use palisade_core::{
-    ApiError, Decision, ErrorLayer, ManualClock, Policy, PolicyLayer, Principal, shadow,
+    ApiError, BodyPolicy, BodyPolicyLayer, Decision, ErrorLayer, ManualClock, Policy, PolicyLayer,
+    Principal, shadow,
     testing::{Contract, Deferred, Probe, ProbeError, Script, Step},
 };
 use palisade_observe::Observe;
@@ -131,7 +132,7 @@ fn a_request_that_went_well_is_told_with_everything_that_is_known_of_it() {
     };
     let service = answering(move || {
         hands.advance(Duration::from_millis(3));
-        Response::new(body())
+        Response::builder().header("ratelimit", "\"default\";r=7;t=5").body(body()).unwrap()
     });
     let event = the_event_of(|| {
         let layer = PolicyLayer::new(
@@ -163,10 +164,29 @@ fn a_request_that_went_well_is_told_with_everything_that_is_known_of_it() {
         ("bytes_out", "8"),
         ("duration_us", "7000"),
         ("first_byte_us", "3000"),
+        ("ratelimit", "\"default\";r=7;t=5"),
         ("policies", "Ada=granted 0us, Refusing=refused(RATE_LIMITED) in shadow 0us"),
     ] {
         assert_eq!(event.get(field).map(String::as_str), Some(value), "{field}");
     }
+}
+
+#[test]
+fn bytes_of_a_body_without_a_length_are_those_that_were_read() {
+    struct Reads;
+    impl BodyPolicy for Reads {
+        type Grant = ();
+        fn decide(&self, _: &request::Parts, _: &Bytes) -> Decision<()> {
+            Decision::grant(())
+        }
+    }
+    let event = the_event_of(|| {
+        let inner = BodyPolicyLayer::new(Reads, 100).layer(Probe::new());
+        let request = Request::post("/").body(Script::of([Step::Data("hello"), Step::Data("you")]));
+        let service = Observe::new().layer().layer(inner);
+        drain(now(service.oneshot(request.unwrap())).unwrap().into_body());
+    });
+    assert_eq!(event["bytes_in"], "8");
 }
 
 #[test]

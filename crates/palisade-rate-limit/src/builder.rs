@@ -202,6 +202,10 @@ impl<K: Key> RateLimitBuilder<K> {
     /// when its response does not count. Without a response, because the client has gone or the handler has failed, it
     /// stays charged.
     ///
+    /// Over gRPC a call may end well or badly after its first message. The closure is then asked when it is over, and
+    /// finds the trailers among the headers. A call whose trailers never come, because it breaks off or its client leaves,
+    /// stays charged.
+    ///
     /// ```
     /// # use std::time::Duration;
     /// # use palisade_rate_limit::{Quota, RateLimit};
@@ -217,8 +221,8 @@ impl<K: Key> RateLimitBuilder<K> {
     }
 
     /// Counts a request only if it fails, as [`count_if`](Self::count_if) does: a status of 400 or more, or over gRPC
-    /// a status other than `OK` in the head of the response, which is where it is if the call had no answer. A call that
-    /// fails after its first message says so in the trailers, and is taken for a success. For logins: whoever knows the password is not counted, and whoever guesses is.
+    /// and gRPC-web a status other than `OK`, whenever that comes. For logins: whoever knows the password is not counted,
+    /// and whoever guesses is.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -367,6 +371,7 @@ impl<K: Key> RateLimitBuilder<K> {
             plan,
             settings,
             hasher: RandomState::new(),
+            slots_taken: Arc::default(),
             has_said_what_is_missing: AtomicBool::new(false),
             has_said_what_is_wrong: AtomicBool::new(false),
             #[cfg(feature = "store")]

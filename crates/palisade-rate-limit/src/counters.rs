@@ -181,8 +181,9 @@ impl Tables {
         Ok(Self { keys, tables, making: Mutex::new(()) })
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.tables.iter().filter_map(OnceLock::get).map(|(_, table)| table.bytes()).sum()
+    /// Those that there are by now.
+    pub(crate) fn made(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().filter_map(OnceLock::get).map(|(_, table)| &**table)
     }
 
     /// Where these quotas are counted, each by itself.

@@ -91,6 +91,11 @@
 //! With the feature `store`, a limit counts in a [`Store`], such as the Redis of `palisade-rate-limit-redis`, and declares
 //! what it does when that does not answer: see `SharedStore`.
 //!
+//! # Metrics
+//!
+//! A limit is a [`Measured`](palisade_core::Measured): it tells how many keys it has and had to drive out, and what it has
+//! asked of its store. [`METRICS`] lists the names.
+//!
 //! # Features
 //!
 //! | feature | adds |
@@ -107,6 +112,7 @@ mod builder;
 mod counters;
 mod headers;
 mod key;
+mod measured;
 mod policy;
 mod quota;
 mod quotas;
@@ -115,11 +121,13 @@ mod shared;
 mod standing;
 mod store;
 mod table;
+mod trailers;
 
 pub use admission::Admission;
 pub use builder::{MissingKey, RateLimitBuilder};
 pub use headers::QuotaHeaders;
 pub use key::{By, ByAddress, ByHeader, ByMethod, ByPath, ByPrincipal, FieldLines, Key, by};
+pub use measured::METRICS;
 pub use policy::RateLimit;
 pub use quota::{Algorithm, Quota};
 pub use quotas::Quotas;

@@ -4,15 +4,15 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use http::{request, response};
 use palisade_core::{
-    ApiError, Clock, ConfigError, Decision, Issue, IssueCode, Policy, PolicyLayer, Principal,
-    QuotaViolation, hold_until_end,
+    ApiError, Clock, ConfigError, Decision, Issue, IssueCode, Outcome, Policy, PolicyLayer,
+    Principal, QuotaViolation, hold_until_end, watch_until_end,
 };
 
 #[cfg(feature = "store")]
@@ -24,6 +24,8 @@ use crate::{
     algorithm::AnyMeter,
     counters::{self, Charged, Counter, Each, Refused, Tables},
     headers::Fields,
+    table::Table,
+    trailers::{self, AtTheEnd},
 };
 
 pub(crate) const COST_EXCEEDS_LIMIT: IssueCode =
@@ -58,6 +60,8 @@ pub(crate) struct Shared<K> {
     /// Keys are chosen by clients, and two with the same hash share a quota: SipHash with a random seed, so that nobody
     /// can look for a name that uses up somebody else's.
     pub(crate) hasher: RandomState,
+    /// Slots of concurrency quotas that are taken, of all keys.
+    pub(crate) slots_taken: Arc<AtomicU64>,
     pub(crate) has_said_what_is_missing: AtomicBool,
     pub(crate) has_said_what_is_wrong: AtomicBool,
     #[cfg(feature = "store")]
@@ -226,10 +230,21 @@ impl<K> RateLimit<K> {
     /// assert!(limit.table_bytes() < 1_700_000, "100,000 keys");
     /// ```
     pub fn table_bytes(&self) -> usize {
+        self.tables().iter().map(|table| table.bytes()).sum()
+    }
+
+    pub(crate) fn tables(&self) -> Vec<&Table> {
         match &self.shared.plan {
-            Plan::Same(same) => same.counters.iter().map(|counter| counter.table.bytes()).sum(),
-            Plan::PerKey { tables, .. } => tables.bytes(),
+            Plan::Same(same) => same.counters.iter().map(|counter| &*counter.table).collect(),
+            Plan::PerKey { tables, .. } => tables.made().collect(),
         }
+    }
+
+    /// How many slots of concurrency quotas are taken; nothing if there are no such quotas.
+    pub(crate) fn slots_taken(&self) -> Option<u64> {
+        let slots = |quota: &Quota| quota.algorithm() == Algorithm::Concurrency;
+        let known = self.quotas().is_empty() || self.quotas().iter().any(slots);
+        known.then(|| self.shared.slots_taken.load(Ordering::Relaxed))
     }
 }
 
@@ -277,7 +292,7 @@ impl<K: Key> Policy for RateLimit<K> {
         }
     }
 
-    fn finish(&self, admission: Admission, response: &mut response::Parts) {
+    fn finish(&self, mut admission: Admission, response: &mut response::Parts) {
         let limit = &*self.shared;
         let settings = &limit.settings;
         let rest = admission.rest();
@@ -289,14 +304,21 @@ impl<K: Key> Policy for RateLimit<K> {
         let standings = admission.standings().iter().copied();
         let unix = || settings.clock.unix();
         settings.headers.write(fields.iter().zip(standings), &mut response.headers, unix);
-        if let Some(charge) = rest.and_then(|rest| rest.charge.as_ref())
-            && settings.counts.as_ref().is_some_and(|counts| !counts(response))
-        {
-            limit.give_back(charge);
+        if let Some(charge) = admission.take_charge() {
+            if trailers::will_say(response) {
+                let limit = Arc::clone(&self.shared);
+                watch_until_end(response, AtTheEnd::of(limit, charge, response));
+            } else {
+                limit.settle(&charge, response);
+            }
         }
         for slot in admission.slots() {
             hold_until_end(response, slot);
         }
+    }
+
+    fn would_have_said<'a>(&self, admission: &'a Admission) -> Option<Outcome<'a>> {
+        admission.would_have_been()
     }
 }
 
@@ -378,10 +400,10 @@ impl<K> Shared<K> {
             let charge = Charge::Here { key, amount, at: charged.at, counters: None };
             admission.rest_mut().charge = Some(charge);
         }
-        for Counter { meter, table } in counters {
-            if matches!(meter, AnyMeter::Concurrency(_)) && amount > 0 {
-                let (table, meter) = (Arc::clone(table), *meter);
-                admission.rest_mut().slots.push(Slot { table, meter, key, amount });
+        for counter in counters {
+            if matches!(counter.meter, AnyMeter::Concurrency(_)) && amount > 0 {
+                let slot = Slot::new(counter, key, amount, &self.slots_taken);
+                admission.rest_mut().slots.push(slot);
             }
         }
         admission
@@ -392,7 +414,7 @@ impl<K> Shared<K> {
         if self.is_enforced(Some(hash)) {
             Admission::standing_at(standings)
         } else {
-            Admission::uncounted()
+            Admission::watched()
         }
     }
 
@@ -414,7 +436,14 @@ impl<K> Shared<K> {
             code,
             "would not have passed"
         );
-        Decision::grant(Admission::uncounted())
+        Decision::grant(Admission::instead_of(error))
+    }
+
+    /// Gives back what a request was charged whose response does not count.
+    pub(crate) fn settle(&self, charge: &Charge, response: &response::Parts) {
+        if self.settings.counts.as_ref().is_some_and(|counts| !counts(response)) {
+            self.give_back(charge);
+        }
     }
 
     fn give_back(&self, charge: &Charge) {
@@ -463,7 +492,7 @@ impl<K> Shared<K> {
                 over,
                 "would not have passed"
             );
-            return Decision::grant(Admission::uncounted());
+            return Decision::grant(Admission::instead_of(ApiError::rate_limited()));
         }
         Decision::refuse(self.refusal(cost, quotas, fields, refused))
     }

@@ -13,7 +13,7 @@ use std::{
 
 use http::{Request, Response, StatusCode};
 use palisade_core::{
-    BoxError, BoxFuture, Clock, ManualClock, PeerAddr,
+    BoxError, BoxFuture, Clock, Decision, ManualClock, Measured, Outcome, PeerAddr, Policy,
     testing::{Contract, Script},
 };
 use palisade_rate_limit::{
@@ -334,6 +334,54 @@ async fn a_request_waits_for_the_store_no_longer_than_its_time_out() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_limit_asks_of_its_store_is_told_as_metrics() {
+    let told = |limit: &RateLimit| -> Vec<(&'static str, f64)> {
+        let store = "palisade_limit_store_";
+        let own = limit.measure().into_iter();
+        own.filter_map(|told| Some((told.metric.name.strip_prefix(store)?, told.value))).collect()
+    };
+    // answers after as long as the test's clock is moved meanwhile
+    #[derive(Debug)]
+    struct Slow(ManualClock, Told);
+    impl Store for Slow {
+        fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>> {
+            self.0.advance(Duration::from_micros(300));
+            self.1.charge(demand)
+        }
+        fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>> {
+            self.1.refund(refund)
+        }
+    }
+    let (clock, store) = (ManualClock::default(), Told::default());
+    let limit = RateLimit::per_address(Quota::per(9, MINUTE)).name("api");
+    let limit = limit.clock(Arc::new(clock.clone()));
+    let by = SharedStore::new(Slow(clock.clone(), store.clone())).fail_open().breaker(2, MINUTE);
+    let subject = Subject { limit: limit.store(by).build().unwrap(), clock };
+    subject.send(PEER).await;
+    store.now_says(Says::Hangs);
+    subject.send(PEER).await;
+    store.now_says(Says::Fails);
+    for _ in 0..3 {
+        subject.send(PEER).await;
+    }
+    assert_eq!(
+        told(&subject.limit),
+        [
+            ("requests_total", 3.0),
+            ("errors_total", 2.0),
+            ("timeouts_total", 1.0),
+            ("wait_microseconds_total", 900.0),
+            ("breaker_open", 1.0),
+            ("skipped_total", 2.0),
+            ("leased_total", 0.0),
+            ("remembered_total", 0.0),
+        ]
+    );
+    let local = RateLimit::per_address(Quota::per(9, MINUTE)).build().unwrap();
+    assert_eq!(told(&local), [], "it has no store");
+}
+
 #[tokio::test]
 async fn a_store_that_fails_again_and_again_is_left_alone_for_a_while() {
     let store = Told::to(Says::Fails);
@@ -348,6 +396,7 @@ async fn a_store_that_fails_again_and_again_is_left_alone_for_a_while() {
     assert_eq!(store.asked(), 6, "one request tries");
     let stats = subject.limit.store_stats().unwrap();
     assert_eq!((stats.asked, stats.failed, stats.skipped), (6, 6, 16));
+    assert!(stats.left_alone);
 
     store.now_says(Says::Fits);
     subject.clock.advance(Duration::from_secs(1));
@@ -355,6 +404,7 @@ async fn a_store_that_fails_again_and_again_is_left_alone_for_a_while() {
         subject.send(PEER).await;
         assert_eq!(store.asked(), asked, "it answers again");
     }
+    assert!(!subject.limit.store_stats().unwrap().left_alone);
 }
 
 #[tokio::test]
@@ -594,9 +644,20 @@ async fn permits_of_a_lease_that_is_over_do_not_come_back_into_another() {
 
 #[tokio::test]
 async fn a_limit_in_shadow_refuses_nobody_without_its_store() {
-    let by = SharedStore::new(Told::to(Says::Fails)).fail_closed();
-    let subject = limited_as(by, 5, RateLimitBuilder::shadow);
-    assert_eq!(subject.send(PEER).await.status(), 200);
+    let failing = || SharedStore::new(Told::to(Says::Fails));
+    for (by, would_be) in [
+        (failing().fail_closed(), Outcome::CouldNotTell { code: "UNAVAILABLE" }),
+        (failing().fail_open(), Outcome::Granted),
+        (failing().fallback_local(1.0), Outcome::Granted),
+    ] {
+        let subject = limited_as(by, 5, RateLimitBuilder::shadow);
+        assert_eq!(subject.send(PEER).await.status(), 200);
+        let peer = PeerAddr(format!("{PEER}:4000").parse().unwrap());
+        let (head, ()) = Request::get("/").extension(peer).body(()).unwrap().into_parts();
+        let Decision::Later(decision) = subject.limit.decide(&head) else { panic!("it asks") };
+        let Ok(admission) = decision.await else { panic!("it refuses nobody") };
+        assert_eq!(subject.limit.would_have_said(&admission), Some(would_be));
+    }
 }
 
 /// Polls all futures in turn until they are done.

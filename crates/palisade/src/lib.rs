@@ -101,7 +101,7 @@ mod guide {
     #[doc = include_str!("../../../docs/guide/validation.md")]
     struct Validation;
 
-    #[cfg(all(feature = "observe", feature = "rate-limit"))]
+    #[cfg(all(feature = "auth", feature = "observe", feature = "rate-limit"))]
     #[doc = include_str!("../../../docs/guide/observability.md")]
     struct Observability;
 }

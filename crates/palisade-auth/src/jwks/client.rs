@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-use palisade_core::ApiError;
+use palisade_core::{ApiError, Measured, Measurement};
 
 use super::{
     builder::JwksBuilder,
     error::JwksError,
     remote::{KeySet as _, Lookup, RemoteKeys},
 };
-use crate::jwt::KeySet;
+use crate::{jwt::KeySet, measured};
 
 /// The keys of an issuer, by the address where it publishes them: loaded, kept, and renewed when it changes them.
 ///
@@ -131,6 +131,22 @@ impl Jwks {
                     .unwrap_or_else(|| self.keys.error(format!("no answer within {at_most:?}"))))
             }
         }
+    }
+}
+
+/// The same as [`Jwks::status`], for metrics.
+impl Measured for Jwks {
+    fn measure(&self) -> Vec<Measurement> {
+        let status = self.status();
+        let usable = f64::from(u8::from(status.generation > 0));
+        let age = status.age.map(|age| measured::JWKS_AGE.at(age.as_secs_f64()));
+        let mut told = vec![
+            measured::JWKS_USABLE.at(usable),
+            measured::JWKS_FETCHES.at(status.fetches as f64),
+            measured::JWKS_FAILURES.at(status.failures as f64),
+        ];
+        told.extend(age);
+        told
     }
 }
 

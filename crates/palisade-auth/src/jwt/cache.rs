@@ -25,8 +25,17 @@ const ENTRY: usize = 256;
 /// Only tokens that were good enter it. A token is found by a keyed hash of its end, where the signature is, and then
 /// compared whole. What it says about time is checked again each time.
 pub(super) struct TokenCache<C> {
-    buckets: Box<[RwLock<Bucket<C>>]>,
+    buckets: Box<[Counted<C>]>,
     hasher: RandomState,
+    /// These cost a verification each, beside which a count is nothing.
+    misses: AtomicU64,
+    evictions: AtomicU64,
+}
+
+/// A bucket, and how often a token was found in it: whoever looks has the lock's cache line anyway.
+struct Counted<C> {
+    hits: AtomicU64,
+    bucket: RwLock<Bucket<C>>,
 }
 
 struct Bucket<C> {
@@ -53,6 +62,14 @@ pub(super) struct Generation {
     pub(super) cleared: u64,
 }
 
+/// How often tokens were found, and not; and how many good ones had to go for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CacheCounts {
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+    pub(super) evictions: u64,
+}
+
 /// A token that was found.
 pub(super) struct Hit<C> {
     pub(super) identity: Identity<C>,
@@ -63,8 +80,26 @@ impl<C> TokenCache<C> {
     /// A cache of about this many bytes; 0 keeps nothing.
     pub(super) fn new(bytes: usize) -> Self {
         let buckets = bytes / BYTES_PER_BUCKET;
-        let empty = || RwLock::new(Bucket { ways: [const { None }; WAYS], oldest: 0 });
-        Self { buckets: (0..buckets).map(|_| empty()).collect(), hasher: RandomState::default() }
+        let empty = || Counted {
+            hits: AtomicU64::new(0),
+            bucket: RwLock::new(Bucket { ways: [const { None }; WAYS], oldest: 0 }),
+        };
+        Self {
+            buckets: (0..buckets).map(|_| empty()).collect(),
+            hasher: RandomState::default(),
+            misses: AtomicU64::new(0),
+            evictions: AtomicU64::new(0),
+        }
+    }
+
+    /// What there is to count; nothing of a cache that keeps nothing.
+    pub(super) fn counts(&self) -> Option<CacheCounts> {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (!self.buckets.is_empty()).then(|| CacheCounts {
+            hits: self.buckets.iter().map(|bucket| read(&bucket.hits)).sum(),
+            misses: read(&self.misses),
+            evictions: read(&self.evictions),
+        })
     }
 
     /// Finds a token that was verified under the keys of now.
@@ -74,24 +109,28 @@ impl<C> TokenCache<C> {
         now: f64,
         generation_of: impl Fn(usize) -> Generation,
     ) -> Option<Hit<C>> {
-        let (hash, bucket) = self.bucket_of(token)?;
-        let bucket = bucket.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = bucket.ways.iter().flatten().find(|entry| entry.is(hash, token))?;
-        let counts = entry.generation == generation_of(entry.issuer) && now < entry.leaves;
-        counts.then(|| Hit { identity: entry.identity.clone(), validity: entry.validity })
+        let (hash, counted) = self.bucket_of(token)?;
+        let bucket = counted.bucket.read().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = bucket.ways.iter().flatten();
+        let found = entries
+            .find(|entry| entry.is(hash, token))
+            .filter(|entry| entry.generation == generation_of(entry.issuer) && now < entry.leaves);
+        let count = if found.is_some() { &counted.hits } else { &self.misses };
+        count.fetch_add(1, Ordering::Relaxed);
+        found.map(|entry| Hit { identity: entry.identity.clone(), validity: entry.validity })
     }
 
-    /// Keeps a token that was just verified, until `leaves`.
+    /// Keeps a token that was verified `now`, until `leaves`.
     pub(super) fn keep(
         &self,
         token: &[u8],
         identity: &Identity<C>,
         validity: Validity,
         (issuer, generation): (usize, Generation),
-        leaves: f64,
+        (now, leaves): (f64, f64),
     ) {
         let size = |token: &[u8]| 2 * token.len() + ENTRY;
-        let Some((hash, bucket)) = self.bucket_of(token) else { return };
+        let Some((hash, counted)) = self.bucket_of(token) else { return };
         if size(token) > BYTES_PER_BUCKET {
             return;
         }
@@ -104,7 +143,7 @@ impl<C> TokenCache<C> {
             token: token.into(),
             identity: identity.clone(),
         };
-        let mut bucket = bucket.write().unwrap_or_else(PoisonError::into_inner);
+        let mut bucket = counted.bucket.write().unwrap_or_else(PoisonError::into_inner);
         let Bucket { ways, oldest } = &mut *bucket;
         let same = ways.iter().position(|way| way.as_ref().is_some_and(|way| way.is(hash, token)));
         let free = ways.iter().position(Option::is_none);
@@ -113,20 +152,24 @@ impl<C> TokenCache<C> {
             *oldest = (way + 1) % WAYS;
             way
         });
-        ways[way] = Some(entry);
+        let left = ways[way].replace(entry);
+        let mut evicted = usize::from(same.is_none() && left.is_some_and(|left| now < left.leaves));
         // Long tokens take the place of several.
         for other in (1..WAYS).map(|step| (way + step) % WAYS) {
             let together: usize = ways.iter().flatten().map(|way| size(&way.token)).sum();
             if together <= BYTES_PER_BUCKET {
                 break;
             }
-            ways[other] = None;
+            evicted += usize::from(ways[other].take().is_some_and(|left| now < left.leaves));
+        }
+        if evicted > 0 {
+            self.evictions.fetch_add(evicted as u64, Ordering::Relaxed);
         }
     }
 
     /// The hash of a token, and where it would be. The end of a token is its signature: nobody can choose many that are
     /// good and have the same.
-    fn bucket_of(&self, token: &[u8]) -> Option<(u64, &RwLock<Bucket<C>>)> {
+    fn bucket_of(&self, token: &[u8]) -> Option<(u64, &Counted<C>)> {
         let end = &token[token.len().saturating_sub(32)..];
         let hash = self.hasher.hash_one((end, token.len()));
         let index = (u128::from(hash) * self.buckets.len() as u128) >> 64;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue, header, request, response};
-use palisade_core::{ApiError, Clock, PolicyLayer, Secret};
+use palisade_core::{ApiError, Clock, Measured, Measurement, PolicyLayer, Secret};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     Attempt, Authenticate, CsrfCheck, Identity, authenticate::policy_of, challenge::Challenges,
+    measured,
 };
 
 /// Authentication by a bearer JWT.
@@ -179,7 +180,8 @@ impl<C: DeserializeOwned> Rules<C> {
         let now = self.clock.unix().as_secs_f64();
         let (identity, validity) =
             self.expectations.check(&unverified.payload, issuer.name.as_deref(), now)?;
-        self.cache.keep(token, &identity, validity, (at, generation), now + self.cache_for);
+        let until = (now, now + self.cache_for);
+        self.cache.keep(token, &identity, validity, (at, generation), until);
         Ok(identity)
     }
 }
@@ -245,6 +247,18 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Jwt<C> {
 }
 
 policy_of!([C] Jwt<C>);
+
+/// What became of tokens that came again. Which were refused is counted with the decisions of policies.
+impl<C: Send + Sync + 'static> Measured for Jwt<C> {
+    fn measure(&self) -> Vec<Measurement> {
+        let Some(counts) = self.rules.cache.counts() else { return Vec::new() };
+        vec![
+            measured::CACHE_HITS.at(counts.hits as f64),
+            measured::CACHE_MISSES.at(counts.misses as f64),
+            measured::CACHE_EVICTIONS.at(counts.evictions as f64),
+        ]
+    }
+}
 
 impl<C> Clone for Jwt<C> {
     fn clone(&self) -> Self {

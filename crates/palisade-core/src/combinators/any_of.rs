@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use http::{StatusCode, header, request, response};
 
-use crate::{ApiError, Decision, Halt, Policy};
+use crate::{ApiError, Decision, Halt, Outcome, Policy};
 
 /// Grants if `a` grants, or else if `b` does.
 ///
@@ -91,6 +91,13 @@ impl<A: Policy, B: Policy> Policy for AnyOf<A, B> {
         match grant {
             Either::A(grant) => self.a.failed(grant),
             Either::B(grant) => self.b.failed(grant),
+        }
+    }
+
+    fn would_have_said<'a>(&self, grant: &'a Self::Grant) -> Option<Outcome<'a>> {
+        match grant {
+            Either::A(grant) => self.a.would_have_said(grant),
+            Either::B(grant) => self.b.would_have_said(grant),
         }
     }
 

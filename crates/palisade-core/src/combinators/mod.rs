@@ -8,5 +8,5 @@ mod shadow;
 mod when;
 
 pub use any_of::{AnyOf, Either, any_of};
-pub use shadow::{Outcome, Shadow, shadow};
+pub use shadow::{OnTrial, Outcome, Shadow, shadow};
 pub use when::{When, unless, when};

@@ -2,7 +2,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::request;
 
-use crate::{Decision, Halt, Policy, Trail};
+use crate::{ApiError, Decision, Halt, Policy};
 
 /// Lets `policy` decide and records what it would have said; the request always passes, as it came.
 ///
@@ -60,10 +60,24 @@ impl<'a> Outcome<'a> {
     pub(crate) fn of_halt(halt: &'a Halt) -> Self {
         match halt {
             Halt::Reply(_) => Self::Replied,
-            Halt::Refuse(error) if error.status().is_server_error() => {
-                Self::CouldNotTell { code: error.code() }
-            }
-            Halt::Refuse(error) => Self::Refused { code: error.code() },
+            Halt::Refuse(error) => Self::of_error(error),
+        }
+    }
+
+    /// The refusal that this error is, or that the policy could not tell.
+    ///
+    /// ```
+    /// use palisade_core::{ApiError, Outcome};
+    ///
+    /// assert_eq!(Outcome::of_error(&ApiError::forbidden()), Outcome::Refused { code: "FORBIDDEN" });
+    /// assert_eq!(Outcome::of_error(&ApiError::unavailable()), Outcome::CouldNotTell { code: "UNAVAILABLE" });
+    /// ```
+    pub fn of_error(error: &'a ApiError) -> Self {
+        let code = error.code();
+        if error.status().is_server_error() {
+            Self::CouldNotTell { code }
+        } else {
+            Self::Refused { code }
         }
     }
 
@@ -114,27 +128,43 @@ impl<P: fmt::Debug> fmt::Debug for Shadow<P> {
     }
 }
 
-impl<P: Policy> Policy for Shadow<P> {
-    type Grant = ();
+/// What a policy on trial said.
+pub struct OnTrial(Option<Halt>);
 
-    fn decide(&self, request: &request::Parts) -> Decision<()> {
-        let trail = Trail::of(&request.extensions);
+impl OnTrial {
+    /// What it said.
+    pub fn outcome(&self) -> Outcome<'_> {
+        self.0.as_ref().map_or(Outcome::Granted, Outcome::of_halt)
+    }
+}
+
+impl fmt::Debug for OnTrial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OnTrial").field(&self.outcome()).finish()
+    }
+}
+
+impl<P: Policy> Policy for Shadow<P> {
+    type Grant = OnTrial;
+
+    fn decide(&self, request: &request::Parts) -> Decision<OnTrial> {
         match self.policy.decide(request) {
             Decision::Now(outcome) => {
                 let policy = || self.policy.name();
-                note(policy, Outcome::of(&outcome), trail, self.record.as_deref());
-                Decision::grant(())
+                Decision::grant(recorded(policy, outcome.err(), self.record.as_deref()))
             }
             Decision::Later(decision) => {
-                let (record, trail) = (self.record.clone(), trail.cloned());
-                let policy = self.policy.name();
+                let (record, policy) = (self.record.clone(), self.policy.name());
                 Decision::later(async move {
-                    let outcome = decision.await;
-                    note(|| policy, Outcome::of(&outcome), trail.as_ref(), record.as_deref());
-                    Ok(())
+                    let refused = decision.await.err();
+                    Ok(recorded(|| policy, refused, record.as_deref()))
                 })
             }
         }
+    }
+
+    fn would_have_said<'a>(&self, said: &'a OnTrial) -> Option<Outcome<'a>> {
+        Some(said.outcome())
     }
 
     fn name(&self) -> Cow<'static, str> {
@@ -142,15 +172,13 @@ impl<P: Policy> Policy for Shadow<P> {
     }
 }
 
-fn note(
+fn recorded(
     policy: impl FnOnce() -> Cow<'static, str>,
-    outcome: Outcome<'_>,
-    trail: Option<&Trail>,
+    refused: Option<Halt>,
     record: Option<&Record>,
-) {
-    if let Some(trail) = trail {
-        trail.note_shadow(outcome);
-    }
+) -> OnTrial {
+    let said = OnTrial(refused);
+    let outcome = said.outcome();
     if outcome != Outcome::Granted {
         let policy = &*policy();
         tracing::info!(target: "palisade::shadow", policy, ?outcome, "would not have passed");
@@ -158,6 +186,7 @@ fn note(
     if let Some(record) = record {
         record(outcome);
     }
+    said
 }
 
 #[cfg(test)]
@@ -170,7 +199,6 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::ApiError;
 
     type Answer = fn() -> Result<(), Halt>;
 
@@ -222,6 +250,6 @@ mod tests {
         let (head, ()) = Request::new(()).into_parts();
         let Decision::Later(mut decision) = shadow(Late).decide(&head) else { panic!("not late") };
         let polled = decision.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(matches!(polled, std::task::Poll::Ready(Ok(()))));
+        assert!(matches!(polled, std::task::Poll::Ready(Ok(_))));
     }
 }

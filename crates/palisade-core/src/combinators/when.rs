@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use http::{request, response};
 
-use crate::{Decision, Policy};
+use crate::{Decision, Outcome, Policy};
 
 /// Asks `policy` only about the requests that `predicate` picks; all others pass.
 ///
@@ -88,6 +88,10 @@ where
         if let Some(grant) = grant {
             self.policy.failed(grant);
         }
+    }
+
+    fn would_have_said<'a>(&self, grant: &'a Self::Grant) -> Option<Outcome<'a>> {
+        self.policy.would_have_said(grant.as_ref()?)
     }
 
     fn name(&self) -> Cow<'static, str> {

@@ -79,7 +79,7 @@ impl GrpcCode {
 
 /// How a gRPC request wants its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     /// HTTP/2: trailers only, which are one HEADERS frame.
     Native,
     /// gRPC-web: trailers are the last frame of the body.
@@ -100,7 +100,7 @@ impl Wire {
         }
     }
 
-    fn of_media_type(value: &HeaderValue) -> Option<Self> {
+    pub(crate) fn of_media_type(value: &HeaderValue) -> Option<Self> {
         // The longer names first: each begins with the next.
         let known = [
             ("application/grpc-web-text", Self::WebText),

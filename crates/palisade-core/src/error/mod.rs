@@ -31,6 +31,7 @@ pub use code::ErrorCode;
 pub use context::ErrorContext;
 pub use format::ErrorFormat;
 pub use grpc::GrpcCode;
+pub(crate) use grpc::Wire;
 pub use grpc_detail::GrpcDetail;
 pub use issue::{Issue, IssueSource};
 pub use issue_code::IssueCode;

@@ -61,6 +61,10 @@ impl<P: Policy> Policy for Deferred<P> {
         self.policy.failed(grant);
     }
 
+    fn would_have_said<'a>(&self, grant: &'a P::Grant) -> Option<crate::Outcome<'a>> {
+        self.policy.would_have_said(grant)
+    }
+
     fn name(&self) -> Cow<'static, str> {
         self.policy.name()
     }

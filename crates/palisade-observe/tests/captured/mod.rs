@@ -20,11 +20,16 @@ pub(crate) struct Captured(Arc<Mutex<Vec<Fields>>>);
 
 impl Captured {
     /// What `act` writes on this thread.
+    #[allow(dead_code, reason = "some tests keep what is written on all threads")]
     pub(crate) fn during(act: impl FnOnce()) -> Vec<Fields> {
         let captured = Self::default();
         tracing::subscriber::with_default(captured.clone(), act);
-        let fields = captured.0.lock().unwrap();
-        fields.clone()
+        captured.so_far()
+    }
+
+    /// What was written until now.
+    pub(crate) fn so_far(&self) -> Vec<Fields> {
+        self.0.lock().unwrap().clone()
     }
 }
 

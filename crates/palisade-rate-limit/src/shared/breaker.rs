@@ -27,10 +27,15 @@ impl Breaker {
         Duration::from_nanos(self.pause)
     }
 
+    /// Whether requests are kept from the store.
+    pub(super) fn is_open(&self) -> bool {
+        self.threshold > 0 && self.failures.load(Ordering::Relaxed) >= self.threshold
+    }
+
     /// Whether a request may ask. Of those that come when the pause is over, one may; if it is never heard of again,
     /// another may after another pause.
     pub(super) fn lets_pass(&self, now: u64) -> bool {
-        if self.threshold == 0 || self.failures.load(Ordering::Relaxed) < self.threshold {
+        if !self.is_open() {
             return true;
         }
         let until = self.closed_until.load(Ordering::Relaxed);

@@ -240,6 +240,12 @@ pub struct StoreStats {
     pub asked: u64,
     /// Of these, those that failed or were not answered in time.
     pub failed: u64,
+    /// Of these, those that were not answered in time.
+    pub timed_out: u64,
+    /// How long requests have waited for the store, all together.
+    pub waited: Duration,
+    /// Whether the store is left alone now, because it has failed several times in a row.
+    pub left_alone: bool,
     /// Requests for which the store was not asked because it had failed before.
     pub skipped: u64,
     /// Requests that were admitted on permits taken before.
@@ -252,6 +258,9 @@ pub struct StoreStats {
 struct Counts {
     asked: AtomicU64,
     failed: AtomicU64,
+    timed_out: AtomicU64,
+    /// In nanoseconds: over five hundred years of them.
+    waited: AtomicU64,
     skipped: AtomicU64,
     leased: AtomicU64,
     remembered: AtomicU64,
@@ -323,6 +332,9 @@ impl Shared {
         StoreStats {
             asked: read(&self.stats.asked),
             failed: read(&self.stats.failed),
+            timed_out: read(&self.stats.timed_out),
+            waited: Duration::from_nanos(read(&self.stats.waited)),
+            left_alone: self.breaker.is_open(),
             skipped: read(&self.stats.skipped),
             leased: read(&self.stats.leased),
             remembered: read(&self.stats.remembered),
@@ -413,6 +425,9 @@ impl Shared {
 
     fn has_failed(&self, error: &BoxError) {
         count(&self.stats.failed);
+        if error.is::<tokio::time::error::Elapsed>() {
+            count(&self.stats.timed_out);
+        }
         let opened = self.breaker.failed(self.now());
         let error = error.as_ref();
         tracing::warn!(
@@ -503,7 +518,10 @@ impl<K: Key> Limit<K> {
             amount: ask.cost,
             moment: 0,
         };
-        let (verdict, kept) = match Arc::clone(shared).charge(demand, ask.front, asked_at).await {
+        let answer = Arc::clone(shared).charge(demand, ask.front, asked_at).await;
+        let waited = shared.now().saturating_sub(asked_at);
+        shared.stats.waited.fetch_add(waited, Ordering::Relaxed);
+        let (verdict, kept) = match answer {
             Ok(answer) => answer,
             Err(error) => {
                 shared.has_failed(&error);
@@ -584,7 +602,10 @@ impl<K: Key> Limit<K> {
                 let error = ApiError::unavailable().with_retry_after(retry).with_source(error);
                 return self.refuse_with(Some(ask.hash), error);
             }
-            Failure::Open => return Decision::grant(Admission::uncounted()),
+            Failure::Open => {
+                let nowhere = Each::none(Standing::new(0, None));
+                return Decision::grant(self.admission(ask.hash, nowhere));
+            }
             Failure::Local(fraction) => fraction,
         };
         let Ask { quotas, fields, hash, cost, .. } = ask;

@@ -81,6 +81,22 @@ impl Table {
         }
     }
 
+    /// How many keys had to go while they still had counts.
+    pub(crate) fn evicted(&self) -> u64 {
+        match self {
+            Self::Narrow(table) => table.evicted(),
+            Self::Wide(table) => table.evicted(),
+        }
+    }
+
+    /// How many keys have a slot, idle ones included.
+    pub(crate) fn keys(&self) -> usize {
+        match self {
+            Self::Narrow(table) => table.taken(),
+            Self::Wide(table) => table.taken(),
+        }
+    }
+
     /// Checks a request of this cost and charges it, in one step. `key` is a hash whose every bit counts, and the meter
     /// is of the kind that the table was made for.
     #[inline]

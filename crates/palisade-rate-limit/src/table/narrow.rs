@@ -23,6 +23,8 @@
 //! gets two slots, and headers are written by one thread at a time. Charges of keys that have a slot go on meanwhile:
 //! if one comes in between, the newcomer's own compare-and-swap fails, and it looks again.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::{
     Vacancy, buckets_of,
     memory::{Lock, Machine, Memory, Word},
@@ -53,6 +55,8 @@ const MOST_LOCKS: usize = 1024;
 pub(crate) struct Narrow<M: Memory = Machine, const S: usize = SLOTS> {
     buckets: Box<[Bucket<M, S>]>,
     newcomers: Box<[Alone<M::Lock>]>,
+    /// Keys that had to go while they still had counts. Only newcomers write it.
+    evicted: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -92,11 +96,22 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         Some(Self {
             buckets: boxed(count)?,
             newcomers: boxed(count.next_power_of_two().min(MOST_LOCKS))?,
+            evicted: AtomicU64::new(0),
         })
     }
 
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.buckets) + size_of_val(&*self.newcomers)
+    }
+
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// How many slots are taken. It reads all of the table.
+    pub(super) fn taken(&self) -> usize {
+        let slots = self.buckets.iter().flat_map(|bucket| &bucket.slots);
+        slots.filter(|slot| slot.load() != 0).count()
     }
 
     #[inline]
@@ -159,7 +174,10 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
                     return outcome;
                 }
             }
-            if let Some(outcome) = admit(home, spare, window, tag, at, cost, charge) {
+            if let Some((outcome, evicts)) = admit(home, spare, window, tag, at, cost, charge) {
+                if evicts {
+                    self.evicted.fetch_add(1, Ordering::Relaxed);
+                }
                 return outcome;
             }
         }
@@ -176,7 +194,8 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
 
 type Guard<'a, M> = <<M as Memory>::Lock as Lock>::Guard<'a>;
 
-/// Puts a newcomer into the better of two buckets. `None` if a charge came in between.
+/// Puts a newcomer into the better of two buckets, and says whether another key had to go for it. `None` if a charge came
+/// in between.
 fn admit<M: Memory, const S: usize>(
     home: &Bucket<M, S>,
     spare: &Bucket<M, S>,
@@ -185,7 +204,7 @@ fn admit<M: Memory, const S: usize>(
     at: Moment,
     cost: u32,
     charge: bool,
-) -> Option<Outcome> {
+) -> Option<(Outcome, bool)> {
     let floor = [home, spare].map(|bucket| window.roll(bucket.floor(at), at.index));
     let floor = floor[0].at_least(floor[1]);
     let (words_home, words_spare) = (home.words(), spare.words());
@@ -200,13 +219,14 @@ fn admit<M: Memory, const S: usize>(
     let leaving = window.roll(bucket.counts(word, at), at.index);
     let (charged, outcome) = window.decide(floor.at_least(leaving), at, cost);
     if !charge || matches!(outcome, Outcome::Refused { .. }) {
-        return Some(outcome);
+        return Some((outcome, false));
     }
-    if !leaving.is_idle() {
+    let evicts = !leaving.is_idle();
+    if evicts {
         // Before the slot is taken: whoever leaves must find a floor that is high enough at any time.
         bucket.raise_floor(window, leaving, at);
     }
-    bucket.slots[slot].replace(word, tag.with(charged)).then_some(outcome)
+    bucket.slots[slot].replace(word, tag.with(charged)).then_some((outcome, evicts))
 }
 
 impl<M: Memory, const S: usize> Bucket<M, S> {

@@ -35,6 +35,8 @@ struct Shard {
     words: Box<[u64]>,
     /// Where the history of a newcomer is put together.
     scratch: Box<[u64]>,
+    /// Keys that had to go while they still had counts.
+    evicted: u64,
 }
 
 impl Wide {
@@ -52,6 +54,15 @@ impl Wide {
         let words: usize =
             self.shards.iter().map(|shard| held(shard).words.len() + self.words).sum();
         size_of_val(&*self.shards) + words * size_of::<u64>()
+    }
+
+    pub(super) fn evicted(&self) -> u64 {
+        self.shards.iter().map(|shard| held(shard).evicted).sum()
+    }
+
+    /// How many slots are taken. It reads all of the table, one shard after the other.
+    pub(super) fn taken(&self) -> usize {
+        self.shards.iter().map(|shard| held(shard).taken(self.words)).sum()
     }
 
     /// All that is remembered.
@@ -121,7 +132,14 @@ impl Shard {
             buckets,
             words: all.into_boxed_slice(),
             scratch: vec![0; words].into_boxed_slice(),
+            evicted: 0,
         })
+    }
+
+    fn taken(&self, words: usize) -> usize {
+        let buckets = self.words.chunks_exact(self.words.len() / self.buckets);
+        let tags = buckets.flat_map(|bucket| &bucket[words..words + SLOTS]);
+        tags.filter(|tag| **tag != 0).count()
     }
 
     /// Where the two buckets of a key begin.
@@ -182,6 +200,7 @@ impl Shard {
         let slot = &mut slots[place.slot * words..][..words];
         if place.weight > 0 {
             meter.raise(floor, slot, now);
+            self.evicted += 1;
         }
         slot.copy_from_slice(&self.scratch);
         tags[place.slot] = tag(key);

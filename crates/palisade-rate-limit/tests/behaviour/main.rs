@@ -5,10 +5,12 @@ mod costs;
 mod failures;
 mod floods;
 mod headers;
+mod measured;
 mod modes;
 mod races;
 mod several_quotas;
 mod tiers;
+mod trailers;
 
 use std::{
     convert::Infallible,

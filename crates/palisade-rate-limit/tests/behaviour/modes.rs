@@ -1,6 +1,7 @@
 //! Trying a limit out, and requests without a key.
 
-use palisade_core::Principal;
+use http::request;
+use palisade_core::{Clock, Decision, Policy, PolicyLayer, Principal, Trail};
 use palisade_rate_limit::MissingKey;
 
 use crate::*;
@@ -84,6 +85,69 @@ fn those_without_a_key_are_refused_or_pass_or_share_as_the_limit_says() {
     assert_eq!(send(&sharing, anonymous()).remaining(), [0]);
     assert!(send(&sharing, anonymous()).limited());
     assert_eq!(send(&sharing, named("ada")).remaining(), [1]);
+}
+
+/// Leaves its trail on each request.
+struct Observer(Trail);
+
+impl Policy for Observer {
+    type Grant = ();
+
+    fn decide(&self, _: &request::Parts) -> Decision<()> {
+        Decision::grant(())
+    }
+
+    fn admit(&self, (): &mut (), request: &mut request::Parts) {
+        request.extensions.insert(self.0.clone());
+    }
+
+    fn observes(&self) -> bool {
+        true
+    }
+}
+
+/// What is noted of a request, whatever the handler makes of it.
+fn noted<K: Key>(limit: &RateLimit<K>, request: Request<Script>) -> String {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let trail = Trail::new(clock);
+    let layer = PolicyLayer::new(Observer(trail.clone()).then(limit.clone()));
+    let handler = service_fn(async |_: Request<Script>| Ok::<_, Infallible>(ok()));
+    drop(now(layer.layer(handler).oneshot(request)).unwrap());
+    trail.steps().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn a_limit_in_shadow_is_noted_with_what_it_would_have_said() {
+    let (limit, _) = clocked(RateLimit::per_address(Quota::per(1, MINUTE)).shadow());
+    assert_eq!(noted(&limit, from(1)), "RateLimit=granted in shadow");
+    assert_eq!(noted(&limit, from(1)), "RateLimit=refused(RATE_LIMITED) in shadow");
+    let nobody = Request::get("/").body(Script::empty()).unwrap();
+    assert_eq!(noted(&limit, nobody), "RateLimit=could_not_tell(INTERNAL) in shadow");
+
+    let (limit, _) = clocked(RateLimit::per_address(Quota::per(1, MINUTE)));
+    assert_eq!(noted(&limit, from(1)), "RateLimit=granted");
+    assert_eq!(noted(&limit, from(1)), "RateLimit=refused(RATE_LIMITED)");
+}
+
+#[test]
+fn of_a_sample_each_key_is_noted_as_what_it_is() {
+    let (limit, _) = clocked(RateLimit::per_address(Quota::per(1, MINUTE)).enforce_sample(0.5));
+    let (mut meant, mut shadows) = (0, 0);
+    for client in 0..100 {
+        match &*noted(&limit, from(client)) {
+            "RateLimit=granted" => {
+                meant += 1;
+                assert_eq!(noted(&limit, from(client)), "RateLimit=refused(RATE_LIMITED)");
+            }
+            first => {
+                shadows += 1;
+                let second = noted(&limit, from(client));
+                assert_eq!(first, "RateLimit=granted in shadow");
+                assert_eq!(second, "RateLimit=refused(RATE_LIMITED) in shadow");
+            }
+        }
+    }
+    assert!(meant > 10 && shadows > 10, "{meant} {shadows}");
 }
 
 #[test]

@@ -1,0 +1,72 @@
+use std::{
+    collections::BTreeSet,
+    sync::{PoisonError, RwLock},
+};
+
+/// More methods than any service has. What is behind us may be somebody else's service, with any number of them.
+const MOST: usize = 1024;
+
+/// The gRPC methods that have ever succeeded. A path of gRPC is a template by itself, `/package.Service/Method`, if there is
+/// such a method; what clients make up must not become a label. Only a method that is there answers `OK`: refusals, routers
+/// and other services do not. Once it has, its failures and refusals are known by its name too.
+#[derive(Debug, Default)]
+pub(crate) struct GrpcMethods(RwLock<BTreeSet<Box<str>>>);
+
+impl GrpcMethods {
+    /// The template of a request to this path, which was answered with this status of gRPC, or none.
+    pub(crate) fn template(&self, path: &str, grpc_status: Option<&str>) -> Option<Box<str>> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(path) {
+            return Some(known.clone());
+        }
+        let is_full = known.len() >= MOST;
+        drop(known);
+        if grpc_status != Some("0") || is_full || !is_method(path) {
+            return None;
+        }
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(path.into());
+        Some(path.into())
+    }
+}
+
+/// `/package.Service/Method`.
+fn is_method(path: &str) -> bool {
+    let is_name = |name: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+        !name.is_empty() && name.bytes().all(allowed)
+    };
+    let parts = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    path.len() <= 256 && parts.is_some_and(|(service, method)| is_name(service) && is_name(method))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_is_known_once_it_has_succeeded_and_nothing_else_is() {
+        let methods = GrpcMethods::default();
+        let hello = "/greeter.v1.Greeter/Hello";
+        for status in [None, Some("12"), Some("16"), Some("")] {
+            assert_eq!(methods.template(hello, status), None);
+        }
+        for status in [Some("0"), Some("16"), None] {
+            assert_eq!(methods.template(hello, status).as_deref(), Some(hello));
+        }
+        for path in ["/", "/Hello", "//Hello", "/a/", "/a/b/c", "/a/b%20c", "a/b", "/a/\u{e9}"] {
+            assert_eq!(methods.template(path, Some("0")), None, "{path}");
+        }
+        assert_eq!(methods.template(&format!("/a/{}", "b".repeat(300)), Some("0")), None);
+    }
+
+    #[test]
+    fn no_service_has_as_many_methods_as_a_client_can_make_up() {
+        let methods = GrpcMethods::default();
+        for at in 0..MOST {
+            assert!(methods.template(&format!("/a/{at}"), Some("0")).is_some());
+        }
+        assert_eq!(methods.template("/a/more", Some("0")), None);
+        assert!(methods.template("/a/7", None).is_some());
+    }
+}

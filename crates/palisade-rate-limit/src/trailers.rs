@@ -1,0 +1,43 @@
+//! Responses that are judged when they are over: of gRPC, whose status is in the trailers.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode, header, response};
+use palisade_core::WatchBody;
+
+use crate::{admission::Charge, policy::Shared};
+
+const GRPC_STATUS: &str = "grpc-status";
+
+/// Whether the response is one of gRPC or gRPC-web that has not said yet how the call ended.
+pub(crate) fn will_say(response: &response::Parts) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    let is_grpc = response.headers.get(header::CONTENT_TYPE).is_some_and(|value| {
+        value.as_bytes().get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+    });
+    is_grpc && response.status == StatusCode::OK && !response.headers.contains_key(GRPC_STATUS)
+}
+
+/// What a request was charged, until its trailers say whether it counts. If they never do, it stays charged.
+pub(crate) struct AtTheEnd<K> {
+    limit: Arc<Shared<K>>,
+    charge: Option<Charge>,
+    head: response::Parts,
+}
+
+impl<K> AtTheEnd<K> {
+    pub(crate) fn of(limit: Arc<Shared<K>>, charge: Charge, head: &response::Parts) -> Self {
+        Self { limit, charge: Some(charge), head: head.clone() }
+    }
+}
+
+impl<K: Send + Sync + 'static> WatchBody for AtTheEnd<K> {
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        for (name, value) in trailers {
+            self.head.headers.append(name.clone(), value.clone());
+        }
+        if let Some(charge) = self.charge.take() {
+            self.limit.settle(&charge, &self.head);
+        }
+    }
+}

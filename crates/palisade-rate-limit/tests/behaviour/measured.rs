@@ -1,0 +1,73 @@
+//! What a limit tells of itself.
+
+use palisade_core::Measured;
+use palisade_rate_limit::METRICS;
+
+use crate::*;
+
+fn told<K: Key>(limit: &RateLimit<K>, name: &str) -> Option<f64> {
+    let all = limit.measure();
+    assert!(all.iter().all(|told| METRICS.contains(told.metric)), "{all:?}");
+    all.iter().find(|told| told.metric.name == name).map(|told| told.value)
+}
+
+const KEYS: &str = "palisade_limit_table_keys";
+const EVICTIONS: &str = "palisade_limit_table_evictions_total";
+const SLOTS: &str = "palisade_limit_slots_taken";
+
+#[test]
+fn the_tables_tell_how_many_keys_they_have_and_had_to_drive_out() {
+    for kind in TIMED {
+        let quota = kind(Quota::per(5, MINUTE));
+        let (limit, clock) = clocked(RateLimit::per_address(quota.clone()).capacity(100));
+        assert_eq!((told(&limit, KEYS), told(&limit, EVICTIONS)), (Some(0.0), Some(0.0)));
+        for client in 0..50 {
+            assert!(send(&limit, from(client)).passed());
+        }
+        assert_eq!((told(&limit, KEYS), told(&limit, EVICTIONS)), (Some(50.0), Some(0.0)));
+        send(&limit, from(7));
+        assert_eq!(told(&limit, KEYS), Some(50.0), "it is known already");
+
+        let admitted = (0..3000).filter(|client| send(&limit, from(50 + client)).passed()).count();
+        let (keys, evictions) = (told(&limit, KEYS).unwrap(), told(&limit, EVICTIONS).unwrap());
+        // Who was admitted has a place or has had one.
+        assert_eq!(keys + evictions, (50 + admitted) as f64, "{quota:?}");
+        assert!(evictions > 100.0 && keys < 300.0, "{evictions} {keys} {quota:?}");
+
+        // Keys whose counts are over leave nothing behind.
+        clock.advance(3 * MINUTE);
+        for client in 0..50 {
+            send(&limit, from(9000 + client));
+        }
+        assert_eq!(told(&limit, EVICTIONS), Some(evictions), "{quota:?}");
+        assert_eq!(told(&limit, SLOTS), None, "there are none");
+    }
+}
+
+#[test]
+fn slots_are_told_as_long_as_they_are_taken() {
+    let quotas = [Quota::concurrency(3).named("slots"), Quota::per(100, MINUTE).named("rate")];
+    let (limit, _) = clocked(RateLimit::per_address(quotas));
+    let service =
+        limit.layer().layer(service_fn(async |_: Request<Script>| Ok::<_, Infallible>(ok())));
+    let open = |client| now(service.clone().oneshot(from(client))).unwrap();
+    let held = [open(1), open(1), open(2)];
+    assert_eq!(told(&limit, SLOTS), Some(3.0));
+    drop(held);
+    assert_eq!(told(&limit, SLOTS), Some(0.0));
+}
+
+#[test]
+fn tables_that_are_made_for_a_request_are_told_too() {
+    let by_client = |_: Option<&_>, head: &http::request::Parts| {
+        let minutes = if head.uri.path() == "/long" { 10 } else { 1 };
+        Quota::per(5, MINUTE * minutes)
+    };
+    let (limit, _) = clocked(RateLimit::per_address(Quota::per(5, MINUTE)).quota(by_client));
+    assert_eq!(told(&limit, KEYS), Some(0.0));
+    send(&limit, to("/", 1));
+    send(&limit, to("/long", 1));
+    send(&limit, to("/long", 2));
+    assert_eq!(told(&limit, KEYS), Some(2.0), "of the fullest");
+    assert_eq!(told(&limit, SLOTS), Some(0.0), "they may come");
+}
