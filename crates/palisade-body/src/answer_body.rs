@@ -43,12 +43,9 @@ pin_project! {
 }
 
 impl<B> AnswerBody<B> {
-    pub(crate) fn new(inner: B) -> Self {
-        Self { inner, verdict: None, ended: false }
-    }
-
-    pub(crate) fn watching(inner: B, verdict: &Arc<Verdict>) -> Self {
-        Self { inner, verdict: Some(Arc::clone(verdict)), ended: false }
+    /// It breaks off when there is a ruling.
+    pub(crate) fn until(inner: B, verdict: Option<Arc<Verdict>>) -> Self {
+        Self { inner, verdict, ended: false }
     }
 }
 

@@ -26,6 +26,7 @@
 
 mod alarm;
 mod answer_body;
+mod asker;
 mod byte_size;
 mod codes;
 mod deadline;

@@ -8,12 +8,15 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
-use palisade_core::{ApiError, Body, BoxError, ErrorContext};
+use palisade_core::{ApiError, Body, BoxError, Trail};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{ByteSize, codes};
+use crate::{ByteSize, asker::Asker, codes};
+
+/// What this layer is called on a trail.
+const NAME: &str = "ResponseLimit";
 
 /// Keeps responses to a number of bytes, so that a query without a limit does not become a download.
 ///
@@ -68,14 +71,9 @@ where
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let context = ErrorContext::of_request(&request);
+        let asker = Asker::of(&request);
         let is_head = request.method() == Method::HEAD;
-        ResponseLimitFuture {
-            future: self.inner.call(request),
-            limit: self.limit,
-            context,
-            is_head,
-        }
+        ResponseLimitFuture { future: self.inner.call(request), limit: self.limit, asker, is_head }
     }
 }
 
@@ -86,7 +84,7 @@ pin_project! {
         #[pin]
         future: F,
         limit: u64,
-        context: ErrorContext,
+        asker: Asker,
         is_head: bool,
     }
 }
@@ -113,10 +111,12 @@ where
         let declared = response.headers().get(header::CONTENT_LENGTH).filter(|_| comes);
         let declared = declared.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
         if response.body().size_hint().lower().max(declared) > *this.limit {
-            return Poll::Ready(Ok(this.context.render(too_large()).map(Body::full)));
+            return Poll::Ready(Ok(this.asker.refuse(NAME, too_large()).map(Body::full)));
         }
-        let left = *this.limit;
-        Poll::Ready(Ok(response.map(|inner| Body::new(LimitedAnswer { inner, left, over: false }))))
+        let (left, trail) = (*this.limit, this.asker.take_trail());
+        Poll::Ready(Ok(
+            response.map(|inner| Body::new(LimitedAnswer { inner, left, trail, over: false }))
+        ))
     }
 }
 
@@ -149,6 +149,7 @@ pin_project! {
         #[pin]
         inner: B,
         left: u64,
+        trail: Option<Trail>,
         over: bool,
     }
 }
@@ -178,7 +179,11 @@ where
             }
             None => {
                 *this.over = true;
-                Poll::Ready(Some(Err(too_large().into())))
+                let error = too_large();
+                if let Some(trail) = this.trail {
+                    trail.note_refusal(NAME, &error);
+                }
+                Poll::Ready(Some(Err(error.into())))
             }
         }
     }

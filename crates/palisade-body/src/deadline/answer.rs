@@ -7,10 +7,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
-use palisade_core::{ApiError, BoxError, GrpcCode};
+use palisade_core::{ApiError, BoxError, GrpcCode, Trail};
 use pin_project_lite::pin_project;
 
-use super::{body::Pace, future::Exchange};
+use super::{NAME, body::Pace, future::Exchange};
 use crate::alarm::Alarm;
 
 pin_project! {
@@ -42,6 +42,7 @@ pin_project! {
         idle: Option<Alarm>,
         given_up: Option<Alarm>,
         pace: Option<Arc<Pace>>,
+        trail: Option<Trail>,
         is_grpc: bool,
         ended: bool,
     }
@@ -54,6 +55,7 @@ impl<B> TimedAnswer<B> {
             idle: exchange.response_idle.map(Alarm::after),
             given_up: exchange.given_up_at.map(Alarm::at),
             pace: exchange.pace.take(),
+            trail: exchange.asker.take_trail(),
             is_grpc: exchange.is_grpc,
             ended: false,
         }
@@ -97,6 +99,9 @@ where
             ApiError::deadline_exceeded()
         };
         *this.ended = true;
+        if let Some(trail) = this.trail {
+            trail.note_refusal(NAME, &error);
+        }
         Poll::Ready(Some(if *this.is_grpc {
             Ok(Frame::trailers(deadline_exceeded()))
         } else {

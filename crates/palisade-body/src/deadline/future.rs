@@ -7,18 +7,17 @@ use std::{
     time::Duration,
 };
 
-use http::{Response, Version};
-use palisade_core::{ApiError, Body, ErrorContext};
+use http::Response;
+use palisade_core::{ApiError, Body};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use super::{TimedAnswer, body::Pace};
-use crate::{alarm::Alarm, verdict::refuse};
+use super::{NAME, TimedAnswer, body::Pace};
+use crate::{alarm::Alarm, asker::Asker};
 
 /// What the answer to one request is made with.
 pub(super) struct Exchange {
-    pub(super) context: ErrorContext,
-    pub(super) version: Version,
+    pub(super) asker: Asker,
     pub(super) is_grpc: bool,
     /// When the client stops waiting, as it said.
     pub(super) given_up_at: Option<Instant>,
@@ -91,11 +90,11 @@ where
         };
         // Dropped here and now: what the handler holds is free before the client hears of it.
         this.state.set(State::Done);
-        let Exchange { context, version, .. } = &*exchange;
-        Poll::Ready(Ok(match error.status().is_client_error() {
-            true => refuse(context, *version, error),
-            false => context.render(error),
-        }
-        .map(Body::full)))
+        let refusal = if error.status().is_client_error() {
+            exchange.asker.refuse_unread(NAME, error)
+        } else {
+            exchange.asker.refuse(NAME, error)
+        };
+        Poll::Ready(Ok(refusal.map(Body::full)))
     }
 }

@@ -5,13 +5,13 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use palisade_core::{Body, BoxError, ErrorContext};
+use palisade_core::{Body, BoxError};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{DeadlineFuture, TimedAnswer, TimedBody, body::Pace, future::Exchange};
-use crate::grpc;
+use crate::{asker::Asker, grpc};
 
 /// Gives the inner service so long to answer, and answers itself when the time is up; the handler's future is dropped
 /// before the client hears of it.
@@ -135,8 +135,7 @@ where
         // Most requests have no body, and nothing to share with it.
         let pace = (!request.body().is_end_stream()).then(Pace::shared);
         let exchange = Exchange {
-            context: ErrorContext::of_request(&request),
-            version: request.version(),
+            asker: Asker::of(&request),
             is_grpc,
             // A time that the clock cannot tell never comes.
             given_up_at: patience.and_then(|patience| Instant::now().checked_add(patience)),

@@ -9,3 +9,6 @@ pub use answer::TimedAnswer;
 pub use body::TimedBody;
 pub use future::DeadlineFuture;
 pub use layer::{Deadline, DeadlineService};
+
+/// What this layer is called on a trail.
+const NAME: &str = "Deadline";

@@ -7,20 +7,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, Version};
-use palisade_core::{Body, ErrorContext};
+use http::Response;
+use palisade_core::Body;
 use pin_project_lite::pin_project;
 
-use crate::{
-    AnswerBody,
-    verdict::{Verdict, refuse},
-};
+use super::NAME;
+use crate::{AnswerBody, asker::Asker, verdict::Verdict};
 
 /// What is needed to answer for a body that turned out too large.
 pub(super) struct Watch {
     pub(super) verdict: Arc<Verdict>,
-    pub(super) context: ErrorContext,
-    pub(super) version: Version,
+    pub(super) asker: Asker,
 }
 
 pin_project! {
@@ -66,20 +63,17 @@ where
         match self.project().state.project() {
             StateProj::Inner { future, watch } => {
                 let outcome = ready!(future.poll(cx));
-                let Some(watch) = watch.take() else {
-                    return Poll::Ready(
-                        outcome.map(|response| response.map(|it| Body::new(AnswerBody::new(it)))),
-                    );
-                };
-                Poll::Ready(match watch.verdict.ruling() {
-                    Some(ruling) => {
-                        let refusal = refuse(&watch.context, watch.version, ruling.error());
-                        Ok(refusal.map(Body::full))
-                    }
-                    None => outcome.map(|response| {
-                        response.map(|it| Body::new(AnswerBody::watching(it, &watch.verdict)))
-                    }),
-                })
+                let watch = watch.take();
+                if let Some(watch) = &watch
+                    && let Some(ruling) = watch.verdict.ruling()
+                {
+                    let refusal = watch.asker.refuse_unread(NAME, ruling.error());
+                    return Poll::Ready(Ok(refusal.map(Body::full)));
+                }
+                let verdict = watch.map(|watch| watch.verdict);
+                Poll::Ready(outcome.map(|response| {
+                    response.map(|body| Body::new(AnswerBody::until(body, verdict)))
+                }))
             }
             StateProj::Refused { refusal } => {
                 let refusal = refusal

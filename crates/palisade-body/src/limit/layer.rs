@@ -42,6 +42,9 @@ use crate::ByteSize;
 /// It gets its request with a [`LimitedBody`](crate::LimitedBody). [`MapRequestBody`](crate::MapRequestBody) hands it on
 /// in the type that a service asks for.
 ///
+/// The body that comes in has to be `Unpin`, as those of servers are. For one that is not, put
+/// `MapRequestBody::new(Box::pin)` around this layer.
+///
 /// ```
 /// use palisade_body::{BodyLimit, ByteSize};
 ///

@@ -2,7 +2,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::request;
 
-use crate::{Decision, Halt, Policy, Trail};
+use crate::{ApiError, Decision, Halt, Policy, Trail};
 
 /// Lets `policy` decide and records what it would have said; the request always passes, as it came.
 ///
@@ -60,10 +60,16 @@ impl<'a> Outcome<'a> {
     pub(crate) fn of_halt(halt: &'a Halt) -> Self {
         match halt {
             Halt::Reply(_) => Self::Replied,
-            Halt::Refuse(error) if error.status().is_server_error() => {
-                Self::CouldNotTell { code: error.code() }
-            }
-            Halt::Refuse(error) => Self::Refused { code: error.code() },
+            Halt::Refuse(error) => Self::of_error(error),
+        }
+    }
+
+    pub(crate) fn of_error(error: &'a ApiError) -> Self {
+        let code = error.code();
+        if error.status().is_server_error() {
+            Self::CouldNotTell { code }
+        } else {
+            Self::Refused { code }
         }
     }
 
