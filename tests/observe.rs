@@ -7,7 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Channel, Full};
 use palisade_tests::{Client, Example};
 use serde_json::{Value, json};
 
@@ -84,6 +85,33 @@ async fn a_client_that_leaves_amid_the_response_is_told_apart_from_one_that_want
         let head = recorded(&client, &id("head")).await;
         assert_eq!((&head["status"], &head["end"]), (&json!(200), &json!("complete")), "{head}");
         assert_eq!(head["bytes_out"], 0);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_turned_out_too_large_is_on_record_with_the_layer_that_refused_it() {
+    let mut example = Example::start("observe");
+    let explain = example.credential("explain secret");
+    for (version, client) in Client::of_each_version(example.address).into_iter().enumerate() {
+        let id = format!("large-{version}");
+        let (mut sender, body) = Channel::<Bytes>::new(4);
+        for _ in 0..3 {
+            sender.try_send(Frame::data(Bytes::from(vec![b'x'; 512]))).unwrap();
+        }
+        drop(sender);
+        let request = Request::put("/items/7").header("x-explain", &explain);
+        let refused = client.send(request.header("x-request-id", &id).body(body).unwrap()).await;
+        assert_eq!(refused.error_code(), "PAYLOAD_TOO_LARGE");
+        let why = refused.header("x-palisade-explain").expect("an explanation");
+        assert!(why.contains("BodyLimit=refused(PAYLOAD_TOO_LARGE);"), "{why}");
+
+        let large = recorded(&client, &id).await;
+        assert_eq!((&large["status"], &large["code"]), (&json!(413), &json!("PAYLOAD_TOO_LARGE")));
+        let last = large["policies"].as_array().unwrap().last().unwrap();
+        assert_eq!(
+            (&last["policy"], &last["outcome"], &last["code"]),
+            (&json!("BodyLimit"), &json!("refused"), &json!("PAYLOAD_TOO_LARGE"))
+        );
     }
 }
 

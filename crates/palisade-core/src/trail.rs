@@ -480,6 +480,32 @@ mod tests {
         assert_eq!(times, [(9, 2), (11, 3)]);
     }
 
+    #[test]
+    fn a_layer_notes_its_refusal_when_it_comes_and_takes_no_shadows_word_for_it() {
+        let Observer { clock, trail } = Observer::new();
+        clock.advance(Duration::from_millis(3));
+        trail.ask();
+        trail.note_shadow(Outcome::Granted);
+        clock.advance(Duration::from_millis(4));
+        trail.note_refusal("BodyLimit", &ApiError::payload_too_large());
+        trail.note_refusal("Deadline", &ApiError::deadline_exceeded());
+        trail.note("OnTrial".into(), Outcome::Granted);
+        assert_eq!(
+            lines(&trail),
+            [
+                "BodyLimit=refused(PAYLOAD_TOO_LARGE)",
+                "Deadline=could_not_tell(DEADLINE_EXCEEDED)",
+                "OnTrial=granted in shadow",
+            ]
+        );
+        let step = &trail.steps()[0];
+        assert_eq!((step.after().as_millis(), step.took().as_millis()), (7, 0));
+        for _ in 0..2 * MOST_STEPS {
+            trail.note_refusal("Loop", &ApiError::forbidden());
+        }
+        assert_eq!(trail.steps().len(), MOST_STEPS);
+    }
+
     #[tokio::test]
     async fn a_trail_goes_on_in_layers_further_inside_and_through_decisions_that_come_later() {
         let observer = Observer::new();

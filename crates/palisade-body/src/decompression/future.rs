@@ -11,8 +11,7 @@ use http::Response;
 use palisade_core::Body;
 use pin_project_lite::pin_project;
 
-use super::NAME;
-use crate::{AnswerBody, asker::Asker, verdict::Verdict};
+use crate::{AnswerBody, answer_body::Until, asker::Asker, verdict::Verdict};
 
 /// What is needed to answer for a body that turned out too large.
 pub(super) struct Watch {
@@ -63,16 +62,20 @@ where
         match self.project().state.project() {
             StateProj::Inner { future, watch } => {
                 let outcome = ready!(future.poll(cx));
-                let watch = watch.take();
-                if let Some(watch) = &watch
-                    && let Some(ruling) = watch.verdict.ruling()
-                {
-                    let refusal = watch.asker.refuse_unread(NAME, ruling.error());
+                let Some(watch) = watch.take() else {
+                    return Poll::Ready(
+                        outcome
+                            .map(|response| response.map(|body| Body::new(AnswerBody::new(body)))),
+                    );
+                };
+                let Watch { verdict, asker } = *watch;
+                if let Some(ruling) = verdict.ruling() {
+                    let refusal = asker.refuse_unread(ruling.error());
                     return Poll::Ready(Ok(refusal.map(Body::full)));
                 }
-                let verdict = watch.map(|watch| watch.verdict);
+                let until = Until::Ruling(verdict);
                 Poll::Ready(outcome.map(|response| {
-                    response.map(|body| Body::new(AnswerBody::until(body, verdict)))
+                    response.map(|body| Body::new(AnswerBody::until(body, until, asker.observer)))
                 }))
             }
             StateProj::Refused { refusal } => {

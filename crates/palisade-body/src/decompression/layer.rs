@@ -51,6 +51,12 @@ pub struct Decompression {
 
 impl Decompression {
     /// At most so many bytes once they are decompressed, and no more than 100 for each that was sent.
+    ///
+    /// ```
+    /// use palisade_body::{ByteSize, Decompression};
+    ///
+    /// let layer = Decompression::new(ByteSize::mb(10));
+    /// ```
     pub fn new(limit: impl Into<ByteSize>) -> Self {
         Self { caps: Caps { output: limit.into().bytes(), ratio: 100 } }
     }
@@ -109,7 +115,8 @@ where
             }
             Ok(Some(coding)) => {
                 let verdict = Arc::<Verdict>::default();
-                let watch = Watch { verdict: Arc::clone(&verdict), asker: Asker::of(&request) };
+                let watch =
+                    Watch { verdict: Arc::clone(&verdict), asker: Asker::of(&request, NAME) };
                 request.headers_mut().remove(header::CONTENT_ENCODING);
                 request.headers_mut().remove(header::CONTENT_LENGTH);
                 let caps = self.caps;
@@ -119,7 +126,7 @@ where
             Err(Unsupported) => {
                 let error = ApiError::from(codes::UNSUPPORTED_CONTENT_ENCODING)
                     .with_header(header::ACCEPT_ENCODING, Coding::all());
-                DecompressionFuture::refused(Asker::of(&request).refuse_unread(NAME, error))
+                DecompressionFuture::refused(Asker::of(&request, NAME).refuse_unread(error))
             }
         }
     }

@@ -1,7 +1,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -11,10 +11,9 @@ use http_body_util::Empty;
 use palisade_core::{Body, BoxError};
 
 use super::{
-    counted::{Counted, Stop},
+    counted::Counted,
     watched::{State, Watched},
 };
-use crate::verdict::length_limit_error;
 
 /// A request body that fails when more bytes arrive than [`BodyLimit`](crate::BodyLimit) allows.
 ///
@@ -108,10 +107,11 @@ struct Reader<B> {
 }
 
 impl<B> Reader<B> {
-    fn is_done(&mut self, state: State<B>) {
-        self.counted = None;
+    #[cold]
+    fn is_done(&mut self) {
+        let is_over = self.counted.take().is_some_and(|counted| counted.is_over());
         if let Some(watched) = &self.watched {
-            watched.settle(state);
+            watched.settle(if is_over { State::Over } else { State::Ended });
         }
     }
 }
@@ -124,21 +124,11 @@ where
     #[inline]
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Some(counted) = &mut self.counted else { return Poll::Ready(None) };
-        Poll::Ready(match ready!(counted.poll_frame(cx)) {
-            Some(Ok(frame)) => Some(Ok(frame)),
-            None => {
-                self.is_done(State::Ended);
-                None
-            }
-            Some(Err(Stop::Broken(error))) => {
-                self.is_done(State::Ended);
-                Some(Err(error))
-            }
-            Some(Err(Stop::Over)) => {
-                self.is_done(State::Over);
-                Some(Err(length_limit_error()))
-            }
-        })
+        let polled = counted.poll_frame(cx);
+        if let Poll::Ready(None | Some(Err(_))) = &polled {
+            self.is_done();
+        }
+        polled
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use http_body::{Frame, SizeHint};
 use palisade_core::{BoxError, Trail};
 
 use super::count::Count;
+use crate::verdict::length_limit_error;
 
 /// A body that is counted as it is read, whoever reads it: the handler, or the layer before it or after it.
 #[derive(Debug)]
@@ -20,25 +21,32 @@ pub(super) struct Counted<B> {
     count: Count,
     limit: Limit,
     declared: u64,
+    is_over: bool,
     /// Of a request that somebody observes, and how much of its body was read so far.
     seen: Option<(Trail, u64)>,
 }
 
-/// Why there is no more of it than this.
-pub(super) enum Stop {
-    Over,
-    Broken(BoxError),
-}
-
 impl<B> Counted<B> {
     pub(super) fn new(body: B, count: Count, limit: Limit, trail: Option<Trail>) -> Self {
-        Self { body, count, limit, declared: 0, seen: trail.map(|trail| (trail, 0)) }
+        let seen = trail.map(|trail| (trail, 0));
+        Self { body, count, limit, declared: 0, is_over: false, seen }
     }
 
     /// It says that it is so long, and fails before its first byte if that is over the limit by then.
     pub(super) fn declaring(mut self, declared: u64) -> Self {
         self.declared = declared;
         self
+    }
+
+    /// True if the error that it has failed with was ours.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    #[cold]
+    fn goes_over(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.is_over = true;
+        Poll::Ready(Some(Err(length_limit_error())))
     }
 }
 
@@ -47,30 +55,29 @@ where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    #[inline]
+    // A frame is large: it is handed on as it came, and not by way of a call that copies it.
+    #[inline(always)]
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Stop>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let limit = self.limit.get();
         if self.declared > limit {
-            return Poll::Ready(Some(Err(Stop::Over)));
+            return self.goes_over();
         }
-        Poll::Ready(match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-            Some(Ok(frame)) => Some(self.takes(&frame, limit).then_some(frame).ok_or(Stop::Over)),
-            Some(Err(error)) => Some(Err(Stop::Broken(error.into()))),
-            None => None,
-        })
-    }
-
-    #[inline]
-    fn takes(&mut self, frame: &Frame<Bytes>, limit: u64) -> bool {
-        let Some(data) = frame.data_ref() else { return true };
-        if let Some((trail, so_far)) = &mut self.seen {
-            *so_far += data.len() as u64;
-            trail.saw_body_bytes(*so_far);
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            if let Some((trail, so_far)) = &mut self.seen {
+                *so_far += data.len() as u64;
+                trail.saw_body_bytes(*so_far);
+            }
+            if !self.count.takes(data, limit) {
+                return self.goes_over();
+            }
         }
-        self.count.takes(data, limit)
+        polled.map_err(Into::into)
     }
 
     pub(super) fn is_end_stream(&self) -> bool {

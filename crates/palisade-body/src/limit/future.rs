@@ -13,11 +13,11 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    LimitedBody, NAME,
-    counted::{Counted, Stop},
+    LimitedBody,
+    counted::Counted,
     watched::{State as Seen, Watched},
 };
-use crate::{AnswerBody, alarm::Alarm, asker::Asker};
+use crate::{AnswerBody, alarm::Alarm, answer_body::Until, asker::Asker};
 
 pin_project! {
     /// The future of [`BodyLimitService`](super::BodyLimitService).
@@ -168,12 +168,14 @@ where
                     this.state.set(State::Refused { refusal: None });
                     match watched.at_the_answer() {
                         Seen::Over => State::Refused { refusal: Some(too_large(&watched.asker)) },
-                        Seen::IsRead(verdict) => {
+                        Seen::Answered(verdict) => {
+                            let until = Until::Ruling(verdict);
+                            let observer = watched.asker.observer.clone();
                             return Poll::Ready(outcome.map(|response| {
-                                response.map(|body| Body::new(AnswerBody::until(body, verdict)))
+                                response.map(|it| Body::new(AnswerBody::until(it, until, observer)))
                             }));
                         }
-                        Seen::Ended => return Poll::Ready(outcome.map(answered)),
+                        Seen::IsRead | Seen::Ended => return Poll::Ready(outcome.map(answered)),
                         Seen::Left(rest) => match watched.drain_within {
                             Some(time) if outcome.as_ref().is_ok_and(says_all_is_well) => {
                                 let response = outcome?;
@@ -212,12 +214,14 @@ where
                     Ok(data) => self.bytes.push(data),
                     Err(frame) => self.trailers = frame.into_trailers().ok(),
                 },
-                Some(Err(Stop::Over)) => return Poll::Ready(Err(too_large(&self.asker))),
-                Some(Err(Stop::Broken(error))) => {
+                Some(Err(_)) if self.body.is_over() => {
+                    return Poll::Ready(Err(too_large(&self.asker)));
+                }
+                Some(Err(error)) => {
                     let error = ApiError::bad_request()
                         .with_message("the request body could not be read")
                         .with_source(error);
-                    return Poll::Ready(Err(self.asker.refuse_unread(NAME, error)));
+                    return Poll::Ready(Err(self.asker.refuse_unread(error)));
                 }
                 None => {
                     let bytes = std::mem::take(&mut self.bytes).into_bytes();
@@ -238,12 +242,12 @@ where
         loop {
             return Poll::Ready(match self.rest.poll_frame(cx) {
                 Poll::Ready(Some(Ok(_))) => continue,
-                Poll::Ready(Some(Err(Stop::Over))) => Err(too_large(asker)),
+                Poll::Ready(Some(Err(_))) if self.rest.is_over() => Err(too_large(asker)),
                 // It broke off, and the client with it; or it has come to its end.
                 Poll::Ready(_) => Ok(()),
                 Poll::Pending => {
                     ready!(self.alarm.poll(cx));
-                    Err(asker.refuse_unread(NAME, ApiError::request_timeout()))
+                    Err(asker.refuse_unread(ApiError::request_timeout()))
                 }
             });
         }
@@ -251,7 +255,7 @@ where
 }
 
 fn too_large(asker: &Asker) -> Response<Bytes> {
-    asker.refuse_unread(NAME, ApiError::payload_too_large())
+    asker.refuse_unread(ApiError::payload_too_large())
 }
 
 /// Such an answer has to wait for the rest of the body. A refusal does not, whoever makes it, and neither does a
@@ -263,5 +267,5 @@ fn says_all_is_well<B>(response: &Response<B>) -> bool {
 }
 
 fn answered<B>(response: Response<B>) -> Response<Body<AnswerBody<B>>> {
-    response.map(|body| Body::new(AnswerBody::until(body, None)))
+    response.map(|body| Body::new(AnswerBody::new(body)))
 }

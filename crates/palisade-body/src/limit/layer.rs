@@ -79,6 +79,15 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
 impl BodyLimit {
     /// At most so many bytes of body.
+    ///
+    /// ```
+    /// use palisade_body::{BodyLimit, ByteSize};
+    ///
+    /// let layer = BodyLimit::new(64 * 1024); // bytes
+    /// let layer = BodyLimit::new(ByteSize::mb(1));
+    /// let layer = BodyLimit::new(ByteSize::parse("500kb")?);
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
     pub fn new(limit: impl Into<ByteSize>) -> Self {
         Self {
             rules: Arc::new(Rules {

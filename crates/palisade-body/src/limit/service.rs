@@ -73,7 +73,7 @@ where
             });
             return BodyLimitFuture::inner(self.inner.call(request), None);
         }
-        let asker = Asker::of(&request);
+        let asker = Asker::of(&request, NAME);
         let (mut head, body) = request.into_parts();
         if collects {
             let counted = Counted::new(body, Count::whole(), Limit::Fixed(limit), trail);
@@ -103,7 +103,7 @@ fn refused<S, ReqB>(request: &Request<ReqB>, error: ApiError) -> BodyLimitFuture
 where
     S: Service<Request<LimitedBody<ReqB>>>,
 {
-    BodyLimitFuture::refused(Asker::of(request).refuse_unread(NAME, error))
+    BodyLimitFuture::refused(Asker::of(request, NAME).refuse_unread(error))
 }
 
 /// What a request declares, if there is nothing that overrides it (RFC 9112, section 6.3).

@@ -4,12 +4,7 @@ use std::{
     time::Duration,
 };
 
-use palisade_core::ApiError;
-
-use super::{
-    NAME,
-    counted::{Counted, Limit},
-};
+use super::counted::{Counted, Limit};
 use crate::{
     asker::Asker,
     verdict::{Ruling, Verdict},
@@ -30,8 +25,10 @@ pub(super) struct Watched<B> {
 
 #[derive(Debug)]
 pub(super) enum State<B> {
-    /// By the handler; with whoever has to know if it goes over.
-    IsRead(Option<Arc<Verdict>>),
+    /// By the handler, who has not answered yet.
+    IsRead,
+    /// The same, with the head of the answer out: who has to know if it goes over.
+    Answered(Arc<Verdict>),
     /// The handler has let go of it, and there is more to come.
     Left(Counted<B>),
     /// It has ended, or broken off.
@@ -46,7 +43,7 @@ impl<B> Watched<B> {
         asker: Asker,
         drain_within: Option<Duration>,
     ) -> Arc<Self> {
-        let body = Mutex::new(State::IsRead(None));
+        let body = Mutex::new(State::IsRead);
         Arc::new(Self { body, limit, declared, asker, drain_within })
     }
 
@@ -54,8 +51,7 @@ impl<B> Watched<B> {
     pub(super) fn settle(&self, state: State<B>) {
         let is_over = matches!(state, State::Over);
         let before = mem::replace(&mut *self.lock(), state);
-        if is_over && let State::IsRead(Some(verdict)) = before {
-            self.asker.note(NAME, &ApiError::payload_too_large());
+        if is_over && let State::Answered(verdict) = before {
             verdict.pass(Ruling::TooLarge);
         }
     }
@@ -67,8 +63,10 @@ impl<B> Watched<B> {
             return State::Over;
         }
         let mut state = self.lock();
-        if let State::IsRead(listener) = &mut *state {
-            return State::IsRead(Some(Arc::clone(listener.get_or_insert_default())));
+        if matches!(*state, State::IsRead) {
+            let verdict = Arc::<Verdict>::default();
+            *state = State::Answered(Arc::clone(&verdict));
+            return State::Answered(verdict);
         }
         mem::replace(&mut *state, State::Ended)
     }
