@@ -23,6 +23,7 @@ use palisade::{
         Identity, Jwks, Jwt, Keys,
         rules::{Rule, role},
     },
+    body::BodyLimit,
     observe::{AccessLog, Explain, Observe, Readings, Recorder, RequestSpan},
     rate_limit::{Quota, RateLimit, SharedStore},
     rate_limit_redis::RedisStore,
@@ -53,6 +54,10 @@ async fn item(Path(id): Path<String>) -> Json<Value> {
 
 async fn remove(Path(_id): Path<String>, _: Identity<Claims>) -> Result<(), ApiError> {
     Err(ApiError::not_found().with_code("ITEM_NOT_FOUND"))
+}
+
+async fn replace(body: String) -> String {
+    format!("{} bytes\n", body.len())
 }
 
 /// Fifty events, 100 ms apart. Who leaves before the last is `aborted` in the log.
@@ -114,7 +119,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .part("observe", auth.clone());
 
     let app = Router::new()
-        .route("/items/{id}", get(item))
+        .route("/items/{id}", get(item).put(replace))
         .route("/admin/items/{id}", delete(remove).with_role(&auth, ["admin"]))
         .route(
             "/profile",
@@ -131,7 +136,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 .errors(ErrorLayer::new())
                 .rate_limit(&limit)
                 // A rule on trial: it never refuses, and what it would have done shows everywhere.
-                .policy(shadow(role("admin").authorize())),
+                .policy(shadow(role("admin").authorize()))
+                .body_limit(BodyLimit::new(1024)),
         )
         // For operators, and outside of what is observed. In production these have an address of their own.
         .route(
@@ -183,6 +189,9 @@ A request, and its line in the log: the query is not there, but for `page`
 Why was I refused?
   curl -i -X DELETE http://{address}/admin/items/7 -H 'Authorization: Bearer {user}' -H 'X-Explain: {why}'
   curl -i -X DELETE http://{address}/admin/items/7 -H 'Authorization: Bearer {admin}' -H 'X-Explain: {why}'
+
+A body over the limit, which nobody knew before it was read
+  head -c 2000 /dev/zero | curl -i -T - http://{address}/items/7
 
 A panic, and a client that leaves amid the response
   curl -i http://{address}/boom

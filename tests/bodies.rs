@@ -14,8 +14,10 @@ use hyper_util::{
 };
 use palisade::{
     BoxError, ErrorLayer,
-    body::{BodyLimit, BoxedBody, ByteSize, Deadline, MapRequestBody},
+    auth::Jwt,
+    body::{BodyLimit, BoxedBody, ByteSize, Deadline, HeadLimits, MapRequestBody},
     observe::RequestIds,
+    rate_limit::{Quota, RateLimit},
     stack,
 };
 use palisade_tests::Client;
@@ -177,6 +179,90 @@ async fn a_declared_length_is_refused_before_the_client_is_asked_to_go_on() {
         assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
         assert!(answer.contains("PAYLOAD_TOO_LARGE"), "and the connection is closed: {answer}");
     }
+}
+
+#[tokio::test]
+async fn whatever_the_head_decides_is_decided_before_the_client_is_asked_to_go_on() {
+    let auth = Jwt::<serde_json::Value>::hs256("a secret of more than thirty-two bytes");
+    let auth = auth.audience("bodies").build().unwrap();
+    let limit = RateLimit::per_address(Quota::per(1, Duration::from_secs(3600))).build().unwrap();
+    let layers = stack()
+        .observe(RequestIds::new())
+        .errors(ErrorLayer::new())
+        .policy(HeadLimits::new().uri(100))
+        .rate_limit(&limit)
+        .auth(&auth)
+        .body_limit(BodyLimit::new(LIMIT));
+    let app = Router::new().fallback(handle_axum).layer(layers);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let ask = async |path: &str, fields: &str| {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\
+             connection: close\r\n{fields}\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[9..]).into_owned()
+    };
+    let long = format!("/{}", "a".repeat(100));
+    assert_eq!(ask(&long, "").await, "414");
+    assert_eq!(ask("/echoes", "").await, "401");
+    assert_eq!(ask("/echoes", "").await, "429");
+}
+
+#[tokio::test]
+async fn over_http_2_the_stream_is_reset_after_the_answer_and_the_connection_goes_on() {
+    for address in [axum_server().await, hyper_server().await] {
+        let client = Client::new(address, Version::HTTP_2);
+        let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
+        let request = Request::post("/echoes").header("content-length", 10 * LIMIT);
+        let refused = client.send(request.body(body).unwrap()).await;
+        assert_eq!(refused.error_code(), "PAYLOAD_TOO_LARGE");
+        // the client is told to stop: its body is let go of, although it had more to say
+        while sender.send_data(Bytes::from_static(b"more")).await.is_ok() {}
+        let next = client.send(Request::post("/echoes").body(streamed(10)).unwrap()).await;
+        assert_eq!(next.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_becomes_another_protocols_outlives_the_deadline() {
+    async fn upgrades(mut request: axum::extract::Request) -> Response<Body> {
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let mut stream = TokioIo::new(upgrade.await.unwrap());
+            let mut word = [0; 4];
+            while stream.read_exact(&mut word).await.is_ok() {
+                stream.write_all(&word).await.unwrap();
+            }
+        });
+        let response = Response::builder().status(101).header("connection", "upgrade");
+        response.header("upgrade", "echo").body(Body::empty()).unwrap()
+    }
+    let deadline = Duration::from_millis(100);
+    let layers = stack()
+        .errors(ErrorLayer::new())
+        .timeout(Deadline::new(deadline).idle(deadline))
+        .body_limit(BodyLimit::new(LIMIT));
+    let address = on_axum(Router::new().fallback(upgrades).layer(layers)).await;
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"));
+    tokio::time::sleep(3 * deadline).await;
+    stream.write_all(b"ping").await.unwrap();
+    let mut word = [0; 4];
+    stream.read_exact(&mut word).await.unwrap();
+    assert_eq!(&word, b"ping");
 }
 
 #[tokio::test]

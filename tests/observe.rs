@@ -7,7 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Channel, Full};
 use palisade::Metric;
 use palisade_tests::{Client, Example};
 use serde_json::{Value, json};
@@ -135,6 +136,33 @@ async fn every_line_of_the_log_says_which_request_it_is_about_in_json_and_to_rea
     let lines = example.log_until(|line| line.contains("palisade::access"));
     let access = lines.last().unwrap();
     assert!(access.contains("to-read") && serde_json::from_str::<Value>(access).is_err());
+}
+
+#[tokio::test]
+async fn a_body_that_turned_out_too_large_is_on_record_with_the_layer_that_refused_it() {
+    let mut example = Example::start("observe");
+    let explain = example.credential("explain secret");
+    for (version, client) in Client::of_each_version(example.address).into_iter().enumerate() {
+        let id = format!("large-{version}");
+        let (mut sender, body) = Channel::<Bytes>::new(4);
+        for _ in 0..3 {
+            sender.try_send(Frame::data(Bytes::from(vec![b'x'; 512]))).unwrap();
+        }
+        drop(sender);
+        let request = Request::put("/items/7").header("x-explain", &explain);
+        let refused = client.send(request.header("x-request-id", &id).body(body).unwrap()).await;
+        assert_eq!(refused.error_code(), "PAYLOAD_TOO_LARGE");
+        let why = refused.header("x-palisade-explain").expect("an explanation");
+        assert!(why.contains("BodyLimit=refused(PAYLOAD_TOO_LARGE);"), "{why}");
+
+        let large = recorded(&client, &id).await;
+        assert_eq!((&large["status"], &large["code"]), (&json!(413), &json!("PAYLOAD_TOO_LARGE")));
+        let last = large["policies"].as_array().unwrap().last().unwrap();
+        assert_eq!(
+            (&last["policy"], &last["outcome"], &last["code"]),
+            (&json!("BodyLimit"), &json!("refused"), &json!("PAYLOAD_TOO_LARGE"))
+        );
+    }
 }
 
 #[tokio::test]

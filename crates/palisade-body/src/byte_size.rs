@@ -34,26 +34,60 @@ const TB: u64 = 1024 * GB;
 
 impl ByteSize {
     /// So many bytes.
+    ///
+    /// ```
+    /// use palisade_body::ByteSize;
+    ///
+    /// const LIMIT: ByteSize = ByteSize::new(1500);
+    /// assert_eq!(LIMIT.to_string(), "1500b");
+    /// ```
     pub const fn new(bytes: u64) -> Self {
         Self(bytes)
     }
 
     /// So many times 1024 bytes.
+    ///
+    /// ```
+    /// use palisade_body::ByteSize;
+    ///
+    /// assert_eq!(ByteSize::kb(500).bytes(), 512_000);
+    /// ```
     pub const fn kb(count: u64) -> Self {
         Self(count.saturating_mul(KB))
     }
 
     /// So many times 1024² bytes.
+    ///
+    /// ```
+    /// use palisade_body::ByteSize;
+    ///
+    /// assert_eq!(ByteSize::mb(1), ByteSize::kb(1024));
+    /// ```
     pub const fn mb(count: u64) -> Self {
         Self(count.saturating_mul(MB))
     }
 
     /// So many times 1024³ bytes.
+    ///
+    /// ```
+    /// use palisade_body::ByteSize;
+    ///
+    /// assert_eq!(ByteSize::gb(1), ByteSize::mb(1024));
+    /// ```
     pub const fn gb(count: u64) -> Self {
         Self(count.saturating_mul(GB))
     }
 
     /// Reads `1048576`, `500kb` or `1 MiB`.
+    ///
+    /// ```
+    /// use palisade_body::ByteSize;
+    ///
+    /// assert_eq!(ByteSize::parse("500kb")?, ByteSize::kb(500));
+    /// let error = ByteSize::parse("1.5mb").unwrap_err();
+    /// assert!(error.to_string().contains("such as `1mb`"));
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -83,6 +117,12 @@ impl ByteSize {
     }
 
     /// The number of bytes.
+    ///
+    /// ```
+    /// use palisade_body::ByteSize;
+    ///
+    /// assert_eq!(ByteSize::kb(2).bytes(), 2048);
+    /// ```
     pub const fn bytes(self) -> u64 {
         self.0
     }

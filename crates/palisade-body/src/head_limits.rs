@@ -45,11 +45,23 @@ pub struct HeadLimits {
 
 impl HeadLimits {
     /// What is said above.
+    ///
+    /// ```
+    /// use palisade_body::HeadLimits;
+    ///
+    /// let layer = HeadLimits::new().layer();
+    /// ```
     pub fn new() -> Self {
         Self { uri: 8 * 1024, fields: 100, field: 8 * 1024, all_fields: 32 * 1024 }
     }
 
-    /// At most so many bytes of path and query.
+    /// At most so many bytes of path and query. One more is a 414.
+    ///
+    /// ```
+    /// use palisade_body::{ByteSize, HeadLimits};
+    ///
+    /// let limits = HeadLimits::new().uri(ByteSize::kb(2));
+    /// ```
     #[must_use]
     pub fn uri(mut self, limit: impl Into<ByteSize>) -> Self {
         self.uri = bytes(limit);
@@ -57,13 +69,40 @@ impl HeadLimits {
     }
 
     /// At most so many header fields. A name that comes twice counts twice.
+    ///
+    /// ```
+    /// use http::{HeaderValue, Request, Response, StatusCode};
+    /// use palisade_body::HeadLimits;
+    /// use tower::{Layer, ServiceExt, service_fn};
+    /// # use http_body_util::Full;
+    /// # use bytes::Bytes;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let service = service_fn(|_: Request<()>| async {
+    /// #     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default()))
+    /// # });
+    /// let service = HeadLimits::new().fields(2).layer().layer(service);
+    /// let mut request = Request::new(());
+    /// for part in ["a=1", "b=2", "c=3"] {
+    ///     request.headers_mut().append("cookie", HeaderValue::from_static(part));
+    /// }
+    /// let refused = service.oneshot(request).await.unwrap();
+    /// assert_eq!(refused.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    /// # });
+    /// ```
     #[must_use]
     pub fn fields(mut self, count: usize) -> Self {
         self.fields = count;
         self
     }
 
-    /// At most so many bytes in one header field, of its name and its value.
+    /// At most so many bytes in one header field, of its name and its value. The 431 names the field.
+    ///
+    /// ```
+    /// use palisade_body::{ByteSize, HeadLimits};
+    ///
+    /// let limits = HeadLimits::new().field(ByteSize::kb(4));
+    /// ```
     #[must_use]
     pub fn field(mut self, limit: impl Into<ByteSize>) -> Self {
         self.field = bytes(limit);
@@ -71,6 +110,12 @@ impl HeadLimits {
     }
 
     /// At most so many bytes in all header fields, and 32 for each.
+    ///
+    /// ```
+    /// use palisade_body::{ByteSize, HeadLimits};
+    ///
+    /// let limits = HeadLimits::new().all_fields(ByteSize::kb(16));
+    /// ```
     #[must_use]
     pub fn all_fields(mut self, limit: impl Into<ByteSize>) -> Self {
         self.all_fields = bytes(limit);
@@ -78,6 +123,13 @@ impl HeadLimits {
     }
 
     /// These limits as a layer.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use palisade_body::HeadLimits;
+    ///
+    /// let app: Router = Router::new().route("/", get(|| async {})).layer(HeadLimits::new().layer());
+    /// ```
     pub fn layer(self) -> PolicyLayer<Self> {
         PolicyLayer::new(self)
     }

@@ -26,6 +26,7 @@
 
 mod alarm;
 mod answer_body;
+mod asker;
 mod byte_size;
 mod codes;
 mod deadline;
@@ -41,10 +42,10 @@ mod verdict;
 pub use answer_body::AnswerBody;
 pub use byte_size::ByteSize;
 pub use codes::CODES;
-pub use deadline::{Deadline, DeadlineFuture, DeadlineService, TimedAnswer, TimedBody};
+pub use deadline::{Deadline, DeadlineFuture, DeadlineService, TimedBody};
 #[cfg(any(feature = "brotli", feature = "deflate", feature = "gzip", feature = "zstd"))]
 pub use decompression::{DecodedBody, Decompression, DecompressionFuture, DecompressionService};
 pub use head_limits::HeadLimits;
 pub use limit::{BodyLimit, BodyLimitFuture, BodyLimitService, LimitedBody};
 pub use map_body::{BoxedBody, MapRequestBody, MapRequestBodyService};
-pub use response_limit::{LimitedAnswer, ResponseLimit, ResponseLimitFuture, ResponseLimitService};
+pub use response_limit::{ResponseLimit, ResponseLimitFuture, ResponseLimitService};

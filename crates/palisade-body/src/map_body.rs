@@ -45,6 +45,12 @@ impl<F> fmt::Debug for MapRequestBody<F> {
 
 impl<F> MapRequestBody<F> {
     /// Hands each body on as what `map` makes of it: `axum::body::Body::new`, `tonic::body::Body::new`.
+    ///
+    /// ```
+    /// use palisade_body::{BoxedBody, MapRequestBody};
+    ///
+    /// let for_axum = MapRequestBody::new(axum::body::Body::new::<BoxedBody>);
+    /// ```
     pub fn new(map: F) -> Self {
         Self { map }
     }
@@ -83,6 +89,17 @@ pub struct BoxedBody(UnsyncBoxBody<Bytes, BoxError>);
 
 impl BoxedBody {
     /// Boxes a body.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http_body_util::{BodyExt, Full};
+    /// use palisade_body::BoxedBody;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let body = BoxedBody::new(Full::<Bytes>::from("hello"));
+    /// assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
+    /// # });
+    /// ```
     pub fn new<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,

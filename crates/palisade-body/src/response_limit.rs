@@ -7,13 +7,15 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body::{Frame, SizeHint};
-use palisade_core::{ApiError, Body, BoxError, ErrorContext};
+use palisade_core::{Body, BoxError};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{ByteSize, codes};
+use crate::{AnswerBody, ByteSize, answer_body::Until, asker::Asker, codes};
+
+/// What this layer is called on a trail.
+const NAME: &str = "ResponseLimit";
 
 /// Keeps responses to a number of bytes, so that a query without a limit does not become a download.
 ///
@@ -33,6 +35,22 @@ pub struct ResponseLimit {
 
 impl ResponseLimit {
     /// At most so many bytes of body.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::{Request, Response, StatusCode};
+    /// use http_body_util::Full;
+    /// use palisade_body::ResponseLimit;
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let service = ResponseLimit::new(4).layer(service_fn(|_: Request<()>| async {
+    ///     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from("hello")))
+    /// }));
+    /// let response = service.oneshot(Request::new(())).await.unwrap();
+    /// assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    /// # });
+    /// ```
     pub fn new(limit: impl Into<ByteSize>) -> Self {
         Self { limit: limit.into().bytes() }
     }
@@ -59,7 +77,7 @@ where
     ResB: http_body::Body<Data = Bytes>,
     ResB::Error: Into<BoxError>,
 {
-    type Response = Response<Body<LimitedAnswer<ResB>>>;
+    type Response = Response<Body<AnswerBody<ResB>>>;
     type Error = S::Error;
     type Future = ResponseLimitFuture<S::Future>;
 
@@ -68,14 +86,9 @@ where
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let context = ErrorContext::of_request(&request);
+        let asker = Asker::of(&request, NAME);
         let is_head = request.method() == Method::HEAD;
-        ResponseLimitFuture {
-            future: self.inner.call(request),
-            limit: self.limit,
-            context,
-            is_head,
-        }
+        ResponseLimitFuture { future: self.inner.call(request), limit: self.limit, asker, is_head }
     }
 }
 
@@ -86,7 +99,7 @@ pin_project! {
         #[pin]
         future: F,
         limit: u64,
-        context: ErrorContext,
+        asker: Asker,
         is_head: bool,
     }
 }
@@ -103,7 +116,7 @@ where
     ResB: http_body::Body<Data = Bytes>,
     ResB::Error: Into<BoxError>,
 {
-    type Output = Result<Response<Body<LimitedAnswer<ResB>>>, E>;
+    type Output = Result<Response<Body<AnswerBody<ResB>>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -113,81 +126,13 @@ where
         let declared = response.headers().get(header::CONTENT_LENGTH).filter(|_| comes);
         let declared = declared.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
         if response.body().size_hint().lower().max(declared) > *this.limit {
-            return Poll::Ready(Ok(this.context.render(too_large()).map(Body::full)));
+            return Poll::Ready(Ok(this
+                .asker
+                .refuse(codes::RESPONSE_TOO_LARGE.into())
+                .map(Body::full)));
         }
-        let left = *this.limit;
-        Poll::Ready(Ok(response.map(|inner| Body::new(LimitedAnswer { inner, left, over: false }))))
-    }
-}
-
-#[cold]
-fn too_large() -> ApiError {
-    codes::RESPONSE_TOO_LARGE.into()
-}
-
-pin_project! {
-    /// A response body that breaks off when more bytes come than [`ResponseLimit`] allows. No byte beyond them is sent.
-    ///
-    /// ```
-    /// use bytes::Bytes;
-    /// use http::{Request, Response};
-    /// use http_body_util::Full;
-    /// use palisade_body::{LimitedAnswer, ResponseLimit};
-    /// use palisade_core::Body;
-    /// use tower::{Layer, ServiceExt, service_fn};
-    ///
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let service = ResponseLimit::new(1024).layer(service_fn(|_: Request<()>| async {
-    ///     Ok::<_, std::convert::Infallible>(Response::new(Full::from("hello")))
-    /// }));
-    /// let response: Response<Body<LimitedAnswer<Full<Bytes>>>> =
-    ///     service.oneshot(Request::new(())).await.unwrap();
-    /// # });
-    /// ```
-    #[derive(Debug)]
-    pub struct LimitedAnswer<B> {
-        #[pin]
-        inner: B,
-        left: u64,
-        over: bool,
-    }
-}
-
-impl<B> http_body::Body for LimitedAnswer<B>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.project();
-        if *this.over {
-            return Poll::Ready(None);
-        }
-        let frame = ready!(this.inner.poll_frame(cx).map_err(Into::<BoxError>::into)?);
-        let length = frame.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len) as u64;
-        match this.left.checked_sub(length) {
-            Some(left) => {
-                *this.left = left;
-                Poll::Ready(frame.map(Ok))
-            }
-            None => {
-                *this.over = true;
-                Poll::Ready(Some(Err(too_large().into())))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.over || self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let until = Until::Bytes(*this.limit);
+        let observer = this.asker.observer.clone();
+        Poll::Ready(Ok(response.map(|body| Body::new(AnswerBody::until(body, until, observer)))))
     }
 }

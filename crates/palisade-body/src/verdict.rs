@@ -7,9 +7,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, Version, header};
 use http_body_util::{Full, LengthLimitError, Limited};
-use palisade_core::{ApiError, BoxError, ErrorContext};
+use palisade_core::{ApiError, BoxError};
 
 use crate::codes;
 
@@ -89,16 +88,6 @@ impl Verdict {
         // It may have been passed before the waker was there to be woken.
         self.ruling().map_or(Poll::Pending, Poll::Ready)
     }
-}
-
-/// Answers for a body that will not be read to its end.
-pub(crate) fn refuse(context: &ErrorContext, version: Version, error: ApiError) -> Response<Bytes> {
-    context.render(if version <= Version::HTTP_11 {
-        // What is left of the body is in the way of the next request (RFC 9110, sections 15.5.9 and 15.5.14).
-        error.with_header(header::CONNECTION, HeaderValue::from_static("close"))
-    } else {
-        error
-    })
 }
 
 /// The error that axum's extractors and [`ErrorLayer`](palisade_core::ErrorLayer) know.

@@ -14,7 +14,7 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError};
 use palisade_body::{ByteSize, DecodedBody, Decompression};
 use palisade_core::{
-    ApiError, BoxError,
+    ApiError, BoxError, SystemClock, Trail,
     testing::{Contract, Probe, Script, Step},
 };
 use tokio::io::AsyncWriteExt;
@@ -182,6 +182,22 @@ async fn a_zip_bomb_stops_at_the_cap_and_so_does_the_handler() {
             assert_eq!(code_of(response.into_body()).await, code, "{coding}");
             assert!(read.load(Ordering::SeqCst) <= most, "{coding} {read:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_on_the_trail_of_a_request_that_somebody_observes() {
+    let gzip = || async { coded("gzip", &[b'a'; 100]).await };
+    for (layer, coding, code) in [
+        (Decompression::new(1000), "compress", "UNSUPPORTED_CONTENT_ENCODING"),
+        (Decompression::new(99), "gzip", "DECOMPRESSED_TOO_LARGE"),
+    ] {
+        let trail = Trail::new(SystemClock::shared());
+        let mut observed = request(coding, gzip().await);
+        observed.extensions_mut().insert(trail.clone());
+        layer.layer(service_fn(swallows)).oneshot(observed).await.unwrap();
+        let noted: Vec<_> = trail.steps().iter().map(ToString::to_string).collect();
+        assert_eq!(noted, [format!("Decompression=refused({code})")]);
     }
 }
 

@@ -68,6 +68,32 @@ async fn a_431_says_which_field_it_is_and_not_what_is_in_it() {
     assert!(!String::from_utf8_lossy(&body).contains("secret"));
 }
 
+#[tokio::test]
+async fn a_name_that_comes_twice_counts_twice() {
+    let service = HeadLimits::new().fields(2).layer().layer(service_fn(hello));
+    for (cookies, expected) in [(2, 200), (3, 431)] {
+        let mut request = fields(0, 0);
+        for _ in 0..cookies {
+            request.headers_mut().append(header::COOKIE, HeaderValue::from_static("a=b"));
+        }
+        let response = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), expected, "{cookies} cookies");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_too_long_itself_is_not_repeated() {
+    let service = HeadLimits::new().field(50).layer().layer(service_fn(hello));
+    for (length, named) in [(64, true), (65, false)] {
+        let name = HeaderName::try_from("n".repeat(length)).unwrap();
+        let mut request = fields(0, 0);
+        request.headers_mut().insert(name, HeaderValue::from_static(""));
+        let refused = service.clone().oneshot(request).await.unwrap();
+        let error = refused.extensions().get::<ApiError>().unwrap();
+        assert_eq!(error.field().is_some(), named, "{length} bytes");
+    }
+}
+
 #[test]
 fn head_limits_are_a_policy_like_any_other() {
     Contract::new(|| Request::get("/").body(Script::empty()).unwrap())

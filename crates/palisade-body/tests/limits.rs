@@ -350,6 +350,47 @@ async fn a_response_that_waits_is_woken_when_the_body_goes_over() {
 }
 
 #[tokio::test]
+async fn a_response_that_says_it_has_ended_breaks_off_all_the_same() {
+    // the handler reads in a task of its own, and has answered with nothing
+    let reading = Arc::new(std::sync::Mutex::new(None));
+    let task = Arc::clone(&reading);
+    let limited =
+        BodyLimit::new(8).layer(service_fn(move |request: Request<LimitedBody<Chunked>>| {
+            let read = async { request.into_body().collect().await.is_ok() };
+            *task.lock().unwrap() = Some(tokio::spawn(read));
+            std::future::ready(text(""))
+        }));
+    let response = limited.oneshot(chunked(&["1234", "56789"])).await.unwrap();
+    let mut body = response.into_body();
+    let reading = reading.lock().unwrap().take().unwrap();
+    assert!(!reading.await.unwrap());
+    assert!(!http_body::Body::is_end_stream(&body), "a server would not ask again");
+    assert!(body.frame().await.unwrap().unwrap_err().is::<LengthLimitError>());
+    assert!(http_body::Body::is_end_stream(&body));
+}
+
+#[tokio::test]
+async fn a_buffered_limit_that_could_be_overridden_reads_nothing_of_what_declares_too_much() {
+    let body = Chunked::of(&["1234", "56789"]);
+    let taken = body.taken();
+    let mut request = Request::new(body);
+    request.headers_mut().insert("content-length", 9.into());
+    let limit = BodyLimit::new(8).overridable().buffered();
+    let response = limit.layer(service_fn(echo)).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(taken.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_grpc_answer_does_not_wait_for_messages_that_nobody_reads() {
+    let mut request = Request::new(Chunked::of(&["12"]).stalling());
+    request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    let limit = BodyLimit::new(8).per_grpc_message();
+    let response = limit.layer(service_fn(ignores)).oneshot(request).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ignored");
+}
+
+#[tokio::test]
 async fn content_types_have_limits_of_their_own() {
     let limit = BodyLimit::new(4)
         .for_content_type("application/json", 8)

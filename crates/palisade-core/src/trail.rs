@@ -10,7 +10,7 @@ use std::{
 
 use http::{Extensions, request};
 
-use crate::{Clock, Decision, Halt, Outcome, Policy, Principal};
+use crate::{ApiError, Clock, Decision, Halt, Outcome, Policy, Principal};
 
 /// More policies than any stack has; a request that comes round again and again ends here.
 const MOST_STEPS: usize = 64;
@@ -84,7 +84,7 @@ struct Noted {
     principal: Option<Principal>,
 }
 
-/// One policy on a [`Trail`].
+/// One policy, or a layer that refused, on a [`Trail`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Step {
     policy: Cow<'static, str>,
@@ -167,6 +167,37 @@ impl Trail {
         self.0.body_bytes.fetch_max(so_far, Ordering::Relaxed);
     }
 
+    /// Notes that a layer refused the request, which is no policy and has to say so itself: a limit on the body, a
+    /// deadline. It may come late, when the handler reads the body, or even when the head of the response is out.
+    ///
+    /// A request that passes is not noted: a layer learns that only when everything is over.
+    ///
+    /// ```
+    /// use http::Request;
+    /// use palisade_core::{ApiError, SystemClock, Trail};
+    ///
+    /// # let mut request = Request::new(());
+    /// # let observers = Trail::new(SystemClock::shared());
+    /// # request.extensions_mut().insert(observers.clone());
+    /// // in the layer's service: the handler is going to own the request
+    /// let trail = Trail::of(request.extensions()).cloned();
+    /// // in its future
+    /// if let Some(trail) = trail {
+    ///     trail.note_refusal("Quarantine", &ApiError::forbidden());
+    /// }
+    /// assert_eq!(observers.steps()[0].to_string(), "Quarantine=refused(FORBIDDEN)");
+    /// ```
+    pub fn note_refusal(&self, layer: impl Into<Cow<'static, str>>, error: &ApiError) {
+        let after = self.age();
+        self.noted().keep(Step {
+            policy: layer.into(),
+            said: Said::of(Outcome::of_error(error)),
+            shadow: false,
+            after,
+            took: Duration::ZERO,
+        });
+    }
+
     /// Notes what the request says by now: its route, and who is calling.
     pub fn look_at(&self, request: &request::Parts) {
         // After each policy: mostly there is nothing new, and then nothing is locked.
@@ -220,12 +251,6 @@ impl Trail {
     fn push(&self, policy: Cow<'static, str>, answer: Answer, asked: Option<Duration>) {
         let now = self.0.clock.monotonic();
         let mut noted = self.noted();
-        if noted.steps.len() == MOST_STEPS {
-            return;
-        }
-        if noted.steps.capacity() == 0 {
-            noted.steps.reserve_exact(8);
-        }
         let asked = asked.unwrap_or(noted.asked);
         let step = Step {
             policy,
@@ -234,11 +259,23 @@ impl Trail {
             after: asked.saturating_sub(self.0.began),
             took: now.saturating_sub(asked),
         };
-        noted.steps.push(step);
+        noted.keep(step);
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {
         self.0.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Noted {
+    fn keep(&mut self, step: Step) {
+        if self.steps.len() == MOST_STEPS {
+            return;
+        }
+        if self.steps.capacity() == 0 {
+            self.steps.reserve_exact(8);
+        }
+        self.steps.push(step);
     }
 }
 
@@ -365,7 +402,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        ApiError, ManualClock, PolicyLayer, any_of, shadow,
+        ManualClock, PolicyLayer, any_of, shadow,
         testing::{Deferred, Delay},
     };
 
@@ -459,6 +496,26 @@ mod tests {
             .collect();
         // the policy outside of the observer took 9 ms, before the request came to it
         assert_eq!(times, [(9, 2), (11, 3)]);
+    }
+
+    #[test]
+    fn a_layer_notes_its_refusal_when_it_comes() {
+        let Observer { clock, trail } = Observer::new();
+        clock.advance(Duration::from_millis(3));
+        trail.ask();
+        clock.advance(Duration::from_millis(4));
+        trail.note_refusal("BodyLimit", &ApiError::payload_too_large());
+        trail.note_refusal("Deadline", &ApiError::deadline_exceeded());
+        assert_eq!(
+            lines(&trail),
+            ["BodyLimit=refused(PAYLOAD_TOO_LARGE)", "Deadline=could_not_tell(DEADLINE_EXCEEDED)",]
+        );
+        let step = &trail.steps()[0];
+        assert_eq!((step.after().as_millis(), step.took().as_millis()), (7, 0));
+        for _ in 0..2 * MOST_STEPS {
+            trail.note_refusal("Loop", &ApiError::forbidden());
+        }
+        assert_eq!(trail.steps().len(), MOST_STEPS);
     }
 
     #[tokio::test]

@@ -7,23 +7,34 @@ use std::{
     time::Duration,
 };
 
-use http::{Response, Version};
-use palisade_core::{ApiError, Body, ErrorContext};
+use http::Response;
+use palisade_core::{ApiError, Body};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use super::{TimedAnswer, body::Pace};
-use crate::{alarm::Alarm, verdict::refuse};
+use super::{Clocks, body::Pace};
+use crate::{AnswerBody, alarm::Alarm, answer_body::Until, asker::Asker};
 
 /// What the answer to one request is made with.
 pub(super) struct Exchange {
-    pub(super) context: ErrorContext,
-    pub(super) version: Version,
+    pub(super) asker: Asker,
     pub(super) is_grpc: bool,
     /// When the client stops waiting, as it said.
     pub(super) given_up_at: Option<Instant>,
     pub(super) response_idle: Option<Duration>,
     pub(super) pace: Option<Arc<Pace>>,
+}
+
+impl Exchange {
+    fn watch<B>(&mut self, body: B) -> AnswerBody<B> {
+        let pace = self.pace.take();
+        match Clocks::of(self.response_idle, self.given_up_at, pace, self.is_grpc) {
+            Some(clocks) => {
+                AnswerBody::until(body, Until::Time(clocks), self.asker.observer.clone())
+            }
+            None => AnswerBody::new(body),
+        }
+    }
 }
 
 pin_project! {
@@ -61,7 +72,7 @@ impl<F, ResB, E> Future for DeadlineFuture<F>
 where
     F: Future<Output = Result<Response<ResB>, E>>,
 {
-    type Output = Result<Response<Body<TimedAnswer<ResB>>>, E>;
+    type Output = Result<Response<Body<AnswerBody<ResB>>>, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -76,9 +87,10 @@ where
             match pace.and_then(|pace| pace.verdict.ruling()) {
                 Some(ruling) => ruling.error(),
                 None => {
-                    return Poll::Ready(outcome.map(|response| {
-                        response.map(|body| Body::new(TimedAnswer::new(body, exchange)))
-                    }));
+                    return Poll::Ready(
+                        outcome
+                            .map(|response| response.map(|body| Body::new(exchange.watch(body)))),
+                    );
                 }
             }
         } else {
@@ -91,11 +103,11 @@ where
         };
         // Dropped here and now: what the handler holds is free before the client hears of it.
         this.state.set(State::Done);
-        let Exchange { context, version, .. } = &*exchange;
-        Poll::Ready(Ok(match error.status().is_client_error() {
-            true => refuse(context, *version, error),
-            false => context.render(error),
-        }
-        .map(Body::full)))
+        let refusal = if error.status().is_client_error() {
+            exchange.asker.refuse_unread(error)
+        } else {
+            exchange.asker.refuse(error)
+        };
+        Poll::Ready(Ok(refusal.map(Body::full)))
     }
 }

@@ -5,13 +5,13 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use palisade_core::{Body, BoxError, ErrorContext};
+use palisade_core::{Body, BoxError};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{DeadlineFuture, TimedAnswer, TimedBody, body::Pace, future::Exchange};
-use crate::grpc;
+use super::{DeadlineFuture, NAME, TimedBody, body::Pace, future::Exchange};
+use crate::{AnswerBody, asker::Asker, grpc};
 
 /// Gives the inner service so long to answer, and answers itself when the time is up; the handler's future is dropped
 /// before the client hears of it.
@@ -52,6 +52,22 @@ pub struct Deadline {
 
 impl Deadline {
     /// Answers within `after`, the time included in which the request's body arrives.
+    ///
+    /// ```
+    /// use std::{future::pending, time::Duration};
+    /// use bytes::Bytes;
+    /// use http::{Request, Response, StatusCode};
+    /// use http_body_util::Full;
+    /// use palisade_body::Deadline;
+    /// use tower::{BoxError, Layer, ServiceExt, service_fn};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let never = service_fn(|_: Request<_>| pending::<Result<Response<Full<Bytes>>, BoxError>>());
+    /// let service = Deadline::new(Duration::from_millis(1)).layer(never);
+    /// let response = service.oneshot(Request::new(Full::<Bytes>::default())).await.unwrap();
+    /// assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+    /// # });
+    /// ```
     pub fn new(after: Duration) -> Self {
         Self { after, request_idle: None, response_idle: None }
     }
@@ -120,7 +136,7 @@ where
     ReqB: http_body::Body<Data = Bytes>,
     ReqB::Error: Into<BoxError>,
 {
-    type Response = Response<Body<TimedAnswer<ResB>>>;
+    type Response = Response<Body<AnswerBody<ResB>>>;
     type Error = S::Error;
     type Future = DeadlineFuture<S::Future>;
 
@@ -135,8 +151,7 @@ where
         // Most requests have no body, and nothing to share with it.
         let pace = (!request.body().is_end_stream()).then(Pace::shared);
         let exchange = Exchange {
-            context: ErrorContext::of_request(&request),
-            version: request.version(),
+            asker: Asker::of(&request, NAME),
             is_grpc,
             // A time that the clock cannot tell never comes.
             given_up_at: patience.and_then(|patience| Instant::now().checked_add(patience)),

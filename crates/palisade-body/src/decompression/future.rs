@@ -7,20 +7,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, Version};
-use palisade_core::{Body, ErrorContext};
+use http::Response;
+use palisade_core::Body;
 use pin_project_lite::pin_project;
 
-use crate::{
-    AnswerBody,
-    verdict::{Verdict, refuse},
-};
+use crate::{AnswerBody, answer_body::Until, asker::Asker, verdict::Verdict};
 
 /// What is needed to answer for a body that turned out too large.
 pub(super) struct Watch {
     pub(super) verdict: Arc<Verdict>,
-    pub(super) context: ErrorContext,
-    pub(super) version: Version,
+    pub(super) asker: Asker,
 }
 
 pin_project! {
@@ -68,18 +64,19 @@ where
                 let outcome = ready!(future.poll(cx));
                 let Some(watch) = watch.take() else {
                     return Poll::Ready(
-                        outcome.map(|response| response.map(|it| Body::new(AnswerBody::new(it)))),
+                        outcome
+                            .map(|response| response.map(|body| Body::new(AnswerBody::new(body)))),
                     );
                 };
-                Poll::Ready(match watch.verdict.ruling() {
-                    Some(ruling) => {
-                        let refusal = refuse(&watch.context, watch.version, ruling.error());
-                        Ok(refusal.map(Body::full))
-                    }
-                    None => outcome.map(|response| {
-                        response.map(|it| Body::new(AnswerBody::watching(it, &watch.verdict)))
-                    }),
-                })
+                let Watch { verdict, asker } = *watch;
+                if let Some(ruling) = verdict.ruling() {
+                    let refusal = asker.refuse_unread(ruling.error());
+                    return Poll::Ready(Ok(refusal.map(Body::full)));
+                }
+                let until = Until::Ruling(verdict);
+                Poll::Ready(outcome.map(|response| {
+                    response.map(|body| Body::new(AnswerBody::until(body, until, asker.observer)))
+                }))
             }
             StateProj::Refused { refusal } => {
                 let refusal = refusal

@@ -5,20 +5,17 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, header};
-use palisade_core::{ApiError, Body, BoxError, ErrorContext};
+use palisade_core::{ApiError, Body, BoxError};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    DecodedBody, DecompressionFuture,
+    DecodedBody, DecompressionFuture, NAME,
     body::Caps,
     coding::{Coding, Unsupported},
     future::Watch,
 };
-use crate::{
-    AnswerBody, ByteSize, codes,
-    verdict::{Verdict, refuse},
-};
+use crate::{AnswerBody, ByteSize, asker::Asker, codes, verdict::Verdict};
 
 /// Undoes the content coding of request bodies, so that handlers read what was meant (RFC 9110, section 8.4).
 ///
@@ -54,6 +51,12 @@ pub struct Decompression {
 
 impl Decompression {
     /// At most so many bytes once they are decompressed, and no more than 100 for each that was sent.
+    ///
+    /// ```
+    /// use palisade_body::{ByteSize, Decompression};
+    ///
+    /// let layer = Decompression::new(ByteSize::mb(10));
+    /// ```
     pub fn new(limit: impl Into<ByteSize>) -> Self {
         Self { caps: Caps { output: limit.into().bytes(), ratio: 100 } }
     }
@@ -112,11 +115,8 @@ where
             }
             Ok(Some(coding)) => {
                 let verdict = Arc::<Verdict>::default();
-                let watch = Watch {
-                    verdict: Arc::clone(&verdict),
-                    context: ErrorContext::of_request(&request),
-                    version: request.version(),
-                };
+                let watch =
+                    Watch { verdict: Arc::clone(&verdict), asker: Asker::of(&request, NAME) };
                 request.headers_mut().remove(header::CONTENT_ENCODING);
                 request.headers_mut().remove(header::CONTENT_LENGTH);
                 let caps = self.caps;
@@ -124,10 +124,9 @@ where
                 DecompressionFuture::inner(self.inner.call(request), Some(Box::new(watch)))
             }
             Err(Unsupported) => {
-                let context = ErrorContext::of_request(&request);
                 let error = ApiError::from(codes::UNSUPPORTED_CONTENT_ENCODING)
                     .with_header(header::ACCEPT_ENCODING, Coding::all());
-                DecompressionFuture::refused(refuse(&context, request.version(), error))
+                DecompressionFuture::refused(Asker::of(&request, NAME).refuse_unread(error))
             }
         }
     }

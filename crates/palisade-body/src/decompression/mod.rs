@@ -9,3 +9,6 @@ mod source;
 pub use body::DecodedBody;
 pub use future::DecompressionFuture;
 pub use layer::{Decompression, DecompressionService};
+
+/// What this layer is called on a trail.
+const NAME: &str = "Decompression";

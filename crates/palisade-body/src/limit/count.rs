@@ -17,6 +17,7 @@ impl Count {
     }
 
     /// False once it is too much.
+    #[inline]
     pub(super) fn takes(&mut self, data: &[u8], limit: u64) -> bool {
         match self {
             Self::Whole { seen } => {

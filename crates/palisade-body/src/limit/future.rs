@@ -4,21 +4,20 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, request};
-use palisade_core::{AnsweredByPolicy, ApiError, Body, BoxError, Trail};
+use palisade_core::{AnsweredByPolicy, ApiError, Body, BoxError};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{LimitedBody, body::Watched};
-use crate::{
-    AnswerBody,
-    alarm::Alarm,
-    verdict::{Ruling, refuse},
+use super::{
+    LimitedBody,
+    counted::Counted,
+    watched::{State as Seen, Watched},
 };
+use crate::{AnswerBody, alarm::Alarm, answer_body::Until, asker::Asker};
 
 pin_project! {
     /// The future of [`BodyLimitService`](super::BodyLimitService).
@@ -32,9 +31,6 @@ pin_project! {
     }
 }
 
-/// The body that is watched, and how long what the handler leaves of it may take.
-type Watch<ReqB> = (Arc<Watched<ReqB>>, Option<Duration>);
-
 pin_project! {
     #[project = StateProj]
     enum State<S, ReqB>
@@ -43,17 +39,25 @@ pin_project! {
     {
         Refused { refusal: Option<Response<Bytes>> },
         Collecting { held: Option<Box<Collecting<S, ReqB>>> },
-        Inner { #[pin] future: S::Future, watch: Option<Watch<ReqB>> },
-        // The handler has answered and what it has not read is still to come.
-        Draining { response: Option<S::Response>, watched: Arc<Watched<ReqB>>, alarm: Alarm },
+        Inner { #[pin] future: S::Future, watched: Option<Arc<Watched<ReqB>>> },
+        Draining { held: Option<Box<Draining<S::Response, ReqB>>> },
     }
+}
+
+/// A response that waits for what the handler has not read.
+struct Draining<R, ReqB> {
+    response: R,
+    rest: Counted<ReqB>,
+    watched: Arc<Watched<ReqB>>,
+    alarm: Alarm,
 }
 
 /// A request that waits for its body, with the ready service that it will be given to.
 struct Collecting<S, ReqB> {
     inner: S,
     head: request::Parts,
-    watched: Arc<Watched<ReqB>>,
+    body: Counted<ReqB>,
+    asker: Asker,
     bytes: Gathered,
     trailers: Option<HeaderMap>,
 }
@@ -101,13 +105,18 @@ where
         Self { state: State::Refused { refusal: Some(refusal) } }
     }
 
-    pub(super) fn inner(future: S::Future, watch: Option<Watch<ReqB>>) -> Self {
-        Self { state: State::Inner { future, watch } }
+    pub(super) fn inner(future: S::Future, watched: Option<Arc<Watched<ReqB>>>) -> Self {
+        Self { state: State::Inner { future, watched } }
     }
 
-    pub(super) fn collecting(inner: S, head: request::Parts, watched: Arc<Watched<ReqB>>) -> Self {
+    pub(super) fn collecting(
+        inner: S,
+        head: request::Parts,
+        body: Counted<ReqB>,
+        asker: Asker,
+    ) -> Self {
         let bytes = Gathered::default();
-        let held = Some(Box::new(Collecting { inner, head, watched, bytes, trailers: None }));
+        let held = Some(Box::new(Collecting { inner, head, body, asker, bytes, trailers: None }));
         Self { state: State::Collecting { held } }
     }
 }
@@ -126,7 +135,7 @@ const POLLED_AGAIN: &str = "a BodyLimitFuture was polled after it had completed"
 impl<S, ReqB, ResB> Future for BodyLimitFuture<S, ReqB>
 where
     S: Service<Request<LimitedBody<ReqB>>, Response = Response<ResB>>,
-    ReqB: http_body::Body<Data = Bytes>,
+    ReqB: http_body::Body<Data = Bytes> + Unpin,
     ReqB::Error: Into<BoxError>,
 {
     type Output = Result<Response<Body<AnswerBody<ResB>>>, S::Error>;
@@ -143,57 +152,48 @@ where
                     ready!(held.as_deref_mut().expect(POLLED_AGAIN).poll(cx)).map_or_else(
                         |refusal| State::Refused { refusal: Some(refusal) },
                         |body| {
-                            let held = *held.take().expect(POLLED_AGAIN);
-                            let Collecting { mut inner, head, .. } = held;
-                            let body = body.seen_by(Trail::of(&head.extensions));
+                            let Collecting { mut inner, head, .. } =
+                                *held.take().expect(POLLED_AGAIN);
                             let request = Request::from_parts(head, body);
-                            State::Inner { future: inner.call(request), watch: None }
+                            State::Inner { future: inner.call(request), watched: None }
                         },
                     )
                 }
-                StateProj::Inner { future, watch } => {
+                StateProj::Inner { future, watched } => {
                     let outcome = ready!(future.poll(cx));
-                    let Some((watched, drain_within)) = watch.take() else {
-                        return Poll::Ready(outcome.map(|response| unwatched(response)));
+                    let Some(watched) = watched.take() else {
+                        return Poll::Ready(outcome.map(answered));
                     };
                     // Dropped here, with what it holds of the body: only then is it known what nobody will read.
                     this.state.set(State::Refused { refusal: None });
-                    watched.judge_declared();
-                    if watched.verdict.ruling().is_some() {
-                        State::Refused { refusal: Some(too_large(&watched)) }
-                    } else {
-                        let response = outcome?;
-                        match drain_within {
-                            Some(time)
-                                if says_all_is_well(&response) && watched.is_left_unread() =>
-                            {
-                                State::Draining {
-                                    response: Some(response),
-                                    watched,
-                                    alarm: Alarm::after(time),
-                                }
-                            }
-                            _ => return Poll::Ready(Ok(answered(response, &watched))),
+                    match watched.at_the_answer() {
+                        Seen::Over => State::Refused { refusal: Some(too_large(&watched.asker)) },
+                        Seen::Answered(verdict) => {
+                            let until = Until::Ruling(verdict);
+                            let observer = watched.asker.observer.clone();
+                            return Poll::Ready(outcome.map(|response| {
+                                response.map(|it| Body::new(AnswerBody::until(it, until, observer)))
+                            }));
                         }
+                        Seen::IsRead | Seen::Ended => return Poll::Ready(outcome.map(answered)),
+                        Seen::Left(rest) => match watched.drain_within {
+                            Some(time) if outcome.as_ref().is_ok_and(says_all_is_well) => {
+                                let response = outcome?;
+                                let alarm = Alarm::after(time);
+                                let held = Draining { response, rest, watched, alarm };
+                                State::Draining { held: Some(Box::new(held)) }
+                            }
+                            _ => return Poll::Ready(outcome.map(answered)),
+                        },
                     }
                 }
-                StateProj::Draining { response, watched, alarm } => {
-                    match watched.poll_frame(cx) {
-                        Poll::Ready(Some(Ok(_))) => continue,
-                        Poll::Pending => {
-                            ready!(alarm.poll(cx));
-                            let error = ApiError::request_timeout();
-                            let refusal = refuse(&watched.context, watched.version, error);
-                            State::Refused { refusal: Some(refusal) }
+                StateProj::Draining { held } => {
+                    match ready!(held.as_deref_mut().expect(POLLED_AGAIN).poll(cx)) {
+                        Ok(()) => {
+                            let Draining { response, .. } = *held.take().expect(POLLED_AGAIN);
+                            return Poll::Ready(Ok(answered(response)));
                         }
-                        Poll::Ready(Some(Err(_))) if watched.verdict.ruling().is_some() => {
-                            State::Refused { refusal: Some(too_large(watched)) }
-                        }
-                        // It broke off, and the client with it; or it has come to its end.
-                        Poll::Ready(_) => {
-                            let response = response.take().expect(POLLED_AGAIN);
-                            return Poll::Ready(Ok(unwatched(response)));
-                        }
+                        Err(refusal) => State::Refused { refusal: Some(refusal) },
                     }
                 }
             };
@@ -204,25 +204,24 @@ where
 
 impl<S, ReqB> Collecting<S, ReqB>
 where
-    ReqB: http_body::Body<Data = Bytes>,
+    ReqB: http_body::Body<Data = Bytes> + Unpin,
     ReqB::Error: Into<BoxError>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<LimitedBody<ReqB>, Response<Bytes>>> {
         loop {
-            match ready!(self.watched.poll_frame(cx)) {
+            match ready!(self.body.poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.bytes.push(data),
                     Err(frame) => self.trailers = frame.into_trailers().ok(),
                 },
-                Some(Err(_)) if self.watched.verdict.ruling().is_some() => {
-                    return Poll::Ready(Err(too_large(&self.watched)));
+                Some(Err(_)) if self.body.is_over() => {
+                    return Poll::Ready(Err(too_large(&self.asker)));
                 }
                 Some(Err(error)) => {
                     let error = ApiError::bad_request()
                         .with_message("the request body could not be read")
                         .with_source(error);
-                    let Watched { context, version, .. } = &*self.watched;
-                    return Poll::Ready(Err(refuse(context, *version, error)));
+                    return Poll::Ready(Err(self.asker.refuse_unread(error)));
                 }
                 None => {
                     let bytes = std::mem::take(&mut self.bytes).into_bytes();
@@ -233,9 +232,30 @@ where
     }
 }
 
-fn too_large<B>(watched: &Watched<B>) -> Response<Bytes> {
-    let error = watched.verdict.ruling().map_or_else(ApiError::payload_too_large, Ruling::error);
-    refuse(&watched.context, watched.version, error)
+impl<R, ReqB> Draining<R, ReqB>
+where
+    ReqB: http_body::Body<Data = Bytes> + Unpin,
+    ReqB::Error: Into<BoxError>,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Response<Bytes>>> {
+        let asker = &self.watched.asker;
+        loop {
+            return Poll::Ready(match self.rest.poll_frame(cx) {
+                Poll::Ready(Some(Ok(_))) => continue,
+                Poll::Ready(Some(Err(_))) if self.rest.is_over() => Err(too_large(asker)),
+                // It broke off, and the client with it; or it has come to its end.
+                Poll::Ready(_) => Ok(()),
+                Poll::Pending => {
+                    ready!(self.alarm.poll(cx));
+                    Err(asker.refuse_unread(ApiError::request_timeout()))
+                }
+            });
+        }
+    }
+}
+
+fn too_large(asker: &Asker) -> Response<Bytes> {
+    asker.refuse_unread(ApiError::payload_too_large())
 }
 
 /// Such an answer has to wait for the rest of the body. A refusal does not, whoever makes it, and neither does a
@@ -246,13 +266,6 @@ fn says_all_is_well<B>(response: &Response<B>) -> bool {
         && response.extensions().get::<AnsweredByPolicy>().is_none()
 }
 
-fn unwatched<B>(response: Response<B>) -> Response<Body<AnswerBody<B>>> {
+fn answered<B>(response: Response<B>) -> Response<Body<AnswerBody<B>>> {
     response.map(|body| Body::new(AnswerBody::new(body)))
-}
-
-fn answered<B, ReqB>(
-    response: Response<B>,
-    watched: &Watched<ReqB>,
-) -> Response<Body<AnswerBody<B>>> {
-    response.map(|body| Body::new(AnswerBody::watching(body, &watched.verdict)))
 }

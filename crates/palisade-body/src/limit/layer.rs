@@ -42,6 +42,9 @@ use crate::ByteSize;
 /// It gets its request with a [`LimitedBody`](crate::LimitedBody). [`MapRequestBody`](crate::MapRequestBody) hands it on
 /// in the type that a service asks for.
 ///
+/// The body that comes in has to be `Unpin`, as those of servers are. For one that is not, put
+/// `MapRequestBody::new(Box::pin)` around this layer.
+///
 /// ```
 /// use palisade_body::{BodyLimit, ByteSize};
 ///
@@ -76,6 +79,15 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
 impl BodyLimit {
     /// At most so many bytes of body.
+    ///
+    /// ```
+    /// use palisade_body::{BodyLimit, ByteSize};
+    ///
+    /// let layer = BodyLimit::new(64 * 1024); // bytes
+    /// let layer = BodyLimit::new(ByteSize::mb(1));
+    /// let layer = BodyLimit::new(ByteSize::parse("500kb")?);
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
     pub fn new(limit: impl Into<ByteSize>) -> Self {
         Self {
             rules: Arc::new(Rules {

@@ -5,16 +5,17 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
-use palisade_core::{ApiError, Body, BoxError, ErrorContext, Trail};
+use palisade_core::{ApiError, Body, BoxError, Trail};
 use tower_service::Service;
 
 use super::{
-    BodyLimitFuture, LimitedBody,
-    body::{Adjustable, Watched},
+    BodyLimitFuture, LimitedBody, NAME,
     count::Count,
+    counted::{Adjustable, Counted, Limit},
     layer::{Mode, Rules},
+    watched::Watched,
 };
-use crate::{AnswerBody, grpc::is_grpc, verdict::refuse};
+use crate::{AnswerBody, asker::Asker, grpc::is_grpc};
 
 /// A service whose requests have limited bodies. Made by [`BodyLimit`](super::BodyLimit).
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ impl<S> BodyLimitService<S> {
 impl<S, ReqB, ResB> Service<Request<ReqB>> for BodyLimitService<S>
 where
     S: Service<Request<LimitedBody<ReqB>>, Response = Response<ResB>> + Clone,
-    ReqB: http_body::Body<Data = Bytes>,
+    ReqB: http_body::Body<Data = Bytes> + Unpin,
     ReqB::Error: Into<BoxError>,
 {
     type Response = Response<Body<AnswerBody<ResB>>>;
@@ -57,35 +58,43 @@ where
             Ok(declared) => declared.unwrap_or(0).max(hint.lower()),
             Err(malformed) => return refused(&request, malformed),
         };
-        let overridable = self.rules.overridable;
+        let collects = self.rules.mode == Mode::Buffered && !grpc;
+        // Nobody inside can allow more of a body that is read before they are called.
+        let overridable = self.rules.overridable && !collects;
         if declared > limit && !overridable {
             return refused(&request, ApiError::payload_too_large());
         }
+        let trail = Trail::of(request.extensions()).cloned();
         // A server keeps a body to the length that it declares, so only an unknown length has to be watched.
         if !grpc && hint.upper().is_some_and(|most| most <= limit) {
-            let (head, body) = request.into_parts();
-            let body = LimitedBody::declared(body, limit).seen_by(Trail::of(&head.extensions));
-            let request = Request::from_parts(head, body);
+            let request = request.map(|body| {
+                let limit = Limit::Fixed(limit);
+                LimitedBody::declared(Counted::new(body, Count::whole(), limit, trail))
+            });
             return BodyLimitFuture::inner(self.inner.call(request), None);
         }
-        let context = ErrorContext::of_request(&request);
-        let version = request.version();
+        let asker = Asker::of(&request, NAME);
         let (mut head, body) = request.into_parts();
-        let count = if grpc { Count::each_message() } else { Count::whole() };
-        let watched = Watched::new(body, limit, declared, count, context, version);
-        if overridable {
-            head.extensions.insert(watched.adjustable());
-        }
-        if self.rules.mode == Mode::Buffered && !grpc {
+        if collects {
+            let counted = Counted::new(body, Count::whole(), Limit::Fixed(limit), trail);
             // The service that was polled ready is the one that must be called.
             let fresh = self.inner.clone();
             let inner = std::mem::replace(&mut self.inner, fresh);
-            return BodyLimitFuture::collecting(inner, head, watched);
+            return BodyLimitFuture::collecting(inner, head, counted, asker);
         }
-        let body = LimitedBody::watched(&watched).seen_by(Trail::of(&head.extensions));
-        let request = Request::from_parts(head, body);
+        let limit = if overridable {
+            let adjustable = Adjustable::new(limit);
+            head.extensions.insert(adjustable.clone());
+            Limit::Default(adjustable)
+        } else {
+            Limit::Fixed(limit)
+        };
         let drain_within = self.rules.drain_within.filter(|_| !grpc);
-        BodyLimitFuture::inner(self.inner.call(request), Some((watched, drain_within)))
+        let watched = Watched::new(limit.clone(), declared, asker, drain_within);
+        let count = if grpc { Count::each_message() } else { Count::whole() };
+        let counted = Counted::new(body, count, limit, trail).declaring(declared);
+        let request = Request::from_parts(head, LimitedBody::watched(counted, &watched));
+        BodyLimitFuture::inner(self.inner.call(request), Some(watched))
     }
 }
 
@@ -94,8 +103,7 @@ fn refused<S, ReqB>(request: &Request<ReqB>, error: ApiError) -> BodyLimitFuture
 where
     S: Service<Request<LimitedBody<ReqB>>>,
 {
-    let context = ErrorContext::of_request(request);
-    BodyLimitFuture::refused(refuse(&context, request.version(), error))
+    BodyLimitFuture::refused(Asker::of(request, NAME).refuse_unread(error))
 }
 
 /// What a request declares, if there is nothing that overrides it (RFC 9112, section 6.3).

@@ -1,0 +1,80 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::Frame;
+use palisade_core::{ApiError, GrpcCode};
+use tokio::time::Instant;
+
+use super::body::Pace;
+use crate::{alarm::Alarm, answer_body::Broken};
+
+/// For how long a response may pause, and go on.
+#[derive(Debug)]
+pub(crate) struct Clocks {
+    idle: Option<Alarm>,
+    given_up: Option<Alarm>,
+    pace: Option<Arc<Pace>>,
+    is_grpc: bool,
+}
+
+impl Clocks {
+    /// Nothing where nothing can happen to the response.
+    pub(super) fn of(
+        idle: Option<Duration>,
+        given_up_at: Option<Instant>,
+        pace: Option<Arc<Pace>>,
+        is_grpc: bool,
+    ) -> Option<Box<Self>> {
+        // A body that nobody reads any more will not turn out too slow.
+        let pace = pace.filter(|pace| Arc::strong_count(pace) > 1);
+        let any = idle.is_some() || given_up_at.is_some() || pace.is_some();
+        any.then(|| {
+            let (idle, given_up) = (idle.map(Alarm::after), given_up_at.map(Alarm::at));
+            Box::new(Self { idle, given_up, pace, is_grpc })
+        })
+    }
+
+    pub(crate) fn judge(&mut self, is_ready: bool, cx: &mut Context<'_>) -> Option<Broken> {
+        let rings = |alarm: &mut Option<Alarm>, cx: &mut Context<'_>| {
+            alarm.as_mut().is_some_and(|alarm| alarm.poll(cx).is_ready())
+        };
+        let error = if let Some(pace) = &self.pace
+            && let Poll::Ready(ruling) = pace.verdict.poll(cx)
+        {
+            ruling.error()
+        } else if is_ready {
+            if let Some(idle) = &mut self.idle {
+                idle.rest();
+            }
+            return None;
+        } else if rings(&mut self.idle, cx) || rings(&mut self.given_up, cx) {
+            ApiError::deadline_exceeded()
+        } else {
+            return None;
+        };
+        let last = self.is_grpc.then(|| Ok(Frame::trailers(deadline_exceeded())));
+        Some(Broken { error, last })
+    }
+
+    pub(crate) fn are_over(&self) -> bool {
+        self.pace.as_ref().is_some_and(|pace| pace.verdict.ruling().is_some())
+    }
+}
+
+/// How a gRPC stream ends whose time is up.
+fn deadline_exceeded() -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(2);
+    trailers.insert(
+        HeaderName::from_static("grpc-status"),
+        HeaderValue::from(GrpcCode::DeadlineExceeded as i32),
+    );
+    trailers.insert(
+        HeaderName::from_static("grpc-message"),
+        HeaderValue::from_static("the request took too long"),
+    );
+    trailers
+}

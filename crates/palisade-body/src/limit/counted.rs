@@ -1,0 +1,122 @@
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use palisade_core::{BoxError, Trail};
+
+use super::count::Count;
+use crate::verdict::length_limit_error;
+
+/// A body that is counted as it is read, whoever reads it: the handler, or the layer before it or after it.
+#[derive(Debug)]
+pub(super) struct Counted<B> {
+    body: B,
+    count: Count,
+    limit: Limit,
+    declared: u64,
+    is_over: bool,
+    /// Of a request that somebody observes, and how much of its body was read so far.
+    seen: Option<(Trail, u64)>,
+}
+
+impl<B> Counted<B> {
+    pub(super) fn new(body: B, count: Count, limit: Limit, trail: Option<Trail>) -> Self {
+        let seen = trail.map(|trail| (trail, 0));
+        Self { body, count, limit, declared: 0, is_over: false, seen }
+    }
+
+    /// It says that it is so long, and fails before its first byte if that is over the limit by then.
+    pub(super) fn declaring(mut self, declared: u64) -> Self {
+        self.declared = declared;
+        self
+    }
+
+    /// True if the error that it has failed with was ours.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    #[cold]
+    fn goes_over(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.is_over = true;
+        Poll::Ready(Some(Err(length_limit_error())))
+    }
+}
+
+impl<B> Counted<B>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    // A frame is large: it is handed on as it came, and not by way of a call that copies it.
+    #[inline(always)]
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let limit = self.limit.get();
+        if self.declared > limit {
+            return self.goes_over();
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            if let Some((trail, so_far)) = &mut self.seen {
+                *so_far += data.len() as u64;
+                trail.saw_body_bytes(*so_far);
+            }
+            if !self.count.takes(data, limit) {
+                return self.goes_over();
+            }
+        }
+        polled.map_err(Into::into)
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// How many bytes may come.
+#[derive(Clone, Debug)]
+pub(super) enum Limit {
+    Fixed(u64),
+    /// A limit further in may move it.
+    Default(Adjustable),
+}
+
+impl Limit {
+    #[inline]
+    pub(super) fn get(&self) -> u64 {
+        match self {
+            Self::Fixed(limit) => *limit,
+            Self::Default(Adjustable(limit)) => limit.load(Ordering::Acquire),
+        }
+    }
+}
+
+/// In the extensions of a request whose outer limit is a default: the limit that applies.
+#[derive(Clone, Debug)]
+pub(super) struct Adjustable(Arc<AtomicU64>);
+
+impl Adjustable {
+    pub(super) fn new(limit: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(limit)))
+    }
+
+    pub(super) fn set(&self, limit: u64) {
+        self.0.store(limit, Ordering::Release);
+    }
+}
