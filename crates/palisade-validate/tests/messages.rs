@@ -85,6 +85,9 @@ async fn what_breaks_rules_or_is_no_message_is_an_invalid_argument() {
         vec![0, 0],
         framed(0, &bad)[..7].to_vec(),
         [framed(0, &bad), framed(0, &bad)].concat(),
+        // a good message, of which the frame says that it is shorter or longer
+        [vec![0, 0, 0, 0, 1], order("lamp", 1).encode_to_vec()].concat(),
+        [vec![0, 0, 0, 1, 0], order("lamp", 1).encode_to_vec()].concat(),
     ] {
         assert_eq!(call("/shop.Orders/Create", body).await.0.as_deref(), Some("3"));
     }
@@ -126,6 +129,18 @@ fn a_status_lists_every_field_for_programs() {
         said[1..],
         [amount("lines[0].amount"), amount("lines[1].amount"), amount("lines[2].amount")]
     );
+}
+
+#[test]
+fn a_status_says_that_there_are_more_fields_than_it_lists() {
+    let metadata = |amount| {
+        let order = Order { item_name: "lamp".into(), lines: vec![Line { amount }; 100] };
+        let order = Order { item_name: String::new(), ..order };
+        let details = validate_message(&order).unwrap_err().get_error_details();
+        details.error_info().unwrap().metadata.clone()
+    };
+    assert_eq!(metadata(0).get("truncated").map(String::as_str), Some("true"));
+    assert_eq!(metadata(1).get("truncated"), None);
 }
 
 #[test]

@@ -140,6 +140,10 @@ async fn what_a_file_is_its_first_bytes_say() {
     let csv =
         |content: &[u8]| part("name=\"a\"; filename=\"a.csv\"\r\nContent-Type: text/csv", content);
     assert_eq!(send(only_png(), form(&[name(), csv(b"a,b")])).await.0, StatusCode::OK);
+    // what cannot be told is what its sender says, and that is not among those
+    let text = part("name=\"a\"; filename=\"a.txt\"\r\nContent-Type: text/plain", b"plain");
+    let (_, answer) = send(only_png(), form(&[name(), text])).await;
+    assert_eq!(issues(&answer), ["part a invalid_file_type"]);
     // a program that says it is a table
     let (_, answer) = send(
         only_png(),

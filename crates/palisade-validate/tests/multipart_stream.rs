@@ -203,6 +203,14 @@ async fn no_byte_arrives_of_a_file_that_may_not_come() {
 }
 
 #[tokio::test]
+async fn what_a_file_is_its_first_bytes_say_however_few_come_at_once() {
+    let png = || app(uploads().allow_types(["image/png"]));
+    let body = form(&[caption("a"), file("a.png", PNG)]);
+    let pieces = body.chunks(1).map(<[u8]>::to_vec).collect();
+    assert_eq!(send(png(), "/save", in_pieces(pieces)).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn what_a_form_is_refused_for_is_the_answer_whatever_the_handler_makes_of_it() {
     let over = || form(&[file("a", &[b'x'; 11]), caption("a")]);
     for path in ["/save", "/careless"] {
@@ -226,7 +234,9 @@ async fn what_a_form_is_refused_for_is_the_answer_whatever_the_handler_makes_of_
     // The status of broken rules is a setting.
     let strict =
         app(uploads()).layer(Validation::new().status(StatusCode::UNPROCESSABLE_ENTITY).layer());
-    assert_eq!(send(strict, "/careless", form(&[caption("")])).await.0, 422);
+    assert_eq!(send(strict.clone(), "/careless", form(&[caption("")])).await.0, 422);
+    let unnamed = form(&[caption("a"), file("../a", b"x")]);
+    assert_eq!(send(strict, "/save", unnamed).await.0, 422);
 }
 
 #[tokio::test]

@@ -36,43 +36,52 @@ pub(crate) fn encode(error: &ApiError, domain: &str, request_id: Option<&str>) -
         fits && !(request_id.is_some() && detail.is("RequestInfo"))
     };
     let given: Vec<_> = error.grpc_details().iter().filter(given).collect();
-    let mut made = |name: &str, value: Message| {
-        if !value.0.is_empty() && !given.iter().any(|detail| detail.is(name)) {
-            status.any(&format!("{TYPES}{name}"), &value.0);
+    let is_given = |name: &str| given.iter().any(|detail| detail.is(name));
+    let named = |name: &str, value: Message| {
+        let mut detail = Message::default();
+        if !value.0.is_empty() && !is_given(name) {
+            detail.any(&format!("{TYPES}{name}"), &value.0);
         }
+        detail.0
     };
-    made("ErrorInfo", error_info(error.code(), error.field(), domain));
-    made("RetryInfo", error.retry_after().map(retry_info).unwrap_or_default());
-    made("QuotaFailure", quota_failure(error.quota_violations()));
-    made("RequestInfo", request_id.map(request_info).unwrap_or_default());
+    let info = |all| named("ErrorInfo", error_info(error.code(), error.field(), domain, all));
+    // as long as it can be, until it is known whether there is room for all issues
+    let mut length = status.0.len() + info(false).len();
+    let mut rest = named("RetryInfo", error.retry_after().map(retry_info).unwrap_or_default());
+    rest.extend(named("QuotaFailure", quota_failure(error.quota_violations())));
+    rest.extend(named("RequestInfo", request_id.map(request_info).unwrap_or_default()));
+    length += rest.len();
     for detail in &given {
-        let length = detail.type_url.len() + detail.value.len() + 3 * FRAMING;
-        if status.0.len() + length <= MAX_DETAILS {
-            status.any(&detail.type_url, &detail.value);
+        let more = detail.type_url.len() + detail.value.len() + 3 * FRAMING;
+        if length + more <= MAX_DETAILS {
+            let mut any = Message::default();
+            any.any(&detail.type_url, &detail.value);
+            length += any.0.len();
+            rest.extend(any.0);
         }
     }
-    if !given.iter().any(|detail| detail.is("BadRequest")) {
-        let around = TYPES.len() + "BadRequest".len() + 3 * FRAMING;
-        let room = MAX_DETAILS.saturating_sub(status.0.len() + around);
-        let violations = bad_request(error.issues(), room);
-        if !violations.0.is_empty() {
-            status.any(&format!("{TYPES}BadRequest"), &violations.0);
-        }
-    }
+    let around = TYPES.len() + "BadRequest".len() + 3 * FRAMING;
+    let room = MAX_DETAILS.saturating_sub(length + around);
+    let (violations, all) = bad_request(error.issues(), room);
+    status.0.extend(info(all && !error.issues_are_truncated()));
+    status.0.extend(rest);
+    status.0.extend(named("BadRequest", violations));
     status.0
 }
 
-/// Why: the code, the service that says so, and the field that it is about.
-pub(super) fn error_info(code: &str, field: Option<&str>, domain: &str) -> Message {
+/// Why: the code, the service that says so, the field that it is about, and whether these are all the issues that there
+/// are.
+pub(super) fn error_info(code: &str, field: Option<&str>, domain: &str, all: bool) -> Message {
     let mut info = Message::default();
     info.text(1, &reason(code));
     if domain.len() <= MAX_NAME {
         info.text(2, domain);
     }
-    if let Some(field) = field.filter(|field| field.len() <= MAX_NAME) {
+    let field = field.filter(|field| field.len() <= MAX_NAME).map(|field| ("field", field));
+    for (key, value) in field.into_iter().chain((!all).then_some(("truncated", "true"))) {
         let mut entry = Message::default();
-        entry.text(1, "field");
-        entry.text(2, field);
+        entry.text(1, key);
+        entry.text(2, value);
         info.message(3, &entry);
     }
     info
@@ -111,9 +120,11 @@ fn request_info(id: &str) -> Message {
     request
 }
 
-/// As many issues as there is room for. One that is too long by itself does not keep the others out.
-pub(super) fn bad_request(issues: &[Issue], room: usize) -> Message {
+/// As many issues as there is room for, and whether these are all. One that is too long by itself does not keep the
+/// others out.
+pub(super) fn bad_request(issues: &[Issue], room: usize) -> (Message, bool) {
     let mut violations = Message::default();
+    let mut all = true;
     for issue in issues {
         let mut violation = Message::default();
         violation.text(1, &issue.path);
@@ -121,9 +132,11 @@ pub(super) fn bad_request(issues: &[Issue], room: usize) -> Message {
         violation.text(3, &reason(&issue.code));
         if violations.0.len() + violation.0.len() + FRAMING <= room {
             violations.message(1, &violation);
+        } else {
+            all = false;
         }
     }
-    violations
+    (violations, all)
 }
 
 /// A code as gRPC wants a reason: at most 63 characters `[A-Z][A-Z0-9_]+[A-Z0-9]` (google/rpc/error_details.proto).
@@ -250,6 +263,22 @@ mod tests {
         assert!(bytes.len() <= MAX_DETAILS, "{}", bytes.len());
         let text = String::from_utf8_lossy(&bytes);
         assert!(text.contains("must be an email address"), "what is short is still there");
+    }
+
+    #[test]
+    fn a_list_that_is_cut_short_says_so() {
+        let issues = |count: usize, length: usize| {
+            let path = "x".repeat(length);
+            ApiError::validation((0..count).map(|_| Issue::new(path.clone(), "too_long", "no")))
+        };
+        let says = |error: &ApiError| {
+            let bytes = encode(error, "a.B", Some("id"));
+            assert!(bytes.len() <= MAX_DETAILS);
+            String::from_utf8_lossy(&bytes).contains("truncated")
+        };
+        assert!(!says(&issues(2, 10)));
+        assert!(says(&issues(2, 10).with_truncated_issues()), "by whoever found them");
+        assert!(says(&issues(60, 100)), "here, for want of room");
     }
 
     #[test]

@@ -34,12 +34,16 @@ fn understand(error: &mut ApiError, detail: &GrpcDetail) -> Option<Message> {
     let value = &*detail.value;
     let taken = std::mem::replace(error, ApiError::internal());
     let (after, message) = if detail.is("ErrorInfo") {
-        let (code, field) = read_error_info(value);
-        let message = code.as_ref().map(|code| error_info(code, field.as_deref(), ""));
-        let after = match code {
+        let ErrorInfo { code, field, truncated } = ErrorInfo::read(value);
+        let info = |code: &String| error_info(code, field.as_deref(), "", !truncated);
+        let message = code.as_ref().map(info);
+        let mut after = match code {
             Some(code) => taken.with_code(code),
             None => taken,
         };
+        if truncated {
+            after = after.with_truncated_issues();
+        }
         (if let Some(field) = field { after.with_field(field) } else { after }, message)
     } else if detail.is("RetryInfo") {
         match read_retry_info(value) {
@@ -52,7 +56,7 @@ fn understand(error: &mut ApiError, detail: &GrpcDetail) -> Option<Message> {
         (quotas.into_iter().fold(taken, ApiError::with_quota_violation), Some(message))
     } else if detail.is("BadRequest") {
         let issues: Vec<_> = messages(value, 1).map(read_issue).collect();
-        let message = bad_request(&issues, usize::MAX);
+        let (message, _) = bad_request(&issues, usize::MAX);
         (taken.with_issues(issues), Some(message))
     } else {
         (taken, None)
@@ -61,10 +65,24 @@ fn understand(error: &mut ApiError, detail: &GrpcDetail) -> Option<Message> {
     message
 }
 
-fn read_error_info(info: &[u8]) -> (Option<String>, Option<String>) {
-    let code = text(info, 1).filter(|code| !code.is_empty());
-    let entry_of_field = messages(info, 3).find(|entry| text(entry, 1).as_deref() == Some("field"));
-    (code, entry_of_field.and_then(|entry| text(entry, 2)))
+struct ErrorInfo {
+    code: Option<String>,
+    field: Option<String>,
+    truncated: bool,
+}
+
+impl ErrorInfo {
+    fn read(info: &[u8]) -> Self {
+        let metadata = |key: &str| {
+            let entry = messages(info, 3).find(|entry| text(entry, 1).as_deref() == Some(key));
+            entry.and_then(|entry| text(entry, 2))
+        };
+        Self {
+            code: text(info, 1).filter(|code| !code.is_empty()),
+            field: metadata("field"),
+            truncated: metadata("truncated").as_deref() == Some("true"),
+        }
+    }
 }
 
 fn read_retry_info(info: &[u8]) -> Option<Duration> {
