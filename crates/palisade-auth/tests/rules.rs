@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -18,8 +18,9 @@ use palisade_auth::{
 };
 use palisade_core::{
     ApiError, Decision, Halt, Policy, Principal,
-    testing::{Contract, Script},
+    testing::{Contract, Log, Script},
 };
+use tracing::Level;
 
 /// Says what it was told to: `A`llow, `D`eny, `N`othing, or `U`nknown. Counts how often it is asked.
 #[derive(Clone)]
@@ -374,36 +375,15 @@ fn the_policies_keep_the_contract() {
     contract.check_policy(|| RequireRole::any(["editor"]));
 }
 
-/// What is logged while `act` runs.
-fn logged(act: impl FnOnce()) -> String {
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
-        .with_ansi(false)
-        .finish();
-    tracing::subscriber::with_default(subscriber, act);
-    let bytes = lines.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap()
-}
-
 #[test]
 fn each_decision_is_an_event_that_does_not_say_who_it_was() {
     let subject = "ada.lovelace@example.com";
     let caller = |roles: &[&'static str]| Principal::new(subject).with_roles(roles.iter().copied());
     let rule = role("editor").or(scope("x")).and(deny(role("suspended"))).authorize();
-    let decide = |caller| logged(|| drop(rule.decide(&head("/secret-path", caller))));
+    let logged = |act: &dyn Fn()| Log::during(Level::DEBUG, act);
+    let decide = |caller: Option<Principal>| {
+        logged(&|| drop(rule.decide(&head("/secret-path", caller.clone()))))
+    };
 
     let name = "rule=((role editor or scope x) and deny role suspended)";
     let allowed = decide(Some(caller(&["editor"])));
@@ -416,9 +396,9 @@ fn each_decision_is_an_event_that_does_not_say_who_it_was() {
     assert!(vetoed.contains("reason=\"deny role suspended\""), "{vetoed}");
     let nobody = decide(None);
     assert!(nobody.contains("reason=\"not authenticated\""), "{nobody}");
-    let unknown = logged(|| assert_eq!(status(&says('U')), 503));
+    let unknown = logged(&|| assert_eq!(status(&says('U')), 503));
     assert!(unknown.contains("WARN") && unknown.contains("reason=the store is down"), "{unknown}");
-    let failed = logged(|| assert_eq!(status(&says('A').and(deny(says('U')))), 403));
+    let failed = logged(&|| assert_eq!(status(&says('A').and(deny(says('U')))), 403));
     assert!(failed.contains("reason=\"deny says U could not be told\""), "{failed}");
     assert!(failed.contains("cause=the store is down"), "{failed}");
 

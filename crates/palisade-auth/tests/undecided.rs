@@ -1,11 +1,8 @@
 //! Routes that do not say who may come in, on an axum router.
 
-use std::{
-    io,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use axum::{
@@ -22,11 +19,12 @@ use palisade_auth::{
 };
 use palisade_core::{
     ApiError, Decision, Policy, PolicyLayer, Principal, any_of, shadow,
-    testing::{Contract, Deferred, Script},
+    testing::{Contract, Deferred, Log, Script},
     when,
 };
 use serde_json::json;
 use tower::ServiceExt;
+use tracing::Level;
 
 const SECRET: &str = "a signing key of at least thirty-two bytes";
 
@@ -158,26 +156,10 @@ async fn a_required_decision_is_required_before_the_handler_runs_and_the_net_lea
 
 #[tokio::test]
 async fn the_log_names_method_and_path_and_keeps_the_query_to_itself() {
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
     let app = Router::new().route("/forgotten", get(|| async {})).layer(DenyUndecided::new());
-    {
-        let _guard = tracing::subscriber::set_default(subscriber);
-        assert_eq!(status(&app, "/forgotten?token=secret", None).await, 403);
-    }
-    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let log = Log::of_this_thread(Level::INFO);
+    assert_eq!(status(&app, "/forgotten?token=secret", None).await, 403);
+    let log = log.text();
     assert!(log.contains("ERROR palisade::auth:"), "{log}");
     assert!(log.contains("method=GET path=\"/forgotten\""), "{log}");
     assert!(log.contains("with_public") && !log.contains("secret"), "{log}");

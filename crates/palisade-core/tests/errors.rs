@@ -7,10 +7,11 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use http_body_util::{BodyExt, Full};
 use palisade_core::{
     ApiError, BoxError, Decision, ErrorFormat, ErrorLayer, Issue, LeaveAsIs, Policy, PolicyLayer,
-    RequestId,
+    RequestId, testing::Log,
 };
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tracing::Level;
 
 struct Refuses;
 
@@ -640,8 +641,8 @@ async fn an_error_that_panics_when_it_is_logged_is_a_500_too() {
     async fn fails(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Unspeakable> {
         Err(Unspeakable)
     }
-    let log = tracing_subscriber::fmt().with_test_writer().finish();
-    let _guard = tracing::subscriber::set_default(log);
+    let log = Log::of_this_thread(Level::INFO);
     let (head, _) = answer(ErrorLayer::new().layer(service_fn(fails)), request()).await;
     assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
+    println!("{}", log.text());
 }

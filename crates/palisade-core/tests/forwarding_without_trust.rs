@@ -1,32 +1,8 @@
 //! The warning of a server that is behind a proxy and was not told. It is said once per process: this is one.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
-
 use http::{Request, request};
-use palisade_core::{ClientIp, Decision, PeerAddr, Policy, TrustedProxies};
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use palisade_core::{ClientIp, Decision, PeerAddr, Policy, TrustedProxies, testing::Log};
+use tracing::Level;
 
 fn from_proxy(field: &str) -> request::Parts {
     let (name, value) = field.split_once(": ").unwrap();
@@ -36,27 +12,22 @@ fn from_proxy(field: &str) -> request::Parts {
 
 #[test]
 fn the_log_says_once_that_requests_are_forwarded_and_nobody_is_trusted_to() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-    tracing::subscriber::with_default(subscriber, || {
-        let proxy: ClientIp = ClientIp::new([10, 0, 0, 1].into());
-        assert_eq!(ClientIp::of_request(&from_proxy("x-other: 203.0.113.7")), Some(proxy));
-        // Where trusted proxies are configured, there is nothing to warn of.
-        let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build().unwrap();
-        let mut head = from_proxy("x-forwarded-for: 203.0.113.7");
-        let Decision::Now(Ok(mut client)) = proxies.decide(&head) else { panic!("it decides") };
-        proxies.admit(&mut client, &mut head);
-        assert_eq!(ClientIp::of_request(&head), client);
-        assert_eq!(log.text(), "");
+    let log = Log::of_this_thread(Level::INFO);
+    let proxy: ClientIp = ClientIp::new([10, 0, 0, 1].into());
+    assert_eq!(ClientIp::of_request(&from_proxy("x-other: 203.0.113.7")), Some(proxy));
+    // Where trusted proxies are configured, there is nothing to warn of.
+    let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build().unwrap();
+    let mut head = from_proxy("x-forwarded-for: 203.0.113.7");
+    let Decision::Now(Ok(mut client)) = proxies.decide(&head) else { panic!("it decides") };
+    proxies.admit(&mut client, &mut head);
+    assert_eq!(ClientIp::of_request(&head), client);
+    assert_eq!(log.text(), "");
 
-        for _ in 0..3 {
-            for field in ["x-forwarded-for: 203.0.113.7", "forwarded: for=203.0.113.7"] {
-                assert_eq!(ClientIp::of_request(&from_proxy(field)), Some(proxy));
-            }
+    for _ in 0..3 {
+        for field in ["x-forwarded-for: 203.0.113.7", "forwarded: for=203.0.113.7"] {
+            assert_eq!(ClientIp::of_request(&from_proxy(field)), Some(proxy));
         }
-    });
+    }
     let log = log.text();
     assert_eq!(log.lines().count(), 1, "{log}");
     for part in ["WARN palisade::client_ip: x-forwarded-for is present", "add TrustedProxies"] {

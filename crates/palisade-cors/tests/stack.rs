@@ -2,9 +2,8 @@
 
 use std::{
     convert::Infallible,
-    io,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -13,9 +12,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request};
 use http_body_util::{BodyExt, Full};
-use palisade_core::{ApiError, Body, Decision, Halt, Policy, PolicyLayer};
+use palisade_core::{ApiError, Body, Decision, Halt, Policy, PolicyLayer, testing::Log};
 use palisade_cors::Cors;
 use tower::{Layer, ServiceExt, service_fn};
+use tracing::Level;
 
 /// Lets nobody in, as a limit does that is used up.
 struct UsedUp;
@@ -134,34 +134,6 @@ async fn a_nested_layer_makes_refusals_readable_as_a_chain_does() {
     assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], APP);
 }
 
-/// Keeps what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What is logged meanwhile.
-fn logged(run: impl FnOnce()) -> String {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    tracing::subscriber::with_default(subscriber, run);
-    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
-}
-
 fn head(method: &str, headers: &[(&str, &str)]) -> request::Parts {
     request(method, headers).into_parts().0
 }
@@ -169,7 +141,7 @@ fn head(method: &str, headers: &[(&str, &str)]) -> request::Parts {
 #[test]
 fn a_refused_preflight_says_why_in_the_log_and_nowhere_else() {
     let preflight = [("origin", APP), ("access-control-request-method", "PUT")];
-    let written = logged(|| {
+    let written = Log::during(Level::DEBUG, || {
         let Decision::Now(Err(Halt::Reply(reply))) = cors().decide(&head("OPTIONS", &preflight))
         else {
             panic!("a preflight is answered")
@@ -192,7 +164,7 @@ fn what_a_client_sent_is_logged_in_one_short_line() {
     let mut head = head("OPTIONS", &preflight);
     let method = HeaderValue::from_bytes(b"P\xffUT\t\"").unwrap();
     head.headers.insert("access-control-request-method", method);
-    let written = logged(|| drop(cors().decide(&head)));
+    let written = Log::during(Level::DEBUG, || drop(cors().decide(&head)));
     assert!(written.len() < 800 && written.lines().count() == 1, "{written}");
     assert!(written.contains(r#"P\xffUT\t\""#), "{written}");
 }
@@ -200,7 +172,9 @@ fn what_a_client_sent_is_logged_in_one_short_line() {
 #[test]
 fn debug_mode_warns_of_each_refusal() {
     let cors = Cors::allow_origins([APP]).debug(true).build().unwrap();
-    let written = logged(|| drop(cors.decide(&head("GET", &[("origin", "https://evil.example")]))));
+    let written = Log::during(Level::DEBUG, || {
+        drop(cors.decide(&head("GET", &[("origin", "https://evil.example")])));
+    });
     for expected in ["WARN", "CORS request refused", "see allow_origin", "https://evil.example"] {
         assert!(written.contains(expected), "{written}");
     }
@@ -217,7 +191,7 @@ fn a_401_that_no_page_can_do_anything_about_is_warned_of_once() {
         cors.finish(grant, &mut response);
     };
     let twice = |cors: &Cors, challenge| {
-        logged(|| {
+        Log::during(Level::DEBUG, || {
             answered(cors, challenge);
             answered(cors, challenge);
         })

@@ -2,10 +2,9 @@
 
 use std::{
     convert::Infallible,
-    io,
     net::IpAddr,
     sync::{
-        Arc, Barrier, Mutex,
+        Arc, Barrier,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -14,10 +13,11 @@ use std::{
 use http::{Request, Response, StatusCode, request};
 use palisade_core::{
     ApiError, Clock, ManualClock, PeerAddr, Policy, PolicyLayer, Principal,
-    testing::{Script, Step},
+    testing::{Log, Script, Step},
 };
 use palisade_rate_limit::{ByAddress, Key, Quota, RateLimit, RateLimitBuilder};
 use tower::{Layer, ServiceExt, service_fn};
+use tracing::Level;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -254,22 +254,19 @@ fn a_flood_of_addresses_resets_no_client_and_takes_no_memory() {
 
 #[test]
 fn a_request_without_an_address_is_a_failure_and_no_pass_and_the_log_says_once_what_to_do() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
-    tracing::subscriber::with_default(subscriber, || {
-        let limit = limited_to(100).0.name("burst").build().unwrap();
-        for _ in 0..3 {
-            let request = Request::get("/").body(Script::empty()).unwrap();
-            let refused = send(&limit, request);
-            assert_eq!(refused.0.status(), StatusCode::INTERNAL_SERVER_ERROR);
-            assert_eq!(refused.header("ratelimit"), None);
-        }
-        assert!(send(&limit, from("192.0.2.1")).passed());
-
-        let limit = RateLimit::per_principal(Quota::per(1, MINUTE)).build().unwrap();
-        let refused = send(&limit, from("192.0.2.1"));
+    let log = Log::of_this_thread(Level::INFO);
+    let limit = limited_to(100).0.name("burst").build().unwrap();
+    for _ in 0..3 {
+        let request = Request::get("/").body(Script::empty()).unwrap();
+        let refused = send(&limit, request);
         assert_eq!(refused.0.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    });
+        assert_eq!(refused.header("ratelimit"), None);
+    }
+    assert!(send(&limit, from("192.0.2.1")).passed());
+
+    let limit = RateLimit::per_principal(Quota::per(1, MINUTE)).build().unwrap();
+    let refused = send(&limit, from("192.0.2.1"));
+    assert_eq!(refused.0.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let log = log.text();
     assert_eq!(log.matches("ERROR").count(), 2, "{log}");
     for line in [
@@ -293,18 +290,15 @@ fn a_key_of_your_own_may_refuse_and_that_is_not_logged() {
             tenant.map(http::HeaderValue::as_bytes).ok_or_else(ApiError::bad_request)
         }
     }
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
-    tracing::subscriber::with_default(subscriber, || {
-        let limit = RateLimit::per_key(ByTenant, Quota::per(1, MINUTE)).build().unwrap();
-        let of = |tenant| {
-            Request::get("/").header("x-verified-tenant", tenant).body(Script::empty()).unwrap()
-        };
-        assert!(send(&limit, of("a")).passed());
-        assert!(send(&limit, of("b")).passed());
-        assert!(send(&limit, of("a")).limited());
-        assert_eq!(send(&limit, from("192.0.2.1")).0.status(), StatusCode::BAD_REQUEST);
-    });
+    let log = Log::of_this_thread(Level::INFO);
+    let limit = RateLimit::per_key(ByTenant, Quota::per(1, MINUTE)).build().unwrap();
+    let of = |tenant| {
+        Request::get("/").header("x-verified-tenant", tenant).body(Script::empty()).unwrap()
+    };
+    assert!(send(&limit, of("a")).passed());
+    assert!(send(&limit, of("b")).passed());
+    assert!(send(&limit, of("a")).limited());
+    assert_eq!(send(&limit, from("192.0.2.1")).0.status(), StatusCode::BAD_REQUEST);
     assert_eq!(log.text(), "");
 }
 
@@ -336,33 +330,4 @@ fn clones_and_layers_of_a_limit_count_together() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let response = runtime.block_on(service.oneshot(from("192.0.2.1"))).unwrap();
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
-}
-
-/// Where a subscriber writes, to be read afterwards.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> tracing_subscriber::fmt::MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
 }

@@ -17,8 +17,10 @@
 
 mod contract;
 mod deferred;
+mod log;
 mod probe;
 
 pub use contract::Contract;
 pub use deferred::{Deferred, Delay};
+pub use log::Log;
 pub use probe::{Probe, ProbeError, Script, Step};

@@ -14,18 +14,21 @@ mod trailers;
 
 use std::{
     convert::Infallible,
-    io,
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use palisade_core::{ApiError, ErrorFormat, ErrorLayer, ManualClock, PeerAddr, testing::Script};
+use palisade_core::{
+    ApiError, ErrorFormat, ErrorLayer, ManualClock, PeerAddr,
+    testing::{Log, Script},
+};
 use palisade_rate_limit::{Key, Quota, RateLimit, RateLimitBuilder};
 use tower::{Layer, ServiceExt, service_fn};
+use tracing::Level;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -148,30 +151,5 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 
 /// What is logged while `run` runs.
 fn logged(run: impl FnOnce()) -> String {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
-    tracing::subscriber::with_default(subscriber, run);
-    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
+    Log::during(Level::INFO, run)
 }

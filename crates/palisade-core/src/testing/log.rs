@@ -1,0 +1,116 @@
+use std::{
+    fmt::{self, Write as _},
+    mem,
+    sync::{Arc, Mutex, Once, PoisonError},
+};
+
+use tracing::{
+    Dispatch, Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+    span,
+    subscriber::{DefaultGuard, NoSubscriber, set_default},
+};
+
+/// What Palisade logs on this thread, for tests that look at it. It ends when it is dropped.
+///
+/// A line is the level, the target, the message and the fields; spans are left out.
+///
+/// ```
+/// use palisade_core::testing::Log;
+///
+/// let log = Log::of_this_thread(tracing::Level::INFO);
+/// tracing::warn!(target: "palisade::example", who = "somebody", "was refused");
+/// tracing::debug!(target: "palisade::example", "in detail");
+/// assert_eq!(log.text(), "WARN palisade::example: was refused who=\"somebody\"\n");
+/// ```
+#[derive(Debug)]
+pub struct Log {
+    text: Arc<Mutex<String>>,
+    _guard: DefaultGuard,
+}
+
+impl Log {
+    /// Begins, with the events of this level and those that are worse.
+    pub fn of_this_thread(level: Level) -> Self {
+        keep_events_alive();
+        let text = Arc::default();
+        let lines = Lines { text: Arc::clone(&text), level: level.into() };
+        Self { text, _guard: set_default(lines) }
+    }
+
+    /// What was logged until now.
+    pub fn text(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is logged while `act` runs.
+    pub fn during(level: Level, act: impl FnOnce()) -> String {
+        let log = Self::of_this_thread(level);
+        act();
+        log.text()
+    }
+}
+
+/// An event is switched off for the whole process by the first thread that meets it, if there is just one subscriber
+/// then, and it is another thread's. So there are always two more: first one that keeps everything switched off, so
+/// that nothing is met before there is one that wants all.
+fn keep_events_alive() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        mem::forget(Dispatch::new(NoSubscriber::default()));
+        mem::forget(Dispatch::new(Lines { text: Arc::default(), level: LevelFilter::TRACE }));
+    });
+}
+
+struct Lines {
+    text: Arc<Mutex<String>>,
+    level: LevelFilter,
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, event: &Metadata<'_>) -> bool {
+        *event.level() <= self.level && event.target().starts_with("palisade")
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        let (level, target) = (event.metadata().level(), event.metadata().target());
+        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{level} {target}: {}{}", line.message, line.fields);
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[derive(Default)]
+struct Line {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a string cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+}
