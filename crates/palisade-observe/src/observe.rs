@@ -2,11 +2,11 @@ use std::{fmt, sync::Arc};
 
 use http::{request, response};
 use palisade_core::{
-    Clock, Decision, Policy, PolicyLayer, SystemClock, TrustedProxies, watch_until_end,
+    Clock, Decision, Policy, PolicyLayer, RequestId, SystemClock, TrustedProxies, watch_until_end,
 };
 
 use crate::{
-    AccessLog, Explain, Recorder, RequestIds,
+    AccessLog, Explain, Recorder, RequestIds, TraceContext, access_log,
     methods::GrpcMethods,
     record::{Record, Watcher},
     trace_context::Continue,
@@ -51,6 +51,17 @@ pub(crate) struct Settings {
     pub(crate) methods: Arc<GrpcMethods>,
     #[cfg(feature = "metrics")]
     pub(crate) metrics: bool,
+}
+
+impl Settings {
+    /// Whether anybody wants to know what becomes of requests.
+    pub(crate) fn are_wanted(&self) -> bool {
+        #[cfg(feature = "metrics")]
+        if self.metrics {
+            return true;
+        }
+        self.recorder.is_some() || self.access_log.is_some() && access_log::is_enabled()
+    }
 }
 
 impl Observe {
@@ -193,11 +204,16 @@ impl fmt::Debug for Observe {
 }
 
 /// What [`Observe`] has seen of a request so far. Wherever it is dropped, there the request ended.
-pub struct Observation(Box<Record>);
+pub struct Observation {
+    id: RequestId,
+    trace: TraceContext,
+    /// Where nobody listens there is none, and a request costs no more than its names.
+    record: Option<Box<Record>>,
+}
 
 impl fmt::Debug for Observation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Observation").field(&self.0.id).finish()
+        f.debug_tuple("Observation").field(&self.id).finish()
     }
 }
 
@@ -208,30 +224,36 @@ impl Policy for Observe {
         let settings = &self.settings;
         let id = settings.ids.id_of(request);
         let trace = settings.traces.trace_of(request);
-        Decision::grant(Observation(Box::new(Record::of(request, id, trace, settings))))
+        let record = Record::of(request, &id, &trace, settings).map(Box::new);
+        Decision::grant(Observation { id, trace, record })
     }
 
-    fn admit(&self, Observation(record): &mut Observation, request: &mut request::Parts) {
-        RequestIds::leave(&record.id, request);
-        record.trace.leave(request);
-        record.trail.look_at(request);
+    fn admit(&self, observation: &mut Observation, request: &mut request::Parts) {
+        RequestIds::leave(&observation.id, request);
+        observation.trace.leave(request);
         if let Some(explain) = &self.settings.explain {
             explain.leave_no_secret(request);
         }
-        request.extensions.insert(record.trail.clone());
+        if let Some(record) = &observation.record {
+            record.trail.look_at(request);
+            request.extensions.insert(record.trail.clone());
+        }
     }
 
-    fn finish(&self, Observation(mut record): Observation, response: &mut response::Parts) {
+    fn finish(&self, Observation { id, record, .. }: Observation, response: &mut response::Parts) {
+        RequestIds::tell(&id, response);
+        let Some(mut record) = record else { return };
         record.answered(response);
-        RequestIds::tell(&record.id, response);
         if record.explained {
             Explain::tell(&record.trail, response);
         }
         watch_until_end(response, Watcher(record));
     }
 
-    fn failed(&self, Observation(mut record): Observation) {
-        record.service_failed();
+    fn failed(&self, observation: Observation) {
+        if let Some(mut record) = observation.record {
+            record.service_failed();
+        }
     }
 
     fn observes(&self) -> bool {

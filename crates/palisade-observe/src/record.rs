@@ -17,7 +17,7 @@ const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub(crate) struct Record {
     settings: Arc<Settings>,
     pub(crate) id: RequestId,
-    pub(crate) trace: TraceContext,
+    trace: TraceContext,
     pub(crate) trail: Trail,
     pub(crate) explained: bool,
     method: Method,
@@ -98,21 +98,26 @@ pub(crate) struct Summary<'a> {
 }
 
 impl Record {
+    /// Begins, if anybody wants to know what becomes of the request.
     pub(crate) fn of(
         request: &request::Parts,
-        id: RequestId,
-        trace: TraceContext,
+        id: &RequestId,
+        trace: &TraceContext,
         settings: &Arc<Settings>,
-    ) -> Self {
+    ) -> Option<Self> {
+        let explained = settings.explain.as_ref().is_some_and(|explain| explain.asks(request));
+        if !explained && !settings.are_wanted() {
+            return None;
+        }
         #[cfg(feature = "metrics")]
         if settings.metrics {
             crate::metrics::begins();
         }
-        Self {
-            id,
-            trace,
+        Some(Self {
+            id: id.clone(),
+            trace: trace.clone(),
             trail: Trail::new(Arc::clone(&settings.clock)),
-            explained: settings.explain.as_ref().is_some_and(|explain| explain.asks(request)),
+            explained,
             method: request.method.clone(),
             uri: request.uri.clone(),
             client: ClientIp::of(&request.extensions),
@@ -121,7 +126,7 @@ impl Record {
             answer: None,
             end: None,
             settings: Arc::clone(settings),
-        }
+        })
     }
 
     /// There is a response.
@@ -172,13 +177,6 @@ impl Drop for Record {
             None => End::Cancelled,
         };
         let settings = Arc::clone(&self.settings);
-        let wanted = settings.recorder.is_some()
-            || settings.access_log.is_some() && crate::access_log::is_enabled();
-        #[cfg(feature = "metrics")]
-        let wanted = wanted || settings.metrics;
-        if !wanted {
-            return;
-        }
         let answer = self.answer.as_ref();
         let grpc_status = answer.and_then(|answer| answer.grpc_status.as_ref()?.to_str().ok());
         let method = || settings.methods.template(self.uri.path(), grpc_status);

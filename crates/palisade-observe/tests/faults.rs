@@ -15,12 +15,13 @@ use bytes::Bytes;
 use captured::{Captured, Fields};
 use http::{Request, Response, StatusCode, request};
 use http_body::{Body as _, Frame};
+use http_body_util::BodyExt;
 use palisade_core::{
     ApiError, BodyPolicy, BodyPolicyLayer, Decision, ErrorLayer, ManualClock, Policy, PolicyLayer,
-    Principal, shadow,
+    Principal, RequestId, Trail, shadow,
     testing::{Contract, Deferred, Probe, ProbeError, Script, Step},
 };
-use palisade_observe::Observe;
+use palisade_observe::{Explain, Observe, Recorder, TraceContext};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 /// The one event of what `act` does.
@@ -107,6 +108,28 @@ impl http_body::Body for PanickingBody {
     ) -> Poll<Option<Result<Frame<Bytes>, ProbeError>>> {
         panic!("a body panicked, as it was told to")
     }
+}
+
+#[test]
+fn where_nobody_listens_a_request_gets_its_names_and_is_not_observed() {
+    let ask = |observe: Observe| {
+        let service = observe.layer().layer(service_fn(|request: Request<Script>| async move {
+            let extensions = request.extensions();
+            let named = extensions.get::<RequestId>().is_some()
+                && extensions.get::<TraceContext>().is_some();
+            assert!(named);
+            Ok::<_, ProbeError>(Response::new(Trail::of(extensions).is_some().to_string()))
+        }));
+        let (head, body) = now(service.oneshot(get())).unwrap().into_parts();
+        assert!(head.headers.contains_key("x-request-id"));
+        String::from_utf8(now(body.collect()).unwrap().to_bytes().into()).unwrap()
+    };
+    assert_eq!(ask(Observe::new()), "false");
+    assert_eq!(ask(Observe::new().recorder(&Recorder::new())), "true");
+    assert_eq!(ask(Observe::new().explain(Explain::insecure_to_everybody())), "true");
+    assert_eq!(Captured::during(|| assert_eq!(ask(Observe::new()), "true")).len(), 1);
+    let quiet = Observe::new().without_access_log();
+    assert_eq!(Captured::during(|| assert_eq!(ask(quiet), "false")).len(), 0);
 }
 
 #[test]
