@@ -8,10 +8,12 @@ use axum::{
     extract::{Path, Query},
     routing::{get, post},
 };
+use bytes::Bytes;
 use garde::Validate;
 use http::{HeaderValue, Request, StatusCode};
-use http_body_util::BodyExt;
-use palisade_core::IssueView;
+use http_body::Frame;
+use http_body_util::{BodyExt, Channel};
+use palisade_core::{ApiError, IssueView};
 use palisade_validate::{Cookies, Headers, Valid, Validation};
 use serde::Deserialize;
 use serde_json::Value;
@@ -130,4 +132,30 @@ async fn issues_beside_a_body_that_is_refused_are_laid_out_and_cut_short_as_all_
     assert_eq!((status, &body["error"]["code"]), (StatusCode::BAD_REQUEST, &"INVALID_JSON".into()));
     assert_eq!(body["error"]["truncated"], true, "{body}");
     assert!(body["error"]["fieldErrors"]["n"].is_array(), "{body}");
+}
+
+#[tokio::test]
+async fn what_a_layer_outside_says_of_a_body_that_failed_is_the_answer() {
+    let failed = |error: ApiError| {
+        let (mut sender, body) = Channel::<Bytes, ApiError>::new(1);
+        let _ = sender.try_send(Frame::data(Bytes::from_static(b"na")));
+        sender.abort(error);
+        Body::new(body)
+    };
+    let json = async |Valid(Json(all)): Valid<Json<Named>>| all.name;
+    let app = || app().route("/json", post(json));
+    for (path, media_type) in
+        [("/json", "application/json"), ("/form", "application/x-www-form-urlencoded")]
+    {
+        for (error, status) in [
+            (ApiError::request_timeout(), StatusCode::REQUEST_TIMEOUT),
+            (ApiError::payload_too_large(), StatusCode::PAYLOAD_TOO_LARGE),
+            (ApiError::unsupported_media_type(), StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        ] {
+            let request = Request::post(path).header("content-type", media_type);
+            let request = request.body(failed(error.clone())).unwrap();
+            let (answered, body) = send(app(), request).await;
+            assert_eq!((answered, &body["error"]["code"]), (status, &error.code().into()));
+        }
+    }
 }

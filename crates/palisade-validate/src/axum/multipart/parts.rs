@@ -3,7 +3,6 @@
 use std::{
     borrow::Cow,
     collections::VecDeque,
-    error::Error,
     future::poll_fn,
     pin::Pin,
     sync::Arc,
@@ -15,7 +14,6 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderMap, HeaderValue, header};
 use http_body::Body as _;
-use http_body_util::LengthLimitError;
 use multer::Field;
 use palisade_core::{ApiError, IssueSource};
 
@@ -26,6 +24,7 @@ use super::{
     uploads::{Caps, Uploads},
 };
 use crate::{
+    axum::body::known_in,
     issue_codes, json,
     place::{Findings, Found, Place},
     texts::{Naming, Texts},
@@ -289,17 +288,7 @@ fn has_odd_file_name(headers: &HeaderMap) -> bool {
 
 /// The body went over a cap, ours or that of a layer outside, broke off, or is no form.
 fn unreadable(error: multer::Error) -> ApiError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
-    let mut found = None;
-    while let Some(now) = cause {
-        if let Some(error) = now.downcast_ref::<ApiError>() {
-            found = Some(error.clone());
-        } else if now.is::<LengthLimitError>() {
-            found = Some(ApiError::payload_too_large());
-        }
-        cause = now.source();
-    }
-    found
+    known_in(&error)
         .unwrap_or_else(|| ApiError::bad_request().with_message("the multipart body is malformed"))
         .with_source(error)
 }
