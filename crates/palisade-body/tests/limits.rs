@@ -493,9 +493,10 @@ async fn the_innermost_of_several_limits_moves_all_defaults_around_it() {
                 request.headers_mut().insert("content-length", length.into());
             }
             let outer = BodyLimit::new(8).overridable();
-            let handler = service_fn(
-                |request: Request<LimitedBody<LimitedBody<LimitedBody<Chunked>>>>| echo(request),
-            );
+            let handler =
+                service_fn(|request: Request<LimitedBody<LimitedBody<LimitedBody<Chunked>>>>| {
+                    echo(request)
+                });
             let service = outer.layer(middle.layer(BodyLimit::new(inner).layer(handler)));
             let response = service.oneshot(request).await.unwrap();
             let context = format!("{middle:?} {inner} {length} declared {declared}");
