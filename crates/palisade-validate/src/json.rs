@@ -37,9 +37,21 @@ pub(crate) fn check(
 fn is_json(content_type: &str) -> bool {
     is_utf8_of(content_type, |essence| match essence.split_once('/') {
         Some(("application", "json")) => true,
-        Some((_, subtype)) => subtype.len() > "+json".len() && subtype.ends_with("+json"),
+        // Two types in one field are none, whichever of them is last.
+        Some((kind, subtype)) => {
+            is_token(kind)
+                && is_token(subtype)
+                && subtype.len() > "+json".len()
+                && subtype.ends_with("+json")
+        }
         None => false,
     })
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let is_one = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_one)
 }
 
 pub(crate) fn is_utf8_of(content_type: &str, is_expected: impl Fn(&str) -> bool) -> bool {
@@ -194,6 +206,9 @@ mod tests {
             "application/json; charset=latin1",
             "application/jsonp",
             "application/+json",
+            "text/plain, application/a+json",
+            "/a+json",
+            "a b/c+json",
             "json",
             "",
         ] {
