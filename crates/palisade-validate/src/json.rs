@@ -2,10 +2,11 @@ use garde::Validate;
 use http::{HeaderMap, HeaderValue, header};
 use palisade_core::{ApiError, IssueSource};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, error::Category};
+use serde_json::Value;
 
 use crate::{
     Validation,
+    examine::{Shape, asked_for},
     place::Findings,
     read, rules,
     scan::{Flaw, scan},
@@ -77,16 +78,13 @@ where
 {
     let text = text_of(body)?;
     let mode = settings.json_mode();
-    let parsed = if mode.refuses_unknown {
-        // Only a type that is asked says which fields it knows.
-        None
-    } else {
-        match serde_json::from_str::<T>(text) {
-            Ok(value) => Some(value),
-            Err(error) if error.classify() == Category::Data => None,
-            Err(error) => return Err(malformed(text, settings, &error)),
-        }
-    };
+    // Only a type that is asked says which fields it knows, and that a list is not what it wants: serde would take one for
+    // a struct, field by field.
+    let must_ask = mode.refuses_unknown
+        || text.trim_ascii_start().starts_with('[')
+            && matches!(asked_for::<T>(), Some(Shape::Struct(_)));
+    // What its error is does not matter: serde_json says of a tuple with an item too many that it is no JSON.
+    let parsed = if must_ask { None } else { serde_json::from_str::<T>(text).ok() };
     let tree =
         || serde_json::from_str::<Value>(text).map_err(|error| malformed(text, settings, &error));
     match parsed {
@@ -172,7 +170,8 @@ fn malformed(text: &str, settings: Validation, error: &serde_json::Error) -> Api
     } else {
         ""
     };
-    let (line, column) = (error.line(), error.column());
+    // It counts the end of a line, where that is what is wrong, as before the first column of the next.
+    let (line, column) = (error.line(), error.column().max(1));
     refuse(format!("the body is not valid JSON: {what}line {line}, column {column}"))
 }
 
