@@ -160,12 +160,16 @@ fn found(error: &ValidationError<'_>) -> Vec<Found> {
             vec![Found::new(place, issue_codes::MISSING, "is missing")]
         }
         Kind::Type { kind } => {
-            let types: Vec<_> = match kind {
-                TypeKind::Single(one) => vec![one.to_string()],
-                TypeKind::Multiple(many) => many.iter().map(|one| one.to_string()).collect(),
+            // One type is told as the types of Rust tell theirs, and a choice of them as a list.
+            let (words, expected): (_, Value) = match kind {
+                TypeKind::Single(one) => (one.to_string(), one.to_string().into()),
+                TypeKind::Multiple(many) => {
+                    let types: Vec<_> = many.iter().map(|one| one.to_string()).collect();
+                    (types.join(" or "), types.into())
+                }
             };
-            let words = format!("must be of type {}", types.join(" or "));
-            bound(issue_codes::WRONG_TYPE, words, "expected", types.into())
+            let words = format!("must be of type {words}");
+            bound(issue_codes::WRONG_TYPE, words, "expected", expected)
         }
         Kind::MinLength { limit } => bound(
             issue_codes::TOO_SHORT,

@@ -69,6 +69,16 @@ fn everything_that_is_wrong_is_reported_in_the_same_words_as_for_types() {
 }
 
 #[test]
+fn what_was_expected_is_told_as_for_types() {
+    let expected = |types: Value| {
+        let schema = JsonSchema::compile(&json!({"type": types})).unwrap();
+        schema.check(&json!(null)).unwrap_err().issues()[0].params["expected"].clone()
+    };
+    assert_eq!(expected(json!("integer")), "integer");
+    assert_eq!(expected(json!(["integer", "string"])), json!(["integer", "string"]));
+}
+
+#[test]
 fn values_and_patterns_are_not_repeated() {
     let bad = json!({"name": "hunter2hunter2", "color": "hunter2", "email": "hunter2", "size": "hunter2", "items": "hunter2"});
     let text = serde_json::to_string(schema().check(&bad).unwrap_err().issues()).unwrap();
