@@ -167,7 +167,8 @@ impl Validation {
     }
 
     /// Reads a query string as `T` and applies its rules. Texts become what the type asks for: numbers, `true` and
-    /// `false` (also `1` and `0`), lists of repeated keys, and what is not there its `#[serde(default)]`.
+    /// `false` (also `1` and `0`), lists of repeated keys, and what is not there its `#[serde(default)]`. An empty text is
+    /// there, and is no number, also where the field is an `Option`.
     ///
     /// # Errors
     ///
@@ -185,6 +186,7 @@ impl Validation {
     /// let page: Page = Validation::new().query("limit=20")?;
     /// assert_eq!(page.limit, 20);
     ///
+    /// assert!(Validation::new().query::<Page>("limit=").is_err());
     /// let error = Validation::new().query::<Page>("limit=1000").err().unwrap();
     /// let issue = &error.issues()[0];
     /// assert_eq!((&*issue.path, &*issue.code, &issue.params["max"]), ("limit", "too_big", &100.into()));

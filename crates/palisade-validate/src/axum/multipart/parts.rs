@@ -120,12 +120,11 @@ impl Parts {
             let Some(name) = field.name().map(str::to_owned) else {
                 return Err(ApiError::bad_request().with_message("a part of the form has no name"));
             };
-            if has_odd_file_name(field.headers()) {
-                let message =
-                    "a file of the form has its name in another way than `filename=\"…\"`";
-                return Err(ApiError::bad_request().with_message(message));
-            }
             if field.file_name().is_none() {
+                if has_odd_file_name(field.headers()) {
+                    let message = "a file of the form has no name that is written as `filename=`";
+                    return Err(ApiError::bad_request().with_message(message));
+                }
                 self.text(&name, field).await?;
             } else if let Some(next) = self.begin(name, field, findings).await? {
                 break next;
@@ -262,27 +261,25 @@ fn header_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }
 
-/// `filename*=`, which forms must not have (RFC 7578, section 4.2), or the like. The parser passes over it: what is a file to
-/// others would be a text here, or would have another name.
+/// `filename*=`, which forms must not have (RFC 7578, section 4.2), or the like. The parser passes over it, and what is a
+/// file to others would be a text here. Where the usual name is there as well, as .NET writes both, that one counts.
 fn has_odd_file_name(headers: &HeaderMap) -> bool {
     let field = headers.get(header::CONTENT_DISPOSITION).map_or(&b""[..], HeaderValue::as_bytes);
     let mut is_quoted = false;
     let mut is_escaped = false;
     let parameters = field.split(|byte| {
-        match byte {
-            b'"' if !is_escaped => is_quoted = !is_quoted,
-            _ => {}
+        if *byte == b'"' && !is_escaped {
+            is_quoted = !is_quoted;
         }
         is_escaped = *byte == b'\\' && !is_escaped;
         *byte == b';' && !is_quoted
     });
-    let names = parameters.filter_map(|parameter| {
+    let mut names = parameters.filter_map(|parameter| {
         let end = parameter.iter().position(|byte| *byte == b'=')?;
-        Some(parameter[..end].trim_ascii())
+        parameter[..end].trim_ascii().split_at_checked(b"filename".len())
     });
-    names.into_iter().any(|name| {
-        let begins = name.get(..b"filename".len());
-        name != b"filename" && begins.is_some_and(|begins| begins.eq_ignore_ascii_case(b"filename"))
+    names.any(|(name, rest)| {
+        name.eq_ignore_ascii_case(b"filename") && matches!(rest.first(), None | Some(b'*'))
     })
 }
 
