@@ -46,13 +46,22 @@ pub struct JsonSchema {
     settings: Validation,
 }
 
+const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+
 impl JsonSchema {
     /// Compiles a schema.
     ///
     /// # Errors
     ///
-    /// What is no schema, or refers to another document.
+    /// What is no schema, is one of another draft, or refers to another document.
     pub fn compile(schema: &Value) -> Result<Self, ConfigError> {
+        // What an older draft says with words of its own would be passed over, and never checked.
+        if let Some(draft) = schema.get("$schema").and_then(Value::as_str)
+            && draft.trim_end_matches('#') != DRAFT
+        {
+            let remedy = format!("only JSON Schema 2020-12 is understood, `{DRAFT}`");
+            return Err(ConfigError::new("schema", draft.escape_debug(), remedy));
+        }
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .should_validate_formats(true)

@@ -122,6 +122,16 @@ fn what_is_no_schema_does_not_build() {
     {
         assert!(JsonSchema::compile(&bad).is_err(), "{bad}");
     }
+    // `dependencies` is a word of draft 7, and means nothing in 2020-12
+    let draft = |name: &str| json!({"$schema": name, "dependencies": {"a": ["b"]}});
+    for other in ["http://json-schema.org/draft-07/schema#", "https://example.com/meta", ""] {
+        let error = JsonSchema::compile(&draft(other)).unwrap_err();
+        assert!(error.to_string().contains("2020-12"), "{error}");
+    }
+    let own = "https://json-schema.org/draft/2020-12/schema";
+    for own in [own, &format!("{own}#")] {
+        assert!(JsonSchema::compile(&draft(own)).is_ok());
+    }
 }
 
 #[test]
