@@ -477,6 +477,35 @@ async fn the_limit_of_a_route_overrides_the_outer_one_in_both_directions() {
 }
 
 #[tokio::test]
+async fn the_innermost_of_several_limits_moves_all_defaults_around_it() {
+    for (middle, inner, length, expected) in [
+        (BodyLimit::new(6).overridable(), 12, 12, 200),
+        (BodyLimit::new(6).overridable(), 12, 13, 413),
+        (BodyLimit::new(10).overridable(), 4, 5, 413),
+        (BodyLimit::new(10), 12, 10, 200),
+        (BodyLimit::new(10), 12, 11, 413),
+        (BodyLimit::new(10).buffered(), 12, 11, 413),
+    ] {
+        for declared in [true, false] {
+            let text: &'static str = &"1234567890123"[..length];
+            let mut request = Request::new(Chunked::script([Step::Wait, Step::Data(text)]));
+            if declared {
+                request.headers_mut().insert("content-length", length.into());
+            }
+            let outer = BodyLimit::new(8).overridable();
+            let handler =
+                service_fn(|request: Request<LimitedBody<LimitedBody<LimitedBody<Chunked>>>>| {
+                    echo(request)
+                });
+            let service = outer.layer(middle.layer(BodyLimit::new(inner).layer(handler)));
+            let response = service.oneshot(request).await.unwrap();
+            let context = format!("{middle:?} {inner} {length} declared {declared}");
+            assert_eq!(response.status(), expected, "{context}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_declared_length_over_an_overridable_limit_is_refused_if_nobody_overrides_it() {
     let forbids = service_fn(|_: Request<LimitedBody<Chunked>>| async {
         Ok(Response::builder().status(403).body(Full::default()).unwrap())

@@ -2,10 +2,11 @@ use garde::Validate;
 use http::{HeaderMap, HeaderValue, header};
 use palisade_core::{ApiError, IssueSource};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, error::Category};
+use serde_json::Value;
 
 use crate::{
     Validation,
+    examine::{Shape, asked_for},
     place::Findings,
     read, rules,
     scan::{Flaw, scan},
@@ -37,9 +38,21 @@ pub(crate) fn check(
 fn is_json(content_type: &str) -> bool {
     is_utf8_of(content_type, |essence| match essence.split_once('/') {
         Some(("application", "json")) => true,
-        Some((_, subtype)) => subtype.len() > "+json".len() && subtype.ends_with("+json"),
+        // Two types in one field are none, whichever of them is last.
+        Some((kind, subtype)) => {
+            is_token(kind)
+                && is_token(subtype)
+                && subtype.len() > "+json".len()
+                && subtype.ends_with("+json")
+        }
         None => false,
     })
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let is_one = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_one)
 }
 
 pub(crate) fn is_utf8_of(content_type: &str, is_expected: impl Fn(&str) -> bool) -> bool {
@@ -65,16 +78,13 @@ where
 {
     let text = text_of(body)?;
     let mode = settings.json_mode();
-    let parsed = if mode.refuses_unknown {
-        // Only a type that is asked says which fields it knows.
-        None
-    } else {
-        match serde_json::from_str::<T>(text) {
-            Ok(value) => Some(value),
-            Err(error) if error.classify() == Category::Data => None,
-            Err(error) => return Err(malformed(text, settings, &error)),
-        }
-    };
+    // Only a type that is asked says which fields it knows, and that a list is not what it wants: serde would take one for
+    // a struct, field by field.
+    let must_ask = mode.refuses_unknown
+        || text.trim_ascii_start().starts_with('[')
+            && matches!(asked_for::<T>(), Some(Shape::Struct(_)));
+    // What its error is does not matter: serde_json says of a tuple with an item too many that it is no JSON.
+    let parsed = if must_ask { None } else { serde_json::from_str::<T>(text).ok() };
     let tree =
         || serde_json::from_str::<Value>(text).map_err(|error| malformed(text, settings, &error));
     match parsed {
@@ -160,7 +170,8 @@ fn malformed(text: &str, settings: Validation, error: &serde_json::Error) -> Api
     } else {
         ""
     };
-    let (line, column) = (error.line(), error.column());
+    // It counts the end of a line, where that is what is wrong, as before the first column of the next.
+    let (line, column) = (error.line(), error.column().max(1));
     refuse(format!("the body is not valid JSON: {what}line {line}, column {column}"))
 }
 
@@ -194,6 +205,9 @@ mod tests {
             "application/json; charset=latin1",
             "application/jsonp",
             "application/+json",
+            "text/plain, application/a+json",
+            "/a+json",
+            "a b/c+json",
             "json",
             "",
         ] {

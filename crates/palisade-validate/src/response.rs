@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use garde::Validate;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use palisade_core::{ApiError, Body, BoxError, ErrorCode, ErrorContext, GrpcCode};
 use serde::de::DeserializeOwned;
@@ -28,8 +28,8 @@ pub(crate) const INVALID_RESPONSE: ErrorCode = ErrorCode::new(
 /// Checks that a service answers what it promises: while it is developed, a response that is no `T` or breaks its rules
 /// becomes a 500 that says where, and the log does too. In release builds nothing is looked at, unless asked.
 ///
-/// Successful responses with JSON of a declared length of up to 1 MiB are checked. All others pass as they are, streams
-/// among them.
+/// Successful responses with JSON of a declared length of up to 1 MiB are checked. All others pass as they are: streams,
+/// answers to HEAD, and what is compressed.
 ///
 /// ```
 /// use garde::Validate;
@@ -132,13 +132,15 @@ where
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let settings = self.settings;
+        let has_body = request.method() != Method::HEAD;
         let context = ErrorContext::of_request(&request);
         let told = RuleContext::<T::Context>::of(request.extensions());
         let answer = self.inner.call(request);
         Box::pin(async move {
             let (head, body) = answer.await?.into_parts();
+            let is_wanted = settings.is_on && has_body && head.status.is_success();
             let is_short = body.size_hint().exact().is_some_and(|bytes| bytes <= MAX_BYTES);
-            if !(settings.is_on && head.status.is_success() && is_short && is_json(&head.headers)) {
+            if !(is_wanted && is_short && is_plain_json(&head.headers)) {
                 return Ok(Response::from_parts(head, Body::new(body)));
             }
             let bytes = match body.collect().await {
@@ -169,6 +171,9 @@ where
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::CONTENT_TYPE) && json::check_media_type(headers).is_ok()
+fn is_plain_json(headers: &HeaderMap) -> bool {
+    let coding = headers.get(header::CONTENT_ENCODING);
+    coding.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+        && headers.contains_key(header::CONTENT_TYPE)
+        && json::check_media_type(headers).is_ok()
 }

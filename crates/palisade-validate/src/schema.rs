@@ -46,13 +46,22 @@ pub struct JsonSchema {
     settings: Validation,
 }
 
+const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+
 impl JsonSchema {
     /// Compiles a schema.
     ///
     /// # Errors
     ///
-    /// What is no schema, or refers to another document.
+    /// What is no schema, is one of another draft, or refers to another document.
     pub fn compile(schema: &Value) -> Result<Self, ConfigError> {
+        // What an older draft says with words of its own would be passed over, and never checked.
+        if let Some(draft) = schema.get("$schema").and_then(Value::as_str)
+            && draft.trim_end_matches('#') != DRAFT
+        {
+            let remedy = format!("only JSON Schema 2020-12 is understood, `{DRAFT}`");
+            return Err(ConfigError::new("schema", draft.escape_debug(), remedy));
+        }
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .should_validate_formats(true)
@@ -160,12 +169,16 @@ fn found(error: &ValidationError<'_>) -> Vec<Found> {
             vec![Found::new(place, issue_codes::MISSING, "is missing")]
         }
         Kind::Type { kind } => {
-            let types: Vec<_> = match kind {
-                TypeKind::Single(one) => vec![one.to_string()],
-                TypeKind::Multiple(many) => many.iter().map(|one| one.to_string()).collect(),
+            // One type is told as the types of Rust tell theirs, and a choice of them as a list.
+            let (words, expected): (_, Value) = match kind {
+                TypeKind::Single(one) => (one.to_string(), one.to_string().into()),
+                TypeKind::Multiple(many) => {
+                    let types: Vec<_> = many.iter().map(|one| one.to_string()).collect();
+                    (types.join(" or "), types.into())
+                }
             };
-            let words = format!("must be of type {}", types.join(" or "));
-            bound(issue_codes::WRONG_TYPE, words, "expected", types.into())
+            let words = format!("must be of type {words}");
+            bound(issue_codes::WRONG_TYPE, words, "expected", expected)
         }
         Kind::MinLength { limit } => bound(
             issue_codes::TOO_SHORT,

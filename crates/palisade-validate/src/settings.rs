@@ -5,7 +5,13 @@ use http::{StatusCode, request};
 use palisade_core::{ApiError, Decision, IssueSource, IssueView, Policy, PolicyLayer};
 use serde::de::DeserializeOwned;
 
-use crate::{examine::Mode, json, place::Findings, read, texts::Texts};
+use crate::{
+    examine::{Mode, Shape, asked_for},
+    issue_codes, json,
+    place::{Findings, Found, Place, Step},
+    read,
+    texts::Texts,
+};
 
 /// How failed validation is answered.
 ///
@@ -161,7 +167,8 @@ impl Validation {
     }
 
     /// Reads a query string as `T` and applies its rules. Texts become what the type asks for: numbers, `true` and
-    /// `false` (also `1` and `0`), lists of repeated keys, and what is not there its `#[serde(default)]`.
+    /// `false` (also `1` and `0`), lists of repeated keys, and what is not there its `#[serde(default)]`. An empty text is
+    /// there, and is no number, also where the field is an `Option`.
     ///
     /// # Errors
     ///
@@ -179,6 +186,7 @@ impl Validation {
     /// let page: Page = Validation::new().query("limit=20")?;
     /// assert_eq!(page.limit, 20);
     ///
+    /// assert!(Validation::new().query::<Page>("limit=").is_err());
     /// let error = Validation::new().query::<Page>("limit=1000").err().unwrap();
     /// let issue = &error.issues()[0];
     /// assert_eq!((&*issue.path, &*issue.code, &issue.params["max"]), ("limit", "too_big", &100.into()));
@@ -240,15 +248,28 @@ impl Validation {
     where
         T: DeserializeOwned + Validate,
     {
-        let mode = Mode { coerces_text: true, refuses_unknown: self.refuses_unknown };
-        let read = read::examined(texts.value, texts.size, mode, context);
+        let Texts { value, size, source, naming, mut unreadable } = texts;
+        // What parameters a path has is the route's to say, and nothing that a client could leave out.
+        let refuses_unknown = self.refuses_unknown && source != IssueSource::Path;
+        if !refuses_unknown
+            && !unreadable.is_empty()
+            && let Some(Shape::Struct(known)) = asked_for::<T>()
+        {
+            unreadable.retain(|name| known.contains(&&**name));
+        }
+        let mode = Mode { coerces_text: true, refuses_unknown };
+        let read = read::examined(value, size, mode, context);
+        let not_utf8 = unreadable.iter().map(|name| {
+            Found::new(Place::default().name(name), issue_codes::WRONG_TYPE, "must be UTF-8")
+        });
+        // What is not in the value for that reason is not missing, and nothing else is known of it.
+        let is_readable = |found: &Found| match found.place.0.first() {
+            Some(Step::Name(name)) => !unreadable.contains(name),
+            _ => true,
+        };
+        let found = not_utf8.chain(read.found.into_iter().filter(is_readable));
         findings.truncated |= read.truncated;
-        findings.add(
-            texts.source,
-            read.found
-                .into_iter()
-                .map(|found| found.moved(|place| texts.naming.on_the_wire(place))),
-        );
+        findings.add(source, found.map(|found| found.moved(|place| naming.on_the_wire(place))));
         read.value
     }
 
@@ -261,10 +282,22 @@ impl Validation {
     }
 
     pub(crate) fn refuse(&self, findings: Findings) -> ApiError {
-        let error = ApiError::validation(findings.issues)
-            .with_status(self.status)
-            .with_issue_view(self.view);
-        if findings.truncated { error.with_truncated_issues() } else { error }
+        let error = ApiError::validation(findings.issues).with_status(self.status);
+        self.laid_out(error, findings.truncated)
+    }
+
+    /// Issues beside what the body is refused for, which comes first.
+    #[cfg(feature = "axum")]
+    pub(crate) fn beside(&self, error: ApiError, findings: Findings) -> ApiError {
+        if findings.issues.is_empty() {
+            return error;
+        }
+        self.laid_out(error.with_issues(findings.issues), findings.truncated)
+    }
+
+    fn laid_out(&self, error: ApiError, is_truncated: bool) -> ApiError {
+        let error = error.with_issue_view(self.view);
+        if is_truncated { error.with_truncated_issues() } else { error }
     }
 
     pub(crate) fn json_mode(&self) -> Mode {

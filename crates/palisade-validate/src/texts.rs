@@ -1,6 +1,9 @@
 //! Query strings, forms, parameters of paths, headers, cookies: names and texts, which become what the type asks for.
 
+use std::{borrow::Cow, collections::BTreeSet};
+
 use palisade_core::{ApiError, IssueSource};
+use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
 
 use crate::place::Place;
@@ -19,6 +22,8 @@ pub struct Texts {
     pub(crate) size: usize,
     pub(crate) source: IssueSource,
     pub(crate) naming: Naming,
+    /// The names whose texts were no UTF-8, and are not in the value.
+    pub(crate) unreadable: BTreeSet<String>,
 }
 
 /// What the client calls what stands first in a place.
@@ -37,17 +42,49 @@ pub(crate) enum Naming {
 }
 
 impl Texts {
-    /// What comes urlencoded, as a query or a form.
+    /// Names and texts that are still to be added.
+    pub(crate) fn named(source: IssueSource, naming: Naming) -> Self {
+        let (value, unreadable) = (Value::Object(Map::new()), BTreeSet::new());
+        Self { value, size: 0, source, naming, unreadable }
+    }
+
+    /// What comes urlencoded, as a query or a form, as the URL standard reads it; but what is no UTF-8 stays none.
     pub(crate) fn urlencoded(text: &[u8], source: IssueSource) -> Result<Self, ApiError> {
-        let mut pairs = Map::new();
-        for (count, (key, text)) in form_urlencoded::parse(text).enumerate() {
+        let mut texts = Self::named(source, Naming::AsIs);
+        let pairs = text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+        for (count, pair) in pairs.enumerate() {
             if count >= MAX_PAIRS {
                 return Err(ApiError::bad_request()
                     .with_message(format!("more than {MAX_PAIRS} parameters were sent")));
             }
-            add(&mut pairs, &key, text.into_owned());
+            let middle = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+            let (name, value) = pair.split_at(middle);
+            let name = spaced(name);
+            let value = spaced(value.strip_prefix(b"=").unwrap_or(value));
+            let name = percent_decode(&name).decode_utf8_lossy();
+            texts.add(&name, percent_decode(&value).decode_utf8().ok());
         }
-        Ok(Self { value: Value::Object(pairs), size: text.len(), source, naming: Naming::AsIs })
+        texts.size = text.len();
+        Ok(texts)
+    }
+
+    /// A key that comes once has a text, one that comes again has a list. `None`: it was no UTF-8.
+    pub(crate) fn add(&mut self, name: &str, text: Option<Cow<'_, str>>) {
+        self.size += name.len() + text.as_ref().map_or(0, |text| text.len());
+        match (text, &mut self.value) {
+            (Some(text), Value::Object(pairs)) => add(pairs, name, text.into_owned()),
+            _ => {
+                self.unreadable.insert(name.to_owned());
+            }
+        }
+    }
+}
+
+fn spaced(text: &[u8]) -> Cow<'_, [u8]> {
+    if text.contains(&b'+') {
+        text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect()
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -80,8 +117,7 @@ impl Naming {
     }
 }
 
-/// A key that comes once has a text, one that comes again has a list.
-pub(crate) fn add(pairs: &mut Map<String, Value>, key: &str, text: String) {
+fn add(pairs: &mut Map<String, Value>, key: &str, text: String) {
     let text = Value::String(text);
     match pairs.get_mut(key) {
         None => {

@@ -2,7 +2,7 @@
 
 use garde::Validate;
 use palisade_validate::Validation;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 #[derive(Debug, Deserialize, Validate)]
 #[allow(dead_code)]
@@ -30,6 +30,7 @@ fn not_json(body: impl AsRef<[u8]>, message: &str) {
 #[test]
 fn what_is_wrong_with_json_is_said_with_line_and_column() {
     not_json("", "the body is empty, and JSON is expected");
+    not_json("{\"a\":\"b\nc\"}", "the body is not valid JSON: line 2, column 1");
     not_json(" \r\n\t", "the body is blank, and JSON is expected");
     not_json("{\n \"name\": x}", "the body is not valid JSON: line 2, column 10");
     not_json("{\"name\":\"a\"", "the body is not valid JSON: it ends too early: line 1, column 11");
@@ -116,5 +117,128 @@ fn a_number_that_its_type_cannot_hold_is_not_rounded() {
             ("VALIDATION_ERROR", "wrong_type"),
             "{number}"
         );
+    }
+}
+
+fn issues<T>(json: &str) -> Vec<String>
+where
+    T: DeserializeOwned + Validate<Context = ()>,
+{
+    let strict = Validation::new().deny_unknown_fields();
+    let told = [Validation::new(), strict].map(|settings| {
+        let error = settings.json::<T>(json.as_bytes()).err().unwrap_or_else(|| panic!("{json}"));
+        assert_eq!(error.code(), "VALIDATION_ERROR", "{json} {}", error.message());
+        error.issues().iter().map(|issue| format!("{} {}", issue.path, issue.code)).collect()
+    });
+    let [usual, strict]: [Vec<String>; 2] = told;
+    assert_eq!(usual, strict, "{json}");
+    usual
+}
+
+#[derive(Debug, PartialEq, Deserialize, Validate)]
+struct Point {
+    #[garde(skip)]
+    #[serde(default)]
+    at: [u8; 2],
+    #[garde(skip)]
+    #[serde(default)]
+    named: Option<(u8, String)>,
+    #[garde(skip)]
+    #[serde(default)]
+    weight: f32,
+}
+
+#[test]
+fn a_list_that_is_too_long_is_wrong_and_not_cut_short() {
+    assert_eq!(issues::<Point>(r#"{"at":[1,2,3]}"#), ["at wrong_type"]);
+    assert_eq!(issues::<Point>(r#"{"at":[1]}"#), ["at wrong_type"]);
+    assert_eq!(issues::<Point>(r#"{"named":[1,"a","b"]}"#), ["named wrong_type"]);
+    assert_eq!(
+        issues::<Point>(r#"{"named":["a","b","c"],"weight":"x"}"#),
+        ["named[0] wrong_type", "named wrong_type", "weight wrong_type"]
+    );
+    let query =
+        |query| Validation::new().query::<Point>(query).map_err(|error| error.issues().len());
+    assert_eq!(query("at=1&at=2").unwrap().at, [1, 2]);
+    assert_eq!(query("at=1&at=2&at=3").unwrap_err(), 1);
+}
+
+#[test]
+fn a_number_that_its_type_makes_infinite_is_none() {
+    assert_eq!(issues::<Point>(r#"{"weight":1e300}"#), ["weight wrong_type"]);
+    assert!(Validation::new().query::<Point>("weight=1e300").is_err());
+    assert_eq!(Validation::new().query::<Point>("weight=1e3").unwrap().weight, 1e3);
+}
+
+#[test]
+fn a_list_is_no_struct() {
+    assert_eq!(issues::<Point>("[]"), [" wrong_type"]);
+    assert_eq!(issues::<Point>(" [[1,2]]"), [" wrong_type"]);
+    #[derive(Deserialize, Validate)]
+    #[garde(transparent)]
+    struct Points(#[garde(dive)] Vec<Point>);
+    assert_eq!(Validation::new().json::<Points>(b"[{},{}]").unwrap().0.len(), 2);
+}
+
+#[test]
+fn a_field_beside_a_tag_is_found_also_inside_of_an_option_or_a_newtype() {
+    #[derive(Deserialize, Validate)]
+    #[serde(tag = "type")]
+    enum Shape {
+        Circle {
+            #[garde(skip)]
+            #[serde(rename = "r")]
+            _radius: u8,
+        },
+    }
+    #[derive(Deserialize, Validate)]
+    #[garde(transparent)]
+    struct Wrapped(#[garde(dive)] Shape);
+    #[derive(Deserialize, Validate)]
+    struct Drawing {
+        #[garde(dive)]
+        #[serde(rename = "maybe")]
+        _maybe: Option<Shape>,
+        #[garde(dive)]
+        #[serde(rename = "new")]
+        _new: Option<Wrapped>,
+    }
+    assert_eq!(
+        issues::<Drawing>(r#"{"maybe":{"type":"Circle","r":"x"},"new":{"type":"Circle"}}"#),
+        ["maybe.r wrong_type", "new.r missing"]
+    );
+}
+
+#[test]
+fn what_a_variant_holds_is_said_without_a_word_of_rust() {
+    #[derive(Deserialize, Validate)]
+    enum Kind {
+        Text(
+            #[garde(skip)]
+            #[allow(dead_code)]
+            String,
+        ),
+        Pair(
+            #[garde(skip)]
+            #[allow(dead_code)]
+            u8,
+            #[garde(skip)]
+            #[allow(dead_code)]
+            u8,
+        ),
+        Size(
+            #[garde(skip)]
+            #[allow(dead_code)]
+            std::num::NonZeroU8,
+        ),
+    }
+    for (json, words) in [
+        (r#""Text""#, "must be an object"),
+        (r#""Pair""#, "must be an object"),
+        (r#"{"Size":0}"#, "must be an integer other than 0"),
+        (r#"{"Pair":[1]}"#, "must be a list of another length"),
+    ] {
+        let error = Validation::new().json::<Kind>(json.as_bytes()).err().unwrap();
+        assert_eq!(error.issues()[0].message, words, "{json}");
     }
 }

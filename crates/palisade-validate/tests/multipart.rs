@@ -226,6 +226,52 @@ async fn headers_of_a_part_that_never_end_are_not_kept() {
 }
 
 #[tokio::test]
+async fn headers_of_a_part_are_counted_also_where_they_come_in_one_piece() {
+    let name = |length: usize| {
+        // `Content-Disposition: form-data; name="name"` and `x: …`, each with its end of a line.
+        let rest = "Content-Disposition: form-data; name=\"name\"\r\nx: \r\n".len();
+        form(&[part(&format!("name=\"name\"\r\nx: {}", "x".repeat(length - rest)), b"ada")])
+    };
+    let status = async |length, caps| send(caps, name(length)).await.0.as_u16();
+    assert_eq!(status(8 * 1024, uploads()).await, 200);
+    assert_eq!(status(8 * 1024 + 1, uploads()).await, 413);
+    assert_eq!(status(100, uploads().max_part_header_bytes(100)).await, 200);
+    assert_eq!(status(101, uploads().max_part_header_bytes(100)).await, 413);
+}
+
+#[tokio::test]
+async fn a_file_name_that_is_written_in_another_way_does_not_make_a_text_of_a_file() {
+    for bad in [
+        "name=\"f\"; filename*=UTF-8''a.png",
+        "name=\"f\"; FileName*=UTF-8''..%2Fa.png",
+        "name=\"f\"; filename*=UTF-8''a.png; filename=\"a.png\"",
+        "name=\"f\"; Filename=\"a.png\"",
+        "name=\"f\"; filename*0=\"a\"",
+    ] {
+        let (status, body) = send(uploads(), form(&[name(), part(bad, b"text")])).await;
+        assert_eq!(status.as_u16(), 400, "{bad} {body}");
+    }
+    for text in
+        ["name=\"a; filename*=b\"", "name=\"a\\\"; filename*=b\"", "name=a; filenames=b; x*=y"]
+    {
+        let text = part(text, b"text");
+        let (status, body) = send(uploads(), form(&[name(), text])).await;
+        assert_eq!((status.as_u16(), body), (200, "ada 0".into()));
+    }
+    // as .NET writes every name
+    let both = part("name=f; filename=a.png; filename*=utf-8''..%2Fb.png", PNG);
+    let (_, body) = send(uploads(), form(&[name(), both])).await;
+    assert_eq!(body, "ada 0; f a.png image/png 18");
+}
+
+#[tokio::test]
+async fn a_text_that_is_no_utf_8_is_one_issue() {
+    let body = form(&[part("name=\"name\"", b"\xff"), part("name=\"age\"", b"\xff")]);
+    let (_, body) = send(uploads(), body).await;
+    assert_eq!(issues(&body), ["part age wrong_type", "part name wrong_type"]);
+}
+
+#[tokio::test]
 async fn what_is_no_form_is_refused() {
     let good = || form(&[name()]);
     assert_eq!(send_as(uploads(), "multipart/form-data", good()).await.0.as_u16(), 400);
@@ -234,7 +280,7 @@ async fn what_is_no_form_is_refused() {
     let latin = part("name=\"name\"\r\nContent-Type: text/plain; charset=iso-8859-1", b"ada");
     assert_eq!(send(uploads(), form(&[latin])).await.0.as_u16(), 415);
     let not_text = form(&[part("name=\"name\"", b"\xff")]);
-    assert_eq!(issues(&send(uploads(), not_text).await.1)[0], "part name wrong_type");
+    assert_eq!(issues(&send(uploads(), not_text).await.1), ["part name wrong_type"]);
     for bad in [
         &b""[..],
         b"--B",

@@ -54,6 +54,31 @@ async fn only_successful_json_is_looked_at() {
 }
 
 #[tokio::test]
+async fn an_answer_to_head_and_what_is_compressed_are_let_past() {
+    let send = async |method: &str, coding: Option<&'static str>| {
+        let service = service_fn(move |_: Request<()>| async move {
+            let response = Response::builder().header("content-type", JSON);
+            let mut response = response.body(Full::<Bytes>::default()).unwrap();
+            if let Some(coding) = coding {
+                response.headers_mut().insert("content-encoding", coding.parse().unwrap());
+            }
+            Ok::<_, Infallible>(response)
+        });
+        let request = Request::builder().method(method).body(()).unwrap();
+        let service = debug_validate_response::<Item>().layer(service);
+        service.oneshot(request).await.unwrap().status().as_u16()
+    };
+    assert_eq!(
+        send("HEAD", None).await,
+        200,
+        "a client hears of the same as for GET, without the body"
+    );
+    assert_eq!(send("GET", Some("gzip")).await, 200);
+    assert_eq!(send("GET", Some("identity")).await, 500);
+    assert_eq!(send("GET", None).await, 500);
+}
+
+#[tokio::test]
 async fn a_response_can_be_let_past_with_a_line_in_the_log() {
     let layer = debug_validate_response::<Item>().also_in_release().only_log();
     assert_eq!(answer(layer, 200, JSON, "{}").await, (StatusCode::OK, "{}".into()));

@@ -69,6 +69,16 @@ fn everything_that_is_wrong_is_reported_in_the_same_words_as_for_types() {
 }
 
 #[test]
+fn what_was_expected_is_told_as_for_types() {
+    let expected = |types: Value| {
+        let schema = JsonSchema::compile(&json!({"type": types})).unwrap();
+        schema.check(&json!(null)).unwrap_err().issues()[0].params["expected"].clone()
+    };
+    assert_eq!(expected(json!("integer")), "integer");
+    assert_eq!(expected(json!(["integer", "string"])), json!(["integer", "string"]));
+}
+
+#[test]
 fn values_and_patterns_are_not_repeated() {
     let bad = json!({"name": "hunter2hunter2", "color": "hunter2", "email": "hunter2", "size": "hunter2", "items": "hunter2"});
     let text = serde_json::to_string(schema().check(&bad).unwrap_err().issues()).unwrap();
@@ -111,6 +121,16 @@ fn what_is_no_schema_does_not_build() {
         [json!({"type": "strin"}), json!({"pattern": "("}), json!({"pattern": "(?=a)"}), json!(5)]
     {
         assert!(JsonSchema::compile(&bad).is_err(), "{bad}");
+    }
+    // `dependencies` is a word of draft 7, and means nothing in 2020-12
+    let draft = |name: &str| json!({"$schema": name, "dependencies": {"a": ["b"]}});
+    for other in ["http://json-schema.org/draft-07/schema#", "https://example.com/meta", ""] {
+        let error = JsonSchema::compile(&draft(other)).unwrap_err();
+        assert!(error.to_string().contains("2020-12"), "{error}");
+    }
+    let own = "https://json-schema.org/draft/2020-12/schema";
+    for own in [own, &format!("{own}#")] {
+        assert!(JsonSchema::compile(&draft(own)).is_ok());
     }
 }
 

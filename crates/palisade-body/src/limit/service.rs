@@ -83,9 +83,9 @@ where
             return BodyLimitFuture::collecting(inner, head, counted, asker);
         }
         let limit = if overridable {
-            let adjustable = Adjustable::new(limit);
-            head.extensions.insert(adjustable.clone());
-            Limit::Default(adjustable)
+            // Defaults one inside another move together.
+            let adjustable = head.extensions.get_or_insert_with(|| Adjustable::new(limit));
+            Limit::Default(adjustable.clone())
         } else {
             Limit::Fixed(limit)
         };

@@ -1,4 +1,4 @@
-use std::future::Future;
+use std::{error::Error, future::Future};
 
 use axum::{
     Form, Json,
@@ -7,6 +7,7 @@ use axum::{
 use bytes::Bytes;
 use garde::Validate;
 use http::{Method, StatusCode};
+use http_body_util::LengthLimitError;
 use palisade_core::{ApiError, IssueSource};
 use serde::de::DeserializeOwned;
 
@@ -33,14 +34,33 @@ pub trait FromBody: Sized {
 
 async fn bytes_of(request: Request) -> Result<Bytes, ApiError> {
     Bytes::from_request(request, &()).await.map_err(|rejection| {
-        // axum's own limit, or the stack's: both end as the same status here.
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            ApiError::payload_too_large()
-        } else {
-            ApiError::bad_request().with_message("the request body could not be read")
-        }
-        .with_source(rejection)
+        // axum's own limit has no error of ours in it.
+        let known = known_in(&rejection).or_else(|| {
+            let too_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
+            too_large.then(ApiError::payload_too_large)
+        });
+        known
+            .unwrap_or_else(|| {
+                ApiError::bad_request().with_message("the request body could not be read")
+            })
+            .with_source(rejection)
     })
+}
+
+/// What a layer outside has to say of a body that failed: it went over a limit, stopped coming, or does not match its
+/// coding. The innermost cause counts.
+pub(super) fn known_in(error: &(dyn Error + 'static)) -> Option<ApiError> {
+    let mut found = None;
+    let mut cause = Some(error);
+    while let Some(now) = cause {
+        if let Some(error) = now.downcast_ref::<ApiError>() {
+            found = Some(error.clone());
+        } else if now.is::<LengthLimitError>() {
+            found = Some(ApiError::payload_too_large());
+        }
+        cause = now.source();
+    }
+    found
 }
 
 impl<T> FromBody for Json<T>

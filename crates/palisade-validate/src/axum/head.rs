@@ -42,10 +42,7 @@ pub trait OfTexts: Sized {
 
     /// The texts that its type asks for.
     #[doc(hidden)]
-    fn texts(
-        head: &mut request::Parts,
-        findings: &mut Findings,
-    ) -> impl Future<Output = Result<Texts, ApiError>> + Send;
+    fn texts(head: &mut request::Parts) -> impl Future<Output = Result<Texts, ApiError>> + Send;
 
     #[doc(hidden)]
     fn of(value: Self::Value) -> Self;
@@ -57,7 +54,7 @@ impl<E: OfTexts> FromHead for E {
         settings: Validation,
         findings: &mut Findings,
     ) -> Result<Option<Self>, ApiError> {
-        let texts = E::texts(head, findings).await?;
+        let texts = E::texts(head).await?;
         let context = RuleContext::<E::Context>::of(&head.extensions)?;
         Ok(settings.texts(texts, &*context, findings).map(E::of))
     }
@@ -71,7 +68,7 @@ where
     type Value = T;
     type Context = T::Context;
 
-    async fn texts(head: &mut request::Parts, _: &mut Findings) -> Result<Texts, ApiError> {
+    async fn texts(head: &mut request::Parts) -> Result<Texts, ApiError> {
         let query = head.uri.query().unwrap_or_default();
         Texts::urlencoded(query.as_bytes(), IssueSource::Query)
     }

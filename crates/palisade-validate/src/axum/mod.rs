@@ -133,8 +133,8 @@ where
         let mut findings = Findings::default();
         match E::read(request, settings, &mut findings).await {
             Ok(value) => settings.settle(value, findings).map(Self),
-            // What the body is refused for comes first, and what was wrong before it is not forgotten.
-            Err(error) => Err(error.with_issues(findings.issues)),
+            // What was wrong before the body is not forgotten.
+            Err(error) => Err(settings.beside(error, findings)),
         }
     }
 }

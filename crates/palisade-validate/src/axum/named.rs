@@ -1,20 +1,17 @@
 //! Headers and cookies: a client sends many, and a type asks for some.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::borrow::Cow;
 
 use garde::Validate;
 use http::request;
 use palisade_core::{ApiError, IssueSource, cookies};
 use percent_encoding::percent_decode;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 use super::head::OfTexts;
 use crate::{
     examine::{Shape, asked_for},
-    issue_codes,
-    place::{Findings, Found, Place},
-    texts::{self, Naming, Texts},
+    texts::{Naming, Texts},
 };
 
 /// Header fields, read as a struct: each of its fields is the header of the same letters, so that `user_agent` is
@@ -90,7 +87,7 @@ where
     type Value = T;
     type Context = T::Context;
 
-    async fn texts(head: &mut request::Parts, findings: &mut Findings) -> Result<Texts, ApiError> {
+    async fn texts(head: &mut request::Parts) -> Result<Texts, ApiError> {
         let letters = |name: &str| {
             name.chars()
                 .filter(char::is_ascii_alphanumeric)
@@ -102,7 +99,7 @@ where
             let header = letters(name.as_str());
             if let Some(field) = asked.field(name.as_str(), |field| letters(field) == header) {
                 let text = std::str::from_utf8(value.as_bytes()).map(str::trim);
-                asked.add(&field, value.len(), text.ok().map(Cow::Borrowed), findings);
+                asked.texts.add(&field, text.ok().map(Cow::Borrowed));
             }
         }
         Ok(asked.texts)
@@ -121,14 +118,14 @@ where
     type Value = T;
     type Context = T::Context;
 
-    async fn texts(head: &mut request::Parts, findings: &mut Findings) -> Result<Texts, ApiError> {
+    async fn texts(head: &mut request::Parts) -> Result<Texts, ApiError> {
         let mut asked = Asked::of::<T>(IssueSource::Cookie, Naming::AsIs);
         for (name, value) in cookies(&head.headers) {
             // A name is a token (RFC 6265, section 4.1.1), which is ASCII.
             let Ok(name) = std::str::from_utf8(name) else { continue };
             if let Some(field) = asked.field(name, |field| field == name) {
                 let text = percent_decode(value).decode_utf8();
-                asked.add(&field, value.len(), text.ok(), findings);
+                asked.texts.add(&field, text.ok());
             }
         }
         Ok(asked.texts)
@@ -143,7 +140,6 @@ where
 struct Asked {
     fields: Option<&'static [&'static str]>,
     texts: Texts,
-    unreadable: HashSet<String>,
 }
 
 impl Asked {
@@ -152,8 +148,7 @@ impl Asked {
             Some(Shape::Struct(fields)) => Some(fields),
             _ => None,
         };
-        let texts = Texts { value: Value::Object(Map::new()), size: 0, source, naming };
-        Self { fields, texts, unreadable: HashSet::new() }
+        Self { fields, texts: Texts::named(source, naming) }
     }
 
     /// The field for what is called `name`, by the name that serde knows.
@@ -161,28 +156,6 @@ impl Asked {
         match self.fields {
             Some(fields) => fields.iter().find(|field| is_it(field)).map(|field| (*field).into()),
             None => Some(name.into()),
-        }
-    }
-
-    /// `None`: it was no UTF-8.
-    fn add(
-        &mut self,
-        field: &str,
-        size: usize,
-        text: Option<Cow<'_, str>>,
-        findings: &mut Findings,
-    ) {
-        self.texts.size += field.len() + size;
-        match (text, &mut self.texts.value) {
-            (Some(text), Value::Object(pairs)) => texts::add(pairs, field, text.into_owned()),
-            _ if self.unreadable.insert(field.to_owned()) => {
-                let place = self.texts.naming.on_the_wire(Place::default().name(field));
-                findings.add(
-                    self.texts.source,
-                    [Found::new(place, issue_codes::WRONG_TYPE, "must be UTF-8")],
-                );
-            }
-            _ => {}
         }
     }
 }

@@ -3,13 +3,12 @@ use garde::Validate;
 use http::request;
 use palisade_core::{ApiError, IssueSource};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::head::OfTexts;
 use crate::{
     examine::{Shape, asked_for},
-    place::Findings,
-    texts::{self, Naming, Texts},
+    texts::{Naming, Texts},
 };
 
 impl<T> OfTexts for Path<T>
@@ -20,13 +19,14 @@ where
     type Value = T;
     type Context = T::Context;
 
-    async fn texts(head: &mut request::Parts, _: &mut Findings) -> Result<Texts, ApiError> {
+    async fn texts(head: &mut request::Parts) -> Result<Texts, ApiError> {
         let params = RawPathParams::from_request_parts(head, &()).await.map_err(|error| {
             ApiError::bad_request().with_message("the path is not UTF-8").with_source(error)
         })?;
         let params: Vec<(&str, &str)> = params.iter().collect();
         let (value, naming) = laid_out(&params, asked_for::<T>())?;
-        Ok(Texts { value, size: head.uri.path().len(), source: IssueSource::Path, naming })
+        let size = head.uri.path().len();
+        Ok(Texts { value, size, ..Texts::named(IssueSource::Path, naming) })
     }
 
     fn of(value: T) -> Self {
@@ -61,11 +61,9 @@ fn laid_out(
             (text.into(), Naming::Only(name.to_owned()))
         }
         Some(Shape::Struct(_)) | None => {
-            let mut pairs = Map::new();
-            for (name, text) in params {
-                texts::add(&mut pairs, name, (*text).to_owned());
-            }
-            (Value::Object(pairs), Naming::AsIs)
+            // A route has no two parameters of one name.
+            let pairs = params.iter().map(|(name, text)| ((*name).to_owned(), (*text).into()));
+            (Value::Object(pairs.collect()), Naming::AsIs)
         }
     })
 }

@@ -109,6 +109,29 @@ impl<'v, 'r> Examiner<'v, 'r> {
         };
         Items { values: values.iter().enumerate(), path: self.path, round: self.round }
     }
+
+    fn number<V: Visitor<'v>>(self, visitor: V, most: f64) -> Result<V::Value, Fault> {
+        self.remember_root(Shape::Single);
+        let given = || self.coercible()?.parse().ok();
+        // `NaN` and `inf` are no numbers for a client, and a range would not hold them.
+        let number = self.value.as_f64().or_else(given).filter(|number: &f64| number.abs() <= most);
+        let number = number.unwrap_or_else(|| {
+            self.expected("number", "a number");
+            0.0
+        });
+        self.place(visitor.visit_f64(number))
+    }
+
+    /// A tuple leaves the items that it has no use for.
+    fn visit_items<V: Visitor<'v>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let mut items = self.items();
+        let outcome = visitor.visit_seq(&mut items);
+        if outcome.is_ok() && items.values.len() > 0 {
+            let found = self.found(issue_codes::WRONG_TYPE, "must be a list of fewer items");
+            self.round.note(found.with_param("expected", "array"));
+        }
+        self.place(outcome)
+    }
 }
 
 macro_rules! integers {
@@ -139,7 +162,7 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
             Value::Null => self.place(visitor.visit_unit()),
             Value::Bool(value) => self.place(visitor.visit_bool(*value)),
             Value::String(text) => self.place(visitor.visit_borrowed_str(text)),
-            Value::Array(_) => self.place(visitor.visit_seq(self.items())),
+            Value::Array(_) => self.visit_items(visitor),
             Value::Object(_) => self.place_within(visitor.visit_map(self.fields())),
             Value::Number(number) => {
                 let outcome = match (number.as_u64(), number.as_i64(), number.as_f64()) {
@@ -166,19 +189,11 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.remember_root(Shape::Single);
-        let given = || self.coercible()?.parse().ok();
-        // `NaN` and `inf` are no numbers for a client, and a range would not hold them.
-        let number = self.value.as_f64().or_else(given).filter(|number: &f64| number.is_finite());
-        let number = number.unwrap_or_else(|| {
-            self.expected("number", "a number");
-            0.0
-        });
-        self.place(visitor.visit_f64(number))
+        self.number(visitor, f64::MAX)
     }
 
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.deserialize_f64(visitor)
+        self.number(visitor, f64::from(f32::MAX))
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -235,7 +250,7 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match self.value {
             Value::Null => self.place(visitor.visit_none()),
-            _ => self.place(visitor.visit_some(self)),
+            _ => self.place_after(visitor.visit_some(self)),
         }
     }
 
@@ -259,12 +274,12 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
         _: &'static str,
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        self.place(visitor.visit_newtype_struct(self))
+        self.place_after(visitor.visit_newtype_struct(self))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         self.remember_root(Shape::List(None));
-        self.place(visitor.visit_seq(self.items()))
+        self.visit_items(visitor)
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(

@@ -386,7 +386,6 @@ fn stand_in(at: usize) -> Option<Value> {
 }
 
 /// What a type asks for. `None`: a map, or a type that does not say.
-#[cfg(feature = "axum")]
 pub(crate) fn asked_for<T: DeserializeOwned>() -> Option<Shape> {
     let mode = Mode { coerces_text: true, refuses_unknown: false };
     let round = Round::new(mode, &[]);

@@ -1,8 +1,8 @@
 //! A form, part by part, under its caps. Texts are kept, and files are handed on as they come.
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
-    error::Error,
     future::poll_fn,
     pin::Pin,
     sync::Arc,
@@ -12,12 +12,10 @@ use std::{
 use axum::extract::Request;
 use bytes::Bytes;
 use futures_core::Stream;
-use http::header;
+use http::{HeaderMap, HeaderValue, header};
 use http_body::Body as _;
-use http_body_util::LengthLimitError;
 use multer::Field;
 use palisade_core::{ApiError, IssueSource};
-use serde_json::{Map, Value};
 
 use super::{
     file_rules::{About, TELLING},
@@ -26,9 +24,10 @@ use super::{
     uploads::{Caps, Uploads},
 };
 use crate::{
+    axum::body::known_in,
     issue_codes, json,
     place::{Findings, Found, Place},
-    texts::{self, Naming, Texts},
+    texts::{Naming, Texts},
 };
 
 const FORM_DATA: &str = "multipart/form-data";
@@ -39,8 +38,7 @@ pub(super) struct Parts {
     caps: Arc<Caps>,
     count: usize,
     files: usize,
-    texts: Map<String, Value>,
-    text_bytes: usize,
+    texts: Texts,
     /// The required fields in which a file came, whatever was wrong with it.
     sent: Vec<String>,
     file: Option<Incoming>,
@@ -89,8 +87,7 @@ impl Parts {
             caps,
             count: 0,
             files: 0,
-            texts: Map::new(),
-            text_bytes: 0,
+            texts: Texts::named(IssueSource::Part, Naming::AsIs),
             sent: Vec::new(),
             file: None,
             is_reading: false,
@@ -111,6 +108,10 @@ impl Parts {
             let field = self.form.next_field().await.map_err(unreadable)?;
             self.gauge.expect_content();
             let Some(field) = field else { break Next::End };
+            // The gauge knows of whole chunks, and one chunk may have been all of the headers.
+            if header_bytes(field.headers()) > self.caps.part_headers {
+                return Err(too_large(Part::Headers, self.caps.part_headers));
+            }
             self.count += 1;
             if self.count > self.caps.parts {
                 let message = format!("the form has more than {} parts", self.caps.parts);
@@ -120,7 +121,11 @@ impl Parts {
                 return Err(ApiError::bad_request().with_message("a part of the form has no name"));
             };
             if field.file_name().is_none() {
-                self.text(name, field, findings).await?;
+                if has_odd_file_name(field.headers()) {
+                    let message = "a file of the form has no name that is written as `filename=`";
+                    return Err(ApiError::bad_request().with_message(message));
+                }
+                self.text(&name, field).await?;
             } else if let Some(next) = self.begin(name, field, findings).await? {
                 break next;
             }
@@ -129,12 +134,7 @@ impl Parts {
         Ok(next)
     }
 
-    async fn text(
-        &mut self,
-        name: String,
-        mut field: Field<'_>,
-        findings: &mut Findings,
-    ) -> Result<(), ApiError> {
+    async fn text(&mut self, name: &str, mut field: Field<'_>) -> Result<(), ApiError> {
         let charset = field.content_type().and_then(|media_type| media_type.get_param("charset"));
         if charset.is_some_and(|charset| charset != "utf-8") {
             return Err(ApiError::unsupported_media_type()
@@ -147,18 +147,7 @@ impl Parts {
             }
             bytes.extend_from_slice(&chunk);
         }
-        self.text_bytes += name.len() + bytes.len();
-        match String::from_utf8(bytes) {
-            Ok(text) => texts::add(&mut self.texts, &name, text),
-            Err(_) => {
-                let found = Found::new(
-                    Place::default().name(&name),
-                    issue_codes::WRONG_TYPE,
-                    "must be UTF-8",
-                );
-                findings.add(IssueSource::Part, [found]);
-            }
-        }
+        self.texts.add(name, String::from_utf8(bytes).ok().map(Cow::Owned));
         Ok(())
     }
 
@@ -240,12 +229,7 @@ impl Parts {
                 findings.add(IssueSource::Part, [missing]);
             }
         }
-        Texts {
-            value: Value::Object(self.texts),
-            size: self.text_bytes,
-            source: IssueSource::Part,
-            naming: Naming::AsIs,
-        }
+        self.texts
     }
 }
 
@@ -272,19 +256,36 @@ impl Incoming {
     }
 }
 
+/// How long they were: each is a line, with a colon and a space.
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
+}
+
+/// `filename*=`, which forms must not have (RFC 7578, section 4.2), or the like. The parser passes over it, and what is a
+/// file to others would be a text here. Where the usual name is there as well, as .NET writes both, that one counts.
+fn has_odd_file_name(headers: &HeaderMap) -> bool {
+    let field = headers.get(header::CONTENT_DISPOSITION).map_or(&b""[..], HeaderValue::as_bytes);
+    let mut is_quoted = false;
+    let mut is_escaped = false;
+    let parameters = field.split(|byte| {
+        if *byte == b'"' && !is_escaped {
+            is_quoted = !is_quoted;
+        }
+        is_escaped = *byte == b'\\' && !is_escaped;
+        *byte == b';' && !is_quoted
+    });
+    let mut names = parameters.filter_map(|parameter| {
+        let end = parameter.iter().position(|byte| *byte == b'=')?;
+        parameter[..end].trim_ascii().split_at_checked(b"filename".len())
+    });
+    names.any(|(name, rest)| {
+        name.eq_ignore_ascii_case(b"filename") && matches!(rest.first(), None | Some(b'*'))
+    })
+}
+
 /// The body went over a cap, ours or that of a layer outside, broke off, or is no form.
 fn unreadable(error: multer::Error) -> ApiError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
-    let mut found = None;
-    while let Some(now) = cause {
-        if let Some(error) = now.downcast_ref::<ApiError>() {
-            found = Some(error.clone());
-        } else if now.is::<LengthLimitError>() {
-            found = Some(ApiError::payload_too_large());
-        }
-        cause = now.source();
-    }
-    found
+    known_in(&error)
         .unwrap_or_else(|| ApiError::bad_request().with_message("the multipart body is malformed"))
         .with_source(error)
 }
