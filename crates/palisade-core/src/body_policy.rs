@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, request, response};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header, request, response};
 use http_body_util::{BodyExt, Limited, combinators::Collect};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -144,7 +144,7 @@ where
                 grant: None,
             },
             Ok(true) if declared_too_long => {
-                State::refused_early(&*self.policy, ApiError::payload_too_large().into(), &head)
+                State::refused_unread(&*self.policy, ApiError::payload_too_large(), &head)
             }
             Ok(true) => {
                 let fresh = self.inner.clone();
@@ -220,6 +220,16 @@ where
         Self::refused(halt, head)
     }
 
+    /// The same, and what is left of the body is in the way of the next request on an HTTP/1 connection (RFC 9110,
+    /// section 15.5.14).
+    fn refused_unread(policy: &P, error: ApiError, head: &request::Parts) -> Self {
+        let error = match head.version <= Version::HTTP_11 {
+            true => error.with_header(header::CONNECTION, HeaderValue::from_static("close")),
+            false => error,
+        };
+        Self::refused_early(policy, error.into(), head)
+    }
+
     fn decided(
         policy: &P,
         outcome: Result<P::Grant, Halt>,
@@ -275,7 +285,7 @@ where
                     let collected = ready!(collect.poll(cx));
                     let (inner, head) = *held.take().expect(POLLED_AGAIN);
                     match collected {
-                        Err(error) => State::refused_early(policy, unreadable(error).into(), &head),
+                        Err(error) => State::refused_unread(policy, unreadable(error), &head),
                         Ok(collected) => {
                             let trailers = collected.trailers().cloned().map(Box::new);
                             let body = collected.to_bytes();

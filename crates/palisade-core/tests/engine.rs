@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, request, response};
+use http::{HeaderValue, Request, Response, StatusCode, Version, request, response};
 use http_body_util::{BodyExt, Full};
 use palisade_core::{
     ApiError, BodyPolicy, BodyPolicyLayer, Decision, ErrorFormat, ErrorLayer, Halt, Policy,
@@ -267,6 +267,20 @@ async fn a_body_over_the_cap_is_413_and_a_broken_one_is_400() {
     let refused = Script::of([Step::Data("no")]);
     let (status, ..) = send_to_collector(Request::post("/").body(refused).unwrap()).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn over_http_1_a_connection_is_closed_where_a_body_is_left_unread() {
+    for (version, closes) in [(Version::HTTP_11, true), (Version::HTTP_2, false)] {
+        let long = Script::of([Step::Data("01234"), Step::Data("567890")]);
+        let request = Request::post("/").version(version).body(long).unwrap();
+        let service = service_fn(|_: Request<palisade_core::Body<Script>>| async {
+            Ok::<_, Infallible>(Response::new(Script::empty()))
+        });
+        let refused = BodyPolicyLayer::new(Collects, 10).layer(service).oneshot(request).await;
+        let headers = refused.unwrap().into_parts().0.headers;
+        assert_eq!(headers.contains_key("connection"), closes, "{version:?}");
+    }
 }
 
 #[tokio::test]

@@ -39,8 +39,7 @@ pub(crate) enum Key {
 const SHORTEST: usize = 16;
 
 impl Key {
-    /// The key of an HMAC, of a secret that is used as it is.
-    #[allow(clippy::disallowed_methods, reason = "the bytes go into the key that is made of them")]
+    /// The key of an HMAC, of a secret that somebody may have chosen.
     pub(crate) fn of_text(algorithm: Algorithm, secret: &Secret) -> Result<Self, ConfigError> {
         if secret.len() < SHORTEST {
             return Err(ConfigError::without_value(
@@ -49,6 +48,18 @@ impl Key {
                     "it needs at least {SHORTEST} bytes, and it has {}: copy it from the sender, or make one with `openssl rand -hex 32`",
                     secret.len()
                 ),
+            ));
+        }
+        Self::of_token(algorithm, secret)
+    }
+
+    /// The key of an HMAC, of a secret that the sender makes and nobody can choose: however long it is, it is there.
+    #[allow(clippy::disallowed_methods, reason = "the bytes go into the key that is made of them")]
+    pub(crate) fn of_token(algorithm: Algorithm, secret: &Secret) -> Result<Self, ConfigError> {
+        if secret.is_empty() {
+            return Err(ConfigError::without_value(
+                "secret",
+                "it is empty, and then anybody can sign: copy it from the sender",
             ));
         }
         if secret.expose().trim_ascii().len() != secret.len() {

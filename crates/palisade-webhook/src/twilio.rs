@@ -104,7 +104,7 @@ impl Twilio {
 }
 
 fn key(secret: &Secret) -> Result<Key, ConfigError> {
-    Key::of_text(Algorithm::Sha1, secret)
+    Key::of_token(Algorithm::Sha1, secret)
 }
 
 fn signed(key: &Key, message: &Message<'_>) -> HeaderMap {

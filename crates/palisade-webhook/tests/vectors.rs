@@ -125,6 +125,18 @@ async fn shopify_as_another_library_signs_it() {
 }
 
 #[tokio::test]
+async fn twilio_as_its_documentation_signs_it() {
+    let layer = build_at(Webhook::twilio("12345", "https://mycompany.com"), 0);
+    let form = "Digits=1234&To=%2B18005551212&From=%2B14158675309&Caller=%2B14158675309&CallSid=CA1234567890ABCDE";
+    let headers = [
+        ("x-twilio-signature", "RSOYDt4T1cUTdK1PDd93/VVr8B8="),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    let request = post("/myapp.php?foo=1&bar=2", &headers, form);
+    send(&layer, request).await.assert_passed(form.as_bytes());
+}
+
+#[tokio::test]
 async fn twilio_as_another_library_signs_it_whoever_the_request_says_it_is_for() {
     let token = "0123456789abcdef0123456789abcdef";
     let layer = build_at(Webhook::twilio(token, "https://mycompany.com"), 0);
