@@ -108,6 +108,35 @@ async fn a_handler_that_gave_up_on_the_body_and_goes_on_was_slow_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handler_that_has_what_it_waited_for_and_goes_on_was_slow_itself() {
+    let service =
+        Deadline::new(5 * SECOND).layer(service_fn(|request: Request<TimedBody<Chunked>>| async {
+            let mut body = request.into_body();
+            // it waits for the second one, and then holds on to what is left
+            let chunks = (body.frame().await, body.frame().await);
+            assert!(chunks.0.is_some() && chunks.1.is_some());
+            pending::<Answer>().await
+        }));
+    let body = Chunked::script([Step::Data("1"), Step::Wait, Step::Data("2"), Step::Wait]);
+    let (response, _) = timed(service, Request::post("/").body(body.stalling()).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_comes_after_the_error_of_a_pause() {
+    let deadline = Deadline::new(60 * SECOND).idle(2 * SECOND);
+    let service = deadline.layer(service_fn(|request: Request<_>| async {
+        let mut body: TimedBody<_> = request.into_body();
+        assert!(body.frame().await.is_some_and(|frame| frame.is_err()));
+        tokio::time::sleep(2 * SECOND).await;
+        assert!(body.frame().await.is_none(), "what came too late is not handed on");
+        Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
+    }));
+    let request = Request::post("/").body(Box::pin(dripping(3 * SECOND, 2))).unwrap();
+    assert_eq!(timed(service, request).await.0.status(), StatusCode::REQUEST_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_of_the_client_is_408_whatever_the_handler_makes_of_it() {
     let deadline = Deadline::new(60 * SECOND).idle(2 * SECOND);
     let (response, took) = timed(deadline.layer(service_fn(reads)), stalling()).await;
