@@ -139,7 +139,7 @@ A table, which is taken at its word, and a program that says it is one
   curl -i http://{address}/documents -F title=table -F 'document=@/bin/ls;filename=a.csv;type=text/csv'
 
 A film of 500 MB, of which nothing is kept; watch the memory of this process
-  (printf '\0\0\0\030ftypmp42\0\0\0\0mp42isom'; head -c 500000000 /dev/zero) > /tmp/film.mp4; curl -i http://{address}/films -F film=@/tmp/film.mp4 -F title=film
+  (printf '\0\0\0\030ftypmp42\0\0\0\0mp42isom'; head -c 500000000 /dev/zero) > film.mp4; curl -i http://{address}/films -F film=@film.mp4 -F title=film
 
 The same to a handler that loses errors, with something that is no film
   echo '<script>' | curl -i http://{address}/careless -F title=film -F 'film=@-;filename=film.mp4;type=video/mp4'

@@ -88,7 +88,7 @@ pub use cookies::cookies;
 pub use error::{
     ApiError, ErrorCode, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService,
     GrpcCode, GrpcDetail, Issue, IssueCode, IssueSource, IssueView, LeaveAsIs, QuotaViolation,
-    ToApiError,
+    ToApiError, is_grpc, is_grpc_web,
 };
 pub use hold::{BodyEnd, WatchBody, hold_until_end, watch_until_end};
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode, header, response};
-use palisade_core::WatchBody;
+use http::{HeaderMap, StatusCode, response};
+use palisade_core::{WatchBody, is_grpc, is_grpc_web};
 
 use crate::{admission::Charge, policy::Shared};
 
@@ -11,10 +11,7 @@ const GRPC_STATUS: &str = "grpc-status";
 
 /// Whether the response is one of gRPC or gRPC-web that has not said yet how the call ended.
 pub(crate) fn will_say(response: &response::Parts) -> bool {
-    const GRPC: &[u8] = b"application/grpc";
-    let is_grpc = response.headers.get(header::CONTENT_TYPE).is_some_and(|value| {
-        value.as_bytes().get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
-    });
+    let is_grpc = is_grpc(&response.headers) || is_grpc_web(&response.headers);
     is_grpc && response.status == StatusCode::OK && !response.headers.contains_key(GRPC_STATUS)
 }
 

@@ -5,7 +5,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use palisade_core::{Body, BoxError};
+use palisade_core::{Body, BoxError, is_grpc};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -146,7 +146,7 @@ where
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let Deadline { after, request_idle, response_idle } = self.deadline;
-        let is_grpc = grpc::is_grpc(request.headers());
+        let is_grpc = is_grpc(request.headers());
         let patience = is_grpc.then(|| grpc::timeout(request.headers())).flatten();
         // Most requests have no body, and nothing to share with it.
         let pace = (!request.body().is_end_stream()).then(Pace::shared);

@@ -5,7 +5,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
-use palisade_core::{ApiError, Body, BoxError, Trail};
+use palisade_core::{ApiError, Body, BoxError, Trail, is_grpc};
 use tower_service::Service;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     layer::{Mode, Rules},
     watched::Watched,
 };
-use crate::{AnswerBody, asker::Asker, grpc::is_grpc};
+use crate::{AnswerBody, asker::Asker};
 
 /// A service whose requests have limited bodies. Made by [`BodyLimit`](super::BodyLimit).
 #[derive(Clone, Debug)]

@@ -124,6 +124,27 @@ impl Wire {
     }
 }
 
+/// True if a message with these headers is one of gRPC: `application/grpc`, followed by the end or by what describes it
+/// further. gRPC-web is another protocol: [`is_grpc_web`].
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue, header};
+/// use palisade_core::{is_grpc, is_grpc_web};
+///
+/// let of = |value| HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))]);
+/// assert!(is_grpc(&of("application/grpc+proto")) && !is_grpc(&of("application/grpc-web")));
+/// assert!(is_grpc_web(&of("application/grpc-web-text")) && !is_grpc_web(&of("application/grpc")));
+/// ```
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).and_then(Wire::of_media_type) == Some(Wire::Native)
+}
+
+/// True if a message with these headers is one of gRPC-web, in bytes or in base64.
+pub fn is_grpc_web(headers: &HeaderMap) -> bool {
+    let wire = headers.get(header::CONTENT_TYPE).and_then(Wire::of_media_type);
+    matches!(wire, Some(Wire::Web | Wire::WebText))
+}
+
 /// Writes an error into the headers of a response, or into the body that is returned.
 pub(super) fn dress(
     wire: Wire,
