@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Channel, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
@@ -100,6 +100,23 @@ impl Client {
         let request =
             request(Method::POST, path, fields).header("content-type", "application/json");
         self.send(request.body(Full::new(body.into())).expect("a request")).await
+    }
+
+    /// POST of JSON that declares to have `length` bytes, of which none is sent before there is an answer. What is
+    /// refused for its length would otherwise meet a connection that closes, and the answer may be lost (RFC 9112,
+    /// section 9.6).
+    ///
+    /// # Panics
+    ///
+    /// If the connection fails.
+    pub async fn declare_json(&self, path: &str, length: u64, fields: &[&str]) -> Answer {
+        let (held_back, body) = Channel::<Bytes>::new(1);
+        let request = request(Method::POST, path, fields)
+            .header("content-type", "application/json")
+            .header("content-length", length);
+        let answer = self.send(request.body(body).expect("a request")).await;
+        drop(held_back);
+        answer
     }
 }
 
