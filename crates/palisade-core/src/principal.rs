@@ -1,9 +1,9 @@
 use std::{fmt, sync::Arc};
 
-/// Who is calling, as far as other policies need to know: an identity, and what it may do.
+/// The caller, as far as other policies need to know: an identity, and what it may do.
 ///
-/// Whoever authenticates leaves it in the request's extensions; roles are checked and limits are counted by it.
-/// It is cheap to clone.
+/// Authentication leaves it in the request's extensions. Roles are checked and limits are counted by it. It is cheap to
+/// clone.
 ///
 /// ```
 /// use palisade_core::Principal;
@@ -12,9 +12,19 @@ use std::{fmt, sync::Arc};
 /// assert!(ada.has_role("admin"));
 /// assert!(ada.is_member_of("acme"));
 /// assert_eq!((ada.issuer(), ada.subject()), ("https://issuer.example", "ada"));
+///
+/// // a role in one tenant is not a role in another
+/// let grace = Principal::new("grace").with_tenant_roles("acme", ["editor"]).with_tenant_roles("globex", ["viewer"]);
+/// assert!(grace.in_tenant("acme").unwrap().has_role("editor"));
+/// assert!(!grace.in_tenant("globex").unwrap().has_role("editor"));
+/// assert!(!grace.has_role("editor"));
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Principal(Arc<Inner>);
+pub struct Principal {
+    inner: Arc<Inner>,
+    /// The position of the tenant that the caller acts in.
+    tenant: Option<usize>,
+}
 
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Inner {
@@ -22,81 +32,136 @@ struct Inner {
     subject: Box<str>,
     roles: Box<[Box<str>]>,
     scopes: Box<[Box<str>]>,
-    tenants: Box<[Box<str>]>,
+    tenants: Vec<Tenant>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Tenant {
+    name: Box<str>,
+    roles: Box<[Box<str>]>,
 }
 
 impl Principal {
-    /// The principal that its issuer calls `subject`.
+    /// Returns the principal that its issuer calls `subject`.
     pub fn new(subject: impl Into<Box<str>>) -> Self {
-        Self(Arc::new(Inner { subject: subject.into(), ..Inner::default() }))
+        let inner = Inner { subject: subject.into(), ..Inner::default() };
+        Self { inner: Arc::new(inner), tenant: None }
     }
 
-    /// Names who vouches for the subject. Two issuers may use the same subject for different people.
+    /// Sets the issuer. Two issuers may use the same subject for different people.
     #[must_use]
     pub fn issued_by(mut self, issuer: impl Into<Box<str>>) -> Self {
-        Arc::make_mut(&mut self.0).issuer = issuer.into();
+        self.edit().issuer = issuer.into();
         self
     }
 
-    /// Sets the roles.
+    /// Sets the roles that the caller has everywhere: in each tenant, and outside of all.
     #[must_use]
     pub fn with_roles<R: Into<Box<str>>>(mut self, roles: impl IntoIterator<Item = R>) -> Self {
-        Arc::make_mut(&mut self.0).roles = roles.into_iter().map(Into::into).collect();
+        self.edit().roles = roles.into_iter().map(Into::into).collect();
         self
     }
 
     /// Sets the scopes.
     #[must_use]
     pub fn with_scopes<R: Into<Box<str>>>(mut self, scopes: impl IntoIterator<Item = R>) -> Self {
-        Arc::make_mut(&mut self.0).scopes = scopes.into_iter().map(Into::into).collect();
+        self.edit().scopes = scopes.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets the tenants: the organisations, accounts or projects that the caller is a member of.
+    /// Sets the tenants: the organisations, accounts or projects that the caller is a member of. Roles in a tenant that
+    /// is not listed are removed.
     #[must_use]
     pub fn with_tenants<R: Into<Box<str>>>(mut self, tenants: impl IntoIterator<Item = R>) -> Self {
-        Arc::make_mut(&mut self.0).tenants = tenants.into_iter().map(Into::into).collect();
+        self.tenant = None;
+        let inner = self.edit();
+        let mut before = std::mem::take(&mut inner.tenants);
+        let tenants = tenants.into_iter().map(|name| {
+            let name = name.into();
+            let same = before.iter_mut().find(|tenant| tenant.name == name);
+            let roles = same.map(|tenant| std::mem::take(&mut tenant.roles)).unwrap_or_default();
+            Tenant { name, roles }
+        });
+        inner.tenants = tenants.collect();
         self
     }
 
-    /// Who vouches for the subject; empty where only one issuer exists and none was named.
+    /// Sets the roles that the caller has in one tenant only, and makes the caller a member of it.
+    #[must_use]
+    pub fn with_tenant_roles<R: Into<Box<str>>>(
+        mut self,
+        tenant: impl Into<Box<str>>,
+        roles: impl IntoIterator<Item = R>,
+    ) -> Self {
+        let (name, roles) = (tenant.into(), roles.into_iter().map(Into::into).collect());
+        let tenants = &mut self.edit().tenants;
+        match tenants.iter_mut().find(|tenant| tenant.name == name) {
+            Some(tenant) => tenant.roles = roles,
+            None => tenants.push(Tenant { name, roles }),
+        }
+        self
+    }
+
+    /// Returns this principal as it acts in `tenant`: its roles are then those that it has everywhere and those that it
+    /// has in this tenant. Returns `None` if it is not a member.
+    pub fn in_tenant(&self, tenant: &str) -> Option<Self> {
+        let position = self.inner.tenants.iter().position(|member| *member.name == *tenant)?;
+        Some(Self { inner: Arc::clone(&self.inner), tenant: Some(position) })
+    }
+
+    /// Returns the issuer; empty if there is only one and it has no name.
     pub fn issuer(&self) -> &str {
-        &self.0.issuer
+        &self.inner.issuer
     }
 
-    /// The issuer's name for the caller. Only together with the issuer does it identify anybody.
+    /// Returns the issuer's name for the caller. Only the issuer and the subject together identify a caller.
     pub fn subject(&self) -> &str {
-        &self.0.subject
+        &self.inner.subject
     }
 
-    /// The roles, in the order in which they were given.
+    /// Returns the roles that the caller has everywhere, then those in the [tenant](Self::tenant) that it acts in, each
+    /// in the order in which they were given.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.0.roles.iter().map(AsRef::as_ref)
+        let here = self.acting_in().into_iter().flat_map(|tenant| tenant.roles.iter());
+        self.inner.roles.iter().chain(here).map(AsRef::as_ref)
     }
 
-    /// The scopes, in the order in which they were given.
+    /// Returns the scopes, in the order in which they were given.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.0.scopes.iter().map(AsRef::as_ref)
+        self.inner.scopes.iter().map(AsRef::as_ref)
     }
 
-    /// The tenants, in the order in which they were given.
+    /// Returns the tenants that the caller is a member of, in the order in which they were given.
     pub fn tenants(&self) -> impl Iterator<Item = &str> {
-        self.0.tenants.iter().map(AsRef::as_ref)
+        self.inner.tenants.iter().map(|tenant| tenant.name.as_ref())
     }
 
-    /// True if `role` is among the roles, to the letter.
+    /// Returns the tenant that the caller acts in, if a rule about a tenant has selected one.
+    pub fn tenant(&self) -> Option<&str> {
+        self.acting_in().map(|tenant| tenant.name.as_ref())
+    }
+
+    /// Returns true if `role` is among the [roles](Self::roles), character for character.
     pub fn has_role(&self, role: &str) -> bool {
         self.roles().any(|own| own == role)
     }
 
-    /// True if `scope` is among the scopes, to the letter.
+    /// Returns true if `scope` is among the scopes, character for character.
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes().any(|own| own == scope)
     }
 
-    /// True if `tenant` is among the tenants, to the letter.
+    /// Returns true if `tenant` is among the tenants, character for character.
     pub fn is_member_of(&self, tenant: &str) -> bool {
         self.tenants().any(|own| own == tenant)
+    }
+
+    fn edit(&mut self) -> &mut Inner {
+        Arc::make_mut(&mut self.inner)
+    }
+
+    fn acting_in(&self) -> Option<&Tenant> {
+        self.inner.tenants.get(self.tenant?)
     }
 }
 
@@ -105,9 +170,65 @@ impl fmt::Debug for Principal {
         f.debug_struct("Principal")
             .field("issuer", &self.issuer())
             .field("subject", &self.subject())
-            .field("roles", &self.0.roles)
-            .field("scopes", &self.0.scopes)
-            .field("tenants", &self.0.tenants)
+            .field("roles", &self.inner.roles)
+            .field("scopes", &self.inner.scopes)
+            .field("tenants", &self.inner.tenants)
+            .field("tenant", &self.tenant())
             .finish()
+    }
+}
+
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.roles.is_empty() {
+            return fmt::Debug::fmt(&self.name, f);
+        }
+        f.debug_tuple(&self.name).field(&self.roles).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_in_a_tenant_count_in_that_tenant_only() {
+        let ada = Principal::new("ada")
+            .with_roles(["member"])
+            .with_tenant_roles("acme", ["admin"])
+            .with_tenants(["acme", "globex"]);
+        assert!(ada.has_role("member") && !ada.has_role("admin"));
+        assert_eq!(ada.tenants().collect::<Vec<_>>(), ["acme", "globex"]);
+
+        let at_acme = ada.in_tenant("acme").unwrap();
+        assert_eq!(at_acme.tenant(), Some("acme"));
+        assert_eq!(at_acme.roles().collect::<Vec<_>>(), ["member", "admin"]);
+
+        let at_globex = at_acme.in_tenant("globex").unwrap();
+        assert_eq!(at_globex.roles().collect::<Vec<_>>(), ["member"]);
+        assert_eq!(at_globex.in_tenant("Acme"), None);
+        assert_eq!((ada.tenant(), ada.in_tenant("")), (None, None));
+    }
+
+    #[test]
+    fn tenants_that_are_not_listed_lose_their_roles() {
+        let ada = Principal::new("ada").with_tenant_roles("acme", ["admin"]);
+        let at_acme = ada.in_tenant("acme").unwrap();
+        let moved = at_acme.with_tenants(["globex"]);
+        assert_eq!(moved.tenant(), None);
+        assert!(!moved.is_member_of("acme") && !moved.has_role("admin"));
+        let back = moved.with_tenants(["acme"]).in_tenant("acme").unwrap();
+        assert!(!back.has_role("admin"));
+    }
+
+    #[test]
+    fn later_roles_in_a_tenant_replace_earlier_ones() {
+        let ada = Principal::new("ada")
+            .with_tenant_roles("acme", ["admin"])
+            .with_tenant_roles("acme", ["viewer"])
+            .in_tenant("acme")
+            .unwrap();
+        assert_eq!(ada.roles().collect::<Vec<_>>(), ["viewer"]);
+        assert_eq!(ada.tenants().count(), 1);
     }
 }

@@ -1,8 +1,11 @@
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use palisade_core::Principal;
 
-use super::{Denial, Predicate, Rule, Verdict, rule::Described};
+use super::{
+    Denial, Predicate, Rule, Verdict,
+    rule::{Described, in_tenant_of},
+};
 
 /// Both rules; see [`Rule::and`].
 #[derive(Clone, Copy)]
@@ -21,6 +24,8 @@ impl<A: Rule, B: Rule<About = A::About>> Rule for And<A, B> {
     type About = A::About;
 
     fn decide(&self, caller: &Principal, about: &A::About) -> Verdict {
+        let in_tenant = in_tenant_of(self, caller, about);
+        let caller = in_tenant.as_ref().unwrap_or(caller);
         match self.a.decide(caller, about) {
             Verdict::Allow => match self.b.decide(caller, about) {
                 Verdict::Abstain => Verdict::Allow,
@@ -32,7 +37,14 @@ impl<A: Rule, B: Rule<About = A::About>> Rule for And<A, B> {
     }
 
     fn veto(&self, caller: &Principal, about: &A::About) -> Option<Denial> {
+        let in_tenant = in_tenant_of(self, caller, about);
+        let caller = in_tenant.as_ref().unwrap_or(caller);
         self.a.veto(caller, about).or_else(|| self.b.veto(caller, about))
+    }
+
+    /// Of two tenants the second counts, as for a project within an organisation.
+    fn tenant<'a>(&self, caller: &Principal, about: &'a A::About) -> Option<Cow<'a, str>> {
+        self.b.tenant(caller, about).or_else(|| self.a.tenant(caller, about))
     }
 
     fn hides(&self) -> bool {
@@ -79,7 +91,14 @@ impl<A: Rule, B: Rule<About = A::About>> Rule for Or<A, B> {
     }
 
     fn veto(&self, caller: &Principal, about: &A::About) -> Option<Denial> {
+        let in_tenant = in_tenant_of(self, caller, about);
+        let caller = in_tenant.as_ref().unwrap_or(caller);
         self.a.veto(caller, about).or_else(|| self.b.veto(caller, about))
+    }
+
+    /// Two templates may lead to one tenant: the first that fits counts.
+    fn tenant<'a>(&self, caller: &Principal, about: &'a A::About) -> Option<Cow<'a, str>> {
+        self.a.tenant(caller, about).or_else(|| self.b.tenant(caller, about))
     }
 
     fn hides(&self) -> bool {

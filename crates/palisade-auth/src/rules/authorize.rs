@@ -3,7 +3,11 @@ use std::{fmt, sync::Arc};
 use http::{HeaderValue, header, request};
 use palisade_core::{ApiError, Decision, Policy, PolicyLayer, Principal};
 
-use super::{Rule, judge::judge, rule::Described};
+use super::{
+    Rule,
+    judge::judge,
+    rule::{Described, in_tenant_of},
+};
 use crate::decided;
 
 /// Lets a request pass if a rule allows it.
@@ -92,7 +96,14 @@ impl<R: Rule<About = request::Parts>> Policy for Authorize<R> {
         }
     }
 
+    /// Leaves the caller as it acts in the tenant of the rule, for the rules and handlers further in.
     fn admit(&self, (): &mut (), request: &mut request::Parts) {
+        let caller = request.extensions.get::<Principal>();
+        if let Some(caller) =
+            caller.and_then(|caller| in_tenant_of(&self.inner.rule, caller, request))
+        {
+            request.extensions.insert(caller);
+        }
         decided::mark(request);
     }
 }

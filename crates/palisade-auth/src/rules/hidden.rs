@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use palisade_core::Principal;
 
@@ -31,6 +31,10 @@ impl<R: Rule> Rule for Hidden<R> {
 
     fn veto(&self, caller: &Principal, about: &R::About) -> Option<Denial> {
         self.rule.veto(caller, about).map(Denial::hidden)
+    }
+
+    fn tenant<'a>(&self, caller: &Principal, about: &'a R::About) -> Option<Cow<'a, str>> {
+        self.rule.tenant(caller, about)
     }
 
     fn hides(&self) -> bool {

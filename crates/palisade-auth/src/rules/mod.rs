@@ -21,6 +21,7 @@
 //! - On a route: [`Rule::authorize`], or `with_rule` of the `palisade` crate.
 //! - About a thing that a handler has loaded: [`Identity::require`](crate::Identity::require).
 //! - Roles that include others: [`RoleHierarchy`].
+//! - Roles within an organisation: [`tenant_from_path`] and [`tenant()`], and then a role.
 //!
 //! A rule is about what the layer it stands in sees. `HEAD` and `OPTIONS` requests meet the same rules as `GET` does,
 //! and no header changes the method that a rule sees.
@@ -53,5 +54,5 @@ pub use hierarchy::{RoleHierarchy, Roles};
 pub use not::Not;
 pub use owner::{Owner, owner};
 pub use rule::{Predicate, Rule};
-pub use tenant::{TenantFromPath, tenant_from_path};
+pub use tenant::{Tenant, TenantFromPath, tenant, tenant_from_path};
 pub use verdict::{Denial, Verdict};

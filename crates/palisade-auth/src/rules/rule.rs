@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::request;
 use palisade_core::Principal;
@@ -54,6 +54,16 @@ pub trait Rule: Send + Sync + 'static {
         None
     }
 
+    /// Returns the tenant that the request or the resource belongs to, if this rule finds that out and `caller` is a
+    /// member of it. Default: `None`.
+    ///
+    /// The rules that are combined with it by [`and`](Rule::and) then see the caller as it [acts in that
+    /// tenant](Principal::in_tenant): a role that the caller has in another tenant does not count.
+    fn tenant<'a>(&self, caller: &Principal, about: &'a Self::About) -> Option<Cow<'a, str>> {
+        let _ = (caller, about);
+        None
+    }
+
     /// True if a no of it may be one that is [hidden](Rule::hide_as_not_found): then it is also a 404 where no rule in
     /// it has a say. A combinator of your own answers for the rules that it is made of.
     fn hides(&self) -> bool {
@@ -63,7 +73,10 @@ pub trait Rule: Send + Sync + 'static {
     /// Writes what it is called in the log.
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
-    /// Holds where both do. `other` is not asked if this one does not hold.
+    /// Holds if both rules hold. `other` is not evaluated if this rule does not hold.
+    ///
+    /// If one of the two is about a [tenant](Rule::tenant), both are evaluated in that tenant:
+    /// `tenant_from_path(…)?.and(role("editor"))` requires the role *in the tenant of the path*.
     fn and<B: Rule<About = Self::About>>(self, other: B) -> And<Self, B>
     where
         Self: Sized,
@@ -124,6 +137,10 @@ impl<R: Rule + ?Sized> Rule for Arc<R> {
         R::veto(self, caller, about)
     }
 
+    fn tenant<'a>(&self, caller: &Principal, about: &'a R::About) -> Option<Cow<'a, str>> {
+        R::tenant(self, caller, about)
+    }
+
     fn hides(&self) -> bool {
         R::hides(self)
     }
@@ -134,6 +151,15 @@ impl<R: Rule + ?Sized> Rule for Arc<R> {
 }
 
 impl<R: Predicate + ?Sized> Predicate for Arc<R> {}
+
+/// Returns the caller as it acts in the tenant of a rule, if the rule is about one.
+pub(super) fn in_tenant_of<R: Rule + ?Sized>(
+    rule: &R,
+    caller: &Principal,
+    about: &R::About,
+) -> Option<Principal> {
+    caller.in_tenant(&rule.tenant(caller, about)?)
+}
 
 /// A rule by the name that it has in the log.
 pub(super) struct Described<'a, R: ?Sized>(pub(super) &'a R);
