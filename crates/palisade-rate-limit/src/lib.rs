@@ -134,7 +134,9 @@ pub use quotas::Quotas;
 #[cfg(feature = "store")]
 pub use shared::{SharedStore, StoreStats};
 pub use standing::Standing;
-pub use store::{Demand, Fit, Reading, Refund, Store, Verdict};
+pub use store::{
+    Action, Demand, Fit, Forget, Intervention, KeyError, Reading, Refund, Store, Verdict,
+};
 
 /// The codes of issues that this crate finds.
 ///

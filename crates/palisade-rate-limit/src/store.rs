@@ -6,18 +6,18 @@ use palisade_core::{BoxError, BoxFuture, ConfigError};
 
 use crate::Quota;
 
-/// Where counts are kept when one machine is not enough.
+/// Stores the counts of a limit that several machines share.
 ///
-/// A store decides about all quotas of a request in one atomic step and by its own clock, so that the machines that
-/// share it need not agree on the time. It answers with what it knows or with an error; what an error means for the
-/// request is the limit's business, and so are time-outs, retries and breakers.
+/// A store decides about all quotas of a request in one atomic step and by its own clock, so that the machines need not
+/// agree on the time. It answers with a [`Verdict`] or with an error. What an error means for the request is the
+/// business of [`SharedStore`](crate::SharedStore), and so are time-outs, retries and breakers.
 ///
 /// ```
 /// use std::{collections::HashMap, sync::{Arc, Mutex}, time::Duration};
 /// use palisade_core::{BoxError, BoxFuture};
 /// use palisade_rate_limit::{Demand, Fit, Reading, Refund, Store, Verdict};
 ///
-/// /// Counts and never forgets: for a test.
+/// /// Counts and never expires: for a test.
 /// #[derive(Debug, Default)]
 /// struct Tally(Arc<Mutex<HashMap<[u8; 16], u32>>>);
 ///
@@ -49,22 +49,63 @@ use crate::Quota;
 /// }
 /// ```
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Checks every quota of the demand and charges all of them or none, in one atomic step.
+    /// Checks every quota of the demand and charges all of them or none, in one atomic step. A demand of cost 0 is a
+    /// look: it changes nothing.
     ///
     /// # Errors
     ///
-    /// If the store cannot be reached, or does not answer as it should. The demand may have been charged all the same.
+    /// If the store cannot be reached, or its answer is not valid. The demand may have been charged nevertheless. An
+    /// error that concerns this key alone is wrapped in a [`KeyError`].
     fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>>;
 
-    /// Gives back what was charged and turned out not to count. Never more than was charged, and nothing of a window
-    /// that is over.
+    /// Returns permits that were charged and turned out not to count. Never returns more than was charged, and nothing
+    /// of a window that is over.
+    ///
+    /// The limit repeats a refund with the same [`id`](Refund::id) until the store has answered. A store that took it
+    /// the first time does nothing then.
     ///
     /// # Errors
     ///
-    /// If the store cannot be reached. What was charged then stays charged.
+    /// If the store cannot be reached.
     fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>>;
 
-    /// Whether the store can count this quota exactly. Asked when a limit is built.
+    /// Carries out what an operator orders for one key: reset, block or unblock. It then tells the machines that
+    /// [subscribed](Self::subscribe).
+    ///
+    /// The default is for stores that cannot: it returns an error.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be reached, or cannot do this.
+    fn intervene(&self, intervention: Intervention) -> BoxFuture<Result<(), BoxError>> {
+        let _ = intervention;
+        Box::pin(async { Err("this store can neither reset nor block a key".into()) })
+    }
+
+    /// Calls `forget` with each key of this limit for which any machine [intervened](Self::intervene), so that a machine
+    /// drops what it remembers of the key. The subscription ends when `forget` returns false.
+    ///
+    /// The default does nothing: other machines then see an intervention when their
+    /// [`refusal_ttl`](crate::SharedStore::refusal_ttl) and their leases are over.
+    fn subscribe(&self, limit: &Arc<str>, forget: Forget) {
+        let _ = (limit, forget);
+    }
+
+    /// Returns which node of the store keeps the key of this demand. Keys of one node fail together, so a limit has one
+    /// breaker for each node. Default: 0, a store of one node.
+    fn node(&self, demand: &Demand) -> u64 {
+        let _ = demand;
+        0
+    }
+
+    /// Returns a future that is over when the node of this demand is connected, if it never was. A request waits for it
+    /// up to the [`connect_timeout`](crate::SharedStore::connect_timeout). Default: `None`, nothing to wait for.
+    fn connecting(&self, demand: &Demand) -> Option<BoxFuture<Result<(), BoxError>>> {
+        let _ = demand;
+        None
+    }
+
+    /// Checks whether the store can count this quota exactly. Called when a limit is built.
     ///
     /// # Errors
     ///
@@ -75,6 +116,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+/// Drops what a machine remembers of a key. Returns false when the limit is gone.
+pub type Forget = Arc<dyn Fn(&[u8; 16]) -> bool + Send + Sync>;
+
 impl<S: Store + ?Sized> Store for Arc<S> {
     fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>> {
         S::charge(self, demand)
@@ -84,34 +128,108 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         S::refund(self, refund)
     }
 
+    fn intervene(&self, intervention: Intervention) -> BoxFuture<Result<(), BoxError>> {
+        S::intervene(self, intervention)
+    }
+
+    fn subscribe(&self, limit: &Arc<str>, forget: Forget) {
+        S::subscribe(self, limit, forget);
+    }
+
+    fn node(&self, demand: &Demand) -> u64 {
+        S::node(self, demand)
+    }
+
+    fn connecting(&self, demand: &Demand) -> Option<BoxFuture<Result<(), BoxError>>> {
+        S::connecting(self, demand)
+    }
+
     fn supports(&self, quota: &Quota) -> Result<(), ConfigError> {
         S::supports(self, quota)
     }
 }
 
-/// What a limit asks of a [`Store`]: may this key do this?
+/// An error that concerns one key, such as a value that another program wrote or a cluster slot that is being moved.
+///
+/// A limit fails the request of this key, as its [`SharedStore`](crate::SharedStore) says, and goes on asking the store for
+/// all others: the breaker does not count it.
+///
+/// ```
+/// use palisade_core::BoxError;
+/// use palisade_rate_limit::KeyError;
+///
+/// let error: BoxError = KeyError::new("the value of this key is not a count").into();
+/// assert!(error.is::<KeyError>());
+/// ```
+#[derive(Debug)]
+pub struct KeyError(BoxError);
+
+impl KeyError {
+    /// Marks an error as one of a single key.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        Self(error.into())
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for KeyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// What an operator orders for one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intervention {
+    /// As in the [`Demand`].
+    pub limit: Arc<str>,
+    /// As in the [`Demand`].
+    pub key: [u8; 16],
+    /// What is ordered.
+    pub action: Action,
+}
+
+/// What an operator can order for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Deletes the key's counts: it starts with whole quotas. A block stays.
+    Reset,
+    /// Refuses every demand of the key for this long, from now on. Replaces an earlier block. Counts stay.
+    Block(Duration),
+    /// Ends a block. Counts stay.
+    Unblock,
+}
+
+/// What a limit asks of a [`Store`].
 #[derive(Clone, Debug)]
 pub struct Demand {
     /// The name of the limit. Limits of different names never share a count.
     pub limit: Arc<str>,
-    /// Who asks: a digest, the same on every machine.
+    /// The digest of the client's key, the same on every machine.
     pub key: [u8; 16],
     /// The quotas that apply, at least one. They have different names.
     pub quotas: Arc<[Quota]>,
-    /// The least that must be charged for the request to pass. 0 only looks.
+    /// The least that must be charged for the request to pass. 0 is a look.
     pub cost: u32,
     /// The most that may be charged, at least the cost: as much of it as fits all quotas. More than the cost only
     /// where permits are taken in advance.
     pub most: u32,
 }
 
-/// What a [`Store`] says.
+/// The answer of a [`Store`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// What was charged to each quota, from the demand's cost to its most; `None` if the request is refused, and then
     /// nothing was charged to any.
     pub charged: Option<u32>,
-    /// How each quota of the demand stands now, in the demand's order.
+    /// How each quota of the demand stands now, in the demand's order. Of a key that is [blocked](Action::Block), each
+    /// [`fit`](Reading::fit) is the rest of the block, or longer.
     pub readings: Vec<Reading>,
     /// When it was charged, by the store's clock and in a unit of its own: a [`Refund`] names it.
     pub moment: u64,
@@ -139,7 +257,7 @@ pub enum Fit {
     Never,
 }
 
-/// What a limit gives back to a [`Store`].
+/// What a limit returns to a [`Store`].
 #[derive(Clone, Debug)]
 pub struct Refund {
     /// As in the [`Demand`].
@@ -152,4 +270,6 @@ pub struct Refund {
     pub amount: u32,
     /// The [`Verdict::moment`] of the charge.
     pub moment: u64,
+    /// Tells this refund from all others of the fleet: the store takes it once, however often it is repeated.
+    pub id: u64,
 }

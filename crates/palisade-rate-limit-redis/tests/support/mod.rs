@@ -90,7 +90,7 @@ impl Client {
 
     pub(crate) async fn refund(&self, amount: u32, moment: u64) {
         let (limit, quotas) = (Arc::clone(&self.limit), Arc::clone(&self.quotas));
-        let refund = Refund { limit, key: self.key, quotas, amount, moment };
+        let refund = Refund { limit, key: self.key, quotas, amount, moment, id: 0 };
         self.store.refund(refund).await.expect("a refund");
     }
 

@@ -7,6 +7,7 @@ mod front;
 use std::{
     fmt,
     future::poll_fn,
+    hash::Hash,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,8 +25,8 @@ use self::{
     front::{Front, Known},
 };
 use crate::{
-    Admission, Algorithm, Demand, Fit, Key, Quota, Quotas, Reading, Refund, Standing, Store,
-    Verdict,
+    Action, Admission, Algorithm, Demand, Fit, Intervention, Key, Quota, Quotas, Reading, Refund,
+    Standing, Store, Verdict,
     admission::Charge,
     counters::{self, Each, Refused},
     headers::Fields,
@@ -346,6 +347,43 @@ impl Shared {
         quotas.iter().try_for_each(|quota| supports(&*self.store, quota))
     }
 
+    /// Resets, blocks or unblocks a key on all machines, this one included.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails, or does not answer within the time-out. It may have done it nevertheless.
+    #[allow(dead_code, reason = "for the operators' methods of a limit")]
+    pub(crate) fn intervene(
+        self: &Arc<Self>,
+        key: &impl Hash,
+        action: Action,
+    ) -> BoxFuture<Result<(), BoxError>> {
+        let (shared, key) = (Arc::clone(self), self.digest.of(key));
+        Box::pin(async move {
+            let intervention = Intervention { limit: Arc::clone(&shared.limit), key, action };
+            let done = shared.store.intervene(intervention);
+            tokio::time::timeout(shared.timeout, done).await?
+        })
+    }
+
+    /// Asks the store how a key stands, without charging it.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails, or does not answer within the time-out.
+    #[allow(dead_code, reason = "for the operators' methods of a limit")]
+    pub(crate) fn look(
+        self: &Arc<Self>,
+        key: &impl Hash,
+        quotas: &Arc<[Quota]>,
+    ) -> BoxFuture<Result<Verdict, BoxError>> {
+        let (shared, key, quotas) = (Arc::clone(self), self.digest.of(key), Arc::clone(quotas));
+        Box::pin(async move {
+            let demand = Demand { limit: Arc::clone(&shared.limit), key, quotas, cost: 0, most: 0 };
+            tokio::time::timeout(shared.timeout, shared.store.charge(demand)).await?
+        })
+    }
+
     fn now(&self) -> u64 {
         u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX)
     }
@@ -368,6 +406,7 @@ impl Shared {
                 quotas: Arc::clone(&quotas),
                 amount: 0,
                 moment: 0,
+                id: 0,
             };
             let verdict = self.store.charge(demand).await?;
             let within = |charged| (cost..=most).contains(&charged);
@@ -517,6 +556,7 @@ impl<K: Key> Limit<K> {
             quotas: Arc::clone(&demand.quotas),
             amount: ask.cost,
             moment: 0,
+            id: 0,
         };
         let answer = Arc::clone(shared).charge(demand, ask.front, asked_at).await;
         let waited = shared.now().saturating_sub(asked_at);
