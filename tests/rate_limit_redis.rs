@@ -39,7 +39,7 @@ fn limited(limit: u32, by: SharedStore) -> RateLimit {
 }
 
 async fn send(limit: &RateLimit) -> Response<()> {
-    let service = limit.layer().layer(service_fn(async |_: Request<Empty<&[u8]>>| {
+    let service = limit.layer().layer(service_fn(async |_: Request<Empty<bytes::Bytes>>| {
         Ok::<_, std::convert::Infallible>(Response::new(Empty::<bytes::Bytes>::new()))
     }));
     let peer = PeerAddr("192.0.2.1:4000".parse().unwrap());

@@ -14,7 +14,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    ApiError, Body, BoxError, BoxFuture, Decision, Halt, Outcome, Trail,
+    ApiError, Body, BoxError, BoxFuture, Decision, DiscardOnDrop, Halt, Outcome, Trail,
+    discard_unread,
     error::find_in_chain,
     stage::{Refusal, answer},
     trail::short_name,
@@ -123,7 +124,7 @@ impl<S, P, ReqB, ResB> Service<Request<ReqB>> for BodyPolicyService<S, P>
 where
     S: Service<Request<Body<ReqB>>, Response = Response<ResB>> + Clone,
     P: BodyPolicy,
-    ReqB: http_body::Body<Data = Bytes>,
+    ReqB: http_body::Body<Data = Bytes> + Unpin + 'static,
     ReqB::Error: Into<BoxError>,
 {
     type Response = Response<Body<ResB>>;
@@ -138,19 +139,26 @@ where
         let (head, body) = request.into_parts();
         let declared_too_long = body.size_hint().lower() > self.limit as u64;
         let state = match self.policy.applies(&head) {
-            Err(halt) => State::refused_early(&*self.policy, halt, &head),
+            Err(halt) => {
+                let refused = State::refused_early(&*self.policy, halt, &head);
+                discard_unread(&head, body);
+                refused
+            }
             Ok(false) => State::Inner {
                 future: self.inner.call(Request::from_parts(head, Body::new(body))),
                 grant: None,
             },
             Ok(true) if declared_too_long => {
-                State::refused_unread(&*self.policy, ApiError::payload_too_large(), &head)
+                let refused =
+                    State::refused_unread(&*self.policy, ApiError::payload_too_large(), &head);
+                discard_unread(&head, body);
+                refused
             }
             Ok(true) => {
                 let fresh = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, fresh);
                 State::Collecting {
-                    collect: Limited::new(body, self.limit).collect(),
+                    collect: Limited::new(DiscardOnDrop::new(&head, body), self.limit).collect(),
                     held: Some(Box::new((inner, head))),
                 }
             }
@@ -176,6 +184,7 @@ pin_project! {
         S: Service<Request<Body<ReqB>>>,
         P: BodyPolicy,
         ReqB: http_body::Body,
+        ReqB: Unpin,
         ReqB::Error: Into<BoxError>,
     {
         policy: Arc<P>,
@@ -191,9 +200,10 @@ pin_project! {
         S: Service<Request<Body<ReqB>>>,
         P: BodyPolicy,
         ReqB: http_body::Body,
+        ReqB: Unpin,
         ReqB::Error: Into<BoxError>,
     {
-        Collecting { #[pin] collect: Collect<Limited<ReqB>>, held: Option<Box<(S, request::Parts)>> },
+        Collecting { #[pin] collect: Collect<Limited<DiscardOnDrop<ReqB>>>, held: Option<Box<(S, request::Parts)>> },
         Waiting { held: Option<Box<Held<S, P::Grant>>> },
         Inner { #[pin] future: S::Future, grant: Option<P::Grant> },
         Refused { refusal: Option<Refusal> },
@@ -204,7 +214,7 @@ impl<S, P, ReqB> State<S, P, ReqB>
 where
     S: Service<Request<Body<ReqB>>>,
     P: BodyPolicy,
-    ReqB: http_body::Body,
+    ReqB: http_body::Body + Unpin,
     ReqB::Error: Into<BoxError>,
 {
     fn refused(halt: Halt, head: &request::Parts) -> Self {
@@ -257,7 +267,7 @@ impl<S, P, ReqB> std::fmt::Debug for BodyPolicyFuture<S, P, ReqB>
 where
     S: Service<Request<Body<ReqB>>>,
     P: BodyPolicy,
-    ReqB: http_body::Body,
+    ReqB: http_body::Body + Unpin,
     ReqB::Error: Into<BoxError>,
 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -271,7 +281,7 @@ impl<S, P, ReqB, ResB> Future for BodyPolicyFuture<S, P, ReqB>
 where
     S: Service<Request<Body<ReqB>>, Response = Response<ResB>>,
     P: BodyPolicy,
-    ReqB: http_body::Body<Data = Bytes>,
+    ReqB: http_body::Body<Data = Bytes> + Unpin,
     ReqB::Error: Into<BoxError>,
 {
     type Output = Result<Response<Body<ResB>>, S::Error>;

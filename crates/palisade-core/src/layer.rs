@@ -11,7 +11,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    Body, Stage, Trail,
+    Body, Stage, Trail, discard_unread,
     hold::Watched,
     stage::{Entry, Refusal},
 };
@@ -79,6 +79,7 @@ impl<S, P, ReqB, ResB> Service<Request<ReqB>> for PolicyService<S, P>
 where
     S: Service<Request<ReqB>, Response = Response<ResB>> + Clone,
     P: Stage,
+    ReqB: 'static,
 {
     type Response = Response<Body<ResB>>;
     type Error = S::Error;
@@ -104,6 +105,7 @@ where
                 stage,
             },
             Entry::Refused(refusal) => {
+                discard_unread(&head, body);
                 PolicyFuture { state: State::Refused { refusal: Some(refusal) }, stage }
             }
             Entry::Waiting(wait) => {
@@ -168,6 +170,7 @@ impl<S, P, ReqB, ResB> Future for PolicyFuture<S, P, ReqB>
 where
     S: Service<Request<ReqB>, Response = Response<ResB>>,
     P: Stage,
+    ReqB: 'static,
 {
     type Output = Result<Response<Body<ResB>>, S::Error>;
 
@@ -210,7 +213,10 @@ where
                             future: inner.call(Request::from_parts(head, body)),
                             pass: Some(pass),
                         },
-                        Err(refusal) => State::Refused { refusal: Some(refusal) },
+                        Err(refusal) => {
+                            discard_unread(&head, body);
+                            State::Refused { refusal: Some(refusal) }
+                        }
                     }
                 }
             };

@@ -74,6 +74,7 @@ pub mod testing;
 #[cfg(feature = "tonic")]
 mod tonic;
 mod trail;
+mod unread;
 mod vary;
 
 pub use body::Body;
@@ -101,6 +102,9 @@ pub use request_id::RequestId;
 pub use secret::Secret;
 pub use stage::{AnsweredByPolicy, Chain, Stage};
 pub use trail::{Step, Trail};
+pub use unread::DiscardUnread;
+#[doc(hidden)]
+pub use unread::{DiscardOnDrop, discard_unread};
 pub use vary::vary_by;
 
 /// Any error, as tower passes them around.

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use palisade_core::BoxError;
+use palisade_core::{BoxError, DiscardOnDrop};
 use pin_project_lite::pin_project;
 
 use crate::{
@@ -50,7 +50,7 @@ pin_project! {
     ///
     /// async fn length<B>(request: Request<TimedBody<B>>) -> Result<Response<Full<Bytes>>, palisade_core::BoxError>
     /// where
-    ///     B: http_body::Body<Data = Bytes, Error: Into<palisade_core::BoxError>>,
+    ///     B: http_body::Body<Data = Bytes, Error: Into<palisade_core::BoxError>> + Unpin,
     /// {
     ///     let length = request.into_body().collect().await?.to_bytes().len();
     ///     Ok(Response::new(Full::from(length.to_string())))
@@ -59,7 +59,7 @@ pin_project! {
     #[derive(Debug)]
     pub struct TimedBody<B> {
         #[pin]
-        inner: B,
+        inner: DiscardOnDrop<B>,
         idle: Option<Alarm>,
         pace: Option<Arc<Pace>>,
         gave_up: bool,
@@ -76,14 +76,18 @@ pin_project! {
 }
 
 impl<B> TimedBody<B> {
-    pub(super) fn new(inner: B, idle: Option<Duration>, pace: Option<Arc<Pace>>) -> Self {
+    pub(super) fn new(
+        inner: DiscardOnDrop<B>,
+        idle: Option<Duration>,
+        pace: Option<Arc<Pace>>,
+    ) -> Self {
         Self { inner, idle: idle.map(Alarm::after), pace, gave_up: false }
     }
 }
 
 impl<B> http_body::Body for TimedBody<B>
 where
-    B: http_body::Body<Data = Bytes>,
+    B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
     type Data = Bytes;

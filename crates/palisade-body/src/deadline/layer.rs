@@ -5,7 +5,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use palisade_core::{Body, BoxError, is_grpc};
+use palisade_core::{Body, BoxError, DiscardOnDrop, is_grpc};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -133,7 +133,7 @@ pub struct DeadlineService<S> {
 impl<S, ReqB, ResB> Service<Request<ReqB>> for DeadlineService<S>
 where
     S: Service<Request<TimedBody<ReqB>>, Response = Response<ResB>>,
-    ReqB: http_body::Body<Data = Bytes>,
+    ReqB: http_body::Body<Data = Bytes> + Unpin + 'static,
     ReqB::Error: Into<BoxError>,
 {
     type Response = Response<Body<AnswerBody<ResB>>>;
@@ -159,7 +159,9 @@ where
             pace: pace.clone(),
         };
         let after = patience.map_or(after, |patience| patience.min(after));
-        let request = request.map(|body| TimedBody::new(body, request_idle, pace));
+        let (head, body) = request.into_parts();
+        let body = TimedBody::new(DiscardOnDrop::new(&head, body), request_idle, pace);
+        let request = Request::from_parts(head, body);
         DeadlineFuture::new(self.inner.call(request), after, exchange)
     }
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
-use palisade_core::{BoxError, Trail};
+use http_body::{Body, Frame, SizeHint};
+use palisade_core::{BoxError, DiscardOnDrop, Trail};
 
 use super::count::Count;
 use crate::verdict::length_limit_error;
@@ -17,7 +17,7 @@ use crate::verdict::length_limit_error;
 /// A body that is counted as it is read, whoever reads it: the handler, or the layer before it or after it.
 #[derive(Debug)]
 pub(super) struct Counted<B> {
-    body: B,
+    body: DiscardOnDrop<B>,
     count: Count,
     limit: Limit,
     declared: u64,
@@ -27,7 +27,12 @@ pub(super) struct Counted<B> {
 }
 
 impl<B> Counted<B> {
-    pub(super) fn new(body: B, count: Count, limit: Limit, trail: Option<Trail>) -> Self {
+    pub(super) fn new(
+        body: DiscardOnDrop<B>,
+        count: Count,
+        limit: Limit,
+        trail: Option<Trail>,
+    ) -> Self {
         let seen = trail.map(|trail| (trail, 0));
         Self { body, count, limit, declared: 0, is_over: false, seen }
     }
@@ -52,7 +57,7 @@ impl<B> Counted<B> {
 
 impl<B> Counted<B>
 where
-    B: http_body::Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
     // A frame is large: it is handed on as it came, and not by way of a call that copies it.

@@ -5,7 +5,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
-use palisade_core::{ApiError, Body, BoxError, Trail, is_grpc};
+use palisade_core::{ApiError, Body, BoxError, DiscardOnDrop, Trail, discard_unread, is_grpc};
 use tower_service::Service;
 
 use super::{
@@ -33,7 +33,7 @@ impl<S> BodyLimitService<S> {
 impl<S, ReqB, ResB> Service<Request<ReqB>> for BodyLimitService<S>
 where
     S: Service<Request<LimitedBody<ReqB>>, Response = Response<ResB>> + Clone,
-    ReqB: http_body::Body<Data = Bytes> + Unpin,
+    ReqB: http_body::Body<Data = Bytes> + Unpin + 'static,
     ReqB::Error: Into<BoxError>,
 {
     type Response = Response<Body<AnswerBody<ResB>>>;
@@ -56,25 +56,26 @@ where
             // A stream of messages says nothing of any one of them.
             _ if grpc => 0,
             Ok(declared) => declared.unwrap_or(0).max(hint.lower()),
-            Err(malformed) => return refused(&request, malformed),
+            Err(malformed) => return refused(request, malformed),
         };
         let collects = self.rules.mode == Mode::Buffered && !grpc;
         // Nobody inside can allow more of a body that is read before they are called.
         let overridable = self.rules.overridable && !collects;
         if declared > limit && !overridable {
-            return refused(&request, ApiError::payload_too_large());
+            return refused(request, ApiError::payload_too_large());
         }
         let trail = Trail::of(request.extensions()).cloned();
         // A server keeps a body to the length that it declares, so only an unknown length has to be watched.
         if !grpc && hint.upper().is_some_and(|most| most <= limit) {
-            let request = request.map(|body| {
-                let limit = Limit::Fixed(limit);
-                LimitedBody::declared(Counted::new(body, Count::whole(), limit, trail))
-            });
+            let (head, body) = request.into_parts();
+            let body = DiscardOnDrop::new(&head, body);
+            let counted = Counted::new(body, Count::whole(), Limit::Fixed(limit), trail);
+            let request = Request::from_parts(head, LimitedBody::declared(counted));
             return BodyLimitFuture::inner(self.inner.call(request), None);
         }
         let asker = Asker::of(&request, NAME);
         let (mut head, body) = request.into_parts();
+        let body = DiscardOnDrop::new(&head, body);
         if collects {
             let counted = Counted::new(body, Count::whole(), Limit::Fixed(limit), trail);
             // The service that was polled ready is the one that must be called.
@@ -99,11 +100,15 @@ where
 }
 
 #[cold]
-fn refused<S, ReqB>(request: &Request<ReqB>, error: ApiError) -> BodyLimitFuture<S, ReqB>
+fn refused<S, ReqB>(request: Request<ReqB>, error: ApiError) -> BodyLimitFuture<S, ReqB>
 where
     S: Service<Request<LimitedBody<ReqB>>>,
+    ReqB: 'static,
 {
-    BodyLimitFuture::refused(Asker::of(request, NAME).refuse_unread(error))
+    let refusal = Asker::of(&request, NAME).refuse_unread(error);
+    let (head, body) = request.into_parts();
+    discard_unread(&head, body);
+    BodyLimitFuture::refused(refusal)
 }
 
 /// What a request declares, if there is nothing that overrides it (RFC 9112, section 6.3).
