@@ -316,7 +316,7 @@ async fn without_an_answer_a_request_is_refused_admitted_or_counted_here_as_decl
             assert!(field.starts_with(&format!("\"api\";r={remaining};")), "{field}");
         }
         let refused = local.send(PEER).await;
-        assert_eq!((refused.status().as_u16(), header(&refused, "retry-after")), (429, Some("80")));
+        assert_eq!((refused.status().as_u16(), header(&refused, "retry-after")), (429, Some("61")));
         assert_eq!(local.send("192.0.2.2").await.status(), 200);
     }
 }
