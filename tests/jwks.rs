@@ -58,6 +58,8 @@ impl Issuer {
         let (_, key) = keys.iter().find(|(name, _)| name == signed_with).unwrap();
         let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
         let claims = json!({"sub": "ada", "aud": "api", "exp": u32::MAX, "iss": self.name()});
+        // With two backends in the build jsonwebtoken has no default provider.
+        let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         let key = EncodingKey::from_ed_der(key.to_pkcs8v1().unwrap().as_ref());
         format!("authorization: Bearer {}", jsonwebtoken::encode(&header, &claims, &key).unwrap())
     }

@@ -48,10 +48,14 @@
 //!
 //! | feature | adds |
 //! | --- | --- |
+//! | `aws-lc` | RSA, ECDSA and EdDSA, verified by AWS-LC: the fastest backend, which needs a C compiler |
+//! | `rust-crypto` | RSA, ECDSA and EdDSA, verified by the RustCrypto crates through jsonwebtoken. With both backends AWS-LC verifies. It lacks ES512 and RSA keys over 4096 bits |
 //! | `axum` | [`Identity`] as an extractor: `async fn handler(identity: Identity<Claims>)` |
-//! | `jwks` | [`Jwks`], the keys that an issuer publishes, by an HTTP client of yours |
-//! | `jwks-http` | [`HttpFetch`], an HTTP client for it |
+//! | `jwks` | [`Jwks`], the keys that an issuer publishes, by an HTTP client of yours. Needs a backend |
+//! | `jwks-http` | [`HttpFetch`], an HTTP client for it, whose TLS needs a C compiler |
 //! | `testing` | [`testing::sign_hs256`], which makes tokens for your tests |
+//!
+//! No feature is on by default: HMAC tokens, API keys, sessions, Basic and roles need neither a backend nor a C compiler.
 
 mod api_key;
 mod authenticate;
@@ -63,8 +67,6 @@ mod challenge;
 mod cookies;
 mod csrf;
 mod decided;
-#[cfg(feature = "jwks")]
-mod fetch;
 mod identity;
 #[cfg(feature = "jwks")]
 mod jwks;
@@ -91,13 +93,11 @@ pub use decided::{
     Decided, DenyUndecided, DenyUndecidedFuture, DenyUndecidedService, Public, RequireDecision,
     public, require_decision,
 };
-#[cfg(feature = "jwks-http")]
-pub use fetch::HttpFetch;
-#[cfg(feature = "jwks")]
-pub use fetch::{Fetch, Fetched};
 pub use identity::Identity;
+#[cfg(feature = "jwks-http")]
+pub use jwks::HttpFetch;
 #[cfg(feature = "jwks")]
-pub use jwks::{Jwks, JwksBuilder, JwksError, JwksStatus, StartUp};
+pub use jwks::{Fetch, Fetched, Jwks, JwksBuilder, JwksError, JwksStatus, StartUp};
 pub use jwt::{Algorithm, Jwt, JwtBuilder, Keys};
 pub use login_redirect::LoginRedirect;
 pub use measured::METRICS;

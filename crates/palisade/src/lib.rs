@@ -65,7 +65,7 @@ pub use with_auth::{WithAuth, on};
 /// The pages of the guide, whose examples are tests.
 #[cfg(all(doctest, feature = "axum"))]
 mod guide {
-    #[cfg(feature = "auth")]
+    #[cfg(any(feature = "aws-lc", feature = "rust-crypto"))]
     #[doc = include_str!("../../../docs/guide/authentication.md")]
     struct Authentication;
 

@@ -1,8 +1,10 @@
 use std::fmt;
 
-/// The signature algorithms of JWTs (RFC 7518, section 3.1; RFC 8037).
+/// The signature algorithms of JWTs (RFC 7518, section 3.1; RFC 8037; RFC 9864).
 ///
-/// Which one a token must have is configured with its key, and never taken from the token.
+/// Which one a token must have is configured with its key, and never taken from the token. A token's `alg` must be the
+/// configured name to the letter: a key for [`EdDsa`](Self::EdDsa) rejects tokens with `Ed25519` and the other way round,
+/// although the signatures are the same. A JWK without `alg` accepts both names.
 ///
 /// ```
 /// use palisade_auth::Algorithm;
@@ -36,26 +38,40 @@ pub enum Algorithm {
     Es256,
     /// ECDSA on P-384 with SHA-384.
     Es384,
-    /// EdDSA on Curve25519.
+    /// ECDSA on P-521 with SHA-512. The backend `rust-crypto` does not verify it.
+    Es512,
+    /// EdDSA on edwards25519, by the name of RFC 8037.
     EdDsa,
-}
-
-/// What kind of key an algorithm takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
-    Hmac,
-    #[cfg_attr(not(feature = "asymmetric"), allow(dead_code))]
-    Rsa,
-    #[cfg_attr(not(feature = "asymmetric"), allow(dead_code))]
-    P256,
-    #[cfg_attr(not(feature = "asymmetric"), allow(dead_code))]
-    P384,
-    #[cfg_attr(not(feature = "asymmetric"), allow(dead_code))]
+    /// EdDSA on edwards25519, by the name of RFC 9864.
     Ed25519,
 }
 
+/// The type of key that an algorithm needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    Hmac,
+    Rsa,
+    P256,
+    P384,
+    P521,
+    Ed25519,
+}
+
+#[cfg(feature = "_public-keys")]
+impl Family {
+    /// Returns the length of a coordinate in bytes, if the key is a point of a NIST curve.
+    pub(super) fn coordinate(self) -> Option<usize> {
+        match self {
+            Self::P256 => Some(32),
+            Self::P384 => Some(48),
+            Self::P521 => Some(66),
+            Self::Hmac | Self::Rsa | Self::Ed25519 => None,
+        }
+    }
+}
+
 impl Algorithm {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::Hs256,
         Self::Hs384,
         Self::Hs512,
@@ -67,15 +83,17 @@ impl Algorithm {
         Self::Ps512,
         Self::Es256,
         Self::Es384,
+        Self::Es512,
         Self::EdDsa,
+        Self::Ed25519,
     ];
 
-    /// The algorithm that a token's header calls `name`, to the letter. `none` is none.
+    /// Returns the algorithm of this name, to the letter. `none` is not an algorithm.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
-    /// What a token's header calls it.
+    /// Returns the name that the `alg` of a token and of a JWK has.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hs256 => "HS256",
@@ -89,11 +107,13 @@ impl Algorithm {
             Self::Ps512 => "PS512",
             Self::Es256 => "ES256",
             Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
             Self::EdDsa => "EdDSA",
+            Self::Ed25519 => "Ed25519",
         }
     }
 
-    pub(super) fn family(self) -> Family {
+    pub(crate) fn family(self) -> Family {
         match self {
             Self::Hs256 | Self::Hs384 | Self::Hs512 => Family::Hmac,
             Self::Rs256 | Self::Rs384 | Self::Rs512 | Self::Ps256 | Self::Ps384 | Self::Ps512 => {
@@ -101,11 +121,12 @@ impl Algorithm {
             }
             Self::Es256 => Family::P256,
             Self::Es384 => Family::P384,
-            Self::EdDsa => Family::Ed25519,
+            Self::Es512 => Family::P521,
+            Self::EdDsa | Self::Ed25519 => Family::Ed25519,
         }
     }
 
-    /// The shortest secret that is one, in bytes: as long as the hash (RFC 7518, section 3.2).
+    /// Returns the length of the shortest secret, in bytes: that of the hash (RFC 7518, section 3.2).
     pub(super) fn shortest_secret(self) -> usize {
         match self {
             Self::Hs512 => 64,

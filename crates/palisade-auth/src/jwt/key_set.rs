@@ -1,13 +1,21 @@
-#[cfg(feature = "jwks")]
-use super::jwk;
-use super::{algorithm::Algorithm, key::VerifyingKey, token::Fault};
+use palisade_core::ConfigError;
+
+use super::{algorithm::Algorithm, jwk, key::VerifyingKey, token::Fault};
 
 /// The keys of one issuer.
 #[derive(Clone, Debug)]
 pub(crate) struct KeySet {
     entries: Box<[Entry]>,
-    /// The names of all keys, also of those that are not for this.
+    /// The names of all keys, including those that cannot be used.
     ids: Box<[Box<str>]>,
+    skipped: Box<[Skipped]>,
+}
+
+/// A key of a set that cannot be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Skipped {
+    pub(super) kid: Option<Box<str>>,
+    pub(super) reason: &'static str,
 }
 
 /// A key, for one algorithm, and its name.
@@ -28,12 +36,40 @@ pub(super) enum Choice<'a> {
 
 impl KeySet {
     pub(super) fn new(entries: Vec<Entry>, ids: Vec<Box<str>>) -> Self {
-        Self { entries: entries.into(), ids: ids.into() }
+        Self { entries: entries.into(), ids: ids.into(), skipped: Box::default() }
+    }
+
+    pub(super) fn with_skipped(self, skipped: Vec<Skipped>) -> Self {
+        Self { skipped: skipped.into(), ..self }
     }
 
     /// A single key that was configured without a name: it is the one, whatever a token calls it.
     pub(super) fn single(key: VerifyingKey) -> Self {
         Self::new(vec![Entry { kid: None, key, is_usual: true }], Vec::new())
+    }
+
+    /// Returns an error if no token could ever name one of two keys that are for one of the `allowed` algorithms. A key
+    /// id may name keys for several algorithms: the token's `alg` decides between them.
+    pub(super) fn check_ids(&self, allowed: &[Algorithm]) -> Result<(), ConfigError> {
+        let mut names: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.is_for(allowed))
+            .map(|entry| (entry.kid.as_deref(), entry.key.algorithm().name()))
+            .collect();
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]) {
+            None => Ok(()),
+            Some((Some(kid), algorithm)) => Err(ConfigError::new(
+                "kid",
+                kid.escape_debug(),
+                format!("two keys for {algorithm} have it: give each key a `kid` of its own"),
+            )),
+            Some((None, algorithm)) => Err(ConfigError::without_value(
+                "kid",
+                format!("two keys for {algorithm} have none: give each key a `kid`"),
+            )),
+        }
     }
 
     /// The algorithms of the keys that are for one of the `allowed`.
@@ -85,16 +121,79 @@ impl Entry {
 
 #[cfg(feature = "jwks")]
 impl crate::jwks::RemoteKeySet for KeySet {
-    fn parse(document: &[u8], _: Option<&Self>) -> Result<Self, palisade_core::BoxError> {
+    fn parse(document: &[u8], previous: Option<&Self>) -> Result<Self, palisade_core::BoxError> {
         let keys = jwk::read_set(document, jwk::Origin::Fetched).map_err(|unusable| unusable.0)?;
+        keys.log_skipped(previous);
+        if keys.entries.is_empty() {
+            return Err("none of its keys is for verifying signatures".into());
+        }
         Ok(keys)
     }
 
     fn has_key_id(&self, id: &str) -> bool {
         self.ids.iter().any(|own| **own == *id)
     }
+}
 
-    fn len(&self) -> usize {
-        self.entries.len()
+impl KeySet {
+    /// Logs the keys that cannot be used and were not in the previous set: each one once.
+    pub(super) fn log_skipped(&self, previous: Option<&Self>) {
+        let ambiguous = self.check_ids(&[]).err();
+        let was_ambiguous = previous.is_some_and(|previous| previous.check_ids(&[]).is_err());
+        if let Some(error) = ambiguous.filter(|_| !was_ambiguous) {
+            tracing::warn!(target: "palisade::auth", reason = %error, "keys are skipped");
+        }
+        for Skipped { kid, reason } in &self.skipped {
+            let is_known = previous.is_some_and(|previous| {
+                previous.skipped.iter().any(|old| old.kid == *kid && old.reason == *reason)
+            });
+            if is_known {
+                continue;
+            }
+            let kid = kid.as_deref();
+            if *reason == jwk::NOT_FOR_SIGNATURES.0 {
+                // Usual: Keycloak publishes a key for encryption in every set.
+                tracing::info!(target: "palisade::auth", kid, reason, "a key is skipped");
+            } else {
+                tracing::warn!(target: "palisade::auth", kid, reason, "a key is skipped");
+            }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "jwks", feature = "_public-keys"))]
+mod tests {
+    use palisade_core::testing::Log;
+
+    use super::*;
+    use crate::jwks::RemoteKeySet;
+
+    const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
+    #[test]
+    fn skipped_keys_are_logged_once_with_the_reason() {
+        let good = format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"a","x":"{X}"}}"#);
+        let private = format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"b","x":"{X}","d":"{X}"}}"#);
+        let encrypts = r#"{"kty":"RSA","kid":"c","use":"enc","n":"AQAB","e":"AQAB"}"#;
+        let unknown = r#"{"kty":"AKP","kid":"d"}"#;
+        let set = |keys: &[&str]| format!(r#"{{"keys":[{}]}}"#, keys.join(","));
+        let first = set(&[&good, &private, encrypts]);
+
+        let logged = |document: &str, previous: Option<&KeySet>| {
+            let log = Log::of_this_thread(tracing::Level::INFO);
+            let keys = KeySet::parse(document.as_bytes(), previous).unwrap();
+            (keys, log.text())
+        };
+        let (held, log) = logged(&first, None);
+        assert_eq!(log.matches("a key is skipped").count(), 2, "{log}");
+        assert!(log.contains("private key") && log.contains("not for verifying"), "{log}");
+        assert!(!log.contains(X), "{log}");
+        let second = set(&[&private, &good, encrypts, unknown]);
+        let (held, log) = logged(&second, Some(&held));
+        assert_eq!(log.matches("a key is skipped").count(), 1, "{log}");
+        assert!(log.contains("kid=\"d\""), "{log}");
+        let twice = set(&[&good, &good]);
+        let (_, log) = logged(&twice, Some(&held));
+        assert_eq!(log, "", "the same key twice is one key");
     }
 }

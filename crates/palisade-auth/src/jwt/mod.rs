@@ -1,6 +1,8 @@
 //! Bearer tokens: RFC 6750 on the outside, RFC 7515 and RFC 7519 on the inside.
 
 mod algorithm;
+#[cfg(feature = "_public-keys")]
+mod backend;
 mod builder;
 mod cache;
 mod claims;
@@ -11,9 +13,12 @@ mod key_set;
 mod keys;
 mod no_duplicates;
 mod policy;
+#[cfg(feature = "_public-keys")]
+mod public_key;
 mod registered;
 mod source;
 mod token;
+mod unusable;
 
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;

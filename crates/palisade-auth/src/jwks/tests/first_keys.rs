@@ -1,12 +1,13 @@
 use super::*;
 
 #[tokio::test]
-async fn the_first_request_loads_the_keys() {
+async fn the_first_request_loads_the_keys_and_the_next_finds_them() {
     let setup = setup();
+    assert!(setup.keys.current().is_none());
     assert_eq!(setup.keys.status().generation, 0);
     assert!(setup.finds("a").await.unwrap());
     assert!(setup.is_ready("b"));
-    assert!(setup.has_keys());
+    assert!(matches!(setup.keys.keys_for(None), Lookup::Ready(_)));
     assert_eq!(setup.keys.status().generation, 1);
     assert_eq!(setup.issuer.asked(), 1);
 }
@@ -30,7 +31,7 @@ async fn a_thousand_first_requests_share_one_fetch() {
 }
 
 #[tokio::test]
-async fn without_keys_the_answer_is_503_until_the_backoff_ends() {
+async fn without_keys_the_answer_is_503_and_the_issuer_is_left_alone_for_a_while() {
     let setup = setup();
     setup.issuer.die();
     assert_503(&setup.finds("a").await.unwrap_err());
@@ -47,7 +48,7 @@ async fn without_keys_the_answer_is_503_until_the_backoff_ends() {
 }
 
 #[tokio::test]
-async fn the_first_fetch_counts_as_an_attempt_for_its_key() {
+async fn a_token_of_an_unknown_key_that_caused_the_first_fetch_does_not_cause_a_second() {
     let setup = setup();
     assert!(!setup.finds("x").await.unwrap());
     assert!(!setup.finds("x").await.unwrap());
@@ -55,7 +56,7 @@ async fn the_first_fetch_counts_as_an_attempt_for_its_key() {
 }
 
 #[tokio::test]
-async fn garbage_is_a_failed_fetch() {
+async fn garbage_is_a_failure_and_never_a_set() {
     let setup = setup();
     setup.issuer.publish("garbage");
     assert_503(&setup.finds("a").await.unwrap_err());
@@ -67,14 +68,14 @@ async fn garbage_is_a_failed_fetch() {
 }
 
 #[tokio::test]
-async fn rejects_documents_over_the_cap() {
+async fn a_document_over_the_cap_is_a_failure_whoever_fetched_it() {
     let setup = setup();
     setup.issuer.publish(&"a ".repeat(200 * 1024));
     assert_503(&setup.finds("a").await.unwrap_err());
 }
 
 #[tokio::test]
-async fn a_panic_of_the_parser_fails_the_fetch() {
+async fn a_parser_that_panics_fails_the_fetch_and_blocks_nobody() {
     let setup = setup();
     setup.issuer.publish("panic");
     assert_503(&setup.finds("a").await.unwrap_err());
@@ -84,7 +85,7 @@ async fn a_panic_of_the_parser_fails_the_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fetch_ends_at_the_timeout() {
+async fn an_issuer_that_stalls_is_given_up() {
     let setup = setup();
     setup.issuer.stall();
     let before = tokio::time::Instant::now();
@@ -93,16 +94,16 @@ async fn a_fetch_ends_at_the_timeout() {
 }
 
 #[test]
-fn without_a_runtime_the_answer_is_503() {
+fn outside_of_a_runtime_there_is_an_error_and_no_panic() {
     let setup = setup();
     match setup.keys.keys_for(None) {
         Lookup::Unavailable(error) => assert_503(&error),
-        _ => panic!("there is no runtime"),
+        _ => panic!("nobody can fetch"),
     }
 }
 
 #[test]
-fn a_fetch_dropped_by_its_runtime_can_be_repeated() {
+fn a_runtime_that_shuts_down_in_the_middle_of_a_fetch_leaves_the_way_free_for_the_next() {
     let setup = setup();
     setup.issuer.stall();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -112,7 +113,7 @@ fn a_fetch_dropped_by_its_runtime_can_be_repeated() {
     let second = runtime();
     second.block_on(async {
         let Lookup::Wait(wait) = wait else { panic!("there are no keys yet") };
-        assert_503(&wait.await.err().unwrap());
+        assert_503(&wait.await.unwrap_err());
         setup.issuer.open();
         setup.pass(2);
         assert!(setup.finds("a").await.unwrap());
@@ -120,7 +121,7 @@ fn a_fetch_dropped_by_its_runtime_can_be_repeated() {
 }
 
 #[test]
-fn a_runtime_that_was_shut_down_fails_the_fetch() {
+fn a_runtime_that_has_shut_down_fails_the_fetch_at_once() {
     let setup = setup();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let handle = runtime.handle().clone();

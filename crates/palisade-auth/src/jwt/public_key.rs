@@ -1,0 +1,177 @@
+use jsonwebtoken::{AlgorithmFamily, DecodingKey, DecodingKeyKind};
+use palisade_core::ConfigError;
+use spki::{
+    ObjectIdentifier, SubjectPublicKeyInfoRef,
+    der::{Decode, Encode, asn1::UintRef},
+};
+use x509_cert::Certificate;
+
+use super::{algorithm::Family, unusable::Unusable};
+
+/// The lengths of an RSA modulus, in bytes: 2048 bits (RFC 7518, section 3.3) to 8192, which bounds the time that one
+/// signature takes.
+const MODULUS: std::ops::RangeInclusive<usize> = 256..=1024;
+
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+const CURVES: [(ObjectIdentifier, Family); 3] = [
+    (ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"), Family::P256),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.34"), Family::P384),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.35"), Family::P521),
+];
+
+/// A public key in the one form that both backends import. It has the right lengths; whether a point is on its curve is
+/// checked by the backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PublicKey {
+    /// Modulus and exponent, big-endian, without leading zeros.
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
+    /// An uncompressed point (SEC 1, section 2.3.3).
+    Point {
+        curve: Family,
+        sec1: Vec<u8>,
+    },
+    Ed25519([u8; 32]),
+}
+
+impl PublicKey {
+    pub(crate) fn rsa(n: &[u8], e: &[u8]) -> Result<Self, Unusable> {
+        let (n, e) = (without_zeros(n), without_zeros(e));
+        if n.len() < *MODULUS.start() || n.len() == *MODULUS.start() && n[0] < 0x80 {
+            return Err(Unusable("an RSA key needs at least 2048 bits"));
+        }
+        if n.len() > *MODULUS.end() {
+            return Err(Unusable("an RSA key has at most 8192 bits"));
+        }
+        // An even modulus or exponent is not an RSA key, and an exponent of 1 signs nothing.
+        let is_odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
+        if !is_odd(n) || !is_odd(e) || e == [1] || e.len() > 4 {
+            return Err(Unusable("it is not an RSA public key"));
+        }
+        Ok(Self::Rsa { n: n.into(), e: e.into() })
+    }
+
+    /// A point of coordinates of full length.
+    pub(crate) fn point(curve: Family, x: &[u8], y: &[u8]) -> Result<Self, Unusable> {
+        let length = curve.coordinate().ok_or(Unusable("a point is for ES algorithms"))?;
+        if x.len() != length || y.len() != length {
+            return Err(Unusable("a coordinate has the wrong length"));
+        }
+        Ok(Self::Point { curve, sec1: [&[4][..], x, y].concat() })
+    }
+
+    fn sec1(curve: Family, bytes: &[u8]) -> Result<Self, Unusable> {
+        match bytes.split_first() {
+            Some((4, xy)) if xy.len() % 2 == 0 => {
+                let (x, y) = xy.split_at(xy.len() / 2);
+                Self::point(curve, x, y)
+            }
+            _ => Err(Unusable("the point of an EC key must be uncompressed")),
+        }
+    }
+
+    pub(crate) fn ed25519(x: &[u8]) -> Result<Self, Unusable> {
+        x.try_into().map(Self::Ed25519).map_err(|_| Unusable("an Ed25519 key has 32 bytes"))
+    }
+
+    /// Reads a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) or an RSAPublicKey (RFC 8017, appendix A.1.1).
+    pub(super) fn from_der(der: &[u8]) -> Result<Self, Unusable> {
+        match SubjectPublicKeyInfoRef::from_der(der) {
+            Ok(info) => Self::from_info(&info),
+            Err(_) => Self::from_pkcs1(der),
+        }
+    }
+
+    /// Reads the key of an X.509 certificate. The certificate is a container for the key here: its dates, its issuer and
+    /// its signature are not checked, because the configuration vouches for it.
+    pub(super) fn from_certificate(der: &[u8]) -> Result<Self, Unusable> {
+        let wrong = |_| Unusable("it is not an X.509 certificate");
+        let certificate = Certificate::from_der(der).map_err(wrong)?;
+        let info = certificate.tbs_certificate.subject_public_key_info.to_der().map_err(wrong)?;
+        Self::from_der(&info)
+    }
+
+    fn from_info(info: &SubjectPublicKeyInfoRef<'_>) -> Result<Self, Unusable> {
+        let bits = info.subject_public_key.as_bytes();
+        let bits = bits.ok_or(Unusable("it is not a public key"))?;
+        if info.algorithm.oid == RSA {
+            return Self::from_pkcs1(bits);
+        }
+        if info.algorithm.oid == ED25519 {
+            return Self::ed25519(bits);
+        }
+        let curve = info.algorithm.parameters_oid().ok();
+        let curve = CURVES.iter().find(|(oid, _)| Some(*oid) == curve);
+        match curve {
+            Some((_, curve)) if info.algorithm.oid == EC => Self::sec1(*curve, bits),
+            _ => {
+                Err(Unusable("its type is not supported: RSA, P-256, P-384, P-521 and Ed25519 are"))
+            }
+        }
+    }
+
+    fn from_pkcs1(der: &[u8]) -> Result<Self, Unusable> {
+        let key = pkcs1::RsaPublicKey::from_der(der)
+            .map_err(|_| Unusable("it is not a public key in DER"))?;
+        Self::rsa(UintRef::as_bytes(&key.modulus), UintRef::as_bytes(&key.public_exponent))
+    }
+
+    /// Reads the public key of jsonwebtoken's `DecodingKey`.
+    pub(super) fn from_jsonwebtoken(family: Family, key: &DecodingKey) -> Result<Self, Unusable> {
+        match (key.family(), key.kind()) {
+            (AlgorithmFamily::Rsa, DecodingKeyKind::RsaModulusExponent { n, e }) => Self::rsa(n, e),
+            (AlgorithmFamily::Rsa, DecodingKeyKind::SecretOrDer(der)) => Self::from_der(der),
+            // `from_ec_pem` and `from_ec_components` keep the point, `from_ec_der` what it is given.
+            (AlgorithmFamily::Ec, DecodingKeyKind::SecretOrDer(bytes)) => Self::sec1(family, bytes)
+                .or_else(|unusable| {
+                    if bytes.first() == Some(&0x30) { Self::from_der(bytes) } else { Err(unusable) }
+                }),
+            (AlgorithmFamily::Ed, DecodingKeyKind::SecretOrDer(bytes)) => {
+                Self::ed25519(bytes).or_else(|_| Self::from_der(bytes))
+            }
+            _ => Err(Unusable("it is not a public key")),
+        }
+    }
+
+    pub(crate) fn family(&self) -> Family {
+        match self {
+            Self::Rsa { .. } => Family::Rsa,
+            Self::Point { curve, .. } => *curve,
+            Self::Ed25519(_) => Family::Ed25519,
+        }
+    }
+}
+
+/// Reads the public key or the certificate in a PEM. Of a chain of certificates the first one counts (RFC 5246, section
+/// 7.4.2: the sender's own comes first).
+pub(super) fn from_pem(text: &str) -> Result<PublicKey, ConfigError> {
+    let wrong = |remedy| ConfigError::without_value("pem", remedy);
+    let blocks = pem::parse_many(text)
+        .map_err(|_| wrong("it is not a PEM: a PEM begins with `-----BEGIN`"))?;
+    let tag = blocks.first().map(pem::Pem::tag);
+    let is_chain = blocks.iter().all(|block| block.tag() == "CERTIFICATE");
+    let key = match (tag, &*blocks) {
+        (None, _) => return Err(wrong("it is not a PEM: a PEM begins with `-----BEGIN`")),
+        (Some("CERTIFICATE"), [first, ..]) if is_chain => {
+            PublicKey::from_certificate(first.contents())
+        }
+        (Some("PUBLIC KEY" | "RSA PUBLIC KEY"), [only]) => PublicKey::from_der(only.contents()),
+        (Some(_), [_, _, ..]) => {
+            return Err(wrong("it contains several keys: use one PEM for each, or a JWK set"));
+        }
+        (Some(tag), _) => {
+            let remedy = "use the public key or the certificate; `openssl pkey -pubout` makes a public key of a private one";
+            return Err(ConfigError::new("pem", tag, remedy));
+        }
+    };
+    key.map_err(|Unusable(why)| wrong(why))
+}
+
+fn without_zeros(number: &[u8]) -> &[u8] {
+    let first = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
+    &number[first..]
+}
