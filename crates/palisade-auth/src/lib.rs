@@ -67,6 +67,8 @@ mod challenge;
 mod cookies;
 mod csrf;
 mod decided;
+#[cfg(feature = "jwks")]
+mod fetch;
 mod identity;
 #[cfg(feature = "jwks")]
 mod jwks;
@@ -93,11 +95,13 @@ pub use decided::{
     Decided, DenyUndecided, DenyUndecidedFuture, DenyUndecidedService, Public, RequireDecision,
     public, require_decision,
 };
-pub use identity::Identity;
 #[cfg(feature = "jwks-http")]
-pub use jwks::HttpFetch;
+pub use fetch::HttpFetch;
 #[cfg(feature = "jwks")]
-pub use jwks::{Fetch, Fetched, Jwks, JwksBuilder, JwksError, JwksStatus, StartUp};
+pub use fetch::{Fetch, Fetched};
+pub use identity::Identity;
+#[cfg(feature = "jwks")]
+pub use jwks::{Jwks, JwksBuilder, JwksError, JwksStatus, StartUp};
 pub use jwt::{Algorithm, Jwt, JwtBuilder, Keys};
 pub use login_redirect::LoginRedirect;
 pub use measured::METRICS;

@@ -363,7 +363,7 @@ impl<K: Key> RateLimitBuilder<K> {
         };
         #[cfg(feature = "store")]
         let store = match self.store {
-            Some(store) => Some(Arc::new(store.build(&quotas, self.keys, &settings)?)),
+            Some(store) => Some(store.build(&quotas, self.keys, &settings)?),
             None => None,
         };
         Ok(RateLimit::of(Shared {

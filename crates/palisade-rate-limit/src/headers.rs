@@ -21,7 +21,8 @@ use crate::{Algorithm, Quota, Standing};
 /// | [`XRateLimitEpoch`](Self::XRateLimitEpoch) | the same, with the reset as a Unix time in seconds |
 /// | [`None`](Self::None) | nothing, where quotas are nobody's business |
 ///
-/// Reset is when there will be more than now, in seconds, rounded up; in a sliding window nothing is reset at once.
+/// `t` and the resets are the seconds until additional quota is available, rounded up (as draft 10 defines `t`). In a
+/// sliding window that is earlier than the end of the window.
 /// `Retry-After` is on every refusal that waiting can help, whichever is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -65,7 +65,7 @@ pub(crate) struct Shared<K> {
     pub(crate) has_said_what_is_missing: AtomicBool,
     pub(crate) has_said_what_is_wrong: AtomicBool,
     #[cfg(feature = "store")]
-    pub(crate) store: Option<Arc<shared::Shared>>,
+    pub(crate) store: Option<Arc<shared::StoreClient>>,
 }
 
 /// What is the same for all keys.

@@ -33,8 +33,9 @@ pub struct Quota {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// Two counts, this window's and the one's before, of which the part counts that the last window's length still
-    /// covers. At most twice the limit in any window's length, and the limit on average.
+    /// Two counts: that of the current window, and the part of the previous window's count that the last window's length
+    /// still covers, rounded down. At most twice the limit in any window's length, and the limit on average. A client
+    /// that is paced below the limit is never rejected.
     SlidingWindow,
     /// Eight sub-windows, the oldest counted whole: never more than the limit in any window's length.
     Strict,
@@ -57,8 +58,11 @@ pub enum Algorithm {
 const UNNAMED: Cow<'static, str> = Cow::Borrowed("default");
 
 impl Quota {
-    /// `limit` requests in any `window`, counted in a [sliding window](Algorithm::SlidingWindow). A limit of 0 refuses
-    /// every request; it never means "unlimited".
+    /// Allows `limit` requests in each `window`, counted in a [sliding window](Algorithm::SlidingWindow): the limit on
+    /// average, and at most twice the limit in any period of the window's length. Use [`strict`](Self::strict) or
+    /// [`exact_log`](Self::exact_log) if no period may contain more than the limit.
+    ///
+    /// A limit of 0 refuses every request; it never means "unlimited".
     ///
     /// A window of no length, or of more than 146 years, is an error when the limit is
     /// [built](crate::RateLimitBuilder::build).

@@ -241,7 +241,7 @@ async fn a_refusal_of_the_store_is_passed_on_with_its_exact_wait() {
 #[tokio::test]
 async fn a_refused_key_is_refused_here_until_its_wait_is_over_and_not_longer() {
     let store = Told::to(Says::Over(Fit::After(Duration::from_secs(10))));
-    let subject = limited(SharedStore::new(store.clone()), 1);
+    let subject = limited(SharedStore::new(store.clone()).refusal_ttl(MINUTE), 1);
     assert_eq!(header(&subject.send(PEER).await, "retry-after"), Some("10"));
     store.now_says(Says::Fits);
 
@@ -316,7 +316,7 @@ async fn without_an_answer_a_request_is_refused_admitted_or_counted_here_as_decl
             assert!(field.starts_with(&format!("\"api\";r={remaining};")), "{field}");
         }
         let refused = local.send(PEER).await;
-        assert_eq!((refused.status().as_u16(), header(&refused, "retry-after")), (429, Some("80")));
+        assert_eq!((refused.status().as_u16(), header(&refused, "retry-after")), (429, Some("61")));
         assert_eq!(local.send("192.0.2.2").await.status(), 200);
     }
 }
@@ -324,7 +324,7 @@ async fn without_an_answer_a_request_is_refused_admitted_or_counted_here_as_decl
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_for_the_store_no_longer_than_its_time_out() {
     for (timeout, by) in [
-        (50, SharedStore::new(Told::to(Says::Hangs))),
+        (100, SharedStore::new(Told::to(Says::Hangs))),
         (7, SharedStore::new(Told::to(Says::Hangs)).timeout(Duration::from_millis(7))),
     ] {
         let subject = limited(by, 1);
@@ -690,6 +690,222 @@ fn a_shared_limit_keeps_the_contract_of_layers() {
         .check_policy(|| limited(SharedStore::new(Told::default()), 1_000_000).limit);
 }
 
+/// A store of two nodes that are told apart by the last bit of the digest, of which the second is down.
+#[derive(Clone, Debug)]
+struct HalfDown(Told, Arc<AtomicU32>);
+
+impl Store for HalfDown {
+    fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>> {
+        if self.node(&demand) == 1 {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            return Box::pin(async { Err("connection refused".into()) });
+        }
+        self.0.charge(demand)
+    }
+
+    fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>> {
+        self.0.refund(refund)
+    }
+
+    fn node(&self, demand: &Demand) -> u64 {
+        u64::from(demand.key[15] & 1)
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_down_stops_its_own_clients_only() {
+    let store = HalfDown(Told::default(), Arc::default());
+    let subject = limited(SharedStore::new(store.clone()), 9);
+    let mut statuses = [0, 0];
+    for client in 0..200 {
+        let status = subject.send(&format!("192.0.2.{client}")).await.status();
+        statuses[usize::from(status == 503)] += 1;
+    }
+    assert!(statuses[0] > 60 && statuses[1] > 60, "{statuses:?}");
+    assert_eq!(store.0.asked(), statuses[0], "each client of the other node was decided on");
+    assert_eq!(store.1.load(Ordering::SeqCst), 5, "and the one that is down was left alone");
+}
+
+#[tokio::test]
+async fn an_error_of_one_key_leaves_the_breaker_closed() {
+    #[derive(Debug)]
+    struct OneBroken(Told);
+    impl Store for OneBroken {
+        fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>> {
+            let charged = self.0.charge(demand);
+            let is_first =
+                self.0.0.lock().unwrap().asked.windows(2).all(|two| two[0].key == two[1].key);
+            Box::pin(async move {
+                if is_first {
+                    Err(palisade_rate_limit::KeyError::new("no count").into())
+                } else {
+                    charged.await
+                }
+            })
+        }
+        fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>> {
+            self.0.refund(refund)
+        }
+    }
+    let subject = limited(SharedStore::new(OneBroken(Told::default())), 9);
+    for _ in 0..20 {
+        assert_eq!(subject.send(PEER).await.status(), 503);
+    }
+    assert_eq!(subject.send("192.0.2.2").await.status(), 200);
+    let stats = subject.limit.store_stats().unwrap();
+    assert_eq!((stats.asked, stats.failed, stats.left_alone), (21, 20, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_fills_the_cache() {
+    /// Answers after a time.
+    #[derive(Debug)]
+    struct Late(Told, Duration);
+    impl Store for Late {
+        fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>> {
+            let (charged, after) = (self.0.charge(demand), self.1);
+            Box::pin(async move {
+                tokio::time::sleep(after).await;
+                charged.await
+            })
+        }
+        fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>> {
+            self.0.refund(refund)
+        }
+    }
+    let late = Duration::from_millis(300);
+    // a refusal
+    let told = Told::to(Says::Over(Fit::After(MINUTE)));
+    let subject = limited(SharedStore::new(Late(told.clone(), late)), 9);
+    assert_eq!(subject.send(PEER).await.status(), 503);
+    tokio::time::sleep(late).await;
+    assert_eq!(subject.send(PEER).await.status(), 429);
+    assert_eq!(told.asked(), 1);
+
+    // a lease, without the permit of the request that was refused
+    let told = Told::default();
+    let subject = limited(SharedStore::new(Late(told.clone(), late)).leased(5), 9);
+    assert_eq!(subject.send(PEER).await.status(), 503);
+    tokio::time::sleep(late).await;
+    for _ in 0..4 {
+        assert_eq!(subject.send(PEER).await.status(), 200);
+    }
+    assert_eq!((told.asked(), told.refunded()), (1, vec![(1, 1)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_the_first_connection_apart() {
+    /// Is connected after a time, and answers at once.
+    #[derive(Debug)]
+    struct Far(Told, Duration);
+    impl Store for Far {
+        fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>> {
+            self.0.charge(demand)
+        }
+        fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>> {
+            self.0.refund(refund)
+        }
+        fn connecting(&self, _: &Demand) -> Option<BoxFuture<Result<(), BoxError>>> {
+            let after = self.1;
+            Some(Box::pin(async move {
+                tokio::time::sleep(after).await;
+                Ok(())
+            }))
+        }
+    }
+    for (connects_in, status, waited) in [(900, 200, 900), (3000, 503, 1000)] {
+        let far = Far(Told::default(), Duration::from_millis(connects_in));
+        let subject = limited(SharedStore::new(far), 9);
+        let before = tokio::time::Instant::now();
+        assert_eq!(subject.send(PEER).await.status(), status);
+        assert_eq!(before.elapsed().as_millis(), waited);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refund_is_repeated_under_one_id_until_it_is_taken() {
+    /// Fails a number of times.
+    #[derive(Clone, Debug)]
+    struct Deaf(Told, Arc<AtomicU32>);
+    impl Store for Deaf {
+        fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>> {
+            self.0.charge(demand)
+        }
+        fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>> {
+            let taken = self.0.refund(refund);
+            let left =
+                self.1.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            Box::pin(async move { if left.is_ok() { Err("not now".into()) } else { taken.await } })
+        }
+    }
+    for (failures, sent) in [(5, 6), (1000, 17)] {
+        let store = Deaf(Told::default(), Arc::new(AtomicU32::new(failures)));
+        let subject =
+            limited_as(SharedStore::new(store.clone()), 9, RateLimitBuilder::only_failures);
+        subject.send(PEER).await;
+        tokio::time::sleep(MINUTE * 10).await;
+        let orders = store.0.0.lock().unwrap();
+        assert_eq!(orders.refunded.len(), sent, "it ends with the window");
+        assert!(orders.refunded.iter().all(|refund| refund.id == orders.refunded[0].id));
+    }
+}
+
+#[tokio::test]
+async fn with_thousands_of_keys_between_its_requests_a_client_gets_its_whole_limit() {
+    let clock = ManualClock::default();
+    let server = Server::new(&clock);
+    let builder = RateLimit::per_address(Quota::per(100, MINUTE).fixed_window()).name("api");
+    let builder = builder.clock(Arc::new(clock.clone())).capacity(1000);
+    let limit = builder.store(SharedStore::new(server.clone()).leased(10)).build().unwrap();
+    let subject = Subject { limit, clock };
+    let mut admitted = 0;
+    for round in 0..130 {
+        admitted += u32::from(subject.send(PEER).await.status() == 200);
+        for other in 0..100 {
+            subject.send(&format!("10.{round}.{other}.1")).await;
+        }
+        for _ in 0..5 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(admitted, 100);
+}
+
+#[tokio::test]
+async fn a_key_that_is_forgotten_is_asked_for_again() {
+    /// Lets the test tell the limit to forget a key, as another machine would.
+    #[derive(Clone, Default)]
+    struct Watched(Told, Arc<Mutex<Option<palisade_rate_limit::Forget>>>);
+    impl std::fmt::Debug for Watched {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Watched")
+        }
+    }
+    impl Store for Watched {
+        fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>> {
+            self.0.charge(demand)
+        }
+        fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>> {
+            self.0.refund(refund)
+        }
+        fn subscribe(&self, limit: &Arc<str>, forget: palisade_rate_limit::Forget) {
+            assert_eq!(&**limit, "api");
+            *self.1.lock().unwrap() = Some(forget);
+        }
+    }
+    let store = Watched(Told::to(Says::Over(Fit::After(MINUTE))), Arc::default());
+    let subject = limited(SharedStore::new(store.clone()).refusal_ttl(MINUTE), 9);
+    assert_eq!(subject.send(PEER).await.status(), 429);
+    store.0.now_says(Says::Fits);
+    assert_eq!(subject.send(PEER).await.status(), 429, "it is remembered");
+    let forget = store.1.lock().unwrap().clone().unwrap();
+    let key = store.0.0.lock().unwrap().asked[0].key;
+    assert!(forget(&key));
+    assert_eq!(subject.send(PEER).await.status(), 200);
+    drop(subject);
+    assert!(!forget(&key), "the limit is gone, and so is its subscription");
+}
+
 #[test]
 fn a_store_that_makes_no_sense_is_refused_when_the_limit_is_built() {
     let setting = |by: fn(SharedStore) -> SharedStore, quota: Quota| {
@@ -699,6 +915,7 @@ fn a_store_that_makes_no_sense_is_refused_when_the_limit_is_built() {
     };
     let quota = || Quota::per(1, MINUTE);
     assert_eq!(setting(|by| by.timeout(Duration::ZERO), quota()), "timeout");
+    assert_eq!(setting(|by| by.connect_timeout(Duration::ZERO), quota()), "connect_timeout");
     assert_eq!(setting(|by| by.fallback_local(0.0), quota()), "fallback_local");
     assert_eq!(setting(|by| by.fallback_local(1.5), quota()), "fallback_local");
     assert_eq!(setting(|by| by.fallback_local(f64::NAN), quota()), "fallback_local");

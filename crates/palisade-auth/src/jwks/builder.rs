@@ -4,12 +4,12 @@ use palisade_core::{Clock, ConfigError, SystemClock};
 
 use super::{
     client::Jwks,
-    fetch::Fetch,
     remote::{KeySet, RemoteKeys, Settings},
     source::Source,
 };
+use crate::fetch::Fetch;
 
-/// The settings of a [`Jwks`]. Made by [`Jwks::url`] and [`Jwks::issuer`].
+/// Builds a [`Jwks`]. Created by [`Jwks::url`] and [`Jwks::issuer`].
 pub struct JwksBuilder {
     place: Place,
     fetch: Option<Arc<dyn Fetch>>,
@@ -25,11 +25,11 @@ enum Place {
 }
 
 impl JwksBuilder {
-    pub(super) fn of_key_set(url: String) -> Self {
+    pub(super) fn for_key_set(url: String) -> Self {
         Self::new(Place::KeySet(url))
     }
 
-    pub(super) fn of_issuer(issuer: String) -> Self {
+    pub(super) fn for_issuer(issuer: String) -> Self {
         Self::new(Place::Issuer(issuer))
     }
 
@@ -48,53 +48,59 @@ impl JwksBuilder {
         }
     }
 
-    /// Fetches with this client, instead of [`HttpFetch`](crate::HttpFetch).
+    /// Uses this client. Default: [`HttpFetch`](crate::HttpFetch).
     #[must_use]
     pub fn fetch(mut self, client: impl Fetch) -> Self {
         self.fetch = Some(Arc::new(client));
         self
     }
 
-    /// How long keys are kept when the issuer does not say; 10 minutes unless said otherwise. When it does say, by
-    /// `Cache-Control: max-age`, that counts, but not under a minute and not over an hour. They are refreshed when four
-    /// fifths of it are over.
+    /// Sets how long keys are used before requests wait for newer ones. Default: 10 min. If the answer has a
+    /// `Cache-Control: max-age`, that is used instead, between 1 min and 1 h.
+    ///
+    /// The keys are refreshed in the background when four fifths of this time have passed. A key that the issuer has
+    /// withdrawn is accepted until then, or for this long at most if no request arrives meanwhile.
     #[must_use]
     pub fn cache_for(mut self, lifetime: Duration) -> Self {
         self.settings.cache_for = lifetime;
         self
     }
 
-    /// How long the issuer is not asked again because of a key id that is not there, whatever the id; 30 seconds unless
-    /// said otherwise. A new key may be refused for so long if it is used before it is published.
+    /// Sets the pause between fetches for keys that the issuer turns out not to have. Default: 30 s.
+    ///
+    /// Any client can make up key ids and signatures: they cause at most one fetch in this time, and a single one of them
+    /// leaves an attempt for a real key. A key is accepted no later than this after the issuer has published it.
     #[must_use]
     pub fn cool_down(mut self, pause: Duration) -> Self {
         self.settings.cool_down = pause;
         self
     }
 
-    /// How much longer keys are used that have expired and could not be refreshed; one hour unless said otherwise. For so
-    /// long an issuer may be down unnoticed, and for so long a key that was withdrawn meanwhile still works.
+    /// Sets how much longer than [`cache_for`](Self::cache_for) keys are used while the issuer does not answer. Default:
+    /// 1 h. For so long an outage of the issuer has no effect, and a key that was withdrawn just before it still works.
+    ///
+    /// An issuer that answers is believed at once: with an empty set it has withdrawn all keys.
     #[must_use]
     pub fn max_stale(mut self, longest: Duration) -> Self {
         self.settings.max_stale = longest;
         self
     }
 
-    /// How long a fetch may take, discovery included; 5 seconds unless said otherwise. Requests wait no longer than that.
+    /// Sets how long a fetch may take, including discovery. Default: 5 s. Requests wait no longer than this.
     #[must_use]
     pub fn timeout(mut self, longest: Duration) -> Self {
         self.settings.timeout = longest;
         self
     }
 
-    /// Takes the time from this clock. The time-out of a fetch is tokio's.
+    /// Uses this clock. The timeout of a fetch is tokio's.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Takes keys over plain http from addresses of this machine: for tests, and for development against a local issuer.
+    /// Accepts keys over plain http from loopback addresses, for tests and for development against a local issuer.
     #[must_use]
     pub fn insecure_allow_loopback_http(mut self) -> Self {
         self.loopback_http = true;
@@ -105,14 +111,14 @@ impl JwksBuilder {
     ///
     /// # Errors
     ///
-    /// For an address that is not https or has a user or a fragment in it; for a lifetime under a second or over a day; for
-    /// a cool-down under a second or over an hour; for a stale time over a day; for a time-out of zero or over a minute;
-    /// for no client, without the feature `jwks-http`.
+    /// Returns an error for an address that is not https or has a user or a fragment; for a `cache_for` below 1 s or over
+    /// 1 day; for a `cool_down` below 1 s or over 1 h; for a `max_stale` over 1 day; for a `timeout` of zero or over 1 min;
+    /// and without a client, if the feature `jwks-http` is off.
     pub fn build(self) -> Result<Jwks, ConfigError> {
         self.remote().map(Jwks::new)
     }
 
-    /// The same for any kind of key set.
+    /// Builds the engine for any kind of key set.
     pub(super) fn remote<T: KeySet>(self) -> Result<RemoteKeys<T>, ConfigError> {
         const SECOND: Duration = Duration::from_secs(1);
         const HOUR: Duration = Duration::from_secs(3600);
@@ -148,7 +154,7 @@ fn within(
 
 #[cfg(feature = "jwks-http")]
 fn own_client(loopback_http: bool) -> Result<Arc<dyn Fetch>, ConfigError> {
-    let client = super::HttpFetch::new()?;
+    let client = crate::HttpFetch::new()?;
     Ok(Arc::new(if loopback_http { client.insecure_allow_loopback_http() } else { client }))
 }
 
@@ -156,7 +162,7 @@ fn own_client(loopback_http: bool) -> Result<Arc<dyn Fetch>, ConfigError> {
 fn own_client(_: bool) -> Result<Arc<dyn Fetch>, ConfigError> {
     Err(ConfigError::without_value(
         "fetch",
-        "give an HTTP client with `.fetch(…)`, or switch on the feature `jwks-http`",
+        "set an HTTP client with `.fetch(…)`, or enable the feature `jwks-http`",
     ))
 }
 

@@ -9,12 +9,19 @@ use super::{
 };
 use crate::{jwt::KeySet, measured};
 
-/// The keys of an issuer, by the address where it publishes them: loaded, kept, and renewed when it changes them.
+/// The keys that an issuer publishes: fetched, cached, and fetched again when the issuer changes them.
 ///
-/// Requests are answered from a snapshot. It is refreshed in the background before it expires, and while the issuer is
-/// down the old keys go on working. A token that names a key which is not there sends one request to the issuer, shared
-/// by all tokens that arrive meanwhile, and then none for a cool-down, whatever key ids are made up. As long as no keys
-/// were ever loaded the answer is 503 with `Retry-After`: the token may be good and nobody can tell.
+/// Requests read a snapshot without a lock.
+///
+/// | when | what a request does |
+/// | --- | --- |
+/// | the first keys are not there yet | it waits for them; if the issuer does not answer: 503 with `Retry-After` |
+/// | four fifths of [`cache_for`](JwksBuilder::cache_for) have passed | it uses the keys, and starts a refresh in the background |
+/// | `cache_for` has passed | it waits for the refresh; while the issuer is failing, it uses the old keys for [`max_stale`](JwksBuilder::max_stale) |
+/// | a token names a key that is not there, or its signature is not valid | it waits for a fetch, if the last one for that reason is a [`cool_down`](JwksBuilder::cool_down) ago; else 401 |
+///
+/// All requests that wait share one fetch. A fetch that fails is repeated after a back-off of 1 to 2 s, which doubles with
+/// each failure in a row up to the cool-down, but not beyond 1 min.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,10 +37,10 @@ use crate::{jwt::KeySet, measured};
 /// # }
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
-/// // without `fetch` it brings its own client (feature `jwks-http`)
+/// // without `fetch` it uses its own client (feature `jwks-http`)
 /// let keys = Jwks::url("https://issuer.example/.well-known/jwks.json").fetch(MyClient).build()?;
 ///
-/// // a service that is of no use without keys waits for them before it takes requests
+/// // a service that cannot work without keys waits for them before it accepts requests
 /// keys.start(StartUp::Wait(Duration::from_secs(30))).await?;
 ///
 /// assert!(keys.knows("2026-11").await?);
@@ -42,25 +49,24 @@ use crate::{jwt::KeySet, measured};
 /// # }
 /// ```
 ///
-/// Clones share the keys. Requests must be served in a tokio runtime with its timer on, since fetches run on tasks of it.
+/// Clones share the keys. Requests must be served in a tokio runtime with its timer enabled: fetches are tasks of it.
 #[derive(Clone, Debug)]
 pub struct Jwks {
     keys: RemoteKeys<KeySet>,
 }
 
 impl Jwks {
-    /// The keys that are published at this address, a `jwks_uri`.
+    /// Uses the keys that are published at this address, a `jwks_uri`.
     pub fn url(url: impl Into<String>) -> JwksBuilder {
-        JwksBuilder::of_key_set(url.into())
+        JwksBuilder::for_key_set(url.into())
     }
 
-    /// The keys of an OpenID issuer: `{issuer}/.well-known/openid-configuration` says where they are (OpenID Connect
-    /// Discovery 1.0, section 4). Its `issuer` must be this one, to the letter.
+    /// Uses the keys of an OpenID issuer, whose address is in `{issuer}/.well-known/openid-configuration` (OpenID Connect
+    /// Discovery 1.0, section 4). The `issuer` in that document must equal this one, byte for byte.
     pub fn issuer(issuer: impl Into<String>) -> JwksBuilder {
-        JwksBuilder::of_issuer(issuer.into())
+        JwksBuilder::for_issuer(issuer.into())
     }
 
-    /// The engine that the tokens ask.
     pub(crate) fn keys(&self) -> &RemoteKeys<KeySet> {
         &self.keys
     }
@@ -69,62 +75,71 @@ impl Jwks {
         Self { keys }
     }
 
-    /// Loads the first keys in the way that was chosen. Call it before the service takes requests.
+    /// Loads the first keys. Call it before the service accepts requests.
     ///
     /// # Errors
     ///
-    /// If there are no keys at the end of it. [`StartUp::Lazy`] never fails.
+    /// Returns an error if there are no keys afterwards, also if the issuer publishes an empty set. [`StartUp::Lazy`]
+    /// never fails.
     pub async fn start(&self, how: StartUp) -> Result<(), JwksError> {
         match how {
             StartUp::Lazy => Ok(()),
-            StartUp::Fail => self.reload().await,
+            StartUp::Fail => {
+                self.reload().await?;
+                if self.status().keys > 0 { Ok(()) } else { Err(self.no_keys()) }
+            }
             StartUp::Wait(at_most) => self.wait_for_keys(at_most).await,
         }
     }
 
-    /// Fetches the keys now: for an operator who knows that they have changed. Who calls this decides how often; a fetch
-    /// that is under way is waited for, and not doubled.
+    /// Fetches the keys now, for an operator who knows that they have changed. The caller decides how often. Waits for a
+    /// fetch that is in progress instead of starting another.
     ///
     /// # Errors
     ///
-    /// If they could not be loaded. The keys that there are stay.
+    /// Returns an error if the keys could not be loaded. The old keys stay.
     pub async fn reload(&self) -> Result<(), JwksError> {
         self.keys.load().await.map_err(|failure| failure.error)
     }
 
-    /// Whether the issuer has a key of this id. It is asked for as a token that names the key would ask.
+    /// Returns true if the issuer has published a key with this id. Fetches the keys if a token with this key id would.
     ///
     /// # Errors
     ///
-    /// 503 if nobody can tell.
+    /// Returns a 503 if the issuer does not answer.
     pub async fn knows(&self, key_id: &str) -> Result<bool, ApiError> {
         match self.keys.keys_for(Some(key_id)) {
-            Lookup::Ready(keys) => Ok(keys.has_key_id(key_id)),
-            Lookup::Wait(keys) => Ok(keys.await?.has_key_id(key_id)),
+            Lookup::Ready(found) => Ok(found.keys().has_key_id(key_id)),
+            Lookup::Wait(found) => Ok(found.await?.keys().has_key_id(key_id)),
             Lookup::Unknown => Ok(false),
             Lookup::Unavailable(error) => Err(error),
         }
     }
 
-    /// How the keys are doing: for a health check.
+    /// Returns the state of the keys, for health checks.
     pub fn status(&self) -> JwksStatus {
         self.keys.status()
     }
 
     async fn wait_for_keys(&self, at_most: Duration) -> Result<(), JwksError> {
         let mut last = None;
-        let try_again_and_again = async {
-            while self.keys.current().is_none() {
-                match self.keys.load().await {
-                    Ok(()) => break,
+        let retry = async {
+            while self.status().keys == 0 {
+                let pause = match self.keys.load().await {
+                    Ok(()) if self.status().keys > 0 => break,
+                    Ok(()) => {
+                        last = Some(self.no_keys());
+                        Duration::from_secs(1)
+                    }
                     Err(failure) => {
                         last = Some(failure.error);
-                        tokio::time::sleep(failure.retry_after).await;
+                        failure.retry_after
                     }
-                }
+                };
+                tokio::time::sleep(pause).await;
             }
         };
-        match tokio::time::timeout(at_most, try_again_and_again).await {
+        match tokio::time::timeout(at_most, retry).await {
             Ok(()) => Ok(()),
             Err(_) => {
                 Err(last
@@ -132,47 +147,53 @@ impl Jwks {
             }
         }
     }
+
+    fn no_keys(&self) -> JwksError {
+        self.keys.error("the issuer publishes no key for signatures")
+    }
 }
 
-/// The same as [`Jwks::status`], for metrics.
+/// Returns the numbers of [`Jwks::status`] as metrics.
 impl Measured for Jwks {
     fn measure(&self) -> Vec<Measurement> {
         let status = self.status();
-        let usable = f64::from(u8::from(status.generation > 0));
+        let usable = f64::from(u8::from(status.keys > 0));
         let age = status.age.map(|age| measured::JWKS_AGE.at(age.as_secs_f64()));
-        let mut told = vec![
+        let mut measurements = vec![
             measured::JWKS_USABLE.at(usable),
             measured::JWKS_FETCHES.at(status.fetches as f64),
             measured::JWKS_FAILURES.at(status.failures as f64),
         ];
-        told.extend(age);
-        told
+        measurements.extend(age);
+        measurements
     }
 }
 
-/// What to do about keys before the first request; see [`Jwks::start`].
+/// How to load keys before the first request; see [`Jwks::start`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartUp {
-    /// Nothing: the first request loads them, and waits meanwhile.
+    /// Does nothing. The first request loads the keys, and waits for them.
     #[default]
     Lazy,
-    /// Try until they are there, with growing pauses, for this long at the most.
+    /// Retries until the keys are there, with growing pauses, for at most this time.
     Wait(Duration),
-    /// Try once, and fail if that does: whoever started the service sees it at once.
+    /// Tries once, and fails if the issuer does not answer.
     Fail,
 }
 
-/// How the keys of an issuer are doing.
+/// The state of an issuer's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JwksStatus {
-    /// A number that changes whenever the keys do; 0 while there are none that may be used.
+    /// A number that changes whenever the keys do; 0 while there are no keys that may be used.
     pub generation: u64,
-    /// Since when the issuer has not confirmed the keys; nothing if it never has.
+    /// The number of keys that can be used; 0 if the issuer has withdrawn all of them.
+    pub keys: usize,
+    /// The time since the issuer last confirmed the keys; `None` if it never has.
     pub age: Option<Duration>,
-    /// How many fetches were started.
+    /// The number of fetches that were started.
     pub fetches: u64,
-    /// How many of them failed.
+    /// The number of fetches that failed.
     pub failures: u64,
 }

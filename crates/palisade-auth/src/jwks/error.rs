@@ -1,8 +1,8 @@
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use palisade_core::BoxError;
+use palisade_core::{ApiError, BoxError};
 
-/// The keys of an issuer could not be loaded. The cause is its [source](Error::source).
+/// The error of a key set that could not be loaded. Its [source](Error::source) is the cause.
 #[derive(Clone)]
 pub struct JwksError {
     from: Arc<str>,
@@ -14,7 +14,7 @@ impl JwksError {
         Self { from: Arc::clone(from), cause: Arc::from(cause.into()) }
     }
 
-    /// The causes in one line, outermost first: clients put the interesting one last.
+    /// Returns all causes in one line, the outermost first: HTTP clients put the specific one last.
     pub(super) fn causes(&self) -> String {
         let mut line = self.cause.to_string();
         let mut cause = self.cause.source();
@@ -23,6 +23,20 @@ impl JwksError {
             cause = inner.source();
         }
         line
+    }
+}
+
+/// Why a fetch brought no keys, and when to retry.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) error: JwksError,
+    pub(super) retry_after: Duration,
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        // Not a 401: the token may be valid.
+        Self::unavailable().with_retry_after(failure.retry_after).with_source(failure.error)
     }
 }
 

@@ -1,22 +1,14 @@
 //! Keys that an issuer publishes, fetched over the network (RFC 7517, section 5).
 //!
-//! From the outside in: [`Jwks`] is what users hold; [`RemoteKeys`] is the engine below, which answers requests from a
-//! snapshot and never makes one wait for another; `flight` is one fetch that all who need it share; `schedule` says when
-//! the next may depart; `source` knows where to go, and [`Fetch`] how.
+//! [`Jwks`] is the public handle, [`RemoteKeys`] the engine below it. Requests read a [`Snapshot`]; `schedule` decides when
+//! the issuer may be asked; `source` knows the address.
 
-mod absent;
-mod backoff;
 mod builder;
-#[cfg(feature = "jwks-http")]
-mod cache_control;
 mod client;
 mod error;
-mod fetch;
-mod flight;
-#[cfg(feature = "jwks-http")]
-mod http_fetch;
 mod remote;
 mod schedule;
+mod snapshot;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -24,7 +16,5 @@ mod tests;
 pub use builder::JwksBuilder;
 pub use client::{Jwks, JwksStatus, StartUp};
 pub use error::JwksError;
-pub use fetch::{Fetch, Fetched};
-#[cfg(feature = "jwks-http")]
-pub use http_fetch::HttpFetch;
 pub(crate) use remote::{KeySet as RemoteKeySet, Lookup, RemoteKeys};
+pub(crate) use snapshot::Snapshot;

@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -8,95 +9,81 @@ use std::{
 };
 
 use arc_swap::{ArcSwapOption, Guard};
-use bytes::Bytes;
 use palisade_core::{ApiError, BoxError, BoxFuture, Clock};
-use tokio::runtime::Handle;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     client::JwksStatus,
-    error::JwksError,
-    fetch::Fetch,
-    flight::{Failure, Flight, Trip, landed},
-    schedule::{Ask, Schedule},
+    error::{Failure, JwksError},
+    schedule::{Attempt, MissingKey, Permission, Schedule},
+    snapshot::{Loaded, Snapshot},
     source::Source,
 };
+use crate::fetch::{Fetch, FetchInProgress, Fetched};
 
-/// The longest key id that anybody is asked about. It is opaque text of the token's author (RFC 7515, section 4.1.4).
+/// The longest key id that is looked up. It is text of the token's author (RFC 7515, section 4.1.4).
 const MAX_KEY_ID: usize = 256;
 
-/// What an issuer may ask for by `max-age`, at the least and at the most.
-const CACHE_RANGE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
-
-/// What the bytes of a key set are made into.
+/// What the bytes of a key set are parsed into.
 pub(crate) trait KeySet: Send + Sync + Sized + 'static {
-    /// Reads a document of at most 256 KiB. A document of which nothing can be used is an error, and the keys that are
-    /// held stay; a single key that is not understood is not. The cap on the number of keys is this function's to keep.
+    /// Reads a document of at most 256 KiB. A set without keys is valid: the issuer has withdrawn them. An error means
+    /// that the document is not a key set, and the keys of the last fetch stay. Caps the number of keys.
     ///
-    /// `previous` is the set that is held, so that only changes are logged.
+    /// `previous` is the set of the last fetch, so that only changes are logged.
     fn parse(document: &[u8], previous: Option<&Self>) -> Result<Self, BoxError>;
 
-    /// True if the issuer has published a key of this id. Best also for one that cannot be used: asking the issuer again
-    /// would not help.
+    /// Returns true if the issuer has published a key with this id, including a key that cannot be used: to ask the
+    /// issuer again would not help.
     fn has_key_id(&self, id: &str) -> bool;
+
+    /// Returns the number of keys that can be used.
+    fn len(&self) -> usize;
 }
 
-/// The key set of an issuer: a snapshot that requests read without waiting for each other, and the rules by which it is
-/// fetched. Clones share it.
+/// The key set of an issuer: a snapshot that requests read without a lock, and the rules by which it is fetched. Clones
+/// share it.
 ///
-/// No lock is held across an await. The one mutex guards a few words of bookkeeping and is met only by requests whose key
-/// is not in the snapshot, and by the one request in eight minutes that starts a refresh.
+/// No lock is held across an await. The mutex guards the schedule and the fetch in progress. Only requests that need a
+/// fetch take it: those whose key is not in the snapshot, and those that find the snapshot due for a refresh.
 pub(crate) struct RemoteKeys<T>(Arc<Shared<T>>);
 
-/// What is known of the keys for a token.
+/// The keys for a token.
 pub(crate) enum Lookup<T> {
-    /// The set to look in. With a key id it has that id.
-    Ready(Arc<T>),
-    /// The set is being fetched, for all who wait for it. It may turn out not to have the key: 401. An error is a 503.
-    Wait(BoxFuture<Result<Arc<T>, ApiError>>),
-    /// The issuer has no such key, or was asked for another one so recently that it is not asked again: 401,
-    /// `invalid_token`.
+    /// The set to search. If the lookup was for a key id, the set has that id.
+    Ready(Arc<Snapshot<T>>),
+    /// The set is being fetched, once for all requests that wait. It may turn out not to have the key: 401. An error is a
+    /// 503.
+    Wait(BoxFuture<Result<Arc<Snapshot<T>>, ApiError>>),
+    /// The issuer has no such key, or was asked so recently that it is not asked again: 401, `invalid_token`.
     Unknown,
-    /// Nobody can tell, and there is no point in waiting: 503 with `Retry-After`.
+    /// The answer is not known, and waiting would not help: 503 with `Retry-After`.
     Unavailable(ApiError),
 }
 
-pub(super) struct Shared<T> {
-    pub(super) source: Source,
-    pub(super) fetch: Arc<dyn Fetch>,
-    pub(super) settings: Settings,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) held: ArcSwapOption<Held<T>>,
-    pub(super) counts: Counts,
-    /// When a request that finds its key should start a refresh, in nanoseconds; never, while one is under way.
-    refresh_at: AtomicU64,
-    asking: Mutex<Asking<T>>,
+struct Shared<T> {
+    source: Source,
+    fetch: Arc<dyn Fetch>,
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    snapshot: ArcSwapOption<Snapshot<T>>,
+    fetches: AtomicU64,
+    failures: AtomicU64,
+    state: Mutex<State<T>>,
+    hasher: RandomState,
 }
 
-/// The keys of the last fetch that succeeded.
-pub(super) struct Held<T> {
-    pub(super) keys: Arc<T>,
-    pub(super) body: Bytes,
-    pub(super) generation: u64,
-    loaded_at: Duration,
-    refresh_at: Duration,
-    unusable_at: Duration,
+struct State<T> {
+    schedule: Schedule,
+    in_progress: Option<FetchInProgress<Outcome<T>>>,
 }
 
-/// What a fetch has brought: new keys, or those that are held and may be kept longer.
-pub(super) struct News<T> {
-    pub(super) keys: Arc<T>,
-    pub(super) generation: u64,
-    pub(super) body: Bytes,
-    pub(super) max_age: Option<Duration>,
-}
+/// How a fetch ended, for all requests that wait for it.
+type Outcome<T> = Result<Arc<Snapshot<T>>, Failure>;
 
-/// Who may ask next, and who is asking.
-pub(super) struct Asking<T> {
-    pub(super) schedule: Schedule,
-    pub(super) flight: Option<Flight<T>>,
-}
-
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) cache_for: Duration,
     pub(super) cool_down: Duration,
@@ -104,10 +91,16 @@ pub(super) struct Settings {
     pub(super) timeout: Duration,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    fetches: AtomicU64,
-    pub(super) failures: AtomicU64,
+/// What a request needs from a fetch.
+#[derive(Clone, Debug, Hash)]
+enum Need {
+    AnyKey,
+    KeyId(Box<str>),
+    /// Another set than that of this generation, because a signature is not valid under its keys.
+    NewerKey {
+        generation: u64,
+        id: Option<Box<str>>,
+    },
 }
 
 impl<T: KeySet> RemoteKeys<T> {
@@ -117,80 +110,75 @@ impl<T: KeySet> RemoteKeys<T> {
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let schedule = Schedule::new(settings.cool_down, settings.cache_for);
+        let schedule = Schedule::new(settings.cool_down);
         Self(Arc::new(Shared {
             source,
             fetch,
             settings,
             clock,
-            held: ArcSwapOption::empty(),
-            counts: Counts::default(),
-            refresh_at: AtomicU64::new(u64::MAX),
-            asking: Mutex::new(Asking { schedule, flight: None }),
+            snapshot: ArcSwapOption::empty(),
+            fetches: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            state: Mutex::new(State { schedule, in_progress: None }),
+            hasher: RandomState::new(),
         }))
     }
 
-    /// The keys that there are, without asking for any; none before the first were loaded, and none once they are too
-    /// old to be used. Starts a refresh that is due.
-    pub(crate) fn current(&self) -> Option<Arc<T>> {
+    /// Returns a number that changes whenever the keys do, or `None` if a request must wait for keys. What was concluded
+    /// from keys holds while their generation is returned. Starts a refresh that is due.
+    pub(crate) fn generation(&self) -> Option<u64> {
         let now = self.0.clock.monotonic();
-        let keys = Arc::clone(&self.0.usable(now).as_ref()?.keys);
-        self.refresh_if_due(now);
-        Some(keys)
+        let snapshot = self.0.current(now);
+        let snapshot = snapshot.as_ref()?;
+        self.refresh_if_due(snapshot, now);
+        Some(snapshot.generation())
     }
 
-    /// A number that changes whenever the keys do, when they become too old to be used, and when they are back. It never
-    /// returns to a value that it had, so what was concluded under one holds until there is another. Read it **before** the
-    /// keys. Starts a refresh that is due.
-    pub(crate) fn generation(&self) -> u64 {
-        let now = self.0.clock.monotonic();
-        match &*self.0.held.load() {
-            Some(held) if held.is_usable(now) => {
-                self.refresh_if_due(now);
-                2 * held.generation
-            }
-            Some(held) => 2 * held.generation + 1,
-            None => 0,
-        }
-    }
-
-    /// The keys for a token that names this key id, or none. Never waits itself.
+    /// Returns the keys for a token with this key id, or with none. Starts a refresh that is due.
     pub(crate) fn keys_for(&self, id: Option<&str>) -> Lookup<T> {
         if id.is_some_and(|id| id.len() > MAX_KEY_ID) {
             return Lookup::Unknown;
         }
         let now = self.0.clock.monotonic();
-        match &*self.0.usable(now) {
-            Some(held) => {
-                self.refresh_if_due(now);
-                match id {
-                    Some(id) if !held.keys.has_key_id(id) => self.ask_for(id, now),
-                    _ => Lookup::Ready(Arc::clone(&held.keys)),
-                }
+        if let Some(snapshot) = &*self.0.current(now) {
+            self.refresh_if_due(snapshot, now);
+            if id.is_none_or(|id| snapshot.keys().has_key_id(id)) {
+                return Lookup::Ready(Arc::clone(snapshot));
             }
-            None => self.load_for(id, now),
         }
+        self.fetch_for(id.map_or(Need::AnyKey, |id| Need::KeyId(id.into())))
     }
 
-    /// Fetches the set now, or waits for the fetch that is under way, without regard to how recently it failed.
+    /// Returns newer keys than those of this generation, for a token whose signature is not valid under them: the issuer
+    /// may have replaced a key under the same id, or a key without an id. It is asked within the same bounds as for a
+    /// missing key.
+    pub(crate) fn newer_keys_for(&self, id: Option<&str>, generation: u64) -> Lookup<T> {
+        self.fetch_for(Need::NewerKey { generation, id: id.map(Into::into) })
+    }
+
+    /// Fetches the set now, or waits for the fetch in progress, however recently the last one failed.
     pub(super) async fn load(&self) -> Result<(), Failure> {
-        let flight = {
-            let asking = self.0.asking();
-            match &asking.flight {
-                Some(flight) => flight.clone(),
-                None => self.depart(asking)?,
+        let in_progress = {
+            let state = self.0.state();
+            match &state.in_progress {
+                Some(in_progress) => in_progress.clone(),
+                None => self.start(state, None)?,
             }
         };
-        landed(flight, &self.0).await.map(drop)
+        self.outcome(in_progress).await.map(drop)
     }
 
     pub(super) fn status(&self) -> JwksStatus {
         let now = self.0.clock.monotonic();
+        let snapshot = self.0.snapshot.load();
+        let snapshot = snapshot.as_ref();
+        let usable = snapshot.filter(|snapshot| snapshot.is_usable(now));
         JwksStatus {
-            generation: self.0.usable(now).as_ref().map_or(0, |held| held.generation),
-            age: self.0.held.load().as_ref().map(|held| now.saturating_sub(held.loaded_at)),
-            fetches: self.0.counts.fetches.load(Ordering::Relaxed),
-            failures: self.0.counts.failures.load(Ordering::Relaxed),
+            generation: usable.map_or(0, |snapshot| snapshot.generation()),
+            keys: usable.map_or(0, |snapshot| snapshot.keys().len()),
+            age: snapshot.map(|snapshot| snapshot.age(now)),
+            fetches: self.0.fetches.load(Ordering::Relaxed),
+            failures: self.0.failures.load(Ordering::Relaxed),
         }
     }
 
@@ -198,156 +186,244 @@ impl<T: KeySet> RemoteKeys<T> {
         JwksError::new(self.0.source.name(), cause)
     }
 
-    /// The set is there and the key is not.
-    fn ask_for(&self, id: &str, now: Duration) -> Lookup<T> {
-        let mut asking = self.0.asking();
-        // A fetch may have landed since the snapshot was read; from here on, none can.
-        if let Some(held) = self.0.held.load().as_ref().filter(|held| held.keys.has_key_id(id)) {
-            return Lookup::Ready(Arc::clone(&held.keys));
+    /// The snapshot does not have what a request needs.
+    fn fetch_for(&self, need: Need) -> Lookup<T> {
+        let now = self.0.clock.monotonic();
+        let mut state = self.0.state();
+        // A fetch may have completed since the snapshot was read. While the lock is held, none can.
+        let snapshot = self.0.current(now);
+        if let Some(snapshot) = snapshot.as_ref().filter(|snapshot| need.is_met_by(snapshot)) {
+            return Lookup::Ready(Arc::clone(snapshot));
         }
-        if asking.schedule.is_absent(id, now) {
-            return Lookup::Unknown;
+        let missing = self.0.missing_key(&need);
+        if let Some(in_progress) = state.in_progress.clone() {
+            missing.into_iter().for_each(|missing| state.schedule.record_missing(missing));
+            return self.wait(in_progress, need, false);
         }
-        if let Some(flight) = &asking.flight {
-            return self.wait(flight.clone(), Some(id));
-        }
-        match asking.schedule.ask_for_unknown_id(now) {
-            Ask::Go => self.depart_for(asking, Some(id)),
-            Ask::NoSuchKey => Lookup::Unknown,
-            Ask::CannotTell(wait) => self.unavailable(wait, "it failed of late"),
-        }
-    }
-
-    /// There is no set.
-    fn load_for(&self, id: Option<&str>, now: Duration) -> Lookup<T> {
-        let asking = self.0.asking();
-        if let Some(held) = &*self.0.usable(now) {
-            let keys = Arc::clone(&held.keys);
-            drop(asking);
-            return match id {
-                Some(id) if !keys.has_key_id(id) => self.ask_for(id, now),
-                _ => Lookup::Ready(keys),
-            };
-        }
-        if let Some(flight) = &asking.flight {
-            return self.wait(flight.clone(), id);
-        }
-        match asking.schedule.wait_before_load(now) {
-            None => self.depart_for(asking, id),
-            Some(wait) => self.unavailable(wait, "it failed of late, and there are no older keys"),
-        }
-    }
-
-    fn refresh_if_due(&self, now: Duration) {
-        if nanos(now) < self.0.refresh_at.load(Ordering::Relaxed) {
-            return;
-        }
-        let asking = self.0.asking();
-        let is_due = nanos(now) >= self.0.refresh_at.load(Ordering::Relaxed);
-        if is_due && asking.flight.is_none() {
-            // Without a runtime there is no refresh, and the keys that are held do until they are too old.
-            let _ = self.depart(asking);
-        }
-    }
-
-    fn depart_for(&self, asking: MutexGuard<'_, Asking<T>>, id: Option<&str>) -> Lookup<T> {
-        match self.depart(asking) {
-            Ok(flight) => self.wait(flight, id),
+        let attempt = match missing.filter(|_| snapshot.is_some()) {
+            Some(missing) => match state.schedule.request_attempt(missing, now) {
+                Permission::Granted(attempt) => Some(attempt),
+                Permission::NoSuchKey => return Lookup::Unknown,
+                Permission::RetryAfter(wait) => return self.unavailable(wait),
+            },
+            None => match state.schedule.backoff_left(now) {
+                None => missing.map(|missing| state.schedule.attempt_to_load(missing)),
+                Some(wait) => return self.unavailable(wait),
+            },
+        };
+        match self.start(state, attempt.map(|attempt| (attempt, need.clone()))) {
+            Ok(in_progress) => self.wait(in_progress, need, true),
             Err(failure) => Lookup::Unavailable(failure.into()),
         }
     }
 
-    /// Starts a fetch, on a task of its own: it goes on when the request that started it is gone.
-    fn depart(&self, mut asking: MutexGuard<'_, Asking<T>>) -> Result<Flight<T>, Failure> {
-        let Ok(runtime) = Handle::try_current() else {
-            return Err(Failure {
-                error: self
-                    .error("there is no tokio runtime to fetch them on: serve requests in one"),
-                retry_after: Duration::from_secs(1),
-            });
-        };
-        self.0.counts.fetches.fetch_add(1, Ordering::Relaxed);
-        self.0.refresh_at.store(u64::MAX, Ordering::Relaxed);
-        let (trip, flight) = Trip::new(Arc::clone(&self.0));
-        asking.flight = Some(flight.clone());
-        // A runtime that is shutting down drops the task on the spot, and the trip then lands, which takes this lock.
-        drop(asking);
-        runtime.spawn(trip.run());
-        Ok(flight)
+    fn refresh_if_due(&self, snapshot: &Snapshot<T>, now: Duration) {
+        if !snapshot.is_due(now) {
+            return;
+        }
+        let state = self.0.state();
+        let is_due = self.0.snapshot.load().as_ref().is_some_and(|snapshot| snapshot.is_due(now));
+        if is_due && state.in_progress.is_none() {
+            // Without a runtime there is no refresh, and the keys are used until they expire.
+            let _ = self.start(state, None);
+        }
     }
 
-    fn wait(&self, flight: Flight<T>, id: Option<&str>) -> Lookup<T> {
-        let shared = Arc::clone(&self.0);
-        let id: Option<Box<str>> = id.map(Into::into);
+    /// Starts a fetch on a task of its own: it continues when the request that started it is gone.
+    fn start(
+        &self,
+        mut state: MutexGuard<'_, State<T>>,
+        attempt: Option<(Attempt, Need)>,
+    ) -> Result<FetchInProgress<Outcome<T>>, Failure> {
+        let Ok(runtime) = Handle::try_current() else {
+            let cause = "there is no tokio runtime to fetch them on: serve requests in one";
+            return Err(Failure { error: self.error(cause), retry_after: Duration::from_secs(1) });
+        };
+        self.0.fetches.fetch_add(1, Ordering::Relaxed);
+        let started = self.0.clock.monotonic();
+        // Requests that see this snapshot need not take the lock to find that a refresh is in progress.
+        self.0.replace(Snapshot::being_refreshed);
+        let (fetching, completing) = (Arc::clone(&self.0), Arc::clone(&self.0));
+        let (in_progress, task) = FetchInProgress::new(
+            async move { fetching.fetch().await },
+            self.0.settings.timeout,
+            move |result| completing.complete(result, attempt, started),
+        );
+        state.in_progress = Some(in_progress.clone());
+        // A runtime that is shutting down drops the task at once, which completes the fetch and takes this lock.
+        drop(state);
+        runtime.spawn(task);
+        Ok(in_progress)
+    }
+
+    /// Waits for a fetch. One that another request has started may have been answered before the key was published, so
+    /// its answer is not the last word; the wait for a second fetch is bounded by the timeout of the first.
+    fn wait(
+        &self,
+        in_progress: FetchInProgress<Outcome<T>>,
+        need: Need,
+        started_for_this: bool,
+    ) -> Lookup<T> {
+        let this = self.clone();
         Lookup::Wait(Box::pin(async move {
-            let keys = landed(flight, &shared).await?;
-            if let Some(id) = id.filter(|id| !keys.has_key_id(id)) {
-                let now = shared.clock.monotonic();
-                shared.asking().schedule.note_absent(&id, now);
+            let deadline = Instant::now() + this.0.settings.timeout;
+            let snapshot = match this.outcome(in_progress).await {
+                Ok(snapshot) => snapshot,
+                // The issuer does not answer: keys that have expired are used for `max_stale`.
+                Err(failure) => {
+                    let snapshot = this.0.current(this.0.clock.monotonic());
+                    let snapshot = snapshot.as_ref().filter(|snapshot| need.is_met_by(snapshot));
+                    return snapshot.cloned().ok_or(failure.into());
+                }
+            };
+            if started_for_this || need.is_met_by(&snapshot) {
+                return Ok(snapshot);
             }
-            Ok(keys)
+            match this.fetch_for(need) {
+                Lookup::Ready(newer) => Ok(newer),
+                Lookup::Wait(newer) => match timeout_at(deadline, newer).await {
+                    Ok(newer) => newer,
+                    Err(_) => Err(this.failure(Duration::from_secs(1), "no answer in time").into()),
+                },
+                Lookup::Unknown => Ok(snapshot),
+                Lookup::Unavailable(error) => Err(error),
+            }
         }))
     }
 
-    fn unavailable(&self, retry_after: Duration, cause: &'static str) -> Lookup<T> {
-        Lookup::Unavailable(Failure { error: self.error(cause), retry_after }.into())
+    async fn outcome(&self, in_progress: FetchInProgress<Outcome<T>>) -> Outcome<T> {
+        let outcome = in_progress.outcome().await;
+        outcome.unwrap_or_else(|| Err(self.failure(Duration::from_secs(1), "it was cancelled")))
+    }
+
+    fn unavailable(&self, retry_after: Duration) -> Lookup<T> {
+        Lookup::Unavailable(self.failure(retry_after, "the last fetch failed").into())
+    }
+
+    fn failure(&self, retry_after: Duration, cause: &'static str) -> Failure {
+        Failure { error: self.error(cause), retry_after }
     }
 }
 
-impl<T> Held<T> {
-    pub(super) fn is_usable(&self, now: Duration) -> bool {
-        now < self.unusable_at
-    }
-}
-
-impl<T> Shared<T> {
-    /// Never for longer than it takes to look at a few words. Its state is whole after each statement, so a panic of
-    /// whoever held it does no harm.
-    pub(super) fn asking(&self) -> MutexGuard<'_, Asking<T>> {
-        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T: KeySet> Shared<T> {
+    /// Holds the lock for a few instructions at a time. The state is complete after each statement, so a panic of another
+    /// holder does no harm.
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The keys that requests may be answered with.
-    pub(super) fn usable(&self, now: Duration) -> Guard<Option<Arc<Held<T>>>> {
-        let held = self.held.load();
-        if held.as_ref().is_some_and(|held| held.is_usable(now)) {
-            held
+    /// Returns the keys that requests are answered with, unless a request must wait for others.
+    fn current(&self, now: Duration) -> Guard<Option<Arc<Snapshot<T>>>> {
+        let snapshot = self.snapshot.load();
+        if snapshot.as_ref().is_some_and(|snapshot| snapshot.is_current(now)) {
+            snapshot
         } else {
             Guard::from_inner(None)
         }
     }
 
-    /// Takes what a fetch has brought.
-    pub(super) fn hold(&self, news: News<T>, now: Duration) -> Arc<T> {
-        let News { keys, generation, body, max_age } = news;
-        let (shortest, longest) = CACHE_RANGE;
-        let lifetime = max_age.map_or(self.settings.cache_for, |age| age.clamp(shortest, longest));
-        // Before they expire, so that a slow issuer or one failure is not noticed.
-        let refresh_at = now + lifetime * 4 / 5;
-        tracing::debug!(target: "palisade::auth", from = %self.source.name(), generation, ?lifetime, "keys were loaded");
-        self.held.store(Some(Arc::new(Held {
-            keys: Arc::clone(&keys),
-            body,
-            generation,
-            loaded_at: now,
-            refresh_at,
-            unusable_at: now + lifetime + self.settings.max_stale,
-        })));
-        self.refresh_at.store(nanos(refresh_at), Ordering::Relaxed);
-        keys
+    /// Replaces the snapshot. Only the holder of the lock does.
+    fn replace(&self, change: impl FnOnce(&Snapshot<T>) -> Snapshot<T>) {
+        if let Some(snapshot) = &*self.snapshot.load() {
+            self.snapshot.store(Some(Arc::new(change(snapshot))));
+        }
     }
 
-    /// The issuer did not answer: the keys stay, and the next refresh is not before this.
-    pub(super) fn keep_what_is_held(&self, not_before: Duration) {
-        let due =
-            self.held.load().as_ref().map_or(not_before, |held| held.refresh_at.max(not_before));
-        self.refresh_at.store(nanos(due), Ordering::Relaxed);
+    fn missing_key(&self, need: &Need) -> Option<MissingKey> {
+        match need {
+            Need::AnyKey => None,
+            Need::KeyId(id) => Some(self.hasher.hash_one(("id", id))),
+            Need::NewerKey { id, .. } => Some(self.hasher.hash_one(("signature", id))),
+        }
+    }
+
+    async fn fetch(&self) -> Result<Loaded<T>, BoxError> {
+        let Fetched { body, max_age } = self.source.fetch(&*self.fetch).await?;
+        let previous = self.snapshot.load_full();
+        let (keys, generation) = match &previous {
+            // The same document leaves valid what was concluded from it.
+            Some(previous) if *previous.body() == body => {
+                (Arc::clone(previous.keys()), previous.generation())
+            }
+            Some(previous) => {
+                (Arc::new(T::parse(&body, Some(previous.keys()))?), previous.generation() + 1)
+            }
+            None => (Arc::new(T::parse(&body, None)?), 1),
+        };
+        Ok(Loaded { keys, generation, body, max_age })
+    }
+
+    fn complete(
+        &self,
+        result: Result<Loaded<T>, BoxError>,
+        attempt: Option<(Attempt, Need)>,
+        started: Duration,
+    ) -> Outcome<T> {
+        let now = self.clock.monotonic();
+        let mut state = self.state();
+        // Under the lock, so that no request starts another fetch before this one has been recorded.
+        state.in_progress = None;
+        let outcome = match result {
+            Ok(loaded) => {
+                state.schedule.record_success();
+                let snapshot = Arc::new(Snapshot::new(loaded, &self.settings, now));
+                if let Some((attempt, need)) = attempt {
+                    // Any client can send a bad signature, and a set that was changed does not show that it was good.
+                    let found = matches!(need, Need::KeyId(_)) && need.is_met_by(&snapshot);
+                    state.schedule.record_attempt(attempt, found, started);
+                }
+                self.snapshot.store(Some(Arc::clone(&snapshot)));
+                Ok(snapshot)
+            }
+            Err(cause) => {
+                let retry_after = state.schedule.record_failure(now);
+                self.replace(|snapshot| snapshot.after_failure(now, retry_after));
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                Err(Failure { error: JwksError::new(self.source.name(), cause), retry_after })
+            }
+        };
+        let failures_in_a_row = state.schedule.failures_in_a_row();
+        drop(state);
+        self.log(&outcome, failures_in_a_row, now);
+        outcome
+    }
+
+    fn log(&self, outcome: &Outcome<T>, failures_in_a_row: u32, now: Duration) {
+        let from = self.source.name();
+        match outcome {
+            Ok(snapshot) if snapshot.keys().len() == 0 => tracing::warn!(
+                target: "palisade::auth",
+                %from,
+                "the issuer publishes no key for signatures: all its tokens are rejected"
+            ),
+            Ok(snapshot) => tracing::debug!(
+                target: "palisade::auth",
+                %from,
+                generation = snapshot.generation(),
+                keys = snapshot.keys().len(),
+                "the keys were loaded"
+            ),
+            Err(failure) => tracing::warn!(
+                target: "palisade::auth",
+                %from,
+                cause = failure.error.causes(),
+                failures_in_a_row,
+                retry_after = ?failure.retry_after,
+                has_old_keys = self.current(now).is_some(),
+                "the keys could not be loaded"
+            ),
+        }
     }
 }
 
-/// Over five hundred years of them fit.
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+impl Need {
+    fn is_met_by<T: KeySet>(&self, snapshot: &Snapshot<T>) -> bool {
+        match self {
+            Self::AnyKey => true,
+            Self::KeyId(id) => snapshot.keys().has_key_id(id),
+            Self::NewerKey { generation, .. } => snapshot.generation() != *generation,
+        }
+    }
 }
 
 impl<T> Clone for RemoteKeys<T> {

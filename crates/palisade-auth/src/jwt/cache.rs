@@ -107,14 +107,14 @@ impl<C> TokenCache<C> {
         &self,
         token: &[u8],
         now: f64,
-        generation_of: impl Fn(usize) -> Generation,
+        generation_of: impl Fn(usize) -> Option<Generation>,
     ) -> Option<Hit<C>> {
         let (hash, counted) = self.bucket_of(token)?;
         let bucket = counted.bucket.read().unwrap_or_else(PoisonError::into_inner);
         let mut entries = bucket.ways.iter().flatten();
-        let found = entries
-            .find(|entry| entry.is(hash, token))
-            .filter(|entry| entry.generation == generation_of(entry.issuer) && now < entry.leaves);
+        let found = entries.find(|entry| entry.is(hash, token)).filter(|entry| {
+            Some(entry.generation) == generation_of(entry.issuer) && now < entry.leaves
+        });
         let count = if found.is_some() { &counted.hits } else { &self.misses };
         count.fetch_add(1, Ordering::Relaxed);
         found.map(|entry| Hit { identity: entry.identity.clone(), validity: entry.validity })

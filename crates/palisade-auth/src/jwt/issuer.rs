@@ -5,7 +5,7 @@ use palisade_core::{ApiError, BoxFuture};
 
 use super::{algorithm::Algorithm, key_set::KeySet};
 #[cfg(feature = "jwks")]
-use crate::jwks::{Jwks, Lookup, RemoteKeys};
+use crate::jwks::{Jwks, Lookup, RemoteKeys, Snapshot};
 
 /// Who signs, and with what.
 pub(super) struct Issuer {
@@ -26,13 +26,16 @@ enum Place {
     There(RemoteKeys<KeySet>),
 }
 
+/// The keys for a token, and their generation.
+pub(super) type FoundKeys = (Arc<KeySet>, u64);
+
 /// Where the keys for a token are.
 pub(super) enum Found {
-    Here(Arc<KeySet>),
-    /// They are being fetched. Not getting them is a 503.
+    Here(FoundKeys),
+    /// They are being fetched. An error is a 503.
     #[cfg(feature = "jwks")]
-    Soon(BoxFuture<Result<Arc<KeySet>, ApiError>>),
-    /// The issuer has no key of this name.
+    Soon(BoxFuture<Result<FoundKeys, ApiError>>),
+    /// The issuer has no such key.
     #[cfg(feature = "jwks")]
     Nowhere,
     #[cfg(feature = "jwks")]
@@ -49,10 +52,10 @@ impl IssuerKeys {
         Self { place: Place::There(jwks.keys().clone()), algorithms }
     }
 
-    /// A number that changes when the keys do.
-    pub(super) fn generation(&self) -> u64 {
+    /// Returns a number that changes when the keys do, or `None` if a request must wait for keys.
+    pub(super) fn generation(&self) -> Option<u64> {
         match &self.place {
-            Place::Here(_) => 0,
+            Place::Here(_) => Some(0),
             #[cfg(feature = "jwks")]
             Place::There(keys) => keys.generation(),
         }
@@ -61,18 +64,39 @@ impl IssuerKeys {
     #[cfg_attr(not(feature = "jwks"), allow(unused_variables))]
     pub(super) fn find(&self, kid: Option<&str>) -> Found {
         match &self.place {
-            Place::Here(keys) => Found::Here(Arc::clone(keys)),
+            Place::Here(keys) => Found::Here((Arc::clone(keys), 0)),
             #[cfg(feature = "jwks")]
-            Place::There(keys) => match keys.keys_for(kid) {
-                Lookup::Ready(keys) => Found::Here(keys),
-                Lookup::Wait(keys) => Found::Soon(keys),
-                Lookup::Unknown => Found::Nowhere,
-                Lookup::Unavailable(error) => Found::CannotTell(error),
-            },
+            Place::There(keys) => keys.keys_for(kid).into(),
+        }
+    }
+
+    /// Returns newer keys than those of `generation`, under which a signature is not valid. Keys that were configured do
+    /// not change.
+    #[cfg(feature = "jwks")]
+    pub(super) fn find_newer(&self, kid: Option<&str>, generation: u64) -> Found {
+        match &self.place {
+            Place::Here(_) => Found::Nowhere,
+            Place::There(keys) => keys.newer_keys_for(kid, generation).into(),
         }
     }
 
     pub(super) fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms
+    }
+}
+
+#[cfg(feature = "jwks")]
+impl From<Lookup<KeySet>> for Found {
+    fn from(lookup: Lookup<KeySet>) -> Self {
+        let found =
+            |snapshot: Arc<Snapshot<KeySet>>| (Arc::clone(snapshot.keys()), snapshot.generation());
+        match lookup {
+            Lookup::Ready(snapshot) => Self::Here(found(snapshot)),
+            Lookup::Wait(snapshot) => {
+                Self::Soon(Box::pin(async move { snapshot.await.map(found) }))
+            }
+            Lookup::Unknown => Self::Nowhere,
+            Lookup::Unavailable(error) => Self::CannotTell(error),
+        }
     }
 }

@@ -7,6 +7,8 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue, header, request, response};
+#[cfg(feature = "jwks")]
+use palisade_core::BoxFuture;
 use palisade_core::{ApiError, Clock, Measured, Measurement, PolicyLayer, Secret};
 use serde::de::DeserializeOwned;
 
@@ -15,8 +17,8 @@ use super::{
     builder::JwtBuilder,
     cache::{BadSignatures, Generation, TokenCache},
     claims::Expectations,
-    issuer::{Found, Issuer},
-    key_set::{Choice, KeySet},
+    issuer::{Found, FoundKeys, Issuer},
+    key_set::Choice,
     keys::Keys,
     registered::Registered,
     source::{self, TokenSource},
@@ -120,30 +122,71 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
             Ok(read) => read,
             Err(fault) => return Attempt::Now(Err(refuse(fault))),
         };
-        // Before the keys: what is concluded from older keys must not pass as concluded from newer ones.
-        let generation = rules.generation(at);
         match rules.issuers[at].keys.find(unverified.kid.as_deref()) {
-            Found::Here(keys) => Attempt::Now(
-                rules.verify(token, &unverified, (at, generation), &keys).map_err(refuse),
-            ),
+            Found::Here(keys) => match rules.verify(token, &unverified, at, &keys) {
+                #[cfg(feature = "jwks")]
+                Err(fault) if fault.may_be_an_older_key() => {
+                    self.check_again(token, &unverified, at, keys.1, fault)
+                }
+                checked => Attempt::Now(checked.map_err(refuse)),
+            },
             #[cfg(feature = "jwks")]
-            Found::Soon(keys) => {
-                let (jwt, token) = (self.clone(), Box::<[u8]>::from(token));
-                Attempt::Later(crate::Pending::new(async move {
-                    let keys = keys.await?;
-                    let rules = &*jwt.rules;
-                    Unverified::of(&token, rules.expectations.profile)
-                        .and_then(|unverified| {
-                            rules.verify(&token, &unverified, (at, generation), &keys)
-                        })
-                        .map_err(|fault| refusal(&rules.challenges, fault))
-                }))
-            }
+            Found::Soon(keys) => self.check_later(token, at, None, keys),
             #[cfg(feature = "jwks")]
             Found::Nowhere => Attempt::Now(Err(refuse(Fault::UnknownKey))),
             #[cfg(feature = "jwks")]
             Found::CannotTell(error) => Attempt::Now(Err(error)),
         }
+    }
+
+    /// The signature is not valid under the keys of this generation. The issuer may have replaced a key under the same
+    /// `kid`, or the key of tokens without one.
+    #[cfg(feature = "jwks")]
+    fn check_again(
+        &self,
+        token: &[u8],
+        unverified: &Unverified<'_>,
+        at: usize,
+        generation: u64,
+        fault: Fault,
+    ) -> Attempt<C> {
+        let rules = &*self.rules;
+        match rules.issuers[at].keys.find_newer(unverified.kid.as_deref(), generation) {
+            Found::Here(keys) => Attempt::Now(
+                rules
+                    .verify(token, unverified, at, &keys)
+                    .map_err(|fault| refusal(&rules.challenges, fault)),
+            ),
+            Found::Soon(keys) => self.check_later(token, at, Some(fault), keys),
+            Found::Nowhere | Found::CannotTell(_) => {
+                Attempt::Now(Err(refusal(&rules.challenges, fault)))
+            }
+        }
+    }
+
+    /// Checks a token when its keys have been fetched. Without newer keys a token that was checked before keeps its
+    /// `fault`: its signature is not valid under the keys that are known.
+    #[cfg(feature = "jwks")]
+    fn check_later(
+        &self,
+        token: &[u8],
+        at: usize,
+        fault: Option<Fault>,
+        keys: BoxFuture<Result<FoundKeys, ApiError>>,
+    ) -> Attempt<C> {
+        let (jwt, token) = (self.clone(), Box::<[u8]>::from(token));
+        Attempt::Later(crate::Pending::new(async move {
+            let rules = &*jwt.rules;
+            let refuse = |fault| refusal(&rules.challenges, fault);
+            let keys = match (keys.await, fault) {
+                (Ok(keys), _) => keys,
+                (Err(_), Some(fault)) => return Err(refuse(fault)),
+                (Err(error), None) => return Err(error),
+            };
+            Unverified::of(&token, rules.expectations.profile)
+                .and_then(|unverified| rules.verify(&token, &unverified, at, &keys))
+                .map_err(refuse)
+        }))
     }
 }
 
@@ -159,10 +202,11 @@ impl<C: DeserializeOwned> Rules<C> {
         &self,
         token: &[u8],
         unverified: &Unverified<'_>,
-        (at, generation): (usize, Generation),
-        keys: &KeySet,
+        at: usize,
+        (keys, generation): &FoundKeys,
     ) -> Result<Identity<C>, Fault> {
         let issuer = &self.issuers[at];
+        let generation = self.generation_of(*generation);
         let kid = unverified.kid.as_deref();
         let key = match keys.choose(unverified.algorithm, kid, issuer.keys.algorithms()) {
             Choice::Key(key) => key,
@@ -189,8 +233,13 @@ impl<C: DeserializeOwned> Rules<C> {
 }
 
 impl<C> Rules<C> {
-    fn generation(&self, issuer: usize) -> Generation {
-        let keys = self.issuers[issuer].keys.generation();
+    /// Returns `None` if a token of this issuer must wait for keys.
+    fn generation(&self, issuer: usize) -> Option<Generation> {
+        let keys = self.issuers[issuer].keys.generation()?;
+        Some(self.generation_of(keys))
+    }
+
+    fn generation_of(&self, keys: u64) -> Generation {
         Generation { keys, cleared: self.cleared.load(Ordering::Acquire) }
     }
 

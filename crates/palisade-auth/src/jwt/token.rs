@@ -33,6 +33,15 @@ pub(super) enum Fault {
     AccessToken,
 }
 
+#[cfg(feature = "jwks")]
+impl Fault {
+    /// Returns true if the token may be signed with a newer key than the one that it was checked with: the issuer may
+    /// have replaced a key under the same `kid`, by one for another algorithm too.
+    pub(super) fn may_be_an_older_key(self) -> bool {
+        matches!(self, Self::Signature | Self::KnownBad | Self::Algorithm)
+    }
+}
+
 /// What a token must say it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Profile {

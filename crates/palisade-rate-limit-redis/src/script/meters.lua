@@ -52,18 +52,20 @@ function METERS.s()
   end
   function meter.room(m)
     local left = (m.index + 1) * m.window - m.held
-    return floor((m.limit * m.window - m.count * m.window - m.before * left) / m.window)
+    -- The weighted count is rounded down, as in memory.
+    return m.limit - m.count - floor(m.before * left / m.window)
   end
   function meter.wait(m, n)
     if n > m.limit then return nil end
     if n <= meter.room(m) then return 0 end
     if m.count + n <= m.limit then
-      -- as soon as the window before weighs little enough
-      local overlap = floor((m.limit - m.count - n) * m.window / m.before)
+      -- as soon as the previous window counts as little enough: the largest overlap with
+      -- before * overlap < (limit - count - n + 1) * window
+      local overlap = ceil_div((m.limit - m.count - n + 1) * m.window, m.before) - 1
       return (m.index + 1) * m.window - overlap - now
     end
-    -- this window has to become the one before, and then to weigh little enough
-    local overlap = min(m.window, floor((m.limit - n) * m.window / m.count))
+    -- this window has to become the previous one, and then to count as little enough
+    local overlap = min(m.window, ceil_div((m.limit - n + 1) * m.window, m.count) - 1)
     return (m.index + 2) * m.window - overlap - now
   end
   function meter.charge(m, n)

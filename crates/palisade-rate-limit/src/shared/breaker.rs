@@ -1,68 +1,151 @@
+//! What a limit does about a node of its store that fails: it asks it less often, and logs less often.
+
 use std::{
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-/// Leaves a store alone that has failed several times in a row, and lets one request at a time try it afterwards.
+/// The nodes of a store, each with a breaker of its own: in a cluster, one that is down does not stop the others.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    threshold: u32,
+    pause: Duration,
+    nodes: RwLock<HashMap<u64, Arc<Node>>>,
+}
+
+/// More than a cluster can have. Nodes that come and go are forgotten at this number.
+const MOST_NODES: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) breaker: Breaker,
+    pub(super) log: LogBackoff,
+}
+
+impl Nodes {
+    /// `threshold` failures in a row open a breaker; with 0 there are no breakers.
+    pub(super) fn new(threshold: u32, pause: Duration) -> Self {
+        Self { threshold, pause, nodes: RwLock::default() }
+    }
+
+    pub(super) fn get(&self, id: u64) -> Arc<Node> {
+        let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(node) = nodes.get(&id) {
+            return Arc::clone(node);
+        }
+        drop(nodes);
+        let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        if nodes.len() >= MOST_NODES {
+            nodes.clear();
+        }
+        let node = || Node {
+            breaker: Breaker::new(self.threshold, self.pause),
+            log: LogBackoff::default(),
+        };
+        Arc::clone(nodes.entry(id).or_insert_with(|| Arc::new(node())))
+    }
+
+    /// How long a node is left alone.
+    pub(super) fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    /// True if any node is left alone now.
+    pub(super) fn is_any_open(&self) -> bool {
+        let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
+        nodes.values().any(|node| node.breaker.is_open())
+    }
+}
+
+/// Leaves a node alone that has failed several times in a row, and then allows one attempt in each pause.
 #[derive(Debug)]
 pub(super) struct Breaker {
     threshold: u32,
     pause: u64,
     /// In a row.
     failures: AtomicU32,
-    /// When the next request may try, once there were too many.
-    closed_until: AtomicU64,
+    /// When the next attempt is allowed, while the breaker is open.
+    next_attempt: AtomicU64,
 }
 
 impl Breaker {
-    /// `threshold` failures in a row; with 0 there is no breaker.
-    pub(super) fn new(threshold: u32, pause: Duration) -> Self {
+    fn new(threshold: u32, pause: Duration) -> Self {
         let pause = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
-        let (failures, closed_until) = (AtomicU32::new(0), AtomicU64::new(0));
-        Self { threshold, pause, failures, closed_until }
+        let (failures, next_attempt) = (AtomicU32::new(0), AtomicU64::new(0));
+        Self { threshold, pause, failures, next_attempt }
     }
 
-    /// How long the store is left alone.
-    pub(super) fn pause(&self) -> Duration {
-        Duration::from_nanos(self.pause)
-    }
-
-    /// Whether requests are kept from the store.
+    /// True if requests are kept from the node.
     pub(super) fn is_open(&self) -> bool {
         self.threshold > 0 && self.failures.load(Ordering::Relaxed) >= self.threshold
     }
 
-    /// Whether a request may ask. Of those that come when the pause is over, one may; if it is never heard of again,
-    /// another may after another pause.
-    pub(super) fn lets_pass(&self, now: u64) -> bool {
+    /// Returns true if the caller may ask the node. While the breaker is open, this takes the one attempt of the pause; if
+    /// its outcome is never recorded, the next pause has another.
+    pub(super) fn take_attempt(&self, now: u64) -> bool {
         if !self.is_open() {
             return true;
         }
-        let until = self.closed_until.load(Ordering::Relaxed);
+        let due = self.next_attempt.load(Ordering::Relaxed);
         let next = now.saturating_add(self.pause);
-        now >= until
+        now >= due
             && self
-                .closed_until
-                .compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed)
+                .next_attempt
+                .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
     }
 
-    /// True if this failure was the one too many.
-    pub(super) fn failed(&self, now: u64) -> bool {
+    /// Counts a failure. Returns true if it opened the breaker.
+    pub(super) fn record_failure(&self, now: u64) -> bool {
         let update = |failures: u32| Some(failures.saturating_add(1));
         let before = self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
         let failures = before.unwrap_or(0).saturating_add(1);
         if self.threshold == 0 || failures < self.threshold {
             return false;
         }
-        self.closed_until.store(now.saturating_add(self.pause), Ordering::Relaxed);
+        self.next_attempt.store(now.saturating_add(self.pause), Ordering::Relaxed);
         failures == self.threshold
     }
 
-    pub(super) fn succeeded(&self) {
+    /// Closes the breaker.
+    pub(super) fn record_success(&self) {
         if self.failures.load(Ordering::Relaxed) > 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
+    }
+}
+
+/// Makes lines about failures rarer while failures go on: one at once, the next after 1 s, 2 s and so on up to 64 s.
+#[derive(Debug, Default)]
+pub(super) struct LogBackoff(Mutex<Lines>);
+
+#[derive(Debug, Default)]
+struct Lines {
+    /// When the next line may be written.
+    next: u64,
+    pause: u64,
+    omitted: u64,
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+impl LogBackoff {
+    /// Counts a failure. Returns how many were counted since the last line, if a line is due.
+    pub(super) fn record(&self, now: u64) -> Option<u64> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.omitted += 1;
+        if now < lines.next {
+            return None;
+        }
+        // After a quiet time as long as the last pause it starts over.
+        let is_over = now >= lines.next.saturating_add(lines.pause);
+        lines.pause = if is_over { SECOND } else { (lines.pause * 2).min(64 * SECOND) };
+        lines.next = now.saturating_add(lines.pause);
+        Some(std::mem::take(&mut lines.omitted))
     }
 }
 
@@ -71,41 +154,64 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_so_many_failures_in_a_row_one_request_in_each_pause_may_ask() {
+    fn an_open_breaker_allows_one_attempt_in_each_pause() {
         let breaker = Breaker::new(3, Duration::from_nanos(10));
-        assert!(!breaker.failed(0));
-        assert!(!breaker.failed(0));
-        breaker.succeeded();
-        assert!(!breaker.failed(1));
-        assert!(!breaker.failed(1));
-        assert!(breaker.lets_pass(1));
-        assert!(breaker.failed(2), "the third in a row");
-        assert!(!breaker.lets_pass(3));
-        assert!(!breaker.lets_pass(11));
-        assert!(breaker.lets_pass(12), "the pause is over");
-        assert!(!breaker.lets_pass(12), "and one is enough");
-        assert!(!breaker.failed(13), "which is no news");
-        assert!(!breaker.lets_pass(22));
-        assert!(breaker.lets_pass(23));
-        breaker.succeeded();
-        assert!((0..5).all(|_| breaker.lets_pass(23)));
+        assert!(!breaker.record_failure(0));
+        assert!(!breaker.record_failure(0));
+        breaker.record_success();
+        assert!(!breaker.record_failure(1));
+        assert!(!breaker.record_failure(1));
+        assert!(breaker.take_attempt(1));
+        assert!(breaker.record_failure(2), "the third in a row");
+        assert!(!breaker.take_attempt(3));
+        assert!(!breaker.take_attempt(11));
+        assert!(breaker.take_attempt(12), "the pause is over");
+        assert!(!breaker.take_attempt(12), "and one is enough");
+        assert!(!breaker.record_failure(13), "it was open already");
+        assert!(!breaker.take_attempt(22));
+        assert!(breaker.take_attempt(23));
+        breaker.record_success();
+        assert!((0..5).all(|_| breaker.take_attempt(23)));
     }
 
     #[test]
-    fn a_request_that_is_never_heard_of_again_does_not_keep_the_breaker_open() {
+    fn an_attempt_without_an_outcome_does_not_keep_the_breaker_open() {
         let breaker = Breaker::new(1, Duration::from_nanos(10));
-        breaker.failed(0);
-        assert!(breaker.lets_pass(10));
-        assert!(!breaker.lets_pass(19));
-        assert!(breaker.lets_pass(20));
+        breaker.record_failure(0);
+        assert!(breaker.take_attempt(10));
+        assert!(!breaker.take_attempt(19));
+        assert!(breaker.take_attempt(20));
     }
 
     #[test]
-    fn without_a_threshold_everybody_asks() {
+    fn without_a_threshold_every_request_asks() {
         let breaker = Breaker::new(0, Duration::from_secs(1));
         for now in 0..10 {
-            assert!(!breaker.failed(now));
-            assert!(breaker.lets_pass(now));
+            assert!(!breaker.record_failure(now));
+            assert!(breaker.take_attempt(now));
         }
+    }
+
+    #[test]
+    fn nodes_have_breakers_of_their_own() {
+        let nodes = Nodes::new(1, Duration::from_nanos(10));
+        assert!(nodes.get(1).breaker.record_failure(0));
+        assert!(!nodes.get(1).breaker.take_attempt(1));
+        assert!(nodes.get(2).breaker.take_attempt(1));
+        assert!(nodes.is_any_open());
+    }
+
+    #[test]
+    fn lines_become_rarer_while_failures_go_on() {
+        let log = LogBackoff::default();
+        let mut lines = Vec::new();
+        for millis in 0..100_000 {
+            lines.extend(log.record(millis * 1_000_000).map(|omitted| (millis, omitted)));
+        }
+        let times: Vec<u64> = lines.iter().map(|(millis, _)| *millis).collect();
+        assert_eq!(times, [0, 1_000, 3_000, 7_000, 15_000, 31_000, 63_000]);
+        assert_eq!(lines[2], (3_000, 2_000), "a line counts those without one");
+        assert!(log.record(400 * SECOND).is_some());
+        assert!(log.record(401 * SECOND).is_some(), "from 1 s on again");
     }
 }

@@ -13,8 +13,8 @@ impl Key {
         Self(Hmac::new_from_slice(secret).unwrap_or_else(|_| unreachable!("of any length")))
     }
 
-    /// The digest of a key: 16 bytes, which nobody finds two keys for.
-    pub(super) fn of(&self, key: &impl Hash) -> [u8; 16] {
+    /// Returns the digest of a key. No two keys with the same digest can be found.
+    pub(super) fn digest(&self, key: &impl Hash) -> [u8; 16] {
         let mut message = Message(self.0.clone());
         key.hash(&mut message);
         let digest: [u8; 32] = message.0.finalize().into_bytes().into();
@@ -22,7 +22,7 @@ impl Key {
     }
 }
 
-/// What a key says of itself, in bytes that do not depend on the machine's byte order and word size.
+/// Takes what a key feeds to a hasher, in bytes that do not depend on the machine's byte order and word size.
 struct Message(Hmac<Sha256>);
 
 macro_rules! little_endian {
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn a_digest_is_the_same_everywhere_and_differs_by_key_and_secret() {
         let key = Key::new(b"palisade");
-        let digest = key.of(&Some((&b"issuer"[..], &b"subject"[..])));
+        let digest = key.digest(&Some((&b"issuer"[..], &b"subject"[..])));
         // computed elsewhere: HMAC-SHA-256 of the discriminant, two lengths and two texts
         let mut message = Vec::new();
         message.extend(1_u64.to_le_bytes());
@@ -73,8 +73,8 @@ mod tests {
         expected.update(&message);
         assert_eq!(digest, expected.finalize().into_bytes()[..16]);
 
-        assert_ne!(digest, key.of(&Some((&b"issuersub"[..], &b"ject"[..]))));
-        assert_ne!(digest, Key::new(b"another").of(&Some((&b"issuer"[..], &b"subject"[..]))));
-        assert_ne!(key.of(&Some(0_u64)), key.of(&None::<u64>));
+        assert_ne!(digest, key.digest(&Some((&b"issuersub"[..], &b"ject"[..]))));
+        assert_ne!(digest, Key::new(b"another").digest(&Some((&b"issuer"[..], &b"subject"[..]))));
+        assert_ne!(key.digest(&Some(0_u64)), key.digest(&None::<u64>));
     }
 }

@@ -202,7 +202,7 @@ fn a_refused_newcomer_drives_nobody_out() {
         for key in 1000..2000 {
             let outcome = table.charge(&window, hash(key), 0, 1);
             assert!(
-                matches!(outcome, Outcome::Refused { wait, .. } if wait == Some(2 * W)),
+                matches!(outcome, Outcome::Refused { wait, .. } if wait == Some(W + 1)),
                 "as long as those in its place: {outcome:?}"
             );
         }

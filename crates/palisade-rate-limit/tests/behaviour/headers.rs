@@ -26,11 +26,11 @@ fn each_preset_says_where_the_client_stands_when_it_passes_and_when_it_does_not(
             QuotaHeaders::Draft10,
             vec![
                 r#"ratelimit-policy: "default";q=1;w=60 & "hourly";q=9;w=3600"#,
-                r#"ratelimit: "default";r=0;t=50 & "hourly";r=8;t=7190"#,
+                r#"ratelimit: "default";r=0;t=50 & "hourly";r=8;t=3591"#,
             ],
             vec![
                 r#"ratelimit-policy: "default";q=1;w=60 & "hourly";q=9;w=3600"#,
-                r#"ratelimit: "default";r=0;t=50 & "hourly";r=8;t=7190"#,
+                r#"ratelimit: "default";r=0;t=50 & "hourly";r=8;t=3591"#,
             ],
         ),
         (

@@ -14,7 +14,7 @@ fn discovering(metadata: &str) -> Setup {
 }
 
 #[tokio::test]
-async fn an_issuer_says_where_its_keys_are() {
+async fn finds_keys_by_the_issuers_metadata() {
     let setup = discovering(
         r#"{"issuer":"https://issuer.example","jwks_uri":"https://issuer.example/keys"}"#,
     );
@@ -23,7 +23,7 @@ async fn an_issuer_says_where_its_keys_are() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_says_it_is_another_is_not_asked_for_keys() {
+async fn fetches_no_keys_for_another_issuers_metadata() {
     let setup = discovering(
         r#"{"issuer":"https://issuer.example/","jwks_uri":"https://issuer.example/keys"}"#,
     );

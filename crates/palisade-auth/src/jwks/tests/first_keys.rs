@@ -1,13 +1,12 @@
 use super::*;
 
 #[tokio::test]
-async fn the_first_request_loads_the_keys_and_the_next_finds_them() {
+async fn the_first_request_loads_the_keys() {
     let setup = setup();
-    assert!(setup.keys.current().is_none());
     assert_eq!(setup.keys.status().generation, 0);
     assert!(setup.finds("a").await.unwrap());
     assert!(setup.is_ready("b"));
-    assert!(matches!(setup.keys.keys_for(None), Lookup::Ready(_)));
+    assert!(setup.has_keys());
     assert_eq!(setup.keys.status().generation, 1);
     assert_eq!(setup.issuer.asked(), 1);
 }
@@ -31,7 +30,7 @@ async fn a_thousand_first_requests_share_one_fetch() {
 }
 
 #[tokio::test]
-async fn without_keys_the_answer_is_503_and_the_issuer_is_left_alone_for_a_while() {
+async fn without_keys_the_answer_is_503_until_the_backoff_ends() {
     let setup = setup();
     setup.issuer.die();
     assert_503(&setup.finds("a").await.unwrap_err());
@@ -48,7 +47,7 @@ async fn without_keys_the_answer_is_503_and_the_issuer_is_left_alone_for_a_while
 }
 
 #[tokio::test]
-async fn a_token_of_an_unknown_key_that_caused_the_first_fetch_does_not_cause_a_second() {
+async fn the_first_fetch_counts_as_an_attempt_for_its_key() {
     let setup = setup();
     assert!(!setup.finds("x").await.unwrap());
     assert!(!setup.finds("x").await.unwrap());
@@ -56,7 +55,7 @@ async fn a_token_of_an_unknown_key_that_caused_the_first_fetch_does_not_cause_a_
 }
 
 #[tokio::test]
-async fn garbage_is_a_failure_and_never_a_set() {
+async fn garbage_is_a_failed_fetch() {
     let setup = setup();
     setup.issuer.publish("garbage");
     assert_503(&setup.finds("a").await.unwrap_err());
@@ -68,14 +67,14 @@ async fn garbage_is_a_failure_and_never_a_set() {
 }
 
 #[tokio::test]
-async fn a_document_over_the_cap_is_a_failure_whoever_fetched_it() {
+async fn rejects_documents_over_the_cap() {
     let setup = setup();
     setup.issuer.publish(&"a ".repeat(200 * 1024));
     assert_503(&setup.finds("a").await.unwrap_err());
 }
 
 #[tokio::test]
-async fn a_parser_that_panics_fails_the_fetch_and_blocks_nobody() {
+async fn a_panic_of_the_parser_fails_the_fetch() {
     let setup = setup();
     setup.issuer.publish("panic");
     assert_503(&setup.finds("a").await.unwrap_err());
@@ -85,7 +84,7 @@ async fn a_parser_that_panics_fails_the_fetch_and_blocks_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_issuer_that_stalls_is_given_up() {
+async fn a_fetch_ends_at_the_timeout() {
     let setup = setup();
     setup.issuer.stall();
     let before = tokio::time::Instant::now();
@@ -94,16 +93,16 @@ async fn an_issuer_that_stalls_is_given_up() {
 }
 
 #[test]
-fn outside_of_a_runtime_there_is_an_error_and_no_panic() {
+fn without_a_runtime_the_answer_is_503() {
     let setup = setup();
     match setup.keys.keys_for(None) {
         Lookup::Unavailable(error) => assert_503(&error),
-        _ => panic!("nobody can fetch"),
+        _ => panic!("there is no runtime"),
     }
 }
 
 #[test]
-fn a_runtime_that_shuts_down_in_the_middle_of_a_fetch_leaves_the_way_free_for_the_next() {
+fn a_fetch_dropped_by_its_runtime_can_be_repeated() {
     let setup = setup();
     setup.issuer.stall();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -113,7 +112,7 @@ fn a_runtime_that_shuts_down_in_the_middle_of_a_fetch_leaves_the_way_free_for_th
     let second = runtime();
     second.block_on(async {
         let Lookup::Wait(wait) = wait else { panic!("there are no keys yet") };
-        assert_503(&wait.await.unwrap_err());
+        assert_503(&wait.await.err().unwrap());
         setup.issuer.open();
         setup.pass(2);
         assert!(setup.finds("a").await.unwrap());
@@ -121,7 +120,7 @@ fn a_runtime_that_shuts_down_in_the_middle_of_a_fetch_leaves_the_way_free_for_th
 }
 
 #[test]
-fn a_runtime_that_has_shut_down_fails_the_fetch_at_once() {
+fn a_runtime_that_was_shut_down_fails_the_fetch() {
     let setup = setup();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let handle = runtime.handle().clone();

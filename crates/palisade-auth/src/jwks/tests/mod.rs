@@ -1,10 +1,10 @@
-//! The engine with a client that does what a test says, on a clock that a test moves.
+//! The engine with a scripted client, on a clock that the tests move.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -14,18 +14,20 @@ use palisade_core::{ApiError, BoxError, BoxFuture, ManualClock};
 use tokio::sync::Semaphore;
 
 use super::{
-    Fetch, Fetched, Jwks, JwksBuilder,
+    Jwks, JwksBuilder,
     remote::{KeySet, Lookup, RemoteKeys},
 };
+use crate::{Fetch, Fetched};
 
 mod discovery;
 mod first_keys;
+mod missing_keys;
 mod refresh;
-mod unknown_keys;
+mod rotation;
 
 const URL: &str = "https://issuer.example/keys";
 
-/// A key set of which only the ids are left: `a b c`.
+/// A key set that consists of key ids: `a b c`.
 #[derive(Debug)]
 struct Ids(Vec<String>);
 
@@ -33,21 +35,27 @@ impl KeySet for Ids {
     fn parse(document: &[u8], _: Option<&Self>) -> Result<Self, BoxError> {
         match std::str::from_utf8(document)? {
             "garbage" => Err("garbage".into()),
-            "panic" => panic!("a parser with a mistake in it"),
-            ids => Ok(Self(ids.split(' ').map(str::to_owned).collect())),
+            "panic" => panic!("a bug in the parser"),
+            ids => Ok(Self(ids.split_whitespace().map(str::to_owned).collect())),
         }
     }
 
     fn has_key_id(&self, id: &str) -> bool {
         self.0.iter().any(|known| known == id)
     }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
-/// What the issuer does. Clones are the same issuer.
+/// A scripted issuer. Clones share the script.
 #[derive(Clone)]
 struct Issuer(Arc<Script>);
 
 struct Script {
+    /// Whether a stalled request reads its document before it waits.
+    reads_first: AtomicBool,
     documents: Mutex<HashMap<String, Option<Fetched>>>,
     asked: AtomicUsize,
     doors: Semaphore,
@@ -56,6 +64,7 @@ struct Script {
 impl Issuer {
     fn with(ids: &str) -> Self {
         let issuer = Self(Arc::new(Script {
+            reads_first: AtomicBool::new(false),
             documents: Mutex::default(),
             asked: AtomicUsize::new(0),
             doors: Semaphore::new(Semaphore::MAX_PERMITS),
@@ -76,9 +85,15 @@ impl Issuer {
         self.serve(URL, None);
     }
 
-    /// Lets requests in and answers none of them, until `open`.
+    /// Answers no request until `open`.
     fn stall(&self) {
         self.0.doors.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Answers no request until `open`, and then with the documents of the time of the request.
+    fn delay_answers(&self) {
+        self.0.reads_first.store(true, Ordering::SeqCst);
+        self.stall();
     }
 
     fn open(&self) {
@@ -96,8 +111,10 @@ impl Fetch for Issuer {
         let script = Arc::clone(&self.0);
         let url = url.to_string();
         Box::pin(async move {
-            let _in = script.doors.acquire().await?;
-            let document = script.documents.lock().unwrap().get(&url).cloned().flatten();
+            let read = || script.documents.lock().unwrap().get(&url).cloned().flatten();
+            let early = script.reads_first.load(Ordering::SeqCst).then(read);
+            let _permit = script.doors.acquire().await?;
+            let document = early.unwrap_or_else(read);
             document.ok_or_else(|| "the issuer is down".into())
         })
     }
@@ -135,8 +152,8 @@ impl Setup {
     /// Asks as a request would. True: the key is there. False: 401.
     async fn finds(&self, id: &str) -> Result<bool, ApiError> {
         match self.keys.keys_for(Some(id)) {
-            Lookup::Ready(keys) => Ok(keys.has_key_id(id)),
-            Lookup::Wait(keys) => Ok(keys.await?.has_key_id(id)),
+            Lookup::Ready(found) => Ok(found.keys().has_key_id(id)),
+            Lookup::Wait(found) => Ok(found.await?.keys().has_key_id(id)),
             Lookup::Unknown => Ok(false),
             Lookup::Unavailable(error) => Err(error),
         }
@@ -145,9 +162,13 @@ impl Setup {
     fn is_ready(&self, id: &str) -> bool {
         matches!(self.keys.keys_for(Some(id)), Lookup::Ready(_))
     }
+
+    fn has_keys(&self) -> bool {
+        matches!(self.keys.keys_for(None), Lookup::Ready(_))
+    }
 }
 
-/// Lets tasks that can go on do so.
+/// Runs all tasks that are not blocked.
 async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -161,7 +182,7 @@ fn assert_503(error: &ApiError) {
 }
 
 #[test]
-fn settings_that_cannot_be_right_are_named() {
+fn rejects_settings_out_of_range() {
     type Change = fn(JwksBuilder) -> JwksBuilder;
     let cases: [(&str, Change); 5] = [
         ("cache_for", |builder| builder.cache_for(Duration::ZERO)),

@@ -10,7 +10,7 @@ async fn keys_are_refreshed_in_the_background_before_they_expire() {
     assert_eq!(setup.issuer.asked(), 1);
     setup.pass(1);
     for _ in 0..10 {
-        assert!(setup.is_ready("a"), "whoever starts the refresh does not wait for it");
+        assert!(setup.is_ready("a"), "no request waits for it");
     }
     settle().await;
     assert_eq!(setup.issuer.asked(), 2);
@@ -19,11 +19,11 @@ async fn keys_are_refreshed_in_the_background_before_they_expire() {
 }
 
 #[tokio::test]
-async fn looking_at_the_generation_is_enough_to_keep_the_keys_fresh() {
+async fn reading_the_generation_starts_a_refresh() {
     let setup = loaded().await;
     for _ in 0..20 {
         setup.pass(500);
-        assert_eq!(setup.keys.generation(), 2);
+        assert_eq!(setup.keys.generation(), Some(1));
         settle().await;
     }
     assert_eq!(setup.issuer.asked(), 21);
@@ -32,17 +32,15 @@ async fn looking_at_the_generation_is_enough_to_keep_the_keys_fresh() {
 #[tokio::test]
 async fn the_same_document_is_the_same_generation() {
     let setup = loaded().await;
-    let before = setup.keys.current().unwrap();
     setup.keys.load().await.unwrap();
     assert_eq!(setup.keys.status().generation, 1);
-    assert!(Arc::ptr_eq(&before, &setup.keys.current().unwrap()));
     setup.issuer.publish("a");
     setup.keys.load().await.unwrap();
     assert_eq!(setup.keys.status().generation, 2);
 }
 
 #[tokio::test]
-async fn the_issuer_says_how_long_keys_are_kept_within_reason() {
+async fn max_age_is_used_between_a_minute_and_an_hour() {
     for (max_age, refreshed_at) in [(0, 48), (1000, 800), (u64::MAX, 2880)] {
         let setup = setup();
         let document = Fetched::new("a").with_max_age(Duration::from_secs(max_age));
@@ -60,7 +58,7 @@ async fn the_issuer_says_how_long_keys_are_kept_within_reason() {
 }
 
 #[tokio::test]
-async fn old_keys_are_served_while_the_issuer_is_down_and_not_for_ever() {
+async fn old_keys_are_used_for_max_stale_while_the_issuer_is_down() {
     let setup = loaded().await;
     setup.issuer.die();
     let mut elapsed = 0;
@@ -70,15 +68,15 @@ async fn old_keys_are_served_while_the_issuer_is_down_and_not_for_ever() {
         assert!(setup.is_ready("a"), "after {elapsed} s");
         settle().await;
     }
-    // one try every 30 to 60 s since the refresh was due, and not one per request
+    // One fetch in 15 to 30 s since the refresh was due, and not one per request.
     let tries = setup.issuer.asked();
-    assert!((50..140).contains(&tries), "{tries}");
+    assert!((100..280).contains(&tries), "{tries}");
     assert_eq!(setup.keys.status().generation, 1);
     assert_eq!(setup.keys.status().failures as usize, tries - 1);
 
     setup.pass(10);
     assert_eq!(setup.keys.status().generation, 0);
-    assert!(setup.keys.current().is_none());
+    assert_eq!(setup.keys.generation(), None);
     assert_503(&setup.finds("a").await.unwrap_err());
 
     setup.issuer.publish("a b");
@@ -87,7 +85,7 @@ async fn old_keys_are_served_while_the_issuer_is_down_and_not_for_ever() {
 }
 
 #[tokio::test]
-async fn keys_that_nobody_used_for_hours_are_loaded_anew_before_they_are_believed() {
+async fn unused_keys_are_loaded_again_before_they_are_used() {
     let setup = loaded().await;
     setup.issuer.publish("c");
     setup.pass(10 * 3600);
@@ -96,7 +94,7 @@ async fn keys_that_nobody_used_for_hours_are_loaded_anew_before_they_are_believe
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn under_load_there_is_never_more_than_one_fetch_in_flight() {
+async fn under_load_there_is_one_fetch_at_a_time() {
     struct Careful(Issuer, Arc<AtomicUsize>, Arc<AtomicUsize>);
     impl Fetch for Careful {
         fn fetch(&self, url: &Uri) -> BoxFuture<Result<Fetched, BoxError>> {
@@ -146,7 +144,7 @@ async fn under_load_there_is_never_more_than_one_fetch_in_flight() {
 }
 
 #[tokio::test]
-async fn keys_that_may_not_be_stale_are_waited_for_when_they_expire() {
+async fn without_max_stale_expired_keys_are_not_used() {
     let setup = setup_with(|builder| builder.max_stale(Duration::ZERO));
     setup.keys.load().await.unwrap();
     setup.pass(599);
@@ -155,20 +153,4 @@ async fn keys_that_may_not_be_stale_are_waited_for_when_they_expire() {
     settle().await;
     setup.pass(1);
     assert_503(&setup.finds("a").await.unwrap_err());
-}
-
-#[tokio::test]
-async fn what_was_concluded_while_there_were_no_keys_does_not_count_when_there_are_none_again() {
-    let setup = setup_with(|builder| builder.max_stale(Duration::ZERO));
-    let mut seen = vec![setup.keys.generation()];
-    for _ in 0..3 {
-        setup.keys.load().await.unwrap();
-        seen.push(setup.keys.generation());
-        setup.keys.load().await.unwrap();
-        assert_eq!(seen.last(), Some(&setup.keys.generation()), "the same document");
-        setup.pass(600);
-        seen.push(setup.keys.generation());
-    }
-    let different: std::collections::HashSet<_> = seen.iter().collect();
-    assert_eq!(different.len(), seen.len(), "{seen:?}");
 }

@@ -1,17 +1,22 @@
-//! The sliding-window counter: two counts and a clock, nothing of HTTP, no floating point.
+//! The sliding-window counter: two counts and a clock, without floating point.
 //!
-//! Time is cut into windows of equal length. A key has the count of the window before (`q`) and of this one (`c`).
-//! With the window `W` long and `e` of it elapsed, the last `W` are taken to hold `q * (W - e) / W + c` requests, as
-//! if those of the window before had come evenly. A request of cost `n` is admitted if and only if
+//! Time is cut into windows of equal length. A key has the count of the previous window (`q`) and of the current one
+//! (`c`). With windows of length `W`, of which `e` has elapsed, the last `W` are estimated to contain
+//! `floor(q * (W - e) / W) + c` requests, as if those of the previous window had been spread evenly. A request of cost
+//! `n` is admitted if and only if
 //!
 //! ```text
-//! q * (W - e) + (c + n) * W <= L * W
+//! floor(q * (W - e) / W) + c + n <= L
 //! ```
 //!
-//! In a fixed window `q` counts for nothing: each window starts again.
+//! The weighted part is rounded down. Without the rounding, a client that is paced below a small limit is rejected now and
+//! then (5.5 % of its requests at a limit of 10, 44 % at a limit of 1), because a fraction of an old request takes the
+//! place of a whole new one.
 //!
-//! A tick is a nanosecond, because that is what `Duration` counts in: neither clock nor window is ever rounded, and a
-//! wait is exact to the nanosecond. 64 bits of them are 584 years; the products are made in 128 bits.
+//! In a fixed window `q` does not count: each window starts at zero.
+//!
+//! A tick is a nanosecond, the unit of `Duration`: neither clock nor window is ever rounded, and a wait is exact to the
+//! nanosecond. 64 bits of nanoseconds are 584 years; products are computed in 128 bits.
 
 #[cfg(test)]
 mod tests;
@@ -114,19 +119,30 @@ impl Window {
         }
     }
 
-    /// The requests that the last window's length is taken to hold, times the length. The counts are of the window of
-    /// the moment, here and below.
+    /// Returns what a history weighs when a slot has to be chosen for a newcomer: the estimate without its rounding,
+    /// times the length. It is 0 only if nothing is counted. The counts are of the window of the moment, here and below.
     pub(crate) fn weight(&self, counts: Counts, at: Moment) -> u128 {
-        let length = self.length.get();
-        let overlap = length - at.elapsed;
-        u128::from(counts.previous) * u128::from(overlap)
-            + u128::from(counts.current) * u128::from(length)
+        let length = u128::from(self.length.get());
+        let overlap = length - u128::from(at.elapsed);
+        u128::from(counts.previous) * overlap + u128::from(counts.current) * length
     }
 
-    /// True if a request of this cost fits.
+    /// Returns how many requests the last window's length is estimated to contain.
+    pub(crate) fn used(&self, counts: Counts, at: Moment) -> u64 {
+        let length = self.length.get();
+        let (previous, overlap) = (u64::from(counts.previous), length - at.elapsed);
+        // Dividing 64 bits takes a fraction of the time of 128, and nearly all products fit.
+        let weighted = match previous.checked_mul(overlap) {
+            Some(product) => product / length,
+            // The overlap is at most the length, so the quotient is at most the count.
+            None => (u128::from(previous) * u128::from(overlap) / u128::from(length)) as u64,
+        };
+        weighted + u64::from(counts.current)
+    }
+
+    /// Returns true if a request of this cost fits.
     pub(crate) fn admits(&self, counts: Counts, at: Moment, cost: u32) -> bool {
-        let length = u128::from(self.length.get());
-        self.weight(counts, at) + u128::from(cost) * length <= u128::from(self.limit) * length
+        self.used(counts, at) + u64::from(cost) <= u64::from(self.limit)
     }
 
     /// The counts after a request of this cost, if it fits. A request that does not fit is not charged.
@@ -138,9 +154,7 @@ impl Window {
 
     /// What is left, and how long until there is more of it.
     pub(crate) fn standing(&self, counts: Counts, at: Moment) -> Standing {
-        let length = u128::from(self.length.get());
-        let left = (u128::from(self.limit) * length).saturating_sub(self.weight(counts, at));
-        let remaining = u32::try_from(left / length).unwrap_or(u32::MAX);
+        let remaining = u64::from(self.limit).saturating_sub(self.used(counts, at)) as u32;
         let more_in = remaining.checked_add(1).and_then(|more| self.wait(counts, at, more));
         Standing::new(remaining, more_in)
     }
@@ -191,13 +205,20 @@ impl Window {
         Some(wait.saturating_add(at.behind))
     }
 
-    /// How much of a window has to elapse until `count` requests of the window before weigh at most `room`:
-    /// the least `e` with `count * (W - e) <= room * W`.
+    /// Returns how much of a window has to elapse until `count` requests of the previous window count as at most `room`:
+    /// the least `e` with `floor(count * (W - e) / W) <= room`.
     fn elapsed_until(&self, count: u32, room: u32) -> u64 {
         let length = self.length.get();
-        let overlap = (u128::from(room) * u128::from(length)).checked_div(u128::from(count));
-        let overlap = overlap.and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(u64::MAX);
-        length.saturating_sub(overlap)
+        // The largest overlap with count * overlap < (room + 1) * W.
+        let overlap = match (u64::from(room) + 1).checked_mul(length) {
+            Some(product) => (product - 1).checked_div(u64::from(count)),
+            None => {
+                let product = (u128::from(room) + 1) * u128::from(length);
+                let overlap = (product - 1).checked_div(u128::from(count));
+                overlap.map(|overlap| u64::try_from(overlap).unwrap_or(u64::MAX))
+            }
+        };
+        overlap.map_or(0, |overlap| length.saturating_sub(overlap))
     }
 }
 

@@ -11,11 +11,7 @@ use hyper_util::{
 };
 use palisade_core::{BoxError, BoxFuture, ConfigError};
 
-use super::{
-    cache_control,
-    fetch::{Fetch, Fetched, MAX_DOCUMENT},
-    source::is_allowed,
-};
+use super::{Fetch, Fetched, MAX_DOCUMENT, cache_control, is_allowed};
 
 const ACCEPT: HeaderValue = HeaderValue::from_static("application/jwk-set+json, application/json");
 const USER_AGENT: HeaderValue =

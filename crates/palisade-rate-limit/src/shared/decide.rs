@@ -1,0 +1,292 @@
+//! How a request is decided on: by what this machine remembers, by the store, or without it.
+
+use std::{
+    hash::BuildHasher,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use palisade_core::{ApiError, BoxError, Decision, Halt};
+use tokio::runtime::Handle;
+
+use super::{
+    StoreClient, TimedOut,
+    breaker::Node,
+    cache::{CacheKey, Known, Lease},
+    refund_of, refused,
+    settings::Failure,
+    standings,
+    stats::count,
+};
+use crate::{
+    Admission, Demand, Key, Quota, Refund, Standing,
+    admission::Charge,
+    counters::{self, Each},
+    headers::Fields,
+    policy::{Plan, Shared as Limit},
+};
+
+/// A charge that can be given back.
+pub(crate) struct Receipt {
+    client: Arc<StoreClient>,
+    /// The key's hash in the local cache.
+    cached_as: u64,
+    amount: u32,
+    refund: Refund,
+    /// The permits were spent of a lease on this machine.
+    of_lease: bool,
+}
+
+impl Receipt {
+    pub(crate) fn give_back(&self) {
+        let Self { client, amount, refund, .. } = self;
+        let spent = Lease { permits: *amount, moment: refund.moment };
+        let restored = self.of_lease
+            && client.cache.restore(self.cached_as, client.now(), spent, client.lease);
+        if !restored {
+            client.refund(Refund { amount: *amount, ..refund.clone() });
+        }
+    }
+}
+
+/// One request of one key.
+pub(super) struct Question {
+    pub(super) quotas: Arc<[Quota]>,
+    /// What the response says of quotas that were chosen for this request.
+    fields: Option<Box<[Fields]>>,
+    /// The key's hash within this process.
+    hash: u64,
+    /// The key's hash in the local cache: together with the quotas, where they may differ from request to request.
+    cached_as: u64,
+    pub(super) key: [u8; 16],
+    pub(super) cost: u32,
+}
+
+impl Question {
+    pub(super) fn cache_key(&self) -> CacheKey {
+        CacheKey::new(self.cached_as, &self.key)
+    }
+}
+
+/// Returns what a limit says of a request: by what it remembers, or after it has asked the store.
+pub(crate) fn decide<K: Key>(
+    limit: &Arc<Limit<K>>,
+    client: &Arc<StoreClient>,
+    key: &Option<K::Of<'_>>,
+    hash: u64,
+    cost: u32,
+    quotas: &Arc<[Quota]>,
+    fields: Option<Box<[Fields]>>,
+) -> Decision<Admission> {
+    let cached_as = match fields {
+        None => hash,
+        Some(_) => limit.hasher.hash_one((hash, &quotas[..])),
+    };
+    let asked_at = client.now();
+    let question = |fields, key| {
+        let quotas = Arc::clone(quotas);
+        Question { quotas, fields, hash, cached_as, key, cost }
+    };
+    match client.cache.spend(cached_as, asked_at, cost) {
+        Known::Refused(refused) => {
+            count(&client.stats.remembered);
+            let fields = limit.fields(fields.as_deref());
+            return limit.refuse(hash, cost, quotas, fields, &refused);
+        }
+        Known::Leased { standings, moment } => {
+            // Of a leased permit, only a receipt needs the digest, which takes longer than all the rest.
+            let has_receipt = limit.settings.counts.is_some();
+            let digest = if has_receipt { client.digest.digest(key) } else { [0; 16] };
+            let question = question(fields, digest);
+            return Decision::grant(limit.leased(client, question, standings, moment));
+        }
+        Known::Nothing => {}
+    }
+    let question = question(fields, client.digest.digest(key));
+    if Handle::try_current().is_err() {
+        return limit.without_store(
+            client,
+            question,
+            "a shared limit needs a tokio runtime".into(),
+        );
+    }
+    let demand = client.demand(&question);
+    let node = client.nodes.get(client.store.node(&demand));
+    if !node.breaker.take_attempt(asked_at) {
+        count(&client.stats.skipped);
+        let error = "the node of the store has failed before, and is left alone for a while";
+        return limit.without_store(client, question, error.into());
+    }
+    let (limit, client) = (Arc::clone(limit), Arc::clone(client));
+    Decision::later(async move { limit.asked(&client, question, demand, &node, asked_at).await })
+}
+
+impl StoreClient {
+    fn demand(&self, question: &Question) -> Demand {
+        Demand {
+            limit: Arc::clone(&self.limit),
+            key: question.key,
+            quotas: Arc::clone(&question.quotas),
+            cost: question.cost,
+            most: question.cost,
+        }
+    }
+
+    /// Waits for the first connection to the demand's node, if there never was one.
+    async fn connected(&self, demand: &Demand) -> Result<(), BoxError> {
+        let Some(connecting) = self.store.connecting(demand) else { return Ok(()) };
+        let limit = self.connect_timeout;
+        let late = TimedOut { what: "connection", limit };
+        tokio::time::timeout(limit, connecting).await.map_err(|_| late)?
+    }
+}
+
+impl<K: Key> Limit<K> {
+    /// Asks the store.
+    async fn asked(
+        self: Arc<Self>,
+        client: &Arc<StoreClient>,
+        question: Question,
+        demand: Demand,
+        node: &Node,
+        asked_at: u64,
+    ) -> Result<Admission, Halt> {
+        let answer = match client.connected(&demand).await {
+            Ok(()) => {
+                let most = client.most(&question, client.now());
+                let demand = Demand { most, ..demand };
+                client.charge(demand, question.cache_key(), asked_at).await
+            }
+            Err(error) => Err(error),
+        };
+        let waited = client.now().saturating_sub(asked_at);
+        client.stats.waited.fetch_add(waited, Ordering::Relaxed);
+        let (verdict, kept) = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                client.record_failure(node, &error);
+                return now(self.without_store(client, question, error));
+            }
+        };
+        node.breaker.record_success();
+        let standings = standings(&verdict.readings);
+        if verdict.charged.is_none() {
+            // Another request may have got a lease meanwhile.
+            if client.lease > 0
+                && let Known::Leased { standings, moment } =
+                    client.cache.spend(question.cached_as, client.now(), question.cost)
+            {
+                return Ok(self.leased(client, question, standings, moment));
+            }
+            let refused = refused(&verdict.readings, standings);
+            let Question { hash, cost, quotas, fields, .. } = question;
+            return now(self.refuse(hash, cost, &quotas, self.fields(fields.as_deref()), &refused));
+        }
+        // The first request of a lease has the same standing as the next one will have.
+        let standings = standings.map(|standing| standing.with_more(kept));
+        let mut admission = self.admission(question.hash, standings);
+        self.keep_receipt(&mut admission, client, question, verdict.moment, false);
+        Ok(admission)
+    }
+
+    /// Admits a request on permits that were leased before.
+    fn leased(
+        &self,
+        client: &Arc<StoreClient>,
+        question: Question,
+        standings: Each<Standing>,
+        moment: u64,
+    ) -> Admission {
+        count(&client.stats.leased);
+        let mut admission = self.admission(question.hash, standings);
+        self.keep_receipt(&mut admission, client, question, moment, true);
+        admission
+    }
+
+    /// Keeps in the grant what the response phase may need.
+    fn keep_receipt(
+        &self,
+        admission: &mut Admission,
+        client: &Arc<StoreClient>,
+        question: Question,
+        moment: u64,
+        of_lease: bool,
+    ) {
+        if self.settings.counts.is_some() && question.cost > 0 {
+            let refund = Refund { moment, ..refund_of(&client.demand(&question)) };
+            let receipt = Receipt {
+                client: Arc::clone(client),
+                cached_as: question.cached_as,
+                amount: question.cost,
+                refund,
+                of_lease,
+            };
+            admission.rest_mut().charge = Some(Charge::Shared(receipt));
+        }
+        if question.fields.is_some() {
+            admission.rest_mut().fields = question.fields;
+        }
+    }
+
+    /// Decides about a request when the store does not.
+    #[cold]
+    fn without_store(
+        &self,
+        client: &StoreClient,
+        question: Question,
+        error: BoxError,
+    ) -> Decision<Admission> {
+        let fraction = match client.failure {
+            Failure::Closed => {
+                let retry = client.nodes.pause().max(Duration::from_secs(1));
+                let error = ApiError::unavailable().with_retry_after(retry).with_source(error);
+                return self.refuse_with(Some(question.hash), error);
+            }
+            Failure::Open => {
+                let nowhere = Each::none(Standing::new(0, None));
+                return Decision::grant(self.admission(question.hash, nowhere));
+            }
+            Failure::Local(fraction) => fraction,
+        };
+        let Question { quotas, fields, hash, cost, .. } = question;
+        match &self.plan {
+            Plan::Same(same) => {
+                // These were made of the fraction.
+                match counters::charge(same.counters.iter(), hash, self.now(), cost) {
+                    Ok(charged) => {
+                        Decision::grant(self.admit(&charged, &same.counters, hash, cost))
+                    }
+                    Err(refused) => self.refuse(hash, cost, &quotas, &same.fields, &refused),
+                }
+            }
+            Plan::PerKey { tables, .. } => {
+                let parts = quotas.iter().map(|quota| quota.fraction(fraction));
+                match tables.counters(&parts.collect::<Vec<_>>()) {
+                    Ok(counters) => {
+                        let fields = fields.unwrap_or_default();
+                        self.count_chosen(hash, cost, &quotas, fields, counters)
+                    }
+                    Err(error) => self.badly_chosen(hash, error),
+                }
+            }
+        }
+    }
+
+    fn fields<'a>(&'a self, chosen: Option<&'a [Fields]>) -> &'a [Fields] {
+        match (chosen, &self.plan) {
+            (Some(chosen), _) => chosen,
+            (None, Plan::Same(same)) => &same.fields,
+            (None, Plan::PerKey { .. }) => &[],
+        }
+    }
+}
+
+/// Returns the outcome of a decision that has nothing left to wait for.
+fn now(decision: Decision<Admission>) -> Result<Admission, Halt> {
+    match decision {
+        Decision::Now(outcome) => outcome,
+        Decision::Later(_) => {
+            Err(ApiError::internal().with_source("a decision came later twice").into())
+        }
+    }
+}
