@@ -89,7 +89,7 @@ where
         || serde_json::from_str::<Value>(text).map_err(|error| malformed(text, settings, &error));
     match parsed {
         Some(value) => {
-            scan(text, settings.depth()).map_err(|flaw| flawed(text, &flaw))?;
+            check_text(text, settings)?;
             let (broken, more) = rules::check(&value, context);
             if broken.is_empty() {
                 return Ok(Some(value));
@@ -102,7 +102,7 @@ where
         None => {
             // JSON, but not a `T`. It is looked at again, slowly, for all that is wrong with it.
             let tree = tree()?;
-            scan(text, settings.depth()).map_err(|flaw| flawed(text, &flaw))?;
+            check_text(text, settings)?;
             let read = read::examined(tree, text.len(), mode, context);
             findings.truncated |= read.truncated;
             findings.add(IssueSource::Body, read.found);
@@ -116,7 +116,7 @@ where
 pub(crate) fn value(body: &[u8], settings: Validation) -> Result<Value, ApiError> {
     let text = text_of(body)?;
     let value = serde_json::from_str(text).map_err(|error| malformed(text, settings, &error))?;
-    scan(text, settings.depth()).map_err(|flaw| flawed(text, &flaw))?;
+    check_text(text, settings)?;
     Ok(value)
 }
 
@@ -145,6 +145,11 @@ fn position(before: &[u8]) -> (usize, usize) {
     (line, column)
 }
 
+fn check_text(text: &str, settings: Validation) -> Result<(), ApiError> {
+    scan(text, settings.depth(), settings.allows_duplicate_keys())
+        .map_err(|flaw| flawed(text, &flaw))
+}
+
 fn flawed(text: &str, flaw: &Flaw) -> ApiError {
     let (what, at) = match flaw {
         Flaw::Duplicate { at } => ("the same name comes twice in an object", at),
@@ -158,7 +163,7 @@ fn flawed(text: &str, flaw: &Flaw) -> ApiError {
 /// serde_json's own words may name types, or repeat what came. Its positions do not.
 fn malformed(text: &str, settings: Validation, error: &serde_json::Error) -> ApiError {
     // It has a limit to depth, too, and says no more than that something is wrong.
-    if let Err(flaw @ Flaw::TooDeep { .. }) = scan(text, settings.depth()) {
+    if let Err(flaw @ Flaw::TooDeep { .. }) = scan(text, settings.depth(), true) {
         return flawed(text, &flaw);
     }
     let what = if text.trim_ascii().is_empty() {

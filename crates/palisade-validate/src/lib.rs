@@ -131,7 +131,7 @@ pub use issue_codes::ISSUE_CODES;
 pub use layer::{ValidateLayer, Validated};
 pub use response::{ValidateResponse, ValidateResponseLayer, debug_validate_response};
 #[cfg(feature = "json-schema")]
-pub use schema::JsonSchema;
+pub use schema::{JsonSchema, JsonSchemaBuilder};
 pub use settings::Validation;
 #[cfg(feature = "tonic")]
 pub use tonic::{ValidateMessages, validate_message, validate_message_with};

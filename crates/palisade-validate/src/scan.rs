@@ -22,7 +22,7 @@ struct Object {
 }
 
 /// Goes through a text once. It need not be JSON: what is no JSON is somebody else's to say, and is passed over.
-pub(crate) fn scan(text: &str, max_depth: usize) -> Result<(), Flaw> {
+pub(crate) fn scan(text: &str, max_depth: usize, allows_duplicates: bool) -> Result<(), Flaw> {
     let bytes = text.as_bytes();
     let mut open: Vec<Object> = Vec::new();
     let mut names: Vec<&str> = Vec::new();
@@ -55,7 +55,8 @@ pub(crate) fn scan(text: &str, max_depth: usize) -> Result<(), Flaw> {
                 }
                 if expects_name {
                     expects_name = false;
-                    if let Some(object) = open.last_mut()
+                    if !allows_duplicates
+                        && let Some(object) = open.last_mut()
                         && !is_new(object, &mut names, inside, has_escapes)
                     {
                         return Err(Flaw::Duplicate { at });
@@ -152,7 +153,7 @@ mod tests {
             (r#"[{"x":{"b":1,"c":[{"b":1}],"b":2}}]"#, 27),
             (r#"{"a":{"b":1},"a":{"b":2}}"#, 13),
         ] {
-            assert_eq!(scan(text, 100), Err(Flaw::Duplicate { at }), "{text}");
+            assert_eq!(scan(text, 100, false), Err(Flaw::Duplicate { at }), "{text}");
         }
         for good in [
             r#"{"a":{"a":{"a":"a"}},"b":["a","a"],"c":"a"}"#,
@@ -160,7 +161,7 @@ mod tests {
             r#"{"a\"":1,"a":2,"":3}"#,
             r#"{"\\":1,"\\\\":2}"#,
         ] {
-            assert_eq!(scan(good, 100), Ok(()), "{good}");
+            assert_eq!(scan(good, 100, false), Ok(()), "{good}");
         }
     }
 
@@ -168,37 +169,37 @@ mod tests {
     fn an_object_with_many_names_takes_no_longer_than_they_are() {
         let names: Vec<_> = (0..100_000).map(|at| format!("\"{at}\":0")).collect();
         let text = format!("{{{}}}", names.join(","));
-        assert_eq!(scan(&text, 10), Ok(()));
+        assert_eq!(scan(&text, 10, false), Ok(()));
         let text = format!("{{{},\"7\":1}}", names.join(","));
-        assert!(matches!(scan(&text, 10), Err(Flaw::Duplicate { .. })));
+        assert!(matches!(scan(&text, 10, false), Err(Flaw::Duplicate { .. })));
     }
 
     #[test]
     fn depth_is_counted_in_brackets() {
-        assert_eq!(scan("[[[]]]", 3), Ok(()));
-        assert_eq!(scan("[[[]]]", 2), Err(Flaw::TooDeep { at: 2 }));
-        assert_eq!(scan(r#"["[[[["]"#, 1), Ok(()));
+        assert_eq!(scan("[[[]]]", 3, false), Ok(()));
+        assert_eq!(scan("[[[]]]", 2, false), Err(Flaw::TooDeep { at: 2 }));
+        assert_eq!(scan(r#"["[[[["]"#, 1, false), Ok(()));
     }
 
     #[test]
     fn half_a_surrogate_pair_is_found_and_a_whole_one_is_none() {
-        assert_eq!(scan(r#"{"a":"\ud83d\ude00"}"#, 9), Ok(()));
-        assert_eq!(scan(r#"{"a":"\ud83d"}"#, 9), Err(Flaw::Surrogate { at: 6 }));
-        assert_eq!(scan(r#"{"a":"\ude00\ud83d"}"#, 9), Err(Flaw::Surrogate { at: 6 }));
-        assert_eq!(scan(r#"{"a":"\\ud83d"}"#, 9), Ok(()));
+        assert_eq!(scan(r#"{"a":"\ud83d\ude00"}"#, 9, false), Ok(()));
+        assert_eq!(scan(r#"{"a":"\ud83d"}"#, 9, false), Err(Flaw::Surrogate { at: 6 }));
+        assert_eq!(scan(r#"{"a":"\ude00\ud83d"}"#, 9, false), Err(Flaw::Surrogate { at: 6 }));
+        assert_eq!(scan(r#"{"a":"\\ud83d"}"#, 9, false), Ok(()));
     }
 
     proptest::proptest! {
         #[test]
         fn any_text_is_gone_through(text in "[\\[\\]{}\":,\\\\u0-9a-dé]{0,60}") {
-            let _ = scan(&text, 5);
+            let _ = scan(&text, 5, false);
         }
 
         #[test]
         fn what_serde_json_writes_has_no_flaw(keys in proptest::collection::hash_set(".{0,8}", 0..40)) {
             let object: serde_json::Map<_, _> = keys.into_iter().map(|key| (key, serde_json::Value::Null)).collect();
             let text = serde_json::to_string(&object).unwrap();
-            proptest::prop_assert_eq!(scan(&text, 5), Ok(()));
+            proptest::prop_assert_eq!(scan(&text, 5, false), Ok(()));
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Validation {
     view: IssueView,
     refuses_unknown: bool,
     max_depth: usize,
+    accepts_integral_floats: bool,
+    allows_duplicate_keys: bool,
 }
 
 /// serde_json goes no deeper than 128, whatever is set.
@@ -44,6 +46,8 @@ impl Validation {
             view: IssueView::List,
             refuses_unknown: false,
             max_depth: 64,
+            accepts_integral_floats: false,
+            allows_duplicate_keys: false,
         }
     }
 
@@ -100,6 +104,22 @@ impl Validation {
     #[must_use]
     pub fn max_depth(mut self, levels: usize) -> Self {
         self.max_depth = levels.min(DEEPEST);
+        self
+    }
+
+    /// Accepts a number without a fraction, such as `62.0`, where an integer is expected: in types and in a JSON Schema.
+    /// Default: such a number is rejected as `wrong_type`.
+    #[must_use]
+    pub fn accept_integral_floats(mut self) -> Self {
+        self.accepts_integral_floats = true;
+        self
+    }
+
+    /// Accepts JSON objects in which a name comes twice. The last value counts; serde still rejects a duplicate field of a
+    /// struct. Default: 400 `INVALID_JSON`, because two readers of such a body can see different values.
+    #[must_use]
+    pub fn allow_duplicate_keys(mut self) -> Self {
+        self.allows_duplicate_keys = true;
         self
     }
 
@@ -306,6 +326,14 @@ impl Validation {
 
     pub(crate) fn depth(&self) -> usize {
         self.max_depth
+    }
+
+    pub(crate) fn accepts_integral_floats(&self) -> bool {
+        self.accepts_integral_floats
+    }
+
+    pub(crate) fn allows_duplicate_keys(&self) -> bool {
+        self.allows_duplicate_keys
     }
 
     /// Those that a layer outside has left, or the usual ones.

@@ -56,7 +56,7 @@ fn everything_that_is_wrong_is_reported_in_the_same_words_as_for_types() {
         [
             "a/b /a~1b unknown_field",
             "color /color invalid_format",
-            "either /either invalid_option",
+            "either /either wrong_type",
             "email /email invalid_email",
             "items[1].price /items/1/price not_multiple_of",
             "items[1].price /items/1/price too_small",
