@@ -127,6 +127,15 @@ impl<C> std::fmt::Debug for Pending<C> {
 }
 
 impl<C: Send + Sync + 'static> Attempt<C> {
+    /// Waits for the outcome. Without credentials it is the error that asks for them.
+    pub(crate) async fn outcome(self) -> Result<Identity<C>, ApiError> {
+        match self {
+            Self::Absent(error) => Err(error),
+            Self::Now(outcome) => outcome,
+            Self::Later(pending) => pending.outcome().await,
+        }
+    }
+
     /// The decision of a policy that lets pass whom it knows, and nobody else.
     pub(crate) fn into_decision(self) -> Decision<Option<Identity<C>>> {
         match self {

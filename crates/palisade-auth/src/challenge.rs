@@ -44,4 +44,12 @@ impl Challenges {
         let error = ApiError::unauthenticated().with_message("the access token is not valid");
         with_challenge(error, &self.invalid)
     }
+
+    /// Adds the challenge of a token that is not valid to an error with status 401 that has none (RFC 9110, section
+    /// 15.5.2).
+    pub(crate) fn complete(&self, error: ApiError) -> ApiError {
+        let is_complete = error.status() != http::StatusCode::UNAUTHORIZED
+            || error.headers().contains_key(http::header::WWW_AUTHENTICATE);
+        if is_complete { error } else { with_challenge(error, &self.invalid) }
+    }
 }

@@ -102,7 +102,7 @@ pub use fetch::{Fetch, Fetched};
 pub use identity::Identity;
 #[cfg(feature = "jwks")]
 pub use jwks::{Jwks, JwksBuilder, JwksError, JwksStatus, StartUp};
-pub use jwt::{Algorithm, Jwt, JwtBuilder, Keys};
+pub use jwt::{Algorithm, Issuer, Jwt, JwtBuilder, Keys};
 pub use login_redirect::LoginRedirect;
 pub use measured::METRICS;
 pub use optional::Optional;

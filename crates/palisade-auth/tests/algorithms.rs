@@ -20,7 +20,7 @@ use base64::{
 };
 use http::{Request, request};
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, crypto::aws_lc};
-use palisade_auth::{Algorithm, Attempt, Authenticate, Jwt, Keys};
+use palisade_auth::{Algorithm, Attempt, Authenticate, Issuer, Jwt, Keys};
 use palisade_core::{ConfigError, ManualClock};
 use serde_json::{Value, json};
 
@@ -503,8 +503,11 @@ fn an_issuer_is_asked_with_its_own_keys_only() {
     let clock = Arc::new(ManualClock::at(Duration::from_secs(NOW)));
     let auth = Jwt::<Value>::with_keys(Keys::der(Algorithm::EdDsa, a.der.clone()))
         .issuer("https://a.example")
-        .other_issuer("https://b.example", Keys::der(Algorithm::EdDsa, b.der.clone()))
         .audience("orders")
+        .other_issuer(
+            Issuer::new("https://b.example", Keys::der(Algorithm::EdDsa, b.der.clone()))
+                .audience("orders"),
+        )
         .clock(clock)
         .build()
         .unwrap();
@@ -521,8 +524,11 @@ fn an_issuer_is_asked_with_its_own_keys_only() {
     assert!(!passes(&auth, &token(&a, "")));
 
     let nameless = Jwt::<Value>::with_keys(Keys::der(Algorithm::EdDsa, a.der.clone()))
-        .other_issuer("https://b.example", Keys::der(Algorithm::EdDsa, b.der.clone()))
-        .any_audience();
+        .any_audience()
+        .other_issuer(
+            Issuer::new("https://b.example", Keys::der(Algorithm::EdDsa, b.der.clone()))
+                .any_audience(),
+        );
     assert_eq!(nameless.build().unwrap_err().setting(), "issuer");
 }
 
@@ -557,6 +563,7 @@ fn the_access_token_profile_takes_nothing_else() {
     let pair = ed25519();
     let clock = Arc::new(ManualClock::at(Duration::from_secs(NOW)));
     let auth = Jwt::<Value>::with_keys(Keys::der(Algorithm::EdDsa, pair.der.clone()))
+        .issuer(claims()["iss"].as_str().unwrap())
         .audience("orders")
         .access_tokens_only()
         .clock(clock)

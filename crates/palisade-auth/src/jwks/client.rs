@@ -71,6 +71,11 @@ impl Jwks {
         &self.keys
     }
 
+    /// Returns the issuer whose metadata says where the keys are, if this is not by address.
+    pub(crate) fn discovered_issuer(&self) -> Option<&str> {
+        self.keys.discovered_issuer()
+    }
+
     pub(super) fn new(keys: RemoteKeys<KeySet>) -> Self {
         Self { keys }
     }

@@ -168,6 +168,10 @@ impl<T: KeySet> RemoteKeys<T> {
         self.outcome(in_progress).await.map(drop)
     }
 
+    pub(super) fn discovered_issuer(&self) -> Option<&str> {
+        self.0.source.discovered_issuer()
+    }
+
     pub(super) fn status(&self) -> JwksStatus {
         let now = self.0.clock.monotonic();
         let snapshot = self.0.snapshot.load();

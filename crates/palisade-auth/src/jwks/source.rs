@@ -62,6 +62,14 @@ impl Source {
         &self.name
     }
 
+    /// Returns the issuer whose metadata says where the keys are; `None` for an address.
+    pub(super) fn discovered_issuer(&self) -> Option<&str> {
+        match &self.place {
+            Place::KeySet(_) => None,
+            Place::Issuer { issuer, .. } => Some(issuer),
+        }
+    }
+
     /// Fetches the key set. The metadata of an issuer is fetched each time, so that a key set that moved is found.
     pub(super) async fn fetch(&self, client: &dyn Fetch) -> Result<Fetched, BoxError> {
         match &self.place {

@@ -1,4 +1,4 @@
-use std::{marker::PhantomData, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderName;
 use palisade_core::{Clock, ConfigError, SystemClock};
@@ -6,144 +6,65 @@ use serde::de::DeserializeOwned;
 
 use super::{
     cache::{BadSignatures, TokenCache},
-    claims::{Expectations, Path},
+    claims_type,
     issuer::Issuer,
+    issuer_settings::{IssuerSettings, issuer_setters},
     keys::Keys,
-    policy::{Jwt, Rules},
-    registered,
+    policy::{Jwt, Rules, TrustedIssuer},
     source::TokenSource,
-    token::Profile,
 };
 use crate::{challenge::Challenges, cookies::is_cookie_name, csrf::CsrfCheck};
 
 /// The settings of a [`Jwt`]. Made by [`Jwt::hs256`] and [`Jwt::with_keys`].
-#[derive(Debug)]
+///
+/// What tokens must contain and what they grant are settings of one issuer: the one whose keys were given first. Other
+/// issuers are added by [`other_issuer`](Self::other_issuer), each with settings of its own. Where tokens are found and
+/// how long they are remembered are settings of the policy.
 pub struct JwtBuilder<C> {
-    keys: Keys,
-    issuer: Option<String>,
-    others: Vec<(String, Keys)>,
-    audiences: Vec<String>,
-    any_audience: bool,
-    profile: Profile,
-    skew: Duration,
-    max_lifetime: Option<Duration>,
-    max_age: Option<Duration>,
-    roles: Path,
-    tenants: Path,
+    settings: IssuerSettings<C>,
+    others: Vec<Issuer<C>>,
     sources: Vec<TokenSource>,
     csrf: CsrfCheck,
     cache_bytes: usize,
     cache_for: Duration,
     realm: String,
     clock: Arc<dyn Clock>,
-    claims: PhantomData<fn() -> C>,
 }
+
+/// The largest cache, in bytes. Its buckets are allocated at once.
+const MAX_CACHE_BYTES: usize = 1 << 30;
 
 impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
     pub(super) fn new(keys: Keys) -> Self {
         Self {
-            keys,
-            issuer: None,
+            settings: IssuerSettings::granting(keys),
             others: Vec::new(),
-            audiences: Vec::new(),
-            any_audience: false,
-            profile: Profile::Plain,
-            skew: Duration::from_secs(60),
-            max_lifetime: None,
-            max_age: None,
-            roles: vec!["roles".to_owned()],
-            tenants: vec!["tenants".to_owned()],
             sources: Vec::new(),
             csrf: CsrfCheck::new(),
             cache_bytes: 8 * 1024 * 1024,
             cache_for: Duration::from_secs(60),
             realm: "api".to_owned(),
             clock: SystemClock::shared(),
-            claims: PhantomData,
         }
     }
 
-    /// Takes tokens of this issuer only: `iss` must be there and equal it to the letter.
+    /// Requires an issuer: `iss` must be equal to it, character for character. Keys that are found by
+    /// [discovery](crate::Jwks::issuer) bring their issuer, so that it need not be named.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
-        self.issuer = Some(issuer.into());
+        self.settings.name = Some(issuer.into());
         self
     }
 
-    /// Takes tokens of another issuer too, who has keys of its own. The token's `iss` says whose keys are asked; the
-    /// keys of one issuer are never tried on another's tokens. Every issuer needs a name then.
+    /// Accepts tokens of another issuer too. The token's `iss` selects the issuer, and with it the keys and all
+    /// settings: the keys of one issuer are never tried on another issuer's tokens. The first issuer then needs a name.
     #[must_use]
-    pub fn other_issuer(mut self, issuer: impl Into<String>, keys: Keys) -> Self {
-        self.others.push((issuer.into(), keys));
+    pub fn other_issuer(mut self, issuer: Issuer<C>) -> Self {
+        self.others.push(issuer);
         self
     }
 
-    /// Takes tokens for this audience only: `aud` must be there and name it, or another that was added. May be
-    /// called more than once.
-    #[must_use]
-    pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audiences.push(audience.into());
-        self
-    }
-
-    /// Takes tokens that were issued for anybody. A token for another service then works here too.
-    #[must_use]
-    pub fn any_audience(mut self) -> Self {
-        self.any_audience = true;
-        self
-    }
-
-    /// Takes access tokens of RFC 9068 only: `typ` is `at+jwt`, and `iss`, `sub`, `aud`, `exp`, `iat`, `jti` and
-    /// `client_id` are there. ID tokens are refused.
-    #[must_use]
-    pub fn access_tokens_only(mut self) -> Self {
-        self.profile = Profile::AccessToken;
-        self
-    }
-
-    /// How far the issuer's clock and ours may be apart; 60 seconds unless said otherwise.
-    #[must_use]
-    pub fn skew(mut self, skew: Duration) -> Self {
-        self.skew = skew;
-        self
-    }
-
-    /// Refuses tokens that are still good for longer than this, whatever they say.
-    #[must_use]
-    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
-        self.max_lifetime = Some(lifetime);
-        self
-    }
-
-    /// Refuses tokens that were issued longer ago than this. `iat` must then be there.
-    #[must_use]
-    pub fn max_age(mut self, age: Duration) -> Self {
-        self.max_age = Some(age);
-        self
-    }
-
-    /// Where the roles are: `["roles"]` unless said otherwise. Each name is whole, so that a namespaced claim may have
-    /// dots and slashes.
-    ///
-    /// ```
-    /// # use palisade_auth::{Jwt, JwtBuilder};
-    /// # let builder = || -> JwtBuilder<()> { Jwt::hs256("a signing key of at least thirty-two bytes").audience("orders") };
-    /// builder().roles_at(["realm_access", "roles"]); // Keycloak
-    /// builder().roles_at(["cognito:groups"]);
-    /// builder().roles_at(["https://example.com/roles"]); // Auth0
-    /// ```
-    #[must_use]
-    pub fn roles_at<N: Into<String>>(mut self, path: impl IntoIterator<Item = N>) -> Self {
-        self.roles = path.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// Where the tenants are that the caller belongs to: `["tenants"]` unless said otherwise.
-    #[must_use]
-    pub fn tenants_at<N: Into<String>>(mut self, path: impl IntoIterator<Item = N>) -> Self {
-        self.tenants = path.into_iter().map(Into::into).collect();
-        self
-    }
+    issuer_setters!(C);
 
     /// Takes tokens from `Authorization: Bearer`. It is where they are if no place is named; this names it beside others.
     #[must_use]
@@ -184,16 +105,16 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
         self
     }
 
-    /// How much memory verified tokens may take up, in bytes: 8 MiB unless said otherwise, which is some 4,000 tokens.
-    /// 0 verifies each token anew. What a claims type of yours holds is taken to be as large as its token.
+    /// Sets how much memory verified tokens may take, in bytes. Default: 8 MiB, about 4,000 tokens. At most 1 GiB. With 0
+    /// no token is remembered. The user's claims are assumed to be as large as their token.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
         self
     }
 
-    /// How long a verified token is remembered at most: 60 seconds unless said otherwise. `exp` and `nbf` are checked
-    /// on each request in any case.
+    /// Sets how long a verified token is remembered at most. Default: 60 s. The times in the token, `max_age` and the
+    /// checks of [`validate`](Self::validate) are checked on each request, also for a remembered token.
     #[must_use]
     pub fn cache_for(mut self, time: Duration) -> Self {
         self.cache_for = time;
@@ -218,24 +139,14 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
     ///
     /// # Errors
     ///
-    /// For a cookie without a proper name; for keys that cannot be used: a short secret, an RSA key under 2048 bits, a private key; for no audience, unless
-    /// [`any_audience`](Self::any_audience) says so; for an empty issuer or audience, and for an issuer without a name
-    /// beside others; for roles in a claim that has another meaning; for a realm that needs quoting.
+    /// If keys cannot be used (a short secret, an RSA key under 2048 bits, a private key); if an issuer has no audience,
+    /// and neither [`any_audience`](Self::any_audience) nor
+    /// [`clients_without_audience`](Self::clients_without_audience); if an issuer is empty, named twice, or without a
+    /// name beside others or with [`access_tokens_only`](Self::access_tokens_only); if roles are read from a claim that
+    /// has another meaning; if no token fits the type of the claims; if a cookie has no valid name, the cache is over
+    /// 1 GiB, the skew over an hour, or the realm needs quoting.
     pub fn build(self) -> Result<Jwt<C>, ConfigError> {
-        self.check_audiences()?;
-        self.check_names()?;
-        for (setting, path) in [("roles_at", &self.roles), ("tenants_at", &self.tenants)] {
-            let taken =
-                path.first().is_none_or(|first| registered::NAMES.contains(&first.as_str()));
-            if taken {
-                let path = path.join("/");
-                return Err(ConfigError::new(
-                    setting,
-                    path,
-                    "name a claim that has no other meaning",
-                ));
-            }
-        }
+        claims_type::check::<C>()?;
         for source in &self.sources {
             if let TokenSource::Cookie(name) = source
                 && !is_cookie_name(name)
@@ -244,25 +155,23 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
                 return Err(ConfigError::new("token_in_cookie", name.escape_debug(), remedy));
             }
         }
-        let first = Issuer { name: self.issuer.map(Into::into), keys: self.keys.build()? };
-        let others = self
-            .others
-            .into_iter()
-            .map(|(name, keys)| Ok(Issuer { name: Some(name.into()), keys: keys.build()? }));
-        let issuers = std::iter::once(Ok(first)).chain(others).collect::<Result<_, _>>()?;
+        if self.cache_bytes > MAX_CACHE_BYTES {
+            let remedy = "use at most 1 GiB, `1 << 30`";
+            return Err(ConfigError::new("cache_bytes", self.cache_bytes, remedy));
+        }
+        let settings = std::iter::once(self.settings)
+            .chain(self.others.into_iter().map(|issuer| issuer.settings));
+        let issuers = settings
+            .map(|settings| {
+                let (keys, expectations) = settings.build()?;
+                Ok(TrustedIssuer { keys, expectations })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        check_names(&issuers)?;
         let sources =
             if self.sources.is_empty() { vec![TokenSource::Bearer] } else { self.sources };
-        Ok(Jwt::of(Rules {
+        Ok(Jwt::from_rules(Rules {
             issuers,
-            expectations: Expectations {
-                audiences: self.audiences,
-                profile: self.profile,
-                skew: self.skew.as_secs_f64(),
-                max_lifetime: self.max_lifetime.map(|time| time.as_secs_f64()),
-                max_age: self.max_age.map(|time| time.as_secs_f64()),
-                roles: self.roles,
-                tenants: self.tenants,
-            },
             sources,
             csrf: self.csrf,
             cache: TokenCache::new(self.cache_bytes),
@@ -273,46 +182,37 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
             clock: self.clock,
         }))
     }
+}
 
-    fn check_audiences(&self) -> Result<(), ConfigError> {
-        match (self.audiences.is_empty(), self.any_audience) {
-            (true, false) => Err(ConfigError::without_value(
-                "audience",
-                "name the audience that tokens must be issued for with `.audience(\"…\")`, or write `.any_audience()`",
-            )),
-            (false, true) => Err(ConfigError::new(
-                "any_audience",
-                true,
-                "it contradicts `.audience(…)`: keep one of them",
-            )),
-            _ => Ok(()),
-        }
+/// Checks that `iss` can tell several issuers apart.
+fn check_names<C>(issuers: &[TrustedIssuer<C>]) -> Result<(), ConfigError> {
+    let mut names: Vec<&str> = issuers.iter().filter_map(TrustedIssuer::name).collect();
+    if issuers.len() > 1 && names.len() < issuers.len() {
+        return Err(ConfigError::without_value(
+            "issuer",
+            "with `.other_issuer(…)` each issuer needs a name: add `.issuer(\"…\")`, or find its keys by discovery",
+        ));
     }
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => {
+            let remedy = "it is configured twice: give it one set of keys";
+            Err(ConfigError::new("issuer", pair[0], remedy))
+        }
+        None => Ok(()),
+    }
+}
 
-    fn check_names(&self) -> Result<(), ConfigError> {
-        let issuers: Vec<&String> =
-            self.issuer.iter().chain(self.others.iter().map(|(name, _)| name)).collect();
-        let audiences = self.audiences.iter().map(|audience| ("audience", audience));
-        for (setting, name) in issuers.iter().map(|name| ("issuer", *name)).chain(audiences) {
-            if name.is_empty() {
-                return Err(ConfigError::new(setting, name, "an empty name is no name"));
-            }
-        }
-        if !self.others.is_empty() && self.issuer.is_none() {
-            return Err(ConfigError::without_value(
-                "issuer",
-                "beside `.other_issuer(…)` the first one needs a name too: add `.issuer(\"…\")`",
-            ));
-        }
-        let mut names = issuers;
-        names.sort_unstable();
-        match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(ConfigError::new(
-                "issuer",
-                pair[0],
-                "it is there twice: give it one set of keys",
-            )),
-            None => Ok(()),
-        }
+impl<C> fmt::Debug for JwtBuilder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JwtBuilder")
+            .field("issuer", &self.settings)
+            .field("others", &self.others)
+            .field("sources", &self.sources)
+            .field("csrf", &self.csrf)
+            .field("cache_bytes", &self.cache_bytes)
+            .field("cache_for", &self.cache_for)
+            .field("realm", &self.realm)
+            .finish_non_exhaustive()
     }
 }

@@ -74,6 +74,8 @@ pub(super) struct CacheCounts {
 pub(super) struct Hit<C> {
     pub(super) identity: Identity<C>,
     pub(super) validity: Validity,
+    /// The position of the issuer whose settings apply.
+    pub(super) issuer: usize,
 }
 
 impl<C> TokenCache<C> {
@@ -117,7 +119,11 @@ impl<C> TokenCache<C> {
         });
         let count = if found.is_some() { &counted.hits } else { &self.misses };
         count.fetch_add(1, Ordering::Relaxed);
-        found.map(|entry| Hit { identity: entry.identity.clone(), validity: entry.validity })
+        found.map(|entry| Hit {
+            identity: entry.identity.clone(),
+            validity: entry.validity,
+            issuer: entry.issuer,
+        })
     }
 
     /// Keeps a token that was verified `now`, until `leaves`.

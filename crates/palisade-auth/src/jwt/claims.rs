@@ -1,35 +1,82 @@
-use palisade_core::Principal;
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
+
+use palisade_core::{ApiError, Principal};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, value::RawValue};
 
 use super::{
-    registered::{Many, Registered},
-    token::{Fault, Profile},
+    claim_path::{ClaimPath, RolesByTenant},
+    claims_type,
+    fault::{Fault, Reason},
+    registered::Registered,
+    token::{TokenType, Unverified},
 };
 use crate::Identity;
 
-/// What a token must say (RFC 7519, section 4.1).
-#[derive(Debug)]
-pub(super) struct Expectations {
-    /// Empty: any audience.
-    pub(super) audiences: Vec<String>,
+/// What the tokens of one issuer must contain (RFC 7519, section 4.1), and what they grant.
+pub(super) struct Expectations<C> {
+    /// `None`: `iss` is not checked.
+    pub(super) issuer: Option<Box<str>>,
+    pub(super) audience: Audience,
     pub(super) profile: Profile,
-    /// Seconds, as the other three.
+    /// Seconds, as the other two.
     pub(super) skew: f64,
     pub(super) max_lifetime: Option<f64>,
     pub(super) max_age: Option<f64>,
-    pub(super) roles: Path,
-    pub(super) tenants: Path,
+    pub(super) subject: Subject,
+    pub(super) grants: Grants,
+    pub(super) checks: Vec<Check<C>>,
+    pub(super) conversion: Option<Conversion<C>>,
 }
 
-/// Where in the claims something is: names, from the outside in. Names are whole: they may have dots and slashes.
-pub(super) type Path = Vec<String>;
+pub(super) type Check<C> = Arc<dyn Fn(&C) -> Result<(), ApiError> + Send + Sync>;
+pub(super) type Conversion<C> = Arc<dyn Fn(&C, Principal) -> Principal + Send + Sync>;
 
-/// When a token counts, in seconds since the Unix epoch.
+/// For whom tokens must be issued.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Audience {
+    Any,
+    /// One of these audiences; or no audience at all, and one of these clients.
+    Listed {
+        audiences: Vec<String>,
+        clients: Vec<String>,
+    },
+}
+
+/// Which kind of tokens is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Profile {
+    Plain,
+    /// Access tokens of RFC 9068. ID tokens are rejected.
+    AccessToken,
+}
+
+/// Where the subject is.
+#[derive(Debug)]
+pub(super) struct Subject {
+    /// `None`: `sub`.
+    pub(super) path: Option<ClaimPath>,
+    pub(super) is_optional: bool,
+}
+
+/// Where roles, scopes and tenants are. What is found at several places is joined.
+#[derive(Debug)]
+pub(super) struct Grants {
+    /// The outermost members of all paths.
+    pub(super) members: Vec<String>,
+    pub(super) roles: Vec<ClaimPath>,
+    pub(super) scopes: Vec<ClaimPath>,
+    pub(super) tenants: Vec<ClaimPath>,
+    pub(super) roles_by_tenant: Vec<ClaimPath>,
+    pub(super) tenants_by_role: Vec<ClaimPath>,
+}
+
+/// The time in which a token is valid, in seconds since the Unix epoch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Validity {
     not_before: f64,
     expires: f64,
+    /// `iat` and the greatest age together.
+    too_old_after: f64,
 }
 
 impl Validity {
@@ -40,98 +87,172 @@ impl Validity {
         if self.not_before > now + skew {
             return Err(Fault::NotYetValid);
         }
+        if now > self.too_old_after + skew {
+            return Err(Fault::TooOld);
+        }
         Ok(())
+    }
+
+    /// Returns the time from which the token is of no use.
+    pub(super) fn end(self, skew: f64) -> f64 {
+        self.expires.min(self.too_old_after) + skew
     }
 }
 
-impl Expectations {
-    /// Checks the claims of a token whose signature is good, and was made by a key of `issuer`.
-    pub(super) fn check<C: DeserializeOwned>(
+impl<C: DeserializeOwned + 'static> Expectations<C> {
+    /// Checks the claims of a token whose signature is valid and from this issuer.
+    pub(super) fn check(
         &self,
-        payload: &[u8],
-        issuer: Option<&str>,
+        token: &Unverified<'_>,
         now: f64,
     ) -> Result<(Identity<C>, Validity), Fault> {
-        let claims = Registered::read(payload, first(&self.roles), first(&self.tenants))
-            .map_err(|_| Fault::Claims)?;
-        let validity = self.check_times(&claims, now)?;
-
-        let named = claims.iss.as_deref().unwrap_or_default();
-        if issuer.is_some_and(|expected| expected != named) {
-            return Err(Fault::Issuer);
+        let payload = &token.payload;
+        let registered = Registered::read(payload, &self.grants.members)?;
+        let validity = self.check_times(&registered, now)?;
+        let issuer = registered.iss.as_deref().unwrap_or_default();
+        if self.issuer.as_deref().is_some_and(|expected| expected != issuer) {
+            return Err(Fault::Issuer(Reason::new(format_args!("found {issuer:?}"))));
         }
-        let audiences = &claims.aud.0;
-        let is_for_us = self.audiences.is_empty()
-            || audiences.iter().any(|audience| self.audiences.iter().any(|own| own == audience));
-        if !is_for_us {
-            return Err(Fault::Audience);
-        }
+        self.audience.check(&registered)?;
         if self.profile == Profile::AccessToken {
-            check_access_token(&claims)?;
+            check_access_token(token.header.token_type, &registered)?;
         }
-        // Without a subject there is nobody to count, to log or to authorise.
-        let subject = claims.sub.as_deref().filter(|subject| !subject.is_empty());
-        let scope = claims.scope.as_deref().unwrap_or_default();
-        let scopes =
-            scope.split_ascii_whitespace().chain(claims.scp.0.iter().map(|scope| &**scope));
-        let principal = Principal::new(subject.ok_or(Fault::Subject)?)
-            .issued_by(named)
-            .with_roles(names_at(claims.roles, &self.roles))
-            .with_tenants(names_at(claims.tenants, &self.tenants))
-            .with_scopes(scopes);
-        let own = serde_json::from_slice(payload).map_err(|_| Fault::Claims)?;
-        Ok((Identity::new(own, principal), validity))
+        let claims = claims_type::read(payload)?;
+        let principal = self.principal(&registered, issuer, &claims)?;
+        Ok((Identity::new(claims, principal), validity))
+    }
+
+    fn principal(
+        &self,
+        registered: &Registered<'_>,
+        issuer: &str,
+        claims: &C,
+    ) -> Result<Principal, Fault> {
+        let subject = match &self.subject.path {
+            Some(path) => path.id(registered),
+            None => registered.sub.as_deref().map(Into::into),
+        };
+        let principal = self
+            .grants
+            .grant(registered, Principal::new(subject.unwrap_or_default()).issued_by(issuer));
+        let principal = match &self.conversion {
+            None => principal,
+            Some(convert) => match convert(claims, principal) {
+                // Two issuers may use the same subject: a principal without its issuer could be taken for another.
+                own if own.issuer().is_empty() => own.issued_by(issuer),
+                own => own,
+            },
+        };
+        // Without a subject there is no identity to count, to log or to authorize.
+        if principal.subject().is_empty() && !self.subject.is_optional {
+            return Err(Fault::Missing("sub"));
+        }
+        Ok(principal)
     }
 
     fn check_times(&self, claims: &Registered<'_>, now: f64) -> Result<Validity, Fault> {
-        let times = [claims.exp, claims.nbf, claims.iat];
-        if times.into_iter().flatten().any(|time| !time.is_finite() || time < 0.0) {
-            return Err(Fault::Claims);
+        for (name, time) in [("exp", claims.exp), ("nbf", claims.nbf), ("iat", claims.iat)] {
+            if time.is_some_and(|time| !time.is_finite() || time < 0.0) {
+                return Err(Fault::unreadable(Some(name), "not a time"));
+            }
         }
-        let expires = claims.exp.ok_or(Fault::Claims)?;
-        let validity = Validity { not_before: claims.nbf.unwrap_or(0.0), expires };
-        validity.check(now, self.skew)?;
+        let expires = claims.exp.ok_or(Fault::Missing("exp"))?;
+        let too_old_after = match self.max_age {
+            Some(most) => claims.iat.ok_or(Fault::Missing("iat"))? + most,
+            None => f64::INFINITY,
+        };
+        let validity = Validity { not_before: claims.nbf.unwrap_or(0.0), expires, too_old_after };
         if claims.iat.is_some_and(|issued| issued > now + self.skew) {
             return Err(Fault::IssuedInFuture);
         }
         if self.max_lifetime.is_some_and(|most| expires - now > most + self.skew) {
             return Err(Fault::LivesTooLong);
         }
-        if let Some(most) = self.max_age {
-            let issued = claims.iat.ok_or(Fault::Claims)?;
-            if now - issued > most + self.skew {
-                return Err(Fault::TooOld);
-            }
+        validity.check(now, self.skew).map(|()| validity)
+    }
+}
+
+impl<C> Expectations<C> {
+    /// Runs the checks of the user. They run on each request, also for a remembered token.
+    pub(super) fn validate(&self, identity: &Identity<C>) -> Result<(), Fault> {
+        let mut checks = self.checks.iter();
+        checks
+            .try_for_each(|check| check(identity.claims()))
+            .map_err(|error| Fault::Own(Box::new(error)))
+    }
+}
+
+impl Audience {
+    fn check(&self, claims: &Registered<'_>) -> Result<(), Fault> {
+        let Self::Listed { audiences, clients } = self else { return Ok(()) };
+        if !claims.aud.is_empty() {
+            let is_listed = claims.aud.iter().any(|found| audiences.iter().any(|own| own == found));
+            return if is_listed {
+                Ok(())
+            } else {
+                Err(Fault::Audience(Reason::new(format_args!("found {:?}", claims.aud))))
+            };
         }
-        Ok(validity)
+        if clients.is_empty() {
+            return Err(Fault::Missing("aud"));
+        }
+        let mut named = [&claims.client_id, &claims.azp].into_iter().flatten().peekable();
+        let is_listed = |client: &Cow<'_, str>| clients.iter().any(|own| own == client);
+        if named.peek().is_some() && named.all(is_listed) { Ok(()) } else { Err(Fault::Client) }
     }
 }
 
-fn first(path: &Path) -> &str {
-    path.first().map_or("", String::as_str)
+impl Grants {
+    fn grant(&self, claims: &Registered<'_>, principal: Principal) -> Principal {
+        let texts = |paths: &[ClaimPath]| -> Vec<Box<str>> {
+            paths.iter().flat_map(|path| path.texts(claims)).collect()
+        };
+        // A scope has no space (RFC 6749, section 3.3), so that an entry of a list may be a list too.
+        let scopes: Vec<Box<str>> = texts(&self.scopes)
+            .iter()
+            .flat_map(|scopes| scopes.split_ascii_whitespace().map(Into::into))
+            .collect();
+        let mut by_tenant = RolesByTenant::new();
+        for path in &self.roles_by_tenant {
+            path.roles_by_tenant(claims, &mut by_tenant);
+        }
+        for path in &self.tenants_by_role {
+            path.tenants_by_role(claims, &mut by_tenant);
+        }
+        let principal = principal
+            .with_roles(without_repeats(texts(&self.roles)))
+            .with_scopes(without_repeats(scopes))
+            .with_tenants(without_repeats(texts(&self.tenants)));
+        by_tenant.into_iter().fold(principal, |principal, (tenant, roles)| {
+            principal.with_tenant_roles(tenant, without_repeats(roles))
+        })
+    }
 }
 
-/// RFC 9068, section 2.2: an ID token lacks some of these.
-fn check_access_token(claims: &Registered<'_>) -> Result<(), Fault> {
-    let texts = [&claims.iss, &claims.sub, &claims.jti, &claims.client_id];
-    let complete = texts.into_iter().all(|text| text.as_ref().is_some_and(|text| !text.is_empty()))
-        && claims.iat.is_some()
-        && !claims.aud.0.is_empty();
-    if complete { Ok(()) } else { Err(Fault::AccessToken) }
+fn without_repeats(mut names: Vec<Box<str>>) -> Vec<Box<str>> {
+    let mut seen = HashSet::with_capacity(names.len());
+    names.retain(|name| seen.insert(name.clone()));
+    names
 }
 
-/// The text or texts at the end of a path whose first member this is. What is there and is no text counts for nothing.
-fn names_at(member: Option<&RawValue>, path: &Path) -> Vec<Box<str>> {
-    let Some(member) = member else { return Vec::new() };
-    if let ([_], Ok(names)) = (path.as_slice(), serde_json::from_str::<Many<'_>>(member.get())) {
-        return names.0.into_iter().map(Into::into).collect();
+/// RFC 9068, sections 2.1 and 2.2: an ID token lacks some of these.
+fn check_access_token(token_type: TokenType, claims: &Registered<'_>) -> Result<(), Fault> {
+    if token_type != TokenType::AccessToken {
+        return Err(Fault::AccessToken);
     }
-    let value = serde_json::from_str::<Value>(member.get()).ok();
-    let found = path.iter().skip(1).fold(value.as_ref(), |value, name| value?.get(name));
-    let one = |value: &Value| value.as_str().map(Into::into);
-    match found {
-        Some(Value::Array(values)) => values.iter().filter_map(one).collect(),
-        Some(value) => one(value).into_iter().collect(),
-        None => Vec::new(),
+    let texts = [
+        ("iss", &claims.iss),
+        ("sub", &claims.sub),
+        ("jti", &claims.jti),
+        ("client_id", &claims.client_id),
+    ];
+    for (name, text) in texts {
+        if text.as_ref().is_none_or(|text| text.is_empty()) {
+            return Err(Fault::Missing(name));
+        }
     }
+    if claims.aud.is_empty() {
+        return Err(Fault::Missing("aud"));
+    }
+    claims.iat.map(drop).ok_or(Fault::Missing("iat"))
 }

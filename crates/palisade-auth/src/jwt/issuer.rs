@@ -1,102 +1,67 @@
-use std::sync::Arc;
+use std::fmt;
 
-#[cfg(feature = "jwks")]
-use palisade_core::{ApiError, BoxFuture};
+use super::{
+    issuer_settings::{IssuerSettings, issuer_setters},
+    keys::Keys,
+};
 
-use super::{algorithm::Algorithm, key_set::KeySet};
-#[cfg(feature = "jwks")]
-use crate::jwks::{Jwks, Lookup, RemoteKeys, Snapshot};
-
-/// Who signs, and with what.
-pub(super) struct Issuer {
-    pub(super) name: Option<Box<str>>,
-    pub(super) keys: IssuerKeys,
+/// An additional issuer of tokens, with settings of its own; see [`JwtBuilder::other_issuer`].
+///
+/// Its tokens authenticate, and grant nothing else by themselves: roles, scopes and tenants count only from the claims
+/// that are named here. A partner who writes `"roles": ["admin"]` into a token is no admin.
+///
+/// ```
+/// use palisade_auth::{Algorithm, Issuer, Jwt, Keys};
+/// # #[derive(serde::Deserialize)]
+/// # struct Claims { sub: String }
+/// let shared = Keys::secret(Algorithm::Hs256, "another signing key of at least thirty-two bytes");
+/// let partner = Issuer::new("https://partner.example", shared)
+///     .audience("orders")
+///     .scopes_at(["scope"])
+///     .map_principal(|_, principal| principal.with_roles(["partner"]));
+///
+/// let auth = Jwt::<Claims>::hs256("a signing key of at least thirty-two bytes")
+///     .issuer("https://login.example.com")
+///     .audience("orders")
+///     .other_issuer(partner)
+///     .build()?;
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+///
+/// [`JwtBuilder::other_issuer`]: crate::JwtBuilder::other_issuer
+pub struct Issuer<C> {
+    pub(super) settings: IssuerSettings<C>,
 }
 
-/// Keys that are ready: those that were configured, or those that the issuer publishes at the moment.
-pub(super) struct IssuerKeys {
-    place: Place,
-    /// Empty: what the keys say of themselves.
-    algorithms: Vec<Algorithm>,
+impl<C> Issuer<C> {
+    /// Returns an issuer whose tokens name it in `iss`, character for character, and are signed by one of its keys.
+    pub fn new(name: impl Into<String>, keys: Keys) -> Self {
+        Self { settings: IssuerSettings::granting_nothing(Some(name.into()), keys) }
+    }
+
+    /// Returns an issuer whose keys are found by discovery, with [`Jwks::issuer`](crate::Jwks::issuer). It has the name
+    /// that is given there.
+    #[cfg(feature = "jwks")]
+    pub fn discovered(jwks: &crate::Jwks) -> Self {
+        Self { settings: IssuerSettings::granting_nothing(None, Keys::published(jwks)) }
+    }
+
+    issuer_setters!(C);
 }
 
-enum Place {
-    Here(Arc<KeySet>),
-    #[cfg(feature = "jwks")]
-    There(RemoteKeys<KeySet>),
-}
-
-/// The keys for a token, and their generation.
-pub(super) type FoundKeys = (Arc<KeySet>, u64);
-
-/// Where the keys for a token are.
-pub(super) enum Found {
-    Here(FoundKeys),
-    /// They are being fetched. An error is a 503.
-    #[cfg(feature = "jwks")]
-    Soon(BoxFuture<Result<FoundKeys, ApiError>>),
-    /// The issuer has no such key.
-    #[cfg(feature = "jwks")]
-    Nowhere,
-    #[cfg(feature = "jwks")]
-    CannotTell(ApiError),
-}
-
-impl IssuerKeys {
-    pub(super) fn configured(keys: KeySet, algorithms: Vec<Algorithm>) -> Self {
-        Self { place: Place::Here(Arc::new(keys)), algorithms }
-    }
-
-    #[cfg(feature = "jwks")]
-    pub(super) fn published(jwks: &Jwks, algorithms: Vec<Algorithm>) -> Self {
-        Self { place: Place::There(jwks.keys().clone()), algorithms }
-    }
-
-    /// Returns a number that changes when the keys do, or `None` if a request must wait for keys.
-    pub(super) fn generation(&self) -> Option<u64> {
-        match &self.place {
-            Place::Here(_) => Some(0),
-            #[cfg(feature = "jwks")]
-            Place::There(keys) => keys.generation(),
-        }
-    }
-
-    #[cfg_attr(not(feature = "jwks"), allow(unused_variables))]
-    pub(super) fn find(&self, kid: Option<&str>) -> Found {
-        match &self.place {
-            Place::Here(keys) => Found::Here((Arc::clone(keys), 0)),
-            #[cfg(feature = "jwks")]
-            Place::There(keys) => keys.keys_for(kid).into(),
-        }
-    }
-
-    /// Returns newer keys than those of `generation`, under which a signature is not valid. Keys that were configured do
-    /// not change.
-    #[cfg(feature = "jwks")]
-    pub(super) fn find_newer(&self, kid: Option<&str>, generation: u64) -> Found {
-        match &self.place {
-            Place::Here(_) => Found::Nowhere,
-            Place::There(keys) => keys.newer_keys_for(kid, generation).into(),
-        }
-    }
-
-    pub(super) fn algorithms(&self) -> &[Algorithm] {
-        &self.algorithms
+impl<C> fmt::Debug for Issuer<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.settings, f)
     }
 }
 
-#[cfg(feature = "jwks")]
-impl From<Lookup<KeySet>> for Found {
-    fn from(lookup: Lookup<KeySet>) -> Self {
-        let found =
-            |snapshot: Arc<Snapshot<KeySet>>| (Arc::clone(snapshot.keys()), snapshot.generation());
-        match lookup {
-            Lookup::Ready(snapshot) => Self::Here(found(snapshot)),
-            Lookup::Wait(snapshot) => {
-                Self::Soon(Box::pin(async move { snapshot.await.map(found) }))
-            }
-            Lookup::Unknown => Self::Nowhere,
-            Lookup::Unavailable(error) => Self::CannotTell(error),
-        }
+impl<C> fmt::Debug for IssuerSettings<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer")
+            .field("name", &self.name)
+            .field("keys", &self.keys)
+            .field("audiences", &self.audiences)
+            .field("profile", &self.profile)
+            .finish_non_exhaustive()
     }
 }

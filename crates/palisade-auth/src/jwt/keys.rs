@@ -10,7 +10,7 @@ use palisade_core::{ConfigError, Secret};
 use super::unusable::Unusable;
 use super::{
     algorithm::{Algorithm, Family},
-    issuer::IssuerKeys,
+    issuer_keys::IssuerKeys,
     jwk::{self, Origin},
     key::VerifyingKey,
     key_set::KeySet,
@@ -124,6 +124,15 @@ impl Keys {
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms = algorithms.into_iter().collect();
         self
+    }
+
+    /// Returns the issuer whose metadata says where the keys are, if they are found by discovery.
+    pub(super) fn discovered_issuer(&self) -> Option<&str> {
+        match &self.source {
+            #[cfg(feature = "jwks")]
+            Source::Published(jwks) => jwks.discovered_issuer(),
+            _ => None,
+        }
     }
 
     pub(super) fn build(&self) -> Result<IssuerKeys, ConfigError> {

@@ -5,8 +5,13 @@ mod algorithm;
 mod backend;
 mod builder;
 mod cache;
+mod claim_path;
 mod claims;
+mod claims_type;
+mod fault;
 mod issuer;
+mod issuer_keys;
+mod issuer_settings;
 mod jwk;
 mod key;
 mod key_set;
@@ -19,9 +24,11 @@ mod registered;
 mod source;
 mod token;
 mod unusable;
+mod verify;
 
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
+pub use issuer::Issuer;
 #[cfg(feature = "jwks")]
 pub(crate) use key_set::KeySet;
 pub use keys::Keys;

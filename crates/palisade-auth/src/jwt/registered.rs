@@ -6,10 +6,13 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::no_duplicates::{Name, Names, NoDuplicates};
+use super::{
+    fault::Fault,
+    no_duplicates::{Name, Names, NoDuplicates},
+};
 
-/// The claims that we look at ourselves (RFC 7519, section 4.1; RFC 9068, section 2.2). A number is a JSON number: a
-/// string that looks like one is refused.
+/// The claims that the checks read (RFC 7519, section 4.1; RFC 9068, section 2.2). A claim that is `null` is absent. A
+/// time is a JSON number: a string of digits is rejected.
 #[derive(Default)]
 pub(super) struct Registered<'a> {
     pub(super) exp: Option<f64>,
@@ -17,35 +20,43 @@ pub(super) struct Registered<'a> {
     pub(super) iat: Option<f64>,
     pub(super) iss: Option<Cow<'a, str>>,
     pub(super) sub: Option<Cow<'a, str>>,
-    pub(super) aud: Many<'a>,
+    pub(super) aud: Vec<Cow<'a, str>>,
+    /// A number is taken as its digits.
     pub(super) jti: Option<Cow<'a, str>>,
     pub(super) client_id: Option<Cow<'a, str>>,
-    pub(super) scope: Option<Cow<'a, str>>,
-    pub(super) scp: Many<'a>,
-    /// The members that roles and tenants are inside of, as they stand in the token.
-    pub(super) roles: Option<&'a RawValue>,
-    pub(super) tenants: Option<&'a RawValue>,
+    pub(super) azp: Option<Cow<'a, str>>,
+    /// The values of the members that were asked for, as they stand in the token, in the order of the request.
+    pub(super) members: Vec<Option<&'a RawValue>>,
 }
 
-/// The names that cannot hold roles or tenants.
-pub(super) const NAMES: [&str; 10] =
-    ["exp", "nbf", "iat", "iss", "sub", "aud", "jti", "client_id", "scope", "scp"];
+/// The claims whose meaning is fixed, so that they cannot contain roles or tenants.
+pub(super) const NAMES: [&str; 9] =
+    ["exp", "nbf", "iat", "iss", "sub", "aud", "jti", "client_id", "azp"];
 
 impl<'a> Registered<'a> {
-    /// Reads claims. `roles` and `tenants` are the names of the members that hold them. No member may be there twice,
-    /// at any depth.
-    pub(super) fn read(
-        payload: &'a [u8],
-        roles: &str,
-        tenants: &str,
-    ) -> Result<Self, serde_json::Error> {
+    /// Reads the registered claims and the values of other `members`. No member may occur twice, at any depth.
+    pub(super) fn read(payload: &'a [u8], members: &[String]) -> Result<Self, Fault> {
         let mut json = serde_json::Deserializer::from_slice(payload);
-        let claims = Wanted { roles, tenants }.deserialize(&mut json)?;
-        json.end()?;
-        Ok(claims)
+        let found = Wanted(members)
+            .deserialize(&mut json)
+            .and_then(|found| json.end().map(|()| found))
+            .map_err(|error| Fault::unreadable(None, error))?;
+        let [exp, nbf, iat, iss, sub, aud, jti, client_id, azp] = found.registered;
+        Ok(Self {
+            exp: typed("exp", exp)?,
+            nbf: typed("nbf", nbf)?,
+            iat: typed("iat", iat)?,
+            iss: text("iss", iss)?,
+            sub: text("sub", sub)?,
+            aud: typed::<Texts<'a>>("aud", aud)?.map(|texts| texts.0).unwrap_or_default(),
+            jti: text_or_number("jti", jti)?,
+            client_id: text("client_id", client_id)?,
+            azp: text("azp", azp)?,
+            members: found.members,
+        })
     }
 
-    /// Reads the issuer only, to find out whose keys to ask. Nothing is verified yet.
+    /// Reads only the issuer, to select the keys. The token is not verified yet.
     pub(super) fn issuer(payload: &'a [u8]) -> Option<Cow<'a, str>> {
         #[derive(Deserialize)]
         struct Issuer<'a> {
@@ -56,73 +67,89 @@ impl<'a> Registered<'a> {
     }
 }
 
-struct Wanted<'w> {
-    roles: &'w str,
-    tenants: &'w str,
+fn typed<'a, T: Deserialize<'a>>(
+    claim: &'static str,
+    value: Option<&'a RawValue>,
+) -> Result<Option<T>, Fault> {
+    let Some(value) = value else { return Ok(None) };
+    serde_json::from_str(value.get()).map_err(|error| Fault::unreadable(Some(claim), error))
+}
+
+fn text<'a>(
+    claim: &'static str,
+    value: Option<&'a RawValue>,
+) -> Result<Option<Cow<'a, str>>, Fault> {
+    Ok(typed::<Text<'a>>(claim, value)?.map(|text| text.0))
+}
+
+fn text_or_number<'a>(
+    claim: &'static str,
+    value: Option<&'a RawValue>,
+) -> Result<Option<Cow<'a, str>>, Fault> {
+    let digits =
+        |text: &str| text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    match value.map(RawValue::get).filter(|text| digits(text)) {
+        Some(number) => Ok(Some(Cow::Borrowed(number))),
+        None => text(claim, value),
+    }
 }
 
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de> DeserializeSeed<'de> for Wanted<'_> {
-    type Value = Registered<'de>;
+/// The names of the members to keep, beside the registered ones.
+struct Wanted<'w>(&'w [String]);
 
-    fn deserialize<D: Deserializer<'de>>(
-        self,
-        deserializer: D,
-    ) -> Result<Registered<'de>, D::Error> {
+struct Found<'a> {
+    registered: [Option<&'a RawValue>; NAMES.len()],
+    members: Vec<Option<&'a RawValue>>,
+}
+
+impl<'de> DeserializeSeed<'de> for Wanted<'_> {
+    type Value = Found<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found<'de>, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Wanted<'_> {
-    type Value = Registered<'de>;
+    type Value = Found<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of claims")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Registered<'de>, A::Error> {
-        let mut claims = Registered::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found<'de>, A::Error> {
+        let mut found =
+            Found { registered: [None; NAMES.len()], members: vec![None; self.0.len()] };
         let mut names = Names::default();
         while let Some(name) = map.next_key::<Name<'de>>()? {
-            let text = |map: &mut A| map.next_value::<Text<'de>>().map(|text| Some(text.0));
-            match &*name.0 {
-                "exp" => claims.exp = Some(map.next_value()?),
-                "nbf" => claims.nbf = Some(map.next_value()?),
-                "iat" => claims.iat = Some(map.next_value()?),
-                "iss" => claims.iss = text(&mut map)?,
-                "sub" => claims.sub = text(&mut map)?,
-                "aud" => claims.aud = map.next_value()?,
-                "jti" => claims.jti = text(&mut map)?,
-                "client_id" => claims.client_id = text(&mut map)?,
-                "scope" => claims.scope = text(&mut map)?,
-                "scp" => claims.scp = map.next_value()?,
-                other if other == self.roles || other == self.tenants => {
-                    let value: &'de RawValue = map.next_value()?;
-                    serde_json::from_str::<NoDuplicates>(value.get()).map_err(A::Error::custom)?;
-                    if other == self.roles {
-                        claims.roles = Some(value);
-                    }
-                    if other == self.tenants {
-                        claims.tenants = Some(value);
-                    }
+            let registered = NAMES.iter().position(|other| **other == *name.0);
+            let member = self.0.iter().position(|other| **other == *name.0);
+            if registered.is_none() && member.is_none() {
+                map.next_value::<NoDuplicates>()?;
+            } else {
+                let value: &'de RawValue = map.next_value()?;
+                serde_json::from_str::<NoDuplicates>(value.get()).map_err(A::Error::custom)?;
+                if let Some(at) = registered {
+                    found.registered[at] = Some(value);
                 }
-                _ => {
-                    map.next_value::<NoDuplicates>()?;
+                if let Some(at) = member {
+                    found.members[at] = Some(value);
                 }
             }
             names.add(name)?;
         }
-        names.check().map(|()| claims)
+        names.check().map(|()| found)
     }
 }
 
-/// A text, or a list of texts.
+/// A string, or a list of strings.
 #[derive(Default)]
-pub(super) struct Many<'a>(pub(super) Vec<Cow<'a, str>>);
+pub(super) struct Texts<'a>(pub(super) Vec<Cow<'a, str>>);
 
-impl<'de> Deserialize<'de> for Many<'de> {
+impl<'de> Deserialize<'de> for Texts<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(OneOrMany)
     }
@@ -131,25 +158,25 @@ impl<'de> Deserialize<'de> for Many<'de> {
 struct OneOrMany;
 
 impl<'de> Visitor<'de> for OneOrMany {
-    type Value = Many<'de>;
+    type Value = Texts<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text or a list of texts")
+        f.write_str("a string or a list of strings")
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Many<'de>, E> {
-        Ok(Many(vec![Cow::Borrowed(text)]))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Texts<'de>, E> {
+        Ok(Texts(vec![Cow::Borrowed(text)]))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Many<'de>, E> {
-        Ok(Many(vec![Cow::Owned(text.to_owned())]))
+    fn visit_str<E>(self, text: &str) -> Result<Texts<'de>, E> {
+        Ok(Texts(vec![Cow::Owned(text.to_owned())]))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Many<'de>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Texts<'de>, A::Error> {
         let mut texts = Vec::new();
         while let Some(Text(text)) = list.next_element()? {
             texts.push(text);
         }
-        Ok(Many(texts))
+        Ok(Texts(texts))
     }
 }

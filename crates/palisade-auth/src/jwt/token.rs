@@ -3,68 +3,42 @@ use std::borrow::Cow;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, de::IgnoredAny};
 
+pub(super) use super::fault::Fault;
 use super::{algorithm::Algorithm, jwk::MAX_KID, no_duplicates::NoDuplicates};
 
-/// The longest token that is looked at, in bytes.
+/// The longest token that is parsed, in bytes.
 const MAX_TOKEN: usize = 8 * 1024;
 
-/// Why a token was refused: for the log, never for the client.
+/// What the header's `typ` says about a token. Tokens of any other type, such as `logout+jwt`, are rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    TooLong,
-    Malformed,
-    Header,
-    Algorithm,
-    Critical,
-    Type,
-    UnknownKey,
-    AmbiguousKey,
-    Signature,
-    KnownBad,
-    Claims,
-    Expired,
-    NotYetValid,
-    IssuedInFuture,
-    TooOld,
-    LivesTooLong,
-    Issuer,
-    Audience,
-    Subject,
+pub(super) enum TokenType {
+    /// `typ` is absent or `JWT`.
+    Jwt,
+    /// `at+jwt`: an access token of RFC 9068.
     AccessToken,
 }
 
-#[cfg(feature = "jwks")]
-impl Fault {
-    /// Returns true if the token may be signed with a newer key than the one that it was checked with: the issuer may
-    /// have replaced a key under the same `kid`, by one for another algorithm too.
-    pub(super) fn may_be_an_older_key(self) -> bool {
-        matches!(self, Self::Signature | Self::KnownBad | Self::Algorithm)
-    }
-}
-
-/// What a token must say it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Profile {
-    /// A JWT, whatever for: `typ` is absent, `JWT` or `at+jwt`.
-    Plain,
-    /// An access token of RFC 9068. An ID token is none.
-    AccessToken,
-}
-
-/// A token in its parts. Nothing in it is true yet.
+/// A token in its parts, none of which is verified.
 pub(super) struct Unverified<'a> {
-    /// What the signature is over.
+    /// The part that the signature covers.
     pub(super) message: &'a str,
-    pub(super) algorithm: Algorithm,
-    pub(super) kid: Option<Box<str>>,
+    pub(super) header: Header,
     pub(super) payload: Vec<u8>,
     pub(super) signature: Vec<u8>,
+}
+
+/// The header of a token.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) algorithm: Algorithm,
+    pub(super) kid: Option<Box<str>>,
+    pub(super) token_type: TokenType,
 }
 
 /// The members of a JOSE header that we understand. `jwk`, `jku`, `x5u` and `x5c` are not looked at: a token does not
 /// bring its own key.
 #[derive(Deserialize)]
-struct Header<'a> {
+struct Members<'a> {
     #[serde(borrow)]
     alg: Cow<'a, str>,
     #[serde(borrow)]
@@ -75,36 +49,31 @@ struct Header<'a> {
 }
 
 impl<'a> Unverified<'a> {
-    /// Takes bytes apart. Whatever is not base64url and dots fails, so that the form needs no check of its own.
-    pub(super) fn of(token: &'a [u8], profile: Profile) -> Result<Self, Fault> {
-        let text = std::str::from_utf8(token).map_err(|_| Fault::Malformed)?;
-        Self::parse(text, profile)
-    }
-
-    /// Takes a token apart (RFC 7515, section 5.2, steps 1 to 7).
-    pub(super) fn parse(token: &'a str, profile: Profile) -> Result<Self, Fault> {
+    /// Splits and decodes a token (RFC 7515, section 5.2, steps 1 to 7).
+    pub(super) fn parse(token: &'a [u8]) -> Result<Self, Fault> {
         if token.len() > MAX_TOKEN {
             return Err(Fault::TooLong);
         }
+        let token = std::str::from_utf8(token).map_err(|_| Fault::Malformed)?;
         let (message, signature) = token.rsplit_once('.').ok_or(Fault::Malformed)?;
         let (header, payload) = message.split_once('.').ok_or(Fault::Malformed)?;
         if payload.contains('.') {
             return Err(Fault::Malformed);
         }
-        let (algorithm, kid) = match usual_header(header, profile) {
-            Some(algorithm) => (algorithm, None),
-            None => read_header(&decode(header)?, profile)?,
+        let header = match usual_header(header) {
+            Some(header) => header,
+            None => read_header(&decode(header)?)?,
         };
         let (payload, signature) = (decode(payload)?, decode(signature)?);
-        Ok(Self { message, algorithm, kid, payload, signature })
+        Ok(Self { message, header, payload, signature })
     }
 }
 
-/// What most HS256 tokens begin with: a header of `alg` and `typ`, spelled as nearly every library does.
-fn usual_header(header: &str, profile: Profile) -> Option<Algorithm> {
+/// Recognises the header of most HS256 tokens: `alg` and `typ`, spelled as nearly every library does.
+fn usual_header(header: &str) -> Option<Header> {
     let usual = header == "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
         || header == "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9";
-    (usual && profile == Profile::Plain).then_some(Algorithm::Hs256)
+    usual.then_some(Header { algorithm: Algorithm::Hs256, kid: None, token_type: TokenType::Jwt })
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, Fault> {
@@ -112,24 +81,25 @@ fn decode(part: &str) -> Result<Vec<u8>, Fault> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Fault::Malformed)
 }
 
-fn read_header(header: &[u8], profile: Profile) -> Result<(Algorithm, Option<Box<str>>), Fault> {
-    NoDuplicates::check(header).map_err(|_| Fault::Header)?;
-    let header: Header<'_> = serde_json::from_slice(header).map_err(|_| Fault::Header)?;
+fn read_header(header: &[u8]) -> Result<Header, Fault> {
+    NoDuplicates::check(header).map_err(|error| Fault::header(&error))?;
+    let header: Members<'_> =
+        serde_json::from_slice(header).map_err(|error| Fault::header(&error))?;
     let algorithm = Algorithm::from_name(&header.alg).ok_or(Fault::Algorithm)?;
-    // RFC 7515, section 4.1.11: an extension that must be understood, and we understand none.
+    // RFC 7515, section 4.1.11: the sender requires extensions that we do not implement.
     if header.crit.is_some() {
         return Err(Fault::Critical);
     }
     if header.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
-        return Err(Fault::Header);
+        return Err(Fault::KeyIdTooLong);
     }
-    let typ = header.typ.as_deref().map(media_subtype);
-    let is = |known: &str| typ.is_some_and(|typ| typ.eq_ignore_ascii_case(known));
-    let fits = match profile {
-        Profile::Plain => typ.is_none() || is("jwt") || is("at+jwt"),
-        Profile::AccessToken => is("at+jwt"),
+    let token_type = match header.typ.as_deref().map(media_subtype) {
+        None => TokenType::Jwt,
+        Some(typ) if typ.eq_ignore_ascii_case("jwt") => TokenType::Jwt,
+        Some(typ) if typ.eq_ignore_ascii_case("at+jwt") => TokenType::AccessToken,
+        Some(_) => return Err(Fault::Type),
     };
-    if fits { Ok((algorithm, header.kid.map(Into::into))) } else { Err(Fault::Type) }
+    Ok(Header { algorithm, kid: header.kid.map(Into::into), token_type })
 }
 
 /// `typ` may leave out `application/` (RFC 7515, section 4.1.9).
@@ -145,13 +115,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usual_headers_are_read_as_any_other_is() {
+    fn usual_headers_are_read_like_any_other() {
         for header in [r#"{"alg":"HS256","typ":"JWT"}"#, r#"{"typ":"JWT","alg":"HS256"}"#] {
-            let encoded = URL_SAFE_NO_PAD.encode(header);
-            assert_eq!(usual_header(&encoded, Profile::Plain), Some(Algorithm::Hs256));
-            let read = read_header(header.as_bytes(), Profile::Plain);
-            assert_eq!(read, Ok((Algorithm::Hs256, None)));
-            assert_eq!(usual_header(&encoded, Profile::AccessToken), None);
+            let usual = usual_header(&URL_SAFE_NO_PAD.encode(header)).unwrap();
+            assert_eq!(read_header(header.as_bytes()).unwrap(), usual);
         }
+    }
+
+    #[test]
+    fn type_is_a_media_type_with_or_without_its_prefix() {
+        let read = |typ: &str| {
+            let header = format!(r#"{{"alg":"HS256","typ":"{typ}"}}"#);
+            read_header(header.as_bytes()).map(|header| header.token_type)
+        };
+        for typ in ["JWT", "jwt", "application/jwt", "Application/JWT"] {
+            assert_eq!(read(typ).unwrap(), TokenType::Jwt, "{typ}");
+        }
+        for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "APPLICATION/at+JWT"] {
+            assert_eq!(read(typ).unwrap(), TokenType::AccessToken, "{typ}");
+        }
+        for typ in [
+            "",
+            "application/",
+            "text/at+jwt",
+            "applications/at+jwt",
+            "application/application/at+jwt",
+            "at+jwt ",
+            "logout+jwt",
+            "secevent+jwt",
+            "dpop+jwt",
+            "JOSE",
+        ] {
+            assert!(matches!(read(typ), Err(Fault::Type)), "{typ}");
+        }
+    }
+
+    #[test]
+    fn tokens_and_key_ids_are_capped() {
+        let with_kid =
+            |length: usize| format!(r#"{{"alg":"HS256","kid":"{}"}}"#, "k".repeat(length));
+        assert_eq!(read_header(with_kid(256).as_bytes()).unwrap().kid.unwrap().len(), 256);
+        assert!(matches!(read_header(with_kid(257).as_bytes()), Err(Fault::KeyIdTooLong)));
+
+        let prefix = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.";
+        let token = |length: usize| format!("{prefix}{}", "A".repeat(length - prefix.len()));
+        assert!(Unverified::parse(token(8192).as_bytes()).is_ok());
+        assert!(matches!(Unverified::parse(token(8193).as_bytes()), Err(Fault::TooLong)));
     }
 }

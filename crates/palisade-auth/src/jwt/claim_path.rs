@@ -1,0 +1,105 @@
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, value::RawValue};
+
+use super::registered::{Registered, Texts};
+
+/// Where a value is in the claims: the names of members, from the outside in. Names are whole: they may contain dots and
+/// slashes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ClaimPath {
+    /// The position of the outermost member in [`Registered::members`].
+    member: usize,
+    within: Vec<String>,
+}
+
+impl ClaimPath {
+    /// Adds the outermost member of a path to those that are read from a token. The path is not empty.
+    pub(super) fn new(mut path: Vec<String>, members: &mut Vec<String>) -> Self {
+        let within = path.split_off(1);
+        let member = members.iter().position(|other| *other == path[0]).unwrap_or_else(|| {
+            members.append(&mut path);
+            members.len() - 1
+        });
+        Self { member, within }
+    }
+
+    fn raw<'a>(&self, claims: &Registered<'a>) -> Option<&'a RawValue> {
+        claims.members.get(self.member).copied().flatten()
+    }
+
+    fn value(&self, claims: &Registered<'_>) -> Option<Value> {
+        let mut value: Value = serde_json::from_str(self.raw(claims)?.get()).ok()?;
+        for name in &self.within {
+            value = value.as_object_mut()?.remove(name)?;
+        }
+        Some(value)
+    }
+
+    /// Returns the string at this path, or the digits of an integer.
+    pub(super) fn id(&self, claims: &Registered<'_>) -> Option<Box<str>> {
+        match self.value(claims)? {
+            Value::String(text) if !text.is_empty() => Some(text.into()),
+            Value::Number(number) if number.is_i64() || number.is_u64() => {
+                Some(number.to_string().into())
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the string or the strings at this path. Values of another type count for nothing.
+    pub(super) fn texts(&self, claims: &Registered<'_>) -> Vec<Box<str>> {
+        let raw = self.raw(claims).map(RawValue::get).unwrap_or_default();
+        if let (true, Ok(texts)) = (self.within.is_empty(), serde_json::from_str::<Texts<'_>>(raw))
+        {
+            return texts.0.into_iter().filter(|text| !text.is_empty()).map(Into::into).collect();
+        }
+        self.value(claims).map(texts_in).unwrap_or_default()
+    }
+
+    /// Returns the roles by tenant at this path: `{"acme": ["editor"]}`.
+    pub(super) fn roles_by_tenant(&self, claims: &Registered<'_>, into: &mut RolesByTenant) {
+        for (tenant, roles) in
+            self.object(claims).into_iter().filter(|(tenant, _)| !tenant.is_empty())
+        {
+            into.entry(tenant.into()).or_default().extend(texts_in(roles));
+        }
+    }
+
+    /// Returns the tenants by role at this path: `{"editor": ["acme"]}` or `{"editor": {"acme": …}}`.
+    pub(super) fn tenants_by_role(&self, claims: &Registered<'_>, into: &mut RolesByTenant) {
+        for (role, tenants) in self.object(claims).into_iter().filter(|(role, _)| !role.is_empty())
+        {
+            let tenants = match tenants {
+                Value::Object(tenants) => {
+                    tenants.into_iter().map(|(name, _)| name.into()).collect()
+                }
+                other => texts_in(other),
+            };
+            for tenant in tenants {
+                into.entry(tenant).or_default().push(role.as_str().into());
+            }
+        }
+    }
+
+    fn object(&self, claims: &Registered<'_>) -> Map<String, Value> {
+        match self.value(claims) {
+            Some(Value::Object(object)) => object,
+            _ => Map::new(),
+        }
+    }
+}
+
+/// The roles that a caller has in each tenant.
+pub(super) type RolesByTenant = BTreeMap<Box<str>, Vec<Box<str>>>;
+
+fn texts_in(value: Value) -> Vec<Box<str>> {
+    let text = |value| match value {
+        Value::String(text) if !text.is_empty() => Some(text.into()),
+        _ => None,
+    };
+    match value {
+        Value::Array(values) => values.into_iter().filter_map(text).collect(),
+        value => text(value).into_iter().collect(),
+    }
+}
