@@ -1,14 +1,14 @@
-//! What axum's users need of core: errors and bodies as responses, peers from `ConnectInfo`.
+//! axum's view of core: errors and bodies as responses, the caller as an extractor, peers from `ConnectInfo`.
 
 use std::net::SocketAddr;
 
 use axum::{
-    extract::{ConnectInfo, MatchedPath},
+    extract::{ConnectInfo, FromRequestParts, MatchedPath, OptionalFromRequestParts},
     response::{IntoResponse, Response},
 };
-use http::Extensions;
+use http::{Extensions, request};
 
-use crate::{ApiError, Body, BoxError, ErrorContext};
+use crate::{ApiError, Body, BoxError, ErrorContext, Principal};
 
 impl IntoResponse for ApiError {
     /// Renders the default format, without what only the request knows; an
@@ -27,6 +27,31 @@ where
 {
     fn into_response(self) -> Response {
         Response::new(axum::body::Body::new(self))
+    }
+}
+
+/// Fails with 500 if no authentication ran: that is a fault of the routing, and the log names the remedy.
+impl<S: Send + Sync> FromRequestParts<S> for Principal {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
+        request.extensions.get().cloned().ok_or_else(|| {
+            ApiError::internal().with_source(
+                "a handler takes a `Principal`, and its route has no authentication: add `.with_auth(&auth)` to the \
+                 route, or take `Option<Principal>` where authentication is optional",
+            )
+        })
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Principal {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        request: &mut request::Parts,
+        _: &S,
+    ) -> Result<Option<Self>, ApiError> {
+        Ok(request.extensions.get().cloned())
     }
 }
 

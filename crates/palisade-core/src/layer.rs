@@ -11,7 +11,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    Body, Stage, Trail, discard_unread,
+    Body, Personal, Stage, Trail, discard_unread,
     hold::Watched,
     stage::{Entry, Refusal},
 };
@@ -97,13 +97,17 @@ where
         // Each arm makes its future in place: an inner future may be large, and moving it is what nesting costs.
         let observed = Trail::of(&head.extensions).is_some();
         match stage.enter(&mut head, observed) {
-            Entry::Passed(pass) => PolicyFuture {
-                state: State::Inner {
-                    future: self.inner.call(Request::from_parts(head, body)),
-                    pass: Some(pass),
-                },
-                stage,
-            },
+            Entry::Passed(pass) => {
+                let personal = Personal::is_request(&head);
+                PolicyFuture {
+                    state: State::Inner {
+                        future: self.inner.call(Request::from_parts(head, body)),
+                        pass: Some(pass),
+                        personal,
+                    },
+                    stage,
+                }
+            }
             Entry::Refused(refusal) => {
                 discard_unread(&head, body);
                 PolicyFuture { state: State::Refused { refusal: Some(refusal) }, stage }
@@ -149,7 +153,7 @@ pin_project! {
         P: Stage,
     {
         Waiting { held: Option<Box<Held<S, ReqB, P::Wait>>> },
-        Inner { #[pin] future: S::Future, pass: Option<P::Pass> },
+        Inner { #[pin] future: S::Future, pass: Option<P::Pass>, personal: bool },
         Refused { refusal: Option<Refusal> },
     }
 }
@@ -179,7 +183,7 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Inner { future, pass } => {
+                StateProj::Inner { future, pass, personal } => {
                     let answered = ready!(future.poll(cx));
                     let pass = pass.take().expect(POLLED_AGAIN);
                     let (mut head, body) = match answered {
@@ -189,7 +193,13 @@ where
                             return Poll::Ready(Err(error));
                         }
                     };
-                    this.stage.leave(pass, &mut head);
+                    if *personal {
+                        Personal::mark(&mut head);
+                        this.stage.leave(pass, &mut head);
+                        Personal::keep_private(&mut head);
+                    } else {
+                        this.stage.leave(pass, &mut head);
+                    }
                     let held = Watched::taken_from(&mut head.extensions)
                         .map(|held| held.of(&head.headers));
                     return Poll::Ready(Ok(Response::from_parts(
@@ -209,10 +219,14 @@ where
                         ready!(this.stage.resume(&mut waiting.wait, cx, &mut waiting.head));
                     let Held { mut inner, head, body, .. } = *held.take().expect(POLLED_AGAIN);
                     match decided {
-                        Ok(pass) => State::Inner {
-                            future: inner.call(Request::from_parts(head, body)),
-                            pass: Some(pass),
-                        },
+                        Ok(pass) => {
+                            let personal = Personal::is_request(&head);
+                            State::Inner {
+                                future: inner.call(Request::from_parts(head, body)),
+                                pass: Some(pass),
+                                personal,
+                            }
+                        }
                         Err(refusal) => {
                             discard_unread(&head, body);
                             State::Refused { refusal: Some(refusal) }

@@ -63,6 +63,7 @@ mod hold;
 mod layer;
 mod measured;
 mod origin;
+mod personal;
 mod policy;
 mod preflight;
 mod principal;
@@ -82,7 +83,8 @@ pub use body_policy::{BodyPolicy, BodyPolicyFuture, BodyPolicyLayer, BodyPolicyS
 pub use client::{ClientIp, PeerAddr, TrustedProxies, TrustedProxiesBuilder, UnixPeer};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use combinators::{
-    AnyOf, Either, OnTrial, Outcome, Shadow, When, any_of, shadow, unless, when,
+    AnyOf, ChainGrant, ChainPolicy, Either, IntoPolicy, OnTrial, Outcome, Shadow, When, any_of,
+    on_admission, shadow, unless, when,
 };
 pub use config::ConfigError;
 pub use cookies::cookies;
@@ -95,6 +97,7 @@ pub use hold::{BodyEnd, WatchBody, hold_until_end, watch_until_end};
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};
 pub use measured::{Measured, Measurement, Metric};
 pub use origin::{Origin, OriginError};
+pub use personal::Personal;
 pub use policy::{BoxFuture, Decision, Halt, Policy};
 pub use preflight::is_preflight;
 pub use principal::Principal;

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, future::Future, pin::Pin};
 
 use bytes::Bytes;
-use http::{Response, request, response};
+use http::{Response, StatusCode, header, request, response};
 
 use crate::{ApiError, Chain, Outcome, Stage, trail::short_name};
 
@@ -67,6 +67,21 @@ pub trait Policy: Send + Sync + 'static {
         None
     }
 
+    /// False if the policy also allows requests that it decided nothing about, such as an authentication that lets
+    /// requests without credentials pass. Such a policy cannot be one of several in [`any_of`](crate::any_of): it would
+    /// allow every request before the other policy is asked, so that the call does not compile.
+    const IS_ALTERNATIVE: bool = true;
+
+    /// Returns true if the request passes although the policy did not decide about it, such as a request that a
+    /// [`when`](crate::when) does not select. In [`any_of`](crate::any_of) the other policy then decides.
+    fn abstains(grant: &Self::Grant) -> bool
+    where
+        Self: Sized,
+    {
+        let _ = grant;
+        false
+    }
+
     /// What the policy is called in logs, in metrics and on a [`Trail`](crate::Trail): by default the name of its type,
     /// without path and parameters. One of few, and the same for all requests: metrics are counted by it.
     fn name(&self) -> Cow<'static, str> {
@@ -118,6 +133,12 @@ impl<P: Policy> Policy for std::sync::Arc<P> {
 
     fn would_have_said<'a>(&self, grant: &'a P::Grant) -> Option<Outcome<'a>> {
         P::would_have_said(self, grant)
+    }
+
+    const IS_ALTERNATIVE: bool = P::IS_ALTERNATIVE;
+
+    fn abstains(grant: &P::Grant) -> bool {
+        P::abstains(grant)
     }
 
     fn name(&self) -> Cow<'static, str> {
@@ -212,8 +233,69 @@ impl From<ApiError> for Halt {
 }
 
 impl Halt {
-    /// True when the policy failed to find out, which nothing may turn into a grant.
+    /// Returns true if the policy failed to find out. No combinator turns this into a grant.
     pub fn could_not_tell(&self) -> bool {
-        matches!(self, Self::Refuse(error) if error.status().is_server_error())
+        self.error().is_some_and(|error| error.status().is_server_error())
+    }
+
+    /// Returns the error, also that of a refusal which is a response already because several policies in a row made it.
+    /// `None` for an answer that is not an error.
+    pub fn error(&self) -> Option<&ApiError> {
+        match self {
+            Self::Refuse(error) => Some(error),
+            Self::Reply(response) => response.extensions().get(),
+        }
+    }
+
+    /// Returns the one answer to a request that neither of two policies allows.
+    ///
+    /// If one of them could not tell, that is the answer. Otherwise it is the answer that says more: a login page before
+    /// any refusal, a 403 or a 400 before a 401. Two 401s become one with the challenges of both (RFC 9110, section
+    /// 11.6.1).
+    ///
+    /// ```
+    /// use palisade_core::{ApiError, Halt};
+    ///
+    /// let halt = Halt::from(ApiError::unauthenticated()).or(ApiError::forbidden().into());
+    /// assert_eq!(halt.error().unwrap().status(), 403);
+    /// ```
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if self.could_not_tell() {
+            return self;
+        }
+        if other.could_not_tell() {
+            return other;
+        }
+        let status = |halt: &Self| halt.error().map(ApiError::status);
+        match (status(&self), status(&other)) {
+            (None, _) => self,
+            (_, None) => other,
+            (Some(StatusCode::UNAUTHORIZED), Some(StatusCode::UNAUTHORIZED)) => {
+                self.with_challenges_of(&other)
+            }
+            (Some(StatusCode::UNAUTHORIZED), _) => other,
+            _ => self,
+        }
+    }
+
+    fn with_challenges_of(self, other: &Self) -> Self {
+        let headers = match other {
+            Self::Refuse(error) => error.headers(),
+            Self::Reply(response) => response.headers(),
+        };
+        let challenges = headers.get_all(header::WWW_AUTHENTICATE).iter().cloned();
+        match self {
+            Self::Refuse(error) => Self::Refuse(challenges.fold(error, |error, challenge| {
+                error.with_header(header::WWW_AUTHENTICATE, challenge)
+            })),
+            Self::Reply(mut response) => {
+                for challenge in challenges {
+                    // A map that is full keeps the challenges that it has.
+                    let _ = response.headers_mut().try_append(header::WWW_AUTHENTICATE, challenge);
+                }
+                Self::Reply(response)
+            }
+        }
     }
 }

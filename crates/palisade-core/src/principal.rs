@@ -2,8 +2,13 @@ use std::{fmt, sync::Arc};
 
 /// The caller, as far as other policies need to know: an identity, and what it may do.
 ///
-/// Authentication leaves it in the request's extensions. Roles are checked and limits are counted by it. It is cheap to
-/// clone.
+/// An authentication leaves it in the request's extensions; roles are checked and limits are counted by it. It is cheap to
+/// clone. On axum it is an extractor (feature `axum`), which works behind every authentication, also behind
+/// [`any_of`](crate::any_of) with schemes of different claims: `async fn handler(caller: Principal)`, or
+/// `Option<Principal>` where authentication is optional.
+///
+/// Two principals are equal if they name the same caller with the same rights; how the caller authenticated does not
+/// matter.
 ///
 /// ```
 /// use palisade_core::Principal;
@@ -19,11 +24,12 @@ use std::{fmt, sync::Arc};
 /// assert!(!grace.in_tenant("globex").unwrap().has_role("editor"));
 /// assert!(!grace.has_role("editor"));
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Principal {
     inner: Arc<Inner>,
     /// The position of the tenant that the caller acts in.
     tenant: Option<usize>,
+    method: &'static str,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -45,7 +51,26 @@ impl Principal {
     /// Returns the principal that its issuer calls `subject`.
     pub fn new(subject: impl Into<Box<str>>) -> Self {
         let inner = Inner { subject: subject.into(), ..Inner::default() };
-        Self { inner: Arc::new(inner), tenant: None }
+        Self { inner: Arc::new(inner), tenant: None, method: "" }
+    }
+
+    /// Sets the method by which the caller authenticated. The schemes of `palisade-auth` set `jwt`, `api_key`, `session` and
+    /// `basic`.
+    ///
+    /// ```
+    /// use palisade_core::Principal;
+    ///
+    /// assert_eq!(Principal::new("ada").authenticated_by("mtls").method(), "mtls");
+    /// ```
+    #[must_use]
+    pub fn authenticated_by(mut self, method: &'static str) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// Returns the method by which the caller authenticated. Empty if the authentication did not set one.
+    pub fn method(&self) -> &'static str {
+        self.method
     }
 
     /// Sets the issuer. Two issuers may use the same subject for different people.
@@ -106,7 +131,7 @@ impl Principal {
     /// has in this tenant. Returns `None` if it is not a member.
     pub fn in_tenant(&self, tenant: &str) -> Option<Self> {
         let position = self.inner.tenants.iter().position(|member| *member.name == *tenant)?;
-        Some(Self { inner: Arc::clone(&self.inner), tenant: Some(position) })
+        Some(Self { tenant: Some(position), ..self.clone() })
     }
 
     /// Returns the issuer; empty if there is only one and it has no name.
@@ -165,6 +190,14 @@ impl Principal {
     }
 }
 
+impl PartialEq for Principal {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner == other.inner && self.tenant == other.tenant
+    }
+}
+
+impl Eq for Principal {}
+
 impl fmt::Debug for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Principal")
@@ -174,6 +207,7 @@ impl fmt::Debug for Principal {
             .field("scopes", &self.inner.scopes)
             .field("tenants", &self.inner.tenants)
             .field("tenant", &self.tenant())
+            .field("method", &self.method)
             .finish()
     }
 }

@@ -1,4 +1,7 @@
-use std::task::{Context, Poll, ready};
+use std::{
+    borrow::Cow,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
 use http::{Response, request, response};
@@ -38,6 +41,18 @@ pub trait Stage: sealed::Sealed + Send + Sync + 'static {
     /// Whether there is a trail on the request once it has passed.
     #[doc(hidden)]
     fn observes(&self) -> bool;
+
+    /// See [`Policy::IS_ALTERNATIVE`].
+    #[doc(hidden)]
+    const MAY_BE_ALTERNATIVE: bool;
+
+    /// See [`Policy::abstains`].
+    #[doc(hidden)]
+    fn abstained(pass: &Self::Pass) -> bool;
+
+    /// The names of its policies, joined by `.then`.
+    #[doc(hidden)]
+    fn names(&self) -> Cow<'static, str>;
 }
 
 /// An answer made by a policy, boxed so that the path of a request that passes stays narrow.
@@ -104,6 +119,16 @@ impl<P: Policy> Stage for P {
     #[inline]
     fn observes(&self) -> bool {
         Policy::observes(self)
+    }
+
+    const MAY_BE_ALTERNATIVE: bool = P::IS_ALTERNATIVE;
+
+    fn abstained(pass: &P::Grant) -> bool {
+        P::abstains(pass)
+    }
+
+    fn names(&self) -> Cow<'static, str> {
+        self.name()
     }
 }
 
@@ -259,6 +284,17 @@ impl<A: Stage, B: Stage> Stage for Chain<A, B> {
     #[inline]
     fn observes(&self) -> bool {
         self.0.observes() || self.1.observes()
+    }
+
+    /// The policies that follow an optional authentication may allow anonymous requests as well.
+    const MAY_BE_ALTERNATIVE: bool = A::MAY_BE_ALTERNATIVE && B::MAY_BE_ALTERNATIVE;
+
+    fn abstained((outer, inner): &Self::Pass) -> bool {
+        A::abstained(outer) && B::abstained(inner)
+    }
+
+    fn names(&self) -> Cow<'static, str> {
+        format!("{}.then({})", self.0.names(), self.1.names()).into()
     }
 }
 

@@ -1,9 +1,10 @@
 use http::{HeaderMap, HeaderValue, header};
 
-/// Adds a field's name to what caches must tell responses apart by (RFC 9110, section 12.5.5), unless it is there
+/// Adds a field's name to those that caches must tell responses apart by (RFC 9110, section 12.5.5), unless it is there
 /// already.
 ///
-/// What the service has said itself stays as it is; ours becomes a line of its own.
+/// All names end up in one line: nginx before 1.23 reads the last line of several and would serve a response to the wrong
+/// clients.
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue};
@@ -11,14 +12,29 @@ use http::{HeaderMap, HeaderValue, header};
 ///
 /// let mut headers = HeaderMap::new();
 /// vary_by(&mut headers, &HeaderValue::from_static("Origin"));
+/// vary_by(&mut headers, &HeaderValue::from_static("Cookie"));
 /// vary_by(&mut headers, &HeaderValue::from_static("Origin"));
-/// assert_eq!(headers.get_all("vary").iter().collect::<Vec<_>>(), ["Origin"]);
+/// assert_eq!(headers.get_all("vary").iter().collect::<Vec<_>>(), ["Origin, Cookie"]);
 /// ```
 #[inline]
 pub fn vary_by(response: &mut HeaderMap, name: &HeaderValue) {
-    if !names(response, name.as_bytes()) {
-        response.append(header::VARY, name.clone());
+    if names(response, name.as_bytes()) {
+        return;
     }
+    let value = joined(response, name).unwrap_or_else(|| name.clone());
+    // A map that is full stays unchanged.
+    let _ = response.try_insert(header::VARY, value);
+}
+
+/// What the lines name, and `name`, as one line. `None` if there are no lines.
+fn joined(response: &HeaderMap, name: &HeaderValue) -> Option<HeaderValue> {
+    let mut lines = response.get_all(header::VARY).iter().filter(|line| !line.is_empty());
+    let mut all = lines.next()?.as_bytes().to_vec();
+    for line in lines.chain([name]) {
+        all.extend_from_slice(b", ");
+        all.extend_from_slice(line.as_bytes());
+    }
+    HeaderValue::try_from(all).ok()
 }
 
 fn names(response: &HeaderMap, name: &[u8]) -> bool {
@@ -37,13 +53,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_added_once_and_what_was_there_stays() {
+    fn name_is_added_once_and_all_names_are_one_line() {
         let table: &[(&[&str], &[&str])] = &[
             (&[], &["Origin"]),
-            (&["Accept-Encoding"], &["Accept-Encoding", "Origin"]),
-            (&["Accept-Encoding, Cookie"], &["Accept-Encoding, Cookie", "Origin"]),
-            (&["x-origin", "original"], &["x-origin", "original", "Origin"]),
-            (&[""], &["", "Origin"]),
+            (&["Accept-Encoding"], &["Accept-Encoding, Origin"]),
+            (&["Accept-Encoding, Cookie"], &["Accept-Encoding, Cookie, Origin"]),
+            (&["x-origin", "original"], &["x-origin, original, Origin"]),
+            (&["", "Accept"], &["Accept, Origin"]),
+            (&[""], &["Origin"]),
             (&["Origin"], &["Origin"]),
             (&["origin"], &["origin"]),
             (&["Accept, ORIGIN ,Cookie"], &["Accept, ORIGIN ,Cookie"]),

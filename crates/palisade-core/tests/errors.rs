@@ -327,8 +327,7 @@ async fn what_described_the_body_that_was_replaced_is_gone_and_what_caches_need_
     let custom = ErrorFormat::custom(|_, _| {
         Response::builder().status(403).header("vary", "Accept").body(Bytes::from("no")).unwrap()
     });
-    for (format, vary) in [(ErrorFormat::Flat, vec!["Origin"]), (custom, vec!["Accept", "Origin"])]
-    {
+    for (format, vary) in [(ErrorFormat::Flat, vec!["Origin"]), (custom, vec!["Accept, Origin"])] {
         let service = ErrorLayer::new().format(format).layer(service_fn(compressed));
         let (head, _) = answer(service, request()).await;
         for name in

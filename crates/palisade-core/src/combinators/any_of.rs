@@ -1,15 +1,19 @@
 use std::borrow::Cow;
 
-use http::{StatusCode, header, request, response};
+use http::{request, response};
 
-use crate::{ApiError, Decision, Halt, Outcome, Policy};
+use crate::{Decision, Halt, IntoPolicy, Outcome, Policy};
 
-/// Grants if `a` grants, or else if `b` does.
+/// Allows a request that `a` allows, or else `b`. Each is a policy, or several in a row (`auth.then(role)`).
 ///
-/// Both look at the request before either is awaited; where both grant, `a` is the one that admits and finishes.
-/// Where neither grants, the answer is *could not tell* if one could not tell. Otherwise it is the refusal that knows
-/// more: a 403 comes before a 401, two 401s become one with both challenges, and an answer that is no error (a
-/// redirect to a login page) comes before any refusal.
+/// Both look at the request before either is awaited; where both allow it, `a` is the one that admits and finishes. A
+/// policy that did not decide, such as a [`when`](crate::when) that does not select the request, does not count, unless
+/// neither decided. The policy that is not taken leaves nothing on the request.
+///
+/// Where neither allows the request, the answer is that of [`Halt::or`].
+///
+/// An authentication that allows anonymous requests is not an alternative, because it would allow every request before
+/// the other one is asked. Make the whole optional: `any_of(jwt, keys).optional()`.
 ///
 /// ```
 /// # use http::request;
@@ -21,11 +25,18 @@ use crate::{ApiError, Decision, Halt, Outcome, Policy};
 /// #         if request.headers.contains_key(self.0) { Decision::grant(()) } else { Decision::refuse(ApiError::forbidden()) }
 /// #     }
 /// # }
-/// // passes with either header
-/// let layer = PolicyLayer::new(any_of(Header("x-first"), Header("x-second")));
+/// // passes with the first header, or with the second and the third
+/// let layer = PolicyLayer::new(any_of(Header("x-first"), Header("x-second").then(Header("x-third"))));
 /// ```
-pub fn any_of<A: Policy, B: Policy>(a: A, b: B) -> AnyOf<A, B> {
-    AnyOf { a, b }
+pub fn any_of<A: IntoPolicy, B: IntoPolicy>(a: A, b: B) -> AnyOf<A::Policy, B::Policy> {
+    const {
+        assert!(
+            A::Policy::IS_ALTERNATIVE && B::Policy::IS_ALTERNATIVE,
+            "a policy that allows anonymous requests cannot stand in `any_of`: the other one would never be asked. \
+             Make the whole optional: `any_of(a, b).optional()`"
+        );
+    }
+    AnyOf { a: a.into_policy(), b: b.into_policy() }
 }
 
 /// See [`any_of`].
@@ -44,31 +55,43 @@ pub enum Either<A, B> {
     B(B),
 }
 
+impl<A, B> AnyOf<A, B> {
+    /// Returns the policy that is asked first.
+    pub fn first(&self) -> &A {
+        &self.a
+    }
+
+    /// Returns the policy that is asked second.
+    pub fn second(&self) -> &B {
+        &self.b
+    }
+}
+
 impl<A: Policy, B: Policy> Policy for AnyOf<A, B> {
     type Grant = Either<A::Grant, B::Grant>;
 
     fn decide(&self, request: &request::Parts) -> Decision<Self::Grant> {
         let a = match self.a.decide(request) {
-            Decision::Now(Ok(grant)) => return Decision::grant(Either::A(grant)),
-            other => other.map(Either::A),
+            Decision::Now(Ok(grant)) if !A::abstains(&grant) => {
+                return Decision::grant(Either::A(grant));
+            }
+            other => other,
         };
-        let b = self.b.decide(request).map(Either::B);
-        match (a, b) {
-            (Decision::Now(a), Decision::Now(b)) => Decision::Now(first_grant(a, b)),
-            (Decision::Now(Ok(grant)), _) => Decision::grant(grant),
-            (Decision::Now(Err(a)), Decision::Later(b)) => {
-                Decision::later(async move { first_grant(Err(a), b.await) })
+        match (a, self.b.decide(request)) {
+            (Decision::Now(a), Decision::Now(b)) => Decision::Now(first::<A, B>(a, b)),
+            (Decision::Now(a), Decision::Later(b)) => {
+                Decision::later(async move { first::<A, B>(a, b.await) })
             }
             (Decision::Later(a), b) => Decision::later(async move {
                 let a = match a.await {
-                    Err(a) => a,
-                    granted => return granted,
+                    Ok(grant) if !A::abstains(&grant) => return Ok(Either::A(grant)),
+                    other => other,
                 };
                 let b = match b {
                     Decision::Now(b) => b,
                     Decision::Later(b) => b.await,
                 };
-                first_grant(Err(a), b)
+                first::<A, B>(a, b)
             }),
         }
     }
@@ -101,6 +124,15 @@ impl<A: Policy, B: Policy> Policy for AnyOf<A, B> {
         }
     }
 
+    const IS_ALTERNATIVE: bool = A::IS_ALTERNATIVE && B::IS_ALTERNATIVE;
+
+    fn abstains(grant: &Self::Grant) -> bool {
+        match grant {
+            Either::A(grant) => A::abstains(grant),
+            Either::B(grant) => B::abstains(grant),
+        }
+    }
+
     fn name(&self) -> Cow<'static, str> {
         format!("any_of({}, {})", self.a.name(), self.b.name()).into()
     }
@@ -110,44 +142,28 @@ impl<A: Policy, B: Policy> Policy for AnyOf<A, B> {
     }
 }
 
-fn first_grant<G>(a: Result<G, Halt>, b: Result<G, Halt>) -> Result<G, Halt> {
+/// The first policy that decided to allow the request. One that abstained counts only if both did.
+fn first<A: Policy, B: Policy>(
+    a: Result<A::Grant, Halt>,
+    b: Result<B::Grant, Halt>,
+) -> Result<Either<A::Grant, B::Grant>, Halt> {
     match (a, b) {
-        (Ok(grant), _) | (Err(_), Ok(grant)) => Ok(grant),
-        (Err(a), Err(b)) => Err(what_to_say(a, b)),
+        (Ok(a), _) if !A::abstains(&a) => Ok(Either::A(a)),
+        (_, Ok(b)) if !B::abstains(&b) => Ok(Either::B(b)),
+        (Err(a), Err(b)) => Err(a.or(b)),
+        (Err(halt), Ok(_)) | (Ok(_), Err(halt)) => Err(halt),
+        (Ok(a), Ok(_)) => Ok(Either::A(a)),
     }
-}
-
-/// The one answer to a request that neither policy let pass.
-fn what_to_say(a: Halt, b: Halt) -> Halt {
-    if a.could_not_tell() {
-        return a;
-    }
-    if b.could_not_tell() {
-        return b;
-    }
-    match (a, b) {
-        (reply @ Halt::Reply(_), _) | (_, reply @ Halt::Reply(_)) => reply,
-        (Halt::Refuse(a), Halt::Refuse(b)) => Halt::Refuse(match (a.status(), b.status()) {
-            (StatusCode::UNAUTHORIZED, StatusCode::UNAUTHORIZED) => with_challenges_of(a, &b),
-            (StatusCode::UNAUTHORIZED, _) => b,
-            _ => a,
-        }),
-    }
-}
-
-fn with_challenges_of(error: ApiError, other: &ApiError) -> ApiError {
-    other.headers().get_all(header::WWW_AUTHENTICATE).iter().fold(error, |error, challenge| {
-        error.with_header(header::WWW_AUTHENTICATE, challenge.clone())
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::task::{Context, Poll, Waker};
 
-    use http::{HeaderValue, Request};
+    use http::{HeaderValue, Request, header};
 
     use super::*;
+    use crate::ApiError;
 
     /// Answers what it was told to, now or later.
     #[derive(Clone)]

@@ -2,13 +2,13 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::request;
 
-use crate::{ApiError, Decision, Halt, Policy};
+use crate::{ApiError, Decision, Halt, IntoPolicy, Policy};
 
-/// Lets `policy` decide and records what it would have said; the request always passes, as it came.
+/// Runs `policy`, one or several in a row, on trial: records its decision, and allows every request unchanged.
 ///
-/// The policy neither admits nor finishes, so nothing on the request or the response shows that it was there. Each
-/// decision other than a grant is a `tracing` event at level INFO, target `palisade::shadow`; use
-/// [`Shadow::record`] to count them yourself. A decision that comes later is waited for.
+/// The policy neither admits nor finishes, so it changes neither the request nor the response. Each decision other than a
+/// grant is a `tracing` event at level INFO, target `palisade::shadow`; use [`Shadow::record`] to count them. A decision
+/// that comes later is awaited. Among the policies of an [`any_of`](crate::any_of), a policy on trial does not count.
 ///
 /// ```
 /// # use http::request;
@@ -19,8 +19,8 @@ use crate::{ApiError, Decision, Halt, Policy};
 ///     if let Outcome::Refused { code } = outcome { println!("would have refused: {code}") }
 /// });
 /// ```
-pub fn shadow<P: Policy>(policy: P) -> Shadow<P> {
-    Shadow { policy, record: None }
+pub fn shadow<P: IntoPolicy>(policy: P) -> Shadow<P::Policy> {
+    Shadow { policy: policy.into_policy(), record: None }
 }
 
 /// See [`shadow`].
@@ -58,10 +58,7 @@ impl<'a> Outcome<'a> {
     }
 
     pub(crate) fn of_halt(halt: &'a Halt) -> Self {
-        match halt {
-            Halt::Reply(_) => Self::Replied,
-            Halt::Refuse(error) => Self::of_error(error),
-        }
+        halt.error().map_or(Self::Replied, Self::of_error)
     }
 
     /// The refusal that this error is, or that the policy could not tell.
@@ -166,6 +163,13 @@ impl<P: Policy> Policy for Shadow<P> {
     fn would_have_said<'a>(&self, said: &'a OnTrial) -> Option<Outcome<'a>> {
         Some(said.outcome())
     }
+
+    /// The policy allows nothing; the trial does.
+    fn abstains(_: &OnTrial) -> bool {
+        true
+    }
+
+    const IS_ALTERNATIVE: bool = P::IS_ALTERNATIVE;
 
     fn name(&self) -> Cow<'static, str> {
         self.policy.name()

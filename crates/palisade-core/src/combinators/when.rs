@@ -2,12 +2,13 @@ use std::borrow::Cow;
 
 use http::{request, response};
 
-use crate::{Decision, Outcome, Policy};
+use crate::{Decision, IntoPolicy, Outcome, Policy};
 
-/// Asks `policy` only about the requests that `predicate` picks; all others pass.
+/// Applies `policy`, one or several in a row, only to the requests that `predicate` selects; all others pass.
 ///
-/// The predicate sees the request as the client sent it. Whoever can make it say no has passed: pick by method or by
-/// what outer policies left in the extensions, rather than by a header.
+/// The predicate sees the request as the client sent it. A client that can make it return false is not checked: select by
+/// method or by what outer policies left in the extensions, rather than by a header. Inside
+/// [`any_of`](crate::any_of), the other policy alone decides about a request that is not selected.
 ///
 /// ```
 /// # use http::request;
@@ -16,15 +17,16 @@ use crate::{Decision, Outcome, Policy};
 /// # impl Policy for Signed { type Grant = (); fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::refuse(ApiError::forbidden()) } }
 /// let signed_writes = when(|request| !request.method.is_safe(), Signed);
 /// ```
-pub fn when<F, P>(predicate: F, policy: P) -> When<F, P>
+pub fn when<F, P>(predicate: F, policy: P) -> When<F, P::Policy>
 where
     F: Fn(&request::Parts) -> bool + Send + Sync + 'static,
-    P: Policy,
+    P: IntoPolicy,
 {
-    When { predicate, expected: true, policy }
+    When { predicate, expected: true, policy: policy.into_policy() }
 }
 
-/// Asks `policy` about all requests but those that `predicate` picks, which pass.
+/// Applies `policy`, one or several in a row, to all requests but those that `predicate` selects, which pass. See
+/// [`when`].
 ///
 /// ```
 /// # use http::request;
@@ -33,12 +35,12 @@ where
 /// # impl Policy for Signed { type Grant = (); fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::refuse(ApiError::forbidden()) } }
 /// let policy = unless(|request| request.uri.path() == "/health", Signed);
 /// ```
-pub fn unless<F, P>(predicate: F, policy: P) -> When<F, P>
+pub fn unless<F, P>(predicate: F, policy: P) -> When<F, P::Policy>
 where
     F: Fn(&request::Parts) -> bool + Send + Sync + 'static,
-    P: Policy,
+    P: IntoPolicy,
 {
-    When { predicate, expected: false, policy }
+    When { predicate, expected: false, policy: policy.into_policy() }
 }
 
 /// See [`when`] and [`unless`].
@@ -92,6 +94,12 @@ where
 
     fn would_have_said<'a>(&self, grant: &'a Self::Grant) -> Option<Outcome<'a>> {
         self.policy.would_have_said(grant.as_ref()?)
+    }
+
+    const IS_ALTERNATIVE: bool = P::IS_ALTERNATIVE;
+
+    fn abstains(grant: &Self::Grant) -> bool {
+        grant.as_ref().is_none_or(P::abstains)
     }
 
     fn name(&self) -> Cow<'static, str> {

@@ -65,6 +65,12 @@ impl<P: Policy> Policy for Deferred<P> {
         self.policy.would_have_said(grant)
     }
 
+    const IS_ALTERNATIVE: bool = P::IS_ALTERNATIVE;
+
+    fn abstains(grant: &P::Grant) -> bool {
+        P::abstains(grant)
+    }
+
     fn name(&self) -> Cow<'static, str> {
         self.policy.name()
     }
