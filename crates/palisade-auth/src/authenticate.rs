@@ -3,12 +3,13 @@ use std::future::Future;
 use http::{HeaderName, request, response};
 use palisade_core::{ApiError, BoxFuture, Decision, Halt, Principal};
 
-use crate::{Identity, LoginRedirect, Optional, Revoked, RevokedLater};
+use crate::{Identity, LoginRedirect, MapClaims, Optional, Revoked, RevokedLater};
 
-/// A way to find out who is calling.
+/// A way to authenticate the caller of a request.
 ///
-/// [`Jwt`](crate::Jwt) is one. Each is also a [`Policy`](palisade_core::Policy) that refuses whom it does not know, and
-/// the methods here make others of it.
+/// [`Jwt`](crate::Jwt) is one, and [`any_of`](palisade_core::any_of) makes one of two. Each is also a
+/// [`Policy`](palisade_core::Policy) that rejects requests without valid credentials, and the methods here derive others
+/// from it.
 ///
 /// ```
 /// use palisade_auth::{Authenticate, Jwt};
@@ -17,11 +18,11 @@ use crate::{Identity, LoginRedirect, Optional, Revoked, RevokedLater};
 ///
 /// let auth = Jwt::<Claims>::hs256("a signing key of at least thirty-two bytes").audience("orders").build()?;
 ///
-/// // whoever has no token is anonymous; a token that is not valid is still a 401
-/// let anybody = auth.clone().optional();
-/// // browsers are sent to a page where they can log in
+/// // a request without a token is anonymous; one with a token that is not valid is still a 401
+/// let anonymous = auth.clone().optional();
+/// // browsers are sent to the login page
 /// let pages = auth.clone().login_redirect("/login")?;
-/// // a list of those who were shut out
+/// // identities on a list are rejected
 /// let current = auth.revoked(|identity| identity.claims().sub == "eve");
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
@@ -45,6 +46,13 @@ pub trait Authenticate: Send + Sync + 'static {
         vec![http::header::AUTHORIZATION]
     }
 
+    /// Leaves the identity on the request: for handlers, and for roles and limits. An authentication made of others
+    /// leaves what the one leaves that accepted the credentials.
+    fn leave_identity(&self, identity: Identity<Self::Claims>, request: &mut request::Parts) {
+        request.extensions.insert::<Principal>(identity.principal().clone());
+        request.extensions.insert(identity);
+    }
+
     /// Writes what the response to an authenticated request owes.
     fn mark_response(&self, response: &mut response::Parts) {
         let _ = response;
@@ -56,6 +64,36 @@ pub trait Authenticate: Send + Sync + 'static {
         Self: Sized,
     {
         Optional::new(self)
+    }
+
+    /// Converts the claims, so that handlers behind several schemes extract one type. `convert` runs on each request.
+    ///
+    /// ```
+    /// use palisade_auth::{ApiKey, ApiKeys, Authenticate, InMemoryApiKeys, Jwt};
+    /// use palisade_core::any_of;
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Claims { sub: String }
+    /// struct Caller { name: String }
+    ///
+    /// # let secret = "a signing key of at least thirty-two bytes";
+    /// let jwt = Jwt::<Claims>::hs256(secret).audience("orders").build()?;
+    /// let keys = ApiKeys::builder("acme", InMemoryApiKeys::from_iter([])).build()?;
+    ///
+    /// // a handler takes `Identity<Caller>`
+    /// let either = any_of(
+    ///     jwt.map_claims(|claims| Caller { name: claims.sub.clone() }),
+    ///     keys.map_claims(|key: &ApiKey| Caller { name: key.id().to_owned() }),
+    /// );
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    fn map_claims<T, F>(self, convert: F) -> MapClaims<Self, F>
+    where
+        Self: Sized,
+        T: Send + Sync + 'static,
+        F: Fn(&Self::Claims) -> T + Send + Sync + 'static,
+    {
+        MapClaims::new(self, convert)
     }
 
     /// Sends browsers to a page of ours where they can log in, and back afterwards; see [`LoginRedirect`].
@@ -136,8 +174,53 @@ impl<C: Send + Sync + 'static> Attempt<C> {
         }
     }
 
-    /// The decision of a policy that lets pass whom it knows, and nobody else.
-    pub(crate) fn into_decision(self) -> Decision<Option<Identity<C>>> {
+    /// Returns the decision of a policy that allows only requests with valid credentials: the
+    /// [`decide`](palisade_core::Policy::decide) of an authentication of your own.
+    ///
+    /// ```
+    /// use http::{HeaderValue, header, request};
+    /// use palisade_auth::{Attempt, Authenticate, Identity};
+    /// use palisade_core::{ApiError, Decision, Policy, Principal};
+    ///
+    /// /// The mesh terminates TLS and names the peer, which no client can do.
+    /// struct Mesh;
+    ///
+    /// impl Authenticate for Mesh {
+    ///     type Claims = ();
+    ///
+    ///     fn authenticate(&self, request: &request::Parts) -> Attempt<()> {
+    ///         match request.extensions.get::<&'static str>() {
+    ///             None => Attempt::Absent(self.invalid()),
+    ///             Some(peer) => {
+    ///                 Attempt::Now(Ok(Identity::new((), Principal::new(*peer).authenticated_by("mesh"))))
+    ///             }
+    ///         }
+    ///     }
+    ///
+    ///     fn invalid(&self) -> ApiError {
+    ///         let challenge = HeaderValue::from_static("Mesh");
+    ///         ApiError::unauthenticated().with_header(header::WWW_AUTHENTICATE, challenge)
+    ///     }
+    /// }
+    ///
+    /// impl Policy for Mesh {
+    ///     type Grant = Option<Identity<()>>;
+    ///
+    ///     fn decide(&self, request: &request::Parts) -> Decision<Self::Grant> {
+    ///         self.authenticate(request).into_decision()
+    ///     }
+    ///
+    ///     fn admit(&self, identity: &mut Self::Grant, request: &mut request::Parts) {
+    ///         if let Some(identity) = identity.take() {
+    ///             self.leave_identity(identity, request);
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// // from here on it is one as any other
+    /// let anonymous = Mesh.optional();
+    /// ```
+    pub fn into_decision(self) -> Decision<Option<Identity<C>>> {
         match self {
             Self::Absent(error) => Decision::refuse(error),
             Self::Now(outcome) => outcome.map(Some).into(),
@@ -150,18 +233,18 @@ impl<C: Send + Sync + 'static> Attempt<C> {
     }
 }
 
-/// Leaves who it is on the request: for handlers, and for roles and limits.
-pub(crate) fn admit<C: Send + Sync + 'static>(
-    identity: &mut Option<Identity<C>>,
+/// Leaves the identity that a policy granted on the request.
+pub(crate) fn admit<A: Authenticate>(
+    authenticate: &A,
+    identity: &mut Option<Identity<A::Claims>>,
     request: &mut request::Parts,
 ) {
     if let Some(identity) = identity.take() {
-        request.extensions.insert::<Principal>(identity.principal().clone());
-        request.extensions.insert(identity);
+        authenticate.leave_identity(identity, request);
     }
 }
 
-/// Makes a policy of a way to authenticate: whoever it does not know is refused.
+/// Makes a policy of an authentication: it rejects requests without valid credentials.
 macro_rules! policy_of {
     ([$($generic:ident)*] $authenticate:ty) => {
         impl<$($generic),*> palisade_core::Policy for $authenticate
@@ -175,7 +258,7 @@ macro_rules! policy_of {
             }
 
             fn admit(&self, identity: &mut Self::Grant, request: &mut http::request::Parts) {
-                $crate::authenticate::admit(identity, request);
+                $crate::authenticate::admit(self, identity, request);
             }
 
             fn finish(&self, _: Self::Grant, response: &mut http::response::Parts) {

@@ -182,7 +182,7 @@ where
             let outcome = (rules.verify)(user, password).await;
             drop(slot);
             match outcome {
-                Ok(Some(identity)) => Ok(identity),
+                Ok(Some(identity)) => Ok(identity.authenticated_by("basic")),
                 Ok(None) => {
                     tracing::debug!(target: "palisade::auth", "basic credentials were refused");
                     Err(rules.scheme.invalid(NOT_VALID))

@@ -20,27 +20,33 @@ use palisade_core::Principal;
 /// assert_eq!(*identity.claims(), "any claims");
 /// assert!(identity.principal().has_role("admin"));
 /// ```
-pub struct Identity<C>(Arc<Inner<C>>);
-
-struct Inner<C> {
-    claims: C,
+pub struct Identity<C> {
+    claims: Arc<C>,
     principal: Principal,
 }
 
 impl<C> Identity<C> {
     /// An identity, for an authentication of your own and for tests.
     pub fn new(claims: C, principal: Principal) -> Self {
-        Self(Arc::new(Inner { claims, principal }))
+        Self { claims: Arc::new(claims), principal }
+    }
+
+    /// Says by which scheme the caller authenticated, unless the principal says so already.
+    pub(crate) fn authenticated_by(mut self, method: &'static str) -> Self {
+        if self.principal.method().is_empty() {
+            self.principal = self.principal.authenticated_by(method);
+        }
+        self
     }
 
     /// The claims.
     pub fn claims(&self) -> &C {
-        &self.0.claims
+        &self.claims
     }
 
     /// Who it is, in the terms that roles and limits use.
     pub fn principal(&self) -> &Principal {
-        &self.0.principal
+        &self.principal
     }
 }
 
@@ -53,13 +59,13 @@ impl<C: Send + Sync + 'static> Identity<C> {
 
 impl<C> Clone for Identity<C> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self { claims: Arc::clone(&self.claims), principal: self.principal.clone() }
     }
 }
 
 /// Shows who it is and not the claims, which may hold anything.
 impl<C> fmt::Debug for Identity<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Identity").field(&self.0.principal).finish()
+        f.debug_tuple("Identity").field(&self.principal).finish()
     }
 }

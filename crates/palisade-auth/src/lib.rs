@@ -1,11 +1,10 @@
 //! Who is calling, and what they may do.
 //!
 //! [`Jwt`] checks a bearer token and leaves an [`Identity`] with your claims on the request; [`RequireRole`] asks
-//! whether that identity may go on. Both are policies, and work alone or in one chain. [`rules`] say more than roles:
-//! scopes, tenants, owners, and what is made of them. [`DenyUndecided`] finds the route on which they were forgotten.
 //! whether that identity may go on. Both are policies, and work alone or in one chain. So do the other credentials:
 //! [`ApiKeys`], [`Sessions`] (an opaque token in a cookie or a header) and [`Basic`], and
-//! [`any_of`](palisade_core::any_of) takes several of them.
+//! [`any_of`](palisade_core::any_of) makes one authentication of two. [`rules`] say more than roles: scopes, tenants,
+//! owners, and combinations of them. [`DenyUndecided`] finds the route on which they were forgotten.
 //!
 //! ```
 //! use http::{Request, Response, StatusCode, header};
@@ -57,6 +56,7 @@
 //!
 //! No feature is on by default: HMAC tokens, API keys, sessions, Basic and roles need neither a backend nor a C compiler.
 
+mod any_of;
 mod api_key;
 mod authenticate;
 mod authorization;
@@ -74,6 +74,7 @@ mod identity;
 mod jwks;
 mod jwt;
 mod login_redirect;
+mod map_claims;
 mod measured;
 mod optional;
 mod revoked;
@@ -103,7 +104,8 @@ pub use identity::Identity;
 #[cfg(feature = "jwks")]
 pub use jwks::{Jwks, JwksBuilder, JwksError, JwksStatus, StartUp};
 pub use jwt::{Algorithm, Issuer, Jwt, JwtBuilder, Keys};
-pub use login_redirect::LoginRedirect;
+pub use login_redirect::{LoginRedirect, return_to};
+pub use map_claims::MapClaims;
 pub use measured::METRICS;
 pub use optional::Optional;
 pub use revoked::{Revoked, RevokedLater};

@@ -5,8 +5,10 @@ use crate::{Attempt, Authenticate, Identity, authenticate};
 
 /// An authentication that sends browsers to a login page; see [`Authenticate::login_redirect`].
 ///
-/// A GET that accepts `text/html` and is refused with 401 gets 303 to the page, with the path it wanted in the query
-/// parameter `return_to`; that is always a path of this origin. Every other request gets the 401.
+/// A GET that accepts `text/html` and is rejected with 401 gets 303 to the page, with the path it asked for in the query
+/// parameter `return_to`. That is always a path of this origin, and the whole path also under axum's `Router::nest`
+/// (feature `axum`). Every other request gets the 401. The page passes the parameter through [`return_to`] before it
+/// redirects.
 #[derive(Clone, Debug)]
 pub struct LoginRedirect<A> {
     authenticate: A,
@@ -30,10 +32,10 @@ impl<A: Authenticate> LoginRedirect<A> {
         if !wants_a_page(request) {
             return None;
         }
-        let wanted = request.uri.path_and_query().map_or("/", |path| path.as_str());
+        let wanted = whole_uri(request).path_and_query().map_or("/", |path| path.as_str());
         // `//evil.example` and `/\evil.example` would be other origins to a browser that follows the way back.
-        let wanted = if is_own_path(wanted) { wanted } else { "/" };
-        let wanted: String = form_urlencoded::byte_serialize(wanted.as_bytes()).collect();
+        let wanted: String =
+            form_urlencoded::byte_serialize(return_to(wanted).as_bytes()).collect();
         let location = HeaderValue::try_from(format!("{}?return_to={wanted}", self.page)).ok()?;
         let mut response = Response::new(bytes::Bytes::new());
         *response.status_mut() = StatusCode::SEE_OTHER;
@@ -41,6 +43,32 @@ impl<A: Authenticate> LoginRedirect<A> {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Some(response)
     }
+}
+
+/// The URI as the client sent it: axum's `Router::nest` takes the prefix off the request's own.
+fn whole_uri(request: &request::Parts) -> &http::Uri {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(uri)) = request.extensions.get() {
+        return uri;
+    }
+    &request.uri
+}
+
+/// Returns the path to return to after a login if it leads to a page of this origin, or `/`.
+///
+/// A login page is given the path in its query, where a link on any other site can write anything: to redirect to
+/// `//evil.example` or `https://evil.example` would lend the attacker's page the trust in this one.
+///
+/// ```
+/// use palisade_auth::return_to;
+///
+/// assert_eq!(return_to("/orders?page=2"), "/orders?page=2");
+/// for elsewhere in ["https://evil.example", "//evil.example", "/\\evil.example", ""] {
+///     assert_eq!(return_to(elsewhere), "/");
+/// }
+/// ```
+pub fn return_to(path: &str) -> &str {
+    if is_own_path(path) { path } else { "/" }
 }
 
 /// A path that leads nowhere but to where it is read: one slash, then neither a slash nor a backslash.
@@ -92,7 +120,7 @@ impl<A: Authenticate> Policy for LoginRedirect<A> {
     }
 
     fn admit(&self, identity: &mut Self::Grant, request: &mut request::Parts) {
-        authenticate::admit(identity, request);
+        authenticate::admit(&self.authenticate, identity, request);
     }
 
     fn finish(&self, _: Self::Grant, response: &mut response::Parts) {

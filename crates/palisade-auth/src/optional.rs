@@ -3,9 +3,32 @@ use palisade_core::{Decision, Policy, vary_by};
 
 use crate::{Attempt, Authenticate, Identity, authenticate};
 
-/// An authentication that anonymous requests pass; see [`Authenticate::optional`].
+/// An authentication that allows anonymous requests; see [`Authenticate::optional`].
 ///
-/// The response depends on who asks, so `Vary` names the fields with credentials, for caches in between.
+/// The response depends on the caller, so `Vary` names the fields with credentials, for caches in between.
+///
+/// It is not one of several in [`any_of`](palisade_core::any_of), because it allows every request without credentials
+/// of its own scheme before the other one is asked. Make the whole optional:
+///
+/// ```
+/// # use palisade_auth::{ApiKeys, Authenticate, InMemoryApiKeys, Jwt};
+/// # use palisade_core::{PolicyLayer, any_of};
+/// # let jwt = Jwt::<()>::hs256("a signing key of at least thirty-two bytes").audience("orders").build()?;
+/// # let keys = ApiKeys::builder("acme", InMemoryApiKeys::from_iter([])).build()?;
+/// let layer = PolicyLayer::new(any_of(jwt, keys).optional());
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+///
+/// This does not compile:
+///
+/// ```compile_fail,E0080
+/// # use palisade_auth::{ApiKeys, Authenticate, InMemoryApiKeys, Jwt};
+/// # use palisade_core::{PolicyLayer, any_of};
+/// # let jwt = Jwt::<()>::hs256("a signing key of at least thirty-two bytes").audience("orders").build()?;
+/// # let keys = ApiKeys::builder("acme", InMemoryApiKeys::from_iter([])).build()?;
+/// let layer = PolicyLayer::new(any_of(jwt.optional(), keys));
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Optional<A> {
     authenticate: A,
@@ -32,8 +55,10 @@ impl<A: Authenticate> Policy for Optional<A> {
     }
 
     fn admit(&self, identity: &mut Self::Grant, request: &mut request::Parts) {
-        authenticate::admit(identity, request);
+        authenticate::admit(&self.authenticate, identity, request);
     }
+
+    const IS_ALTERNATIVE: bool = false;
 
     fn finish(&self, _: Self::Grant, response: &mut response::Parts) {
         self.authenticate.mark_response(response);

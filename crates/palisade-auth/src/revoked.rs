@@ -51,6 +51,10 @@ where
         self.authenticate.fields()
     }
 
+    fn leave_identity(&self, identity: Identity<A::Claims>, request: &mut request::Parts) {
+        self.authenticate.leave_identity(identity, request);
+    }
+
     fn mark_response(&self, response: &mut response::Parts) {
         self.authenticate.mark_response(response);
     }
@@ -81,6 +85,10 @@ where
 
     fn fields(&self) -> Vec<HeaderName> {
         self.authenticate.fields()
+    }
+
+    fn leave_identity(&self, identity: Identity<A::Claims>, request: &mut request::Parts) {
+        self.authenticate.leave_identity(identity, request);
     }
 
     fn mark_response(&self, response: &mut response::Parts) {

@@ -249,7 +249,7 @@ impl<S: SessionStore> Authenticate for Sessions<S> {
         let scheme = scheme.clone();
         Attempt::Later(Pending::new(async move {
             match session.await {
-                Ok(Some(identity)) => Ok(identity),
+                Ok(Some(identity)) => Ok(identity.authenticated_by("session")),
                 Ok(None) => Err(refusal(&scheme, "unknown")),
                 Err(error) => Err(ApiError::unavailable().with_source(error)),
             }

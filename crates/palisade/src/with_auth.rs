@@ -3,7 +3,7 @@ use palisade_auth::{
     Decided, Public, RequireRole, public,
     rules::{Authorize, Rule},
 };
-use palisade_core::{Chain, Policy, Stage};
+use palisade_core::{Chain, Stage};
 
 /// `with_auth`, `with_role`, `with_rule` and `with_public`, on whatever can be guarded.
 ///
@@ -39,27 +39,27 @@ pub trait WithAuth<Kind>: Sized {
     /// Puts a stage around it.
     fn guarded_by<G: Stage>(self, guard: G) -> Self::Guarded<G>;
 
-    /// Lets pass whom `auth` knows.
-    fn with_auth<P: Policy + Clone>(self, auth: &P) -> Self::Guarded<Chain<P, Decided>> {
-        self.guarded_by(auth.clone().then(Decided))
+    /// Requires authentication by `auth`: a scheme, or several policies in a row.
+    fn with_auth<P: Stage + Clone>(self, auth: &P) -> Self::Guarded<Chain<P, Decided>> {
+        self.guarded_by(Chain(auth.clone(), Decided))
     }
 
-    /// Lets pass whom `auth` knows and who has one of these roles.
-    fn with_role<P: Policy + Clone>(
+    /// Requires authentication by `auth`, and one of these roles.
+    fn with_role<P: Stage + Clone>(
         self,
         auth: &P,
         roles: impl Into<RequireRole>,
     ) -> Self::Guarded<Chain<P, RequireRole>> {
-        self.guarded_by(auth.clone().then(roles.into()))
+        self.guarded_by(Chain(auth.clone(), roles.into()))
     }
 
-    /// Lets pass whom `auth` knows and whom the rule allows it.
+    /// Requires authentication by `auth`, and that the rule allows the caller.
     fn with_rule<P, R>(self, auth: &P, rule: R) -> Self::Guarded<Chain<P, Authorize<R>>>
     where
-        P: Policy + Clone,
+        P: Stage + Clone,
         R: Rule<About = request::Parts>,
     {
-        self.guarded_by(auth.clone().then(rule.authorize()))
+        self.guarded_by(Chain(auth.clone(), rule.authorize()))
     }
 
     /// Lets everybody pass, on purpose: [`Stack::deny_undecided`](crate::Stack::deny_undecided) wants it written.

@@ -122,7 +122,7 @@ impl<S> Rules<S> {
         hash: &[u8; 32],
     ) -> Result<Identity<ApiKey>, ApiError> {
         verified(record, hash, self.clock.unix())
-            .map(ApiKeyRecord::into_identity)
+            .map(|record| record.into_identity().authenticated_by("api_key"))
             .map_err(|fault| self.refusal(fault))
     }
 

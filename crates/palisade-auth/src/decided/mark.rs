@@ -4,7 +4,7 @@ use std::sync::{
 };
 
 use http::{Extensions, Method, request};
-use palisade_core::ApiError;
+use palisade_core::{ApiError, on_admission};
 
 /// On a request that met an auth decision further out. Only this crate can make one.
 #[derive(Clone, Copy)]
@@ -27,8 +27,8 @@ impl Flag {
 
 /// Notes that the request met an auth decision and passed.
 pub(crate) fn mark(request: &mut request::Parts) {
-    if let Some(Flag(flag)) = request.extensions.get() {
-        flag.store(true, Ordering::Release);
+    if let Some(Flag(flag)) = request.extensions.get().cloned() {
+        on_admission(request, move || flag.store(true, Ordering::Release));
     }
     request.extensions.insert(Marked);
 }

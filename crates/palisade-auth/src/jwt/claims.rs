@@ -119,7 +119,7 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         }
         let claims = claims_type::read(payload)?;
         let principal = self.principal(&registered, issuer, &claims)?;
-        Ok((Identity::new(claims, principal), validity))
+        Ok((Identity::new(claims, principal).authenticated_by("jwt"), validity))
     }
 
     fn principal(

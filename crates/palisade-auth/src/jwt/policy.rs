@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue, header, request, response};
-use palisade_core::{ApiError, Clock, Measured, Measurement, PolicyLayer, Secret};
+use palisade_core::{ApiError, Clock, Measured, Measurement, Personal, PolicyLayer, Secret};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -171,7 +171,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Jwt<C> {
     /// A response to a URI that may hold a token must not be stored under it (RFC 6750, section 2.3).
     fn mark_response(&self, response: &mut response::Parts) {
         let in_query = self.rules.sources.iter().any(|source| source.field().is_none());
-        if in_query && !response.headers.contains_key(header::CACHE_CONTROL) {
+        if in_query && !Personal::has_own_cache_control(response) {
             let no_store = HeaderValue::from_static("no-store");
             response.headers.insert(header::CACHE_CONTROL, no_store);
         }

@@ -5,7 +5,9 @@ mod segment;
 
 use std::{fmt, marker::PhantomData};
 
-use palisade_core::{ErrorLayer, Policy, TrustedProxies};
+#[cfg(feature = "observe")]
+use palisade_core::Policy;
+use palisade_core::{ErrorLayer, Stage, TrustedProxies};
 use tower_layer::{Identity, Layer};
 
 use self::segment::{Nest, Nothing, Segment};
@@ -80,7 +82,7 @@ where
     Open: Segment,
     Errors: Clone,
 {
-    fn then<P: Policy + Clone, To>(self, policy: P) -> With<P, To, Outer, Open, Errors> {
+    fn then<P: Stage + Clone, To>(self, policy: P) -> With<P, To, Outer, Open, Errors> {
         Stack {
             outer: self.outer,
             open: self.open.then(policy),
@@ -201,7 +203,7 @@ where
     /// Says who is calling: a [`Jwt`](palisade_auth::Jwt), an [`any_of`](palisade_core::any_of), a policy of your own
     /// that leaves a [`Principal`](palisade_core::Principal).
     #[cfg(feature = "auth")]
-    pub fn auth<P: Policy + Clone>(
+    pub fn auth<P: Stage + Clone>(
         self,
         auth: &P,
     ) -> With<P, order::Authenticated, Outer, Open, Errors>
@@ -334,8 +336,8 @@ where
         self.then_layer(validate)
     }
 
-    /// Adds any policy here, inside everything above. It fits anywhere; its place is yours to think about.
-    pub fn policy<P: Policy + Clone>(self, policy: P) -> With<P, At, Outer, Open, Errors> {
+    /// Adds any policy here, or several in a row, inside everything above. It fits anywhere; choose its place with care.
+    pub fn policy<P: Stage + Clone>(self, policy: P) -> With<P, At, Outer, Open, Errors> {
         self.then(policy)
     }
 

@@ -1,4 +1,4 @@
-use palisade_core::{Chain, Policy, PolicyLayer, Stage};
+use palisade_core::{Chain, PolicyLayer, Stage};
 
 /// `Inner` inside `Outer`, as one layer. tower names them the other way round.
 pub(super) type Nest<Outer, Inner> = tower_layer::Stack<Inner, Outer>;
@@ -6,11 +6,11 @@ pub(super) type Nest<Outer, Inner> = tower_layer::Stack<Inner, Outer>;
 /// The policies at the inner end of a stack, which are to become one stage.
 pub trait Segment {
     /// This, and one policy more.
-    type Then<P: Policy + Clone>: Segment + Clone;
+    type Then<P: Stage + Clone>: Segment + Clone;
     /// This as a layer inside `Outer`, with what makes responses of failures inside that.
     type Onto<Outer, Errors>;
 
-    fn then<P: Policy + Clone>(self, policy: P) -> Self::Then<P>;
+    fn then<P: Stage + Clone>(self, policy: P) -> Self::Then<P>;
 
     fn close<Outer, Errors: Clone>(
         self,
@@ -24,10 +24,10 @@ pub trait Segment {
 pub struct Nothing;
 
 impl Segment for Nothing {
-    type Then<P: Policy + Clone> = Policies<P>;
+    type Then<P: Stage + Clone> = Policies<P>;
     type Onto<Outer, Errors> = Outer;
 
-    fn then<P: Policy + Clone>(self, policy: P) -> Policies<P> {
+    fn then<P: Stage + Clone>(self, policy: P) -> Policies<P> {
         Policies(policy)
     }
 
@@ -41,10 +41,10 @@ impl Segment for Nothing {
 pub struct Policies<C>(C);
 
 impl<C: Stage + Clone> Segment for Policies<C> {
-    type Then<P: Policy + Clone> = Policies<Chain<C, P>>;
+    type Then<P: Stage + Clone> = Policies<Chain<C, P>>;
     type Onto<Outer, Errors> = Nest<Nest<Outer, PolicyLayer<C>>, Errors>;
 
-    fn then<P: Policy + Clone>(self, policy: P) -> Policies<Chain<C, P>> {
+    fn then<P: Stage + Clone>(self, policy: P) -> Policies<Chain<C, P>> {
         Policies(Chain(self.0, policy))
     }
 

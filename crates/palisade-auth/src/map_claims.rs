@@ -1,0 +1,75 @@
+use std::{fmt, sync::Arc};
+
+use http::{HeaderName, request, response};
+use palisade_core::ApiError;
+
+use crate::{
+    Attempt, Authenticate, Identity,
+    authenticate::{Pending, policy_of},
+};
+
+/// An authentication with claims of another type; see [`Authenticate::map_claims`].
+pub struct MapClaims<A, F> {
+    authenticate: A,
+    convert: Arc<F>,
+}
+
+impl<A, F> MapClaims<A, F> {
+    pub(crate) fn new(authenticate: A, convert: F) -> Self {
+        Self { authenticate, convert: Arc::new(convert) }
+    }
+}
+
+impl<A, F, T> Authenticate for MapClaims<A, F>
+where
+    A: Authenticate,
+    F: Fn(&A::Claims) -> T + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    type Claims = T;
+
+    fn authenticate(&self, request: &request::Parts) -> Attempt<T> {
+        match self.authenticate.authenticate(request) {
+            Attempt::Absent(error) => Attempt::Absent(error),
+            Attempt::Now(outcome) => {
+                Attempt::Now(outcome.map(|identity| converted(&identity, &*self.convert)))
+            }
+            Attempt::Later(pending) => {
+                let convert = Arc::clone(&self.convert);
+                Attempt::Later(Pending::new(async move {
+                    Ok(converted(&pending.outcome().await?, &*convert))
+                }))
+            }
+        }
+    }
+
+    fn invalid(&self) -> ApiError {
+        self.authenticate.invalid()
+    }
+
+    fn fields(&self) -> Vec<HeaderName> {
+        self.authenticate.fields()
+    }
+
+    fn mark_response(&self, response: &mut response::Parts) {
+        self.authenticate.mark_response(response);
+    }
+}
+
+policy_of!([A F] MapClaims<A, F>);
+
+fn converted<C, T>(identity: &Identity<C>, convert: impl Fn(&C) -> T) -> Identity<T> {
+    Identity::new(convert(identity.claims()), identity.principal().clone())
+}
+
+impl<A: Clone, F> Clone for MapClaims<A, F> {
+    fn clone(&self) -> Self {
+        Self { authenticate: self.authenticate.clone(), convert: Arc::clone(&self.convert) }
+    }
+}
+
+impl<A: fmt::Debug, F> fmt::Debug for MapClaims<A, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MapClaims").field(&self.authenticate).finish()
+    }
+}

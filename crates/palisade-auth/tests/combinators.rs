@@ -1,0 +1,428 @@
+//! Combinations of authentications and policies: every nesting means what the reference model says.
+
+use std::{any::Any, convert::Infallible, sync::Arc};
+
+use http::{HeaderValue, Request, Response, StatusCode, header, request, response};
+use palisade_auth::{Attempt, Authenticate, Identity, Pending, RequireRole};
+use palisade_core::{
+    ApiError, Decision, Either, IntoPolicy, Policy, PolicyLayer, Principal, Stage, any_of, shadow,
+    testing::Delay, when,
+};
+use proptest::prelude::*;
+use tower::{Layer, ServiceExt, service_fn};
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// What a request has for one scheme, in the header of the scheme's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Nothing,
+    Good,
+    Bad,
+    /// Good or bad, but the store is down.
+    Unknown,
+}
+
+const ALL: [Sent; 4] = [Sent::Nothing, Sent::Good, Sent::Bad, Sent::Unknown];
+
+/// A scheme that does as the request says, now or later. Its callers have its name, and a role of that name.
+#[derive(Clone, Copy, Debug)]
+struct Scheme {
+    name: &'static str,
+    later: bool,
+}
+
+impl Authenticate for Scheme {
+    type Claims = &'static str;
+
+    fn authenticate(&self, request: &request::Parts) -> Attempt<&'static str> {
+        let Some(sent) = request.headers.get(self.name) else {
+            return Attempt::Absent(self.invalid());
+        };
+        let outcome = match sent.as_bytes() {
+            b"good" => {
+                let principal = Principal::new(self.name).with_roles([self.name]);
+                Ok(Identity::new(self.name, principal.authenticated_by(self.name)))
+            }
+            b"bad" => Err(self.invalid()),
+            _ => Err(ApiError::unavailable()),
+        };
+        if !self.later {
+            return Attempt::Now(outcome);
+        }
+        Attempt::Later(Pending::new(async move {
+            Delay::new(2).await;
+            outcome
+        }))
+    }
+
+    fn invalid(&self) -> ApiError {
+        let challenge = HeaderValue::from_static(self.name);
+        ApiError::unauthenticated().with_header(header::WWW_AUTHENTICATE, challenge)
+    }
+}
+
+impl Policy for Scheme {
+    type Grant = Option<Identity<&'static str>>;
+
+    fn decide(&self, request: &request::Parts) -> Decision<Self::Grant> {
+        self.authenticate(request).into_decision()
+    }
+
+    fn admit(&self, identity: &mut Self::Grant, request: &mut request::Parts) {
+        if let Some(identity) = identity.take() {
+            self.leave_identity(identity, request);
+        }
+    }
+}
+
+/// The status, and the caller that the handler saw: by its principal, which must agree with its identity.
+async fn ask<S: Stage>(stage: S, sent: [Sent; 3]) -> (u16, String) {
+    let service = PolicyLayer::new(stage).layer(service_fn(async |request: Request<String>| {
+        let extensions = request.extensions();
+        let caller = extensions.get::<Principal>().map_or("nobody", Principal::method);
+        if let Some(identity) = Identity::<&'static str>::of(extensions) {
+            assert_eq!(*identity.claims(), caller);
+        }
+        Ok::<_, Infallible>(
+            Response::builder().header("x-caller", caller).body(String::new()).unwrap(),
+        )
+    }));
+    let mut request = Request::get("/");
+    for (name, sent) in NAMES.into_iter().zip(sent) {
+        request = match sent {
+            Sent::Nothing => request,
+            Sent::Good => request.header(name, "good"),
+            Sent::Bad => request.header(name, "bad"),
+            Sent::Unknown => request.header(name, "unknown"),
+        };
+    }
+    let response = service.oneshot(request.body(String::new()).unwrap()).await.unwrap();
+    if response.status() == StatusCode::UNAUTHORIZED {
+        assert!(response.headers().contains_key(header::WWW_AUTHENTICATE), "RFC 9110, 15.5.2");
+    }
+    let caller = response.headers().get("x-caller").map_or("", |caller| caller.to_str().unwrap());
+    (response.status().as_u16(), caller.to_owned())
+}
+
+/// Every combination of what a request may send for three schemes.
+fn every_request() -> impl Iterator<Item = [Sent; 3]> {
+    ALL.into_iter()
+        .flat_map(|a| ALL.into_iter().flat_map(move |b| ALL.into_iter().map(move |c| [a, b, c])))
+}
+
+/// The first scheme that accepts; else 503 if one could not tell; else 401.
+fn expected(sent: [Sent; 3], anonymous: bool) -> (u16, String) {
+    if let Some(first) = sent.iter().position(|sent| *sent == Sent::Good) {
+        return (200, NAMES[first].to_owned());
+    }
+    if sent.contains(&Sent::Unknown) {
+        return (503, String::new());
+    }
+    if anonymous && sent == [Sent::Nothing; 3] {
+        return (200, "nobody".to_owned());
+    }
+    (401, String::new())
+}
+
+#[tokio::test]
+async fn schemes_mean_the_same_in_every_nesting() {
+    for later in [[false; 3], [true; 3], [true, false, false], [false, true, false]] {
+        let [a, b, c] = std::array::from_fn(|at| Scheme { name: NAMES[at], later: later[at] });
+        macro_rules! check {
+            ($($nesting:expr),* $(,)?) => {
+                for sent in every_request() {
+                    $(
+                        let required = ask($nesting, sent).await;
+                        assert_eq!(required, expected(sent, false), "{} {sent:?}", stringify!($nesting));
+                        let optional = ask($nesting.optional(), sent).await;
+                        assert_eq!(optional, expected(sent, true), "optional {} {sent:?}", stringify!($nesting));
+                        let kept = ask($nesting.revoked(|_| false), sent).await;
+                        assert_eq!(kept, required);
+                        let kept = ask($nesting.revoked_later(async |_| Ok::<_, ApiError>(false)), sent).await;
+                        assert_eq!(kept, required);
+                        let pages = ask($nesting.login_redirect("/login").unwrap(), sent).await;
+                        assert_eq!(pages, required, "a request that is not for a page");
+                    )*
+                }
+            };
+        }
+        check!(
+            any_of(any_of(a, b), c),
+            any_of(a, any_of(b, c)),
+            any_of(any_of(a, b).revoked(|_| false), c),
+            any_of(
+                a,
+                any_of(b, c).map_claims(|either| match either {
+                    Either::A(b) => *b.claims(),
+                    Either::B(c) => *c.claims(),
+                })
+            ),
+        );
+    }
+}
+
+#[tokio::test]
+async fn revocation_sees_the_scheme_and_login_page_follows_both() {
+    let [a, b, _] = NAMES.map(|name| Scheme { name, later: false });
+    let either = || {
+        any_of(a, b).revoked(|identity| match identity.claims() {
+            Either::A(identity) => *identity.claims() == "b",
+            Either::B(identity) => *identity.claims() == "b",
+        })
+    };
+    let [nothing, good] = [Sent::Nothing, Sent::Good];
+    assert_eq!(ask(either(), [good, nothing, nothing]).await, (200, "a".to_owned()));
+    assert_eq!(ask(either(), [nothing, good, nothing]).await.0, 401);
+
+    let pages = any_of(a, b).login_redirect("/login").unwrap();
+    let page = Request::get("/orders").header(header::ACCEPT, "text/html").header("b", "bad");
+    let service = PolicyLayer::new(pages).layer(service_fn(async |_: Request<()>| {
+        Ok::<_, Infallible>(Response::new(String::new()))
+    }));
+    let response = service.oneshot(page.body(()).unwrap()).await.unwrap();
+    assert_eq!(response.headers()[header::LOCATION], "/login?return_to=%2Forders");
+}
+
+/// A tree of combinators.
+#[derive(Clone, Debug)]
+enum Tree {
+    Scheme(usize, bool),
+    AnyOf(Box<Tree>, Box<Tree>),
+    /// Several in a row.
+    Then(Box<Tree>, Box<Tree>),
+    Role(usize),
+    When(bool, Box<Tree>),
+    Shadow(Box<Tree>),
+}
+
+fn trees() -> impl Strategy<Value = Tree> {
+    let leaf = prop_oneof![
+        3 => (0..3usize, any::<bool>()).prop_map(|(at, later)| Tree::Scheme(at, later)),
+        1 => (0..3usize).prop_map(Tree::Role),
+    ];
+    leaf.prop_recursive(4, 24, 2, |inner| {
+        let two = (inner.clone(), inner.clone());
+        prop_oneof![
+            3 => two.clone().prop_map(|(a, b)| Tree::AnyOf(a.into(), b.into())),
+            3 => two.prop_map(|(a, b)| Tree::Then(a.into(), b.into())),
+            1 => (any::<bool>(), inner.clone()).prop_map(|(asked, tree)| Tree::When(asked, tree.into())),
+            1 => inner.prop_map(|tree| Tree::Shadow(tree.into())),
+        ]
+    })
+}
+
+/// Any policy, as one type.
+#[derive(Clone)]
+struct Erased(Arc<dyn AnyPolicy>);
+
+struct Granted {
+    grant: Box<dyn Any + Send>,
+    abstains: bool,
+}
+
+trait AnyPolicy: Send + Sync {
+    fn decide(&self, request: &request::Parts) -> Decision<Granted>;
+    fn admit(&self, granted: &mut Granted, request: &mut request::Parts);
+    fn finish(&self, granted: Granted, response: &mut response::Parts);
+}
+
+impl<P: Policy> AnyPolicy for P {
+    fn decide(&self, request: &request::Parts) -> Decision<Granted> {
+        let erase = |grant| Granted { abstains: P::abstains(&grant), grant: Box::new(grant) };
+        match Policy::decide(self, request) {
+            Decision::Now(outcome) => Decision::Now(outcome.map(erase)),
+            Decision::Later(decision) => Decision::later(async move { decision.await.map(erase) }),
+        }
+    }
+
+    fn admit(&self, granted: &mut Granted, request: &mut request::Parts) {
+        Policy::admit(self, granted.grant.downcast_mut().unwrap(), request);
+    }
+
+    fn finish(&self, granted: Granted, response: &mut response::Parts) {
+        Policy::finish(self, *granted.grant.downcast().unwrap(), response);
+    }
+}
+
+impl Policy for Erased {
+    type Grant = Granted;
+
+    fn decide(&self, request: &request::Parts) -> Decision<Granted> {
+        self.0.decide(request)
+    }
+
+    fn admit(&self, granted: &mut Granted, request: &mut request::Parts) {
+        self.0.admit(granted, request);
+    }
+
+    fn finish(&self, granted: Granted, response: &mut response::Parts) {
+        self.0.finish(granted, response);
+    }
+
+    fn abstains(granted: &Granted) -> bool {
+        granted.abstains
+    }
+}
+
+impl Tree {
+    fn policy(&self) -> Erased {
+        match self {
+            Self::Scheme(at, later) => erased(Scheme { name: NAMES[*at], later: *later }),
+            Self::Role(at) => erased(RequireRole::any([NAMES[*at]])),
+            Self::AnyOf(a, b) => erased(any_of(a.policy(), b.policy())),
+            Self::Then(a, b) => erased(a.policy().then(b.policy())),
+            Self::When(asked, tree) => {
+                let asked = *asked;
+                erased(when(move |_| asked, tree.policy()))
+            }
+            Self::Shadow(tree) => erased(shadow(tree.policy())),
+        }
+    }
+
+    /// The reference: who the caller is after this, or the status; `caller` is who it was before.
+    fn model(&self, sent: [Sent; 3], caller: Option<usize>) -> Result<Passed, u16> {
+        let decided = |caller| Ok(Passed { caller, decided: true });
+        match self {
+            Self::Scheme(at, _) => match sent[*at] {
+                Sent::Good => decided(Some(*at)),
+                Sent::Nothing | Sent::Bad => Err(401),
+                Sent::Unknown => Err(503),
+            },
+            Self::Role(at) => match caller {
+                None => Err(401),
+                Some(caller) if caller == *at => decided(Some(caller)),
+                Some(_) => Err(403),
+            },
+            Self::Then(a, b) => {
+                let a = a.model(sent, caller)?;
+                let b = b.model(sent, a.caller)?;
+                Ok(Passed { caller: b.caller, decided: a.decided || b.decided })
+            }
+            Self::AnyOf(a, b) => match (a.model(sent, caller), b.model(sent, caller)) {
+                (Ok(a), _) if a.decided => Ok(a),
+                (_, Ok(b)) if b.decided => Ok(b),
+                (Err(a), Err(b)) => Err([503, 403, 401]
+                    .into_iter()
+                    .find(|status| [a, b].contains(status))
+                    .unwrap_or(a)),
+                (Err(status), _) | (_, Err(status)) => Err(status),
+                (Ok(a), Ok(_)) => Ok(a),
+            },
+            Self::When(true, tree) => tree.model(sent, caller),
+            Self::When(false, _) | Self::Shadow(_) => Ok(Passed { caller, decided: false }),
+        }
+    }
+
+    /// True if a request without any good credentials may pass by design.
+    fn has_exceptions(&self) -> bool {
+        match self {
+            Self::Scheme(..) | Self::Role(_) => false,
+            Self::AnyOf(a, b) | Self::Then(a, b) => a.has_exceptions() || b.has_exceptions(),
+            Self::When(..) | Self::Shadow(_) => true,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Passed {
+    caller: Option<usize>,
+    decided: bool,
+}
+
+fn erased(policy: impl IntoPolicy) -> Erased {
+    Erased(Arc::new(policy.into_policy()))
+}
+
+fn sent() -> impl Strategy<Value = [Sent; 3]> {
+    let one = || prop::sample::select(ALL.as_slice());
+    [one(), one(), one()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn trees_of_combinators_mean_what_the_model_says(tree in trees(), sent in sent()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (status, caller) = runtime.block_on(ask(tree.policy(), sent));
+        match tree.model(sent, None) {
+            Ok(passed) => {
+                let expected = passed.caller.map_or("nobody", |at| NAMES[at]);
+                prop_assert_eq!((status, &*caller), (200, expected));
+            }
+            Err(expected) => prop_assert_eq!((status, &*caller), (expected, "")),
+        }
+        // whatever the model says: only good credentials make a caller, and only they open a door
+        if let Some(at) = NAMES.iter().position(|name| *name == caller) {
+            prop_assert_eq!(sent[at], Sent::Good);
+        }
+        if !sent.contains(&Sent::Good) && !tree.has_exceptions() {
+            prop_assert_ne!(status, 200);
+        }
+    }
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn handlers_of_several_schemes_extract_one_principal() {
+    use axum::{Router, body::Body, routing::get};
+    let [a, b, _] = NAMES.map(|name| Scheme { name, later: true });
+    let either = any_of(a, b);
+    let who = get(async |caller: Principal| format!("{} by {}", caller.subject(), caller.method()));
+    let maybe = get(async |caller: Option<Principal>| caller.is_some().to_string());
+    let app = Router::<()>::new()
+        .route("/who", who.clone().layer(PolicyLayer::new(either)))
+        .route("/maybe", maybe.layer(PolicyLayer::new(either.optional())))
+        .route("/unguarded", who);
+    let ask = async |path: &str, scheme: Option<&str>| {
+        let mut request = Request::get(path);
+        if let Some(scheme) = scheme {
+            request = request.header(scheme, "good");
+        }
+        let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), 1024).await.unwrap();
+        (status.as_u16(), String::from_utf8(body.to_vec()).unwrap())
+    };
+    assert_eq!(ask("/who", Some("a")).await, (200, "a by a".to_owned()));
+    assert_eq!(ask("/who", Some("b")).await, (200, "b by b".to_owned()));
+    assert_eq!(ask("/who", None).await.0, 401);
+    assert_eq!(ask("/maybe", Some("b")).await, (200, "true".to_owned()));
+    assert_eq!(ask("/maybe", None).await, (200, "false".to_owned()));
+    let (status, body) = ask("/unguarded", Some("a")).await;
+    assert!(status == 500 && !body.contains("with_auth"), "the remedy is for the log: {body}");
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn login_page_returns_to_the_whole_path_of_nested_routers() {
+    use axum::{Router, body::Body, routing::get};
+    let pages = Scheme { name: "a", later: false }.login_redirect("/login").unwrap();
+    let orders =
+        Router::<()>::new().route("/orders", get(async || "in")).layer(PolicyLayer::new(pages));
+    let app = Router::<()>::new().nest("/shop", Router::new().nest("/v1", orders));
+    let page = Request::get("/shop/v1/orders?page=2").header(header::ACCEPT, "text/html");
+    let response = app.oneshot(page.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(
+        response.headers()[header::LOCATION],
+        "/login?return_to=%2Fshop%2Fv1%2Forders%3Fpage%3D2"
+    );
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn branch_that_is_not_taken_decides_nothing() {
+    use axum::{Router, body::Body, routing::get};
+    use palisade_auth::{Decided, DenyUndecided};
+    let [a, b, _] = NAMES.map(|name| Scheme { name, later: false });
+    // the first branch decides and then refuses; the second one admits and decides nothing
+    let undecided = any_of(a.then(Decided).then(RequireRole::any(["none"])), b);
+    let app = Router::<()>::new()
+        .route("/", get(async || "in"))
+        .layer(PolicyLayer::new(undecided))
+        .layer(DenyUndecided::new());
+    let request = Request::get("/").header("a", "good").header("b", "good");
+    let response = app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+}
