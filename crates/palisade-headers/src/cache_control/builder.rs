@@ -120,8 +120,8 @@ impl CacheControlBuilder {
         self
     }
 
-    /// Lets shared caches keep what was answered to somebody with credentials, or with a cookie, and give it to
-    /// everybody. For what is the same for all who may ask, and may be had by those who may not.
+    /// Lets shared caches store responses to authenticated requests, and responses that set a cookie, and give them to
+    /// any client. For a resource that is the same for every caller and that may be read without credentials.
     pub fn insecure_share_authenticated(mut self) -> Self {
         self.share_authenticated = true;
         self

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, header, request, response};
 use palisade_core::{
-    AnsweredByPolicy, ApiError, Decision, Policy, PolicyLayer, Principal, vary_by,
+    AnsweredByPolicy, ApiError, Decision, Personal, Policy, PolicyLayer, Principal, vary_by,
 };
 
 pub use builder::CacheControlBuilder;
@@ -24,10 +24,11 @@ pub use builder::CacheControlBuilder;
 /// | with `Set-Cookie`, or to a request with credentials | `private, no-store`, or what is declared if only private caches may keep it |
 /// | all others, 304 among them | what is declared, or nothing |
 ///
-/// A request has credentials if it has `Authorization`, or if an authentication further out left a
-/// [`Principal`]. What is declared for shared caches is not written to these: RFC 9111, section 3.5, would let a shared
-/// cache give one caller's answer to another. Because the answer to everybody else is kept then, and must not be given
-/// to somebody with credentials, it says `Vary: Authorization`.
+/// A request has credentials if it has `Authorization`, or if an authentication left a [`Principal`], whichever scheme it
+/// uses and whether it stands outside of this layer or inside ([`Personal`]). A value for shared caches is not written to
+/// their responses: it would let a shared cache give one caller's response to another (RFC 9111, section 3.5). To share
+/// them takes [`insecure_share_authenticated`](CacheControlBuilder::insecure_share_authenticated). The responses to all
+/// other requests get `Vary: Authorization`, so that no cache gives them to a caller with credentials.
 ///
 /// ```
 /// use std::time::Duration;
@@ -168,14 +169,16 @@ impl Policy for CacheControl {
         let headers = &response.headers;
         // RFC 9111, section 5.3: a `max-age` of ours would take the place of the service's `Expires`.
         let is_said =
-            headers.contains_key(header::CACHE_CONTROL) || headers.contains_key(header::EXPIRES);
+            Personal::has_own_cache_control(response) || headers.contains_key(header::EXPIRES);
         if is_said || response.status.is_informational() {
             return;
         }
         let value = if is_failure(response) || !asked.by_cacheable_method {
             NO_STORE
         } else {
-            let is_personal = asked.with_credentials || headers.contains_key(header::SET_COOKIE);
+            let is_personal = asked.with_credentials
+                || response.extensions.get::<Personal>().is_some()
+                || headers.contains_key(header::SET_COOKIE);
             match &self.0.declared {
                 Some(Declared { kept_by: Keepers::Shared, .. }) if is_personal => PRIVATE_NO_STORE,
                 Some(Declared { kept_by: Keepers::Shared, value }) => {
@@ -200,7 +203,7 @@ fn is_failure(response: &response::Parts) -> bool {
 }
 
 fn write(headers: &mut HeaderMap, value: HeaderValue) {
-    // A map that is full stays as it is.
+    // A map that is full stays unchanged.
     let _ = headers.try_insert(header::CACHE_CONTROL, value);
 }
 
