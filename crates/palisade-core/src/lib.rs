@@ -80,7 +80,10 @@ mod vary;
 
 pub use body::Body;
 pub use body_policy::{BodyPolicy, BodyPolicyFuture, BodyPolicyLayer, BodyPolicyService};
-pub use client::{ClientIp, PeerAddr, TrustedProxies, TrustedProxiesBuilder, UnixPeer};
+pub use client::{
+    AllowNetworks, ClientIp, DenyNetworks, NetworksHandle, PeerAddr, TrustedProxies,
+    TrustedProxiesBuilder, UnixPeer,
+};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use combinators::{
     AnyOf, ChainGrant, ChainPolicy, Either, IntoPolicy, OnTrial, Outcome, Shadow, When, any_of,

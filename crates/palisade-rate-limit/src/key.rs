@@ -104,19 +104,12 @@ impl ByAddress {
     }
 }
 
-const NO_ADDRESS: &str = "no client address on the request, so nothing to count by. Let the server leave it there. \
-     axum: axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()). \
-     hyper: PolicyLayer::new(PeerAddr(peer)).layer(service), for each connection. \
-     tonic: serve with its own `Server`, which leaves TcpConnectInfo. \
-     axum and tonic need the feature `axum` or `tonic` of palisade";
-
 impl Key for ByAddress {
     /// The network as a number, an IPv4 address in its IPv6-mapped form: an IPv6 network has zeros where that has not.
     type Of<'r> = u128;
 
     fn key(&self, request: &request::Parts) -> Result<u128, ApiError> {
-        let client = ClientIp::of_request(request)
-            .ok_or_else(|| ApiError::internal().with_source(NO_ADDRESS))?;
+        let client = ClientIp::required(request)?;
         Ok(match client.network_of(self.ipv6_prefix) {
             IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
             IpAddr::V6(network) => network.to_bits(),

@@ -149,7 +149,7 @@ impl TrustedProxiesBuilder {
                  `insecure_trust_everyone` is for servers that nothing but proxies can reach",
             ));
         }
-        let says_whom = !networks.are_none() || self.unix_sockets || self.everyone;
+        let says_whom = !networks.is_empty() || self.unix_sockets || self.everyone;
         let list = if self.forwarded { ListHeader::Forwarded } else { ListHeader::XForwardedFor };
         let model = match self.walk {
             Walk::ByAddress if !says_whom => {

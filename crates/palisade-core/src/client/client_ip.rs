@@ -6,6 +6,8 @@ use std::{
 
 use http::{Extensions, request};
 
+use crate::ApiError;
+
 use super::{address::client_address, diagnostics, peer::Peer};
 
 /// The address a client is known by: the one answer to "who is this", wherever an address matters.
@@ -56,6 +58,12 @@ use super::{address::client_address, diagnostics, peer::Peer};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientIp(IpAddr);
+
+const NO_ADDRESS: &str = "the request has no client address. Let the server leave it there. \
+     axum: axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()). \
+     hyper: PolicyLayer::new(PeerAddr(peer)).layer(service), for each connection. \
+     tonic: serve with its own `Server`, which leaves TcpConnectInfo. \
+     axum and tonic need the feature `axum` or `tonic` of palisade";
 
 impl ClientIp {
     /// The lengths of an IPv6 network that may count as one client, for [`network_of`](Self::network_of). Shorter ones
@@ -108,6 +116,22 @@ impl ClientIp {
         }
         diagnostics::forwarding_without_trust(&request.headers);
         Self::of(&request.extensions)
+    }
+
+    /// Like [`of_request`](Self::of_request), for policies that cannot decide without an address.
+    ///
+    /// # Errors
+    ///
+    /// If the request has none: 500, and the log says how each server leaves it there.
+    ///
+    /// ```
+    /// use palisade_core::ClientIp;
+    ///
+    /// let (head, ()) = http::Request::new(()).into_parts();
+    /// assert_eq!(ClientIp::required(&head).unwrap_err().status(), 500);
+    /// ```
+    pub fn required(request: &request::Parts) -> Result<Self, ApiError> {
+        Self::of_request(request).ok_or_else(|| ApiError::internal().with_source(NO_ADDRESS))
     }
 
     /// The address.

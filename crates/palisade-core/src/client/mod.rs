@@ -6,11 +6,14 @@ mod client_ip;
 mod diagnostics;
 mod elements;
 mod forwarded;
+mod network_lists;
 mod networks;
 mod peer;
+mod ranges;
 mod trusted_proxies;
 
 pub use builder::TrustedProxiesBuilder;
 pub use client_ip::ClientIp;
+pub use network_lists::{AllowNetworks, DenyNetworks, NetworksHandle};
 pub use peer::{PeerAddr, UnixPeer};
 pub use trusted_proxies::TrustedProxies;

@@ -2,6 +2,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::ranges::Ranges;
 use crate::ConfigError;
 
 /// Shorter prefixes hold most of the internet, and no network that one operator runs.
@@ -9,11 +10,13 @@ const SHORTEST_V4: u8 = 8;
 /// The private networks of RFC 4193 are a /7.
 const SHORTEST_V6: u8 = 7;
 
-/// A set of networks, each address of which is in one of them at most.
+/// A set of networks. A look-up costs about the same for one network and for 100,000.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Networks {
-    v4: Box<[Ipv4Net]>,
-    v6: Box<[Ipv6Net]>,
+    v4: Ranges<u32>,
+    v6: Ranges<u128>,
+    /// The first network that holds most of the internet. Many small ones that make up a large one count as that one.
+    too_large: Option<IpNet>,
 }
 
 impl Networks {
@@ -25,37 +28,32 @@ impl Networks {
                 IpNet::V6(network) => v6.push(*network),
             }
         }
-        let (mut v4, mut v6) = (Ipv4Net::aggregate(&v4), Ipv6Net::aggregate(&v6));
-        v4.sort_unstable();
-        v6.sort_unstable();
-        Self { v4: v4.into(), v6: v6.into() }
-    }
-
-    /// True if the canonical `address` is in one of the networks.
-    pub(super) fn contain(&self, address: IpAddr) -> bool {
-        // They are sorted and do not overlap: only the last one that begins before the address can hold it.
-        match address {
-            IpAddr::V4(address) => {
-                let after = self.v4.partition_point(|network| network.network() <= address);
-                after.checked_sub(1).is_some_and(|at| self.v4[at].contains(&address))
-            }
-            IpAddr::V6(address) => {
-                let after = self.v6.partition_point(|network| network.network() <= address);
-                after.checked_sub(1).is_some_and(|at| self.v6[at].contains(&address))
-            }
+        // Afterwards each address is in one network at most.
+        let (v4, v6) = (Ipv4Net::aggregate(&v4), Ipv6Net::aggregate(&v6));
+        let large_v4 = v4.iter().find(|network| network.prefix_len() < SHORTEST_V4);
+        let large_v6 = v6.iter().find(|network| network.prefix_len() < SHORTEST_V6);
+        Self {
+            too_large: large_v4.copied().map(IpNet::V4).or(large_v6.copied().map(IpNet::V6)),
+            v4: v4.iter().map(|n| (n.network().to_bits(), n.broadcast().to_bits())).collect(),
+            v6: v6.iter().map(|n| (n.network().to_bits(), n.broadcast().to_bits())).collect(),
         }
     }
 
-    pub(super) fn are_none(&self) -> bool {
+    /// True if the canonical `address` is in one of the networks.
+    pub(super) fn contains(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.v4.contains(address.to_bits()),
+            IpAddr::V6(address) => self.v6.contains(address.to_bits()),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
-    /// A network with so many addresses that it cannot be one of proxies, if there is one. Many small ones that make up
-    /// a large one count as that one.
+    /// Returns a network with so many addresses that it cannot be one of proxies, if there is one.
     pub(super) fn too_large(&self) -> Option<IpNet> {
-        let v4 = self.v4.iter().find(|network| network.prefix_len() < SHORTEST_V4);
-        let v6 = self.v6.iter().find(|network| network.prefix_len() < SHORTEST_V6);
-        v4.copied().map(IpNet::V4).or(v6.copied().map(IpNet::V6))
+        self.too_large
     }
 }
 
@@ -103,8 +101,8 @@ mod tests {
         Networks::new(&list.unwrap())
     }
 
-    fn contain(networks: &Networks, address: &str) -> bool {
-        networks.contain(address.parse::<IpAddr>().unwrap().to_canonical())
+    fn contains(networks: &Networks, address: &str) -> bool {
+        networks.contains(address.parse::<IpAddr>().unwrap().to_canonical())
     }
 
     #[test]
@@ -122,7 +120,7 @@ mod tests {
             "fd00::",
             "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
         ] {
-            assert!(contain(&set, inside), "{inside}");
+            assert!(contains(&set, inside), "{inside}");
         }
         for outside in [
             "0.0.0.1",
@@ -137,24 +135,24 @@ mod tests {
             "::a00:1",
             "fe00::",
         ] {
-            assert!(!contain(&set, outside), "{outside}");
+            assert!(!contains(&set, outside), "{outside}");
         }
-        assert!(!contain(&Networks::default(), "10.0.0.1"));
+        assert!(!contains(&Networks::default(), "10.0.0.1"));
     }
 
     #[test]
     fn overlapping_networks_are_one() {
         let set = networks(&["10.0.0.0/8", "10.1.0.0/16", "10.0.0.5", "9.0.0.1"]);
         for inside in ["10.0.0.6", "10.1.2.3", "10.200.0.1", "9.0.0.1"] {
-            assert!(contain(&set, inside), "{inside}");
+            assert!(contains(&set, inside), "{inside}");
         }
     }
 
     #[test]
     fn a_network_of_ipv4_inside_ipv6_is_an_ipv4_network() {
         let set = networks(&["::ffff:10.0.0.0/104", "::ffff:192.0.2.7"]);
-        assert!(contain(&set, "10.1.2.3") && contain(&set, "192.0.2.7"));
-        assert!(!contain(&set, "11.0.0.0"));
+        assert!(contains(&set, "10.1.2.3") && contains(&set, "192.0.2.7"));
+        assert!(!contains(&set, "11.0.0.0"));
     }
 
     #[test]

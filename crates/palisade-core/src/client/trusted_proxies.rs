@@ -289,7 +289,7 @@ impl TrustedPeers {
     }
 
     fn trust_address(&self, address: IpAddr) -> bool {
-        self.every_address || self.networks.contain(address)
+        self.every_address || self.networks.contains(address)
     }
 }
 
