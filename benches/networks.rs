@@ -19,7 +19,7 @@ async fn empty(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infalli
 /// Returns this many single addresses, spread over the address space, none of which a request comes from.
 fn networks(count: u32) -> DenyNetworks {
     let step = u32::MAX / count;
-    let list = (0..count).map(|at| Ipv4Addr::from_bits(at * step | 1).to_string());
+    let list = (0..count).map(|at| Ipv4Addr::from_bits((at * step) | 1).to_string());
     DenyNetworks::new(list).unwrap()
 }
 
