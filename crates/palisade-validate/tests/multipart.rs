@@ -244,8 +244,8 @@ async fn a_file_name_that_is_written_in_another_way_does_not_make_a_text_of_a_fi
     for bad in [
         "name=\"f\"; filename*=UTF-8''a.png",
         "name=\"f\"; FileName*=UTF-8''..%2Fa.png",
-        "name=\"f\"; filename*=UTF-8''a.png; filename=\"a.png\"",
-        "name=\"f\"; Filename=\"a.png\"",
+        "name=\"f\"; name=\"g\"; filename=\"a.png\"",
+        "name=\"f\"; filename=\"a.png\"; FileName=\"b.png\"",
         "name=\"f\"; filename*0=\"a\"",
     ] {
         let (status, body) = send(uploads(), form(&[name(), part(bad, b"text")])).await;
@@ -258,6 +258,9 @@ async fn a_file_name_that_is_written_in_another_way_does_not_make_a_text_of_a_fi
         let (status, body) = send(uploads(), form(&[name(), text])).await;
         assert_eq!((status.as_u16(), body), (200, "ada 0".into()));
     }
+    let (status, body) =
+        send(uploads(), form(&[name(), part("Name=f; FileName=a.png", PNG)])).await;
+    assert_eq!((status.as_u16(), body), (200, "ada 0; f a.png image/png 18".into()));
     // as .NET writes every name
     let both = part("name=f; filename=a.png; filename*=utf-8''..%2Fb.png", PNG);
     let (_, body) = send(uploads(), form(&[name(), both])).await;
@@ -275,6 +278,10 @@ async fn a_text_that_is_no_utf_8_is_one_issue() {
 async fn what_is_no_form_is_refused() {
     let good = || form(&[name()]);
     assert_eq!(send_as(uploads(), "multipart/form-data", good()).await.0.as_u16(), 400);
+    let twice = "multipart/form-data; boundary=B; boundary=B";
+    assert_eq!(send_as(uploads(), twice, good()).await.0.as_u16(), 400);
+    let upper = "multipart/form-data; BOUNDARY=B";
+    assert_eq!(send_as(uploads(), upper, good()).await.0.as_u16(), 200);
     assert_eq!(send_as(uploads(), "multipart/mixed; boundary=B", good()).await.0.as_u16(), 415);
     assert_eq!(send_as(uploads(), "application/json", good()).await.0.as_u16(), 415);
     let latin = part("name=\"name\"\r\nContent-Type: text/plain; charset=iso-8859-1", b"ada");

@@ -68,10 +68,71 @@ impl Caps {
     }
 }
 
-/// RFC 7578, section 4.2: a name must not be used as it is. These would be dangerous to whoever does.
+/// Returns true for a name that is safe to store a file under, on any system (RFC 7578, section 4.2).
 fn is_a_file_name(name: &str) -> bool {
     name.len() <= 255
         && !name.starts_with('.')
         && !name.ends_with(['.', ' '])
+        // A colon names a stream of another file on Windows.
         && !name.chars().any(|char| char.is_control() || "/\\:*?\"<>|".contains(char))
+        && !name.contains(is_deceptive)
+        && !is_a_device(name)
+}
+
+/// Returns true for a mark that changes how the rest of a name is shown: with U+202E, `gpj.exe` is shown as `exe.jpg`.
+fn is_deceptive(char: char) -> bool {
+    matches!(
+        char,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            // Line and paragraph separators.
+            | '\u{2028}' | '\u{2029}'
+    )
+}
+
+/// Returns true for a name that Windows gives to a device, in any case and with any extension: `nul.txt` is not a file.
+fn is_a_device(name: &str) -> bool {
+    const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
+    let stem = name.split('.').next().unwrap_or_default().trim_end_matches(' ').to_uppercase();
+    let is_port = ["COM", "LPT"].iter().any(|port| {
+        let number = stem.strip_prefix(port).map(|number| number.chars().collect::<Vec<_>>());
+        matches!(number.as_deref(), Some(['0'..='9' | '¹' | '²' | '³']))
+    });
+    is_port || DEVICES.contains(&&*stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_deceive_or_name_devices_are_rejected() {
+        for good in
+            ["a.txt", "concert.txt", "comma.txt", "com10.txt", "Übung 1.pdf", "a.b.c", "nul1"]
+        {
+            assert!(is_a_file_name(good), "{good}");
+        }
+        for bad in [
+            "CON",
+            "con.txt",
+            "Nul.tar.gz",
+            "AUX .txt",
+            "com1.txt",
+            "LPT9",
+            "COM¹",
+            "conin$",
+            "a.txt.",
+            "a.txt ",
+            "a.txt:evil.exe",
+            "a.txt::$DATA",
+            "photo\u{202e}gpj.exe",
+            "a\u{2066}b",
+            "a\u{200f}.txt",
+            "a\r\nb",
+            ".htaccess",
+            "a/b",
+            "a\\b",
+        ] {
+            assert!(!is_a_file_name(bad), "{bad}");
+        }
+    }
 }

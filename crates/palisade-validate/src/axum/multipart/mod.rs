@@ -4,6 +4,7 @@ mod file_rules;
 mod form;
 mod gauge;
 mod layer;
+mod parameters;
 mod parts;
 mod stream;
 mod too_large;

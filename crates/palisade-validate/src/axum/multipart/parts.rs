@@ -12,7 +12,7 @@ use std::{
 use axum::extract::Request;
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderMap, HeaderValue, header};
+use http::HeaderMap;
 use http_body::Body as _;
 use multer::Field;
 use palisade_core::{ApiError, IssueSource};
@@ -20,6 +20,7 @@ use palisade_core::{ApiError, IssueSource};
 use super::{
     file_rules::{About, TELLING},
     gauge::{Gauge, Gauged},
+    parameters::{self, Disposition},
     too_large::{Part, too_large},
     uploads::{Caps, Uploads},
 };
@@ -70,13 +71,7 @@ impl Parts {
             json::is_utf8_of(field, |essence| essence == FORM_DATA)
         })?;
         let caps = Uploads::of(request.extensions());
-        let boundary = request.headers()[header::CONTENT_TYPE]
-            .to_str()
-            .ok()
-            .and_then(|field| multer::parse_boundary(field).ok())
-            .ok_or_else(|| {
-                ApiError::bad_request().with_message("the multipart body has no boundary")
-            })?;
+        let boundary = parameters::boundary(request.headers()).map_err(malformed)?;
         if request.body().size_hint().lower() > caps.body as u64 {
             return Err(too_large(Part::Body, caps.body));
         }
@@ -117,16 +112,13 @@ impl Parts {
                 let message = format!("the form has more than {} parts", self.caps.parts);
                 return Err(ApiError::bad_request().with_message(message));
             }
-            let Some(name) = field.name().map(str::to_owned) else {
-                return Err(ApiError::bad_request().with_message("a part of the form has no name"));
-            };
-            if field.file_name().is_none() {
-                if has_odd_file_name(field.headers()) {
-                    let message = "a file of the form has no name that is written as `filename=`";
-                    return Err(ApiError::bad_request().with_message(message));
-                }
+            let Disposition { field: name, file } =
+                Disposition::from_headers(field.headers()).map_err(malformed)?;
+            let Some(file_name) = file else {
                 self.text(&name, field).await?;
-            } else if let Some(next) = self.begin(name, field, findings).await? {
+                continue;
+            };
+            if let Some(next) = self.begin(name, file_name, field, findings).await? {
                 break next;
             }
         };
@@ -155,10 +147,10 @@ impl Parts {
     async fn begin(
         &mut self,
         name: String,
+        file_name: String,
         field: Field<'static>,
         findings: &mut Findings,
     ) -> Result<Option<Next>, ApiError> {
-        let file_name = field.file_name().unwrap_or_default().to_owned();
         let declared = field.content_type().map(|media_type| media_type.essence_str().to_owned());
         let mut file =
             Incoming { first: VecDeque::new(), rest: field, field: name.clone(), size: 0 };
@@ -261,26 +253,8 @@ fn header_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }
 
-/// `filename*=`, which forms must not have (RFC 7578, section 4.2), or the like. The parser passes over it, and what is a
-/// file to others would be a text here. Where the usual name is there as well, as .NET writes both, that one counts.
-fn has_odd_file_name(headers: &HeaderMap) -> bool {
-    let field = headers.get(header::CONTENT_DISPOSITION).map_or(&b""[..], HeaderValue::as_bytes);
-    let mut is_quoted = false;
-    let mut is_escaped = false;
-    let parameters = field.split(|byte| {
-        if *byte == b'"' && !is_escaped {
-            is_quoted = !is_quoted;
-        }
-        is_escaped = *byte == b'\\' && !is_escaped;
-        *byte == b';' && !is_quoted
-    });
-    let mut names = parameters.filter_map(|parameter| {
-        let end = parameter.iter().position(|byte| *byte == b'=')?;
-        parameter[..end].trim_ascii().split_at_checked(b"filename".len())
-    });
-    names.any(|(name, rest)| {
-        name.eq_ignore_ascii_case(b"filename") && matches!(rest.first(), None | Some(b'*'))
-    })
+fn malformed(message: &'static str) -> ApiError {
+    ApiError::bad_request().with_message(message)
 }
 
 /// The body went over a cap, ours or that of a layer outside, broke off, or is no form.
