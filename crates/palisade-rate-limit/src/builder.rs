@@ -77,19 +77,22 @@ impl<K: Key> RateLimitBuilder<K> {
         }
     }
 
-    /// For how many keys the tables have room: those that are active within two windows. Default 100,000. The memory is
-    /// taken when the limit is built, and never grows; idle keys cost nothing.
+    /// Sets for how many keys the tables have room: those that are active within two windows. Default: 100,000. The memory
+    /// is taken when the limit is built and never grows.
     ///
     /// | quota | bytes a key |
     /// | --- | --- |
-    /// | sliding or fixed window, limit at most 65,534, window at least 0.1 s | 16 |
-    /// | other sliding and fixed windows | 35 |
-    /// | `gcra`, `concurrency` | 23 |
-    /// | `strict` | 83 |
-    /// | `exact_log` | 11, and 12 for each request of its limit |
+    /// | sliding or fixed window, limit at most 65,534, window at least 0.1 s | 32 |
+    /// | other sliding and fixed windows | 48 |
+    /// | `gcra` | 37 |
+    /// | `concurrency` | 21 |
+    /// | `strict` | 91 |
+    /// | `exact_log` | 27, and 11 for each request of its limit; at most 256 MiB in all |
     ///
-    /// With more active keys than this, those with the most requests keep their counts, and new ones start with part
-    /// of their quota used, never with more than their quota. No flood resets a limit.
+    /// With more active keys than this, those with the most requests keep their counts, and what the others had used is
+    /// remembered in a sketch, so that no flood resets a limit. Of the first requests of new keys, fewer than 1 % are
+    /// rejected until a flood has sent ten times limit and capacity (up to a limit of 511, and six times above). When that
+    /// begins, a warning is logged and the metric `palisade_limit_floor_reached_total` counts the requests.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -313,7 +316,7 @@ impl<K: Key> RateLimitBuilder<K> {
     /// # Errors
     ///
     /// If a quota cannot be counted (a window without length or of more than 146 years, an exact log of more than 1000
-    /// requests, a rate of more than one a nanosecond), there are none or more than four of them, two have the same
+    /// requests or 256 MiB, a rate of more than one a nanosecond), there are none or more than four of them, two have the same
     /// name or one a name that is not valid, the capacity is 0 or does not fit in memory, or the fraction that is
     /// enforced is none.
     ///
@@ -374,6 +377,7 @@ impl<K: Key> RateLimitBuilder<K> {
             slots_taken: Arc::default(),
             has_said_what_is_missing: AtomicBool::new(false),
             has_said_what_is_wrong: AtomicBool::new(false),
+            floor_logged: Default::default(),
             #[cfg(feature = "store")]
             store,
         }))

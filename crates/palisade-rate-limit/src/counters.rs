@@ -1,6 +1,7 @@
 //! The tables of all quotas of a limit, and how a request is charged to all of them or to none.
 
 use std::{
+    num::NonZeroU64,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -141,9 +142,36 @@ impl Counter {
     /// If the quota cannot be counted exactly, or there is no memory for its table.
     pub(crate) fn of(quota: &Quota, keys: usize) -> Result<Self, ConfigError> {
         let meter = AnyMeter::of(quota)?;
+        check_log_size(quota, keys, meter.words())?;
         let table = Arc::new(Table::for_keys(keys, &meter)?);
         Ok(Self { meter, table })
     }
+}
+
+/// The most memory that an exact log may take: 256 MiB. It grows with the product of limit and capacity, and the default
+/// capacity with a limit of 1000 would be over a gigabyte.
+const LARGEST_LOG: usize = 256 << 20;
+
+/// # Errors
+///
+/// If the logs of an exact log take more memory than [`LARGEST_LOG`].
+fn check_log_size(quota: &Quota, keys: usize, words: usize) -> Result<(), ConfigError> {
+    if quota.algorithm() != Algorithm::ExactLog {
+        return Ok(());
+    }
+    let a_key = Table::bytes_a_key(words);
+    let bytes = keys.saturating_mul(a_key);
+    if bytes <= LARGEST_LOG {
+        return Ok(());
+    }
+    let remedy = format!(
+        "an exact log of {} requests takes {a_key} bytes for each key, which is {} MiB in all, and at most 256 MiB are \
+         allowed: choose a capacity of at most {}, a smaller limit, or strict(), which takes 91 bytes for each key",
+        quota.limit(),
+        bytes >> 20,
+        LARGEST_LOG / a_key,
+    );
+    Err(ConfigError::new("capacity", keys, remedy))
 }
 
 /// Tables for quotas that are chosen for each request. Quotas of the same algorithm and window share one from request to
@@ -167,6 +195,8 @@ struct Shape {
     algorithm: Algorithm,
     window: Duration,
     words: usize,
+    /// What is charged in one epoch no longer counts after the next.
+    epoch: NonZeroU64,
     /// How many quotas before it, of the same request, are of the same kind.
     nth: usize,
 }
@@ -201,14 +231,14 @@ impl Tables {
     }
 
     fn counter(&self, quota: &Quota, nth: usize) -> Result<Counter, ConfigError> {
-        let meter = AnyMeter::of(quota)?;
+        let meter = AnyMeter::among_others(quota)?;
         let (algorithm, window) = Shape::kind_of(quota);
         let words = match algorithm {
             // Logs of about the same length share a table, and a limit that is raised a little keeps its count.
             Algorithm::ExactLog => meter.words().next_power_of_two().max(SHORTEST_LOG),
             _ => meter.words(),
         };
-        let shape = Shape { algorithm, window, words, nth };
+        let shape = Shape { algorithm, window, words, epoch: meter.epoch(), nth };
         let found = |table: &Shaped| (table.0 == shape).then(|| Arc::clone(&table.1));
         let mut tables = self.tables.iter();
         if let Some(table) = tables.by_ref().map_while(OnceLock::get).find_map(found) {
@@ -223,7 +253,8 @@ impl Tables {
                 }
                 continue;
             }
-            let made = Table::wide(self.keys, words).ok_or_else(|| {
+            check_log_size(quota, self.keys, words)?;
+            let made = Table::wide(self.keys, &meter, words, u32::MAX).ok_or_else(|| {
                 ConfigError::new("capacity", self.keys, "choose one that fits in memory")
             })?;
             let (_, made) = table.get_or_init(|| (shape, Arc::new(made)));

@@ -1,3 +1,5 @@
+mod translation;
+
 use std::{
     fmt,
     hash::{Hash, Hasher},
@@ -6,6 +8,8 @@ use std::{
 
 use http::{HeaderName, HeaderValue, header::GetAll, request};
 use palisade_core::{ApiError, ClientIp, ConfigError, Principal};
+
+use self::translation::Translation;
 
 /// What a limit counts by: the requests with the same key share one quota.
 ///
@@ -54,10 +58,14 @@ pub trait Key: Send + Sync + 'static {
 /// Counts by the address of the client: [`ClientIp`], an IPv6 address by its /64.
 ///
 /// One subscriber usually gets a whole /64 and could use a new address for every request; some get a /56 or a /48, for
-/// which there is [`ByAddress::ipv6_prefix`]. An IPv4 address inside an IPv6 one (`::ffff:192.0.2.1`) counts as the IPv4
-/// address.
+/// which there is [`ByAddress::ipv6_prefix`].
 ///
-/// Behind a proxy the address is the proxy's, until [`TrustedProxies`](palisade_core::TrustedProxies) says whom to believe.
+/// An IPv4 client counts by its IPv4 address, however it arrives: mapped into IPv6 (`::ffff:192.0.2.1`), translated with
+/// the well-known prefix `64:ff9b::/96` (RFC 6052) or within `64:ff9b:1::/48` (RFC 8215), or with a prefix of your own
+/// ([`translated`](Self::translated)). Otherwise all IPv4 clients behind a translator would share one /64.
+///
+/// Behind a proxy the address is the proxy's, until [`TrustedProxies`](palisade_core::TrustedProxies) names the proxies
+/// that are trusted.
 ///
 /// ```
 /// use palisade_core::PeerAddr;
@@ -70,15 +78,17 @@ pub trait Key: Send + Sync + 'static {
 /// };
 /// assert_eq!(key("[2001:db8::1]:4000"), key("[2001:db8::2]:4001"));
 /// assert_ne!(key("192.0.2.1:4000"), key("192.0.2.2:4000"));
+/// assert_eq!(key("192.0.2.1:4000"), key("[64:ff9b::192.0.2.1]:4000"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByAddress {
     ipv6_prefix: u8,
+    translated: [Option<Translation>; MOST_TRANSLATIONS],
 }
 
 impl Default for ByAddress {
     fn default() -> Self {
-        Self { ipv6_prefix: 64 }
+        Self { ipv6_prefix: 64, translated: [None; MOST_TRANSLATIONS] }
     }
 }
 
@@ -97,23 +107,62 @@ impl ByAddress {
     /// ```
     pub fn ipv6_prefix(bits: u8) -> Result<Self, ConfigError> {
         if (32..=64).contains(&bits) {
-            Ok(Self { ipv6_prefix: bits })
+            Ok(Self { ipv6_prefix: bits, ..Self::default() })
         } else {
             Err(ConfigError::new("ipv6_prefix", bits, "choose 32 to 64 bits, such as 64 or 56"))
         }
     }
+
+    /// Counts clients within this prefix by the IPv4 address that is embedded in theirs: the prefix of a NAT64, SIIT or
+    /// SIIT-DC translator in front of the service (RFC 6052, section 2.2). At most four prefixes.
+    ///
+    /// # Errors
+    ///
+    /// If it is not an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits, or there are more than four.
+    ///
+    /// ```
+    /// # use palisade_rate_limit::ByAddress;
+    /// let key = ByAddress::default().translated("2001:db8:64::/96")?;
+    /// assert_eq!(key.key_of("2001:db8:64::c000:201".parse().unwrap()), key.key_of("192.0.2.1".parse().unwrap()));
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn translated(mut self, prefix: &str) -> Result<Self, ConfigError> {
+        let translation = Translation::parse(prefix)?;
+        let Some(place) = self.translated.iter_mut().find(|place| place.is_none()) else {
+            return Err(ConfigError::new("translated", prefix, "configure at most four prefixes"));
+        };
+        *place = Some(translation);
+        Ok(self)
+    }
+
+    /// Returns the key of an address: for a limit that is asked without a request, as by
+    /// [`check`](crate::RateLimit::check).
+    pub fn key_of(&self, address: IpAddr) -> u128 {
+        let client = ClientIp::new(address);
+        let configured = self.translated.iter().flatten();
+        let inside = match client.ip() {
+            IpAddr::V6(address) => {
+                let found = configured.map(|prefix| prefix.inside(address)).find(Option::is_some);
+                found.unwrap_or_else(|| translation::well_known(address))
+            }
+            IpAddr::V4(_) => None,
+        };
+        match inside.map_or_else(|| client.network_of(self.ipv6_prefix), IpAddr::V4) {
+            IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(network) => network.to_bits(),
+        }
+    }
 }
+
+/// How many prefixes of translators can be configured.
+const MOST_TRANSLATIONS: usize = 4;
 
 impl Key for ByAddress {
     /// The network as a number, an IPv4 address in its IPv6-mapped form: an IPv6 network has zeros where that has not.
     type Of<'r> = u128;
 
     fn key(&self, request: &request::Parts) -> Result<u128, ApiError> {
-        let client = ClientIp::required(request)?;
-        Ok(match client.network_of(self.ipv6_prefix) {
-            IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-            IpAddr::V6(network) => network.to_bits(),
-        })
+        Ok(self.key_of(ClientIp::required(request)?.ip()))
     }
 }
 
@@ -133,6 +182,20 @@ pub struct ByPrincipal;
 const NO_PRINCIPAL: &str = "no Principal on the request, so nothing to count by. Put the limit inside authentication: \
      the layer that authenticates must be the outer one";
 
+impl ByPrincipal {
+    /// Returns the key of a principal: for a limit that is asked without a request, as by
+    /// [`check`](crate::RateLimit::check).
+    ///
+    /// ```
+    /// # use palisade_core::Principal;
+    /// # use palisade_rate_limit::ByPrincipal;
+    /// assert_eq!(ByPrincipal::key_of(&Principal::new("ada")), (&b""[..], &b"ada"[..]));
+    /// ```
+    pub fn key_of(principal: &Principal) -> (&[u8], &[u8]) {
+        (principal.issuer().as_bytes(), principal.subject().as_bytes())
+    }
+}
+
 impl Key for ByPrincipal {
     /// Issuer and subject. Byte slices are hashed with their length, which strings are not.
     type Of<'r> = (&'r [u8], &'r [u8]);
@@ -142,7 +205,7 @@ impl Key for ByPrincipal {
             .extensions
             .get()
             .ok_or_else(|| ApiError::internal().with_source(NO_PRINCIPAL))?;
-        Ok((principal.issuer().as_bytes(), principal.subject().as_bytes()))
+        Ok(Self::key_of(principal))
     }
 }
 
@@ -183,28 +246,54 @@ impl Key for ByHeader {
             let message = format!("the header field {} is missing", self.name);
             return Err(ApiError::bad_request().with_message(message));
         }
-        Ok(FieldLines(lines))
+        Ok(FieldLines(Lines::All(lines)))
     }
 }
 
 /// The lines of a header field, as a key.
-pub struct FieldLines<'r>(GetAll<'r, HeaderValue>);
+pub struct FieldLines<'r>(Lines<'r>);
+
+enum Lines<'r> {
+    All(GetAll<'r, HeaderValue>),
+    One(&'r [u8]),
+}
+
+impl<'r> FieldLines<'r> {
+    /// Returns the key of a field with one line: for a limit that is asked without a request, as by
+    /// [`check`](crate::RateLimit::check).
+    ///
+    /// ```
+    /// # use palisade_rate_limit::FieldLines;
+    /// assert_eq!(FieldLines::from_value("acme").to_string(), "acme");
+    /// ```
+    pub const fn from_value(value: &'r str) -> Self {
+        Self(Lines::One(value.as_bytes()))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let (all, one) = match &self.0 {
+            Lines::All(lines) => (Some(lines), None),
+            Lines::One(line) => (None, Some(*line)),
+        };
+        all.into_iter().flatten().map(HeaderValue::as_bytes).chain(one)
+    }
+}
 
 impl Hash for FieldLines<'_> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         // How many, and each with its length: nothing that follows can be taken for a line.
-        self.0.iter().count().hash(hasher);
-        for line in &self.0 {
-            line.as_bytes().hash(hasher);
+        self.iter().count().hash(hasher);
+        for line in self.iter() {
+            line.hash(hasher);
         }
     }
 }
 
 impl fmt::Display for FieldLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, line) in self.0.iter().enumerate() {
+        for (at, line) in self.iter().enumerate() {
             let comma = if at > 0 { ", " } else { "" };
-            write!(f, "{comma}{}", line.as_bytes().escape_ascii())?;
+            write!(f, "{comma}{}", line.escape_ascii())?;
         }
         Ok(())
     }
@@ -343,6 +432,37 @@ mod tests {
         // express-rate-limit put all of them into one bucket (CVE-2026-30827).
         assert_ne!(from_peer("[::ffff:192.0.2.1]:1"), from_peer("[::ffff:192.0.2.2]:1"));
         assert_eq!(from_peer("[::ffff:192.0.2.1]:1"), from_peer("192.0.2.1:2"));
+    }
+
+    #[test]
+    fn ipv4_clients_behind_a_translator_have_keys_of_their_own() {
+        let (one, other) = (from_peer("192.0.2.1:1"), from_peer("192.0.2.2:1"));
+        for prefix in ["64:ff9b::", "64:ff9b:1::", "64:ff9b:1:7::"] {
+            assert_eq!(from_peer(&format!("[{prefix}192.0.2.1]:1")), one, "{prefix}");
+            assert_eq!(from_peer(&format!("[{prefix}192.0.2.2]:1")), other, "{prefix}");
+        }
+        let key = ByAddress::default().translated("2001:db8:9::/48").unwrap();
+        let key_of = |address: &str| key.key_of(address.parse().unwrap());
+        assert_eq!(key_of("2001:db8:9:c000:2:100::"), one);
+        assert_eq!(key_of("2001:db8:8:c000:2:100::"), key_of("2001:db8:8:c000::"));
+        let mut key = key;
+        for _ in 0..3 {
+            key = key.translated("2001:db8:7::/96").unwrap();
+        }
+        assert!(key.translated("2001:db8:7::/96").unwrap_err().to_string().contains("four"));
+    }
+
+    #[test]
+    fn a_value_has_the_key_of_a_request_with_it() {
+        let random = RandomState::new();
+        let request = http::Request::get("/").header("x-tenant", "acme").body(()).unwrap();
+        let (head, ()) = request.into_parts();
+        let key = ByHeader::new(HeaderName::from_static("x-tenant")).key(&head).unwrap();
+        assert_eq!(random.hash_one(FieldLines::from_value("acme")), random.hash_one(key));
+        assert_ne!(
+            random.hash_one(FieldLines::from_value("acm")),
+            random.hash_one(FieldLines::from_value("acme"))
+        );
     }
 
     #[test]

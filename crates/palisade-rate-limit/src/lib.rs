@@ -71,11 +71,12 @@
 //!
 //! # What it costs
 //!
-//! The table of keys is taken when the limit is built, 16 bytes for each key of its
+//! The memory of the tables is taken when the limit is built, 32 bytes for each key of its
 //! [capacity](RateLimitBuilder::capacity) for the usual quotas, and never grows. There is no background task; a key that has
 //! been idle for two windows gives its place to the next. When more keys are active than there is room for, the least
-//! active ones give way, and a newcomer starts with what they had used. So a flood of made-up keys neither resets a client
-//! that is at its limit nor lets any client have more than its limit; it makes newcomers start with less than a full quota.
+//! active ones are evicted, and what they had used is remembered in a sketch. So a flood of made-up keys neither resets a
+//! client nor lets any client have more than its limit, and rejects no newcomers until it is many times larger than the
+//! table: see [capacity](RateLimitBuilder::capacity).
 //!
 //! A key of a sliding or fixed window is one atomic word: a decision about a key that the table knows takes no lock. No
 //! decision by the quotas that a limit was made with allocates, but for slots and for what may be given back. The other

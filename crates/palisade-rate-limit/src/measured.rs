@@ -13,6 +13,11 @@ const EVICTIONS: Metric = Metric::counter(
     LIMIT,
     "keys that had to go while they had counts, for want of room",
 );
+const FLOOR: Metric = Metric::counter(
+    "palisade_limit_floor_reached_total",
+    LIMIT,
+    "requests of keys without a slot that were rejected because of what evicted keys had used",
+);
 const SLOTS: Metric =
     Metric::gauge("palisade_limit_slots_taken", LIMIT, "slots of concurrency quotas in use");
 const ASKED: Metric = Metric::counter(
@@ -71,8 +76,8 @@ const REMEMBERED: Metric = Metric::counter(
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
 pub const METRICS: &[Metric] = &[
-    BYTES, KEYS, EVICTIONS, SLOTS, ASKED, ERRORS, TIMEOUTS, WAITED, LEFT_ALONE, SKIPPED, LEASED,
-    REMEMBERED,
+    BYTES, KEYS, EVICTIONS, FLOOR, SLOTS, ASKED, ERRORS, TIMEOUTS, WAITED, LEFT_ALONE, SKIPPED,
+    LEASED, REMEMBERED,
 ];
 
 /// Reading the number of keys goes over all of the tables: for 100,000 keys that is 1.6 MB.
@@ -85,6 +90,7 @@ impl<K: Key> Measured for RateLimit<K> {
             BYTES.at(self.table_bytes() as f64),
             KEYS.at(keys as f64),
             EVICTIONS.at(evicted as f64),
+            FLOOR.at(self.floor_reached() as f64),
         ];
         told.extend(self.slots_taken().map(|taken| SLOTS.at(taken as f64)));
         #[cfg(feature = "store")]

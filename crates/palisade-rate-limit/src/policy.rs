@@ -3,7 +3,7 @@ use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -64,9 +64,21 @@ pub(crate) struct Shared<K> {
     pub(crate) slots_taken: Arc<AtomicU64>,
     pub(crate) has_said_what_is_missing: AtomicBool,
     pub(crate) has_said_what_is_wrong: AtomicBool,
+    /// The requests that were rejected because of evicted keys when that was last logged, and when that was.
+    pub(crate) floor_logged: Mutex<FloorLogged>,
     #[cfg(feature = "store")]
     pub(crate) store: Option<Arc<shared::StoreClient>>,
 }
+
+/// See [`Shared::log_floor`].
+#[derive(Default)]
+pub(crate) struct FloorLogged {
+    rejected: u64,
+    again_at: u64,
+}
+
+/// A flood is logged again after this many nanoseconds.
+const FLOOR_LOG_PAUSE: u64 = 60_000_000_000;
 
 /// What is the same for all keys.
 pub(crate) struct Settings {
@@ -231,6 +243,10 @@ impl<K> RateLimit<K> {
     /// ```
     pub fn table_bytes(&self) -> usize {
         self.tables().iter().map(|table| table.bytes()).sum()
+    }
+
+    pub(crate) fn floor_reached(&self) -> u64 {
+        self.tables().iter().map(|table| table.floor_reached()).sum()
     }
 
     pub(crate) fn tables(&self) -> Vec<&Table> {
@@ -472,6 +488,29 @@ impl<K> Shared<K> {
         }
     }
 
+    /// Logs when keys begin to be rejected because of what evicted keys had used, and at most once a minute.
+    fn log_floor(&self) {
+        let rejected: u64 = match &self.plan {
+            Plan::Same(same) => same.counters.iter().map(|one| one.table.floor_reached()).sum(),
+            Plan::PerKey { tables, .. } => tables.made().map(Table::floor_reached).sum(),
+        };
+        if rejected == 0 {
+            return;
+        }
+        // Another thread that holds the lock logs it.
+        let Ok(mut logged) = self.floor_logged.try_lock() else { return };
+        let now = self.now();
+        if rejected > logged.rejected && now >= logged.again_at {
+            *logged = FloorLogged { rejected, again_at: now.saturating_add(FLOOR_LOG_PAUSE) };
+            tracing::warn!(
+                limit = &*self.settings.name,
+                rejected,
+                "more keys are active than the table of a rate limit has room for, and new ones are rejected because of \
+                 what evicted keys had used: give the limit a larger capacity, or reject the flood before it"
+            );
+        }
+    }
+
     /// The refusal of a request, or, for a key that is not enforced, a line in the log.
     #[cold]
     pub(crate) fn refuse(
@@ -482,6 +521,7 @@ impl<K> Shared<K> {
         fields: &[Fields],
         refused: &Refused,
     ) -> Decision<Admission> {
+        self.log_floor();
         if !self.is_enforced(Some(hash)) {
             let over = quotas.iter().zip(refused.waits.as_slice());
             let over = over.filter(|(_, wait)| **wait != Some(0)).map(|(quota, _)| quota.name());

@@ -382,3 +382,98 @@ fn the_worst_cases_are_as_bad_as_they_are_said_to_be() {
     assert!(most(3, &poisson(1000)) >= LIMIT + 9);
     assert_eq!(most(4, &at_the_edges()), 2 * LIMIT);
 }
+
+type Number = fn(&http::request::Parts) -> Option<u64>;
+
+/// A limit by a number that the request carries, and a client of each.
+struct Flooded {
+    limit: RateLimit<By<Number>>,
+    clock: ManualClock,
+    head: http::request::Parts,
+}
+
+impl Flooded {
+    fn new(quota: Quota, capacity: usize) -> Self {
+        let number: Number = |head| head.extensions.get().copied();
+        let clock = ManualClock::default();
+        clock.advance(WINDOW / 3);
+        let limit = RateLimit::per_key(by(number), quota).capacity(capacity);
+        let (head, ()) = http::Request::new(()).into_parts();
+        Self { limit: limit.clock(Arc::new(clock.clone())).build().unwrap(), clock, head }
+    }
+
+    fn admits(&mut self, client: u64) -> bool {
+        self.head.extensions.insert(client);
+        matches!(self.limit.decide(&self.head), Decision::Now(Ok(_)))
+    }
+
+    /// Sends one request from each of so many new clients.
+    fn flood(&mut self, clients: u64) {
+        for client in 0..clients {
+            self.admits(1 << 40 | client);
+        }
+    }
+
+    /// The share of new clients whose first request is rejected.
+    fn rejected_newcomers(&mut self) -> f64 {
+        const TRIED: u64 = 10_000;
+        // Few enough requests that they hardly add to the flood.
+        let rejected = (0..TRIED).filter(|client| !self.admits(1 << 50 | client)).count();
+        rejected as f64 / TRIED as f64
+    }
+}
+
+#[test]
+fn a_flood_neither_resets_clients_nor_rejects_newcomers() {
+    const CAPACITY: usize = 2000;
+    for limit in [1, 2, 3, 5, 10, 20, 50, 100] {
+        let quotas: &[fn(Quota) -> Quota] = match limit {
+            5 => &[Quota::sliding_window, Quota::fixed_window, Quota::strict, Quota::exact_log],
+            20 => &[Quota::sliding_window, Quota::gcra],
+            _ => &[Quota::sliding_window],
+        };
+        for algorithm in quotas {
+            let quota = algorithm(Quota::per(limit, WINDOW));
+            let mut flooded = Flooded::new(quota.clone(), CAPACITY);
+            let (used_up, half) = (0..100, 100..200);
+            for client in used_up.clone() {
+                assert!((0..limit).all(|_| flooded.admits(client)));
+            }
+            for client in half.clone() {
+                assert!((0..limit / 2).all(|_| flooded.admits(client)));
+            }
+            flooded.flood(10 * u64::from(limit) * CAPACITY as u64);
+            assert!(used_up.clone().all(|client| !flooded.admits(client)), "{quota:?}");
+            for client in half {
+                let admitted = (0..limit).filter(|_| flooded.admits(client)).count() as u32;
+                assert!(admitted <= limit - limit / 2, "{quota:?}: {admitted}");
+            }
+            let rejected = flooded.rejected_newcomers();
+            assert!(rejected < 0.01, "{quota:?}: {rejected}");
+            // Two windows later, or four of the algorithms that remember by two windows, nothing is left of it.
+            flooded.clock.advance(4 * WINDOW);
+            let later = (0..limit).all(|_| flooded.admits(7)) && !flooded.admits(7);
+            assert!(later, "{quota:?}");
+        }
+    }
+}
+
+#[test]
+fn a_large_limit_withstands_six_times_limit_and_capacity() {
+    const CAPACITY: usize = 50;
+    for limit in [511, 1023, 4095] {
+        let mut flooded = Flooded::new(Quota::per(limit, WINDOW), CAPACITY);
+        let times = if limit <= 511 { 10 } else { 6 };
+        flooded.flood(times * u64::from(limit) * CAPACITY as u64);
+        let rejected = (0..100).filter(|client| !flooded.admits(1 << 50 | client)).count();
+        assert!(rejected <= 1, "{limit}: {rejected}");
+    }
+}
+
+#[test]
+fn eight_hundred_thousand_made_up_keys_reject_no_newcomer() {
+    let mut flooded = Flooded::new(Quota::per(5, WINDOW), 100_000);
+    assert!(flooded.limit.table_bytes() < 2 * 1_665_536);
+    flooded.flood(800_000);
+    assert_eq!(flooded.rejected_newcomers(), 0.0);
+}

@@ -320,6 +320,43 @@ fn what_is_misconfigured_says_so_when_it_is_built() {
 }
 
 #[test]
+fn an_exact_log_that_takes_too_much_memory_is_refused() {
+    let log = |limit| RateLimit::per_address(Quota::per(limit, MINUTE).exact_log());
+    let error = log(1000).build().unwrap_err().to_string();
+    for part in ["capacity `100000`", "1019 MiB", "256 MiB", "at most 25103", "strict()"] {
+        assert!(error.contains(part), "{part} is not in: {error}");
+    }
+    assert!(log(1000).capacity(25_103).build().is_ok());
+    assert!(log(1000).capacity(25_104).build().is_err());
+    assert!(log(5).build().is_ok());
+}
+
+#[test]
+fn newcomers_that_a_flood_rejects_are_logged_and_counted() {
+    let log = Log::of_this_thread(Level::WARN);
+    let (builder, _) = limited_to(1);
+    let limit = builder.capacity(10).name("crowded").build().unwrap();
+    let rejected = |limit: &RateLimit| {
+        let all = palisade_core::Measured::measure(limit);
+        let found =
+            all.iter().find(|told| told.metric.name == "palisade_limit_floor_reached_total");
+        found.unwrap().value
+    };
+    for n in 0..50u32 {
+        send(&limit, from(&format!("2001:db8:0:{n:x}::1")));
+    }
+    assert_eq!((rejected(&limit), log.text().as_str()), (0.0, ""));
+    let limited = (0..2000u32)
+        .filter(|n| send(&limit, from(&format!("2001:db8:1:{n:x}::1"))).limited())
+        .count();
+    assert!(limited > 100, "{limited}");
+    assert_eq!(rejected(&limit), limited as f64);
+    let log = log.text();
+    assert_eq!(log.matches("WARN").count(), 1, "{log}");
+    assert!(log.contains("capacity") && log.contains("crowded"), "{log}");
+}
+
+#[test]
 fn clones_and_layers_of_a_limit_count_together() {
     let limit = limited_to(2).0.build().unwrap();
     assert!(send(&limit, from("192.0.2.1")).passed());

@@ -1,5 +1,7 @@
 //! Requests that are being answered. No time is involved: a slot is free again when its request gives it back.
 
+use std::num::NonZeroU64;
+
 use super::{Meter, Outcome, PINNED};
 use crate::Standing;
 
@@ -43,7 +45,20 @@ impl Meter for Concurrency {
         if words[0] == 0 { 0 } else { PINNED }
     }
 
-    fn raise(&self, words: &mut [u64], other: &[u64], _: u64) {
-        words[0] = words[0].max(other[0]);
+    fn used(&self, words: &[u64], _: u64) -> u32 {
+        words[0].try_into().unwrap_or(u32::MAX)
+    }
+
+    fn add(&self, words: &mut [u64], _: u64, amount: u32) {
+        words[0] = words[0].saturating_add(amount.into());
+    }
+
+    fn most(&self) -> u32 {
+        self.limit
+    }
+
+    /// No key that has slots is evicted, so there are no histories to keep.
+    fn epoch(&self) -> NonZeroU64 {
+        NonZeroU64::MAX
     }
 }

@@ -87,10 +87,21 @@ impl Meter for ExactLog {
         self.live(words, now) as u128
     }
 
-    fn raise(&self, words: &mut [u64], other: &[u64], _: u64) {
-        // The k-th newest of either is at least as late as the k-th newest of each.
-        for (word, other) in words.iter_mut().zip(other) {
-            *word = *other.max(word);
-        }
+    fn used(&self, words: &[u64], now: u64) -> u32 {
+        self.live(words, now) as u32
+    }
+
+    fn add(&self, words: &mut [u64], at: u64, amount: u32) {
+        let amount = words.len().min(amount as usize);
+        words.copy_within(..words.len() - amount, amount);
+        words[..amount].fill(at.saturating_add(1));
+    }
+
+    fn most(&self) -> u32 {
+        self.limit
+    }
+
+    fn epoch(&self) -> NonZeroU64 {
+        self.length
     }
 }

@@ -26,6 +26,15 @@ pub(crate) struct Gcra {
     /// Nanoseconds between two requests at an even rate, rounded up: never faster than the limit.
     interval: u64,
     burst: u32,
+    /// What is remembered of an evicted key is counted in this many nanoseconds of its backlog.
+    unit: u64,
+    epoch: NonZeroU64,
+}
+
+/// How many windows a backlog may last, as a power of two, and with a reserve for the rounding of the interval.
+pub(crate) fn windows_of_backlog(limit: u32, burst: u32) -> NonZeroU64 {
+    let windows = u64::from(burst.div_ceil(limit.max(1))) + 1;
+    NonZeroU64::new(windows.next_power_of_two()).unwrap_or(NonZeroU64::MIN)
 }
 
 /// The word of one key, which governor takes for a limiter of its own.
@@ -62,7 +71,7 @@ impl Gcra {
     pub(crate) fn new(limit: u32, burst: u32, length: NonZeroU64) -> Result<Self, ConfigError> {
         let (Some(per_window), Some(at_once)) = (NonZeroU32::new(limit), NonZeroU32::new(burst))
         else {
-            return Ok(Self { quota: None, interval: 0, burst: 0 });
+            return Ok(Self { quota: None, interval: 0, burst: 0, unit: 0, epoch: length });
         };
         if u64::from(limit) > length.get() {
             let remedy = "choose at most one request a nanosecond, or a longer window";
@@ -75,7 +84,14 @@ impl Gcra {
         }
         let quota = governor::Quota::with_period(Duration::from_nanos(interval))
             .map(|quota| quota.allow_burst(at_once));
-        Ok(Self { quota, interval, burst })
+        let unit = interval;
+        let epoch = length.saturating_mul(windows_of_backlog(limit, burst));
+        Ok(Self { quota, interval, burst, unit, epoch })
+    }
+
+    /// The same meter for a table in which other limits are counted too: backlogs are compared as times.
+    pub(crate) fn among_others(self, length: NonZeroU64) -> Self {
+        Self { unit: (length.get() / 1024).max(1), ..self }
     }
 
     /// How long what was charged takes to flow off.
@@ -145,7 +161,25 @@ impl Meter for Gcra {
         Self::backlog(words[0], now).into()
     }
 
-    fn raise(&self, words: &mut [u64], other: &[u64], _: u64) {
-        words[0] = words[0].max(other[0]);
+    fn used(&self, words: &[u64], now: u64) -> u32 {
+        let backlog = Self::backlog(words[0], now);
+        // Without a rate nothing flows off, and a limit that allows nothing needs no count.
+        let used = backlog.checked_add(self.unit.saturating_sub(1));
+        let used = used.and_then(|backlog| backlog.checked_div(self.unit));
+        used.map_or(self.most(), |used| used.try_into().unwrap_or(u32::MAX))
+    }
+
+    fn add(&self, words: &mut [u64], at: u64, amount: u32) {
+        let more = u64::from(amount).saturating_mul(self.unit);
+        words[0] = words[0].max(at).saturating_add(more);
+    }
+
+    fn most(&self) -> u32 {
+        let longest = u64::from(self.burst) * self.interval;
+        longest.checked_div(self.unit).map_or(1, |most| most.try_into().unwrap_or(u32::MAX))
+    }
+
+    fn epoch(&self) -> NonZeroU64 {
+        self.epoch
     }
 }

@@ -54,11 +54,20 @@ pub(crate) trait Meter {
     /// Takes back what was charged at `charged_at` and still counts.
     fn refund(&self, words: &mut [u64], now: u64, charged_at: u64, amount: u32);
 
-    /// How much would be forgotten with the key: 0 if nothing.
+    /// Returns how much would be forgotten with the key: 0 if nothing.
     fn weight(&self, words: &[u64], now: u64) -> u128;
 
-    /// Makes `words` the least history that is no lighter than both, now and at any later time.
-    fn raise(&self, words: &mut [u64], other: &[u64], now: u64);
+    /// Returns how many requests of the limit the key has used up at this time, rounded up.
+    fn used(&self, words: &[u64], now: u64) -> u32;
+
+    /// Counts `amount` more requests at `at`, whether they fit or not: the history of a key that was evicted.
+    fn add(&self, words: &mut [u64], at: u64, amount: u32);
+
+    /// Returns the most that a key can use up at once.
+    fn most(&self) -> u32;
+
+    /// Returns the length of an epoch: what is charged in one no longer counts after the next.
+    fn epoch(&self) -> NonZeroU64;
 }
 
 /// The weight of a key that must not be forgotten, whoever comes.
@@ -92,6 +101,20 @@ impl AnyMeter {
     }
 }
 
+impl AnyMeter {
+    /// The meter of a quota whose table also counts quotas of other limits.
+    ///
+    /// # Errors
+    ///
+    /// If the quota cannot be counted exactly.
+    pub(crate) fn among_others(quota: &Quota) -> Result<Self, ConfigError> {
+        Ok(match Self::of(quota)? {
+            Self::Gcra(gcra) => Self::Gcra(gcra.among_others(quota.window_nanos()?)),
+            meter => meter,
+        })
+    }
+}
+
 macro_rules! each {
     ($self:ident, $meter:ident => $do:expr) => {
         match $self {
@@ -121,7 +144,19 @@ impl Meter for AnyMeter {
         each!(self, meter => Meter::weight(meter, words, now))
     }
 
-    fn raise(&self, words: &mut [u64], other: &[u64], now: u64) {
-        each!(self, meter => Meter::raise(meter, words, other, now));
+    fn used(&self, words: &[u64], now: u64) -> u32 {
+        each!(self, meter => Meter::used(meter, words, now))
+    }
+
+    fn add(&self, words: &mut [u64], at: u64, amount: u32) {
+        each!(self, meter => Meter::add(meter, words, at, amount));
+    }
+
+    fn most(&self) -> u32 {
+        each!(self, meter => Meter::most(meter))
+    }
+
+    fn epoch(&self) -> NonZeroU64 {
+        each!(self, meter => Meter::epoch(meter))
     }
 }

@@ -13,6 +13,8 @@ use crate::Standing;
 
 const PARTS: u64 = 8;
 
+const TWO: NonZeroU64 = NonZeroU64::new(2).unwrap();
+
 /// The sub-windows that count: eight, and the one that the window's length only touches.
 const COUNTED: usize = PARTS as usize + 1;
 
@@ -133,13 +135,23 @@ impl Meter for Strict {
         Counts::read(words).rolled_to(self.part(now)).sum_without(0).into()
     }
 
-    fn raise(&self, words: &mut [u64], other: &[u64], now: u64) {
-        let part = self.part(now);
-        let mut counts = Counts::read(words).rolled_to(part);
-        let other = Counts::read(other).rolled_to(part);
-        for (count, other) in counts.counts.iter_mut().zip(other.counts) {
-            *count = other.max(*count);
-        }
+    fn used(&self, words: &[u64], now: u64) -> u32 {
+        let used = Counts::read(words).rolled_to(self.part(now)).sum_without(0);
+        used.try_into().unwrap_or(u32::MAX)
+    }
+
+    fn add(&self, words: &mut [u64], at: u64, amount: u32) {
+        let mut counts = Counts::read(words).rolled_to(self.part(at));
+        counts.counts[0] = counts.counts[0].saturating_add(amount);
         counts.write(words);
+    }
+
+    fn most(&self) -> u32 {
+        self.limit
+    }
+
+    /// Two windows: a request counts for up to an eighth longer than one.
+    fn epoch(&self) -> NonZeroU64 {
+        self.length.saturating_mul(TWO)
     }
 }

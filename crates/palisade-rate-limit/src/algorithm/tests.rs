@@ -222,24 +222,34 @@ proptest! {
         prop_assert!(key.remaining().into_iter().all(|remaining| remaining <= key.capacity()));
     }
 
+    /// What a table does with a key that is evicted and comes back later, at any time in between.
     #[test]
-    fn a_raised_history_is_no_lighter_than_either(key in keys(), trace in traces()) {
-        let mut other = Key::new(key.meter).after(&trace);
-        let mut key = key;
-        key.now = key.now.max(other.now);
-        other.now = key.now;
-        let mut raised = key.clone();
-        raised.meter.raise(&mut raised.words, &other.words, key.now);
-        let each = raised.meaning().into_iter().zip(key.meaning()).zip(other.meaning());
-        for ((raised, key), other) in each {
-            prop_assert!(raised.0.remaining() <= key.0.remaining().min(other.0.remaining()));
-            prop_assert!(raised.1 >= key.1.max(other.1));
+    fn a_history_that_is_put_together_again_is_no_lighter(
+        key in keys(), kept in 0..2 * LONGEST, other in any::<bool>(),
+    ) {
+        if !key.is_timed() {
+            return Ok(());
         }
-        // With itself, or with nothing, it stays what it is.
-        for other in [key.words.clone(), vec![0; key.words.len()]] {
-            let mut raised = key.clone();
-            raised.meter.raise(&mut raised.words, &other, key.now);
-            prop_assert_eq!(raised.meaning(), key.meaning());
+        let epoch = key.meter.epoch().get();
+        let used = key.meter.used(&key.words, key.now);
+        let mut back = Key { now: key.now + kept, ..Key::new(key.meter) };
+        let at = match back.now / epoch - key.now / epoch {
+            0 => back.now,
+            1 => (back.now / epoch * epoch).saturating_sub(1),
+            _ => {
+                let later = key.outcome(kept, key.capacity());
+                prop_assert!(used > key.capacity() || admitted(later), "nothing counts any more");
+                return Ok(());
+            }
+        };
+        // The previous epoch is older than what is added in the current one.
+        if other {
+            back.meter.add(&mut back.words, at.saturating_sub(1), 0);
+        }
+        back.meter.add(&mut back.words, at, used);
+        for later in 0..=3 * LONGEST {
+            let (restored, real) = (back.standing(later), key.standing(kept + later));
+            prop_assert!(restored.remaining() <= real.remaining(), "{restored:?} {real:?}");
         }
     }
 

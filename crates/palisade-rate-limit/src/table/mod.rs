@@ -1,25 +1,27 @@
 //! The tables of keys: fixed memory, chosen when they are built.
 //!
 //! The hash of a key names two buckets, its home and its spare, and the key sits in a slot of one of the two. When both
-//! are full, a newcomer takes the slot that weighs least, and *a bucket remembers the most that was ever driven out of
-//! it*, as the floor on which newcomers start. That is what makes eviction safe. Starting newcomers at nothing would let
-//! a client reset its own count by flooding the table with other keys. Starting them with the counts of whom they
-//! replaced is better and not enough: a key that was driven out could come back into a slot that has become free
-//! meanwhile, or whose counts have aged faster than its own. With the floor, a key either sits in the table, with no
-//! less than what it was charged, or starts on a floor that is no lower than that. So:
+//! are full, a newcomer takes the slot that weighs least, and a [sketch] records what the evicted key had used. That is
+//! what makes eviction safe. Starting newcomers at zero would let a client reset its own count by flooding the table with
+//! other keys. Starting them with the counts of the key that they replace is not enough: a key that was evicted could
+//! come back into a slot that has become free meanwhile. And one floor for each bucket, as high as the most that was ever
+//! evicted, is safe but grows with every generation of newcomers: a flood of single requests soon rejected all of them.
+//! With the sketch, a key either sits in the table with no less than what it was charged, or starts with no less than
+//! what it had used when it was evicted. So:
 //!
-//! - no key is ever admitted what it would have been refused in a table without bounds, whoever floods it;
-//! - the price of a table that is too small is that newcomers start with part of their quota used;
-//! - a newcomer that is refused changes nothing, so keys at their limit cannot be driven out at all.
+//! - no key is ever admitted what it would have been refused in a table without bounds, however it is flooded;
+//! - the price of a table that is too small is that some newcomers start with part of their quota used, and after a flood
+//!   of several times limit and capacity that some are rejected, which is logged and counted;
+//! - a newcomer that is refused changes nothing, so keys at their limit cannot be evicted at all.
 //!
-//! The floor ages as counts do, so two windows after the flood it is gone. Counts can be compared and inherited only
-//! because all keys of a table share the same windows, which begin at multiples of their length on the clock.
+//! What the sketch has recorded ages as counts do: two windows after the flood it is gone.
 //!
 //! There are two kinds of table with these rules: [narrow] packs a key of a window counter into one atomic word, and
-//! needs no lock for a key that it knows; [wide] keeps whatever an algorithm needs, under one lock of many.
+//! needs no lock for a key that has a slot; [wide] stores as many words as an algorithm needs, under one lock of many.
 
 mod memory;
 mod narrow;
+mod sketch;
 mod wide;
 
 #[cfg(test)]
@@ -47,9 +49,9 @@ impl Table {
         Self::check_capacity(keys)?;
         let table = match meter {
             AnyMeter::Window(window) if narrow::holds(window) => {
-                Narrow::for_keys(keys).map(Self::Narrow)
+                Narrow::for_keys(keys, window.limit()).map(Self::Narrow)
             }
-            meter => Self::wide(keys, meter.words()),
+            meter => Self::wide(keys, meter, meter.words(), meter.most()),
         };
         table.ok_or_else(|| ConfigError::new("capacity", keys, "choose one that fits in memory"))
     }
@@ -68,9 +70,24 @@ impl Table {
         Ok(())
     }
 
-    /// A table whose quotas may differ in their limits.
-    pub(crate) fn wide(keys: usize, words: usize) -> Option<Self> {
-        Wide::for_keys(keys, words).map(Self::Wide)
+    /// Returns a table in which keys of this meter have so many words, and use up to `largest` of their limits.
+    pub(crate) fn wide(keys: usize, meter: &AnyMeter, words: usize, largest: u32) -> Option<Self> {
+        Wide::for_keys(keys, meter, words, largest).map(Self::Wide)
+    }
+
+    /// Returns true if keys of this meter can be counted here.
+    #[allow(dead_code, reason = "for quotas that are replaced")]
+    pub(crate) fn holds(&self, meter: &AnyMeter) -> bool {
+        match (self, meter) {
+            (Self::Narrow(_), AnyMeter::Window(window)) => narrow::holds(window),
+            (Self::Narrow(_), _) => false,
+            (Self::Wide(table), meter) => table.has_room_for(meter.words()),
+        }
+    }
+
+    /// Returns how many bytes a key of so many words takes in a table that is not narrow.
+    pub(crate) fn bytes_a_key(words: usize) -> usize {
+        wide::bytes_a_key(words)
     }
 
     /// What the table occupies, in bytes.
@@ -86,6 +103,25 @@ impl Table {
         match self {
             Self::Narrow(table) => table.evicted(),
             Self::Wide(table) => table.evicted(),
+        }
+    }
+
+    /// How many requests of keys without a slot were refused because of what evicted keys had used.
+    pub(crate) fn floor_reached(&self) -> u64 {
+        match self {
+            Self::Narrow(table) => table.floor_reached(),
+            Self::Wide(table) => table.floor_reached(),
+        }
+    }
+
+    /// Forgets a key: it starts again with whole quotas.
+    ///
+    /// A key that was evicted may keep counts that it shares with others.
+    #[allow(dead_code, reason = "for operators")]
+    pub(crate) fn reset(&self, key: u64) {
+        match self {
+            Self::Narrow(table) => table.reset(key),
+            Self::Wide(table) => table.reset(key),
         }
     }
 
@@ -142,6 +178,14 @@ fn buckets_of(key: u64, buckets: usize) -> (usize, usize) {
     // Another mixture of the same bits (the multiplier is 2^64 over the golden ratio).
     let other = scaled(key.wrapping_mul(0x9E37_79B9_7F4A_7C15), buckets - 1);
     (home, (home + 1 + other) % buckets)
+}
+
+/// The other bucket of a key with this mixture of its bits, if `bucket` is one of the two. The number of buckets is even.
+/// As the sum of the two is odd, they differ, and one of them is even.
+fn partner_of(bucket: usize, mixture: u64, buckets: usize) -> usize {
+    debug_assert!(buckets.is_multiple_of(2));
+    let sum = scaled(mixture, buckets) | 1;
+    if sum >= bucket { sum - bucket } else { sum + buckets - bucket }
 }
 
 /// Spreads hashes over `0..count` by their upper bits, without a division.

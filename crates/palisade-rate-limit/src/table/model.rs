@@ -60,7 +60,7 @@ const W: u64 = SHORTEST_WINDOW;
 type Tiny = Narrow<Model, 1>;
 
 fn tiny() -> Arc<Tiny> {
-    Arc::new(Tiny::for_keys(1).unwrap())
+    Arc::new(Tiny::for_keys(1, 1).unwrap())
 }
 
 fn per_window(limit: u32) -> Window {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! slot:    tag 24 | window 8 | count of the window before 16 | count of this window 16
-//! header:  window 32         | floor: count before 16        | count 16
+//! header:  window 32
 //! ```
 //!
 //! A key that has a slot is charged by one compare-and-swap of its whole word: what is decided is decided of exactly
@@ -19,15 +19,23 @@
 //!   window that a slot could be mistaken about. Windows shorter than a tenth of a second go into the wide table: no
 //!   thread sleeps through half of 256 longer ones between two instructions.
 //!
+//! The two buckets of a key follow from its tag and from either of them, so that a key that is evicted can be recorded in
+//! the [sketch](super::sketch) under an id of its own: its even bucket and its tag.
+//!
 //! A newcomer takes the lock of its home bucket and that of its spare, each shared with other buckets. So no key ever
 //! gets two slots, and headers are written by one thread at a time. Charges of keys that have a slot go on meanwhile:
 //! if one comes in between, the newcomer's own compare-and-swap fails, and it looks again.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use super::{
-    Vacancy, buckets_of,
+    Vacancy,
     memory::{Lock, Machine, Memory, Word},
+    partner_of, scaled,
+    sketch::{Sketch, Used},
 };
 use crate::algorithm::{
     Outcome,
@@ -48,15 +56,26 @@ const SHORTEST_WINDOW: u64 = 100_000_000;
 const LARGEST_LIMIT: u32 = 0xFFFE;
 
 /// Locks for newcomers. Two of them meet at one by chance only.
-const MOST_LOCKS: usize = 1024;
+const MOST_LOCKS: usize = 512;
+
+/// Parts of the sketch, each with a lock.
+const MOST_SKETCHES: usize = 256;
+/// Few enough that a part evens out how many keys it gets.
+const FEWEST_KEYS: usize = 1024;
 
 /// The table. `S` is the number of slots of a bucket, fewer in a model than in a machine.
 #[derive(Debug)]
 pub(crate) struct Narrow<M: Memory = Machine, const S: usize = SLOTS> {
     buckets: Box<[Bucket<M, S>]>,
     newcomers: Box<[Alone<M::Lock>]>,
+    /// What evicted keys had used. Its locks are taken last, and one at a time.
+    sketches: Box<[Mutex<Sketch>]>,
+    /// The newest window in which a key was evicted, plus one: a table that has room never reads the sketch.
+    recorded_in: AtomicU64,
     /// Keys that had to go while they still had counts. Only newcomers write it.
     evicted: AtomicU64,
+    /// Requests that were refused because of what evicted keys had used.
+    floor_reached: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -90,18 +109,38 @@ pub(super) fn holds(window: &Window) -> bool {
 }
 
 impl<M: Memory, const S: usize> Narrow<M, S> {
-    /// A table for this many active keys, in 16 bytes for each; nothing if there is not that much memory.
-    pub(super) fn for_keys(keys: usize) -> Option<Self> {
-        let count = keys.div_ceil(KEYS_PER_BUCKET).max(2);
+    /// Returns a table for this many active keys and a limit, in 32 bytes for each key. `None` if there is not that much
+    /// memory.
+    pub(super) fn for_keys(keys: usize, limit: u32) -> Option<Self> {
+        let count = keys.div_ceil(KEYS_PER_BUCKET).max(2).checked_next_multiple_of(2)?;
+        let sketches = (keys / FEWEST_KEYS).next_power_of_two().min(MOST_SKETCHES);
+        let sketch = |_| Sketch::for_keys(keys.div_ceil(sketches), limit).map(Mutex::new);
         Some(Self {
             buckets: boxed(count)?,
             newcomers: boxed(count.next_power_of_two().min(MOST_LOCKS))?,
+            sketches: (0..sketches).map(sketch).collect::<Option<_>>()?,
+            recorded_in: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
+            floor_reached: AtomicU64::new(0),
         })
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.buckets) + size_of_val(&*self.newcomers)
+        let sketches: usize = self.sketches.iter().map(|sketch| held(sketch).bytes()).sum();
+        size_of_val(&*self.buckets)
+            + size_of_val(&*self.newcomers)
+            + size_of_val(&*self.sketches)
+            + sketches
+    }
+
+    /// All that is remembered.
+    #[cfg(test)]
+    pub(super) fn contents(&self) -> String {
+        format!("{:?} {:?}", self.buckets, self.sketches)
+    }
+
+    pub(super) fn floor_reached(&self) -> u64 {
+        self.floor_reached.load(Ordering::Relaxed)
     }
 
     pub(super) fn evicted(&self) -> u64 {
@@ -127,7 +166,7 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
     #[inline]
     fn decide(&self, window: &Window, key: u64, now: u64, cost: u32, charge: bool) -> Outcome {
         let now = window.moment(now);
-        let (home, spare) = buckets_of(key, self.buckets.len());
+        let (home, spare) = self.buckets_of(key);
         for bucket in [home, spare] {
             match self.buckets[bucket].decide(window, Tag::of(key), now, cost, charge) {
                 Known::Decided(outcome) => return outcome,
@@ -139,7 +178,7 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
     }
 
     pub(super) fn refund(&self, window: &Window, key: u64, charged_at: u64, amount: u32) {
-        let (home, spare) = buckets_of(key, self.buckets.len());
+        let (home, spare) = self.buckets_of(key);
         let tag = Tag::of(key);
         for bucket in [home, spare] {
             if self.buckets[bucket].refund(window, tag, charged_at, amount) {
@@ -159,26 +198,114 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         cost: u32,
         charge: bool,
     ) -> Outcome {
-        let (home, spare) = buckets_of(key, self.buckets.len());
+        let (home, spare) = self.buckets_of(key);
         let _locks = self.lock_both(home, spare);
-        let (home, spare) = (&self.buckets[home], &self.buckets[spare]);
         let tag = Tag::of(key);
+        let id = self.id_of(home, tag);
         loop {
-            let newest = home.newest(now).max(spare.newest(now));
-            let at = window.no_earlier_than(now, newest);
-            home.sweep(window, at);
-            spare.sweep(window, at);
-            for bucket in [home, spare] {
+            let buckets = [home, spare].map(|bucket| &self.buckets[bucket]);
+            let newest = buckets.iter().map(|bucket| bucket.newest(now)).fold(now.index, u64::max);
+            let known = self.used(id, newest, window.limit());
+            let at = window.no_earlier_than(now, known.epoch.max(newest));
+            for bucket in buckets {
+                bucket.sweep(window, at);
+            }
+            for bucket in buckets {
                 // Another thread may have given the key a slot before the lock was ours.
                 if let Known::Decided(outcome) = bucket.decide(window, tag, now, cost, charge) {
                     return outcome;
                 }
             }
-            if let Some((outcome, evicts)) = admit(home, spare, window, tag, at, cost, charge) {
-                if evicts {
-                    self.evicted.fetch_add(1, Ordering::Relaxed);
-                }
+            let cap = |count: u32| count.min(LARGEST_LIMIT);
+            let inherited = Counts {
+                index: known.epoch,
+                previous: cap(known.previous),
+                current: cap(known.current),
+            };
+            let inherited = window.roll(inherited, at.index);
+            let (charged, outcome) = window.decide(inherited, at, cost);
+            if matches!(outcome, Outcome::Refused { .. }) && charge && !known.is_nothing() {
+                self.floor_reached.fetch_add(1, Ordering::Relaxed);
+            }
+            if !charge || matches!(outcome, Outcome::Refused { .. }) {
                 return outcome;
+            }
+            if self.seat([home, spare], window, tag.with(charged), at) {
+                return outcome;
+            }
+        }
+    }
+
+    /// Puts a newcomer into the better of two buckets. Returns false if a charge came in between.
+    fn seat(&self, [home, spare]: [usize; 2], window: &Window, newcomer: u64, at: Moment) -> bool {
+        let words = [home, spare].map(|bucket| self.buckets[bucket].words());
+        let at_home = self.buckets[home].vacancy(&words[0], window, at);
+        let at_spare = self.buckets[spare].vacancy(&words[1], window, at);
+        let (index, slot, word) = if at_spare.is_better_than(&at_home) {
+            (spare, at_spare.slot, words[1][at_spare.slot])
+        } else {
+            (home, at_home.slot, words[0][at_home.slot])
+        };
+        let bucket = &self.buckets[index];
+        let leaving = window.roll(bucket.counts(word, at), at.index);
+        let evicts = word != 0 && !leaving.is_idle();
+        if evicts {
+            // Before the slot is taken: a key that has lost its slot must find what it had used at any time.
+            let Counts { index: epoch, previous, current } = leaving;
+            let id = self.id_of(index, Tag::of_word(word));
+            held(self.sketch_of(id)).record(id, Used { epoch, previous, current });
+            self.recorded_in.fetch_max(epoch.saturating_add(1), Ordering::Relaxed);
+        }
+        let seated = bucket.slots[slot].replace(word, newcomer);
+        if evicts && seated {
+            self.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+        seated
+    }
+
+    /// Returns what a key had used when it was evicted.
+    fn used(&self, id: u64, epoch: u64, limit: u32) -> Used {
+        // A table that has evicted no key for two windows. The order is that of the locks of the key's buckets, which
+        // whoever evicted it has held.
+        if self.recorded_in.load(Ordering::Relaxed) < epoch {
+            return Used { epoch, ..Used::default() };
+        }
+        held(self.sketch_of(id)).used(id, epoch, limit)
+    }
+
+    fn sketch_of(&self, id: u64) -> &Mutex<Sketch> {
+        &self.sketches[id as usize & (self.sketches.len() - 1)]
+    }
+
+    /// What the sketch knows a key by: its even bucket and its tag.
+    fn id_of(&self, bucket: usize, tag: Tag) -> u64 {
+        let even = if bucket.is_multiple_of(2) { bucket } else { self.partner_of(bucket, tag) };
+        // The lowest bit of a number of a bucket says nothing here, and the tag chooses the part of the sketch.
+        (even as u64) << 24 | tag.0
+    }
+
+    /// The two buckets that a key may sit in. They differ.
+    #[inline]
+    fn buckets_of(&self, key: u64) -> (usize, usize) {
+        let home = scaled(key, self.buckets.len());
+        (home, self.partner_of(home, Tag::of(key)))
+    }
+
+    #[inline]
+    fn partner_of(&self, bucket: usize, tag: Tag) -> usize {
+        // The multiplier is 2^64 over the golden ratio.
+        partner_of(bucket, tag.0.wrapping_mul(0x9E37_79B9_7F4A_7C15), self.buckets.len())
+    }
+
+    /// Empties the slot of a key.
+    pub(super) fn reset(&self, key: u64) {
+        let (home, spare) = self.buckets_of(key);
+        let _locks = self.lock_both(home, spare);
+        for bucket in [home, spare] {
+            while let Some((slot, word)) = self.buckets[bucket].find(Tag::of(key)) {
+                if self.buckets[bucket].slots[slot].replace(word, 0) {
+                    break;
+                }
             }
         }
     }
@@ -194,39 +321,9 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
 
 type Guard<'a, M> = <<M as Memory>::Lock as Lock>::Guard<'a>;
 
-/// Puts a newcomer into the better of two buckets, and says whether another key had to go for it. `None` if a charge came
-/// in between.
-fn admit<M: Memory, const S: usize>(
-    home: &Bucket<M, S>,
-    spare: &Bucket<M, S>,
-    window: &Window,
-    tag: Tag,
-    at: Moment,
-    cost: u32,
-    charge: bool,
-) -> Option<(Outcome, bool)> {
-    let floor = [home, spare].map(|bucket| window.roll(bucket.floor(at), at.index));
-    let floor = floor[0].at_least(floor[1]);
-    let (words_home, words_spare) = (home.words(), spare.words());
-    let (at_home, at_spare) =
-        (home.vacancy(&words_home, window, at), spare.vacancy(&words_spare, window, at));
-    let (bucket, slot, word) = if at_spare.is_better_than(&at_home) {
-        (spare, at_spare.slot, words_spare[at_spare.slot])
-    } else {
-        (home, at_home.slot, words_home[at_home.slot])
-    };
-
-    let leaving = window.roll(bucket.counts(word, at), at.index);
-    let (charged, outcome) = window.decide(floor.at_least(leaving), at, cost);
-    if !charge || matches!(outcome, Outcome::Refused { .. }) {
-        return Some((outcome, false));
-    }
-    let evicts = !leaving.is_idle();
-    if evicts {
-        // Before the slot is taken: whoever leaves must find a floor that is high enough at any time.
-        bucket.raise_floor(window, leaving, at);
-    }
-    bucket.slots[slot].replace(word, tag.with(charged)).then_some((outcome, evicts))
+/// No holder panics half way.
+fn held(sketch: &Mutex<Sketch>) -> MutexGuard<'_, Sketch> {
+    sketch.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<M: Memory, const S: usize> Bucket<M, S> {
@@ -290,13 +387,6 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
         counts(word, full_index(self.swept(), at))
     }
 
-    /// The most that was ever driven out, in the window in which the bucket was last swept.
-    fn floor(&self, at: Moment) -> Counts {
-        let header = self.header.load();
-        let index = full_index((header >> 32) as u32, at);
-        Counts { index, previous: (header >> 16) as u16 as u32, current: header as u16 as u32 }
-    }
-
     /// The newest window in which anything was written here.
     fn newest(&self, now: Moment) -> u64 {
         let swept = full_index(self.swept(), now);
@@ -304,32 +394,23 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
         live.map(|word| counts(word, swept).index).fold(swept, u64::max)
     }
 
-    /// Clears what is over, and moves the header and its floor to the window of `at`.
+    /// Clears what is over, and moves the header to the window of `at`.
     fn sweep(&self, window: &Window, at: Moment) {
-        let floor = self.floor(at);
-        if floor.index >= at.index {
+        let swept = full_index(self.swept(), at);
+        if swept >= at.index {
             return;
         }
+        let oldest = at.index - u64::from(!window.is_fixed());
         for slot in &self.slots {
             loop {
                 let word = slot.load();
-                let over = counts(word, floor.index).index + 1 < at.index;
+                let over = counts(word, swept).index < oldest;
                 if word == 0 || !over || slot.replace(word, 0) {
                     break;
                 }
             }
         }
-        self.write_header(window.roll(floor, at.index));
-    }
-
-    fn raise_floor(&self, window: &Window, to: Counts, at: Moment) {
-        let floor = window.roll(self.floor(at), at.index);
-        self.write_header(floor.at_least(to));
-    }
-
-    fn write_header(&self, floor: Counts) {
-        let index = u64::from(floor.index as u32) << 32;
-        self.header.store(index | u64::from(floor.previous) << 16 | u64::from(floor.current));
+        self.header.store(u64::from(at.index as u32) << 32);
     }
 
     fn vacancy(&self, words: &[u64; S], window: &Window, at: Moment) -> Vacancy {

@@ -22,9 +22,10 @@ struct Subject {
     slots: u64,
 }
 
-fn tables(keys: usize) -> [Subject; 2] {
-    let narrow = Table::Narrow(Narrow::for_keys(keys).unwrap());
-    let wide = Table::Wide(Wide::for_keys(keys, 2).unwrap());
+fn tables(keys: usize, limit: u32) -> [Subject; 2] {
+    let narrow = Table::Narrow(Narrow::for_keys(keys, limit).unwrap());
+    let meter = AnyMeter::Window(per_window(limit));
+    let wide = Table::wide(keys, &meter, 2, limit).unwrap();
     [Subject { table: narrow, slots: 7 }, Subject { table: wide, slots: 8 }]
 }
 
@@ -32,7 +33,7 @@ impl Subject {
     /// All that is remembered.
     fn contents(&self) -> String {
         match &self.table {
-            Table::Narrow(table) => format!("{table:?}"),
+            Table::Narrow(table) => table.contents(),
             Table::Wide(table) => format!("{:?}", table.contents()),
         }
     }
@@ -82,18 +83,18 @@ impl Exact {
 
 #[test]
 fn a_key_takes_the_bytes_that_are_documented() {
-    let keys = 6_000_000;
+    let keys = 2_000_000;
     let bytes = |quota: crate::Quota| {
         let table = Table::for_keys(keys, &AnyMeter::of(&quota).unwrap()).unwrap();
         (table.bytes() as f64 / keys as f64).round() as u32
     };
     let minute = std::time::Duration::from_secs(60);
-    assert_eq!(bytes(crate::Quota::per(65_534, minute)), 16);
-    assert_eq!(bytes(crate::Quota::per(65_535, minute)), 35);
-    assert_eq!(bytes(crate::Quota::per(10, minute).gcra()), 23);
-    assert_eq!(bytes(crate::Quota::concurrency(10)), 23);
-    assert_eq!(bytes(crate::Quota::per(10, minute).strict()), 83);
-    assert_eq!(bytes(crate::Quota::per(5, minute).exact_log()), 11 + 5 * 12);
+    assert_eq!(bytes(crate::Quota::per(65_534, minute)), 32);
+    assert_eq!(bytes(crate::Quota::per(65_535, minute)), 48);
+    assert_eq!(bytes(crate::Quota::per(10, minute).gcra()), 37);
+    assert_eq!(bytes(crate::Quota::concurrency(10)), 21);
+    assert_eq!(bytes(crate::Quota::per(10, minute).strict()), 91);
+    assert_eq!(bytes(crate::Quota::per(5, minute).exact_log()), 80);
 }
 
 #[test]
@@ -123,8 +124,20 @@ fn every_key_has_two_buckets_that_differ() {
 }
 
 #[test]
+fn each_bucket_of_a_key_leads_to_the_other() {
+    for count in [2, 4, 26, 100] {
+        for n in 0..1000 {
+            let (home, mixture) = (scaled(hash(n), count), hash(n + 1000));
+            let spare = partner_of(home, mixture, count);
+            assert!(spare < count && home % 2 != spare % 2);
+            assert_eq!(partner_of(spare, mixture, count), home);
+        }
+    }
+}
+
+#[test]
 fn a_table_with_as_many_keys_as_it_was_made_for_counts_each_by_itself() {
-    for table in tables(60_000) {
+    for table in tables(60_000, 10) {
         let window = per_window(10);
         let fresh = |n: &u64| match table.charge(&window, hash(*n), 0, 1) {
             Outcome::Admitted { standing, .. } => standing.remaining() == 9,
@@ -142,7 +155,7 @@ fn a_table_with_as_many_keys_as_it_was_made_for_counts_each_by_itself() {
 #[test]
 fn a_flood_of_keys_resets_none_that_is_used_up_and_takes_no_memory() {
     let capacity = 1200;
-    for table in tables(capacity) {
+    for table in tables(capacity, 100) {
         let window = per_window(100);
         let bytes = table.table.bytes();
         let used_up = 0..100;
@@ -172,7 +185,7 @@ fn a_flood_of_keys_resets_none_that_is_used_up_and_takes_no_memory() {
 
 #[test]
 fn a_key_that_was_driven_out_cannot_come_back_through_a_slot_that_became_free() {
-    for table in tables(1) {
+    for table in tables(1, 10) {
         // Two buckets, so that all keys meet; sixteen slots.
         let window = per_window(10);
         let (mine, others) = (hash(0), 1..);
@@ -192,21 +205,35 @@ fn a_key_that_was_driven_out_cannot_come_back_through_a_slot_that_became_free() 
 }
 
 #[test]
-fn a_refused_newcomer_drives_nobody_out() {
-    for table in tables(1) {
+fn a_refused_newcomer_evicts_no_key() {
+    for table in tables(1, 1) {
         let window = per_window(1);
-        let seated: Vec<u64> =
-            (0..1000).map(hash).filter(|key| admitted(table.charge(&window, *key, 0, 1))).collect();
-        assert_eq!(seated.len() as u64, 2 * table.slots);
-        let before = table.contents();
-        for key in 1000..2000 {
-            let outcome = table.charge(&window, hash(key), 0, 1);
-            assert!(
-                matches!(outcome, Outcome::Refused { wait, .. } if wait == Some(W + 1)),
-                "as long as those in its place: {outcome:?}"
-            );
+        let mut refused = 0;
+        for key in (0..3000).map(hash) {
+            let before = table.contents();
+            if let Outcome::Refused { wait, .. } = table.charge(&window, key, 0, 1) {
+                assert!(matches!(wait, Some(wait) if wait <= 2 * W), "{wait:?}");
+                assert_eq!(table.contents(), before);
+                refused += 1;
+            }
         }
-        assert_eq!(table.contents(), before);
+        assert!(refused > 100, "{refused} of a flood that is far too large for the sketch");
+        assert_eq!(table.table.floor_reached(), refused);
+    }
+}
+
+#[test]
+fn a_key_that_is_reset_starts_with_its_whole_limit() {
+    for table in tables(100, 2) {
+        let window = per_window(2);
+        for key in [hash(1), hash(2)] {
+            assert!((0..2).all(|_| admitted(table.charge(&window, key, 0, 1))));
+            assert!(!admitted(table.charge(&window, key, 0, 1)));
+        }
+        table.table.reset(hash(1));
+        assert!((0..2).all(|_| admitted(table.charge(&window, hash(1), 0, 1))));
+        assert!(!admitted(table.charge(&window, hash(1), 0, 1)));
+        assert!(!admitted(table.charge(&window, hash(2), 0, 1)), "another key keeps its counts");
     }
 }
 
@@ -215,7 +242,7 @@ fn threads_that_meet_on_new_keys_never_seat_one_twice() {
     const KEYS: u64 = 500;
     const THREADS: usize = 4;
     for capacity in [1, 100, 10_000] {
-        for table in tables(capacity) {
+        for table in tables(capacity, 10) {
             let window = per_window(10);
             let admissions: Vec<AtomicU32> = (0..KEYS).map(|_| AtomicU32::new(0)).collect();
             let barrier = Barrier::new(THREADS);
@@ -251,7 +278,7 @@ proptest! {
         limit in 1u32..6,
         steps in prop::collection::vec((0u64..60, -20_000i64..20_000), 1..800),
     ) {
-        for table in tables(1) {
+        for table in tables(1, limit) {
             let window = per_window(limit);
             let mut exact = Exact::default();
             let (mut now, mut latest) = (5 * W, 0);
@@ -279,7 +306,7 @@ proptest! {
         let length = NonZeroU64::new(W).unwrap();
         let window =
             if fixed { Window::fixed(limit, length) } else { Window::sliding(limit, length) };
-        for table in tables(1000) {
+        for table in tables(1000, limit) {
             let mut exact = Exact::default();
             let mut now = 0;
             for (key, step, refunds) in &steps {
@@ -306,7 +333,7 @@ proptest! {
         pause in prop_oneof![0u64..600, 200u64..300, 65_000u64..66_000, (1u64 << 31) - 300..(1u64 << 31) + 300],
         keys in 1u64..20,
     ) {
-        for table in tables(1) {
+        for table in tables(1, 3) {
             let length = NonZeroU64::new(100 * MILLI).unwrap();
             let window = Window::sliding(3, length);
             let mut exact = Exact::default();

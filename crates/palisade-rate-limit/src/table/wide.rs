@@ -3,10 +3,19 @@
 //! The table is cut into shards, each with a lock and an equal part of the buckets; both buckets of a key are in one
 //! shard. A decision holds the lock of its shard for as long as the arithmetic takes, never across an await.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    num::NonZeroU64,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-use super::{Vacancy, buckets_of};
-use crate::algorithm::{Meter, Outcome, PINNED};
+use super::{
+    Vacancy, buckets_of,
+    sketch::{Sketch, Used},
+};
+use crate::algorithm::{AnyMeter, Meter, Outcome, PINNED};
 
 const SLOTS: usize = 8;
 
@@ -22,9 +31,13 @@ pub(crate) struct Wide {
     shards: Box<[Mutex<Shard>]>,
     /// Of one key.
     words: usize,
+    /// The length of an epoch of the sketches: what was charged in one no longer counts after the next.
+    epoch: NonZeroU64,
+    /// Requests that were refused because of what evicted keys had used.
+    floor_reached: AtomicU64,
 }
 
-/// A bucket is its floor, a tag for each slot, and then the words of each slot.
+/// A bucket is a tag for each slot, and then the words of each slot.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Shard {
@@ -35,25 +48,50 @@ struct Shard {
     words: Box<[u64]>,
     /// Where the history of a newcomer is put together.
     scratch: Box<[u64]>,
+    /// What evicted keys had used. Of meters that evict none there is no sketch.
+    sketch: Option<Sketch>,
     /// Keys that had to go while they still had counts.
     evicted: u64,
 }
 
 impl Wide {
-    /// A table for this many active keys, each of so many words; nothing if there is not that much memory.
-    pub(super) fn for_keys(keys: usize, words: usize) -> Option<Self> {
+    /// Returns a table for this many active keys, each of so many words. `None` if there is not that much memory.
+    pub(super) fn for_keys(
+        keys: usize,
+        meter: &AnyMeter,
+        words: usize,
+        largest: u32,
+    ) -> Option<Self> {
         let buckets = keys.div_ceil(KEYS_PER_BUCKET).max(2);
         let shards = (buckets / FEWEST_BUCKETS).checked_ilog2().map_or(1, |power| 1 << power);
         let shards = shards.min(MOST_SHARDS);
         let each = buckets.div_ceil(shards).max(2);
-        let shards = (0..shards).map(|_| Shard::new(each, words).map(Mutex::new));
-        Some(Self { shards: shards.collect::<Option<_>>()?, words })
+        let largest = (!matches!(meter, AnyMeter::Concurrency(_))).then_some(largest);
+        let shards = (0..shards).map(|_| Shard::new(each, words, largest).map(Mutex::new));
+        Some(Self {
+            shards: shards.collect::<Option<_>>()?,
+            words,
+            epoch: meter.epoch(),
+            floor_reached: AtomicU64::new(0),
+        })
+    }
+
+    /// Returns true if a key of so many words has room.
+    pub(super) fn has_room_for(&self, words: usize) -> bool {
+        words <= self.words
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let words: usize =
-            self.shards.iter().map(|shard| held(shard).words.len() + self.words).sum();
-        size_of_val(&*self.shards) + words * size_of::<u64>()
+        let of = |shard: &Mutex<Shard>| {
+            let shard = held(shard);
+            let words = (shard.words.len() + self.words) * size_of::<u64>();
+            words + shard.sketch.as_ref().map_or(0, Sketch::bytes)
+        };
+        size_of_val(&*self.shards) + self.shards.iter().map(of).sum::<usize>()
+    }
+
+    pub(super) fn floor_reached(&self) -> u64 {
+        self.floor_reached.load(Ordering::Relaxed)
     }
 
     pub(super) fn evicted(&self) -> u64 {
@@ -62,7 +100,7 @@ impl Wide {
 
     /// How many slots are taken. It reads all of the table, one shard after the other.
     pub(super) fn taken(&self) -> usize {
-        self.shards.iter().map(|shard| held(shard).taken(self.words)).sum()
+        self.shards.iter().map(|shard| held(shard).taken()).sum()
     }
 
     /// All that is remembered.
@@ -73,12 +111,12 @@ impl Wide {
 
     pub(super) fn charge(&self, meter: &impl Meter, key: u64, now: u64, cost: u32) -> Outcome {
         let (mut shard, now, late) = self.shard(key, now);
-        later(shard.charge(meter, self.words, key, now, cost), late)
+        later(shard.charge(meter, self, key, now, cost), late)
     }
 
     pub(super) fn look(&self, meter: &impl Meter, key: u64, now: u64, cost: u32) -> Outcome {
         let (mut shard, now, late) = self.shard(key, now);
-        let mut look = |cost| shard.look(meter, self.words, key, now, cost);
+        let mut look = |cost| shard.look(meter, self, key, now, cost);
         later(look(cost).uncharged(|| look(0)), late)
     }
 
@@ -93,6 +131,14 @@ impl Wide {
         let (mut shard, now, _) = self.shard(key, now);
         if let Some(slot) = shard.slot_of(self.words, key) {
             meter.refund(&mut shard.words[slot..slot + self.words], now, charged_at, amount);
+        }
+    }
+
+    /// Empties the slot of a key.
+    pub(super) fn reset(&self, key: u64) {
+        let (mut shard, ..) = self.shard(key, 0);
+        if let Some(slot) = shard.slot_of(self.words, key) {
+            shard.words[slot..slot + self.words].fill(0);
         }
     }
 
@@ -122,23 +168,29 @@ fn held(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 }
 
 impl Shard {
-    fn new(buckets: usize, words: usize) -> Option<Self> {
+    fn new(buckets: usize, words: usize, largest: Option<u32>) -> Option<Self> {
         let mut all = Vec::new();
         let count = buckets.checked_mul(bucket_words(words)?)?;
         all.try_reserve_exact(count).ok()?;
         all.resize(count, 0);
+        let keys = buckets.checked_mul(KEYS_PER_BUCKET)?;
+        let sketch = largest.map(|largest| Sketch::for_keys(keys, largest));
         Some(Self {
             latest: 0,
             buckets,
             words: all.into_boxed_slice(),
             scratch: vec![0; words].into_boxed_slice(),
+            sketch: match sketch {
+                Some(made) => Some(made?),
+                None => None,
+            },
             evicted: 0,
         })
     }
 
-    fn taken(&self, words: usize) -> usize {
+    fn taken(&self) -> usize {
         let buckets = self.words.chunks_exact(self.words.len() / self.buckets);
-        let tags = buckets.flat_map(|bucket| &bucket[words..words + SLOTS]);
+        let tags = buckets.flat_map(|bucket| &bucket[..SLOTS]);
         tags.filter(|tag| **tag != 0).count()
     }
 
@@ -153,32 +205,32 @@ impl Shard {
     /// Where the words of a key begin, if it has a slot.
     fn slot_of(&self, words: usize, key: u64) -> Option<usize> {
         self.buckets_of(words, key).into_iter().find_map(|bucket| {
-            let tags = bucket + words;
-            let slot = self.words[tags..tags + SLOTS].iter().position(|own| *own == tag(key))?;
-            Some(tags + SLOTS + slot * words)
+            let tags = &self.words[bucket..bucket + SLOTS];
+            let slot = tags.iter().position(|own| *own == tag(key))?;
+            Some(bucket + SLOTS + slot * words)
         })
     }
 
     fn charge(
         &mut self,
         meter: &impl Meter,
-        words: usize,
+        table: &Wide,
         key: u64,
         now: u64,
         cost: u32,
     ) -> Outcome {
-        match self.slot_of(words, key) {
-            Some(slot) => meter.charge(&mut self.words[slot..slot + words], now, cost),
-            None => self.charge_newcomer(meter, words, key, now, cost),
+        match self.slot_of(table.words, key) {
+            Some(slot) => meter.charge(&mut self.words[slot..slot + table.words], now, cost),
+            None => self.charge_newcomer(meter, table, key, now, cost),
         }
     }
 
     /// Decides on a copy.
-    fn look(&mut self, meter: &impl Meter, words: usize, key: u64, now: u64, cost: u32) -> Outcome {
-        let Some(slot) = self.slot_of(words, key) else {
-            return self.decide_newcomer(meter, words, key, now, cost).0;
+    fn look(&mut self, meter: &impl Meter, table: &Wide, key: u64, now: u64, cost: u32) -> Outcome {
+        let Some(slot) = self.slot_of(table.words, key) else {
+            return self.decide_newcomer(meter, table, key, now, cost).0;
         };
-        self.scratch.copy_from_slice(&self.words[slot..slot + words]);
+        self.scratch.copy_from_slice(&self.words[slot..slot + table.words]);
         meter.charge(&mut self.scratch, now, cost)
     }
 
@@ -186,20 +238,23 @@ impl Shard {
     fn charge_newcomer(
         &mut self,
         meter: &impl Meter,
-        words: usize,
+        table: &Wide,
         key: u64,
         now: u64,
         cost: u32,
     ) -> Outcome {
-        let (outcome, bucket, place) = self.decide_newcomer(meter, words, key, now, cost);
+        let (outcome, bucket, place) = self.decide_newcomer(meter, table, key, now, cost);
         if cost == 0 || matches!(outcome, Outcome::Refused { .. }) {
             return outcome;
         }
-        let (floor, rest) = self.words[bucket..].split_at_mut(words);
-        let (tags, slots) = rest.split_at_mut(SLOTS);
-        let slot = &mut slots[place.slot * words..][..words];
+        let (tags, slots) = self.words[bucket..].split_at_mut(SLOTS);
+        let slot = &mut slots[place.slot * table.words..][..table.words];
         if place.weight > 0 {
-            meter.raise(floor, slot, now);
+            if let Some(sketch) = &mut self.sketch {
+                let current = meter.used(slot, now);
+                let used = Used { epoch: now / table.epoch, previous: 0, current };
+                sketch.record(tags[place.slot], used);
+            }
             self.evicted += 1;
         }
         slot.copy_from_slice(&self.scratch);
@@ -207,51 +262,62 @@ impl Shard {
         outcome
     }
 
-    /// What becomes of a key that has no slot, and where it would get one. Its history is left in the scratch.
+    /// Decides about a key that has no slot, and finds the one that it would get. Its history is left in the scratch.
     fn decide_newcomer(
         &mut self,
         meter: &impl Meter,
-        words: usize,
+        table: &Wide,
         key: u64,
         now: u64,
         cost: u32,
     ) -> (Outcome, usize, Vacancy) {
+        let words = table.words;
         let [home, spare] = self.buckets_of(words, key);
-        let slot_at = |bucket: usize, slot: usize| bucket + words + SLOTS + slot * words;
         let vacancy = |bucket: usize| {
-            Vacancy::among((0..SLOTS).map(|slot| {
-                let slot = slot_at(bucket, slot);
-                meter.weight(&self.words[slot..slot + words], now)
-            }))
+            let slots = &self.words[bucket + SLOTS..][..SLOTS * words];
+            Vacancy::among(slots.chunks_exact(words).map(|slot| meter.weight(slot, now)))
         };
         let (at_home, at_spare) = (vacancy(home), vacancy(spare));
         let (bucket, place) =
             if at_spare.is_better_than(&at_home) { (spare, at_spare) } else { (home, at_home) };
-        let slot = slot_at(bucket, place.slot);
 
         self.scratch.fill(0);
-        for inherited in [home, spare, slot] {
-            meter.raise(&mut self.scratch, &self.words[inherited..inherited + words], now);
-        }
-        let outcome = if place.weight == PINNED {
-            // Nobody may be driven out. A cost over the limit is refused, and leaves nothing behind.
-            self.scratch.fill(0);
+        if place.weight == PINNED {
+            // No key may be evicted. A cost over the limit is refused, and leaves nothing behind.
             let standing = meter.charge(&mut self.scratch, now, 0);
             let (Outcome::Admitted { standing, .. } | Outcome::Refused { standing, .. }) = standing;
-            Outcome::Refused { standing, wait: None }
-        } else {
-            meter.charge(&mut self.scratch, now, cost)
-        };
+            return (Outcome::Refused { standing, wait: None }, bucket, place);
+        }
+        let epoch = now / table.epoch;
+        let used = self.sketch.as_ref().map(|sketch| sketch.used(tag(key), epoch, meter.most()));
+        let used = used.unwrap_or_default();
+        if used.previous > 0 {
+            let last = (epoch * table.epoch.get()).saturating_sub(1);
+            meter.add(&mut self.scratch, last, used.previous);
+        }
+        if used.current > 0 {
+            meter.add(&mut self.scratch, now, used.current);
+        }
+        let outcome = meter.charge(&mut self.scratch, now, cost);
+        if cost > 0 && !used.is_nothing() && matches!(outcome, Outcome::Refused { .. }) {
+            table.floor_reached.fetch_add(1, Ordering::Relaxed);
+        }
         (outcome, bucket, place)
     }
 }
 
 /// How many words a bucket has, of keys that have so many each.
 fn bucket_words(words: usize) -> Option<usize> {
-    words.checked_mul(SLOTS + 1)?.checked_add(SLOTS)
+    words.checked_mul(SLOTS)?.checked_add(SLOTS)
 }
 
 /// What tells the keys of a bucket apart: the whole hash. An empty slot has the tag 0, so no key has it.
 fn tag(key: u64) -> u64 {
     key.max(1)
+}
+
+/// How many bytes a key of so many words takes: its part of a bucket that is three quarters full, and of the sketch.
+pub(super) fn bytes_a_key(words: usize) -> usize {
+    let bucket = bucket_words(words).unwrap_or(usize::MAX).saturating_mul(size_of::<u64>());
+    (bucket / KEYS_PER_BUCKET).saturating_add(16)
 }

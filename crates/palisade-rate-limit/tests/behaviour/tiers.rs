@@ -156,6 +156,7 @@ fn two_quotas_of_the_same_window_are_counted_apart() {
 fn an_exact_log_that_is_raised_a_little_keeps_its_count_and_any_limits_share_a_few_tables() {
     let (limit, _) = clocked(
         RateLimit::per_address(Quota::per(1, MINUTE))
+            .capacity(1000)
             .quota(|_, head| Quota::per(limit_of(head), MINUTE).exact_log()),
     );
     let passed: u32 = ["/5", "/6", "/7"].iter().map(|path| passing(&limit, path)).sum();

@@ -61,15 +61,6 @@ impl Counts {
         }
     }
 
-    /// The least history that is no shorter than either of two, of the same window.
-    pub(crate) fn at_least(self, other: Self) -> Self {
-        Self {
-            index: self.index,
-            previous: self.previous.max(other.previous),
-            current: self.current.max(other.current),
-        }
-    }
-
     /// True if nothing is remembered, so that forgetting the key grants it nothing.
     pub(crate) fn is_idle(self) -> bool {
         self.previous == 0 && self.current == 0
@@ -87,6 +78,11 @@ impl Window {
 
     pub(crate) fn limit(&self) -> u32 {
         self.limit
+    }
+
+    /// Returns true if each window starts at zero.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.fixed
     }
 
     pub(crate) fn length(&self) -> u64 {
@@ -244,10 +240,24 @@ impl Meter for Window {
         Self::weight(self, self.roll(read(words), at.index), at)
     }
 
-    fn raise(&self, words: &mut [u64], other: &[u64], now: u64) {
-        let index = self.moment(now).index;
-        let [counts, other] = [read(words), read(other)].map(|counts| self.roll(counts, index));
-        write(counts.at_least(other), words);
+    fn used(&self, words: &[u64], now: u64) -> u32 {
+        let at = self.moment(now);
+        let used = Self::weight(self, self.roll(read(words), at.index), at);
+        used.div_ceil(u128::from(self.length.get())).try_into().unwrap_or(u32::MAX)
+    }
+
+    fn add(&self, words: &mut [u64], at: u64, amount: u32) {
+        let counts = self.roll(read(words), self.moment(at).index);
+        write(Counts { current: counts.current.saturating_add(amount), ..counts }, words);
+    }
+
+    fn most(&self) -> u32 {
+        self.limit
+    }
+
+    /// A window.
+    fn epoch(&self) -> NonZeroU64 {
+        self.length
     }
 }
 

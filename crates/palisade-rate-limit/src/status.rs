@@ -1,0 +1,135 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{Quota, Standing, counters::Each};
+
+/// What is left of each quota that a request was charged to: in the extensions of the request, for handlers.
+///
+/// Every [`RateLimit`](crate::RateLimit) that admits a request adds its quotas. A request that is not counted, because it
+/// was skipped or its key is only observed, has none. On axum it is an extractor (feature `axum`), which fails with 500 if
+/// no limit is outside of the handler; `Option<RateLimitStatus>` does not.
+///
+/// ```
+/// use std::time::Duration;
+/// use palisade_core::{Decision, PeerAddr, Policy};
+/// use palisade_rate_limit::{Quota, RateLimit, RateLimitStatus};
+///
+/// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).build().unwrap();
+/// let (mut head, ()) = http::Request::new(()).into_parts();
+/// head.extensions.insert(PeerAddr("192.0.2.1:4000".parse().unwrap()));
+///
+/// let Decision::Now(Ok(mut grant)) = limit.decide(&head) else { panic!() };
+/// limit.admit(&mut grant, &mut head);
+/// let status: &RateLimitStatus = head.extensions.get().unwrap();
+/// assert_eq!(status.remaining(), Some(99));
+/// assert_eq!(status.quotas().next().unwrap().name(), "default");
+/// ```
+#[derive(Clone, Default)]
+pub struct RateLimitStatus {
+    /// Nearly all requests meet one limit, which takes no allocation of its own.
+    first: Option<Limit>,
+    others: Vec<Limit>,
+}
+
+/// One limit: its quotas, and what is left of each.
+#[derive(Clone)]
+struct Limit {
+    quotas: Arc<[Quota]>,
+    standings: Each<Standing>,
+}
+
+/// What is left of one quota. See [`RateLimitStatus::quotas`].
+#[derive(Clone, Copy, Debug)]
+pub struct QuotaStatus<'a> {
+    quota: &'a Quota,
+    standing: Standing,
+}
+
+impl RateLimitStatus {
+    pub(crate) fn new(quotas: Arc<[Quota]>, standings: Each<Standing>) -> Self {
+        Self { first: Some(Limit { quotas, standings }), others: Vec::new() }
+    }
+
+    /// Adds what another limit, further inside, has admitted.
+    pub(crate) fn push(&mut self, mut other: Self) {
+        self.others.extend(other.first.take());
+        self.others.append(&mut other.others);
+    }
+
+    /// Returns the quotas of all limits, the outermost limit first.
+    pub fn quotas(&self) -> impl Iterator<Item = QuotaStatus<'_>> {
+        self.first.iter().chain(&self.others).flat_map(|limit| {
+            let standings = limit.standings.as_slice().iter();
+            let quotas = limit.quotas.iter().zip(standings);
+            quotas.map(|(quota, standing)| QuotaStatus { quota, standing: *standing })
+        })
+    }
+
+    /// Returns how many more requests of cost 1 would be admitted now: the least of all quotas. `None` if the request was
+    /// not counted.
+    pub fn remaining(&self) -> Option<u32> {
+        self.quotas().map(|quota| quota.remaining()).min()
+    }
+}
+
+impl<'a> QuotaStatus<'a> {
+    /// Returns the name of the quota.
+    pub fn name(&self) -> &'a str {
+        self.quota.name()
+    }
+
+    /// Returns the limit of the quota.
+    pub fn limit(&self) -> u32 {
+        self.quota.limit()
+    }
+
+    /// Returns how many more requests of cost 1 would be admitted now.
+    pub fn remaining(&self) -> u32 {
+        self.standing.remaining()
+    }
+
+    /// Returns how long it takes until there is more. `None` if there never is more than now.
+    pub fn more_in(&self) -> Option<Duration> {
+        self.standing.more_in()
+    }
+}
+
+impl fmt::Debug for RateLimitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quotas = self.quotas().map(|quota| (quota.name(), quota.remaining()));
+        f.debug_map().entries(quotas).finish()
+    }
+}
+
+#[cfg(feature = "axum")]
+mod extract {
+    use std::convert::Infallible;
+
+    use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+    use http::request;
+    use palisade_core::ApiError;
+
+    use super::RateLimitStatus;
+
+    const NO_LIMIT: &str = "no RateLimitStatus on the request: no rate limit outside of the handler has counted it. \
+         Add the limit as a layer, or extract an Option<RateLimitStatus>";
+
+    impl<S: Sync> FromRequestParts<S> for RateLimitStatus {
+        type Rejection = ApiError;
+
+        async fn from_request_parts(head: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
+            let status = head.extensions.get().cloned();
+            status.ok_or_else(|| ApiError::internal().with_source(NO_LIMIT))
+        }
+    }
+
+    impl<S: Sync> OptionalFromRequestParts<S> for RateLimitStatus {
+        type Rejection = Infallible;
+
+        async fn from_request_parts(
+            head: &mut request::Parts,
+            _: &S,
+        ) -> Result<Option<Self>, Infallible> {
+            Ok(head.extensions.get().cloned())
+        }
+    }
+}
