@@ -68,6 +68,11 @@ impl<A: Authenticate, B: Authenticate> Authenticate for AnyOf<A, B> {
         }
     }
 
+    fn hide_credentials(&self, request: &mut request::Parts) {
+        self.first().hide_credentials(request);
+        self.second().hide_credentials(request);
+    }
+
     fn mark_response(&self, response: &mut response::Parts) {
         self.first().mark_response(response);
         self.second().mark_response(response);

@@ -53,6 +53,12 @@ pub trait Authenticate: Send + Sync + 'static {
         request.extensions.insert(identity);
     }
 
+    /// Removes credentials from a request that inner services must not see, because they might repeat them in a
+    /// response. Default: none.
+    fn hide_credentials(&self, request: &mut request::Parts) {
+        let _ = request;
+    }
+
     /// Writes what the response to an authenticated request owes.
     fn mark_response(&self, response: &mut response::Parts) {
         let _ = response;
@@ -239,6 +245,7 @@ pub(crate) fn admit<A: Authenticate>(
     identity: &mut Option<Identity<A::Claims>>,
     request: &mut request::Parts,
 ) {
+    authenticate.hide_credentials(request);
     if let Some(identity) = identity.take() {
         authenticate.leave_identity(identity, request);
     }

@@ -81,9 +81,59 @@ where
         BasicBuilder { verify, concurrency: 16, max_credentials: 1024, realm: "api".to_owned() }
     }
 
-    /// This policy as a tower layer.
+    /// Returns this policy as a tower layer.
     pub fn layer(&self) -> PolicyLayer<Self> {
         PolicyLayer::new(self.clone())
+    }
+
+    /// Verifies credentials that do not come in an `Authorization` header, such as those of a login form. They count
+    /// against the same concurrency limit.
+    ///
+    /// # Errors
+    ///
+    /// 401 if the credentials are not valid, too long, or contain control characters; 503 if the verification fails or
+    /// too many run.
+    pub async fn verify(&self, user: &str, password: &str) -> Result<Identity<C>, ApiError> {
+        // The limit is in base64, of which four characters encode three bytes.
+        let length = user.len() + ":".len() + password.len();
+        let is_too_long = length.div_ceil(3) * 4 > self.rules.max_credentials;
+        let has_control = [user, password].into_iter().any(|text| text.contains(char::is_control));
+        if is_too_long || user.contains(':') || has_control {
+            return Err(self.malformed());
+        }
+        self.verify_password(user.to_owned(), password.into()).outcome().await
+    }
+
+    fn malformed(&self) -> ApiError {
+        tracing::debug!(target: "palisade::auth", "basic credentials were rejected: malformed");
+        self.rules.scheme.invalid(NOT_VALID)
+    }
+
+    fn verify_password(&self, user: String, password: Box<str>) -> Attempt<C> {
+        let rules = &*self.rules;
+        let Some(slot) = Slot::take(&rules.running, rules.concurrency) else {
+            tracing::warn!(
+                target: "palisade::auth", limit = rules.concurrency,
+                "a request was rejected: too many passwords are being verified"
+            );
+            let error = ApiError::unavailable().with_retry_after(Duration::from_secs(1));
+            return Attempt::Now(Err(error));
+        };
+        let slot = Arc::new(slot);
+        let password = Password::new(password, Arc::clone(&slot));
+        let rules = Arc::clone(&self.rules);
+        Attempt::Later(Pending::new(async move {
+            let outcome = (rules.verify)(user, password).await;
+            drop(slot);
+            match outcome {
+                Ok(Some(identity)) => Ok(identity.authenticated_by("basic")),
+                Ok(None) => {
+                    tracing::debug!(target: "palisade::auth", "basic credentials were rejected");
+                    Err(rules.scheme.invalid(NOT_VALID))
+                }
+                Err(error) => Err(ApiError::unavailable().with_source(error)),
+            }
+        }))
     }
 }
 
@@ -163,33 +213,10 @@ where
             Authorization::Two => return Attempt::Now(Err(rules.scheme.two())),
             Authorization::Credentials(credentials) => credentials,
         };
-        let Some((user, password)) = user_and_password(credentials, rules.max_credentials) else {
-            tracing::debug!(target: "palisade::auth", "basic credentials were refused: malformed");
-            return Attempt::Now(Err(rules.scheme.invalid(NOT_VALID)));
-        };
-        let Some(slot) = Slot::take(&rules.running, rules.concurrency) else {
-            tracing::warn!(
-                target: "palisade::auth", limit = rules.concurrency,
-                "a request was refused: too many passwords are being verified"
-            );
-            let error = ApiError::unavailable().with_retry_after(Duration::from_secs(1));
-            return Attempt::Now(Err(error));
-        };
-        let slot = Arc::new(slot);
-        let password = Password::new(password, Arc::clone(&slot));
-        let rules = Arc::clone(&self.rules);
-        Attempt::Later(Pending::new(async move {
-            let outcome = (rules.verify)(user, password).await;
-            drop(slot);
-            match outcome {
-                Ok(Some(identity)) => Ok(identity.authenticated_by("basic")),
-                Ok(None) => {
-                    tracing::debug!(target: "palisade::auth", "basic credentials were refused");
-                    Err(rules.scheme.invalid(NOT_VALID))
-                }
-                Err(error) => Err(ApiError::unavailable().with_source(error)),
-            }
-        }))
+        match user_and_password(credentials, rules.max_credentials) {
+            Some((user, password)) => self.verify_password(user, password),
+            None => Attempt::Now(Err(self.malformed())),
+        }
     }
 
     fn invalid(&self) -> ApiError {

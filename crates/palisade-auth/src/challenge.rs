@@ -12,13 +12,13 @@ pub(crate) struct Challenges {
 }
 
 impl Challenges {
-    pub(crate) fn new(realm: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn new(scheme: &str, realm: &str) -> Result<Self, ConfigError> {
         let invalid_token = |description: &str| {
             let error = format!(", error=\"invalid_token\", error_description=\"{description}\"");
-            challenge("Bearer", realm, &error)
+            challenge(scheme, realm, &error)
         };
         Ok(Self {
-            bearer: Scheme::bearer(realm)?,
+            bearer: Scheme::token(scheme, realm)?,
             expired: invalid_token("The access token expired")?,
             invalid: invalid_token("The access token is not valid")?,
         })

@@ -51,6 +51,10 @@ where
         self.authenticate.fields()
     }
 
+    fn hide_credentials(&self, request: &mut request::Parts) {
+        self.authenticate.hide_credentials(request);
+    }
+
     fn mark_response(&self, response: &mut response::Parts) {
         self.authenticate.mark_response(response);
     }

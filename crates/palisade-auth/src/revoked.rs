@@ -55,6 +55,10 @@ where
         self.authenticate.leave_identity(identity, request);
     }
 
+    fn hide_credentials(&self, request: &mut request::Parts) {
+        self.authenticate.hide_credentials(request);
+    }
+
     fn mark_response(&self, response: &mut response::Parts) {
         self.authenticate.mark_response(response);
     }
@@ -89,6 +93,10 @@ where
 
     fn leave_identity(&self, identity: Identity<A::Claims>, request: &mut request::Parts) {
         self.authenticate.leave_identity(identity, request);
+    }
+
+    fn hide_credentials(&self, request: &mut request::Parts) {
+        self.authenticate.hide_credentials(request);
     }
 
     fn mark_response(&self, response: &mut response::Parts) {

@@ -16,12 +16,17 @@ impl Scheme {
         Ok(Self { missing: challenge.clone(), invalid: challenge.clone(), two: challenge })
     }
 
-    /// Bearer, whose challenge says what was wrong, and nothing when there was nothing (RFC 6750, section 3.1).
+    /// Returns Bearer, whose challenge names an error if there were credentials (RFC 6750, section 3.1).
     pub(crate) fn bearer(realm: &str) -> Result<Self, ConfigError> {
+        Self::token("Bearer", realm)
+    }
+
+    /// Returns a scheme of this name whose challenges are those of Bearer.
+    pub(crate) fn token(name: &str, realm: &str) -> Result<Self, ConfigError> {
         Ok(Self {
-            missing: challenge("Bearer", realm, "")?,
-            invalid: challenge("Bearer", realm, ", error=\"invalid_token\"")?,
-            two: challenge("Bearer", realm, ", error=\"invalid_request\"")?,
+            missing: challenge(name, realm, "")?,
+            invalid: challenge(name, realm, ", error=\"invalid_token\"")?,
+            two: challenge(name, realm, ", error=\"invalid_request\"")?,
         })
     }
 

@@ -130,9 +130,37 @@ impl<S: SessionStore> Sessions<S> {
         }
     }
 
-    /// This policy as a tower layer.
+    /// Returns this policy as a tower layer.
     pub fn layer(&self) -> PolicyLayer<Self> {
         PolicyLayer::new(self.clone())
+    }
+
+    /// Verifies the token of a session that does not come with a request, such as one in the first message of a
+    /// WebSocket.
+    ///
+    /// # Errors
+    ///
+    /// 401 if there is no such session; 503 if the store fails.
+    pub async fn verify(&self, token: &str) -> Result<Identity<S::Claims>, ApiError> {
+        match self.rules.any_scheme() {
+            Some(scheme) => self.verify_token(token.as_bytes(), scheme).outcome().await,
+            None => Err(self.invalid()),
+        }
+    }
+
+    fn verify_token(&self, token: &[u8], scheme: &Scheme) -> Attempt<S::Claims> {
+        let Some(token) = token68(token).filter(|token| token.len() <= self.rules.max_token) else {
+            return Attempt::Now(Err(refusal(scheme, "malformed")));
+        };
+        let session = self.rules.store.find(token);
+        let scheme = scheme.clone();
+        Attempt::Later(Pending::new(async move {
+            match session.await {
+                Ok(Some(identity)) => Ok(identity.authenticated_by("session")),
+                Ok(None) => Err(refusal(&scheme, "unknown")),
+                Err(error) => Err(ApiError::unavailable().with_source(error)),
+            }
+        }))
     }
 }
 
@@ -242,23 +270,11 @@ impl<S: SessionStore> Authenticate for Sessions<S> {
         if let Some(Err(error)) = csrf.map(|csrf| csrf.check(request)) {
             return Attempt::Now(Err(error));
         }
-        let Some(token) = token68(token).filter(|token| token.len() <= self.rules.max_token) else {
-            return Attempt::Now(Err(refusal(scheme, "malformed")));
-        };
-        let session = self.rules.store.find(token);
-        let scheme = scheme.clone();
-        Attempt::Later(Pending::new(async move {
-            match session.await {
-                Ok(Some(identity)) => Ok(identity.authenticated_by("session")),
-                Ok(None) => Err(refusal(&scheme, "unknown")),
-                Err(error) => Err(ApiError::unavailable().with_source(error)),
-            }
-        }))
+        self.verify_token(token, scheme)
     }
 
     fn invalid(&self) -> ApiError {
-        let cookie = self.rules.cookie.as_ref().map(|cookie| &cookie.scheme);
-        match cookie.or(self.rules.bearer.as_ref()) {
+        match self.rules.any_scheme() {
             Some(scheme) => scheme.invalid("the session is not valid"),
             None => ApiError::unauthenticated(),
         }
@@ -304,6 +320,12 @@ impl<S> Rules<S> {
             }
             _ => TokenSent::Two(scheme),
         }
+    }
+
+    /// Returns the scheme of the first place where a token may be.
+    fn any_scheme(&self) -> Option<&Scheme> {
+        let cookie = self.cookie.as_ref().map(|cookie| &cookie.scheme);
+        cookie.or(self.bearer.as_ref())
     }
 
     /// One challenge for each place where a token could be.

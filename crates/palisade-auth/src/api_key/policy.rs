@@ -70,22 +70,22 @@ impl<S: ApiKeyStore> ApiKeys<S> {
         Self { rules: Arc::new(rules) }
     }
 
-    /// This policy as a tower layer.
+    /// Returns this policy as a tower layer.
     pub fn layer(&self) -> PolicyLayer<Self> {
         PolicyLayer::new(self.clone())
     }
-}
 
-impl<S: ApiKeyStore> Authenticate for ApiKeys<S> {
-    type Claims = ApiKey;
+    /// Verifies a key that does not come with a request, such as one in the first message of a WebSocket.
+    ///
+    /// # Errors
+    ///
+    /// 401 if the key is not valid; 503 if the store fails.
+    pub async fn verify(&self, key: &str) -> Result<Identity<ApiKey>, ApiError> {
+        self.verify_key(key.as_bytes()).outcome().await
+    }
 
-    fn authenticate(&self, request: &request::Parts) -> Attempt<ApiKey> {
+    fn verify_key(&self, key: &[u8]) -> Attempt<ApiKey> {
         let rules = &*self.rules;
-        let key = match KeySent::read(&request.headers, &rules.header, Self::SCHEME) {
-            KeySent::No => return Attempt::Absent(rules.scheme.missing()),
-            KeySent::Two => return Attempt::Now(Err(rules.scheme.two())),
-            KeySent::One(key) => key,
-        };
         let Some(presented) = Presented::parse(key, &rules.prefix) else {
             return Attempt::Now(Err(rules.refusal(Fault::Malformed)));
         };
@@ -101,6 +101,19 @@ impl<S: ApiKeyStore> Authenticate for ApiKeys<S> {
                     }
                 }))
             }
+        }
+    }
+}
+
+impl<S: ApiKeyStore> Authenticate for ApiKeys<S> {
+    type Claims = ApiKey;
+
+    fn authenticate(&self, request: &request::Parts) -> Attempt<ApiKey> {
+        let rules = &*self.rules;
+        match KeySent::read(&request.headers, &rules.header, Self::SCHEME) {
+            KeySent::No => Attempt::Absent(rules.scheme.missing()),
+            KeySent::Two => Attempt::Now(Err(rules.scheme.two())),
+            KeySent::One(key) => self.verify_key(key),
         }
     }
 

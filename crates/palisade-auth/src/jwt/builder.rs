@@ -13,7 +13,7 @@ use super::{
     policy::{Jwt, Rules, TrustedIssuer},
     source::TokenSource,
 };
-use crate::{challenge::Challenges, cookies::is_cookie_name, csrf::CsrfCheck};
+use crate::{challenge::Challenges, cookies::is_cookie_name as is_token, csrf::CsrfCheck};
 
 /// The settings of a [`Jwt`]. Made by [`Jwt::hs256`] and [`Jwt::with_keys`].
 ///
@@ -66,38 +66,57 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
 
     issuer_setters!(C);
 
-    /// Takes tokens from `Authorization: Bearer`. It is where they are if no place is named; this names it beside others.
+    /// Accepts tokens in `Authorization: Bearer`. This is the default if no place is named; this names it beside others.
     #[must_use]
-    pub fn token_in_bearer(mut self) -> Self {
-        self.sources.push(TokenSource::Bearer);
+    pub fn token_in_bearer(self) -> Self {
+        self.token_in_authorization("Bearer")
+    }
+
+    /// Accepts tokens in `Authorization` with another scheme, such as `Token`. The scheme that is named first is also the
+    /// one of the challenges.
+    #[must_use]
+    pub fn token_in_authorization(mut self, scheme: impl Into<String>) -> Self {
+        self.sources.push(TokenSource::Authorization(scheme.into()));
         self
     }
 
-    /// Takes tokens from a cookie of this name.
+    /// Accepts tokens in a cookie of this name.
     ///
-    /// A browser sends a cookie whoever wrote the page that asks. So a request with one that may change something must
-    /// come from a page of ours: the [`CsrfCheck`] is on from here, and refuses others with 403.
+    /// A browser sends a cookie with requests of any page. So this turns the [`CsrfCheck`] on: a request with a cookie
+    /// that may change something must come from a page of the same origin, and gets 403 otherwise.
     #[must_use]
     pub fn token_in_cookie(mut self, name: impl Into<String>) -> Self {
         self.sources.push(TokenSource::Cookie(name.into()));
         self
     }
 
-    /// The check for requests whose token is in a cookie: where other origins are trusted.
+    /// Sets the check for requests whose token is in a cookie, to trust other origins.
     #[must_use]
     pub fn csrf(mut self, check: CsrfCheck) -> Self {
         self.csrf = check;
         self
     }
 
-    /// Takes tokens from a header field of their own, which holds the token and nothing else.
+    /// Accepts tokens in a header field that contains the token and nothing else.
     #[must_use]
     pub fn token_in_header(mut self, name: HeaderName) -> Self {
         self.sources.push(TokenSource::Header(name));
         self
     }
 
-    /// Takes tokens from a parameter of the query, from where they get into logs, histories and `Referer` fields
+    /// Accepts tokens in `Sec-WebSocket-Protocol`, as an entry that begins with `prefix`. A browser cannot set other
+    /// headers of a WebSocket: `new WebSocket(url, ["chat.v1", "bearer." + token])` with the prefix `bearer.`.
+    ///
+    /// The entry is removed before the request reaches the handler, which therefore cannot repeat the token in its
+    /// response. The handler selects one of the other protocols, here `chat.v1`: a browser closes a connection whose
+    /// response selects none, so the client must offer one beside the token.
+    #[must_use]
+    pub fn token_in_websocket_protocol(mut self, prefix: impl Into<String>) -> Self {
+        self.sources.push(TokenSource::WebSocketProtocol(prefix.into()));
+        self
+    }
+
+    /// Accepts tokens in a parameter of the query, from where they get into logs, histories and `Referer` fields
     /// (RFC 6750, section 2.3 advises against it).
     #[must_use]
     pub fn insecure_token_in_query(mut self, parameter: impl Into<String>) -> Self {
@@ -148,12 +167,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
     pub fn build(self) -> Result<Jwt<C>, ConfigError> {
         claims_type::check::<C>()?;
         for source in &self.sources {
-            if let TokenSource::Cookie(name) = source
-                && !is_cookie_name(name)
-            {
-                let remedy = "choose a name of letters, digits and hyphens, such as `__Host-token`";
-                return Err(ConfigError::new("token_in_cookie", name.escape_debug(), remedy));
-            }
+            check_source(source)?;
         }
         if self.cache_bytes > MAX_CACHE_BYTES {
             let remedy = "use at most 1 GiB, `1 << 30`";
@@ -168,8 +182,12 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
             })
             .collect::<Result<Vec<_>, _>>()?;
         check_names(&issuers)?;
-        let sources =
-            if self.sources.is_empty() { vec![TokenSource::Bearer] } else { self.sources };
+        let sources = if self.sources.is_empty() { vec![bearer()] } else { self.sources };
+        let scheme = sources.iter().find_map(|source| match source {
+            TokenSource::Authorization(scheme) => Some(scheme.as_str()),
+            _ => None,
+        });
+        let challenges = Challenges::new(scheme.unwrap_or("Bearer"), &self.realm)?;
         Ok(Jwt::from_rules(Rules {
             issuers,
             sources,
@@ -178,9 +196,38 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
             cache_for: self.cache_for.as_secs_f64(),
             bad: BadSignatures::new(),
             cleared: 0.into(),
-            challenges: Challenges::new(&self.realm)?,
+            challenges,
             clock: self.clock,
         }))
+    }
+}
+
+fn bearer() -> TokenSource {
+    TokenSource::Authorization("Bearer".to_owned())
+}
+
+fn check_source(source: &TokenSource) -> Result<(), ConfigError> {
+    // A cookie's name, a scheme and a protocol have the same syntax: `token` (RFC 9110, section 5.6.2).
+    let (setting, name, remedy) = match source {
+        TokenSource::Cookie(name) => (
+            "token_in_cookie",
+            name,
+            "choose a name of letters, digits and hyphens, such as `__Host-token`",
+        ),
+        TokenSource::Authorization(scheme) => {
+            ("token_in_authorization", scheme, "name a scheme, such as `Token`")
+        }
+        TokenSource::WebSocketProtocol(prefix) => (
+            "token_in_websocket_protocol",
+            prefix,
+            "choose a prefix of letters, digits, hyphens and dots, such as `bearer.`",
+        ),
+        TokenSource::Header(_) | TokenSource::Query(_) => return Ok(()),
+    };
+    if is_token(name) {
+        Ok(())
+    } else {
+        Err(ConfigError::new(setting, name.escape_debug(), remedy))
     }
 }
 

@@ -168,6 +168,12 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Jwt<C> {
         self.rules.sources.iter().filter_map(TokenSource::field).collect()
     }
 
+    fn hide_credentials(&self, request: &mut request::Parts) {
+        for source in &self.rules.sources {
+            source.hide_token(request);
+        }
+    }
+
     /// A response to a URI that may hold a token must not be stored under it (RFC 6750, section 2.3).
     fn mark_response(&self, response: &mut response::Parts) {
         let in_query = self.rules.sources.iter().any(|source| source.field().is_none());

@@ -1,18 +1,20 @@
-use http::{HeaderName, HeaderValue, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, header, request};
 
 use crate::{authorization::Authorization, cookies::CookieNamed};
 
 /// Where a token may be in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TokenSource {
-    /// `Authorization: Bearer`.
-    Bearer,
+    /// `Authorization`, with this scheme.
+    Authorization(String),
     /// A cookie of this name. The browser sends it whoever wrote the page.
     Cookie(String),
     /// A header field of its own, which holds the token and nothing else.
     Header(HeaderName),
     /// A parameter of the query, which ends up in logs and in histories.
     Query(String),
+    /// An entry of `Sec-WebSocket-Protocol` that begins with this.
+    WebSocketProtocol(String),
 }
 
 /// What was found in all places together.
@@ -31,16 +33,17 @@ impl TokenSource {
     /// The field that it is in, if it is in one.
     pub(super) fn field(&self) -> Option<HeaderName> {
         match self {
-            Self::Bearer => Some(header::AUTHORIZATION),
+            Self::Authorization(_) => Some(header::AUTHORIZATION),
             Self::Cookie(_) => Some(header::COOKIE),
             Self::Header(name) => Some(name.clone()),
             Self::Query(_) => None,
+            Self::WebSocketProtocol(_) => Some(header::SEC_WEBSOCKET_PROTOCOL),
         }
     }
 
     fn look<'a>(&self, request: &'a request::Parts) -> Found<'a> {
         match self {
-            Self::Bearer => match Authorization::read(&request.headers, "Bearer") {
+            Self::Authorization(scheme) => match Authorization::read(&request.headers, scheme) {
                 Authorization::Absent => Found::Nothing,
                 Authorization::Two => Found::Several,
                 Authorization::Credentials(token) => Found::Token(token),
@@ -62,8 +65,38 @@ impl TokenSource {
                 });
                 only(values.next(), values.next())
             }
+            Self::WebSocketProtocol(prefix) => {
+                let mut tokens = protocols(&request.headers)
+                    .filter_map(|protocol| protocol.strip_prefix(prefix.as_bytes()));
+                only(tokens.next(), tokens.next())
+            }
         }
     }
+
+    /// Removes the token from the request if a handler might repeat it: a server answers with one of the protocols that
+    /// the client offers (RFC 6455, section 4.2.2), and some take the first.
+    pub(super) fn hide_token(&self, request: &mut request::Parts) {
+        let Self::WebSocketProtocol(prefix) = self else { return };
+        let is_other = |protocol: &&[u8]| !protocol.starts_with(prefix.as_bytes());
+        if protocols(&request.headers).all(|protocol| is_other(&protocol)) {
+            return;
+        }
+        let others: Vec<&[u8]> = protocols(&request.headers).filter(is_other).collect();
+        let others = HeaderValue::from_bytes(&others.join(&b", "[..])).ok();
+        request.headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
+        if let Some(others) = others.filter(|others| !others.is_empty()) {
+            request.headers.insert(header::SEC_WEBSOCKET_PROTOCOL, others);
+        }
+    }
+}
+
+/// Returns the protocols that the client of a WebSocket offers (RFC 6455, section 11.3.4).
+fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let fields = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    fields
+        .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|protocol| !protocol.is_empty())
 }
 
 fn only<'a>(first: Option<&'a [u8]>, second: Option<&'a [u8]>) -> Found<'a> {

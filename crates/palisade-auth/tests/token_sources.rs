@@ -1,0 +1,238 @@
+//! Credentials outside of `Authorization: Bearer`: other schemes, the protocols of a WebSocket, and no request at all.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use http::{Request, Response, StatusCode, header};
+use palisade_auth::{
+    ApiKey, ApiKeys, Authenticate, Basic, Identity, InMemoryApiKeys, Jwt, JwtBuilder, Password,
+    SessionStore, Sessions, testing::sign_hs256,
+};
+use palisade_core::{
+    BoxError, BoxFuture, ManualClock, Policy, PolicyLayer, Principal, any_of,
+    testing::{Contract, Script},
+};
+use serde_json::json;
+use tower::{Layer, ServiceExt, service_fn};
+
+const SECRET: &str = "a signing key of at least thirty-two bytes";
+const NOW: u64 = 1_800_000_000;
+
+fn builder() -> JwtBuilder<()> {
+    Jwt::hs256(SECRET).audience("chat").clock(Arc::new(ManualClock::at(Duration::from_secs(NOW))))
+}
+
+fn token() -> String {
+    sign_hs256(SECRET, &json!({ "sub": "ada", "aud": "chat", "exp": NOW + 60 }))
+}
+
+/// Sends a request, and returns the status, the challenge, and the protocols that reach the handler.
+async fn send(policy: impl Policy, fields: &[(&str, &str)]) -> (StatusCode, String, Vec<String>) {
+    let service =
+        PolicyLayer::new(policy).layer(service_fn(|request: Request<String>| async move {
+            let mut response = Response::new(String::new());
+            for protocol in request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL) {
+                response.headers_mut().append("x-offered", protocol.clone());
+            }
+            Ok::<_, Infallible>(response)
+        }));
+    let mut request = Request::get("/chat");
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    let response = service.oneshot(request.body(String::new()).unwrap()).await.unwrap();
+    let text = |name| -> Vec<String> {
+        let values = response.headers().get_all(name).iter();
+        values.map(|value| value.to_str().unwrap().to_owned()).collect()
+    };
+    (response.status(), text("www-authenticate").join("; "), text("x-offered"))
+}
+
+const PROTOCOL: &str = "sec-websocket-protocol";
+
+#[tokio::test]
+async fn a_token_among_websocket_protocols_never_reaches_the_handler() {
+    let auth = builder().token_in_websocket_protocol("bearer.").build().unwrap();
+    let entry = format!("bearer.{}", token());
+    let among = |fields: &[&str]| fields.join(", ");
+    for (fields, offered) in [
+        (vec![among(&["chat.v1", &entry])], vec!["chat.v1"]),
+        (vec![among(&[&entry, "chat.v2", "chat.v1"])], vec!["chat.v2, chat.v1"]),
+        (vec!["chat.v2".to_owned(), entry.clone(), "chat.v1".to_owned()], vec!["chat.v2, chat.v1"]),
+        (vec![format!(" ,{entry} ,, chat.v1")], vec!["chat.v1"]),
+        (vec![entry.clone()], vec![]),
+    ] {
+        let fields: Vec<_> = fields.iter().map(|field| (PROTOCOL, field.as_str())).collect();
+        let (status, _, seen) = send(auth.clone(), &fields).await;
+        assert_eq!(
+            (status, seen),
+            (StatusCode::OK, offered.iter().map(ToString::to_string).collect())
+        );
+    }
+}
+
+#[tokio::test]
+async fn each_wrapper_hides_the_token_too() {
+    let auth = || builder().token_in_websocket_protocol("bearer.").build().unwrap();
+    let fields = format!("bearer.{}, chat.v1", token());
+    let fields = [(PROTOCOL, fields.as_str())];
+    let ok = (StatusCode::OK, String::new(), vec!["chat.v1".to_owned()]);
+    let keys = || ApiKeys::builder("acme", InMemoryApiKeys::from_iter([])).build().unwrap();
+    assert_eq!(send(auth().optional(), &fields).await, ok);
+    assert_eq!(send(auth().revoked(|_| false), &fields).await, ok);
+    assert_eq!(send(auth().map_claims(|()| 7_u8), &fields).await, ok);
+    assert_eq!(send(auth().login_redirect("/login").unwrap(), &fields).await, ok);
+    assert_eq!(send(any_of(auth(), keys()), &fields).await, ok);
+    assert_eq!(send(any_of(keys(), auth()).optional(), &fields).await, ok);
+    let later = auth().revoked_later(|_| async { Ok::<_, Infallible>(false) });
+    assert_eq!(send(later, &fields).await, ok);
+}
+
+#[tokio::test]
+async fn websocket_protocols_without_one_good_token_are_rejected() {
+    let auth = builder().token_in_websocket_protocol("bearer.").build().unwrap();
+    let entry = format!("bearer.{}", token());
+    for (fields, status) in [
+        (vec!["chat.v1".to_owned()], 401),
+        (vec![token()], 401),
+        (vec![format!("Bearer.{}", token())], 401),
+        (vec!["bearer.".to_owned()], 401),
+        (vec!["bearer.a.b.c".to_owned()], 401),
+        (vec![format!("{entry}, {entry}")], 400),
+        (vec![entry.clone(), entry.clone()], 400),
+    ] {
+        let fields: Vec<_> = fields.iter().map(|field| (PROTOCOL, field.as_str())).collect();
+        assert_eq!(send(auth.clone(), &fields).await.0, status, "{fields:?}");
+    }
+    // the header means nothing where it is not configured, and is left alone
+    let bearer = format!("Bearer {}", token());
+    let fields = [("authorization", bearer.as_str()), (PROTOCOL, "bearer.x, chat.v1")];
+    let plain = builder().build().unwrap();
+    assert_eq!(send(plain, &fields).await.2, ["bearer.x, chat.v1"]);
+    let both = builder().token_in_bearer().token_in_websocket_protocol("bearer.").build().unwrap();
+    assert_eq!(send(both, &fields).await.0, 400);
+}
+
+#[tokio::test]
+async fn another_scheme_is_accepted_by_name() {
+    let auth = builder().token_in_authorization("Token").build().unwrap();
+    let token = token();
+    for (scheme, status) in
+        [("Token", 200), ("token", 200), ("TOKEN", 200), ("Bearer", 401), ("Tokens", 401)]
+    {
+        let field = format!("{scheme} {token}");
+        assert_eq!(send(auth.clone(), &[("authorization", &field)]).await.0, status, "{scheme}");
+    }
+    let (status, challenge, _) = send(auth.clone(), &[]).await;
+    assert_eq!((status.as_u16(), &*challenge), (401, "Token realm=\"api\""));
+    let (_, challenge, _) = send(auth, &[("authorization", "Token x")]).await;
+    assert!(challenge.starts_with("Token realm=\"api\", error=\"invalid_token\""), "{challenge}");
+
+    let both = builder().token_in_bearer().token_in_authorization("Token").build().unwrap();
+    for scheme in ["Bearer", "Token"] {
+        let field = format!("{scheme} {token}");
+        assert_eq!(send(both.clone(), &[("authorization", &field)]).await.0, 200);
+        assert_eq!(
+            send(both.clone(), &[("authorization", &field), ("authorization", &field)]).await.0,
+            400
+        );
+    }
+}
+
+#[test]
+fn names_with_another_syntax_are_config_errors() {
+    let setting = |builder: JwtBuilder<()>| builder.build().unwrap_err().setting();
+    for name in ["", "a b", "a,b", "a\"", "caf\u{e9}"] {
+        assert_eq!(setting(builder().token_in_authorization(name)), "token_in_authorization");
+        let protocol = builder().token_in_websocket_protocol(name);
+        assert_eq!(setting(protocol), "token_in_websocket_protocol");
+    }
+}
+
+#[test]
+fn a_websocket_token_keeps_the_contract() {
+    let field = format!("chat.v1, bearer.{}", token());
+    Contract::new(|| Request::get("/").header(PROTOCOL, &field).body(Script::empty()).unwrap())
+        .check_policy(|| builder().token_in_websocket_protocol("bearer.").build().unwrap());
+}
+
+#[tokio::test]
+async fn a_jwt_is_verified_without_a_request() {
+    let auth = builder().build().unwrap();
+    assert_eq!(auth.verify(&token()).await.unwrap().principal().subject(), "ada");
+    for bad in ["", "a.b.c", "not a token", &format!("Bearer {}", token())] {
+        assert_eq!(auth.verify(bad).await.unwrap_err().status(), 401, "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_api_key_is_verified_without_a_request() {
+    let key = ApiKey::generate("acme", Principal::new("billing")).unwrap();
+    let plaintext = key.plaintext().to_owned();
+    let store = InMemoryApiKeys::from_iter([key.into_record()]);
+    let auth = ApiKeys::builder("acme", store).build().unwrap();
+    assert_eq!(auth.verify(&plaintext).await.unwrap().principal().subject(), "billing");
+    for bad in ["", "acme_", &plaintext[..plaintext.len() - 1], &format!("{plaintext}0")] {
+        assert_eq!(auth.verify(bad).await.unwrap_err().status(), 401, "{bad:?}");
+    }
+}
+
+struct Store;
+
+impl SessionStore for Store {
+    type Claims = ();
+
+    fn find(&self, token: &str) -> BoxFuture<Result<Option<Identity<()>>, BoxError>> {
+        let token = token.to_owned();
+        Box::pin(async move {
+            match token.as_str() {
+                "good" => Ok(Some(Identity::new((), Principal::new("ada")))),
+                "down" => Err("the store is down".into()),
+                _ => Ok(None),
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_verified_without_a_request() {
+    for auth in [Sessions::builder(Store), Sessions::builder(Store).bearer()] {
+        let auth = auth.build().unwrap();
+        assert_eq!(auth.verify("good").await.unwrap().principal().subject(), "ada");
+        assert_eq!(auth.verify("down").await.unwrap_err().status(), 503);
+        for bad in ["", "other", "go od", &"x".repeat(257)] {
+            let error = auth.verify(bad).await.unwrap_err();
+            assert_eq!(error.status(), 401, "{bad:?}");
+            assert!(error.headers().contains_key(header::WWW_AUTHENTICATE));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_verified_without_a_request() {
+    let auth = Basic::builder(|user: String, password: Password| async move {
+        let is_good = user == "ada" && password.reveal() == "correct:horse";
+        Ok::<_, BoxError>(is_good.then(|| Identity::new((), Principal::new(user))))
+    })
+    .max_credentials(32)
+    .build()
+    .unwrap();
+    assert_eq!(auth.verify("ada", "correct:horse").await.unwrap().principal().subject(), "ada");
+    for (user, password) in
+        [("ada", "wrong"), ("eve", "correct:horse"), ("", ""), ("ada:correct", "horse")]
+    {
+        assert_eq!(auth.verify(user, password).await.unwrap_err().status(), 401);
+    }
+
+    let anything = |limit| {
+        Basic::builder(|user: String, _: Password| async move {
+            Ok::<_, BoxError>(Some(Identity::new((), Principal::new(user))))
+        })
+        .max_credentials(limit)
+        .build()
+        .unwrap()
+    };
+    assert!(anything(8).verify("ada", "xy").await.is_ok());
+    assert_eq!(anything(8).verify("ada", "xyz").await.unwrap_err().status(), 401);
+    assert_eq!(anything(64).verify("ada", "x\u{7}").await.unwrap_err().status(), 401);
+    assert_eq!(anything(64).verify("a\nb", "x").await.unwrap_err().status(), 401);
+}
