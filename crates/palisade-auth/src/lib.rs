@@ -2,7 +2,8 @@
 //!
 //! [`Jwt`] checks a bearer token and leaves an [`Identity`] with your claims on the request; [`RequireRole`] asks
 //! whether that identity may go on. Both are policies, and work alone or in one chain. So do the other credentials:
-//! [`ApiKeys`], [`Sessions`] (an opaque token in a cookie or a header) and [`Basic`], and
+//! [`ApiKeys`], [`Sessions`] (an opaque token in a cookie or a header; [`SessionManager`] begins and ends them) and
+//! [`Basic`], and
 //! [`any_of`](palisade_core::any_of) makes one authentication of two. [`rules`] say more than roles: scopes, tenants,
 //! owners, and combinations of them. [`DenyUndecided`] finds the route on which they were forgotten.
 //!
@@ -52,6 +53,7 @@
 //! | `axum` | [`Identity`] as an extractor: `async fn handler(identity: Identity<Claims>)` |
 //! | `jwks` | [`Jwks`], the keys that an issuer publishes, by an HTTP client of yours. Needs a backend |
 //! | `jwks-http` | [`HttpFetch`], an HTTP client for it, whose TLS needs a C compiler |
+//! | `redis` | [`RedisSessions`], sessions that machines share |
 //! | `testing` | [`testing::sign_hs256`], which makes tokens for your tests |
 //!
 //! No feature is on by default: HMAC tokens, API keys, sessions, Basic and roles need neither a backend nor a C compiler.
@@ -82,6 +84,7 @@ mod role;
 pub mod rules;
 mod scheme;
 mod session;
+mod session_manager;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -111,6 +114,12 @@ pub use optional::Optional;
 pub use revoked::{Revoked, RevokedLater};
 pub use role::RequireRole;
 pub use session::{SessionStore, Sessions, SessionsBuilder};
+#[cfg(feature = "redis")]
+pub use session_manager::RedisSessions;
+pub use session_manager::{
+    InMemorySessions, NewSession, SameSite, SessionId, SessionManager, SessionManagerBuilder,
+    SessionStorage,
+};
 
 /// The error codes of this crate, beside [`ApiError::KINDS`](palisade_core::ApiError::KINDS).
 ///

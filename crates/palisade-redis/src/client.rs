@@ -114,6 +114,33 @@ impl Redis {
         let answer = self.inner.link.call(&Call { script, keys, arguments }).await?;
         Ok(numbers(&answer).ok_or(Failure::Unexpected)?)
     }
+
+    /// Runs a script and returns the text that it answers, or `None` if it answers `false`.
+    ///
+    /// A caller that gives up before there is an answer does not know whether the script ran.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run), and an answer that is not a text in UTF-8.
+    pub async fn run_text(
+        &self,
+        script: &Script,
+        keys: &[String],
+        arguments: &[String],
+    ) -> Result<Option<String>, RedisError> {
+        let answer = self.inner.link.call(&Call { script, keys, arguments }).await?;
+        Ok(text(answer).ok_or(Failure::Unexpected)?)
+    }
+}
+
+/// Bytes that are not UTF-8 are not what a script of ours stored.
+fn text(answer: Value) -> Option<Option<String>> {
+    match answer {
+        Value::Nil => Some(None),
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok().map(Some),
+        Value::SimpleString(text) => Some(Some(text)),
+        _ => None,
+    }
 }
 
 fn numbers(answer: &Value) -> Option<Vec<i64>> {
@@ -162,6 +189,15 @@ pub fn key_part(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_text_and_nil_are_text() {
+        assert_eq!(text(Value::Nil), Some(None));
+        assert_eq!(text(Value::BulkString(b"a".to_vec())), Some(Some("a".to_owned())));
+        for strange in [Value::Int(1), Value::Array(vec![]), Value::BulkString(vec![0xff])] {
+            assert_eq!(text(strange.clone()), None, "{strange:?}");
+        }
+    }
 
     #[test]
     fn what_is_no_array_of_numbers_is_no_answer() {

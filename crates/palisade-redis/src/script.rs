@@ -2,7 +2,7 @@ use redis::Cmd;
 
 /// A script's text, and the hash by which a server knows it. Make it once, and run it with [`Redis::run`](crate::Redis::run).
 ///
-/// It answers with an array of whole numbers. In a cluster all its keys must live on one slot, which keys with one
+/// It answers with an array of whole numbers, or with a text for [`Redis::run_text`](crate::Redis::run_text). In a cluster all its keys must live on one slot, which keys with one
 /// `{hash tag}` do.
 ///
 /// ```

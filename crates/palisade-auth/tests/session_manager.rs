@@ -1,0 +1,330 @@
+//! Sessions that the service begins and ends itself: in memory, and in a real Redis.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Request, header};
+use palisade_auth::{
+    Identity, InMemorySessions, NewSession, SameSite, SessionId, SessionManager, SessionStorage,
+};
+use palisade_core::{BoxError, BoxFuture, Decision, Halt, ManualClock, Policy, Principal};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct User {
+    name: String,
+}
+
+fn user() -> User {
+    User { name: "Ada".to_owned() }
+}
+
+fn ada() -> Principal {
+    Principal::new("ada")
+        .issued_by("here")
+        .with_roles(["editor"])
+        .with_tenant_roles("acme", ["admin"])
+}
+
+/// The headers of a browser that took these `Set-Cookie` fields.
+fn browser(set_cookie: &HeaderValue) -> HeaderMap {
+    let pair = set_cookie.to_str().unwrap().split(';').next().unwrap();
+    HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(pair).unwrap())])
+}
+
+fn token(set_cookie: &HeaderValue) -> String {
+    let pair = set_cookie.to_str().unwrap().split(';').next().unwrap();
+    pair.split_once('=').unwrap().1.to_owned()
+}
+
+/// The identity that a request with these headers has, or the status of the refusal.
+async fn whoami<S: SessionStorage>(
+    manager: &SessionManager<User, S>,
+    headers: &HeaderMap,
+) -> Result<Identity<User>, u16> {
+    let auth = manager.sessions().build().unwrap();
+    let (mut head, ()) = Request::get("/").body(()).unwrap().into_parts();
+    head.headers = headers.clone();
+    let outcome = match auth.decide(&head) {
+        Decision::Now(outcome) => outcome,
+        Decision::Later(decision) => decision.await,
+    };
+    match outcome {
+        Ok(identity) => Ok(identity.unwrap()),
+        Err(Halt::Refuse(error)) => Err(error.status().as_u16()),
+        Err(Halt::Reply(reply)) => panic!("{reply:?}"),
+    }
+}
+
+/// What holds for every storage.
+async fn keeps_sessions<S: SessionStorage>(manager: &SessionManager<User, S>) {
+    let nobody = HeaderMap::new();
+    let phone = browser(&manager.log_in(&nobody, &ada(), user()).await.unwrap());
+    let identity = whoami(manager, &phone).await.unwrap();
+    assert_eq!((identity.claims(), identity.principal()), (&user(), &ada()));
+    assert_eq!(identity.principal().method(), "session");
+    assert!(identity.principal().in_tenant("acme").unwrap().has_role("admin"));
+
+    // another device is another session
+    let laptop = browser(&manager.log_in(&nobody, &ada(), user()).await.unwrap());
+    assert_ne!(phone, laptop);
+    assert!(whoami(manager, &phone).await.is_ok() && whoami(manager, &laptop).await.is_ok());
+
+    // a login over a session ends it, also that of another caller
+    let eve = Principal::new("ada").issued_by("elsewhere");
+    let again = browser(&manager.log_in(&phone, &eve, user()).await.unwrap());
+    assert_eq!(whoami(manager, &phone).await.unwrap_err(), 401);
+    assert_eq!(whoami(manager, &again).await.unwrap().principal(), &eve);
+
+    // a token that an attacker plants is not adopted
+    let planted = browser(&HeaderValue::from_static("__Host-session=planted"));
+    let own = browser(&manager.log_in(&planted, &ada(), user()).await.unwrap());
+    assert_eq!(whoami(manager, &planted).await.unwrap_err(), 401);
+    assert!(whoami(manager, &own).await.is_ok());
+
+    // a renewed session has another token and the same caller
+    let renewed = browser(&manager.renew(&own).await.unwrap().unwrap());
+    assert_eq!(whoami(manager, &own).await.unwrap_err(), 401);
+    assert_eq!(whoami(manager, &renewed).await.unwrap().principal(), &ada());
+    assert!(manager.renew(&own).await.unwrap().is_none());
+    assert!(manager.renew(&nobody).await.unwrap().is_none());
+
+    // one logout ends one session, and one everywhere those of its caller alone
+    let removed = manager.log_out(&renewed).await.unwrap();
+    assert!(removed.to_str().unwrap().starts_with("__Host-session=; Path=/; Max-Age=0;"));
+    assert_eq!(whoami(manager, &renewed).await.unwrap_err(), 401);
+    assert!(whoami(manager, &laptop).await.is_ok());
+    manager.log_out(&nobody).await.unwrap();
+    let tablet = browser(&manager.log_in(&nobody, &ada(), user()).await.unwrap());
+    manager.log_out_everywhere(&ada()).await.unwrap();
+    assert_eq!(whoami(manager, &laptop).await.unwrap_err(), 401);
+    assert_eq!(whoami(manager, &tablet).await.unwrap_err(), 401);
+    assert!(whoami(manager, &again).await.is_ok(), "the same subject of another issuer");
+
+    // a token is found whole or not at all
+    for other in ["", "x", &"a".repeat(43), &"a".repeat(10_000)] {
+        let headers = HeaderMap::from_iter([(
+            header::COOKIE,
+            HeaderValue::try_from(format!("__Host-session={other}")).unwrap(),
+        )]);
+        assert_eq!(whoami(manager, &headers).await.unwrap_err(), 401, "{other}");
+        manager.log_out(&headers).await.unwrap();
+    }
+}
+
+fn in_memory(clock: &ManualClock) -> SessionManager<User, InMemorySessions> {
+    let clock = Arc::new(clock.clone());
+    SessionManager::builder(InMemorySessions::new(40).clock(clock.clone()))
+        .idle_timeout(Duration::from_secs(60))
+        .lifetime(Duration::from_secs(150))
+        .clock(clock)
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn memory_keeps_sessions() {
+    keeps_sessions(&in_memory(&ManualClock::default())).await;
+}
+
+#[tokio::test]
+async fn session_ends_when_idle_and_at_the_end_of_its_lifetime() {
+    let clock = ManualClock::at(Duration::from_secs(1_800_000_000));
+    let manager = in_memory(&clock);
+    let begin = async || browser(&manager.log_in(&HeaderMap::new(), &ada(), user()).await.unwrap());
+    let idle = begin().await;
+    clock.advance(Duration::from_millis(59_999));
+    assert!(whoami(&manager, &idle).await.is_ok());
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(whoami(&manager, &idle).await.unwrap_err(), 401);
+
+    let mut used = begin().await;
+    for _ in 0..2 {
+        clock.advance(Duration::from_secs(50));
+        assert!(whoami(&manager, &used).await.is_ok(), "each request puts the end off");
+    }
+    // another token is not another lifetime
+    let renewed = manager.renew(&used).await.unwrap().unwrap();
+    assert!(renewed.to_str().unwrap().contains("; Max-Age=50;"), "{renewed:?}");
+    used = browser(&renewed);
+    clock.advance(Duration::from_millis(49_999));
+    assert!(whoami(&manager, &used).await.is_ok());
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(whoami(&manager, &used).await.unwrap_err(), 401);
+}
+
+#[tokio::test]
+async fn manager_ends_a_session_that_the_storage_keeps() {
+    let clock = ManualClock::default();
+    // the storage's time stands still
+    let storage = InMemorySessions::new(1).clock(Arc::new(ManualClock::default()));
+    let manager = SessionManager::<User, _>::builder(storage)
+        .clock(Arc::new(clock.clone()))
+        .lifetime(Duration::from_secs(1800))
+        .build()
+        .unwrap();
+    let session = browser(&manager.log_in(&HeaderMap::new(), &ada(), user()).await.unwrap());
+    clock.advance(Duration::from_millis(1_799_999));
+    assert!(whoami(&manager, &session).await.is_ok());
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(whoami(&manager, &session).await.unwrap_err(), 401);
+    assert!(manager.renew(&session).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn memory_is_limited_and_one_caller_cannot_fill_it() {
+    let clock = ManualClock::default();
+    let manager = in_memory(&clock);
+    let log_in = async |subject: String| {
+        manager.log_in(&HeaderMap::new(), &Principal::new(subject), user()).await
+    };
+    let first = browser(&log_in("ada".to_owned()).await.unwrap());
+    clock.advance(Duration::from_secs(1));
+    let second = browser(&log_in("ada".to_owned()).await.unwrap());
+    for _ in 0..31 {
+        log_in("ada".to_owned()).await.unwrap();
+    }
+    assert_eq!(whoami(&manager, &first).await.unwrap_err(), 401, "the oldest of the caller's");
+    assert!(whoami(&manager, &second).await.is_ok());
+
+    for other in 0..8 {
+        log_in(format!("user {other}")).await.unwrap();
+    }
+    assert_eq!(log_in("one too many".to_owned()).await.unwrap_err().status(), 503);
+    assert!(whoami(&manager, &second).await.is_ok(), "no other caller is logged out for it");
+    clock.advance(Duration::from_secs(60));
+    log_in("now there is room".to_owned()).await.unwrap();
+}
+
+#[tokio::test]
+async fn cookie_is_of_this_host_and_out_of_reach_of_scripts() {
+    let strict = SessionManager::<User, _>::builder(InMemorySessions::new(10))
+        .cookie("__Host-shop")
+        .same_site(SameSite::Strict)
+        .build()
+        .unwrap();
+    let set = strict.log_in(&HeaderMap::new(), &ada(), user()).await.unwrap();
+    let token = token(&set);
+    assert_eq!(
+        set.to_str().unwrap(),
+        format!("__Host-shop={token}; Path=/; Max-Age=43200; Secure; HttpOnly; SameSite=Strict")
+    );
+    assert!(token.len() == 43 && set.is_sensitive());
+    assert!(whoami(&strict, &browser(&set)).await.is_ok());
+    let shown = format!("{strict:?} {set:?}");
+    assert!(!shown.contains(&token) && shown.contains("__Host-shop"), "{shown}");
+}
+
+#[test]
+fn settings_without_effect_or_protection_are_errors() {
+    let builder = || SessionManager::<User, _>::builder(InMemorySessions::new(1));
+    let second = Duration::from_secs(1);
+    for (builder, setting) in [
+        (builder().cookie("session"), "cookie"),
+        (builder().cookie("__Host-"), "cookie"),
+        (builder().cookie("__Host-a b"), "cookie"),
+        (builder().cookie("__host-session"), "cookie"),
+        (builder().idle_timeout(Duration::from_millis(999)), "idle_timeout"),
+        (builder().lifetime(2 * second).idle_timeout(3 * second), "idle_timeout"),
+        (builder().lifetime(Duration::MAX), "lifetime"),
+    ] {
+        assert_eq!(builder.build().unwrap_err().setting(), setting);
+    }
+}
+
+#[tokio::test]
+async fn storage_that_fails_is_503_and_claims_that_are_too_large_are_500() {
+    struct Down;
+    impl SessionStorage for Down {
+        fn insert(&self, _: NewSession) -> BoxFuture<Result<(), BoxError>> {
+            Box::pin(async { Err("the database at db.internal is down".into()) })
+        }
+        fn find(&self, _: SessionId, _: Duration) -> BoxFuture<Result<Option<String>, BoxError>> {
+            Box::pin(async { Err("the database at db.internal is down".into()) })
+        }
+        fn remove(&self, _: SessionId) -> BoxFuture<Result<(), BoxError>> {
+            Box::pin(async { Err("the database at db.internal is down".into()) })
+        }
+        fn remove_all(&self, _: &str) -> BoxFuture<Result<(), BoxError>> {
+            Box::pin(async { Err("the database at db.internal is down".into()) })
+        }
+    }
+    let manager = SessionManager::<User, _>::builder(Down).build().unwrap();
+    let session = browser(&HeaderValue::from_static("__Host-session=abc"));
+    let error = manager.log_in(&HeaderMap::new(), &ada(), user()).await.unwrap_err();
+    assert_eq!(error.status(), 503);
+    assert!(!error.to_string().contains("db.internal"), "the cause is for the log");
+    assert_eq!(manager.log_out(&session).await.unwrap_err().status(), 503);
+    assert_eq!(manager.renew(&session).await.unwrap_err().status(), 503);
+    assert_eq!(manager.log_out_everywhere(&ada()).await.unwrap_err().status(), 503);
+    assert_eq!(whoami(&manager, &session).await.unwrap_err(), 503);
+
+    let large = User { name: "a".repeat(20_000) };
+    assert_eq!(manager.log_in(&HeaderMap::new(), &ada(), large).await.unwrap_err().status(), 500);
+}
+
+#[cfg(feature = "redis")]
+mod in_redis {
+    use palisade_auth::RedisSessions;
+    use palisade_redis::{Redis, testing::RedisServer};
+
+    use super::*;
+
+    /// What a busy machine may take, and a test would rather wait for than fail.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn machine(server: &RedisServer) -> SessionManager<User, RedisSessions> {
+        let redis = Redis::builder(server.url())
+            .connect_timeout(PATIENCE)
+            .response_timeout(PATIENCE)
+            .build()
+            .unwrap();
+        SessionManager::builder(RedisSessions::new(redis)).build().unwrap()
+    }
+
+    #[tokio::test]
+    async fn redis_keeps_sessions() {
+        let Some(server) = RedisServer::start() else { return };
+        keeps_sessions(&machine(&server)).await;
+    }
+
+    #[tokio::test]
+    async fn machines_share_sessions_and_redis_learns_no_token() {
+        let Some(mut server) = RedisServer::start() else { return };
+        let (one, other) = (machine(&server), machine(&server));
+        let set = one.log_in(&HeaderMap::new(), &ada(), user()).await.unwrap();
+        assert!(whoami(&other, &browser(&set)).await.is_ok());
+
+        let keys = server.command(&["KEYS", "*"]);
+        assert_eq!(keys.len(), 2, "{keys:?}");
+        let session = keys.iter().find(|key| key.starts_with("palisade:session:")).unwrap();
+        let list = keys.iter().find(|key| key.starts_with("palisade:sessions:")).unwrap();
+        let kept = format!("{keys:?} {:?}", server.command(&["HGETALL", session]));
+        assert!(!kept.contains(&token(&set)) && kept.contains("Ada"), "{kept}");
+
+        // every key expires: the session when it is idle, the list with the last of its sessions
+        let expires_in = |key: &str| server.command(&["PTTL", key])[0].parse::<i64>().unwrap();
+        let (half_hour, half_day) = (30 * 60 * 1000, 12 * 60 * 60 * 1000);
+        assert!((1..=half_hour).contains(&expires_in(session)));
+        assert!((half_hour..=half_day).contains(&expires_in(list)));
+        // a request puts the end off, but never beyond the end of the lifetime
+        server.command(&["PEXPIRE", session, "1000000"]);
+        whoami(&other, &browser(&set)).await.unwrap();
+        assert!((1_000_001..=half_hour).contains(&expires_in(session)));
+        let soon = server.command(&["TIME"])[0].parse::<u64>().unwrap() * 1000 + 600_000;
+        server.command(&["HSET", session, "ends", &soon.to_string()]);
+        whoami(&other, &browser(&set)).await.unwrap();
+        assert!((1..=600_000).contains(&expires_in(session)));
+        server.command(&["HSET", session, "ends", "1"]);
+        assert_eq!(whoami(&other, &browser(&set)).await.unwrap_err(), 401);
+
+        // a list leaves out what has ended
+        let next = one.log_in(&HeaderMap::new(), &ada(), user()).await.unwrap();
+        server.command(&["ZADD", list, "1", "ended"]);
+        one.log_in(&HeaderMap::new(), &ada(), user()).await.unwrap();
+        assert!(!server.command(&["ZRANGE", list, "0", "-1"]).contains(&"ended".to_owned()));
+        assert!(whoami(&other, &browser(&next)).await.is_ok());
+
+        server.stop();
+        assert_eq!(whoami(&one, &browser(&next)).await.unwrap_err(), 503);
+    }
+}
