@@ -4,7 +4,7 @@ use palisade_core::{ApiError, ConfigError};
 use crate::scheme::{Scheme, challenge, with_challenge};
 
 /// The challenges to bearers of JWTs (RFC 6750, section 3), made once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Challenges {
     bearer: Scheme,
     expired: HeaderValue,

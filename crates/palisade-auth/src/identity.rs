@@ -3,6 +3,8 @@ use std::{fmt, sync::Arc};
 use http::Extensions;
 use palisade_core::Principal;
 
+use crate::sender::Confirmation;
+
 /// Proof that authentication ran: the caller's claims, in the type you chose, and the [`Principal`] made of them.
 ///
 /// It is in the request's extensions on every host, and cheap to clone. On axum it is also an extractor (feature
@@ -23,12 +25,13 @@ use palisade_core::Principal;
 pub struct Identity<C> {
     claims: Arc<C>,
     principal: Principal,
+    confirmation: Option<Arc<Confirmation>>,
 }
 
 impl<C> Identity<C> {
     /// An identity, for an authentication of your own and for tests.
     pub fn new(claims: C, principal: Principal) -> Self {
-        Self { claims: Arc::new(claims), principal }
+        Self { claims: Arc::new(claims), principal, confirmation: None }
     }
 
     /// Says by which scheme the caller authenticated, unless the principal says so already.
@@ -37,6 +40,17 @@ impl<C> Identity<C> {
             self.principal = self.principal.authenticated_by(method);
         }
         self
+    }
+
+    /// Sets the key of the client that the token is bound to.
+    pub(crate) fn bound_to(mut self, confirmation: Option<Confirmation>) -> Self {
+        self.confirmation = confirmation.map(Arc::new);
+        self
+    }
+
+    /// Returns the key that the client must prove to have, if the token is bound to one.
+    pub(crate) fn confirmation(&self) -> Option<&Confirmation> {
+        self.confirmation.as_deref()
     }
 
     /// The claims.
@@ -59,7 +73,11 @@ impl<C: Send + Sync + 'static> Identity<C> {
 
 impl<C> Clone for Identity<C> {
     fn clone(&self) -> Self {
-        Self { claims: Arc::clone(&self.claims), principal: self.principal.clone() }
+        Self {
+            claims: Arc::clone(&self.claims),
+            principal: self.principal.clone(),
+            confirmation: self.confirmation.clone(),
+        }
     }
 }
 

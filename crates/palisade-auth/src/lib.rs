@@ -53,7 +53,7 @@
 //! | `axum` | [`Identity`] as an extractor: `async fn handler(identity: Identity<Claims>)` |
 //! | `jwks` | [`Jwks`], the keys that an issuer publishes, by an HTTP client of yours. Needs a backend |
 //! | `jwks-http` | [`HttpFetch`], an HTTP client for it, whose TLS needs a C compiler |
-//! | `redis` | [`RedisSessions`], sessions that machines share |
+//! | `redis` | [`RedisSessions`], sessions that machines share, and `RedisDpopReplays`, for DPoP on several machines |
 //! | `testing` | [`testing::sign_hs256`], which makes tokens for your tests |
 //!
 //! No feature is on by default: HMAC tokens, API keys, sessions, Basic and roles need neither a backend nor a C compiler.
@@ -83,6 +83,7 @@ mod revoked;
 mod role;
 pub mod rules;
 mod scheme;
+mod sender;
 mod session;
 mod session_manager;
 #[cfg(feature = "testing")]
@@ -113,6 +114,11 @@ pub use measured::METRICS;
 pub use optional::Optional;
 pub use revoked::{Revoked, RevokedLater};
 pub use role::RequireRole;
+#[cfg(all(feature = "redis", feature = "_public-keys"))]
+pub use sender::RedisDpopReplays;
+pub use sender::{ClientCertificates, PeerCertificate};
+#[cfg(feature = "_public-keys")]
+pub use sender::{Dpop, DpopReplays, InMemoryDpopReplays};
 pub use session::{SessionStore, Sessions, SessionsBuilder};
 #[cfg(feature = "redis")]
 pub use session_manager::RedisSessions;

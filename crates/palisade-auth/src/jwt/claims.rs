@@ -119,7 +119,8 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         }
         let claims = claims_type::read(payload)?;
         let principal = self.principal(&registered, issuer, &claims)?;
-        Ok((Identity::new(claims, principal).authenticated_by("jwt"), validity))
+        let identity = Identity::new(claims, principal).authenticated_by("jwt");
+        Ok((identity.bound_to(registered.cnf), validity))
     }
 
     fn principal(

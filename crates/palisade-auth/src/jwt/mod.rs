@@ -26,6 +26,10 @@ mod token;
 mod unusable;
 mod verify;
 
+#[cfg(feature = "_public-keys")]
+pub(crate) use self::{
+    jwk::Jwk, key::VerifyingKey, no_duplicates::NoDuplicates, public_key::PublicKey,
+};
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
 pub use issuer::Issuer;

@@ -7,11 +7,11 @@ use serde::{
 
 /// Any JSON value in which no object has a member twice: two parsers that disagree on which one counts would see two
 /// different tokens (RFC 7515, section 4; RFC 7519, section 4).
-pub(super) struct NoDuplicates;
+pub(crate) struct NoDuplicates;
 
 impl NoDuplicates {
     /// Checks a JSON object.
-    pub(super) fn check(json: &[u8]) -> Result<(), serde_json::Error> {
+    pub(crate) fn check(json: &[u8]) -> Result<(), serde_json::Error> {
         if json.first() != Some(&b'{') {
             return Err(serde_json::Error::custom("not an object"));
         }

@@ -20,8 +20,11 @@ use super::{
     source::{self, TokenSource},
 };
 use crate::{
-    Attempt, Authenticate, CsrfCheck, Identity, authenticate::policy_of, challenge::Challenges,
+    Attempt, Authenticate, CsrfCheck, Identity,
+    authenticate::policy_of,
+    challenge::Challenges,
     measured,
+    sender::{Scheme, SenderCheck},
 };
 
 /// Authentication by a bearer JWT.
@@ -61,6 +64,7 @@ pub(super) struct Rules<C> {
     pub(super) issuers: Vec<TrustedIssuer<C>>,
     pub(super) sources: Vec<TokenSource>,
     pub(super) csrf: CsrfCheck,
+    pub(super) sender: SenderCheck,
     pub(super) cache: TokenCache<C>,
     /// Seconds.
     pub(super) cache_for: f64,
@@ -115,7 +119,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
     }
 
     /// Verifies a token that does not come with a request: the first message of a WebSocket, an entry of a queue. All
-    /// checks are those of a request, and a verified token is remembered in the same way.
+    /// checks are those of a request, and a verified token is remembered in the same way. A token that is bound to a key of
+    /// the client (`cnf`) is rejected, because nothing proves possession of the key here.
     ///
     /// ```
     /// # use palisade_auth::{Jwt, testing::sign_hs256};
@@ -135,7 +140,9 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
     /// 401 if the token is not valid; the error of [`validate`](JwtBuilder::validate); 503 if the issuer's keys cannot
     /// be fetched.
     pub async fn verify(&self, token: &str) -> Result<Identity<C>, ApiError> {
-        self.verify_token(token.as_bytes()).outcome().await
+        let identity = self.verify_token(token.as_bytes()).outcome().await?;
+        self.rules.sender.check_without_request(&identity, &self.rules.challenges)?;
+        Ok(identity)
     }
 
     /// Removes all remembered tokens. Each is verified again when it is used next.
@@ -148,14 +155,24 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Jwt<C> {
     type Claims = C;
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<C> {
-        let Rules { sources, csrf, challenges, .. } = &*self.rules;
+        let Rules { sources, csrf, sender, challenges, .. } = &*self.rules;
+        let bearer = |token| {
+            sender.confirm(self.verify_token(token), request, token, Scheme::Bearer, challenges)
+        };
         match source::find(sources, request) {
-            source::Found::Token(token) => self.verify_token(token),
+            #[cfg(feature = "_public-keys")]
+            source::Found::Nothing if sender.dpop_token(request).is_some() => {
+                let token = sender.dpop_token(request).unwrap_or_default();
+                sender.confirm(self.verify_token(token), request, token, Scheme::Dpop, challenges)
+            }
+            #[cfg(feature = "_public-keys")]
+            _ if sender.dpop_token(request).is_some() => Attempt::Now(Err(challenges.two_tokens())),
+            source::Found::Token(token) => bearer(token),
             source::Found::CookieToken(token) => match csrf.check(request) {
-                Ok(()) => self.verify_token(token),
+                Ok(()) => bearer(token),
                 Err(refused) => Attempt::Now(Err(refused)),
             },
-            source::Found::Nothing => Attempt::Absent(challenges.missing()),
+            source::Found::Nothing => Attempt::Absent(sender.missing(challenges.missing())),
             source::Found::Several => Attempt::Now(Err(challenges.two_tokens())),
         }
     }
@@ -176,6 +193,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Jwt<C> {
 
     /// A response to a URI that may hold a token must not be stored under it (RFC 6750, section 2.3).
     fn mark_response(&self, response: &mut response::Parts) {
+        self.rules.sender.mark_response(response);
         let in_query = self.rules.sources.iter().any(|source| source.field().is_none());
         if in_query && !Personal::has_own_cache_control(response) {
             let no_store = HeaderValue::from_static("no-store");

@@ -1,5 +1,7 @@
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use palisade_core::ConfigError;
+use sha2::{Digest, Sha256};
 use spki::{
     ObjectIdentifier, SubjectPublicKeyInfoRef,
     der::{Decode, Encode, asn1::UintRef},
@@ -137,6 +139,28 @@ impl PublicKey {
         }
     }
 
+    /// Returns the thumbprint of the key: the SHA-256 hash of its JWK in the form of RFC 7638, in base64url.
+    pub(crate) fn thumbprint(&self) -> String {
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let json = match self {
+            Self::Rsa { n, e } => {
+                format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, encode(e), encode(n))
+            }
+            Self::Point { curve, sec1 } => {
+                let (x, y) = sec1[1..].split_at(sec1.len() / 2);
+                let curve = match curve {
+                    Family::P256 => "P-256",
+                    Family::P384 => "P-384",
+                    _ => "P-521",
+                };
+                let (x, y) = (encode(x), encode(y));
+                format!(r#"{{"crv":"{curve}","kty":"EC","x":"{x}","y":"{y}"}}"#)
+            }
+            Self::Ed25519(x) => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, encode(x)),
+        };
+        encode(&Sha256::digest(json))
+    }
+
     pub(crate) fn family(&self) -> Family {
         match self {
             Self::Rsa { .. } => Family::Rsa,
@@ -174,4 +198,29 @@ pub(super) fn from_pem(text: &str) -> Result<PublicKey, ConfigError> {
 fn without_zeros(number: &[u8]) -> &[u8] {
     let first = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
     &number[first..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thumbprints_are_those_of_the_standards() {
+        let decode = |text| URL_SAFE_NO_PAD.decode(text).unwrap();
+        // RFC 8037, appendix A.3
+        let x = decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
+        let ed25519 = PublicKey::ed25519(&x).unwrap();
+        assert_eq!(ed25519.thumbprint(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        // RFC 9449, sections 4.1 and 6.1
+        let x = decode("l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs");
+        let y = decode("9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA");
+        let p256 = PublicKey::point(Family::P256, &x, &y).unwrap();
+        assert_eq!(p256.thumbprint(), "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I");
+        // RFC 7638, section 3.1
+        let n = decode(
+            "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",
+        );
+        let rsa = PublicKey::rsa(&n, &[1, 0, 1]).unwrap();
+        assert_eq!(rsa.thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    }
 }

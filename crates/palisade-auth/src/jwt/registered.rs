@@ -10,6 +10,7 @@ use super::{
     fault::Fault,
     no_duplicates::{Name, Names, NoDuplicates},
 };
+use crate::sender::Confirmation;
 
 /// The claims that the checks read (RFC 7519, section 4.1; RFC 9068, section 2.2). A claim that is `null` is absent. A
 /// time is a JSON number: a string of digits is rejected.
@@ -25,13 +26,15 @@ pub(super) struct Registered<'a> {
     pub(super) jti: Option<Cow<'a, str>>,
     pub(super) client_id: Option<Cow<'a, str>>,
     pub(super) azp: Option<Cow<'a, str>>,
+    /// The key of the client that the token is bound to.
+    pub(super) cnf: Option<Confirmation>,
     /// The values of the members that were asked for, as they stand in the token, in the order of the request.
     pub(super) members: Vec<Option<&'a RawValue>>,
 }
 
 /// The claims whose meaning is fixed, so that they cannot contain roles or tenants.
-pub(super) const NAMES: [&str; 9] =
-    ["exp", "nbf", "iat", "iss", "sub", "aud", "jti", "client_id", "azp"];
+pub(super) const NAMES: [&str; 10] =
+    ["exp", "nbf", "iat", "iss", "sub", "aud", "jti", "client_id", "azp", "cnf"];
 
 impl<'a> Registered<'a> {
     /// Reads the registered claims and the values of other `members`. No member may occur twice, at any depth.
@@ -41,7 +44,7 @@ impl<'a> Registered<'a> {
             .deserialize(&mut json)
             .and_then(|found| json.end().map(|()| found))
             .map_err(|error| Fault::unreadable(None, error))?;
-        let [exp, nbf, iat, iss, sub, aud, jti, client_id, azp] = found.registered;
+        let [exp, nbf, iat, iss, sub, aud, jti, client_id, azp, cnf] = found.registered;
         Ok(Self {
             exp: typed("exp", exp)?,
             nbf: typed("nbf", nbf)?,
@@ -52,6 +55,7 @@ impl<'a> Registered<'a> {
             jti: text_or_number("jti", jti)?,
             client_id: text("client_id", client_id)?,
             azp: text("azp", azp)?,
+            cnf: typed("cnf", cnf)?,
             members: found.members,
         })
     }

@@ -1,0 +1,16 @@
+//! Access tokens that are bound to a key of the client: by a proof in each request (DPoP, RFC 9449) or by the certificate of
+//! the connection (RFC 8705).
+
+mod certificate;
+mod check;
+mod confirmation;
+#[cfg(feature = "_public-keys")]
+pub(crate) mod dpop;
+
+pub use certificate::{ClientCertificates, PeerCertificate};
+pub(crate) use check::{Scheme, SenderCheck, SenderSettings};
+pub(crate) use confirmation::Confirmation;
+#[cfg(all(feature = "redis", feature = "_public-keys"))]
+pub use dpop::RedisDpopReplays;
+#[cfg(feature = "_public-keys")]
+pub use dpop::{Dpop, DpopReplays, InMemoryDpopReplays};
