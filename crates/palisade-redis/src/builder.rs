@@ -1,13 +1,16 @@
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use palisade_core::{ConfigError, Secret};
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
+#[cfg(feature = "cluster")]
+use crate::cluster::Cluster;
 use crate::{
     Redis,
-    client::{self, key_part},
+    client::{self, Route, key_part},
     link::Link,
-    topology::{self, Certificates, Sentinels, Timeouts, Topology},
+    setup::Setup,
+    topology::{self, Certificates, Sentinels, Timeouts},
 };
 
 /// Collects the settings of a [`Redis`].
@@ -15,9 +18,9 @@ use crate::{
 /// | setting | default |
 /// | --- | --- |
 /// | [`prefix`](Self::prefix) | `palisade` |
-/// | [`connect_timeout`](Self::connect_timeout) | 200 ms |
-/// | [`response_timeout`](Self::response_timeout) | 50 ms |
-/// | [`username`](Self::username), [`password`](Self::password), [`database`](Self::database) | as the URL says |
+/// | [`connect_timeout`](Self::connect_timeout) | 1 s |
+/// | [`response_timeout`](Self::response_timeout) | 500 ms |
+/// | [`username`](Self::username), [`password`](Self::password), [`database`](Self::database) | those of the URL |
 #[must_use]
 pub struct RedisBuilder {
     place: Place,
@@ -58,8 +61,8 @@ impl RedisBuilder {
             place,
             prefix: "palisade".to_owned(),
             timeouts: Timeouts {
-                connect: Duration::from_millis(200),
-                response: Duration::from_millis(50),
+                connect: Duration::from_secs(1),
+                response: Duration::from_millis(500),
             },
             username: None,
             password: None,
@@ -68,7 +71,7 @@ impl RedisBuilder {
         }
     }
 
-    /// What the names of all keys begin with, so that applications can share a server. Default `palisade`.
+    /// Sets what the names of all keys begin with, so that applications can share a server. Default: `palisade`.
     ///
     /// Machines with the same prefix share what they count and remember.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
@@ -76,35 +79,37 @@ impl RedisBuilder {
         self
     }
 
-    /// How long a call waits for the server's answer. Default 50 ms.
+    /// Sets how long a call waits for the server's answer. Default: 500 ms.
     ///
-    /// A server within the same data centre answers in less than a millisecond.
+    /// A server within the same data centre answers in less than a millisecond. A limit has a shorter time-out of its own
+    /// for its decisions, and still uses an answer that comes later than that.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.response = timeout;
         self
     }
 
-    /// How long a call waits for a connection, where there is none. Default 200 ms.
+    /// Sets how long a call waits for a connection to be opened. Default: 1 s.
     ///
-    /// No call ever takes longer than this and the [response time-out](Self::response_timeout) together.
+    /// Opening takes two round trips for TCP and the greeting, with TLS two more, and one to load the scripts. No call ever
+    /// takes longer than this and the [response time-out](Self::response_timeout) together.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.connect = timeout;
         self
     }
 
-    /// Who to be on the server, in place of the URL's user.
+    /// Sets the user on the server, in place of the URL's.
     pub fn username(mut self, username: impl Into<String>) -> Self {
         self.username = Some(username.into());
         self
     }
 
-    /// The password on the server, in place of the URL's.
+    /// Sets the password on the server, in place of the URL's.
     pub fn password(mut self, password: impl Into<Secret>) -> Self {
         self.password = Some(password.into());
         self
     }
 
-    /// The number of the database, in place of the URL's. A cluster has number 0 only.
+    /// Sets the number of the database, in place of the URL's. A cluster has number 0 only.
     pub fn database(mut self, number: u32) -> Self {
         self.database = Some(number);
         self
@@ -126,21 +131,23 @@ impl RedisBuilder {
         self
     }
 
-    /// Shows this certificate to servers that ask for one: a chain and its key, both in PEM.
+    /// Sends this certificate to servers that ask for one: a chain and its key, both in PEM.
     #[cfg(feature = "tls")]
     pub fn client_certificate(mut self, pem: impl Into<Vec<u8>>, key: impl Into<Secret>) -> Self {
         self.certificates.own = Some((pem.into(), key.into()));
         self
     }
 
-    /// Builds it. It connects when it is first asked, on the tokio runtime that asks, which must have
-    /// I/O and time enabled. It need not be built on one.
+    /// Builds it. It connects at the first call, or by [`Redis::ready`], on the tokio runtime of the caller, which must
+    /// have I/O and time enabled. It need not be built on a runtime.
     ///
     /// # Errors
     ///
-    /// - If a URL is none, or asks for what is not compiled in or not secure. The error never contains the URL.
-    /// - If a time-out is nothing, or the prefix is empty.
-    /// - If a certificate or a key cannot be read.
+    /// - If a URL is not valid, or asks for a feature that is not compiled in or not secure. The error never contains the
+    ///   URL.
+    /// - If a time-out is zero, or the prefix is empty.
+    /// - If a certificate or a key cannot be read, if the key is not that of the certificate, or if there is one and the
+    ///   URL has no TLS.
     pub fn build(self) -> Result<Redis, ConfigError> {
         if self.prefix.is_empty() {
             let remedy =
@@ -156,24 +163,23 @@ impl RedisBuilder {
                 return Err(ConfigError::new(name, format_args!("{timeout:?}"), remedy));
             }
         }
-        let (topology, name, addresses) = self.topology()?;
-        Ok(Redis::new(client::Inner {
-            link: Link::new(topology, self.timeouts),
-            prefix: key_part(&self.prefix),
-            topology: name,
-            addresses,
-            timeouts: self.timeouts,
-        }))
+        let prefix = key_part(&self.prefix);
+        let setup = Arc::new(Setup::new(format!("{prefix}:changes")));
+        let (route, topology, addresses) = self.route(&setup)?;
+        let timeouts = self.timeouts;
+        Ok(Redis::new(client::Inner { route, setup, prefix, topology, addresses, timeouts }))
     }
 
-    fn topology(&self) -> Result<(Topology, &'static str, Vec<String>), ConfigError> {
+    fn route(&self, setup: &Arc<Setup>) -> Result<(Route, &'static str, Vec<String>), ConfigError> {
         match &self.place {
             Place::Standalone(url) => {
                 let info = parsed(url)?;
                 let addresses = vec![info.addr().to_string()];
                 let login = self.login(info.redis_settings().clone())?;
                 let client = self.client(info.set_redis_settings(login))?;
-                Ok((Topology::Standalone(client), "standalone", addresses))
+                let place = topology::Place::Node(client);
+                let link = Link::new(place, self.timeouts, Arc::clone(setup));
+                Ok((Route::Link(link), "standalone", addresses))
             }
             Place::Sentinel { urls, master } => {
                 if master.is_empty() {
@@ -183,14 +189,19 @@ impl RedisBuilder {
                 }
                 let infos = all_parsed(urls)?;
                 let addresses = infos.iter().map(|info| info.addr().to_string()).collect();
-                let asked = infos.into_iter().map(|info| self.client(info));
+                let link = |info| {
+                    let place = topology::Place::Node(self.client(info)?);
+                    Ok(Link::new(place, self.timeouts, Arc::default()))
+                };
                 let sentinels = Sentinels {
-                    asked: asked.collect::<Result<_, _>>()?,
+                    links: infos.into_iter().map(link).collect::<Result<_, ConfigError>>()?,
                     master: master.clone(),
                     login: self.login(RedisConnectionInfo::default())?,
                     certificates: self.certificates.clone(),
                 };
-                Ok((Topology::Sentinel(sentinels), "sentinel", addresses))
+                let place = topology::Place::Master(sentinels);
+                let link = Link::new(place, self.timeouts, Arc::clone(setup));
+                Ok((Route::Link(link), "sentinel", addresses))
             }
             #[cfg(feature = "cluster")]
             Place::Cluster(urls) => {
@@ -203,18 +214,21 @@ impl RedisBuilder {
                 let mut nodes = Vec::new();
                 for info in all_parsed(urls)? {
                     let login = self.login(info.redis_settings().clone())?;
-                    // What is wrong with a certificate comes out here.
+                    // Errors of the certificates come out here.
                     let client = self.client(info.set_redis_settings(login))?;
                     nodes.push(client.get_connection_info().clone());
                 }
+                check_alike(&nodes)?;
                 let addresses = nodes.iter().map(|info| info.addr().to_string()).collect();
-                let client = Box::new(self.cluster_client(nodes)?);
-                Ok((Topology::Cluster(client), "cluster", addresses))
+                let certificates = self.certificates.clone();
+                let cluster = Cluster::new(nodes, certificates, self.timeouts, Arc::clone(setup))
+                    .map_err(|_| unreadable_certificate())?;
+                Ok((Route::Cluster(cluster), "cluster", addresses))
             }
         }
     }
 
-    /// What is said on connecting.
+    /// The credentials of a connection.
     #[allow(clippy::disallowed_methods, reason = "the password goes to the server")]
     fn login(&self, mut login: RedisConnectionInfo) -> Result<RedisConnectionInfo, ConfigError> {
         if let Some(username) = &self.username {
@@ -233,45 +247,45 @@ impl RedisBuilder {
 
     fn client(&self, info: ConnectionInfo) -> Result<redis::Client, ConfigError> {
         #[cfg(feature = "tls")]
-        if let ConnectionAddr::TcpTls { .. } = info.addr() {
-            provide_cryptography();
+        match info.addr() {
+            ConnectionAddr::TcpTls { .. } => {
+                provide_cryptography();
+                self.certificates.check()?;
+            }
+            _ => self.certificates.check_unused()?,
         }
         let client = self.certificates.client(topology::prompt(info));
         client.map_err(|_| unreadable_certificate())
     }
-
-    #[cfg(feature = "cluster")]
-    fn cluster_client(
-        &self,
-        nodes: Vec<ConnectionInfo>,
-    ) -> Result<redis::cluster::ClusterClient, ConfigError> {
-        let builder = redis::cluster::ClusterClientBuilder::new(nodes)
-            .connection_timeout(self.timeouts.connect)
-            .response_timeout(self.timeouts.response)
-            // One timer a request is enough: the link's.
-            .overall_response_timeout(None)
-            .tcp_settings(redis::io::tcp::TcpSettings::default().set_nodelay(true))
-            // Enough to follow a slot that moves. Each is over within the response time-out.
-            .retries(3)
-            .min_retry_wait(1)
-            .max_retry_wait(10);
-        #[cfg(feature = "tls")]
-        let builder = match self.certificates.for_redis() {
-            Some(certificates) => builder.certs(certificates),
-            None => builder,
-        };
-        builder.build().map_err(|_| {
-            let remedy = "give all nodes the same scheme, user, password and database 0";
-            ConfigError::without_value("url", remedy)
-        })
-    }
 }
 
-/// redis takes rustls' provider of the process, and rustls panics where there is none and the build has two.
+/// # Errors
+///
+/// If nodes of a cluster, which are told by one of them later on, would need different schemes or credentials.
+#[cfg(feature = "cluster")]
+fn check_alike(nodes: &[ConnectionInfo]) -> Result<(), ConfigError> {
+    let kind = |node: &ConnectionInfo| {
+        let settings = node.redis_settings();
+        let tls = matches!(node.addr(), ConnectionAddr::TcpTls { .. });
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        (tls, text(settings.username()), text(settings.password()), settings.db())
+    };
+    let is_alike = |node: &ConnectionInfo| {
+        let (_, _, _, database) = kind(node);
+        nodes.first().is_some_and(|first| kind(node) == kind(first)) && database == 0
+    };
+    if nodes.iter().all(is_alike) {
+        return Ok(());
+    }
+    let remedy = "give all nodes the same scheme, user, password and database 0";
+    Err(ConfigError::without_value("url", remedy))
+}
+
+/// redis takes rustls' provider of the process, and rustls panics if none is installed and the build has two.
 #[cfg(feature = "tls")]
 fn provide_cryptography() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // An error means that somebody else was faster, which is as good.
+        // An error means that another thread was faster, which is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
 }
@@ -290,7 +304,7 @@ fn all_parsed(urls: &[String]) -> Result<Vec<ConnectionInfo>, ConfigError> {
 
 /// # Errors
 ///
-/// If it is no URL, without repeating it: a password may be in it.
+/// If the URL is not valid. The error does not contain it: a password may be in it.
 fn parsed(url: &str) -> Result<ConnectionInfo, ConfigError> {
     let refuse = |remedy: &'static str| Err(ConfigError::without_value("url", remedy));
     if !cfg!(feature = "tls") && (url.starts_with("rediss:") || url.starts_with("valkeys:")) {

@@ -1,18 +1,23 @@
 use std::{fmt, sync::Arc};
 
+use palisade_core::BoxFuture;
 use redis::Value;
 
+#[cfg(feature = "cluster")]
+use crate::cluster::Cluster;
 use crate::{
-    RedisBuilder, RedisError, Script, error::Failure, link::Link, script::Call, topology::Timeouts,
+    RedisBuilder, RedisError, Script, error::Failure, link::Link, script::Call, setup::Setup,
+    topology::Timeouts,
 };
 
-/// Redis or Valkey: one connection that all clones share, and a prefix for the names of keys.
+/// Redis or Valkey: one connection (in a cluster one to each node) that all clones share, and a prefix for the names of
+/// keys.
 ///
 /// ```
 /// use std::time::Duration;
 /// use palisade_redis::Redis;
 ///
-/// // nothing is connected before it is first needed
+/// // connects at the first call, or by `ready`
 /// let redis = Redis::builder("redis://10.0.0.7:6379")
 ///     .prefix("shop")
 ///     .response_timeout(Duration::from_millis(20))
@@ -26,12 +31,19 @@ pub struct Redis {
 }
 
 pub(crate) struct Inner {
-    pub(crate) link: Link,
+    pub(crate) route: Route,
+    pub(crate) setup: Arc<Setup>,
     pub(crate) prefix: String,
-    /// What to show of it: addresses, and no credentials.
+    /// For `Debug`: addresses, and no credentials.
     pub(crate) topology: &'static str,
     pub(crate) addresses: Vec<String>,
     pub(crate) timeouts: Timeouts,
+}
+
+pub(crate) enum Route {
+    Link(Link),
+    #[cfg(feature = "cluster")]
+    Cluster(Cluster),
 }
 
 impl Redis {
@@ -92,9 +104,88 @@ impl Redis {
         Self { inner: Arc::new(inner) }
     }
 
-    /// What the names of all keys begin with: the [prefix](RedisBuilder::prefix) as a [`key_part`].
+    /// Returns what the names of all keys begin with: the [prefix](RedisBuilder::prefix) as a [`key_part`].
     pub fn prefix(&self) -> &str {
         &self.inner.prefix
+    }
+
+    /// Connects, in a cluster to all masters. A service that awaits this before it accepts requests spares the first of them
+    /// the time that connecting takes.
+    ///
+    /// # Errors
+    ///
+    /// If there is no connection within the time-outs. The next call tries again.
+    ///
+    /// ```no_run
+    /// # use palisade_redis::Redis;
+    /// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+    /// let redis = Redis::builder("redis://10.0.0.7:6379").build()?;
+    /// redis.ready().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn ready(&self) -> Result<(), RedisError> {
+        match &self.inner.route {
+            Route::Link(link) => link.ready().await?,
+            #[cfg(feature = "cluster")]
+            Route::Cluster(cluster) => cluster.ready().await?,
+        }
+        Ok(())
+    }
+
+    /// Loads a script on every connection that is opened from now on, so that the first call of it needs no second round
+    /// trip. At most 64 scripts are loaded so; others are sent when they are called.
+    pub fn preload(&self, script: &Script) {
+        self.inner.setup.add_script(script);
+    }
+
+    /// Returns the channel on which [`listen`](Self::listen) hears: `prefix:changes`.
+    pub fn channel(&self) -> &str {
+        self.inner.setup.channel().unwrap_or_default()
+    }
+
+    /// Calls `listener` with each message that any machine publishes on the [`channel`](Self::channel), until it returns
+    /// false. It must not block.
+    ///
+    /// Messages come over the connections that calls use, while they are open, from Redis 6 on, and to users with
+    /// `+subscribe` and `&palisade:changes`. What is published while there is no connection is lost.
+    pub fn listen(&self, listener: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
+        self.inner.setup.add_listener(Arc::new(listener));
+    }
+
+    /// True if keys are spread over several nodes.
+    pub fn is_cluster(&self) -> bool {
+        match &self.inner.route {
+            Route::Link(_) => false,
+            #[cfg(feature = "cluster")]
+            Route::Cluster(_) => true,
+        }
+    }
+
+    /// Returns a number that tells nodes of a cluster apart: that of the node which keeps this key. 0 without a cluster.
+    pub fn node_of(&self, key: &str) -> u64 {
+        let _ = key;
+        match &self.inner.route {
+            Route::Link(_) => 0,
+            #[cfg(feature = "cluster")]
+            Route::Cluster(cluster) => cluster.node_of(key),
+        }
+    }
+
+    /// Returns a future that connects to the node which keeps this key, or `None` if that was tried before.
+    pub fn connecting(&self, key: &str) -> Option<BoxFuture<Result<(), RedisError>>> {
+        let _ = key;
+        match &self.inner.route {
+            Route::Link(link) => {
+                let link = link.is_new().then(|| link.clone())?;
+                Some(Box::pin(async move { Ok(link.ready().await?) }))
+            }
+            #[cfg(feature = "cluster")]
+            Route::Cluster(cluster) => {
+                let connecting = cluster.connecting(key)?;
+                Some(Box::pin(async move { Ok(connecting.await?) }))
+            }
+        }
     }
 
     /// Runs a script and returns the numbers that it answers.
@@ -103,15 +194,15 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// If there is no answer within the time-outs, if it is an error, or if it is no array of whole numbers: a proxy or a
-    /// server of another kind may answer anything. Outside of a tokio runtime with I/O and time.
+    /// If there is no answer within the time-outs, if it is an error, or if it is not an array of whole numbers: a proxy or
+    /// a server of another kind may answer anything. Outside of a tokio runtime with I/O and time.
     pub async fn run(
         &self,
         script: &Script,
         keys: &[String],
         arguments: &[String],
     ) -> Result<Vec<i64>, RedisError> {
-        let answer = self.inner.link.call(&Call { script, keys, arguments }).await?;
+        let answer = self.answer(&Call { script, keys, arguments }).await?;
         Ok(numbers(&answer).ok_or(Failure::Unexpected)?)
     }
 
@@ -128,8 +219,18 @@ impl Redis {
         keys: &[String],
         arguments: &[String],
     ) -> Result<Option<String>, RedisError> {
-        let answer = self.inner.link.call(&Call { script, keys, arguments }).await?;
+        let answer = self.answer(&Call { script, keys, arguments }).await?;
         Ok(text(answer).ok_or(Failure::Unexpected)?)
+    }
+}
+
+impl Redis {
+    async fn answer(&self, call: &Call<'_>) -> Result<Value, Failure> {
+        match &self.inner.route {
+            Route::Link(link) => link.call(call).await,
+            #[cfg(feature = "cluster")]
+            Route::Cluster(cluster) => cluster.call(call).await,
+        }
     }
 }
 
@@ -165,7 +266,8 @@ impl fmt::Debug for Redis {
     }
 }
 
-/// Text as a part of a key's name: no byte of it can be taken for a separator or a brace, and different texts stay different.
+/// Encodes text as a part of a key's name: no byte of it can be taken for a separator or a brace, and different texts stay
+/// different.
 ///
 /// ```
 /// use palisade_redis::key_part;
@@ -200,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_array_of_numbers_is_no_answer() {
+    fn only_an_array_of_numbers_is_an_answer() {
         let ints =
             |numbers: &[i64]| Value::Array(numbers.iter().copied().map(Value::Int).collect());
         assert_eq!(numbers(&ints(&[])), Some(vec![]));

@@ -1,8 +1,38 @@
 use std::{error::Error, fmt, time::Duration};
 
-/// Why there is no answer. It goes to the log and never to a client, and has no credentials in it.
+/// Why there is no answer. It goes to the log and never to a client, and contains no credentials.
 #[derive(Clone)]
 pub struct RedisError(Failure);
+
+impl RedisError {
+    /// True if the error concerns the keys of this call alone, and the server may well answer calls for other keys: a value
+    /// of another type, a slot of a cluster that is being moved or that no node serves, an answer of another form.
+    pub fn is_of_key(&self) -> bool {
+        match &self.0 {
+            Failure::Refused(error) => {
+                says(error, OF_KEY) || error.detail().is_some_and(is_unserved_slot)
+            }
+            Failure::Unexpected | Failure::TooManyRedirects => true,
+            _ => false,
+        }
+    }
+}
+
+/// The codes of errors that concern keys.
+const OF_KEY: &[&str] = &["TRYAGAIN", "WRONGTYPE", "CROSSSLOT"];
+
+/// Other errors with the code CLUSTERDOWN concern the whole cluster.
+fn is_unserved_slot(detail: &str) -> bool {
+    detail.contains("slot not served")
+}
+
+/// True if the server answered with one of these codes. Up to version 6 a script's error has the code of what failed in
+/// its text.
+fn says(error: &redis::RedisError, codes: &[&str]) -> bool {
+    let text = error.detail().unwrap_or_default();
+    error.code().is_some_and(|code| codes.contains(&code))
+        || codes.iter().any(|code| text.contains(&format!("-{code} ")))
+}
 
 impl From<Failure> for RedisError {
     fn from(failure: Failure) -> Self {
@@ -33,25 +63,36 @@ impl Error for RedisError {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
-    /// There is no connection after so long.
-    NoConnection(Duration),
-    /// There is no answer after so long.
+    /// There is no connection after this time.
+    NoConnection { waited: Duration, is_plain: bool },
+    /// There is no answer after this time.
     NoAnswer(Duration),
     /// Connecting failed, now or a moment ago.
     Unreachable(redis::RedisError),
     /// The server answered with an error, or the connection broke.
     Refused(redis::RedisError),
-    /// The server answered, but not what it was asked.
+    /// The answer is not one of a script.
     Unexpected,
-    /// The node that should be the master is none.
+    /// The node that sentinels call the master is a replica.
     NotMaster,
     /// No sentinel knows the master.
     NoMaster(String),
+    /// The sentinels name another master than that of the connection.
+    OtherMaster,
+    /// No node told which nodes have which slots of the cluster.
+    #[cfg(feature = "cluster")]
+    NoSlots,
+    /// Nodes of the cluster sent the call from one to the other.
+    TooManyRedirects,
     /// The future was polled outside of a tokio runtime.
     NoRuntime,
     /// The runtime that was connecting was shut down.
     Abandoned,
 }
+
+/// Codes of errors after which another connection may lead to a server that serves: this one became a replica, lost its
+/// replicas because there is another master, or asks for a password since it was restarted.
+const LEAVE: &[&str] = &["READONLY", "MASTERDOWN", "NOAUTH", "NOREPLICAS"];
 
 impl Failure {
     /// True if the connection broke before it answered.
@@ -64,27 +105,75 @@ impl Failure {
         matches!(self, Self::Refused(error) if error.code() == Some("NOSCRIPT"))
     }
 
-    /// True if it takes another connection: this one is gone, or leads to a server that is no master any more, or has become
-    /// one that asks who we are.
+    /// True if another connection should be opened.
     pub(crate) fn calls_for_another_connection(&self) -> bool {
-        let by_code = |error: &redis::RedisError| {
-            matches!(error.code(), Some("READONLY" | "MASTERDOWN" | "NOAUTH"))
-        };
-        self.is_hang_up() || matches!(self, Self::Refused(error) if by_code(error))
+        self.is_hang_up() || matches!(self, Self::Refused(error) if says(error, LEAVE))
     }
+
+    /// True if the slots of the node may have gone to another one.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn is_loss_of_node(&self) -> bool {
+        !matches!(self, Self::Refused(_)) || self.calls_for_another_connection()
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(crate) fn has_code(&self, code: &str) -> bool {
+        matches!(self, Self::Refused(error) if error.code() == Some(code))
+    }
+}
+
+/// What an operator can do about a connection that failed in the handshake.
+fn hint(error: &redis::RedisError) -> &'static str {
+    let text = error.to_string();
+    if text.contains("InvalidContentType") || text.contains("corrupt message") {
+        ": the port does not speak TLS; use its TLS port, or redis:// in place of rediss://"
+    } else if text.contains("ProtocolVersion") || text.contains("PeerIncompatible") {
+        ": the server does not offer TLS 1.2 or 1.3; enable one of them there (tls-protocols)"
+    } else if error.is_io_error()
+        && !error.is_connection_refusal()
+        && !error.is_timeout()
+        && is_cut(&text)
+    {
+        ": the server closed the connection at its beginning; if this is its TLS port, use rediss:// in place of redis://"
+    } else {
+        ""
+    }
+}
+
+fn is_cut(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["end of file", "unexpected eof", "reset", "broken pipe", "closed"]
+        .iter()
+        .any(|cut| text.contains(cut))
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("redis: ")?;
         match self {
-            Self::NoConnection(waited) => write!(f, "no connection within {waited:?}"),
-            Self::NoAnswer(waited) => write!(f, "no answer within {waited:?}"),
-            Self::Unreachable(error) => write!(f, "cannot connect: {error}"),
+            Self::NoConnection { waited, is_plain } => {
+                write!(f, "no connection within {waited:?} (connect_timeout)")?;
+                // Neither side answers the greeting of the other protocol: each waits for the rest of what it takes it for.
+                f.write_str(if *is_plain {
+                    "; if the port speaks TLS, use rediss:// in place of redis://"
+                } else {
+                    "; if the port does not speak TLS, use its TLS port, or redis:// in place of rediss://"
+                })
+            }
+            Self::NoAnswer(waited) => write!(f, "no answer within {waited:?} (response_timeout)"),
+            Self::Unreachable(error) => write!(f, "cannot connect: {error}{}", hint(error)),
             Self::Refused(error) => write!(f, "{error}"),
-            Self::Unexpected => f.write_str("an answer that is none to a script"),
+            Self::Unexpected => f.write_str("the answer is not an array of numbers"),
             Self::NotMaster => f.write_str("the node that sentinels call the master is a replica"),
             Self::NoMaster(name) => write!(f, "no sentinel knows a master named `{name}`"),
+            Self::OtherMaster => f.write_str("the sentinels name another master"),
+            #[cfg(feature = "cluster")]
+            Self::NoSlots => {
+                f.write_str("no node of the cluster told which nodes have which slots")
+            }
+            Self::TooManyRedirects => f.write_str(
+                "the nodes of the cluster sent the call back and forth: its slot is being moved",
+            ),
             Self::NoRuntime => f.write_str("polled outside of a tokio runtime"),
             Self::Abandoned => f.write_str("the runtime shut down while connecting"),
         }

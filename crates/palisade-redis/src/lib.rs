@@ -1,4 +1,4 @@
-//! The way to Redis or Valkey: one connection for all that machines share, such as the limits of
+//! The connection to Redis or Valkey that machines share their counts and deliveries by, for the limits of
 //! `palisade-rate-limit-redis` and the replays of `palisade-webhook`.
 //!
 //! ```no_run
@@ -7,7 +7,7 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let redis = Redis::builder("redis://127.0.0.1:6379").prefix("shop").build()?;
 //!
-//! // for a store of your own: what is decided is decided in one step on the server
+//! // for a store of your own: a script decides in one step on the server
 //! let count = Script::new("return { redis.call('INCR', KEYS[1]), redis.call('PEXPIRE', KEYS[1], ARGV[1]) }");
 //! let key = format!("{}:visits", redis.prefix());
 //! let numbers = redis.run(&count, &[key], &["60000".to_owned()]).await?;
@@ -16,25 +16,30 @@
 //! # }
 //! ```
 //!
-//! A script takes one round trip, by its hash. A server that does not know the hash, because it was restarted or flushed, is
-//! sent the text.
+//! A script takes one round trip, by its hash. Scripts that were [preloaded](Redis::preload) are loaded when a connection is
+//! opened; a server that lost them since, because it was flushed, is sent the text.
 //!
 //! # When the server does not answer
 //!
-//! No call takes longer than the connect and the response time-out together, 200 ms and 50 ms unless
-//! [set](RedisBuilder::response_timeout), and while a connection is open only the latter. Then there is an error, and whoever
-//! asked does what it was told to do in that case. There are no retries that could do a thing twice, with two exceptions: a
-//! connection that was closed while idle is opened again before the request is sent again, and a cluster's client follows
-//! slots that move and nodes that hang up.
+//! No call takes longer than the connect and the response time-out together, 1 s and 500 ms unless
+//! [set](RedisBuilder::response_timeout), and while a connection is open only the latter. Then it returns an error. No call is
+//! sent again if that could do a thing twice: only one on a connection that was closed while it was idle is, and one that a
+//! cluster's node did not run because its slot is elsewhere.
 //!
-//! The connection is opened by the first call and shared by all. Where it breaks, the next call opens another; where that
-//! fails, attempts become rarer, down to one a second, and the calls between them fail at once. A peer that vanished without
-//! a word is given up after a second of silence, a master that became a replica when it says so.
+//! The connection is opened by the first call, or by [`Redis::ready`], and shared by all. When it breaks, the next call opens
+//! another; when that fails, attempts become rarer, down to one a second, and the calls between them fail at once. A
+//! connection whose server is silent for a second is given up, and so is one to a master that became a replica (`READONLY`)
+//! or has lost its replicas (`NOREPLICAS`). Behind sentinels, a connection that was idle for a second is used after a
+//! sentinel has confirmed that its server still is the master.
+//!
+//! In a cluster each master has a connection of its own: while one is down or stalled, calls to the others do not notice.
 //!
 //! # Servers
 //!
-//! Redis from 5 on, or Valkey; it is tested with Redis 7.0. Alone, behind sentinels ([`Redis::sentinel`]) or as a cluster
-//! (`Redis::cluster`). The user needs `+evalsha +eval`, what the scripts do, and, behind sentinels, `+role`.
+//! Redis from 5 on, or Valkey; tested with Redis 7.0 and Valkey 9. Alone, behind sentinels ([`Redis::sentinel`]) or as a
+//! cluster (`Redis::cluster`). The user needs `+evalsha +eval`, the commands of the scripts, behind sentinels `+role`, in a
+//! cluster `+cluster|slots`, and should have `+script|load`. Messages between machines ([`Redis::listen`]) need Redis 6, and
+//! `+publish +subscribe` on the channel.
 //!
 //! # Features
 //!
@@ -46,9 +51,12 @@
 
 mod builder;
 mod client;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod error;
 mod link;
 mod script;
+mod setup;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod topology;

@@ -1,8 +1,13 @@
-//! The way to the server: opened when it is first needed, shared by all, and replaced when it is broken.
+//! A connection to one server: opened when it is first needed, shared by all callers, and replaced when it is broken.
 //!
-//! A connection attempt runs on a task of its own, so that a caller that gives up does not end it for the others, and no
-//! caller waits for it longer than the connect time-out. Attempts that fail are made ever more rarely, down to one a second;
-//! between them callers learn at once that there is no connection.
+//! An attempt to connect runs on a task of its own, so that a caller that gives up does not end it for the others, and no
+//! caller waits for it longer than the connect time-out. Attempts that fail become rarer, down to one a second; between them
+//! callers get an error at once.
+//!
+//! `redis::aio::ConnectionManager` opens connections again, too, but not for these reasons: it keeps a connection whose peer
+//! vanished without closing it, or became a replica, or is a master that was replaced while the connection was idle. It
+//! has one address, while the master of sentinels moves. And a request waits for all of its attempts, while ours fails
+//! during the pause between them.
 
 use std::{
     sync::{
@@ -12,31 +17,37 @@ use std::{
     time::Duration,
 };
 
-use redis::Value;
+use redis::{Cmd, ConnectionAddr, Value, aio::MultiplexedConnection};
 use tokio::{runtime::Handle, sync::watch, time::Instant};
 
 use crate::{
     error::Failure,
     script::Call,
-    topology::{Pipe, Timeouts, Topology},
+    setup::Setup,
+    topology::{Place, Timeouts},
 };
 
 /// How long the next attempt has to wait after one that failed, at first and at most.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A connection that has not answered for so long is idle: the server, or what is between, may have closed it. And one that
-/// then lets a request time out is not worth waiting for, because a peer that vanished never says so.
+/// A connection that has not answered for so long is idle: the server, or a device between, may have closed it, and another
+/// node may be the master. A connection that then lets a request time out is given up, because a peer that vanished does not
+/// say so.
 const SILENCE: Duration = Duration::from_secs(1);
 
+#[derive(Clone)]
 pub(crate) struct Link {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
 }
 
-struct Shared {
-    topology: Topology,
+struct Inner {
+    place: Place,
     timeouts: Timeouts,
+    setup: Arc<Setup>,
     opened: Instant,
+    /// The first attempt to connect is over, however it ended.
+    was_tried: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -48,95 +59,187 @@ struct State {
 }
 
 enum Stage {
-    /// Nobody connects. With what the last attempt failed of, or the connection broke by.
+    /// No attempt is under way. With the failure of the last one, or of the connection.
     Down(Option<Failure>),
     Connecting(Attempt),
     Up(Connection),
 }
 
-/// Where the outcome of an attempt to connect will be.
+/// The outcome of an attempt to connect, once there is one.
 type Attempt = watch::Receiver<Option<Result<Connection, Failure>>>;
 
 #[derive(Clone)]
 struct Connection {
-    pipe: Pipe,
+    node: MultiplexedConnection,
+    address: Arc<str>,
     /// When the last answer came, in milliseconds since the link was made. Also what tells connections apart.
     heard: Arc<AtomicU64>,
+    /// When the sentinels last confirmed that the node is the master.
+    confirmed: Arc<AtomicU64>,
     answered: Arc<AtomicBool>,
+}
+
+/// What is sent to a node.
+enum Request<'a> {
+    Script(&'a Call<'a>),
+    #[cfg(feature = "cluster")]
+    Asking(&'a Call<'a>),
+    Command(&'a Cmd),
+}
+
+impl Request<'_> {
+    async fn send(&self, mut node: MultiplexedConnection) -> Result<Value, Failure> {
+        match self {
+            Self::Script(call) => {
+                match call.by_hash().query_async(&mut node).await.map_err(Failure::Refused) {
+                    Err(failure) if failure.is_unknown_script() => {
+                        call.by_text().query_async(&mut node).await.map_err(Failure::Refused)
+                    }
+                    answer => answer,
+                }
+            }
+            #[cfg(feature = "cluster")]
+            Self::Asking(call) => {
+                let mut commands = redis::pipe();
+                commands.cmd("ASKING").ignore().add_command(call.by_text());
+                let answer: Result<(Value,), _> = commands.query_async(&mut node).await;
+                answer.map(|(answer,)| answer).map_err(Failure::Refused)
+            }
+            Self::Command(command) => {
+                command.query_async(&mut node).await.map_err(Failure::Refused)
+            }
+        }
+    }
 }
 
 impl Link {
     /// Connects nowhere yet.
-    pub(crate) fn new(topology: Topology, timeouts: Timeouts) -> Self {
+    pub(crate) fn new(place: Place, timeouts: Timeouts, setup: Arc<Setup>) -> Self {
         let stage = Stage::Down(None);
         let state = Mutex::new(State { stage, attempted: None, pause: Duration::ZERO });
-        let opened = Instant::now();
-        Self { shared: Arc::new(Shared { topology, timeouts, opened, state }) }
+        let (opened, was_tried) = (Instant::now(), AtomicBool::new(false));
+        Self { inner: Arc::new(Inner { place, timeouts, setup, opened, was_tried, state }) }
     }
 
-    /// Runs a script.
+    pub(crate) fn speaks_tls(&self) -> bool {
+        self.inner.speaks_tls()
+    }
+
+    /// Runs a script, within the connect and the response time-out together.
     pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Value, Failure> {
+        self.in_time(self.run(call)).await
+    }
+
+    /// Connects, unless it is connected.
+    pub(crate) async fn ready(&self) -> Result<(), Failure> {
+        self.in_time(self.connection()).await.map(drop)
+    }
+
+    /// True if the link waits for its first connection.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.inner.was_tried.load(Ordering::Relaxed)
+    }
+
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         if Handle::try_current().is_err() {
             return Err(Failure::NoRuntime);
         }
-        let Timeouts { connect, response } = self.shared.timeouts;
+        let Timeouts { connect, response } = self.inner.timeouts;
         let longest = connect.saturating_add(response);
-        let answer = tokio::time::timeout(longest, self.call_on_some_connection(call)).await;
+        let answer = tokio::time::timeout(longest, answer).await;
         answer.unwrap_or(Err(Failure::NoAnswer(longest)))
     }
 
-    async fn call_on_some_connection(&self, call: &Call<'_>) -> Result<Value, Failure> {
-        let connection = self.connection().await?;
-        let was_idle = self.shared.silence(&connection) > SILENCE;
-        let answer = self.call_on(&connection, call).await;
-        match answer {
-            // It was closed while nobody looked, so nothing was done yet. In any other case something might have been, and
-            // to ask again might do it twice.
+    async fn run(&self, call: &Call<'_>) -> Result<Value, Failure> {
+        self.on_connection(&Request::Script(call)).await
+    }
+
+    /// Runs a script on a node that takes over its slot and does not serve it yet.
+    #[cfg(feature = "cluster")]
+    pub(crate) async fn run_asking(&self, call: &Call<'_>) -> Result<Value, Failure> {
+        self.on_connection(&Request::Asking(call)).await
+    }
+
+    /// Sends a command that may be sent twice.
+    pub(crate) async fn query(&self, command: &Cmd) -> Result<Value, Failure> {
+        self.on_connection(&Request::Command(command)).await
+    }
+
+    async fn on_connection(&self, request: &Request<'_>) -> Result<Value, Failure> {
+        let mut connection = self.connection().await?;
+        let was_idle = self.inner.silence(&connection) > SILENCE;
+        if was_idle && !self.inner.is_still_master(&connection).await {
+            self.inner.replace(&connection, Failure::OtherMaster);
+            connection = self.connection().await?;
+        }
+        match self.ask_on(&connection, request).await {
+            // It was closed while it was idle, so nothing was done yet. In any other case something might have been, and to
+            // ask again might do it twice.
             Err(failure) if was_idle && failure.is_hang_up() => {
                 let connection = self.connection().await?;
-                self.call_on(&connection, call).await
+                self.ask_on(&connection, request).await
             }
             answer => answer,
         }
     }
 
-    async fn call_on(&self, connection: &Connection, call: &Call<'_>) -> Result<Value, Failure> {
-        let mut pipe = connection.pipe.clone();
-        let asked = async {
-            match pipe.ask(&call.by_hash()).await.map_err(Failure::Refused) {
-                Err(failure) if failure.is_unknown_script() => {
-                    pipe.ask(&call.by_text()).await.map_err(Failure::Refused)
-                }
-                answer => answer,
-            }
-        };
-        let limit = self.shared.timeouts.response;
-        let answer = tokio::time::timeout(limit, asked).await;
+    async fn ask_on(
+        &self,
+        connection: &Connection,
+        request: &Request<'_>,
+    ) -> Result<Value, Failure> {
+        let limit = self.inner.timeouts.response;
+        let answer = tokio::time::timeout(limit, request.send(connection.node.clone())).await;
         let answer = answer.unwrap_or(Err(Failure::NoAnswer(limit)));
-        self.shared.judge(connection, &answer);
+        self.inner.judge(connection, &answer);
         answer
     }
 
     /// The connection, or a new one.
     async fn connection(&self) -> Result<Connection, Failure> {
-        let mut attempt = match self.shared.attempt()? {
+        let mut attempt = match self.inner.attempt()? {
             Ok(connection) => return Ok(connection),
             Err(attempt) => attempt,
         };
-        let limit = self.shared.timeouts.connect;
+        let limit = self.inner.timeouts.connect;
         let outcome = async { attempt.wait_for(Option::is_some).await.ok()?.clone() };
         match tokio::time::timeout(limit, outcome).await {
             Ok(Some(outcome)) => outcome,
             Ok(None) => {
-                self.shared.abandon(&attempt);
+                self.inner.abandon(&attempt);
                 Err(Failure::Abandoned)
             }
-            Err(_) => Err(Failure::NoConnection(limit)),
+            Err(_) => Err(self.inner.no_connection(limit)),
+        }
+    }
+
+    /// True if the link has been silent for so long that its node may have another role by now.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn is_idle(&self) -> bool {
+        match &self.inner.state().stage {
+            Stage::Up(connection) => self.inner.silence(connection) > SILENCE,
+            Stage::Down(_) | Stage::Connecting(_) => false,
         }
     }
 }
 
-impl Shared {
+impl Inner {
+    fn speaks_tls(&self) -> bool {
+        match &self.place {
+            Place::Node(client) => {
+                matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
+            }
+            Place::Master(sentinels) => sentinels.links.iter().any(Link::speaks_tls),
+        }
+    }
+
+    fn no_connection(&self, waited: Duration) -> Failure {
+        Failure::NoConnection { waited, is_plain: !self.speaks_tls() }
+    }
+
     /// The connection, or the attempt at one that is under way, or that begins now.
     fn attempt(self: &Arc<Self>) -> Result<Result<Connection, Attempt>, Failure> {
         let mut state = self.state();
@@ -157,10 +260,11 @@ impl Shared {
         state.stage = Stage::Connecting(attempt.clone());
         drop(state);
 
-        let shared = Arc::clone(self);
+        let inner = Arc::clone(self);
         runtime.spawn(async move {
-            let connected = shared.connect().await;
-            shared.state().stage = match &connected {
+            let connected = inner.connect().await;
+            inner.was_tried.store(true, Ordering::Relaxed);
+            inner.state().stage = match &connected {
                 Ok(connection) => Stage::Up(connection.clone()),
                 Err(failure) => Stage::Down(Some(failure.clone())),
             };
@@ -173,10 +277,25 @@ impl Shared {
         // Several nodes may be asked one after the other, each of which may be gone. Callers do not wait for so long.
         let Timeouts { connect, response } = self.timeouts;
         let limit = connect.saturating_add(response).saturating_mul(3);
-        let pipe = tokio::time::timeout(limit, self.topology.connect(self.timeouts)).await;
-        let pipe = pipe.unwrap_or(Err(Failure::NoConnection(limit)))?;
-        let heard = Arc::new(AtomicU64::new(self.millis()));
-        Ok(Connection { pipe, heard, answered: Arc::default() })
+        let opening = self.place.connect(self.timeouts, &self.setup);
+        let opened = tokio::time::timeout(limit, opening).await;
+        let opened = opened.unwrap_or_else(|_| Err(self.no_connection(limit)))?;
+        let now = || Arc::new(AtomicU64::new(self.millis()));
+        Ok(Connection {
+            node: opened.connection,
+            address: opened.address.into(),
+            heard: now(),
+            confirmed: now(),
+            answered: Arc::default(),
+        })
+    }
+
+    /// Asks whether a connection that was idle still leads to the master, once for all callers of the same moment.
+    async fn is_still_master(&self, connection: &Connection) -> bool {
+        let now = self.millis();
+        let before = connection.confirmed.swap(now, Ordering::Relaxed);
+        now.saturating_sub(before) <= millis(SILENCE)
+            || self.place.is_still_master(&connection.address).await
     }
 
     /// Notes what an answer says about its connection.
@@ -184,16 +303,14 @@ impl Shared {
         let Err(failure) = answer else {
             return self.hear(connection);
         };
-        let is_silent = self.silence(connection) > SILENCE;
         let replace = match failure {
-            Failure::NoAnswer(_) => is_silent,
-            failure if connection.pipe.repairs_itself() => failure.is_hang_up() && is_silent,
+            Failure::NoAnswer(_) => self.silence(connection) > SILENCE,
             failure => failure.calls_for_another_connection(),
         };
         if replace {
             self.replace(connection, failure.clone());
-        } else if !matches!(failure, Failure::NoAnswer(_)) && !failure.is_hang_up() {
-            // a refusal is an answer too
+        } else if !matches!(failure, Failure::NoAnswer(_)) {
+            // An error is an answer, too.
             self.hear(connection);
         }
     }
@@ -203,7 +320,7 @@ impl Shared {
         connection.answered.store(true, Ordering::Relaxed);
     }
 
-    /// Gives the connection up, unless somebody has already.
+    /// Gives the connection up, unless another caller has already.
     fn replace(&self, connection: &Connection, failure: Failure) {
         let mut state = self.state();
         let is_current = matches!(&state.stage, Stage::Up(current) if Arc::ptr_eq(&current.heard, &connection.heard));
@@ -215,7 +332,7 @@ impl Shared {
         }
     }
 
-    /// Forgets an attempt that nobody works on any more.
+    /// Forgets an attempt whose task is gone.
     fn abandon(&self, attempt: &Attempt) {
         let mut state = self.state();
         if matches!(&state.stage, Stage::Connecting(current) if current.same_channel(attempt)) {
@@ -230,11 +347,15 @@ impl Shared {
     }
 
     fn millis(&self) -> u64 {
-        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+        millis(self.opened.elapsed())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change is one assignment, so that a panic elsewhere leaves nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,12 @@
+use std::sync::Arc;
+
 use redis::Cmd;
 
-/// A script's text, and the hash by which a server knows it. Make it once, and run it with [`Redis::run`](crate::Redis::run).
+/// A script's text, and the hash by which a server knows it. Clones are cheap. Give it to
+/// [`Redis::preload`](crate::Redis::preload) once, and run it with [`Redis::run`](crate::Redis::run).
 ///
-/// It answers with an array of whole numbers, or with a text for [`Redis::run_text`](crate::Redis::run_text). In a cluster all its keys must live on one slot, which keys with one
+/// It answers with an array of whole numbers, or with a text for [`Redis::run_text`](crate::Redis::run_text). In a cluster
+/// all its keys must live on one slot, as keys with one
 /// `{hash tag}` do.
 ///
 /// ```
@@ -10,22 +14,32 @@ use redis::Cmd;
 ///
 /// let forget = Script::new("return { redis.call('DEL', KEYS[1]) }");
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Script {
-    text: String,
-    hash: String,
+    text: Arc<str>,
+    hash: Arc<str>,
 }
 
 impl Script {
     /// A script in Lua.
     pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
-        let hash = redis::Script::new(&text).get_hash().to_owned();
-        Self { text, hash }
+        let hash = redis::Script::new(&text).get_hash().into();
+        Self { text: text.into(), hash }
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+
+    pub(crate) fn load(&self) -> Cmd {
+        let mut command = redis::cmd("SCRIPT");
+        command.arg("LOAD").arg(&*self.text);
+        command
     }
 }
 
-/// A script and what it is asked.
+/// A script with its keys and arguments.
 pub(crate) struct Call<'a> {
     pub(crate) script: &'a Script,
     pub(crate) keys: &'a [String],
@@ -33,13 +47,12 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// By hash, which servers know after the first time.
+    /// By hash, which a server knows since the connection was opened.
     pub(crate) fn by_hash(&self) -> Cmd {
         self.command("EVALSHA", &self.script.hash)
     }
 
-    /// By text, for a server that does not know the hash. It then runs at once, and on the node where the keys live: loading
-    /// it first would take a round trip more, and in a cluster would have to reach every node.
+    /// By text, for a server that lost its scripts since.
     pub(crate) fn by_text(&self) -> Cmd {
         self.command("EVAL", &self.script.text)
     }

@@ -1,8 +1,9 @@
 //! Real servers for tests: started on a free port of the loopback interface, in a directory of their own, and ended when they
 //! are dropped.
 //!
-//! They need `redis-server` (or `valkey-server`) on the path. Where it is missing, `start` says so loudly and returns `None`,
-//! so that a test can go on without; with `CI=true` in the environment it panics.
+//! They need `redis-server` (or `valkey-server`) on the path, or the path of a server in `PALISADE_TEST_REDIS`. If it is
+//! missing, `start` says so loudly and returns `None`, so that a test can go on without; with `CI=true` in the environment it
+//! panics.
 //!
 //! ```no_run
 //! use palisade_redis::{Redis, testing::RedisServer};
@@ -273,10 +274,11 @@ impl Drop for RedisServer {
     }
 }
 
-/// A Redis Cluster of three nodes without replicas.
+/// A Redis Cluster of three masters, with or without a replica of the first.
 #[derive(Debug)]
 pub struct RedisCluster {
     nodes: Vec<RedisServer>,
+    replica: Option<RedisServer>,
 }
 
 impl RedisCluster {
@@ -286,18 +288,33 @@ impl RedisCluster {
     ///
     /// If it does not start, and with `CI=true` if Redis is not installed.
     pub fn start() -> Option<Self> {
+        Self::start_nodes(false)
+    }
+
+    /// The same with a replica of the first node, which takes its place when it is gone.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with_replica() -> Option<Self> {
+        Self::start_nodes(true)
+    }
+
+    fn start_nodes(with_replica: bool) -> Option<Self> {
         const SLOTS: [(&str, &str); 3] = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
+        let arguments = [
+            "--cluster-enabled",
+            "yes",
+            "--cluster-node-timeout",
+            "1000",
+            // a node that is gone does not take the others with it
+            "--cluster-require-full-coverage",
+            "no",
+            "--repl-diskless-sync-delay",
+            "0",
+        ];
         let mut nodes = Vec::new();
         for (first, last) in SLOTS {
-            let arguments = [
-                "--cluster-enabled",
-                "yes",
-                "--cluster-node-timeout",
-                "1000",
-                // a node that is gone does not take the others with it
-                "--cluster-require-full-coverage",
-                "no",
-            ];
             let node = RedisServer::start_with(&arguments)?;
             node.command(&["CLUSTER", "ADDSLOTSRANGE", first, last]);
             nodes.push(node);
@@ -309,9 +326,45 @@ impl RedisCluster {
             let port = node.port().to_string();
             nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port]);
         }
-        let cluster = Self { nodes };
+        let replica = if with_replica { Some(RedisServer::start_with(&arguments)?) } else { None };
+        if let Some(replica) = &replica {
+            let port = nodes[0].port().to_string();
+            replica.command(&["CLUSTER", "MEET", "127.0.0.1", &port]);
+        }
+        let cluster = Self { nodes, replica };
         cluster.wait_until_complete();
+        if let Some(replica) = &cluster.replica {
+            let master = cluster.nodes[0].command(&["CLUSTER", "MYID"]).remove(0);
+            eventually("the replica follows", || {
+                let _ = replica.try_command(&["CLUSTER", "REPLICATE", &master]);
+                let state = replica.command(&["INFO", "replication"]).concat();
+                let known = cluster.nodes[1].command(&["CLUSTER", "NODES"]).concat();
+                (state.contains("master_link_status:up") && known.contains("slave")).then_some(())
+            });
+        }
         Some(cluster)
+    }
+
+    /// The replica of the first node, if there is one.
+    pub fn replica(&self) -> Option<&RedisServer> {
+        self.replica.as_ref()
+    }
+
+    /// Waits until the replica has taken the place of the first node, and another node knows it.
+    ///
+    /// # Panics
+    ///
+    /// If there is no replica, or that takes too long.
+    pub fn wait_for_promotion(&self) {
+        let port = self.replica.as_ref().expect("a replica").port().to_string();
+        eventually("the replica is a master", || {
+            let slots = self.nodes[1].command(&["CLUSTER", "SLOTS"]);
+            // first slot, last slot, host and port of the master
+            slots
+                .windows(4)
+                .any(|range| range[0] == "0" && range[1] == "5460" && range[3] == port)
+                .then_some(())
+        });
     }
 
     /// Waits until every node knows all others, as after the restart of one.
@@ -320,11 +373,12 @@ impl RedisCluster {
     ///
     /// If that takes too long.
     pub fn wait_until_complete(&self) {
+        let known = self.nodes.len() + usize::from(self.replica.is_some());
         eventually("the cluster is complete", || {
             let complete = self.nodes.iter().all(|node| {
                 let info = node.command(&["CLUSTER", "INFO"]).concat();
                 info.contains("cluster_state:ok")
-                    && info.contains("cluster_known_nodes:3")
+                    && info.contains(&format!("cluster_known_nodes:{known}"))
                     && info.contains("cluster_slots_ok:16384")
             });
             complete.then_some(())
@@ -464,8 +518,11 @@ impl Drop for Directory {
     }
 }
 
-/// The server that is installed, or a loud message.
-fn program() -> Option<&'static str> {
+/// The server that `PALISADE_TEST_REDIS` names, or that is installed, or a loud message.
+fn program() -> Option<String> {
+    if let Ok(named) = std::env::var(PROGRAM) {
+        return Some(named);
+    }
     let is_installed = |program: &&str| {
         let mut command = Command::new(OsStr::new(program));
         command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
@@ -477,8 +534,11 @@ fn program() -> Option<&'static str> {
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{message}");
         eprintln!("\n!!! {message}\n");
     }
-    found
+    found.map(str::to_owned)
 }
+
+/// The variable that names another server to test with, such as a Valkey.
+const PROGRAM: &str = "PALISADE_TEST_REDIS";
 
 /// A port that nobody listens on, low enough that a cluster's bus has one 10,000 above it.
 fn free_port() -> u16 {
