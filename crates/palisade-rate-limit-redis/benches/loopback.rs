@@ -1,4 +1,6 @@
-//! What a decision takes on a server on the same machine: `cargo bench -p palisade-rate-limit-redis`.
+//! What a decision takes on a server on the same machine, in time and in the server's CPU, and what it takes with the command
+//! sequences of other limiters: `cargo bench -p palisade-rate-limit-redis`. With `PALISADE_TEST_REDIS` naming another
+//! server, on that.
 #![allow(clippy::disallowed_methods, reason = "what is measured is the time of the real clock")]
 #![allow(missing_docs)]
 
@@ -24,6 +26,7 @@ async fn measure(rounds: u64) {
     let Some(server) = RedisServer::start() else { return };
     let redis = Redis::builder(server.url()).response_timeout(Duration::from_secs(5)).build();
     let store = RedisStore::new(redis.expect("a server"));
+    compare(&server, &store, rounds).await;
     let ample = 1_000_000;
     let sliding = Quota::per(ample, HOUR);
     let cases: [(&str, Vec<Quota>); 8] = [
@@ -77,4 +80,115 @@ async fn measure(rounds: u64) {
             at(99)
         );
     }
+}
+
+/// The sliding window of Upstash's rate limiter, as its documentation describes it: a counter for each window, of which the
+/// previous one is weighted by the part of it that the window still covers. The caller tells the time and the names.
+const UPSTASH: &str = "
+local current, previous = tonumber(redis.call('GET', KEYS[1]) or 0), tonumber(redis.call('GET', KEYS[2]) or 0)
+local tokens, now, window, step = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local weighted = math.floor((1 - (now % window) / window) * previous)
+if weighted + current >= tokens then return -1 end
+local count = redis.call('INCRBY', KEYS[1], step)
+if count == step then redis.call('PEXPIRE', KEYS[1], window * 2 + 1000) end
+return tokens - (count + weighted)
+";
+
+/// The server's CPU for a decision, for one quota and for two, from 16 tasks on one connection.
+async fn compare(server: &RedisServer, store: &RedisStore, rounds: u64) {
+    const MINUTE: u64 = 60_000;
+    let client = redis::Client::open(server.url()).expect("a URL");
+    let connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let upstash = redis::Script::new(UPSTASH);
+    let windows = || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = u64::try_from(now.expect("after 1970").as_millis()).expect("64 bits");
+        (now, now / MINUTE)
+    };
+    let name = |key: u64| format!("{{{:032x}}}", u128::from(key) << 64);
+    println!("CPU of the server for a decision, in microseconds: used, and in its commands");
+    for round in 1..=3 {
+        let ask = async |key: u64| {
+            let ((now, window), mut connection) = (windows(), connection.clone());
+            let keys =
+                [format!("u:{}:{window}", name(key)), format!("u:{}:{}", name(key), window - 1)];
+            let mut call = upstash.prepare_invoke();
+            call.key(&keys[..]).arg(1_000_000).arg(now).arg(MINUTE).arg(1);
+            let _: i64 = call.invoke_async(&mut connection).await.expect("a decision");
+        };
+        cost(server, &format!("{round} upstash, sliding window"), rounds, ask).await;
+        let ask = async |key: u64| {
+            let ((_, window), mut connection) = (windows(), connection.clone());
+            let key = format!("e:{}:{window}", name(key));
+            let mut call = redis::pipe();
+            call.cmd("INCRBY").arg(&key).arg(1).cmd("EXPIRE").arg(&key).arg(60).ignore();
+            let _: (i64,) = call.query_async(&mut connection).await.expect("a decision");
+        };
+        cost(server, &format!("{round} envoy, fixed window"), rounds, ask).await;
+        let quota = Quota::per(1_000_000, Duration::from_secs(60));
+        let hour = Quota::per(1_000_000, HOUR).named("hour");
+        for (name, quotas) in [
+            ("palisade, sliding window", vec![quota.clone()]),
+            ("palisade, two of them", vec![quota.clone(), hour]),
+            ("palisade, fixed window", vec![quota.clone().fixed_window()]),
+            ("palisade, gcra", vec![quota.clone().gcra()]),
+            ("palisade, strict", vec![quota.strict()]),
+        ] {
+            let quotas: Arc<[Quota]> = quotas.into();
+            let ask = async |key: u64| {
+                let mut digest = [0; 16];
+                digest[..8].copy_from_slice(&key.to_be_bytes());
+                let (limit, quotas) = (name.into(), Arc::clone(&quotas));
+                let demand = Demand { limit, key: digest, quotas, cost: 1, most: 1 };
+                store.charge(demand).await.expect("a verdict");
+            };
+            cost(server, &format!("{round} {name}"), rounds, ask).await;
+        }
+    }
+}
+
+async fn cost(server: &RedisServer, name: &str, rounds: u64, ask: impl AsyncFn(u64)) {
+    for key in 0..100 {
+        ask(key).await;
+    }
+    let by_script = !name.contains("envoy");
+    let before = used(server, by_script);
+    let ask = &ask;
+    // All on one task: what is measured is the server.
+    for round in 0..rounds / 4 {
+        let mut asked = Vec::new();
+        for task in 0..16 {
+            asked.push(Box::pin(ask((round * 16 + task) % 100)));
+        }
+        std::future::poll_fn(|cx| {
+            asked.retain_mut(|asked| asked.as_mut().poll(cx).is_pending());
+            if asked.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+    }
+    let after = used(server, by_script);
+    let decisions = (rounds / 4 * 16).max(1) as f64;
+    let each = |before: f64, after: f64| (after - before) / decisions;
+    println!("{name:30} {:5.2} {:5.2}", each(before.0, after.0), each(before.1, after.1));
+}
+
+/// The CPU time of the server, and that of the commands that clients sent, in microseconds.
+fn used(server: &RedisServer, by_script: bool) -> (f64, f64) {
+    let sum = |section: &str, of: &dyn Fn(&str) -> Option<f64>| -> f64 {
+        server.command(&["INFO", section]).concat().lines().filter_map(of).sum()
+    };
+    let cpu = sum("cpu", &|line| {
+        let (name, value) = line.split_once(':')?;
+        ["used_cpu_sys", "used_cpu_user"]
+            .contains(&name)
+            .then(|| value.trim().parse::<f64>().ok())?
+    });
+    let commands = sum("commandstats", &|line| {
+        // What a script calls is in its own time.
+        let sent = if by_script { &["evalsha"][..] } else { &["incrby", "expire"] };
+        let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(':')?;
+        let usec = rest.split(',').find_map(|part| part.strip_prefix("usec="))?;
+        sent.contains(&name).then(|| usec.parse::<f64>().ok())?
+    });
+    (cpu * 1e6, commands)
 }

@@ -12,7 +12,7 @@ use palisade_rate_limit::{Algorithm, Quota};
 const LARGEST_PRODUCT: u64 = 1 << 51;
 
 /// About 146 years, as in memory.
-const LONGEST_WINDOW: u64 = u64::MAX / 4 / 1_000_000;
+pub(crate) const LONGEST_WINDOW: u64 = u64::MAX / 4 / 1_000_000;
 
 /// A key of an exact log takes 6 bytes for each request of its limit.
 const LONGEST_LOG: u32 = 1000;

@@ -1,13 +1,13 @@
 use std::{fmt, sync::Arc};
 
 use palisade_core::{BoxError, BoxFuture, ConfigError};
-use palisade_rate_limit::{Demand, Quota, Refund, Store, Verdict};
+use palisade_rate_limit::{Demand, Forget, Intervention, Quota, Refund, Store, Verdict};
 use palisade_redis::Redis;
 
 use crate::{
     error::Failure,
     exact,
-    key::Keys,
+    key::{self, Keys},
     script::{self, Asked, Scripts, Time},
 };
 
@@ -53,14 +53,34 @@ impl RedisStore {
     }
 
     fn told(redis: Redis, time: Time) -> Self {
-        let keys = Keys::new(redis.prefix());
-        Self { inner: Arc::new(Inner { redis, scripts: Scripts::new(time), keys }) }
+        let (keys, scripts) = (Keys::new(redis.prefix()), Scripts::new(&redis, time));
+        Self { inner: Arc::new(Inner { redis, scripts, keys }) }
+    }
+
+    /// Connects, in a cluster to all masters. Await it before the service accepts requests, so that the first of them need
+    /// not wait for a connection.
+    ///
+    /// # Errors
+    ///
+    /// If there is no connection within the time-outs. The next request tries again.
+    ///
+    /// ```no_run
+    /// # async fn start() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// use palisade_rate_limit_redis::{Redis, RedisStore};
+    ///
+    /// let store = RedisStore::new(Redis::builder("redis://10.0.0.7:6379").build()?);
+    /// store.ready().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn ready(&self) -> Result<(), BoxError> {
+        Ok(self.inner.redis.ready().await?)
     }
 }
 
 impl Inner {
-    async fn run(&self, asked: Asked<'_>) -> Result<Vec<i64>, Failure> {
-        Ok(self.redis.run(asked.script, &asked.keys, &asked.arguments).await?)
+    async fn run(&self, asked: Asked) -> Result<Vec<i64>, Failure> {
+        Ok(self.redis.run(&asked.script, &asked.keys, &asked.arguments).await?)
     }
 
     async fn charge(&self, demand: &Demand) -> Result<Verdict, Failure> {
@@ -74,21 +94,62 @@ impl Inner {
         }
         self.run(self.scripts.refund(&self.keys, refund)?).await.map(drop)
     }
+
+    async fn intervene(&self, intervention: &Intervention) -> Result<(), Failure> {
+        self.run(self.scripts.intervene(&self.keys, intervention)?).await.map(drop)
+    }
+
+    fn key_of(&self, demand: &Demand) -> String {
+        self.keys.name(&demand.limit, &demand.key)
+    }
 }
 
 impl Store for RedisStore {
     fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>> {
         let inner = Arc::clone(&self.inner);
-        Box::pin(async move { Ok(inner.charge(&demand).await?) })
+        Box::pin(async move { inner.charge(&demand).await.map_err(Failure::marked) })
     }
 
     fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>> {
         let inner = Arc::clone(&self.inner);
-        Box::pin(async move { Ok(inner.refund(&refund).await?) })
+        Box::pin(async move { inner.refund(&refund).await.map_err(Failure::marked) })
+    }
+
+    fn intervene(&self, intervention: Intervention) -> BoxFuture<Result<(), BoxError>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move { inner.intervene(&intervention).await.map_err(Failure::marked) })
+    }
+
+    fn subscribe(&self, limit: &Arc<str>, forget: Forget) {
+        let limit = Arc::clone(limit);
+        self.inner.redis.listen(move |message| match key::changed(message, &limit) {
+            Some(digest) => forget(&digest),
+            None => true,
+        });
+    }
+
+    fn node(&self, demand: &Demand) -> u64 {
+        if self.inner.redis.is_cluster() {
+            self.inner.redis.node_of(&self.inner.key_of(demand))
+        } else {
+            0
+        }
+    }
+
+    fn connecting(&self, demand: &Demand) -> Option<BoxFuture<Result<(), BoxError>>> {
+        let redis = &self.inner.redis;
+        let connecting = if redis.is_cluster() {
+            redis.connecting(&self.inner.key_of(demand))
+        } else {
+            redis.connecting("")
+        }?;
+        Some(Box::pin(async move { Ok(connecting.await?) }))
     }
 
     fn supports(&self, quota: &Quota) -> Result<(), ConfigError> {
-        exact::check(quota).map(drop)
+        exact::check(quota)?;
+        self.inner.scripts.prepare(quota);
+        Ok(())
     }
 }
 

@@ -117,7 +117,7 @@ async fn looking_and_being_refused_write_nothing() {
     let dump = || {
         let mut keys = server.keys();
         keys.sort();
-        keys.into_iter().map(|key| server.command(&["GET", &key])).collect::<Vec<_>>()
+        keys.into_iter().map(|key| server.command(&["HGETALL", &key])).collect::<Vec<_>>()
     };
     let before = dump();
     assert_eq!(client.charge(1).await.charged, None);

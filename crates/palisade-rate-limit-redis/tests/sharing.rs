@@ -4,10 +4,11 @@ mod support;
 
 use std::{
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use palisade_rate_limit::{Quota, Store};
+use palisade_rate_limit::{Action, Fit, Quota, Refund, Store};
 use palisade_rate_limit_redis::{Redis, RedisStore, testing::RedisServer};
 use support::{Client, MINUTE};
 
@@ -100,27 +101,36 @@ async fn every_key_expires_when_it_means_nothing_any_more() {
     let client = Client::new(&store, "api", quotas);
     for _ in 0..12 {
         let verdict = client.charge(1).await;
-        client.refund(verdict.charged.unwrap_or(0) / 2, verdict.moment).await;
+        client.refund(verdict.charged.unwrap_or(0), verdict.moment).await;
     }
-    assert_eq!(server.keys().len(), 5);
+    let keys = server.keys();
+    let (marks, counts): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.contains(":r:"));
+    assert!(counts.len() == 1 && !marks.is_empty(), "{keys:?}");
     assert_eq!(server.keys_without_expiry(), [""; 0]);
-    // A second more than the formulas need, and a tick of the clock.
-    for key in server.keys() {
-        let lifetime = server.command(&["PTTL", &key])[0].parse::<i64>().expect("a time");
-        let most = match key.rsplit(':').nth(1) {
-            Some("s60000") => 121_000,
-            Some("t60000") => 68_500,
-            _ => 61_000,
-        };
-        assert!((0..=most).contains(&lifetime), "{key}: {lifetime}");
+    let lifetime = |key: &str| server.command(&["PTTL", key])[0].parse::<i64>().expect("a time");
+    // A second more than the longest of the formulas needs.
+    assert!((60_000..=121_000).contains(&lifetime(counts[0])));
+    assert!(marks.iter().all(|mark| (60_000..=120_000).contains(&lifetime(mark))));
+    for (quota, most) in [
+        (Quota::per(10, MINUTE), 121_000),
+        (Quota::per(10, MINUTE).strict(), 68_500),
+        (Quota::per(10, MINUTE).gcra(), 61_000),
+        (Quota::per(10, MINUTE).fixed_window(), 61_000),
+        (Quota::per(10, MINUTE).exact_log(), 61_000),
+    ] {
+        let alone = Client::new(&store, &format!("{:?}", quota.algorithm()), [quota]);
+        let before = server.keys();
+        alone.charge(10).await;
+        let own = server.keys().into_iter().find(|key| !before.contains(key)).expect("a key");
+        assert!((0..=most).contains(&lifetime(&own)), "{own}: {}", lifetime(&own));
     }
 
     let brief = Client::new(&store, "brief", [Quota::per(3, Duration::from_millis(20))]);
-    let keys = server.keys().len();
+    let before = server.keys();
     brief.charge(1).await;
-    assert_eq!(server.keys().len(), keys + 1);
+    let own = server.keys().into_iter().find(|key| !before.contains(key)).expect("a key");
     tokio::time::sleep(Duration::from_millis(1200)).await;
-    assert_eq!(server.keys().len(), keys);
+    assert!(!server.keys().contains(&own));
 }
 
 #[tokio::test]
@@ -166,7 +176,7 @@ async fn limits_and_prefixes_and_clients_do_not_share_counts() {
     for stranger in strangers {
         assert_eq!(stranger.charge(1).await.charged, Some(1), "{:?}", stranger.limit);
     }
-    assert_eq!(server.command(&["KEYS", "other:api:{*}:f60000:0"]).len(), 1);
+    assert_eq!(server.command(&["KEYS", "other:api:{*}"]).len(), 1);
 }
 
 #[tokio::test]
@@ -182,19 +192,106 @@ async fn a_quota_that_cannot_be_counted_is_an_error_where_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_ours_is_an_error_and_not_overwritten() {
+async fn a_broken_value_is_replaced_and_affects_its_key_only() {
     let Some(server) = RedisServer::start() else { return };
-    let client = Client::new(&patient(server.url()), "api", [Quota::per(10, MINUTE)]);
-    client.charge(1).await;
-    let key = server.keys().remove(0);
-    for foreign in [&["SET", &key, "nonsense"][..], &["SET", &key, "1 2"]] {
-        server.command(foreign);
-        let error = client.try_charge(1).await.unwrap_err();
-        assert!(error.to_string().contains("not a count"), "{error}");
+    for quota in [
+        Quota::per(10, MINUTE),
+        Quota::per(10, MINUTE).strict(),
+        Quota::per(10, MINUTE).gcra(),
+        Quota::per(10, MINUTE).fixed_window(),
+        Quota::per(10, MINUTE).exact_log(),
+    ] {
+        let client = Client::new(&patient(server.url()), "api", [quota.clone()]);
+        client.charge(1).await;
+        let key = server.keys().remove(0);
+        let field = server.command(&["HKEYS", &key]).remove(0);
+        for broken in
+            [&["HSET", &key, &field, "x"][..], &["SET", &key, "nonsense"], &["RPUSH", &key, "x"]]
+        {
+            if broken[0] == "RPUSH" {
+                server.command(&["DEL", &key]);
+            }
+            server.command(broken);
+            client.refund(1, 1).await;
+            assert_eq!(client.charge(1).await.readings[0].remaining, 9, "{quota:?}, {broken:?}");
+            assert_eq!(client.charge(1).await.readings[0].remaining, 8, "{quota:?}, {broken:?}");
+            assert_eq!(server.keys_without_expiry(), [""; 0], "{quota:?}, {broken:?}");
+        }
+        server.command(&["FLUSHALL"]);
     }
-    server.command(&["DEL", &key]);
-    server.command(&["RPUSH", &key, "x"]);
-    let error = client.try_charge(1).await.unwrap_err();
-    assert!(error.to_string().contains("WRONGTYPE"), "{error}");
-    assert_eq!(server.command(&["LLEN", &key]), ["1"]);
+}
+
+#[tokio::test]
+async fn a_repeated_refund_is_taken_once() {
+    let Some(server) = RedisServer::start() else { return };
+    let client = Client::new(&patient(server.url()), "api", [Quota::per(10, MINUTE * 60)]);
+    let moment = client.charge(5).await.moment;
+    for _ in 0..4 {
+        let (limit, quotas) = (client.limit.clone(), client.quotas.clone());
+        let refund = Refund { limit, key: client.key, quotas, amount: 1, moment, id: u64::MAX };
+        client.store.refund(refund).await.expect("a refund");
+    }
+    assert_eq!(client.remaining().await, 6);
+}
+
+#[tokio::test]
+async fn a_key_is_reset_blocked_and_unblocked() {
+    let Some(server) = RedisServer::start() else { return };
+    let quotas = [Quota::per(3, MINUTE * 60).fixed_window(), Quota::per(9, MINUTE * 60).gcra()];
+    let client = Client::new(&patient(server.url()), "api", quotas);
+    client.charge(3).await;
+    assert_eq!(client.charge(1).await.charged, None);
+    client.intervene(Action::Reset).await;
+    assert!(server.keys().is_empty());
+    assert_eq!(client.charge(1).await.charged, Some(1));
+
+    client.intervene(Action::Block(MINUTE)).await;
+    let blocked = client.charge(1).await;
+    assert_eq!((blocked.charged, blocked.readings[0].remaining), (None, 0));
+    for reading in &blocked.readings {
+        let Fit::After(wait) = reading.fit else { panic!("{reading:?}") };
+        assert!(wait <= MINUTE && wait > MINUTE / 2, "{wait:?}");
+    }
+    assert_eq!(client.of(1).charge(1).await.charged, Some(1), "another key is not blocked");
+    // A reset leaves the block, and an end of the block leaves the counts.
+    client.intervene(Action::Reset).await;
+    assert_eq!(client.charge(1).await.charged, None);
+    client.intervene(Action::Unblock).await;
+    assert_eq!(client.charge(2).await.charged, Some(2));
+    client.intervene(Action::Block(MINUTE)).await;
+    client.intervene(Action::Unblock).await;
+    assert_eq!(client.remaining().await, 1);
+    assert_eq!(server.keys_without_expiry(), [""; 0]);
+
+    client.intervene(Action::Block(Duration::from_millis(50))).await;
+    assert_eq!(client.charge(1).await.charged, None);
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!(client.charge(1).await.charged, Some(1), "the block is over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_machines_hear_of_an_intervention_at_once() {
+    let Some(server) = RedisServer::start() else { return };
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let other = patient(server.url());
+    let into = Arc::clone(&heard);
+    other.subscribe(
+        &"api".into(),
+        Arc::new(move |key: &[u8; 16]| {
+            into.lock().unwrap().push(*key);
+            true
+        }),
+    );
+    other.ready().await.expect("a connection");
+    let client = Client::new(&patient(server.url()), "api", [Quota::per(3, MINUTE)]);
+    let stranger = Client { limit: "another".into(), ..client.clone() };
+    stranger.intervene(Action::Reset).await;
+    client.intervene(Action::Reset).await;
+    for _ in 0..200 {
+        if !heard.lock().unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(*heard.lock().unwrap(), [client.key]);
 }

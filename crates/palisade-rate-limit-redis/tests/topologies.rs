@@ -56,11 +56,11 @@ async fn in_a_cluster_all_quotas_of_a_key_are_decided_in_one_step_wherever_it_li
     }
     let mut keys = 0;
     for node in cluster.nodes() {
-        assert!(node.keys().len() > 15, "each node has some: {:?}", node.keys());
+        assert!(node.keys().len() > 10, "each node has some: {:?}", node.keys());
         assert_eq!(node.keys_without_expiry(), [""; 0]);
         keys += node.keys().len();
     }
-    assert_eq!(keys, 180);
+    assert_eq!(keys, 120, "one for each client, and one for each refund");
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn after_a_failover_the_sentinels_are_asked_for_the_new_master() {
     let sentinels = ["redis://127.0.0.1:1".to_owned(), watched.url()];
     let client = client(Redis::sentinel(sentinels, RedisSentinel::MASTER));
     assert_eq!(client.charge(3).await.charged, Some(3));
-    assert_eq!(watched.master().keys().len(), 3);
+    assert_eq!(watched.master().keys().len(), 1);
     let replicated = watched.master().command(&["WAIT", "1", "5000"]);
     assert_eq!(replicated, ["1"]);
 
@@ -135,7 +135,7 @@ async fn a_master_that_froze_is_left_for_the_new_one() {
     recovered(&client).await;
     let keys = watched.replica().keys().len();
     client.of(1).charge(1).await;
-    assert_eq!(watched.replica().keys().len(), keys + 3);
+    assert_eq!(watched.replica().keys().len(), keys + 1);
 }
 
 #[tokio::test]

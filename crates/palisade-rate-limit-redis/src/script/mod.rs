@@ -1,25 +1,30 @@
-//! The scripts: what they are asked, and what they answer.
+//! The scripts: how they are put together, what they are asked, and what they answer.
 //!
-//! Nothing of a decision is made here. A script sees all keys of a demand, reads the server's clock, and checks, charges and
-//! sets the expiries in one step, during which the server does nothing else.
+//! Nothing of a decision is made here. A script reads one hash, in which a client has a field for each quota, reads the
+//! server's clock, and checks, charges and sets the expiry in one step, during which the server does nothing else.
+//!
+//! A script is put together for the algorithms of a demand in their order, such as `sg`, of sections of the algorithms'
+//! files, in which `_N` stands for the number of the quota. It contains nothing that the demand does not need: what a script
+//! defines is built again at each call, and takes longer than to count.
 
-use std::{sync::Arc, time::Duration};
+mod assembly;
 
-use palisade_rate_limit::{Algorithm, Demand, Fit, Quota, Reading, Refund, Verdict};
-use palisade_redis::Script;
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use palisade_rate_limit::{
+    Action, Algorithm, Demand, Fit, Intervention, Quota, Reading, Refund, Verdict,
+};
+use palisade_redis::{Redis, Script};
 
 use crate::{
     error::Failure,
     exact::{self, Counted},
     key::Keys,
 };
-
-const SERVER_TIME: &str = include_str!("server_time.lua");
-#[cfg(feature = "testing")]
-const TOLD_TIME: &str = include_str!("told_time.lua");
-const METERS: &str = include_str!("meters.lua");
-const CHARGE: &str = include_str!("charge.lua");
-const REFUND: &str = include_str!("refund.lua");
 
 /// Where the scripts take the time from.
 #[derive(Clone)]
@@ -29,79 +34,156 @@ pub(crate) enum Time {
     Told(Arc<dyn palisade_core::Clock>),
 }
 
-/// A script and what it is asked.
-pub(crate) struct Asked<'a> {
-    pub(crate) script: &'a Script,
+/// A script with its keys and arguments.
+pub(crate) struct Asked {
+    pub(crate) script: Script,
     pub(crate) keys: Vec<String>,
     pub(crate) arguments: Vec<String>,
 }
 
-/// The two scripts.
+/// Scripts as they are needed.
 pub(crate) struct Scripts {
-    charge: Script,
-    refund: Script,
+    redis: Redis,
+    intervene: Script,
+    made: RwLock<HashMap<(Purpose, String), Script>>,
     time: Time,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Purpose {
+    Charge,
+    Refund,
+}
+
 impl Scripts {
-    pub(crate) fn new(time: Time) -> Self {
-        let clock = match &time {
-            Time::Server => SERVER_TIME,
-            #[cfg(feature = "testing")]
-            Time::Told(_) => TOLD_TIME,
-        };
-        Self {
-            charge: Script::new([clock, METERS, CHARGE].concat()),
-            refund: Script::new([clock, METERS, REFUND].concat()),
-            time,
+    /// Scripts that new connections of `redis` load.
+    pub(crate) fn new(redis: &Redis, time: Time) -> Self {
+        let intervene = assembly::intervene(time.source());
+        redis.preload(&intervene);
+        let scripts = Self { redis: redis.clone(), intervene, made: RwLock::default(), time };
+        // The default algorithm.
+        scripts.get(Purpose::Charge, "s");
+        scripts.get(Purpose::Refund, "s");
+        scripts
+    }
+
+    /// Makes the scripts of a quota that a limit will use.
+    pub(crate) fn prepare(&self, quota: &Quota) {
+        if let Ok(letter) = exact::letter(quota) {
+            self.get(Purpose::Charge, &letter.to_string());
         }
+    }
+
+    /// The script for algorithms in this order. There are at most 780 of each purpose: five letters, four quotas.
+    fn get(&self, purpose: Purpose, letters: &str) -> Script {
+        let name = (purpose, letters.to_owned());
+        let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(script) = made.get(&name) {
+            return script.clone();
+        }
+        drop(made);
+        let script = match purpose {
+            Purpose::Charge => assembly::charge(self.time.source(), letters),
+            Purpose::Refund => assembly::refund(self.time.source(), letters),
+        };
+        self.redis.preload(&script);
+        let mut made = self.made.write().unwrap_or_else(PoisonError::into_inner);
+        made.entry(name).or_insert(script).clone()
     }
 
     /// # Errors
     ///
     /// If one of the quotas cannot be counted: which ones there are may depend on the request.
-    pub(crate) fn charge(&self, keys: &Keys, demand: &Demand) -> Result<Asked<'_>, Failure> {
+    pub(crate) fn charge(&self, keys: &Keys, demand: &Demand) -> Result<Asked, Failure> {
         let most = demand.most.max(demand.cost);
         let own = [u64::from(demand.cost), u64::from(most)];
-        let keys = keys.of(&demand.limit, &demand.key, &demand.quotas);
-        self.ask(&self.charge, keys, own, &demand.quotas)
+        let keys = vec![keys.name(&demand.limit, &demand.key)];
+        self.ask(Purpose::Charge, keys, own, &demand.quotas)
     }
 
-    pub(crate) fn refund(&self, keys: &Keys, refund: &Refund) -> Result<Asked<'_>, Failure> {
+    /// # Errors
+    ///
+    /// As [`charge`](Self::charge).
+    pub(crate) fn refund(&self, keys: &Keys, refund: &Refund) -> Result<Asked, Failure> {
         let own = [u64::from(refund.amount), refund.moment];
-        let keys = keys.of(&refund.limit, &refund.key, &refund.quotas);
-        self.ask(&self.refund, keys, own, &refund.quotas)
+        let key = keys.name(&refund.limit, &refund.key);
+        let mark = format!("{key}:r:{:x}", refund.id);
+        self.ask(Purpose::Refund, vec![key, mark], own, &refund.quotas)
     }
 
-    fn ask<'a>(
+    pub(crate) fn intervene(
         &self,
-        script: &'a Script,
+        keys: &Keys,
+        intervention: &Intervention,
+    ) -> Result<Asked, Failure> {
+        let Intervention { limit, key, action } = intervention;
+        let (action, length) = match action {
+            Action::Reset => ("reset", Duration::ZERO),
+            Action::Block(length) => ("block", *length),
+            Action::Unblock => ("unblock", Duration::ZERO),
+            _ => return Err(Failure::UnknownAction),
+        };
+        let millis =
+            u64::try_from(length.as_millis()).unwrap_or(u64::MAX).min(exact::LONGEST_WINDOW);
+        let message = keys.message(limit, key);
+        let channel = self.redis.channel().to_owned();
+        let mut arguments = vec![action.to_owned(), millis.to_string(), channel, message];
+        arguments.extend(self.time.argument());
+        let keys = vec![keys.name(limit, key)];
+        Ok(Asked { script: self.intervene.clone(), keys, arguments })
+    }
+
+    fn ask(
+        &self,
+        purpose: Purpose,
         keys: Vec<String>,
         own: [u64; 2],
-        quotas: &Arc<[Quota]>,
-    ) -> Result<Asked<'a>, Failure> {
+        quotas: &[Quota],
+    ) -> Result<Asked, Failure> {
         if quotas.is_empty() {
             return Err(Failure::NoQuotas);
         }
         let mut arguments = Vec::with_capacity(own.len() + 4 * quotas.len() + 1);
         arguments.extend(own.map(|own| own.to_string()));
-        for quota in quotas.iter() {
+        let mut letters = String::with_capacity(quotas.len());
+        for (which, quota) in quotas.iter().enumerate() {
             let Counted { letter, window } = exact::check(quota).map_err(Failure::Unsupported)?;
-            let burst = match quota.algorithm() {
-                Algorithm::Gcra { burst } => burst,
-                _ => 0,
-            };
-            arguments.push(letter.to_string());
+            arguments.push(field(&quotas[..which], quota, letter));
             arguments.push(quota.limit().to_string());
             arguments.push(window.to_string());
-            arguments.push(burst.to_string());
+            if let Algorithm::Gcra { burst } = quota.algorithm() {
+                arguments.push(burst.to_string());
+            }
+            letters.push(letter);
         }
-        match &self.time {
-            Time::Server => {}
+        arguments.extend(self.time.argument());
+        Ok(Asked { script: self.get(purpose, &letters), keys, arguments })
+    }
+}
+
+/// Names the field of a quota: the algorithm, the window in milliseconds, and how many quotas of the same two the demand has
+/// before it. A limit that is raised or lowered keeps its counts, and so does a client whose tier has another name.
+fn field(before: &[Quota], quota: &Quota, letter: char) -> String {
+    let kind = |quota: &Quota| (exact::letter(quota).ok(), quota.window());
+    let alike = before.iter().filter(|other| kind(other) == kind(quota)).count();
+    format!("{letter}{}:{alike}", quota.window().as_millis())
+}
+
+impl Time {
+    fn source(&self) -> &'static str {
+        match self {
+            Self::Server => include_str!("server_time.lua"),
             #[cfg(feature = "testing")]
-            Time::Told(clock) => arguments.push(clock.unix().as_millis().to_string()),
+            Self::Told(_) => include_str!("told_time.lua"),
         }
-        Ok(Asked { script, keys, arguments })
+    }
+
+    fn argument(&self) -> Option<String> {
+        match self {
+            Self::Server => None,
+            #[cfg(feature = "testing")]
+            Self::Told(clock) => Some(clock.unix().as_millis().to_string()),
+        }
     }
 }
 

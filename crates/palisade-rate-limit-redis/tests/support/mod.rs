@@ -10,7 +10,9 @@ use std::{
 };
 
 use palisade_core::{BoxError, Clock};
-use palisade_rate_limit::{Demand, Fit, Quota, Reading, Refund, Store, Verdict};
+use palisade_rate_limit::{
+    Action, Demand, Fit, Intervention, Quota, Reading, Refund, Store, Verdict,
+};
 use palisade_rate_limit_redis::RedisStore;
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
@@ -90,8 +92,15 @@ impl Client {
 
     pub(crate) async fn refund(&self, amount: u32, moment: u64) {
         let (limit, quotas) = (Arc::clone(&self.limit), Arc::clone(&self.quotas));
-        let refund = Refund { limit, key: self.key, quotas, amount, moment, id: 0 };
+        static ID: AtomicU64 = AtomicU64::new(0);
+        let id = ID.fetch_add(1, Ordering::Relaxed);
+        let refund = Refund { limit, key: self.key, quotas, amount, moment, id };
         self.store.refund(refund).await.expect("a refund");
+    }
+
+    pub(crate) async fn intervene(&self, action: Action) {
+        let intervention = Intervention { limit: Arc::clone(&self.limit), key: self.key, action };
+        self.store.intervene(intervention).await.expect("it is done");
     }
 
     /// What remains of the first quota.
