@@ -174,7 +174,7 @@ async fn the_claim_of_a_machine_that_is_gone_ends_with_its_lease() {
 }
 
 #[tokio::test]
-async fn who_lost_a_claim_neither_settles_nor_gives_back_that_of_another() {
+async fn a_lost_claim_neither_settles_nor_returns_that_of_another() {
     let Some(server) = RedisServer::start() else { return };
     let machines = [store(&server), store(&server), store(&server)];
     let key = "palisade:webhook:a";
@@ -189,7 +189,7 @@ async fn who_lost_a_claim_neither_settles_nor_gives_back_that_of_another() {
     let lost = slow.confirm().await.unwrap_err().to_string();
     assert!(lost.contains("longer lease"), "{lost}");
     drop(slower);
-    // What is given back goes first, over the same connection.
+    // A return goes first, over the same connection.
     assert!(matches!(machines[1].claim("a", RETENTION).await, Ok(Claim::InProgress)));
     assert_eq!(server.command(&["GET", key]), held);
 
@@ -302,6 +302,72 @@ async fn redis_that_goes_away_while_the_handler_runs_does_not_undo_what_it_did()
     server.stop();
     let error: BoxError = reservation.confirm().await.unwrap_err();
     assert!(error.to_string().starts_with("redis: "), "{error}");
+}
+
+/// A store that waits for a tenth of a second.
+fn hasty(server: &RedisServer) -> RedisReplays {
+    let redis = Redis::builder(server.url()).connect_timeout(PATIENCE);
+    RedisReplays::new(redis.response_timeout(Duration::from_millis(100)).build().unwrap())
+}
+
+#[tokio::test]
+async fn a_stall_leaves_no_claim_behind() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = hasty(&server);
+    // Nothing was given back before: the script is known since the connection was opened.
+    first(&store).await.confirm().await.unwrap();
+    server.command(&["DEL", "palisade:webhook:a"]);
+    server.pause();
+    let mut waiting = Vec::new();
+    for name in ["a", "b", "c"] {
+        waiting.push(store.claim(name, RETENTION));
+    }
+    for claim in waiting {
+        assert!(claim.await.is_err());
+    }
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    server.resume();
+    // Long before the leases are over.
+    eventually("all are given back", || {
+        let stats = server.command(&["INFO", "commandstats"]).concat();
+        server.keys().is_empty() && stats.contains("cmdstat_del:calls=4,")
+    })
+    .await;
+    for name in ["a", "b", "c"] {
+        assert!(matches!(store.claim(name, RETENTION).await, Ok(Claim::First(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_settlement_is_repeated_until_it_is_heard() {
+    let Some(mut server) = RedisServer::start() else { return };
+    let store = hasty(&server);
+    let (stalled, failed_over) = (first(&store).await, store.claim("b", RETENTION).await.unwrap());
+    server.pause();
+    assert!(stalled.confirm().await.is_err(), "the sender does not wait for it");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    server.resume();
+    let processed =
+        |key: &str| server.command(&["GET", &format!("palisade:webhook:{key}")]) == ["processed"];
+    eventually("it is remembered", || processed("a")).await;
+    assert!(matches!(store.claim("a", RETENTION).await, Ok(Claim::Processed)));
+
+    server.stop();
+    let Claim::First(failed_over) = failed_over else { panic!("it was first") };
+    assert!(failed_over.confirm().await.is_err());
+    server.restart_empty();
+    let processed = || server.command(&["GET", "palisade:webhook:b"]) == ["processed"];
+    eventually("the other server knows it", processed).await;
+    assert_eq!(server.keys_without_expiry(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_settlement_that_arrives_twice_is_settled() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = store(&server);
+    let reservation = first(&store).await;
+    server.command(&["SET", "palisade:webhook:a", "processed", "PX", "60000"]);
+    reservation.confirm().await.unwrap();
 }
 
 #[tokio::test]

@@ -1,17 +1,20 @@
 use std::{
     fmt,
-    sync::{Arc, LazyLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use palisade_core::{BoxError, BoxFuture, ConfigError};
 use palisade_redis::{Redis, RedisError, Script, key_part};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 use super::store::{Claim, ReplayStore, Reservation, Retention};
 use crate::signature::to_hex;
 
-/// Deliveries in Redis or Valkey, for an endpoint that runs on several machines.
+/// Remembers deliveries in Redis or Valkey, for an endpoint that runs on several machines.
 ///
 /// ```no_run
 /// use palisade_redis::Redis;
@@ -28,39 +31,52 @@ use crate::signature::to_hex;
 /// A delivery is claimed, settled and given back by one script each, so that of claims at the same time, from however many
 /// machines, one is the first.
 ///
-/// - **A claim is a lease**, of 60 seconds unless [set](Self::with_lease). It should outlast the handler, because what it
-///   really ends is the claim of a machine that is gone: then the sender's next attempt is processed. A handler that takes
-///   longer may find that another machine has begun anew.
-/// - **It carries a token.** Who lost a claim can neither settle nor give back what somebody else holds by now; that a handler
-///   took longer than its lease is in the log.
+/// - **A claim is a lease**, of 60 seconds unless [set](Self::with_lease). It should outlast the handler. It ends the claim of
+///   a machine that is gone: then the sender's next attempt is processed. A handler that takes longer may find that
+///   another machine has begun to process the delivery.
+/// - **It carries a token.** A machine that lost its claim can neither settle nor give back the claim of another; that a
+///   handler took longer than its lease is logged.
+/// - **Settling and giving back are repeated** in the background when Redis does not answer, until the lease is over. Both
+///   may arrive twice. So a stall or a failover neither processes a delivery twice nor keeps the sender's next attempts
+///   away.
 /// - **Every key expires**, at the end of the lease or of [`Replays::keep`](super::Replays::keep), by the server's clock.
-/// - **Without Redis**, or when it is slower than the [connection's time-outs](palisade_redis), deliveries are refused with
-///   503, and senders try again. [`Replays::accept_when_store_fails`](super::Replays::accept_when_store_fails) lets them
-///   pass unchecked. Where only the end of a delivery could not be told, its lease keeps others away until it is over.
+/// - **Without Redis**, or when it is slower than the [connection's time-outs](palisade_redis), deliveries are rejected with
+///   503, and senders try again. [`Replays::accept_when_store_fails`](super::Replays::accept_when_store_fails) accepts them
+///   unchecked.
 ///
-/// A replica that is promoted may not have heard of the last deliveries, and a server that evicts keys forgets some: give it
+/// A replica that is promoted may not know the last deliveries, and a server that evicts keys forgets some: give it
 /// `maxmemory-policy noeviction`.
 ///
-/// The key of a delivery is `prefix:webhook:` and what it is called, percent-encoded. The user needs `+evalsha +eval +get
-/// +set +del` on `~palisade:*`. It runs on tokio, as the connection does.
+/// The key of a delivery is `prefix:webhook:` and its name, percent-encoded. The user needs `+evalsha +eval +get +set +del`
+/// on `~palisade:*`, and `+script|load` to load the scripts when the connection is opened. It runs on tokio, as the connection
+/// does.
 #[derive(Clone)]
 pub struct RedisReplays {
     redis: Redis,
     lease: Duration,
+    /// Settlements and returns that are being repeated.
+    repeated: Arc<AtomicUsize>,
 }
+
+/// More are sent once: each holds a few hundred bytes, and a sender that tries again finds its claim's end.
+const MOST_REPEATED: usize = 10_000;
+
+/// The pauses between repetitions, the first and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Longer than senders wait for an answer: GitHub 10 s, Stripe and Standard Webhooks 15 to 30 s.
 const LEASE: Duration = Duration::from_secs(60);
 
 const LONGEST_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Redis counts milliseconds since 1970 in 63 bits. For ever is a hundred years.
+/// Redis counts milliseconds since 1970 in 63 bits. A retention without an end is one of a hundred years.
 const LONGEST_KEPT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// What is kept of a delivery that was processed. No token is this.
+/// The value of a delivery that was processed. It differs from all tokens.
 const PROCESSED: &str = "processed";
 
-/// What the scripts answer.
+/// The answers of the scripts.
 const FIRST: i64 = 0;
 const IN_PROGRESS: i64 = 1;
 const WAS_PROCESSED: i64 = 2;
@@ -80,12 +96,13 @@ return {{ {IN_PROGRESS} }}
     ))
 });
 
-/// Arguments: the token, and how long to remember it in milliseconds. Where the lease is over and nobody has claimed it since,
-/// it is as good as held.
+/// Arguments: the token, and how long to remember it in milliseconds. If the lease is over and no other machine has claimed
+/// the delivery since, it is settled nevertheless. A settlement that is repeated finds what the first one wrote.
 static SETTLE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(format!(
         "
 local held = redis.call('GET', KEYS[1])
+if held == '{PROCESSED}' then return {{ {SETTLED} }} end
 if held and held ~= ARGV[1] then return {{ 1 }} end
 redis.call('SET', KEYS[1], '{PROCESSED}', 'PX', ARGV[2])
 return {{ {SETTLED} }}
@@ -93,7 +110,7 @@ return {{ {SETTLED} }}
     ))
 });
 
-/// Argument: the token.
+/// Argument: the token. Answers 1 if the claim was there.
 static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "
@@ -104,12 +121,16 @@ return { redis.call('DEL', KEYS[1]) }
 });
 
 impl RedisReplays {
-    /// On this server, with leases of 60 seconds.
+    /// Remembers deliveries on this server, with leases of 60 seconds.
     pub fn new(redis: Redis) -> Self {
-        Self { redis, lease: LEASE }
+        for script in [&CLAIM, &SETTLE, &GIVE_BACK] {
+            redis.preload(script);
+        }
+        Self { redis, lease: LEASE, repeated: Arc::default() }
     }
 
-    /// With leases that outlast handlers which take longer, or give up sooner on a machine that is gone.
+    /// Sets the length of leases: longer for handlers that take longer, shorter so that a machine that is gone is replaced
+    /// sooner.
     ///
     /// # Errors
     ///
@@ -119,24 +140,27 @@ impl RedisReplays {
             let remedy = "use a time that outlasts the handler: 1 second to 1 day";
             return Err(ConfigError::new("lease", format!("{lease:?}"), remedy));
         }
-        Ok(Self { redis, lease })
+        Ok(Self { lease, ..Self::new(redis) })
     }
 }
 
 impl ReplayStore for RedisReplays {
     fn claim(&self, key: &str, retention: Retention) -> BoxFuture<Result<Claim, BoxError>> {
         let key = format!("{}:webhook:{}", self.redis.prefix(), key_part(key));
-        let (redis, lease) = (self.redis.clone(), self.lease);
+        let (redis, lease, repeated) = (self.redis.clone(), self.lease, Arc::clone(&self.repeated));
         Box::pin(async move {
             let (token, runtime) = (token()?, Handle::try_current()?);
-            // Before it is asked: a caller that gives up, or waits in vain, may have claimed it all the same.
+            // Before it is asked: a claim whose answer did not come may have been made nevertheless, and is given back.
+            let until = Instant::now() + lease;
             let mut claimed = Box::new(Claimed {
-                delivery: Arc::new(Delivery { redis, key, token }),
+                delivery: Arc::new(Delivery { redis, key, token, until, repeated }),
                 runtime,
                 retention,
                 open: true,
+                is_certain: false,
             });
             let answer = claimed.delivery.run(&CLAIM, Some(lease)).await?;
+            claimed.is_certain = true;
             let claim = match answer {
                 FIRST => return Ok(Claim::First(claimed)),
                 IN_PROGRESS => Claim::InProgress,
@@ -149,18 +173,21 @@ impl ReplayStore for RedisReplays {
     }
 }
 
-/// Nobody else has it, so that nobody else's claim is taken for it.
+/// Makes a token that no other claim has.
 fn token() -> Result<String, BoxError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random)?;
     Ok(to_hex(&random))
 }
 
-/// A delivery as a claim calls it.
+/// A delivery under the token of one claim.
 struct Delivery {
     redis: Redis,
     key: String,
     token: String,
+    /// The end of the lease, or a little sooner.
+    until: Instant,
+    repeated: Arc<AtomicUsize>,
 }
 
 impl Delivery {
@@ -171,14 +198,49 @@ impl Delivery {
         let answer: Result<_, RedisError> = self.redis.run(script, keys, &arguments).await;
         answer?.first().copied().ok_or_else(|| Strange.into())
     }
+
+    /// Runs a script until it answers as it should, or the lease is over. `first` gets the first outcome.
+    async fn repeat(
+        &self,
+        script: &Script,
+        lifetime: Option<Duration>,
+        is_done: impl Fn(i64) -> bool,
+        first: oneshot::Sender<Result<i64, BoxError>>,
+    ) -> Result<(), BoxError> {
+        let is_repeated = self.repeated.fetch_add(1, Ordering::Relaxed) < MOST_REPEATED;
+        let (mut first, mut pause) = (Some(first), FIRST_PAUSE);
+        let outcome = loop {
+            let outcome = self.run(script, lifetime).await;
+            let is_over = !is_repeated || Instant::now() + pause >= self.until;
+            let last = match &outcome {
+                Ok(answer) if is_done(*answer) => Some(Ok(())),
+                Ok(_) if is_over => Some(Ok(())),
+                Err(error) if is_over => Some(Err(error.to_string().into())),
+                _ => None,
+            };
+            if let Some(first) = first.take() {
+                // The caller may have hung up.
+                let _ = first.send(outcome);
+            }
+            if let Some(last) = last {
+                break last;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        };
+        self.repeated.fetch_sub(1, Ordering::Relaxed);
+        outcome
+    }
 }
 
 struct Claimed {
     delivery: Arc<Delivery>,
     runtime: Handle,
     retention: Retention,
-    /// It is neither settled nor somebody else's.
+    /// It is neither settled nor another machine's.
     open: bool,
+    /// The answer to the claim has come. Otherwise the claim may still be on its way.
+    is_certain: bool,
 }
 
 impl Reservation for Claimed {
@@ -187,9 +249,14 @@ impl Reservation for Claimed {
         let (delivery, keep) =
             (Arc::clone(&self.delivery), self.retention.at_most.min(LONGEST_KEPT));
         // On a task of its own: it was processed, also if the sender hangs up now.
-        let settling = self.runtime.spawn(async move { delivery.run(&SETTLE, Some(keep)).await });
+        let (first, outcome) = oneshot::channel();
+        self.runtime.spawn(async move {
+            if let Err(error) = delivery.repeat(&SETTLE, Some(keep), |_| true, first).await {
+                tracing::warn!(target: "palisade::webhook", %error, "a delivery that was processed could not be remembered before its lease was over");
+            }
+        });
         Box::pin(async move {
-            match settling.await?? {
+            match outcome.await?? {
                 SETTLED => Ok(()),
                 _ => Err(Lost.into()),
             }
@@ -200,9 +267,12 @@ impl Reservation for Claimed {
 impl Drop for Claimed {
     fn drop(&mut self) {
         if self.open {
-            let delivery = Arc::clone(&self.delivery);
+            let (delivery, is_certain) = (Arc::clone(&self.delivery), self.is_certain);
+            let (first, _) = oneshot::channel();
             self.runtime.spawn(async move {
-                if let Err(error) = delivery.run(&GIVE_BACK, None).await {
+                // A claim that is on its way may arrive after its return, as over a connection that was stalled.
+                let is_done = |answer| is_certain || answer == 1;
+                if let Err(error) = delivery.repeat(&GIVE_BACK, None, is_done, first).await {
                     tracing::debug!(target: "palisade::webhook", %error, "a delivery that was not processed could not be given back, and its lease has to end first");
                 }
             });
@@ -210,25 +280,25 @@ impl Drop for Claimed {
     }
 }
 
-/// The server answered, but not what it was asked.
+/// The answer is not one of the scripts'.
 #[derive(Debug)]
 struct Strange;
 
 impl fmt::Display for Strange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("redis: an answer that is none to a claim")
+        f.write_str("redis: the answer does not fit the claim")
     }
 }
 
 impl std::error::Error for Strange {}
 
-/// The lease was over before the handler was, and another has the delivery.
+/// The lease was over before the handler was, and another machine has the delivery.
 #[derive(Debug)]
 struct Lost;
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("its lease was over before its handler was, and somebody else has claimed it: give `RedisReplays` a longer lease")
+        f.write_str("its lease was over before its handler was, and another machine has claimed it: give `RedisReplays` a longer lease")
     }
 }
 

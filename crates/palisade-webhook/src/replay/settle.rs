@@ -98,9 +98,9 @@ where
                     }
                 }
                 StateProj::Confirming { confirmed, response } => {
-                    // It was processed, and the sender is told so, whether or not it will be remembered.
+                    // It was processed, and the sender gets the response, also if the store did not answer.
                     if let Err(error) = ready!(confirmed.as_mut().poll(cx)) {
-                        tracing::warn!(target: "palisade::webhook", %error, "a delivery that was processed could not be remembered");
+                        tracing::warn!(target: "palisade::webhook", %error, "a delivery that was processed is not remembered yet");
                     }
                     let response = response.take();
                     return Poll::Ready(Ok(
