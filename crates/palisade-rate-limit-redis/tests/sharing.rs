@@ -149,9 +149,7 @@ async fn after_exactly_the_wait_it_is_admitted() {
     let quotas = [Quota::per(5, Duration::from_millis(400)).exact_log()];
     let client = Client::new(&patient(server.url()), "api", quotas);
     client.charge(5).await;
-    let palisade_rate_limit::Fit::After(wait) = client.charge(1).await.readings[0].fit else {
-        panic!("it is refused")
-    };
+    let Fit::After(wait) = client.charge(1).await.readings[0].fit else { panic!("it is refused") };
     assert!(wait <= Duration::from_millis(400));
     tokio::time::sleep(wait + Duration::from_millis(1)).await;
     assert_eq!(client.charge(5).await.charged, Some(5));
