@@ -190,6 +190,34 @@ impl fmt::Display for OutOfStock {
 impl std::error::Error for OutOfStock {}
 
 #[tokio::test]
+async fn several_policies_in_a_row_stand_in_every_step() {
+    use palisade::{Policy, WithAuth, any_of, auth::Authenticate};
+    let staff = || auth().then(RequireRole::any(["admin"]));
+    let nobody = || auth().then(RequireRole::any(["nobody"]));
+    macro_rules! status {
+        ($layer:expr) => {{
+            let handler = service_fn(async |request: Request<_>| {
+                let caller = request.extensions().get::<Principal>().map(Principal::method);
+                let body = Full::from(caller.unwrap_or_default());
+                Ok::<_, Infallible>(Response::new(body))
+            });
+            let service = Layer::layer(&$layer, handler);
+            let response = service.oneshot(good()).await.unwrap();
+            (response.status().as_u16(), response.collect().await.unwrap().to_bytes())
+        }};
+    }
+    let passes = (200, Bytes::from("jwt"));
+    assert_eq!(status!(stack().auth(&staff())), passes);
+    assert_eq!(status!(stack().policy(staff())), passes);
+    assert_eq!(status!(stack().auth(&any_of(nobody(), staff())).role(["admin"])), passes);
+    assert_eq!(status!(stack().auth(&any_of(auth(), auth()).optional())), passes);
+    assert_eq!(status!(tower::ServiceBuilder::new().with_auth(&any_of(nobody(), auth()))), passes);
+    assert_eq!(status!(tower::ServiceBuilder::new().with_role(&staff(), ["admin"])), passes);
+    assert_eq!(status!(stack().auth(&nobody())).0, 403);
+    assert_eq!(status!(stack().policy(any_of(nobody(), nobody()))).0, 403);
+}
+
+#[tokio::test]
 async fn an_error_of_ones_own_is_mapped_inside_any_layer() {
     let errors = ErrorLayer::new().map(|_: &OutOfStock| ApiError::conflict().with_code("SOLD_OUT"));
     let service = stack()
