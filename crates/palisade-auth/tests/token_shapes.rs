@@ -308,6 +308,9 @@ fn duende_identity_server() {
     );
     machine.is_rejected(|auth| auth.audience("orders"));
     machine.grants(|auth| auth.audience("orders").optional_subject(), "", &[], &["orders"], &[]);
+    let access_only = |auth: Builder| auth.audience("orders").access_tokens_only();
+    machine.is_rejected(access_only);
+    machine.grants(|auth| access_only(auth).optional_subject(), "", &[], &["orders"], &[]);
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         }
         self.audience.check(&registered)?;
         if self.profile == Profile::AccessToken {
-            check_access_token(token.header.token_type, &registered)?;
+            self.check_access_token(token.header.token_type, &registered)?;
         }
         let claims = claims_type::read(payload)?;
         let principal = self.principal(&registered, issuer, &claims)?;
@@ -170,6 +170,33 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
             return Err(Fault::LivesTooLong);
         }
         validity.check(now, self.skew).map(|()| validity)
+    }
+
+    /// RFC 9068, sections 2.1 and 2.2: an ID token lacks some of these.
+    fn check_access_token(
+        &self,
+        token_type: TokenType,
+        claims: &Registered<'_>,
+    ) -> Result<(), Fault> {
+        if token_type != TokenType::AccessToken {
+            return Err(Fault::AccessToken);
+        }
+        let texts = [
+            ("iss", &claims.iss),
+            ("sub", &claims.sub),
+            ("jti", &claims.jti),
+            ("client_id", &claims.client_id),
+        ];
+        for (name, text) in texts {
+            let is_optional = name == "sub" && self.subject.is_optional;
+            if !is_optional && text.as_ref().is_none_or(|text| text.is_empty()) {
+                return Err(Fault::Missing(name));
+            }
+        }
+        if claims.aud.is_empty() {
+            return Err(Fault::Missing("aud"));
+        }
+        claims.iat.map(drop).ok_or(Fault::Missing("iat"))
     }
 }
 
@@ -234,26 +261,4 @@ fn without_repeats(mut names: Vec<Box<str>>) -> Vec<Box<str>> {
     let mut seen = HashSet::with_capacity(names.len());
     names.retain(|name| seen.insert(name.clone()));
     names
-}
-
-/// RFC 9068, sections 2.1 and 2.2: an ID token lacks some of these.
-fn check_access_token(token_type: TokenType, claims: &Registered<'_>) -> Result<(), Fault> {
-    if token_type != TokenType::AccessToken {
-        return Err(Fault::AccessToken);
-    }
-    let texts = [
-        ("iss", &claims.iss),
-        ("sub", &claims.sub),
-        ("jti", &claims.jti),
-        ("client_id", &claims.client_id),
-    ];
-    for (name, text) in texts {
-        if text.as_ref().is_none_or(|text| text.is_empty()) {
-            return Err(Fault::Missing(name));
-        }
-    }
-    if claims.aud.is_empty() {
-        return Err(Fault::Missing("aud"));
-    }
-    claims.iat.map(drop).ok_or(Fault::Missing("iat"))
 }

@@ -284,7 +284,8 @@ macro_rules! issuer_setters {
             self
         }
 
-        /// Accepts tokens without a subject, as some issuers send for clients that act for no user. The
+        /// Accepts tokens without a subject, as some issuers send for clients that act for no user, also with
+        /// [`access_tokens_only`](Self::access_tokens_only). The
         /// [`Principal`](palisade_core::Principal) then has an empty subject: rules about owners reject it, and limits
         /// by principal count all such callers of the issuer together.
         #[must_use]
