@@ -23,20 +23,21 @@ use password::Slot;
 
 /// Authentication by HTTP Basic (RFC 7617), with a verification of your own.
 ///
-/// The verification gets the user and the [`Password`], and answers who it is, that it is nobody (`None`: 401), or that
-/// it could not tell (an error: 503). It is what knows how passwords are stored, so it also has to take the same time
-/// for a user that does not exist, by hashing against a fixed hash, or the time tells who has an account.
+/// The verification gets the user and the [`Password`], and returns an identity, `None` (401), or an error (503). It must
+/// take the same time for a user that does not exist, by verifying against a fixed hash; otherwise the time tells which
+/// users exist.
 ///
-/// Passwords are hashed slowly so that nobody can guess many, and for the same reason a flood of guesses takes all
-/// the machine has. So only so many verifications run at once, 16 unless said otherwise, and a request too many gets
-/// 503 with `Retry-After` at once. A verification counts until its [`Password`] is dropped and it is done or given up:
-/// move the password to the thread that hashes it, and a client that hangs up frees no place before the thread has.
+/// Passwords are hashed slowly, so that few can be guessed, and so a flood of guesses can use up the machine. Therefore
+/// only 16 verifications run at once ([`concurrency`](BasicBuilder::concurrency)), and a request beyond that gets 503 with
+/// `Retry-After` at once. A verification counts until its [`Password`] is dropped and its future has completed or is
+/// dropped: move the password to the thread that hashes it, so that a client that disconnects frees no slot before the
+/// thread does.
 ///
-/// User and password are UTF-8, as the challenge says (`charset="UTF-8"`), and taken as they are, without
-/// normalisation. Control characters in either, what is no base64 and what is too long get 401.
+/// User and password are UTF-8, as the challenge says (`charset="UTF-8"`), without normalisation. Control characters,
+/// invalid base64 and credentials that are too long get 401.
 ///
-/// Browsers send these credentials by themselves once they have them, to whatever page asks; where browsers may have
-/// them, put a [`CsrfCheck`](crate::CsrfCheck) in front. Use it over TLS only.
+/// Browsers repeat these credentials by themselves, also in requests that pages of other sites cause: if browsers may
+/// have them, put a [`CsrfCheck`](crate::CsrfCheck) in front. Use it over TLS only.
 ///
 /// ```
 /// use palisade_auth::{Basic, Identity, Password};
@@ -76,7 +77,7 @@ where
     C: Send + Sync + 'static,
     E: Into<BoxError> + 'static,
 {
-    /// Whoever `verify` knows.
+    /// Authenticates callers whose credentials `verify` accepts.
     pub fn builder(verify: F) -> BasicBuilder<F> {
         BasicBuilder { verify, concurrency: 16, max_credentials: 1024, realm: "api".to_owned() }
     }
@@ -146,22 +147,22 @@ pub struct BasicBuilder<F> {
 }
 
 impl<F> BasicBuilder<F> {
-    /// How many verifications may run at once; 16 unless said otherwise. Think of the memory of each: with argon2 it
-    /// is 19 MiB and more.
+    /// Sets how many verifications may run at once. Default: 16. Consider the memory of each: 19 MiB and more with
+    /// argon2.
     #[must_use]
     pub fn concurrency(mut self, verifications: usize) -> Self {
         self.concurrency = verifications;
         self
     }
 
-    /// How many bytes of base64 are looked at; 1024 unless said otherwise.
+    /// Sets how many bytes of base64 are accepted. Default: 1024.
     #[must_use]
     pub fn max_credentials(mut self, bytes: usize) -> Self {
         self.max_credentials = bytes;
         self
     }
 
-    /// The realm that challenges name, and that browsers show; `api` unless said otherwise.
+    /// Sets the realm of the challenges, which browsers show. Default: `api`.
     #[must_use]
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.realm = realm.into();
@@ -181,7 +182,7 @@ impl<F> BasicBuilder<F> {
                 return Err(ConfigError::new(
                     setting,
                     0,
-                    "with 0 nobody ever passes; use at least 1",
+                    "with 0 every request is rejected; use at least 1",
                 ));
             }
         }

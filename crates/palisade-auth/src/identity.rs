@@ -5,9 +5,9 @@ use palisade_core::Principal;
 
 use crate::sender::Confirmation;
 
-/// Proof that authentication ran: the caller's claims, in the type you chose, and the [`Principal`] made of them.
+/// Proof of authentication: the caller's claims, in a type of the user, and the [`Principal`] that is made of them.
 ///
-/// It is in the request's extensions on every host, and cheap to clone. On axum it is also an extractor (feature
+/// Authentication leaves it in the request's extensions. It is cheap to clone. On axum it is also an extractor (feature
 /// `axum`).
 ///
 /// ```
@@ -29,12 +29,12 @@ pub struct Identity<C> {
 }
 
 impl<C> Identity<C> {
-    /// An identity, for an authentication of your own and for tests.
+    /// Returns an identity, for an authentication of your own and for tests.
     pub fn new(claims: C, principal: Principal) -> Self {
         Self { claims: Arc::new(claims), principal, confirmation: None }
     }
 
-    /// Says by which scheme the caller authenticated, unless the principal says so already.
+    /// Sets the method by which the caller authenticated, unless the principal has one.
     pub(crate) fn authenticated_by(mut self, method: &'static str) -> Self {
         if self.principal.method().is_empty() {
             self.principal = self.principal.authenticated_by(method);
@@ -53,19 +53,19 @@ impl<C> Identity<C> {
         self.confirmation.as_deref()
     }
 
-    /// The claims.
+    /// Returns the claims.
     pub fn claims(&self) -> &C {
         &self.claims
     }
 
-    /// Who it is, in the terms that roles and limits use.
+    /// Returns the caller, as roles and limits see it.
     pub fn principal(&self) -> &Principal {
         &self.principal
     }
 }
 
 impl<C: Send + Sync + 'static> Identity<C> {
-    /// Finds the identity of a request. `None`: no authentication with claims of type `C` let it pass.
+    /// Returns the identity of a request, or `None` if no authentication with claims of type `C` accepted it.
     pub fn of(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
     }
@@ -81,7 +81,7 @@ impl<C> Clone for Identity<C> {
     }
 }
 
-/// Shows who it is and not the claims, which may hold anything.
+/// Shows the principal and not the claims, which may contain secrets.
 impl<C> fmt::Debug for Identity<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Identity").field(&self.principal).finish()

@@ -3,10 +3,11 @@ use palisade_core::{Decision, Policy, PolicyLayer};
 
 use crate::rules::{Authorize, HasRoles, Rule, any_role};
 
-/// Lets a caller pass who has one of the roles: 401 without an identity, 403 without the role.
+/// Requires one of the roles: 401 without an identity, 403 without a role.
 ///
-/// It is the rule [`any_role`] as a policy of its own, and asks the [`Principal`](palisade_core::Principal) that an authentication outside of it left on the request. Roles compare to the letter. A
-/// list without any role lets nobody pass.
+/// It is the rule [`any_role`] as a policy, for the [`Principal`](palisade_core::Principal) that an outer authentication
+/// left on the request. After a rule about a tenant it is a role in that tenant. Roles are compared character for
+/// character. An empty list rejects every caller.
 ///
 /// ```
 /// use http::Request;
@@ -25,25 +26,25 @@ pub struct RequireRole {
 }
 
 impl RequireRole {
-    /// One of these roles is enough.
+    /// Requires one of these roles.
     pub fn any<R: Into<Box<str>>>(roles: impl IntoIterator<Item = R>) -> Self {
         Self { rule: any_role(roles).authorize() }
     }
 
-    /// This policy as a tower layer.
+    /// Returns this policy as a tower layer.
     pub fn layer(&self) -> PolicyLayer<Self> {
         PolicyLayer::new(self.clone())
     }
 }
 
-/// Any of these roles is enough.
+/// Requires one of these roles.
 impl<R: Into<Box<str>>, const N: usize> From<[R; N]> for RequireRole {
     fn from(roles: [R; N]) -> Self {
         Self::any(roles)
     }
 }
 
-/// Any of these roles is enough.
+/// Requires one of these roles.
 impl<R: Into<Box<str>>> From<Vec<R>> for RequireRole {
     fn from(roles: Vec<R>) -> Self {
         Self::any(roles)
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_nobody_gets_401_and_who_lacks_the_role_gets_403() {
+    fn anonymous_gets_401_and_a_missing_role_403() {
         let user = || Some(Principal::new("ada").with_roles(["user"]));
         assert_eq!(outcome(&["admin"], None), StatusCode::UNAUTHORIZED);
         assert_eq!(outcome(&["admin"], user()), StatusCode::FORBIDDEN);

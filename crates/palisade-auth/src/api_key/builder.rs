@@ -31,21 +31,21 @@ impl<S: ApiKeyStore> ApiKeysBuilder<S> {
         }
     }
 
-    /// The header field that has the key, where `Authorization` has not; `x-api-key` unless said otherwise.
+    /// Sets the header that contains the key, beside `Authorization`. Default: `x-api-key`.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>) -> Self {
         self.header = name.into();
         self
     }
 
-    /// The realm that challenges name; `api` unless said otherwise.
+    /// Sets the realm of the challenges. Default: `api`.
     #[must_use]
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.realm = realm.into();
         self
     }
 
-    /// Takes the time from this clock.
+    /// Sets the clock. Default: the system's.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;

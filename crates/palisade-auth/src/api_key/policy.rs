@@ -24,8 +24,8 @@ use crate::{
 /// `x-api-key`, or one that you name, and from `Authorization: ApiKey <key>`; never from the query, which ends up in
 /// logs. Two keys are a 400, wherever they are.
 ///
-/// Whoever passes has an [`Identity<ApiKey>`](Identity) and the owner of the key as
-/// [`Principal`](palisade_core::Principal) in the request's extensions. Whoever does not gets 401 with
+/// An accepted request has an [`Identity<ApiKey>`](Identity) and the owner of the key as
+/// [`Principal`](palisade_core::Principal) in its extensions. A rejected one gets 401 with
 /// `WWW-Authenticate: ApiKey realm="api"`. That scheme is in no registry (there is none for keys), but a 401 must name
 /// one (RFC 9110, section 15.5.2), and clients that do not know it pass it over.
 ///
@@ -161,7 +161,7 @@ fn verified(
     hash: &[u8; 32],
     now: Duration,
 ) -> Result<ApiKeyRecord, Fault> {
-    // A key that nobody has is compared too, with nothing: the time of the answer does not say which ids exist.
+    // An unknown key is compared too, with zeros: the time of the response must not tell which ids exist.
     let is_right = match &record {
         Some(record) => record.has_secret_of(hash),
         None => [0; 32].as_slice().ct_eq(hash),

@@ -9,7 +9,7 @@ use palisade_core::{BoxError, BoxFuture};
 
 use super::record::ApiKeyRecord;
 
-/// Where the records of API keys are.
+/// A store of the records of API keys.
 ///
 /// ```
 /// use palisade_auth::{ApiKeyLookup, ApiKeyRecord, ApiKeyStore};
@@ -34,20 +34,20 @@ use super::record::ApiKeyRecord;
 /// }
 /// ```
 pub trait ApiKeyStore: Send + Sync + 'static {
-    /// Looks for the record of the key with this id: 1 to 64 letters and digits, which anybody may have sent.
+    /// Finds the record of the key with this id: 1 to 64 letters and digits, chosen by the client.
     fn find(&self, id: &str) -> ApiKeyLookup;
 }
 
-/// What a store says of an id, now or later.
+/// The result of a lookup, now or later.
 pub enum ApiKeyLookup {
-    /// The answer is at hand.
+    /// The result is known.
     Now(Option<ApiKeyRecord>),
-    /// It has to be fetched. An error is a *could not tell*, and the request is refused with 503.
+    /// The result must be fetched. On an error the request is rejected with 503.
     Later(BoxFuture<Result<Option<ApiKeyRecord>, BoxError>>),
 }
 
 impl ApiKeyLookup {
-    /// The answer that `lookup` will have.
+    /// Returns a lookup whose result is the output of the future.
     pub fn later<F>(lookup: F) -> Self
     where
         F: Future<Output = Result<Option<ApiKeyRecord>, BoxError>> + Send + 'static,
@@ -93,7 +93,7 @@ impl<S: ApiKeyStore> ApiKeyStore for Arc<S> {
 /// ```
 #[derive(Clone, Default)]
 pub struct InMemoryApiKeys {
-    // The standard hasher: ids are what anybody sends, and its seed is secret.
+    // The standard hasher: clients choose the ids, and its seed is secret.
     records: Arc<RwLock<HashMap<Box<str>, ApiKeyRecord>>>,
 }
 

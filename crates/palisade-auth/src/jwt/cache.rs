@@ -32,7 +32,7 @@ pub(super) struct TokenCache<C> {
     evictions: AtomicU64,
 }
 
-/// A bucket, and how often a token was found in it: whoever looks has the lock's cache line anyway.
+/// A bucket, and how often a token was found in it. A reader has the cache line of the lock anyway.
 struct Counted<C> {
     hits: AtomicU64,
     bucket: RwLock<Bucket<C>>,
@@ -173,7 +173,7 @@ impl<C> TokenCache<C> {
         }
     }
 
-    /// The hash of a token, and where it would be. The end of a token is its signature: nobody can choose many that are
+    /// The hash of a token, and where it would be. The end of a token is its signature: no client can choose many that are
     /// good and have the same.
     fn bucket_of(&self, token: &[u8]) -> Option<(u64, &Counted<C>)> {
         let end = &token[token.len().saturating_sub(32)..];
@@ -201,7 +201,7 @@ impl<C> fmt::Debug for TokenCache<C> {
 #[derive(Debug)]
 pub(super) struct BadSignatures {
     seen: Box<[AtomicU64]>,
-    /// SipHash: whoever sends bad tokens must not be able to find one that hashes like somebody's good one.
+    /// SipHash: a client must not be able to find a bad token with the hash of another client's good one.
     hasher: std::hash::RandomState,
 }
 

@@ -10,15 +10,15 @@ use super::{
 };
 use crate::decided;
 
-/// Lets a request pass if a rule allows it.
+/// Allows a request if a rule allows it.
 ///
-/// It asks about the [`Principal`] that an authentication outside of it left on the request:
+/// The rule is evaluated for the [`Principal`] that an outer authentication left on the request:
 ///
-/// | | answer |
+/// | outcome | response |
 /// | --- | --- |
-/// | nobody is known to be calling | 401, `WWW-Authenticate: Bearer` |
-/// | the rule says no | 403 |
-/// | ... for want of a scope | 403, `WWW-Authenticate: Bearer error="insufficient_scope", scope="…"` |
+/// | no caller is authenticated | 401, `WWW-Authenticate: Bearer` |
+/// | the rule denies | 403 |
+/// | ... because a scope is missing | 403, `WWW-Authenticate: Bearer error="insufficient_scope", scope="…"` |
 /// | ... and [hides it](Rule::hide_as_not_found) | 404 |
 /// | the rule could not tell | 503 |
 ///
@@ -67,13 +67,13 @@ struct Inner<R> {
 }
 
 impl<R: Rule<About = request::Parts>> Authorize<R> {
-    /// A policy that lets pass what `rule` allows.
+    /// Returns a policy that allows what `rule` allows.
     pub fn new(rule: R) -> Self {
         let name = Described(&rule).to_string();
         Self { inner: Arc::new(Inner { rule, name }) }
     }
 
-    /// This policy as a tower layer.
+    /// Returns this policy as a tower layer.
     pub fn layer(&self) -> PolicyLayer<Self> {
         PolicyLayer::new(self.clone())
     }

@@ -4,11 +4,11 @@ use palisade_core::Principal;
 
 use super::{Denial, Predicate, Rule, Verdict, rule::Described};
 
-/// An explicit no to whom `predicate` holds for. It wins wherever it stands: no `or` around it lets the request pass.
+/// Denies callers for whom `predicate` holds. It wins in every position: no `or` around it allows the request.
 ///
-/// To everybody else it has nothing to say, so alone it lets nobody pass: put it beside a rule that allows. A
-/// predicate that could not tell denies (Cedar skips a rule that fails, and a rule that forbids then stops forbidding
-/// unnoticed).
+/// It abstains for all other callers, so alone it allows no request: combine it with a rule that allows. A predicate
+/// that could not tell denies. (Cedar skips a rule that fails, so that a rule that forbids stops forbidding
+/// unnoticed.)
 ///
 /// ```
 /// use http::{Request, StatusCode};

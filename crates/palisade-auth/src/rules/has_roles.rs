@@ -4,10 +4,13 @@ use palisade_core::Principal;
 
 use super::{Denial, Predicate, Rule, Verdict};
 
-/// Holds for callers who have the role, to the letter.
+/// Holds for callers who have the role, character for character.
 ///
-/// A misspelt role is one that nobody has. Where the roles are known beforehand, make rules of a
-/// [`RoleHierarchy`](super::RoleHierarchy), which knows them and refuses others.
+/// Combined with a rule about a [tenant](super::tenant_from_path) by [`and`](Rule::and) it is the role in that tenant;
+/// alone it is a role that the caller has everywhere.
+///
+/// No caller has a misspelt role. If the roles are known beforehand, make rules from a
+/// [`RoleHierarchy`](super::RoleHierarchy), which rejects roles that are not declared.
 ///
 /// ```
 /// use palisade_auth::{Identity, rules::role};
@@ -21,19 +24,19 @@ pub fn role<T: ?Sized>(role: impl Into<Box<str>>) -> HasRoles<T> {
     any_role([role])
 }
 
-/// Holds for callers who have one of the roles. Of no roles nobody has one.
+/// Holds for callers who have one of the roles. An empty list holds for no caller.
 pub fn any_role<T: ?Sized, R: Into<Box<str>>>(roles: impl IntoIterator<Item = R>) -> HasRoles<T> {
     HasRoles::new([roles.into_iter().map(Into::into).collect()])
 }
 
-/// Holds for callers who have all of the roles. No roles are no permission: then it holds for nobody.
+/// Holds for callers who have all of the roles. An empty list holds for no caller: it is not a permission.
 pub fn all_roles<T: ?Sized, R: Into<Box<str>>>(roles: impl IntoIterator<Item = R>) -> HasRoles<T> {
     HasRoles::new(roles.into_iter().map(|role| vec![role.into()]))
 }
 
 /// See [`role`], [`any_role`] and [`all_roles`].
 pub struct HasRoles<T: ?Sized> {
-    /// One of each of these. None at all: nobody passes.
+    /// One role of each of these. If empty, the rule holds for no caller.
     needs: Arc<[Vec<Box<str>>]>,
     lacking: Arc<str>,
     about: PhantomData<fn(&T)>,

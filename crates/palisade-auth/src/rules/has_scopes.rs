@@ -6,7 +6,7 @@ use palisade_core::Principal;
 use super::{Denial, Predicate, Rule, Verdict};
 
 /// Holds for callers whose token has the scope, or all of them where several are separated by spaces. An empty list
-/// holds for nobody.
+/// holds for no caller.
 ///
 /// A caller who lacks it is told by `WWW-Authenticate: Bearer error="insufficient_scope", scope="…"` what to ask for
 /// (RFC 6750, section 3.1).

@@ -18,11 +18,11 @@ use super::HasRoles;
 ///     .role("viewer")
 ///     .build()?;
 ///
-/// // whoever is an admin is a viewer too
+/// // an admin is a viewer too
 /// let ada = Identity::new((), Principal::new("ada").with_roles(["admin"]));
 /// assert!(ada.may(&roles.role("viewer")?, "any resource"));
 ///
-/// // a role that does not exist is an error, not a rule that nobody passes
+/// // a role that does not exist is an error, not a rule that rejects every caller
 /// assert!(roles.role::<str>("veiwer").is_err());
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
@@ -54,7 +54,8 @@ impl RoleHierarchy {
         self
     }
 
-    /// Says that whoever has the role declared last also has these, which are declared too, before or after.
+    /// Includes these roles in the role that was declared last: a caller who has that one has these too. They must be
+    /// declared, before or after.
     #[must_use]
     pub fn includes<R: Into<String>>(mut self, roles: impl IntoIterator<Item = R>) -> Self {
         let roles = roles.into_iter().map(Into::into);
@@ -184,7 +185,11 @@ impl Roles {
     fn holders_of(&self, role: &str) -> Result<impl Iterator<Item = &Box<str>>, ConfigError> {
         let holders = self.holders.get(role).ok_or_else(|| {
             let declared: Vec<_> = self.holders.keys().map(AsRef::as_ref).collect();
-            ConfigError::new(SETTING, role, format!("it is none of {}", declared.join(", ")))
+            ConfigError::new(
+                SETTING,
+                role,
+                format!("it is not declared; use one of {}", declared.join(", ")),
+            )
         })?;
         Ok(holders.iter())
     }
@@ -212,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_a_role_has_what_it_includes_and_not_what_includes_it() {
+    fn a_role_includes_others_and_not_the_reverse() {
         for (has, passes) in [
             ("admin", &["admin", "editor", "auditor", "viewer"][..]),
             ("editor", &["editor", "viewer"]),

@@ -10,7 +10,7 @@ use super::{Denial, Rule, Verdict};
 
 /// The one decision: what guards a route and what is asked about a resource both come from here.
 ///
-/// An explicit no comes first, wherever in the rule it stands; then somebody has to allow it. Each decision is an event.
+/// An explicit denial comes first, in every position; then a rule has to allow it. Each decision is logged.
 pub(super) fn judge<R: Rule + ?Sized>(
     rule: &R,
     name: impl fmt::Display,
@@ -62,7 +62,7 @@ fn refusal(denial: Denial, name: &impl fmt::Display, caller: &Principal) -> ApiE
 }
 
 /// Who it was, without saying who it is: the same caller has the same number until the process ends, and without the
-/// key of the hash, which nobody knows, names cannot be tried. Worked out only where an event is written.
+/// random key of the hash names cannot be tried. It is computed only if an event is written.
 struct Pseudonym<'a>(&'a Principal);
 
 impl fmt::Display for Pseudonym<'_> {

@@ -1,4 +1,4 @@
-//! What a caller may do: rules as values, which combine.
+//! Rules about what a caller may do, as values that can be combined.
 //!
 //! ```
 //! use palisade_auth::rules::{Rule, deny, role, scope, tenant_from_path};
@@ -13,10 +13,10 @@
 //! # Ok::<_, palisade_core::ConfigError>(())
 //! ```
 //!
-//! A rule says yes, no, nothing, or that it could not tell ([`Verdict`]). It passes what at least one rule allows and
-//! no [`deny`] rule forbids; where no rule has a say, the answer is no. A `deny` rule wins wherever it stands, and one
-//! that could not tell denies. Nothing turns *could not tell* into a yes, and no rule is asked where nobody is known to
-//! be calling.
+//! A rule allows, denies, abstains, or could not tell ([`Verdict`]). A request is allowed if at least one rule allows it
+//! and no [`deny`] rule denies it. If all rules abstain, it is denied. A `deny` rule wins in every position, and denies if
+//! it could not tell. Nothing turns *could not tell* into an approval, and no rule is evaluated without an authenticated
+//! caller.
 //!
 //! - On a route: [`Rule::authorize`], or `with_rule` of the `palisade` crate.
 //! - About a thing that a handler has loaded: [`Identity::require`](crate::Identity::require).

@@ -4,11 +4,10 @@ use palisade_core::Principal;
 
 use super::{Denial, Predicate, Rule, Verdict};
 
-/// Holds for the caller whose [subject](Principal::subject) is the one that `owner_of` finds in the resource. Nobody
-/// owns what has an empty owner.
+/// Holds for the caller whose [subject](Principal::subject) is the one that `owner_of` returns for the resource. A
+/// resource with an empty owner has no owner.
 ///
-/// The subject alone identifies somebody only where one issuer is trusted; where there are several, compare the issuer
-/// too, with [`check_resource`](super::check_resource).
+/// The subject alone identifies a caller only if one issuer is trusted. With several, compare the issuer too, with [`check_resource`](super::check_resource).
 ///
 /// ```
 /// use http::StatusCode;

@@ -11,7 +11,8 @@ use super::{And, Authorize, Denial, Hidden, Not, Or, Verdict};
 /// or a thing that a handler has loaded, where [`Identity::require`](crate::Identity::require) asks it. `role`, `scope`
 /// and their like are about either; the compiler finds out which.
 ///
-/// It is asked only when somebody is known to be calling, so no rule, and no `not` of one, can take *nobody* for a yes.
+/// It is evaluated only for an authenticated caller, so that no rule, and no `not` of one, can allow an anonymous
+/// request.
 ///
 /// A rule of your own is one type and two methods:
 ///
@@ -22,7 +23,7 @@ use super::{And, Authorize, Denial, Hidden, Not, Or, Verdict};
 /// use palisade_auth::rules::{Rule, Verdict, role};
 /// use palisade_core::Principal;
 ///
-/// /// Lets pass what changes nothing.
+/// /// Allows requests that change nothing.
 /// struct ReadOnly;
 ///
 /// impl Rule for ReadOnly {
@@ -43,8 +44,8 @@ pub trait Rule: Send + Sync + 'static {
     /// What it is about: [`request::Parts`], or a resource.
     type About: ?Sized;
 
-    /// Says whether `caller` may. It is pure: it is asked as often as anybody likes, and not at all where the answer
-    /// is known before.
+    /// Decides whether the rule allows it to `caller`. It has no side effects: it may be called several times, and not at
+    /// all if the result is known before.
     fn decide(&self, caller: &Principal, about: &Self::About) -> Verdict;
 
     /// The explicit no of a [`deny`](super::deny) rule in it, wherever it stands. A combinator of your own asks the
@@ -100,7 +101,7 @@ pub trait Rule: Send + Sync + 'static {
         Not::new(self)
     }
 
-    /// Answers 404 where it would be 403: whoever may not see it does not learn that it is there.
+    /// Answers 404 instead of 403, so that the response does not tell whether the resource exists.
     fn hide_as_not_found(self) -> Hidden<Self>
     where
         Self: Sized,
@@ -121,11 +122,11 @@ pub trait Rule: Send + Sync + 'static {
 /// [denied](super::deny).
 ///
 /// It says [`Allow`](Verdict::Allow) where it holds, [`Deny`](Verdict::Deny) where it is certain that it does not, and
-/// [`CouldNotTell`](Verdict::CouldNotTell) otherwise. [`tenant_from_path`](super::tenant_from_path) is none: it also
-/// says no to a path that it does not understand, and the opposite of that is no yes.
+/// [`CouldNotTell`](Verdict::CouldNotTell) otherwise. [`tenant_from_path`](super::tenant_from_path) is not a predicate: it
+/// also denies a path that it does not understand, and the opposite of that does not allow.
 pub trait Predicate: Rule {}
 
-/// A rule that many share, or one whose type nobody wants to write: `Arc<dyn Rule<About = request::Parts>>`.
+/// A shared rule, or one without a type that can be written: `Arc<dyn Rule<About = request::Parts>>`.
 impl<R: Rule + ?Sized> Rule for Arc<R> {
     type About = R::About;
 
