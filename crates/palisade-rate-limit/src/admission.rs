@@ -9,10 +9,11 @@ use std::{
 use palisade_core::{ApiError, Outcome};
 
 use crate::{
-    Standing,
+    Quota, Standing,
     algorithm::AnyMeter,
     counters::{Counter, Each},
     headers::Fields,
+    settle::Unsettled,
     table::Table,
 };
 
@@ -22,6 +23,8 @@ pub struct Admission {
     standings: Each<Standing>,
     /// The key is only watched: whatever is found, the request passes.
     watched: bool,
+    /// Of the quotas that the standings are of: they may be replaced before the response comes.
+    pub(crate) generation: u32,
     /// What few limits need, out of the way of those that do not.
     rest: Option<Box<Rest>>,
 }
@@ -30,20 +33,25 @@ pub struct Admission {
 pub(crate) struct Rest {
     /// What a request would have been refused with whose key is only watched.
     would_be: Option<ApiError>,
-    /// What the response says of quotas that were chosen for this request.
-    pub(crate) fields: Option<Box<[Fields]>>,
-    /// What is given back if the response turns out not to count.
-    pub(crate) charge: Option<Charge>,
+    /// Quotas that were chosen for this request, and what the response says of them.
+    pub(crate) chosen: Option<Chosen>,
+    /// What was charged and how much, if that may change when the response comes.
+    pub(crate) charge: Option<(Charge, u32)>,
+    /// Settles the cost when it is dropped.
+    pub(crate) unsettled: Option<Box<dyn Unsettled>>,
     /// Given back when they are dropped.
     pub(crate) slots: Vec<Slot>,
 }
 
+/// Quotas that were chosen for one request, and what responses say of them.
+pub(crate) type Chosen = (Arc<[Quota]>, Arc<[Fields]>);
+
+/// Where and when a request was charged.
 pub(crate) enum Charge {
     Here {
         key: u64,
-        amount: u32,
         at: Each<u64>,
-        counters: Option<Box<[Counter]>>,
+        counters: Box<[Counter]>,
     },
     #[cfg(feature = "store")]
     Shared(crate::shared::Receipt),
@@ -78,11 +86,11 @@ impl Drop for Slot {
 impl Admission {
     /// A request that is not counted.
     pub(crate) fn uncounted() -> Self {
-        Self::standing_at(Each::none(Standing::new(0, None)))
+        Self::standing_at(Each::none(Standing::new(0, None)), 0)
     }
 
-    pub(crate) fn standing_at(standings: Each<Standing>) -> Self {
-        Self { standings, watched: false, rest: None }
+    pub(crate) fn standing_at(standings: Each<Standing>, generation: u32) -> Self {
+        Self { standings, watched: false, generation, rest: None }
     }
 
     /// A request that passes because its key is only watched, and that would pass otherwise too.
@@ -111,7 +119,16 @@ impl Admission {
         self.rest.get_or_insert_default()
     }
 
-    pub(crate) fn take_charge(&mut self) -> Option<Charge> {
+    /// Returns where the key stands, as a copy.
+    pub(crate) fn all_standings(&self) -> Each<Standing> {
+        self.standings
+    }
+
+    pub(crate) fn take_unsettled(&mut self) -> Option<Box<dyn Unsettled>> {
+        self.rest.as_mut()?.unsettled.take()
+    }
+
+    pub(crate) fn take_charge(&mut self) -> Option<(Charge, u32)> {
         self.rest.as_mut()?.charge.take()
     }
 

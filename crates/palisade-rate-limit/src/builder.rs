@@ -4,13 +4,15 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use http::{request, response};
+use http::{HeaderName, request, response};
 use palisade_core::{Clock, ConfigError, Principal, SystemClock};
 
 use crate::{
     Key, QuotaHeaders, Quotas, RateLimit,
+    blocks::{Ban, Blocks},
     counters::Tables,
-    policy::{Choose, CostOf, Counts, Matches, Plan, Same, Settings, Shared},
+    limiter::{Choose, CostOf, Counts, Matches, Settings, Shared},
+    plan::{Counted, Current, PerKey, Plan, Same},
 };
 
 /// Makes a [`RateLimit`]. See [`RateLimit::per_address`], [`RateLimit::per_principal`] and [`RateLimit::per_key`].
@@ -39,6 +41,9 @@ pub struct RateLimitBuilder<K> {
     counts: Option<Box<Counts>>,
     missing_key: MissingKey,
     headers: QuotaHeaders,
+    ban: Option<Ban>,
+    settles: bool,
+    cost_trailer: Option<HeaderName>,
     /// Of all keys, the fraction that is refused what it is over.
     enforced: f64,
     #[cfg(feature = "store")]
@@ -71,6 +76,9 @@ impl<K: Key> RateLimitBuilder<K> {
             counts: None,
             missing_key: MissingKey::Refuse,
             headers: QuotaHeaders::Draft10,
+            ban: None,
+            settles: false,
+            cost_trailer: None,
             enforced: 1.0,
             #[cfg(feature = "store")]
             store: None,
@@ -240,6 +248,69 @@ impl<K: Key> RateLimitBuilder<K> {
         })
     }
 
+    /// Settles costs: [`cost`](Self::cost) is reserved when a request comes, and when it is over, it is charged what it
+    /// really cost. For tokens of a language model, bytes, rows.
+    ///
+    /// The cost is an [`ActualCost`]. The limit leaves one in the extensions of the request, which a handler can clone and
+    /// count up while it streams; a handler can also put one into the extensions of its response, which then counts
+    /// instead; or the response says it in a [trailer](Self::settled_by_trailer). It is read when the response comes, and
+    /// again when its body has ended, failed or been dropped because the client left. The last value counts, once: less
+    /// than was reserved is given back, more is charged as far as there is room. A cost that is never told leaves the
+    /// request charged what was reserved, also if the client leaves before there is a response.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use palisade_rate_limit::{ActualCost, Quota, RateLimit};
+    ///
+    /// // 100,000 tokens an hour; a request reserves 2000
+    /// let tokens = RateLimit::per_principal(Quota::per(100_000, Duration::from_secs(3600)))
+    ///     .cost(|_| 2000)
+    ///     .settled()
+    ///     .build()?;
+    ///
+    /// async fn handler() -> http::Response<String> {
+    ///     let mut response = http::Response::new("…".to_owned());
+    ///     response.extensions_mut().insert(ActualCost::new(137));
+    ///     response
+    /// }
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn settled(mut self) -> Self {
+        self.settles = true;
+        self
+    }
+
+    /// [Settles](Self::settled) costs by a trailer of the response with a decimal number, also one of gRPC or gRPC-web.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{Quota, RateLimit};
+    /// use http::HeaderName;
+    ///
+    /// let rows = RateLimit::per_principal(Quota::per(1_000_000, Duration::from_secs(3600)))
+    ///     .cost(|_| 1000)
+    ///     .settled_by_trailer(HeaderName::from_static("x-rows"));
+    /// ```
+    pub fn settled_by_trailer(mut self, name: HeaderName) -> Self {
+        self.settles = true;
+        self.cost_trailer = Some(name);
+        self
+    }
+
+    /// Blocks keys that go on after many rejections, on this machine. A request of a blocked key is refused with 429 and a
+    /// `Retry-After` of the rest of the block; it is neither counted nor does it lengthen the block.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{Ban, Quota, RateLimit};
+    /// let minute = Duration::from_secs(60);
+    /// let limit = RateLimit::per_address(Quota::per(100, minute)).ban(Ban::after(50, minute));
+    /// ```
+    pub fn ban(mut self, ban: Ban) -> Self {
+        self.ban = Some(ban);
+        self
+    }
+
     /// Refuses nobody: a request over a quota passes, and a line of the log says which quota it was over, at level INFO
     /// with the target `palisade::shadow`. It is not charged, so the log says what [enforcing](Self::enforce) the limit
     /// would do. Responses say nothing.
@@ -339,20 +410,22 @@ impl<K: Key> RateLimitBuilder<K> {
         }
         let name = self.name.unwrap_or_else(|| "default".into());
         let quotas = self.quotas.named_after(&name);
+        #[cfg(feature = "store")]
+        let counted = match &self.store {
+            None => Counted::Whole,
+            Some(store) => store.fraction().map_or(Counted::Nothing, Counted::Fraction),
+        };
+        #[cfg(not(feature = "store"))]
+        let counted = Counted::Whole;
         let plan = match self.choose {
-            #[cfg(feature = "store")]
-            None if self.store.is_some() => {
-                let fraction = self.store.as_ref().and_then(crate::SharedStore::fraction);
-                let counted =
-                    |quota: &crate::Quota| fraction.map(|fraction| quota.fraction(fraction));
-                Plan::Same(Same::new(&quotas, counted, self.keys)?)
-            }
-            None => Plan::Same(Same::new(&quotas, |quota| Some(quota.clone()), self.keys)?),
+            None => Plan::Same(Current::new(&quotas, counted, self.keys)?),
             Some(choose) => {
                 Same::check(&quotas)?;
-                Plan::PerKey { choose, tables: Tables::new(self.keys)? }
+                let given = quotas.iter().cloned().collect();
+                Plan::PerKey(PerKey { choose, tables: Tables::new(self.keys)?, given })
             }
         };
+        let blocks = Blocks::new(self.ban, self.keys)?;
         let settings = Settings {
             name: Arc::from(name),
             clock: self.clock,
@@ -363,18 +436,22 @@ impl<K: Key> RateLimitBuilder<K> {
             headers: if self.enforced > 0.0 { self.headers } else { QuotaHeaders::None },
             // saturates at either end
             enforced: (self.enforced * 2_f64.powi(64)) as u64,
+            settles: self.settles,
+            cost_trailer: self.cost_trailer,
         };
         #[cfg(feature = "store")]
         let store = match self.store {
             Some(store) => Some(store.build(&quotas, self.keys, &settings)?),
             None => None,
         };
-        Ok(RateLimit::of(Shared {
+        Ok(RateLimit::new(Shared {
             key: self.key,
             plan,
             settings,
             hasher: RandomState::new(),
             slots_taken: Arc::default(),
+            blocks,
+            stats: Default::default(),
             has_said_what_is_missing: AtomicBool::new(false),
             has_said_what_is_wrong: AtomicBool::new(false),
             floor_logged: Default::default(),

@@ -20,6 +20,7 @@ use crate::{
 pub(crate) struct Counter {
     pub(crate) meter: AnyMeter,
     pub(crate) table: Arc<Table>,
+    kind: (Algorithm, Duration),
 }
 
 /// What a request was charged: where it stands with each quota, and when it was charged to it.
@@ -110,6 +111,20 @@ pub(crate) fn give_back<'a>(
     }
 }
 
+/// Charges more, as far as there is room: what is over after that is not carried over.
+pub(crate) fn charge_more(counter: &Counter, key: u64, now: u64, more: u32) {
+    let mut amount = more;
+    // Others may charge the key meanwhile.
+    for _ in 0..8 {
+        match counter.table.charge(&counter.meter, key, now, amount) {
+            Outcome::Refused { standing, .. } if standing.remaining() > 0 => {
+                amount = amount.min(standing.remaining());
+            }
+            _ => return,
+        }
+    }
+}
+
 /// Where a request stands that the counter `which` refuses: the others are asked too, and charged nothing.
 #[cold]
 fn refused<'a>(
@@ -144,7 +159,29 @@ impl Counter {
         let meter = AnyMeter::of(quota)?;
         check_log_size(quota, keys, meter.words())?;
         let table = Arc::new(Table::for_keys(keys, &meter)?);
-        Ok(Self { meter, table })
+        Ok(Self { meter, table, kind: Shape::kind_of(quota) })
+    }
+}
+
+impl Counter {
+    /// Returns true if the quota has the algorithm and the window that are counted here.
+    pub(crate) fn counts_like(&self, quota: &Quota) -> bool {
+        self.kind == Shape::kind_of(quota)
+    }
+
+    /// Returns a counter for another limit of the same kind, in the same table.
+    ///
+    /// # Errors
+    ///
+    /// If the quota cannot be counted exactly, or needs more room than the keys of the table have.
+    pub(crate) fn replaced_by(&self, quota: &Quota) -> Result<Self, ConfigError> {
+        let meter = AnyMeter::of(quota)?.comparable_with(&self.meter);
+        if !self.table.holds(&meter) {
+            let remedy = "the table of the old quota has no room for counts of this size: build the limit with the larger \
+                          quota, and replace it by a smaller one";
+            return Err(ConfigError::new("limit", quota.limit(), remedy));
+        }
+        Ok(Self { meter, table: Arc::clone(&self.table), kind: self.kind })
     }
 }
 
@@ -212,8 +249,8 @@ impl Tables {
     }
 
     /// Those that there are by now.
-    pub(crate) fn made(&self) -> impl Iterator<Item = &Table> {
-        self.tables.iter().filter_map(OnceLock::get).map(|(_, table)| &**table)
+    pub(crate) fn made(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.tables.iter().filter_map(OnceLock::get).map(|(_, table)| table)
     }
 
     /// Where these quotas are counted, each by itself.
@@ -242,14 +279,14 @@ impl Tables {
         let found = |table: &Shaped| (table.0 == shape).then(|| Arc::clone(&table.1));
         let mut tables = self.tables.iter();
         if let Some(table) = tables.by_ref().map_while(OnceLock::get).find_map(found) {
-            return Ok(Counter { meter, table });
+            return Ok(Counter { meter, table, kind: (algorithm, window) });
         }
         // One thread makes the table, and others that need it wait, rather than make one each.
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         for table in &self.tables[..] {
             if let Some(table) = table.get() {
                 if let Some(table) = found(table) {
-                    return Ok(Counter { meter, table });
+                    return Ok(Counter { meter, table, kind: (algorithm, window) });
                 }
                 continue;
             }
@@ -258,7 +295,8 @@ impl Tables {
                 ConfigError::new("capacity", self.keys, "choose one that fits in memory")
             })?;
             let (_, made) = table.get_or_init(|| (shape, Arc::new(made)));
-            return Ok(Counter { meter, table: Arc::clone(made) });
+            let table = Arc::clone(made);
+            return Ok(Counter { meter, table, kind: (algorithm, window) });
         }
         let remedy =
             "choose among at most eight windows and algorithms; limits may differ as they like";

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use palisade_core::ConfigError;
 
-use crate::{Quotas, policy::Shared};
+use crate::{Quotas, limiter::Shared};
 
 /// Replaces the quotas of a [`RateLimit`](crate::RateLimit) while it serves. Made by
 /// [`RateLimit::handle`](crate::RateLimit::handle).

@@ -109,32 +109,44 @@
 
 mod admission;
 mod algorithm;
+mod blocks;
 mod builder;
 mod counters;
+mod handle;
 mod headers;
 mod key;
+mod limiter;
 mod measured;
+mod operate;
+mod plan;
 mod policy;
 mod quota;
 mod quotas;
+mod settle;
 #[cfg(feature = "store")]
 mod shared;
 mod standing;
+mod status;
 mod store;
 mod table;
 mod trailers;
 
 pub use admission::Admission;
+pub use blocks::Ban;
 pub use builder::{MissingKey, RateLimitBuilder};
+pub use handle::RateLimitHandle;
 pub use headers::QuotaHeaders;
 pub use key::{By, ByAddress, ByHeader, ByMethod, ByPath, ByPrincipal, FieldLines, Key, by};
 pub use measured::METRICS;
+pub use operate::Permit;
 pub use policy::RateLimit;
 pub use quota::{Algorithm, Quota};
 pub use quotas::Quotas;
+pub use settle::ActualCost;
 #[cfg(feature = "store")]
 pub use shared::{SharedStore, StoreStats};
 pub use standing::Standing;
+pub use status::{QuotaStatus, RateLimitStatus};
 pub use store::{
     Action, Demand, Fit, Forget, Intervention, KeyError, Reading, Refund, Store, Verdict,
 };
@@ -144,4 +156,4 @@ pub use store::{
 /// ```
 /// assert_eq!(palisade_rate_limit::ISSUE_CODES[0].code, "cost_exceeds_limit");
 /// ```
-pub const ISSUE_CODES: &[palisade_core::IssueCode] = &[policy::COST_EXCEEDS_LIMIT];
+pub const ISSUE_CODES: &[palisade_core::IssueCode] = &[limiter::COST_EXCEEDS_LIMIT];

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use palisade_core::{Measured, Measurement, Metric};
 
 use crate::{Key, RateLimit};
@@ -17,6 +19,18 @@ const FLOOR: Metric = Metric::counter(
     "palisade_limit_floor_reached_total",
     LIMIT,
     "requests of keys without a slot that were rejected because of what evicted keys had used",
+);
+const REJECTED: Metric =
+    Metric::counter("palisade_limit_rejected_total", LIMIT, "requests that were rejected");
+const BLOCKED: Metric = Metric::counter(
+    "palisade_limit_blocked_total",
+    LIMIT,
+    "of these, those of keys that are blocked on this machine",
+);
+const NEAR: Metric = Metric::counter(
+    "palisade_limit_near_total",
+    LIMIT,
+    "requests that were admitted and left less than a tenth of a quota",
 );
 const SLOTS: Metric =
     Metric::gauge("palisade_limit_slots_taken", LIMIT, "slots of concurrency quotas in use");
@@ -76,21 +90,26 @@ const REMEMBERED: Metric = Metric::counter(
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
 pub const METRICS: &[Metric] = &[
-    BYTES, KEYS, EVICTIONS, FLOOR, SLOTS, ASKED, ERRORS, TIMEOUTS, WAITED, LEFT_ALONE, SKIPPED,
-    LEASED, REMEMBERED,
+    BYTES, KEYS, EVICTIONS, FLOOR, REJECTED, BLOCKED, NEAR, SLOTS, ASKED, ERRORS, TIMEOUTS, WAITED,
+    LEFT_ALONE, SKIPPED, LEASED, REMEMBERED,
 ];
 
 /// Reading the number of keys goes over all of the tables: for 100,000 keys that is 1.6 MB.
 impl<K: Key> Measured for RateLimit<K> {
     fn measure(&self) -> Vec<Measurement> {
-        let tables = self.tables();
+        let tables = self.shared.plan.tables();
+        let stats = &self.shared.stats;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
         let keys = tables.iter().map(|table| table.keys()).max().unwrap_or(0);
         let evicted: u64 = tables.iter().map(|table| table.evicted()).sum();
         let mut told = vec![
             BYTES.at(self.table_bytes() as f64),
             KEYS.at(keys as f64),
             EVICTIONS.at(evicted as f64),
-            FLOOR.at(self.floor_reached() as f64),
+            FLOOR.at(self.shared.plan.floor_reached() as f64),
+            REJECTED.at(read(&stats.rejected)),
+            BLOCKED.at(read(&stats.blocked)),
+            NEAR.at(read(&stats.near)),
         ];
         told.extend(self.slots_taken().map(|taken| SLOTS.at(taken as f64)));
         #[cfg(feature = "store")]

@@ -11,7 +11,7 @@ use std::{
 use http::{HeaderMap, HeaderName, response};
 use palisade_core::{BodyEnd, WatchBody};
 
-use crate::{admission::Charge, policy::Shared};
+use crate::{admission::Charge, limiter::Shared};
 
 /// What a request really cost, told by its handler. See [`RateLimitBuilder::settled`](crate::RateLimitBuilder::settled).
 ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode, response};
 use palisade_core::{WatchBody, is_grpc, is_grpc_web};
 
-use crate::{admission::Charge, policy::Shared};
+use crate::{admission::Charge, limiter::Shared};
 
 const GRPC_STATUS: &str = "grpc-status";
 
@@ -18,12 +18,16 @@ pub(crate) fn will_say(response: &response::Parts) -> bool {
 /// What a request was charged, until its trailers say whether it counts. If they never do, it stays charged.
 pub(crate) struct AtTheEnd<K> {
     limit: Arc<Shared<K>>,
-    charge: Option<Charge>,
+    charge: Option<(Charge, u32)>,
     head: response::Parts,
 }
 
 impl<K> AtTheEnd<K> {
-    pub(crate) fn of(limit: Arc<Shared<K>>, charge: Charge, head: &response::Parts) -> Self {
+    pub(crate) fn new(
+        limit: Arc<Shared<K>>,
+        charge: (Charge, u32),
+        head: &response::Parts,
+    ) -> Self {
         Self { limit, charge: Some(charge), head: head.clone() }
     }
 }
@@ -33,8 +37,8 @@ impl<K: Send + Sync + 'static> WatchBody for AtTheEnd<K> {
         for (name, value) in trailers {
             self.head.headers.append(name.clone(), value.clone());
         }
-        if let Some(charge) = self.charge.take() {
-            self.limit.settle(&charge, &self.head);
+        if let Some((charge, amount)) = self.charge.take() {
+            self.limit.settle(&charge, amount, &self.head);
         }
     }
 }

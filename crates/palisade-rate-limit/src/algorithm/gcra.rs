@@ -31,6 +31,13 @@ pub(crate) struct Gcra {
     epoch: NonZeroU64,
 }
 
+impl Gcra {
+    /// The same meter for a table in which `before` has counted: what it remembers of evicted keys is in its unit.
+    pub(crate) fn comparable_with(self, before: &Self) -> Self {
+        Self { unit: before.unit, ..self }
+    }
+}
+
 /// How many windows a backlog may last, as a power of two, and with a reserve for the rounding of the interval.
 pub(crate) fn windows_of_backlog(limit: u32, burst: u32) -> NonZeroU64 {
     let windows = u64::from(burst.div_ceil(limit.max(1))) + 1;

@@ -115,6 +115,16 @@ impl AnyMeter {
     }
 }
 
+impl AnyMeter {
+    /// The same meter for a table in which another one has counted before.
+    pub(crate) fn comparable_with(self, before: &Self) -> Self {
+        match (self, before) {
+            (Self::Gcra(gcra), Self::Gcra(before)) => Self::Gcra(gcra.comparable_with(before)),
+            (meter, _) => meter,
+        }
+    }
+}
+
 macro_rules! each {
     ($self:ident, $meter:ident => $do:expr) => {
         match $self {

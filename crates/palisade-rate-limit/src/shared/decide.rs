@@ -23,7 +23,8 @@ use crate::{
     admission::Charge,
     counters::{self, Each},
     headers::Fields,
-    policy::{Plan, Shared as Limit},
+    limiter::Shared as Limit,
+    plan::Plan,
 };
 
 /// A charge that can be given back.
@@ -31,21 +32,28 @@ pub(crate) struct Receipt {
     client: Arc<StoreClient>,
     /// The key's hash in the local cache.
     cached_as: u64,
-    amount: u32,
     refund: Refund,
     /// The permits were spent of a lease on this machine.
     of_lease: bool,
 }
 
 impl Receipt {
-    pub(crate) fn give_back(&self) {
-        let Self { client, amount, refund, .. } = self;
-        let spent = Lease { permits: *amount, moment: refund.moment };
+    /// Gives back a part of what was charged.
+    pub(crate) fn give_back(&self, amount: u32) {
+        let Self { client, refund, .. } = self;
+        let spent = Lease { permits: amount, moment: refund.moment };
         let restored = self.of_lease
             && client.cache.restore(self.cached_as, client.now(), spent, client.lease);
         if !restored {
-            client.refund(Refund { amount: *amount, ..refund.clone() });
+            client.refund(Refund { amount, ..refund.clone() });
         }
+    }
+
+    /// Charges more, as much as fits, in the background.
+    pub(crate) fn charge_more(&self, amount: u32) {
+        let (limit, quotas) = (Arc::clone(&self.refund.limit), Arc::clone(&self.refund.quotas));
+        let demand = Demand { limit, key: self.refund.key, quotas, cost: 1, most: amount };
+        self.client.charge_in_background(demand);
     }
 }
 
@@ -53,13 +61,15 @@ impl Receipt {
 pub(super) struct Question {
     pub(super) quotas: Arc<[Quota]>,
     /// What the response says of quotas that were chosen for this request.
-    fields: Option<Box<[Fields]>>,
+    fields: Option<Arc<[Fields]>>,
     /// The key's hash within this process.
     hash: u64,
     /// The key's hash in the local cache: together with the quotas, where they may differ from request to request.
     cached_as: u64,
     pub(super) key: [u8; 16],
     pub(super) cost: u32,
+    /// Of the quotas.
+    generation: u32,
 }
 
 impl Question {
@@ -69,6 +79,7 @@ impl Question {
 }
 
 /// Returns what a limit says of a request: by what it remembers, or after it has asked the store.
+#[allow(clippy::too_many_arguments, reason = "they are the parts of one request")]
 pub(crate) fn decide<K: Key>(
     limit: &Arc<Limit<K>>,
     client: &Arc<StoreClient>,
@@ -76,26 +87,29 @@ pub(crate) fn decide<K: Key>(
     hash: u64,
     cost: u32,
     quotas: &Arc<[Quota]>,
-    fields: Option<Box<[Fields]>>,
+    fields: Option<Arc<[Fields]>>,
+    generation: u32,
 ) -> Decision<Admission> {
     let cached_as = match fields {
-        None => hash,
+        None if generation == 0 => hash,
+        // What is remembered of quotas that were replaced is not true of the new ones.
+        None => limit.hasher.hash_one((hash, generation)),
         Some(_) => limit.hasher.hash_one((hash, &quotas[..])),
     };
     let asked_at = client.now();
     let question = |fields, key| {
         let quotas = Arc::clone(quotas);
-        Question { quotas, fields, hash, cached_as, key, cost }
+        Question { quotas, fields, hash, cached_as, key, cost, generation }
     };
     match client.cache.spend(cached_as, asked_at, cost) {
         Known::Refused(refused) => {
             count(&client.stats.remembered);
-            let fields = limit.fields(fields.as_deref());
-            return limit.refuse(hash, cost, quotas, fields, &refused);
+            let fields = limit.fields(fields);
+            return limit.refuse(hash, cost, quotas, &fields, &refused);
         }
         Known::Leased { standings, moment } => {
             // Of a leased permit, only a receipt needs the digest, which takes longer than all the rest.
-            let has_receipt = limit.settings.counts.is_some();
+            let has_receipt = limit.keeps_charges();
             let digest = if has_receipt { client.digest.digest(key) } else { [0; 16] };
             let question = question(fields, digest);
             return Decision::grant(limit.leased(client, question, standings, moment));
@@ -180,11 +194,11 @@ impl<K: Key> Limit<K> {
             }
             let refused = refused(&verdict.readings, standings);
             let Question { hash, cost, quotas, fields, .. } = question;
-            return now(self.refuse(hash, cost, &quotas, self.fields(fields.as_deref()), &refused));
+            return now(self.refuse(hash, cost, &quotas, &self.fields(fields), &refused));
         }
         // The first request of a lease has the same standing as the next one will have.
         let standings = standings.map(|standing| standing.with_more(kept));
-        let mut admission = self.admission(question.hash, standings);
+        let mut admission = self.admission(question.hash, standings, question.generation);
         self.keep_receipt(&mut admission, client, question, verdict.moment, false);
         Ok(admission)
     }
@@ -198,7 +212,7 @@ impl<K: Key> Limit<K> {
         moment: u64,
     ) -> Admission {
         count(&client.stats.leased);
-        let mut admission = self.admission(question.hash, standings);
+        let mut admission = self.admission(question.hash, standings, question.generation);
         self.keep_receipt(&mut admission, client, question, moment, true);
         admission
     }
@@ -212,19 +226,19 @@ impl<K: Key> Limit<K> {
         moment: u64,
         of_lease: bool,
     ) {
-        if self.settings.counts.is_some() && question.cost > 0 {
+        if self.keeps_charges() && question.cost > 0 {
             let refund = Refund { moment, ..refund_of(&client.demand(&question)) };
             let receipt = Receipt {
                 client: Arc::clone(client),
                 cached_as: question.cached_as,
-                amount: question.cost,
                 refund,
                 of_lease,
             };
-            admission.rest_mut().charge = Some(Charge::Shared(receipt));
+            admission.rest_mut().charge = Some((Charge::Shared(receipt), question.cost));
         }
-        if question.fields.is_some() {
-            admission.rest_mut().fields = question.fields;
+        self.note_near(&question.quotas, admission.standings());
+        if let Some(fields) = question.fields {
+            admission.rest_mut().chosen = Some((question.quotas, fields));
         }
     }
 
@@ -244,27 +258,36 @@ impl<K: Key> Limit<K> {
             }
             Failure::Open => {
                 let nowhere = Each::none(Standing::new(0, None));
-                return Decision::grant(self.admission(question.hash, nowhere));
+                return Decision::grant(self.admission(
+                    question.hash,
+                    nowhere,
+                    question.generation,
+                ));
             }
             Failure::Local(fraction) => fraction,
         };
         let Question { quotas, fields, hash, cost, .. } = question;
         match &self.plan {
-            Plan::Same(same) => {
+            Plan::Same(current) => {
+                let same = current.get();
                 // These were made of the fraction.
                 match counters::charge(same.counters.iter(), hash, self.now(), cost) {
-                    Ok(charged) => {
-                        Decision::grant(self.admit(&charged, &same.counters, hash, cost))
-                    }
+                    Ok(charged) => Decision::grant(self.admit(
+                        &charged,
+                        &same.counters,
+                        hash,
+                        cost,
+                        same.generation,
+                    )),
                     Err(refused) => self.refuse(hash, cost, &quotas, &same.fields, &refused),
                 }
             }
-            Plan::PerKey { tables, .. } => {
+            Plan::PerKey(plan) => {
                 let parts = quotas.iter().map(|quota| quota.fraction(fraction));
-                match tables.counters(&parts.collect::<Vec<_>>()) {
+                match plan.tables.counters(&parts.collect::<Vec<_>>()) {
                     Ok(counters) => {
                         let fields = fields.unwrap_or_default();
-                        self.count_chosen(hash, cost, &quotas, fields, counters)
+                        self.count_chosen(hash, cost, &quotas, fields, &counters)
                     }
                     Err(error) => self.badly_chosen(hash, error),
                 }
@@ -272,11 +295,12 @@ impl<K: Key> Limit<K> {
         }
     }
 
-    fn fields<'a>(&'a self, chosen: Option<&'a [Fields]>) -> &'a [Fields] {
+    /// What responses say of the quotas: of those that were chosen for a request, or of those of all requests.
+    fn fields(&self, chosen: Option<Arc<[Fields]>>) -> Arc<[Fields]> {
         match (chosen, &self.plan) {
             (Some(chosen), _) => chosen,
-            (None, Plan::Same(same)) => &same.fields,
-            (None, Plan::PerKey { .. }) => &[],
+            (None, Plan::Same(current)) => Arc::clone(&current.get().fields),
+            (None, Plan::PerKey(_)) => Arc::default(),
         }
     }
 }

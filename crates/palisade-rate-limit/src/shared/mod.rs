@@ -82,7 +82,6 @@ impl StoreClient {
     /// # Errors
     ///
     /// If the store fails, or does not answer within the time-out. It may have done it nevertheless.
-    #[allow(dead_code, reason = "for the operators' methods of a limit")]
     pub(crate) fn intervene(
         self: &Arc<Self>,
         key: &impl Hash,
@@ -103,7 +102,6 @@ impl StoreClient {
     /// # Errors
     ///
     /// If the store fails, or does not answer within the time-out.
-    #[allow(dead_code, reason = "for the operators' methods of a limit")]
     pub(crate) fn look(
         self: &Arc<Self>,
         key: &impl Hash,
@@ -115,6 +113,21 @@ impl StoreClient {
             let demand = Demand { limit, key, quotas, cost: 0, most: 0 };
             client.in_time(client.store.charge(demand)).await
         })
+    }
+
+    /// Charges what turned out to be owed, as much of it as fits. No request waits for it.
+    pub(crate) fn charge_in_background(self: &Arc<Self>, demand: Demand) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let client = Arc::clone(self);
+        runtime.spawn(async move {
+            if let Err(error) = client.in_time(client.store.charge(demand)).await {
+                tracing::warn!(
+                    limit = &*client.limit,
+                    error = &*error,
+                    "a settled cost was not charged: the store of a rate limit has failed"
+                );
+            }
+        });
     }
 
     /// For operators, who can wait for a connection.
@@ -271,7 +284,7 @@ fn refund_of(demand: &Demand) -> Refund {
     Refund { limit, key: demand.key, quotas, amount: 0, moment: 0, id: 0 }
 }
 
-fn standings(readings: &[Reading]) -> Each<Standing> {
+pub(crate) fn standings(readings: &[Reading]) -> Each<Standing> {
     let mut standings = Each::none(Standing::new(0, None));
     for reading in readings {
         standings.push(Standing::new(reading.remaining, reading.more_in.map(nanos)));

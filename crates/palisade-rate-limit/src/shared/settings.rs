@@ -13,7 +13,7 @@ use super::{
     refunds::Refunds,
     stats::Counts,
 };
-use crate::{Algorithm, Quota, Quotas, Store, policy::Settings};
+use crate::{Algorithm, Quota, Quotas, Store, limiter::Settings};
 
 /// A [`Store`], and how one limit uses it.
 ///
@@ -220,7 +220,7 @@ impl SharedStore {
             connect_timeout: self.connect_timeout,
             lease: self.lease,
             // A refund may admit a key before its wait is over.
-            refusal_ttl: if settings.counts.is_none() { nanos(self.refusal_ttl) } else { 0 },
+            refusal_ttl: if !settings.changes_charges() { nanos(self.refusal_ttl) } else { 0 },
             cache: LocalCache::for_keys(keys.min(MOST_REMEMBERED)),
             nodes: Nodes::new(self.failures, self.pause),
             key_log: LogBackoff::default(),

@@ -76,12 +76,11 @@ impl Table {
     }
 
     /// Returns true if keys of this meter can be counted here.
-    #[allow(dead_code, reason = "for quotas that are replaced")]
     pub(crate) fn holds(&self, meter: &AnyMeter) -> bool {
         match (self, meter) {
             (Self::Narrow(_), AnyMeter::Window(window)) => narrow::holds(window),
             (Self::Narrow(_), _) => false,
-            (Self::Wide(table), meter) => table.has_room_for(meter.words()),
+            (Self::Wide(table), meter) => table.holds(meter),
         }
     }
 
@@ -106,6 +105,11 @@ impl Table {
         }
     }
 
+    /// Returns true if the table counts slots that requests hold, which only they give back.
+    pub(crate) fn holds_slots(&self) -> bool {
+        matches!(self, Self::Wide(table) if table.evicts_none())
+    }
+
     /// How many requests of keys without a slot were refused because of what evicted keys had used.
     pub(crate) fn floor_reached(&self) -> u64 {
         match self {
@@ -117,7 +121,6 @@ impl Table {
     /// Forgets a key: it starts again with whole quotas.
     ///
     /// A key that was evicted may keep counts that it shares with others.
-    #[allow(dead_code, reason = "for operators")]
     pub(crate) fn reset(&self, key: u64) {
         match self {
             Self::Narrow(table) => table.reset(key),

@@ -76,9 +76,9 @@ impl Wide {
         })
     }
 
-    /// Returns true if a key of so many words has room.
-    pub(super) fn has_room_for(&self, words: usize) -> bool {
-        words <= self.words
+    /// Returns true if keys of this meter have room, and what the sketch remembers of them lasts long enough.
+    pub(super) fn holds(&self, meter: &AnyMeter) -> bool {
+        meter.words() <= self.words && meter.epoch() <= self.epoch
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -88,6 +88,11 @@ impl Wide {
             words + shard.sketch.as_ref().map_or(0, Sketch::bytes)
         };
         size_of_val(&*self.shards) + self.shards.iter().map(of).sum::<usize>()
+    }
+
+    /// Returns true if no key that counts is evicted.
+    pub(super) fn evicts_none(&self) -> bool {
+        self.epoch == NonZeroU64::MAX
     }
 
     pub(super) fn floor_reached(&self) -> u64 {

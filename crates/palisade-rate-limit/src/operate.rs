@@ -1,0 +1,256 @@
+//! A limit without a request, and in the hands of an operator.
+
+use std::{future::Future, hash::BuildHasher, sync::Arc, time::Duration};
+
+use palisade_core::{ApiError, Decision, Halt};
+
+#[cfg(feature = "store")]
+use crate::Action;
+use crate::{
+    Admission, Key, Quota, RateLimit, RateLimitStatus, Standing,
+    algorithm::Outcome,
+    counters::{Counter, Each},
+    plan::Plan,
+};
+
+/// An admission that was asked for without a request: what is left, and slots of a
+/// [`Quota::concurrency`](crate::Quota::concurrency), which it holds until it is dropped. Returned by
+/// [`RateLimit::check`].
+#[derive(Debug)]
+#[must_use = "slots of a concurrency quota are free again when it is dropped"]
+pub struct Permit {
+    status: RateLimitStatus,
+    _admission: Admission,
+}
+
+impl Permit {
+    /// Returns what is left of each quota.
+    pub fn status(&self) -> &RateLimitStatus {
+        &self.status
+    }
+}
+
+impl<K: Key> RateLimit<K> {
+    /// Charges a key without a request: for messages of a WebSocket, jobs, fields of a GraphQL query. It counts together
+    /// with the requests that the limit sees as a policy.
+    ///
+    /// The key is what the [`Key`] of the limit finds on requests: [`ByAddress::key_of`](crate::ByAddress::key_of),
+    /// [`ByPrincipal::key_of`](crate::ByPrincipal::key_of), [`FieldLines::from_value`](crate::FieldLines::from_value), the
+    /// value of a closure, or a tuple of these. Where quotas are [chosen](crate::RateLimitBuilder::quota) for each request,
+    /// those that the limit was made with apply.
+    ///
+    /// # Errors
+    ///
+    /// The 429 that a request would get, with its `Retry-After`; 503 if a shared store fails and the limit refuses then.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use palisade_rate_limit::{ByAddress, Quota, RateLimit};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let limit = RateLimit::per_address(Quota::per(10, Duration::from_secs(60))).build().unwrap();
+    /// let key = ByAddress::default().key_of("192.0.2.1".parse().unwrap());
+    /// let permit = limit.check(key, 7).await.unwrap();
+    /// assert_eq!(permit.status().remaining(), Some(3));
+    /// let refusal = limit.check(key, 7).await.unwrap_err();
+    /// assert_eq!(refusal.status(), 429);
+    /// assert!(refusal.retry_after().is_some());
+    /// # });
+    /// ```
+    pub fn check(
+        &self,
+        key: K::Of<'_>,
+        cost: u32,
+    ) -> impl Future<Output = Result<Permit, ApiError>> + Send + use<K> {
+        let decision = self.decide_key(&Some(key), cost, None);
+        let limit = self.clone();
+        async move {
+            let outcome = match decision {
+                Decision::Now(outcome) => outcome,
+                Decision::Later(decision) => decision.await,
+            };
+            match outcome {
+                Ok(admission) => {
+                    let status = limit.status(&admission).unwrap_or_default();
+                    Ok(Permit { status, _admission: admission })
+                }
+                Err(Halt::Refuse(error)) => Err(error),
+                Err(Halt::Reply(_)) => Err(ApiError::internal()),
+            }
+        }
+    }
+
+    /// Returns what is left of each quota of a key, and charges nothing. A blocked key still has what it had.
+    ///
+    /// # Errors
+    ///
+    /// 503 if a shared store fails.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{ByPrincipal, Quota, RateLimit};
+    /// use palisade_core::Principal;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let limit = RateLimit::per_principal(Quota::per(10, Duration::from_secs(60))).build().unwrap();
+    /// let ada = Principal::new("ada");
+    /// assert_eq!(limit.peek(ByPrincipal::key_of(&ada)).await.unwrap().remaining(), Some(10));
+    /// # });
+    /// ```
+    pub fn peek(
+        &self,
+        key: K::Of<'_>,
+    ) -> impl Future<Output = Result<RateLimitStatus, ApiError>> + Send + use<K> {
+        let limit = &*self.shared;
+        let key = Some(key);
+        let hash = limit.hasher.hash_one(&key);
+        let quotas = self.quotas_without_request();
+        #[cfg(feature = "store")]
+        let asked = limit.store.as_ref().map(|store| store.look(&key, &quotas));
+        let standings = self.counters(&quotas).map(|counters| look(&counters, hash, limit.now()));
+        async move {
+            #[cfg(feature = "store")]
+            if let Some(asked) = asked {
+                let verdict = asked.await.map_err(unavailable)?;
+                let standings = crate::shared::standings(&verdict.readings);
+                return Ok(RateLimitStatus::new(quotas, standings));
+            }
+            Ok(RateLimitStatus::new(quotas, standings?))
+        }
+    }
+
+    /// Lets a key start again with whole quotas. Blocks and slots that are held stay. With a shared store on all machines
+    /// at once.
+    ///
+    /// # Errors
+    ///
+    /// 503 if a shared store fails.
+    pub fn reset(
+        &self,
+        key: K::Of<'_>,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send + use<K> {
+        let limit = &*self.shared;
+        let key = Some(key);
+        let hash = limit.hasher.hash_one(&key);
+        for table in limit.plan.tables() {
+            if !table.holds_slots() {
+                table.reset(hash);
+            }
+        }
+        #[cfg(feature = "store")]
+        let asked = limit.store.as_ref().map(|store| store.intervene(&key, Action::Reset));
+        async move {
+            #[cfg(feature = "store")]
+            if let Some(asked) = asked {
+                asked.await.map_err(unavailable)?;
+            }
+            Ok(())
+        }
+    }
+
+    /// Refuses every request of a key for this long, with 429 and a `Retry-After`, in place of an earlier block. Its counts
+    /// stay. With a shared store on all machines at once, and otherwise until the process ends at the latest.
+    ///
+    /// # Errors
+    ///
+    /// 503 if a shared store fails. The key may be blocked nevertheless.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{ByAddress, Quota, RateLimit};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let limit = RateLimit::per_address(Quota::per(10, Duration::from_secs(60))).build().unwrap();
+    /// let key = ByAddress::default().key_of("192.0.2.1".parse().unwrap());
+    /// limit.block(key, Duration::from_secs(3600)).await.unwrap();
+    /// assert_eq!(limit.check(key, 1).await.unwrap_err().status(), 429);
+    /// limit.unblock(key).await.unwrap();
+    /// assert!(limit.check(key, 1).await.is_ok());
+    /// # });
+    /// ```
+    pub fn block(
+        &self,
+        key: K::Of<'_>,
+        duration: Duration,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send + use<K> {
+        let limit = &*self.shared;
+        let key = Some(key);
+        let now = limit.now();
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        #[cfg(feature = "store")]
+        let asked =
+            limit.store.as_ref().map(|store| store.intervene(&key, Action::Block(duration)));
+        #[cfg(feature = "store")]
+        let is_local = asked.is_none();
+        #[cfg(not(feature = "store"))]
+        let is_local = true;
+        if is_local {
+            limit.blocks.block(limit.hasher.hash_one(&key), now, now.saturating_add(nanos));
+        }
+        async move {
+            #[cfg(feature = "store")]
+            if let Some(asked) = asked {
+                asked.await.map_err(unavailable)?;
+            }
+            Ok(())
+        }
+    }
+
+    /// Ends a block, an operator's or that of a [`Ban`](crate::Ban), and forgets how many bans the key has earned. With a
+    /// shared store, an operator's block ends on all machines at once, and a ban on this one.
+    ///
+    /// # Errors
+    ///
+    /// 503 if a shared store fails.
+    pub fn unblock(
+        &self,
+        key: K::Of<'_>,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send + use<K> {
+        let limit = &*self.shared;
+        let key = Some(key);
+        limit.blocks.unblock(limit.hasher.hash_one(&key));
+        #[cfg(feature = "store")]
+        let asked = limit.store.as_ref().map(|store| store.intervene(&key, Action::Unblock));
+        async move {
+            #[cfg(feature = "store")]
+            if let Some(asked) = asked {
+                asked.await.map_err(unavailable)?;
+            }
+            Ok(())
+        }
+    }
+
+    fn quotas_without_request(&self) -> Arc<[Quota]> {
+        match &self.shared.plan {
+            Plan::Same(current) => Arc::clone(&current.get().quotas),
+            Plan::PerKey(plan) => Arc::clone(&plan.given),
+        }
+    }
+
+    fn counters(&self, quotas: &[Quota]) -> Result<Box<[Counter]>, ApiError> {
+        match &self.shared.plan {
+            Plan::Same(current) => Ok(current.get().counters.clone()),
+            Plan::PerKey(plan) => {
+                let counters = plan.tables.counters(quotas);
+                counters.map_err(|error| ApiError::internal().with_source(error))
+            }
+        }
+    }
+}
+
+/// Returns where a key stands, without charging it.
+fn look(counters: &[Counter], key: u64, now: u64) -> Each<Standing> {
+    let mut standings = Each::none(Standing::new(0, None));
+    for counter in counters {
+        match counter.table.look(&counter.meter, key, now, 0) {
+            Outcome::Admitted { standing, .. } | Outcome::Refused { standing, .. } => {
+                standings.push(standing);
+            }
+        }
+    }
+    standings
+}
+
+#[cfg(feature = "store")]
+fn unavailable(error: palisade_core::BoxError) -> ApiError {
+    ApiError::unavailable().with_source(error)
+}

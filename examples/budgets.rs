@@ -1,0 +1,133 @@
+//! Settled costs: callers have a budget of tokens, as of a language model. A request reserves what it may need, and when it
+//! is over it is charged what it took: known from the response, or only at the end of a stream, or when the client leaves.
+//!
+//! ```sh
+//! cargo run --example budgets
+//! PALISADE_ADDR=127.0.0.1:8080 cargo run --example budgets
+//! ```
+
+use std::{convert::Infallible, env, net::SocketAddr, time::Duration};
+
+use axum::{
+    Extension, Json, Router,
+    extract::{Path, Query},
+    http::HeaderName,
+    response::{IntoResponse, Sse, sse::Event},
+    routing::{get, post},
+};
+use palisade::{
+    ApiError, ErrorLayer,
+    observe::RequestIds,
+    rate_limit::{ActualCost, ByHeader, FieldLines, Quota, RateLimit, RateLimitStatus},
+    stack,
+};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio_stream::{Stream, StreamExt};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What a request reserves: as many tokens as an answer may have.
+const RESERVED: u32 = 200;
+
+#[derive(Deserialize)]
+struct Prompt {
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Completion {
+    text: String,
+    tokens: u32,
+    /// Of the budget, before this request is settled.
+    left: Option<u32>,
+}
+
+/// Stands for a model: answers with each word twice.
+fn complete(prompt: &str) -> (String, u32) {
+    let words: Vec<&str> = prompt.split_whitespace().flat_map(|word| [word, word]).collect();
+    (words.join(" "), words.len() as u32)
+}
+
+/// The cost is known when the handler responds: the extensions of the response tell it.
+async fn completion(
+    status: RateLimitStatus,
+    Json(prompt): Json<Prompt>,
+) -> Result<impl IntoResponse, ApiError> {
+    if prompt.text.is_empty() {
+        return Err(ApiError::bad_request().with_message("the prompt is empty"));
+    }
+    let (text, tokens) = complete(&prompt.text);
+    let answer = Json(Completion { text, tokens, left: status.remaining() });
+    Ok((Extension(ActualCost::new(tokens)), answer))
+}
+
+#[derive(Deserialize)]
+struct Length {
+    tokens: u32,
+}
+
+/// The cost is known when the stream is over: each token is counted when it is sent. A client that leaves pays for those
+/// that it got.
+async fn stream(
+    Extension(cost): Extension<ActualCost>,
+    Query(length): Query<Length>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    cost.set(0);
+    let tokens = tokio_stream::iter(0..length.tokens).throttle(SECOND / 100);
+    Sse::new(tokens.map(move |number| {
+        cost.add(1);
+        Ok(Event::default().data(format!("token {number}")))
+    }))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+
+    // In your own, count by a principal: this field is believed because the example has no authentication.
+    let caller = ByHeader::new(HeaderName::from_static("x-caller"));
+    let budget = RateLimit::per_key(caller, Quota::per(1000, HOUR).fixed_window().named("tokens"))
+        .cost(|_| RESERVED)
+        .settled()
+        .build()?;
+
+    let app = Router::new()
+        .route("/completions", post(completion))
+        .route("/stream", get(stream))
+        .layer(stack().observe(RequestIds::new()).errors(ErrorLayer::new()).rate_limit(&budget))
+        // What is left of a budget costs nothing.
+        .route(
+            "/budget/{caller}",
+            get({
+                let budget = budget.clone();
+                async move |Path(caller): Path<String>| {
+                    let key = FieldLines::from_value(&caller);
+                    let status = budget.peek(key).await?;
+                    Ok::<_, ApiError>(format!("{}\n", status.remaining().unwrap_or(0)))
+                }
+            }),
+        );
+
+    let address = env::var("PALISADE_ADDR").unwrap_or_else(|_| "127.0.0.1:3014".to_owned());
+    let listener = TcpListener::bind(&address).await?;
+    print_what_to_try(listener.local_addr()?);
+    axum::serve(listener, app).await?;
+    Ok(())
+}
+
+fn print_what_to_try(address: SocketAddr) {
+    println!(
+        r#"listening on http://{address}
+
+A thousand tokens an hour for each caller. A request reserves {RESERVED} and is charged what it took: four
+  curl -i http://{address}/completions -H 'X-Caller: ada' -H 'Content-Type: application/json' -d '{{"text":"hello there"}}'
+  curl http://{address}/budget/ada
+
+A stream is charged token by token, also if you interrupt it
+  curl -N --max-time 1 -H 'X-Caller: ada' 'http://{address}/stream?tokens=500'
+  curl http://{address}/budget/ada
+"#
+    );
+}
