@@ -100,10 +100,10 @@ pub use decided::{
     Decided, DenyUndecided, DenyUndecidedFuture, DenyUndecidedService, Public, RequireDecision,
     public, require_decision,
 };
-#[cfg(feature = "jwks-http")]
-pub use fetch::HttpFetch;
 #[cfg(feature = "jwks")]
 pub use fetch::{Fetch, Fetched};
+#[cfg(feature = "jwks-http")]
+pub use fetch::{HttpFetch, HttpFetchBuilder};
 pub use identity::Identity;
 #[cfg(feature = "jwks")]
 pub use jwks::{Jwks, JwksBuilder, JwksError, JwksStatus, StartUp};

@@ -1,90 +1,93 @@
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use http_body::Body;
-use http_body_util::{BodyExt, Empty};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
 use palisade_core::{BoxError, BoxFuture, ConfigError};
 
-use super::{Fetch, Fetched, MAX_DOCUMENT, cache_control, is_allowed};
+use super::{
+    Fetch, Fetched, MAX_DOCUMENT, cache_control, connector::Connector,
+    http_builder::HttpFetchBuilder, is_allowed,
+};
 
 const ACCEPT: HeaderValue = HeaderValue::from_static("application/jwk-set+json, application/json");
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("palisade-auth/", env!("CARGO_PKG_VERSION")));
 
-/// The HTTP client of [`Jwks`](crate::Jwks), unless it is given another: https only, HTTP/1.1, no redirects, no proxies,
-/// documents of 256 KiB at most.
+/// An HTTP client for issuers: https only, HTTP/1.1, without redirects, answers of at most 256 KiB.
 ///
-/// It trusts the certificate authorities that Mozilla does, as of the build. For an authority of your own, write a
-/// [`Fetch`] over a client that trusts it.
+/// It trusts Mozilla's certificate authorities, as of the build. [`builder`](Self::builder) adds authorities of your own
+/// or uses the platform's, and sets a proxy and request headers.
 ///
 /// ```
 /// use palisade_auth::{HttpFetch, Jwks};
 ///
-/// // what `Jwks` does by itself
+/// // the default client of `Jwks`
 /// let keys = Jwks::issuer("https://issuer.example").fetch(HttpFetch::new()?).build()?;
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
 #[derive(Clone)]
 pub struct HttpFetch {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
-    loopback_http: bool,
+    pub(super) client: Client<HttpsConnector<Connector>, Full<Bytes>>,
+    pub(super) headers: HeaderMap,
+    pub(super) loopback_http: bool,
 }
 
 impl HttpFetch {
-    /// A client for https.
+    /// Creates a client with the default settings.
     ///
     /// # Errors
     ///
-    /// If the TLS library cannot be set up.
+    /// Returns an error if the TLS library cannot be set up.
     pub fn new() -> Result<Self, ConfigError> {
-        // By name, and never the provider of the process: with two in the build there is none, and rustls panics.
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(provider)
-            .map_err(|error| {
-                ConfigError::without_value("TLS", format!("no client can be set up: {error}"))
-            })?
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let client = Client::builder(TokioExecutor::new())
-            // One request in minutes: by the next, an idle connection is one that the issuer has closed.
-            .pool_max_idle_per_host(0)
-            .http1_max_buf_size(64 * 1024)
-            .build(connector);
-        Ok(Self { client, loopback_http: false })
+        Self::builder().build()
     }
 
-    /// Takes plain http from addresses of this machine: for tests, and for development against a local issuer.
+    /// Returns a builder for a client with other certificates, a proxy or request headers.
+    ///
+    /// ```
+    /// use palisade_auth::{HttpFetch, Jwks};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let pem = rcgen::generate_simple_self_signed(["issuer.internal".to_owned()])?.cert.pem();
+    /// let client = HttpFetch::builder()
+    ///     .add_root_certificates(pem)
+    ///     .proxy("http://proxy.internal:3128")
+    ///     .build()?;
+    /// let keys = Jwks::issuer("https://issuer.internal").fetch(client).build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn builder() -> HttpFetchBuilder {
+        HttpFetchBuilder::new()
+    }
+
+    /// Accepts plain http from loopback addresses, for tests and for development against a local issuer.
     #[must_use]
     pub fn insecure_allow_loopback_http(mut self) -> Self {
         self.loopback_http = true;
         self
     }
-}
 
-impl Fetch for HttpFetch {
-    fn fetch(&self, url: &Uri) -> BoxFuture<Result<Fetched, BoxError>> {
-        if !is_allowed(url, self.loopback_http) {
-            let error = format!("{url} is not https");
+    fn send(&self, mut request: Request<Bytes>) -> BoxFuture<Result<Fetched, BoxError>> {
+        if !is_allowed(request.uri(), self.loopback_http) {
+            let error = format!("{} is not https", request.uri());
             return Box::pin(async move { Err(error.into()) });
         }
-        let mut request = Request::new(Empty::new());
-        *request.uri_mut() = url.clone();
-        request.headers_mut().insert(header::ACCEPT, ACCEPT);
-        request.headers_mut().insert(header::USER_AGENT, USER_AGENT);
-        let answer = self.client.request(request);
+        let headers = request.headers_mut();
+        for (name, value) in &self.headers {
+            headers.entry(name).or_insert_with(|| value.clone());
+        }
+        headers.entry(header::ACCEPT).or_insert(ACCEPT);
+        headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
+        let answer = self.client.request(request.map(Full::new));
         Box::pin(async move {
             let (head, body) = answer.await?.into_parts();
-            // A redirect is refused with the rest: who may send us elsewhere may choose the keys.
+            // Redirects are rejected too: the address determines whose keys are trusted.
             if head.status != StatusCode::OK {
-                return Err(format!("the answer is {}, and only 200 is taken", head.status).into());
+                return Err(format!("the answer is {}; only 200 is accepted", head.status).into());
             }
             let max_age = cache_control::remaining(&head.headers);
             Ok(Fetched { body: collect(body).await?, max_age })
@@ -92,7 +95,19 @@ impl Fetch for HttpFetch {
     }
 }
 
-/// Reads a body up to the cap. One that says that it is longer is not read at all.
+impl Fetch for HttpFetch {
+    fn fetch(&self, url: &Uri) -> BoxFuture<Result<Fetched, BoxError>> {
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = url.clone();
+        self.send(request)
+    }
+
+    fn post(&self, request: Request<Bytes>) -> BoxFuture<Result<Fetched, BoxError>> {
+        self.send(request)
+    }
+}
+
+/// Reads a body up to the cap. A body whose declared length is over the cap is not read at all.
 async fn collect<B>(mut body: B) -> Result<Bytes, BoxError>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
