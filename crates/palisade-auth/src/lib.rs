@@ -51,6 +51,7 @@
 //! | `aws-lc` | RSA, ECDSA and EdDSA, verified by AWS-LC: the fastest backend, which needs a C compiler |
 //! | `rust-crypto` | RSA, ECDSA and EdDSA, verified by the RustCrypto crates through jsonwebtoken. With both backends AWS-LC verifies. It lacks ES512 and RSA keys over 4096 bits |
 //! | `axum` | [`Identity`] as an extractor: `async fn handler(identity: Identity<Claims>)` |
+//! | `introspection` | [`Introspection`]: opaque tokens, about which the issuer is asked |
 //! | `jwks` | [`Jwks`], the keys that an issuer publishes, by an HTTP client of yours. Needs a backend |
 //! | `jwks-http` | [`HttpFetch`], an HTTP client for it, whose TLS needs a C compiler |
 //! | `redis` | [`RedisSessions`], sessions that machines share, and `RedisDpopReplays`, for DPoP on several machines |
@@ -69,9 +70,11 @@ mod challenge;
 mod cookies;
 mod csrf;
 mod decided;
-#[cfg(feature = "jwks")]
+#[cfg(any(feature = "introspection", feature = "jwks"))]
 mod fetch;
 mod identity;
+#[cfg(feature = "introspection")]
+mod introspection;
 #[cfg(feature = "jwks")]
 mod jwks;
 mod jwt;
@@ -100,11 +103,13 @@ pub use decided::{
     Decided, DenyUndecided, DenyUndecidedFuture, DenyUndecidedService, Public, RequireDecision,
     public, require_decision,
 };
-#[cfg(feature = "jwks")]
+#[cfg(any(feature = "introspection", feature = "jwks"))]
 pub use fetch::{Fetch, Fetched};
 #[cfg(feature = "jwks-http")]
 pub use fetch::{HttpFetch, HttpFetchBuilder};
 pub use identity::Identity;
+#[cfg(feature = "introspection")]
+pub use introspection::{Introspection, IntrospectionBuilder};
 #[cfg(feature = "jwks")]
 pub use jwks::{Jwks, JwksBuilder, JwksError, JwksStatus, StartUp};
 pub use jwt::{Algorithm, Issuer, Jwt, JwtBuilder, Keys};

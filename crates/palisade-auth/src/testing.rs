@@ -6,6 +6,9 @@ use palisade_core::Secret;
 use serde::Serialize;
 use sha2::Sha256;
 
+#[cfg(feature = "introspection")]
+pub use crate::introspection::TestIssuer;
+
 /// A token with these claims, signed with HS256.
 ///
 /// ```

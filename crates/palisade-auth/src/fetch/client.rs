@@ -7,7 +7,7 @@ use palisade_core::{BoxError, BoxFuture};
 /// The longest answer that is accepted from an issuer. Real key sets have a few KiB.
 pub(crate) const MAX_DOCUMENT: usize = 256 * 1024;
 
-/// The HTTP client of [`Jwks`](crate::Jwks) and introspection.
+/// The HTTP client of [`Jwks`](crate::Jwks) and of introspection.
 /// [`HttpFetch`](crate::HttpFetch) is one (feature `jwks-http`); implement this trait for a client of your own.
 ///
 /// A client must not follow redirects, because keys and tokens are trusted for the address they come from. It must

@@ -7,7 +7,7 @@ use super::{
     remote::{KeySet, RemoteKeys, Settings},
     source::Source,
 };
-use crate::fetch::Fetch;
+use crate::fetch::{Fetch, default_client};
 
 /// Builds a [`Jwks`]. Created by [`Jwks::url`] and [`Jwks::issuer`].
 pub struct JwksBuilder {
@@ -134,7 +134,7 @@ impl JwksBuilder {
         };
         let fetch = match self.fetch {
             Some(fetch) => fetch,
-            None => own_client(self.loopback_http)?,
+            None => default_client(self.loopback_http)?,
         };
         Ok(RemoteKeys::new(source, fetch, self.settings, self.clock))
     }
@@ -150,20 +150,6 @@ fn within(
     }
     let remedy = format!("choose between {:?} and {:?}", range.start(), range.end());
     Err(ConfigError::new(setting, format_args!("{value:?}"), remedy))
-}
-
-#[cfg(feature = "jwks-http")]
-fn own_client(loopback_http: bool) -> Result<Arc<dyn Fetch>, ConfigError> {
-    let client = crate::HttpFetch::new()?;
-    Ok(Arc::new(if loopback_http { client.insecure_allow_loopback_http() } else { client }))
-}
-
-#[cfg(not(feature = "jwks-http"))]
-fn own_client(_: bool) -> Result<Arc<dyn Fetch>, ConfigError> {
-    Err(ConfigError::without_value(
-        "fetch",
-        "set an HTTP client with `.fetch(…)`, or enable the feature `jwks-http`",
-    ))
 }
 
 impl std::fmt::Debug for JwksBuilder {

@@ -2,6 +2,8 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use palisade_core::{ApiError, BoxError};
 
+use crate::fetch::causes;
+
 /// The error of a key set that could not be loaded. Its [source](Error::source) is the cause.
 #[derive(Clone)]
 pub struct JwksError {
@@ -14,15 +16,8 @@ impl JwksError {
         Self { from: Arc::clone(from), cause: Arc::from(cause.into()) }
     }
 
-    /// Returns all causes in one line, the outermost first: HTTP clients put the specific one last.
     pub(super) fn causes(&self) -> String {
-        let mut line = self.cause.to_string();
-        let mut cause = self.cause.source();
-        while let Some(inner) = cause {
-            line = format!("{line}: {inner}");
-            cause = inner.source();
-        }
-        line
+        causes(&*self.cause)
     }
 }
 

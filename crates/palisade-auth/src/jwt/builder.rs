@@ -8,7 +8,7 @@ use super::{
     cache::{BadSignatures, TokenCache},
     claims_type,
     issuer::Issuer,
-    issuer_settings::{IssuerSettings, issuer_setters},
+    issuer_settings::{IssuerSettings, issuer_setters, profile_setter},
     keys::Keys,
     policy::{Jwt, Rules, TrustedIssuer},
     source::TokenSource,
@@ -73,6 +73,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
     }
 
     issuer_setters!(C);
+
+    profile_setter!();
 
     /// Accepts tokens in `Authorization: Bearer`. This is the default if no place is named; this names it beside others.
     #[must_use]

@@ -13,7 +13,7 @@ use super::{
 use crate::Identity;
 
 /// What the tokens of one issuer must contain (RFC 7519, section 4.1), and what they grant.
-pub(super) struct Expectations<C> {
+pub(crate) struct Expectations<C> {
     /// `None`: `iss` is not checked.
     pub(super) issuer: Option<Box<str>>,
     pub(super) audience: Audience,
@@ -48,6 +48,9 @@ pub(super) enum Profile {
     Plain,
     /// Access tokens of RFC 9068. ID tokens are rejected.
     AccessToken,
+    /// Tokens about which the issuer was asked (RFC 7662). Its answer need not repeat `iss` and `exp`.
+    #[cfg(feature = "introspection")]
+    Introspected,
 }
 
 /// Where the subject is.
@@ -72,7 +75,7 @@ pub(super) struct Grants {
 
 /// The time in which a token is valid, in seconds since the Unix epoch.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Validity {
+pub(crate) struct Validity {
     not_before: f64,
     expires: f64,
     /// `iat` and the greatest age together.
@@ -80,7 +83,7 @@ pub(super) struct Validity {
 }
 
 impl Validity {
-    pub(super) fn check(self, now: f64, skew: f64) -> Result<(), Fault> {
+    pub(crate) fn check(self, now: f64, skew: f64) -> Result<(), Fault> {
         if now >= self.expires + skew {
             return Err(Fault::Expired);
         }
@@ -94,7 +97,7 @@ impl Validity {
     }
 
     /// Returns the time from which the token is of no use.
-    pub(super) fn end(self, skew: f64) -> f64 {
+    pub(crate) fn end(self, skew: f64) -> f64 {
         self.expires.min(self.too_old_after) + skew
     }
 }
@@ -106,16 +109,40 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         token: &Unverified<'_>,
         now: f64,
     ) -> Result<(Identity<C>, Validity), Fault> {
-        let payload = &token.payload;
+        self.check_payload(&token.payload, token.header.token_type, now)
+    }
+
+    /// Checks what the issuer says about a token.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn check_introspected(
+        &self,
+        answer: &[u8],
+        now: f64,
+    ) -> Result<(Identity<C>, Validity), Fault> {
+        self.check_payload(answer, TokenType::Jwt, now)
+    }
+
+    fn check_payload(
+        &self,
+        payload: &[u8],
+        token_type: TokenType,
+        now: f64,
+    ) -> Result<(Identity<C>, Validity), Fault> {
         let registered = Registered::read(payload, &self.grants.members)?;
         let validity = self.check_times(&registered, now)?;
-        let issuer = registered.iss.as_deref().unwrap_or_default();
+        let issuer = match registered.iss.as_deref() {
+            #[cfg(feature = "introspection")]
+            None if self.profile == Profile::Introspected => {
+                self.issuer.as_deref().unwrap_or_default()
+            }
+            issuer => issuer.unwrap_or_default(),
+        };
         if self.issuer.as_deref().is_some_and(|expected| expected != issuer) {
             return Err(Fault::Issuer(Reason::new(format_args!("found {issuer:?}"))));
         }
         self.audience.check(&registered)?;
         if self.profile == Profile::AccessToken {
-            self.check_access_token(token.header.token_type, &registered)?;
+            self.check_access_token(token_type, &registered)?;
         }
         let claims = claims_type::read(payload)?;
         let principal = self.principal(&registered, issuer, &claims)?;
@@ -157,7 +184,11 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
                 return Err(Fault::unreadable(Some(name), "not a time"));
             }
         }
-        let expires = claims.exp.ok_or(Fault::Missing("exp"))?;
+        let expires = match claims.exp {
+            #[cfg(feature = "introspection")]
+            None if self.profile == Profile::Introspected => f64::INFINITY,
+            expires => expires.ok_or(Fault::Missing("exp"))?,
+        };
         let too_old_after = match self.max_age {
             Some(most) => claims.iat.ok_or(Fault::Missing("iat"))? + most,
             None => f64::INFINITY,
@@ -200,9 +231,21 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
     }
 }
 
+#[cfg(feature = "introspection")]
+impl<C> Expectations<C> {
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// Returns the skew in seconds.
+    pub(crate) fn skew(&self) -> f64 {
+        self.skew
+    }
+}
+
 impl<C> Expectations<C> {
     /// Runs the checks of the user. They run on each request, also for a remembered token.
-    pub(super) fn validate(&self, identity: &Identity<C>) -> Result<(), Fault> {
+    pub(crate) fn validate(&self, identity: &Identity<C>) -> Result<(), Fault> {
         let mut checks = self.checks.iter();
         checks
             .try_for_each(|check| check(identity.claims()))

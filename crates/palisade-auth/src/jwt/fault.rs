@@ -4,7 +4,7 @@ use palisade_core::ApiError;
 
 /// Why a token is rejected. The reason is for the log; the client learns only that the token is not valid or expired.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     TooLong,
     Malformed,
     Header(Reason),
@@ -32,13 +32,19 @@ pub(super) enum Fault {
     Client,
     /// The token is not an access token of RFC 9068.
     AccessToken,
+    /// The issuer says that the token is not active.
+    #[cfg(feature = "introspection")]
+    Inactive,
+    /// The token is bound to a key of its client, and was sent as a bearer token.
+    #[cfg(feature = "introspection")]
+    SenderConstrained,
     /// A check of the user rejects the claims, with this error.
     Own(Box<ApiError>),
 }
 
 /// Details for the log, of limited length: part of a token's author is the attacker.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Reason(Box<str>);
+pub(crate) struct Reason(Box<str>);
 
 impl Reason {
     const MAX_CHARS: usize = 200;
@@ -65,7 +71,7 @@ impl Fault {
     }
 
     /// Writes the event of a rejected token. `issuer` is the configured one whose keys and settings apply.
-    pub(super) fn log(&self, key_id: Option<&str>, issuer: Option<&str>) {
+    pub(crate) fn log(&self, key_id: Option<&str>, issuer: Option<&str>) {
         tracing::debug!(
             target: "palisade::auth",
             check = self.check(),
@@ -102,6 +108,10 @@ impl Fault {
             Self::Audience(_) => "audience",
             Self::Client => "client without audience",
             Self::AccessToken => "access token",
+            #[cfg(feature = "introspection")]
+            Self::Inactive => "introspection",
+            #[cfg(feature = "introspection")]
+            Self::SenderConstrained => "bearer token",
             Self::Own(_) => "validate",
         }
     }
@@ -121,6 +131,10 @@ impl Fault {
             Self::Issuer(_) => Some("iss"),
             Self::Audience(_) => Some("aud"),
             Self::Client => Some("client_id"),
+            #[cfg(feature = "introspection")]
+            Self::Inactive => Some("active"),
+            #[cfg(feature = "introspection")]
+            Self::SenderConstrained => Some("cnf"),
             Self::TooLong
             | Self::Malformed
             | Self::Header(_)

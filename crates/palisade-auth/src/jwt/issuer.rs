@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::{
-    issuer_settings::{IssuerSettings, issuer_setters},
+    issuer_settings::{IssuerSettings, issuer_setters, profile_setter},
     keys::Keys,
 };
 
@@ -36,17 +36,19 @@ pub struct Issuer<C> {
 impl<C> Issuer<C> {
     /// Returns an issuer whose tokens name it in `iss`, character for character, and are signed by one of its keys.
     pub fn new(name: impl Into<String>, keys: Keys) -> Self {
-        Self { settings: IssuerSettings::granting_nothing(Some(name.into()), keys) }
+        Self { settings: IssuerSettings::granting_nothing(Some(name.into()), Some(keys)) }
     }
 
     /// Returns an issuer whose keys are found by discovery, with [`Jwks::issuer`](crate::Jwks::issuer). It has the name
     /// that is given there.
     #[cfg(feature = "jwks")]
     pub fn discovered(jwks: &crate::Jwks) -> Self {
-        Self { settings: IssuerSettings::granting_nothing(None, Keys::published(jwks)) }
+        Self { settings: IssuerSettings::granting_nothing(None, Some(Keys::published(jwks))) }
     }
 
     issuer_setters!(C);
+
+    profile_setter!();
 }
 
 impl<C> fmt::Debug for Issuer<C> {

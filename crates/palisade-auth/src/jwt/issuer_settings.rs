@@ -11,32 +11,33 @@ use super::{
 };
 
 /// The settings of one issuer, as they are written.
-pub(super) struct IssuerSettings<C> {
-    pub(super) name: Option<String>,
-    pub(super) keys: Keys,
-    pub(super) audiences: Vec<String>,
-    pub(super) any_audience: bool,
-    pub(super) clients: Vec<String>,
+pub(crate) struct IssuerSettings<C> {
+    pub(crate) name: Option<String>,
+    /// `None`: the issuer is asked about its tokens.
+    pub(super) keys: Option<Keys>,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) any_audience: bool,
+    pub(crate) clients: Vec<String>,
     pub(super) profile: Profile,
-    pub(super) skew: Duration,
-    pub(super) max_lifetime: Option<Duration>,
-    pub(super) max_age: Option<Duration>,
-    pub(super) subject: Option<Path>,
-    pub(super) optional_subject: bool,
-    pub(super) roles: Paths,
-    pub(super) scopes: Paths,
-    pub(super) tenants: Paths,
-    pub(super) roles_by_tenant: Vec<Path>,
-    pub(super) tenants_by_role: Vec<Path>,
-    pub(super) checks: Vec<Check<C>>,
-    pub(super) conversion: Option<Conversion<C>>,
+    pub(crate) skew: Duration,
+    pub(crate) max_lifetime: Option<Duration>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) subject: Option<Path>,
+    pub(crate) optional_subject: bool,
+    pub(crate) roles: Paths,
+    pub(crate) scopes: Paths,
+    pub(crate) tenants: Paths,
+    pub(crate) roles_by_tenant: Vec<Path>,
+    pub(crate) tenants_by_role: Vec<Path>,
+    pub(crate) checks: Vec<Check<C>>,
+    pub(crate) conversion: Option<Conversion<C>>,
 }
 
 type Path = Vec<String>;
 
 /// Places in the claims: those of the default, until others are configured.
 #[derive(Debug)]
-pub(super) enum Paths {
+pub(crate) enum Paths {
     Default(Vec<Path>),
     Configured(Vec<Path>),
 }
@@ -46,7 +47,7 @@ impl Paths {
         Self::Default(names.iter().map(|name| vec![(*name).to_owned()]).collect())
     }
 
-    pub(super) fn add<N: Into<String>>(&mut self, path: impl IntoIterator<Item = N>) {
+    pub(crate) fn add<N: Into<String>>(&mut self, path: impl IntoIterator<Item = N>) {
         let path = path.into_iter().map(Into::into).collect();
         match self {
             Self::Configured(paths) => paths.push(path),
@@ -67,16 +68,26 @@ const MAX_SKEW: Duration = Duration::from_secs(3600);
 impl<C> IssuerSettings<C> {
     /// The settings of an issuer that may grant roles, scopes and tenants by the usual claims.
     pub(super) fn granting(keys: Keys) -> Self {
+        Self { keys: Some(keys), ..Self::granting_by_usual_claims() }
+    }
+
+    /// The settings of an issuer that is asked about its tokens.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn introspected() -> Self {
+        Self { profile: Profile::Introspected, ..Self::granting_by_usual_claims() }
+    }
+
+    fn granting_by_usual_claims() -> Self {
         Self {
             roles: Paths::default_of(&["roles"]),
             scopes: Paths::default_of(&["scope", "scp"]),
             tenants: Paths::default_of(&["tenants"]),
-            ..Self::granting_nothing(None, keys)
+            ..Self::granting_nothing(None, None)
         }
     }
 
     /// The settings of an issuer whose tokens grant nothing until that is configured.
-    pub(super) fn granting_nothing(name: Option<String>, keys: Keys) -> Self {
+    pub(super) fn granting_nothing(name: Option<String>, keys: Option<Keys>) -> Self {
         Self {
             name,
             keys,
@@ -100,6 +111,14 @@ impl<C> IssuerSettings<C> {
     }
 
     pub(super) fn build(self) -> Result<(IssuerKeys, Expectations<C>), ConfigError> {
+        let keys = self.keys.clone();
+        let expectations = self.build_expectations()?;
+        let keys =
+            keys.ok_or_else(|| ConfigError::without_value("keys", "set the issuer's keys"))?;
+        Ok((keys.build()?, expectations))
+    }
+
+    pub(crate) fn build_expectations(self) -> Result<Expectations<C>, ConfigError> {
         let issuer = self.issuer()?;
         self.check_audience()?;
         if self.profile == Profile::AccessToken && issuer.is_none() {
@@ -132,7 +151,7 @@ impl<C> IssuerSettings<C> {
             tenants_by_role: paths("tenants_by_role_at", self.tenants_by_role, &no_roles)?,
             members,
         };
-        let expectations = Expectations {
+        Ok(Expectations {
             issuer,
             audience: if self.any_audience {
                 Audience::Any
@@ -147,13 +166,13 @@ impl<C> IssuerSettings<C> {
             grants,
             checks: self.checks,
             conversion: self.conversion,
-        };
-        Ok((self.keys.build()?, expectations))
+        })
     }
 
     /// Returns the issuer that `iss` must name: the configured one, or the one whose metadata leads to the keys.
     fn issuer(&self) -> Result<Option<Box<str>>, ConfigError> {
-        let name = match (self.name.as_deref(), self.keys.discovered_issuer()) {
+        let discovered = self.keys.as_ref().and_then(Keys::discovered_issuer);
+        let name = match (self.name.as_deref(), discovered) {
             (Some(name), Some(discovered)) if name != discovered => {
                 let remedy = format!(
                     "the keys are those of `{discovered}`: leave `.issuer(…)` out, or use `Jwks::url`"
@@ -242,14 +261,6 @@ macro_rules! issuer_setters {
             clients: impl IntoIterator<Item = N>,
         ) -> Self {
             self.settings.clients.extend(clients.into_iter().map(Into::into));
-            self
-        }
-
-        /// Accepts only access tokens of RFC 9068: the header's `typ` is `at+jwt`, and `iss`, `sub`, `aud`, `exp`,
-        /// `iat`, `jti` and `client_id` are present. ID tokens are rejected. Requires an issuer with a name.
-        #[must_use]
-        pub fn access_tokens_only(mut self) -> Self {
-            self.settings.profile = $crate::jwt::claims::Profile::AccessToken;
             self
         }
 
@@ -406,4 +417,18 @@ macro_rules! issuer_setters {
         }
     };
 }
-pub(super) use issuer_setters;
+pub(crate) use issuer_setters;
+
+/// Writes the setter of the profile, for issuers of signed tokens.
+macro_rules! profile_setter {
+    () => {
+        /// Accepts only access tokens of RFC 9068: the header's `typ` is `at+jwt`, and `iss`, `sub`, `aud`, `exp`,
+        /// `iat`, `jti` and `client_id` are present. ID tokens are rejected. Requires an issuer with a name.
+        #[must_use]
+        pub fn access_tokens_only(mut self) -> Self {
+            self.settings.profile = super::claims::Profile::AccessToken;
+            self
+        }
+    };
+}
+pub(super) use profile_setter;

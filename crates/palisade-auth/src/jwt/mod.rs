@@ -32,8 +32,18 @@ pub(crate) use self::{
 };
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
+#[cfg(feature = "introspection")]
+pub(crate) use claims::{Expectations, Validity};
+#[cfg(feature = "introspection")]
+pub(crate) use claims_type::check as check_claims_type;
+#[cfg(feature = "introspection")]
+pub(crate) use fault::Fault;
 pub use issuer::Issuer;
+#[cfg(feature = "introspection")]
+pub(crate) use issuer_settings::{IssuerSettings, issuer_setters};
 #[cfg(feature = "jwks")]
 pub(crate) use key_set::KeySet;
 pub use keys::Keys;
 pub use policy::Jwt;
+#[cfg(feature = "introspection")]
+pub(crate) use token::MAX_TOKEN;

@@ -7,7 +7,7 @@ pub(super) use super::fault::Fault;
 use super::{algorithm::Algorithm, jwk::MAX_KID, no_duplicates::NoDuplicates};
 
 /// The longest token that is parsed, in bytes.
-const MAX_TOKEN: usize = 8 * 1024;
+pub(crate) const MAX_TOKEN: usize = 8 * 1024;
 
 /// What the header's `typ` says about a token. Tokens of any other type, such as `logout+jwt`, are rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
