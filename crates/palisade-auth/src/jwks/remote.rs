@@ -92,14 +92,13 @@ pub(super) struct Settings {
 }
 
 /// What a request needs from a fetch.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug)]
 enum Need {
     AnyKey,
     KeyId(Box<str>),
     /// Another set than that of this generation, because a signature is not valid under its keys.
     NewerKey {
         generation: u64,
-        id: Option<Box<str>>,
     },
 }
 
@@ -152,8 +151,8 @@ impl<T: KeySet> RemoteKeys<T> {
     /// Returns newer keys than those of this generation, for a token whose signature is not valid under them: the issuer
     /// may have replaced a key under the same id, or a key without an id. It is asked within the same bounds as for a
     /// missing key.
-    pub(crate) fn newer_keys_for(&self, id: Option<&str>, generation: u64) -> Lookup<T> {
-        self.fetch_for(Need::NewerKey { generation, id: id.map(Into::into) })
+    pub(crate) fn newer_keys(&self, generation: u64) -> Lookup<T> {
+        self.fetch_for(Need::NewerKey { generation })
     }
 
     /// Fetches the set now, or waits for the fetch in progress, however recently the last one failed.
@@ -336,8 +335,8 @@ impl<T: KeySet> Shared<T> {
     fn missing_key(&self, need: &Need) -> Option<MissingKey> {
         match need {
             Need::AnyKey => None,
-            Need::KeyId(id) => Some(self.hasher.hash_one(("id", id))),
-            Need::NewerKey { id, .. } => Some(self.hasher.hash_one(("signature", id))),
+            Need::KeyId(id) => Some(MissingKey::Id(self.hasher.hash_one(id))),
+            Need::NewerKey { .. } => Some(MissingKey::Signature),
         }
     }
 
@@ -425,7 +424,7 @@ impl Need {
         match self {
             Self::AnyKey => true,
             Self::KeyId(id) => snapshot.keys().has_key_id(id),
-            Self::NewerKey { generation, .. } => snapshot.generation() != *generation,
+            Self::NewerKey { generation } => snapshot.generation() != *generation,
         }
     }
 }

@@ -11,8 +11,15 @@ const EXTRA_EVERY: u32 = 10;
 /// The longest back-off after failures, unless the cool-down is shorter.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
-/// A key that the set does not have, by a hash of its id.
-pub(super) type MissingKey = u64;
+/// Why a request needs a key that the set does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MissingKey {
+    /// The set has no key with this id, of which this is a hash.
+    Id(u64),
+    /// A signature is not valid under the keys of the set. Far more often it is forged than signed with a newer key under
+    /// the same id.
+    Signature,
+}
 
 /// When the issuer may be asked. It reads no clock and knows nothing of requests.
 ///
@@ -23,12 +30,17 @@ pub(super) type MissingKey = u64;
 /// Within a cool-down there is one **extra attempt**, so that a single made-up id does not make a real key wait: it is for
 /// the only other id that has come up since. Several other ids are a flood, in which nothing tells a real key apart.
 ///
+/// A signature that is not valid never gets the extra attempt, and no attempt within a cool-down of one that has found its
+/// key.
+///
 /// Failures start a back-off instead, which uses up no attempt.
 #[derive(Debug)]
 pub(super) struct Schedule {
     cool_down: Duration,
     /// When any missing key may cause a fetch.
     next: Duration,
+    /// When a signature that is not valid may cause a fetch, unless `next` is later.
+    next_for_signature: Duration,
     /// When the only other missing key may cause a fetch within a cool-down.
     next_extra: Duration,
     /// When the last attempt started that found its key.
@@ -78,6 +90,7 @@ impl Schedule {
         Self {
             cool_down,
             next: Duration::ZERO,
+            next_for_signature: Duration::ZERO,
             next_extra: Duration::ZERO,
             last_found: None,
             first: None,
@@ -97,8 +110,12 @@ impl Schedule {
         if let Some(wait) = self.backoff_left(now) {
             return Permission::RetryAfter(wait);
         }
-        if now >= self.next {
+        let is_signature = key == MissingKey::Signature;
+        if now >= self.next && (!is_signature || now >= self.next_for_signature) {
             return Permission::Granted(self.start_attempt(key, Kind::Regular));
+        }
+        if is_signature {
+            return Permission::NoSuchKey;
         }
         self.record_missing(key);
         if self.others == Others::One(key) && self.first != Some(key) && now >= self.next_extra {
@@ -121,7 +138,7 @@ impl Schedule {
 
     /// Records a missing key that waits for a fetch which another request has started.
     pub(super) fn record_missing(&mut self, key: MissingKey) {
-        if self.first == Some(key) {
+        if self.first == Some(key) || key == MissingKey::Signature {
             return;
         }
         self.others = match self.others {
@@ -150,8 +167,10 @@ impl Schedule {
                     self.next_extra = self.next_extra.max(after_pause);
                 }
                 self.last_found = Some(started);
+                self.next_for_signature = started + self.cool_down;
             }
             (true, Kind::Extra) => {
+                self.next_for_signature = started + self.cool_down;
                 self.next_extra = after_pause;
                 self.others = Others::None;
             }
@@ -193,8 +212,8 @@ mod tests {
     }
 
     /// Asks for a key at a time, and returns whether a fetch was made, which found nothing.
-    fn fetches(schedule: &mut Schedule, key: MissingKey, now: Duration) -> bool {
-        match schedule.request_attempt(key, now) {
+    fn fetches(schedule: &mut Schedule, key: u64, now: Duration) -> bool {
+        match schedule.request_attempt(MissingKey::Id(key), now) {
             Permission::Granted(attempt) => {
                 schedule.record_success();
                 schedule.record_attempt(attempt, false, now);
@@ -274,9 +293,9 @@ mod tests {
     fn several_other_keys_get_no_extra_attempt() {
         let mut schedule = schedule();
         assert!(fetches(&mut schedule, 1, secs(0)));
-        schedule.record_missing(2);
-        schedule.record_missing(2);
-        schedule.record_missing(3);
+        for key in [2, 2, 3] {
+            schedule.record_missing(MissingKey::Id(key));
+        }
         for second in 1..30 {
             assert!(!fetches(&mut schedule, 2, secs(second)));
             assert!(!fetches(&mut schedule, 4, secs(second)));
@@ -287,7 +306,8 @@ mod tests {
     fn keys_that_are_found_start_no_cool_down() {
         let mut schedule = schedule();
         let find = |schedule: &mut Schedule, key, now| {
-            let Permission::Granted(attempt) = schedule.request_attempt(key, now) else {
+            let attempt = schedule.request_attempt(MissingKey::Id(key), now);
+            let Permission::Granted(attempt) = attempt else {
                 return false;
             };
             schedule.record_attempt(attempt, true, now);
@@ -305,12 +325,37 @@ mod tests {
     }
 
     #[test]
+    fn bad_signatures_leave_the_extra_attempt_to_key_ids() {
+        let mut schedule = schedule();
+        let attempt = schedule.request_attempt(MissingKey::Signature, secs(0));
+        let Permission::Granted(attempt) = attempt else { panic!("{attempt:?}") };
+        schedule.record_attempt(attempt, false, secs(0));
+        schedule.record_missing(MissingKey::Signature);
+        assert_eq!(schedule.request_attempt(MissingKey::Signature, secs(5)), Permission::NoSuchKey);
+        assert!(fetches(&mut schedule, 1, secs(5)));
+    }
+
+    #[test]
+    fn a_found_key_keeps_bad_signatures_from_a_fetch() {
+        let mut schedule = schedule();
+        for (key, now) in [(1, 0), (2, 100)] {
+            let attempt = schedule.request_attempt(MissingKey::Id(key), secs(now));
+            let Permission::Granted(attempt) = attempt else { panic!("{attempt:?}") };
+            schedule.record_attempt(attempt, true, secs(now));
+            let mut signature = |now| schedule.request_attempt(MissingKey::Signature, secs(now));
+            assert_eq!(signature(now + 29), Permission::NoSuchKey);
+            assert!(matches!(signature(now + 30), Permission::Granted(_)));
+        }
+    }
+
+    #[test]
     fn a_failure_costs_one_backoff_and_no_attempt() {
         let mut schedule = schedule();
-        let Permission::Granted(_) = schedule.request_attempt(1, secs(100)) else { panic!() };
+        let key = MissingKey::Id(1);
+        assert!(matches!(schedule.request_attempt(key, secs(100)), Permission::Granted(_)));
         let wait = schedule.record_failure(secs(100));
         assert!(wait <= secs(2));
-        assert_eq!(schedule.request_attempt(1, secs(100)), Permission::RetryAfter(wait));
+        assert_eq!(schedule.request_attempt(key, secs(100)), Permission::RetryAfter(wait));
         assert_eq!(schedule.backoff_left(secs(100)), Some(wait));
         assert!(fetches(&mut schedule, 2, secs(102)));
         assert_eq!(schedule.failures_in_a_row(), 0);

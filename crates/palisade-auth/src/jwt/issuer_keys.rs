@@ -67,10 +67,10 @@ impl IssuerKeys {
     /// Returns newer keys than those of `generation`, under which a signature is not valid. Keys that were configured do
     /// not change.
     #[cfg(feature = "jwks")]
-    pub(super) fn find_newer(&self, kid: Option<&str>, generation: u64) -> Found {
+    pub(super) fn find_newer(&self, generation: u64) -> Found {
         match &self.place {
             Place::Here(_) => Found::Nowhere,
-            Place::There(keys) => keys.newer_keys_for(kid, generation).into(),
+            Place::There(keys) => keys.newer_keys(generation).into(),
         }
     }
 

@@ -66,7 +66,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
         let rules = &*self.rules;
         let kid = unverified.header.kid.as_deref();
         let reject = |fault| rules.reject(fault, kid, Some(at));
-        match rules.issuers[at].keys.find_newer(kid, generation) {
+        match rules.issuers[at].keys.find_newer(generation) {
             Found::Here(keys) => {
                 Attempt::Now(rules.verify(token, unverified, at, &keys).map_err(reject))
             }

@@ -183,7 +183,7 @@ async fn a_failed_fetch_costs_one_backoff() {
 async fn a_bad_signature_causes_one_fetch_per_cool_down() {
     let setup = loaded().await;
     for _ in 0..1000 {
-        match setup.keys.newer_keys_for(Some("a"), 1) {
+        match setup.keys.newer_keys(1) {
             Lookup::Wait(found) => assert_eq!(found.await.unwrap().generation(), 1),
             Lookup::Unknown => {}
             Lookup::Ready(_) | Lookup::Unavailable(_) => panic!("there are no newer keys"),
@@ -192,10 +192,10 @@ async fn a_bad_signature_causes_one_fetch_per_cool_down() {
     assert_eq!(setup.issuer.asked(), 2);
     setup.issuer.publish("a b c");
     setup.pass(30);
-    let Lookup::Wait(found) = setup.keys.newer_keys_for(None, 1) else { panic!("refused") };
+    let Lookup::Wait(found) = setup.keys.newer_keys(1) else { panic!("refused") };
     assert_eq!(found.await.unwrap().generation(), 2);
-    assert!(matches!(setup.keys.newer_keys_for(Some("a"), 1), Lookup::Ready(_)));
+    assert!(matches!(setup.keys.newer_keys(1), Lookup::Ready(_)));
     // A changed set does not show that the signature was good: the cool-down has started.
-    assert!(matches!(setup.keys.newer_keys_for(None, 2), Lookup::Unknown));
+    assert!(matches!(setup.keys.newer_keys(2), Lookup::Unknown));
     assert_eq!(setup.issuer.asked(), 3);
 }
