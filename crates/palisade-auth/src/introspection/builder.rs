@@ -195,7 +195,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> IntrospectionBuilder<C> {
             fetch,
             authentication: authentication.build()?,
             expectations: self.settings.build_expectations()?,
-            challenges: Challenges::new(&self.realm)?,
+            challenges: Challenges::new("Bearer", &self.realm)?,
             clock: self.clock,
             cache_for: self.cache_for,
             cache_negative_for: self.cache_negative_for,
