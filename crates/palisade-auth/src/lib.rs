@@ -82,6 +82,7 @@ mod login_redirect;
 mod map_claims;
 mod measured;
 mod optional;
+mod protected_resource;
 mod revoked;
 mod role;
 pub mod rules;
@@ -89,6 +90,7 @@ mod scheme;
 mod sender;
 mod session;
 mod session_manager;
+mod step_up;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -117,6 +119,7 @@ pub use login_redirect::{LoginRedirect, return_to};
 pub use map_claims::MapClaims;
 pub use measured::METRICS;
 pub use optional::Optional;
+pub use protected_resource::{ProtectedResource, ProtectedResourceBuilder};
 pub use revoked::{Revoked, RevokedLater};
 pub use role::RequireRole;
 #[cfg(all(feature = "redis", feature = "_public-keys"))]
@@ -131,6 +134,7 @@ pub use session_manager::{
     InMemorySessions, NewSession, SameSite, SessionId, SessionManager, SessionManagerBuilder,
     SessionStorage,
 };
+pub use step_up::{LoginContext, StepUp, StepUpBuilder};
 
 /// The error codes of this crate, beside [`ApiError::KINDS`](palisade_core::ApiError::KINDS).
 ///

@@ -46,7 +46,7 @@ impl<A: Authenticate> LoginRedirect<A> {
 }
 
 /// The URI as the client sent it: axum's `Router::nest` takes the prefix off the request's own.
-fn whole_uri(request: &request::Parts) -> &http::Uri {
+pub(crate) fn whole_uri(request: &request::Parts) -> &http::Uri {
     #[cfg(feature = "axum")]
     if let Some(axum::extract::OriginalUri(uri)) = request.extensions.get() {
         return uri;

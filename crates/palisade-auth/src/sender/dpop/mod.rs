@@ -17,7 +17,10 @@ use self::{
     proof::{ALGORITHMS, Proof, ProofFault},
     target::PublicUrl,
 };
-use crate::scheme::{challenge, with_challenge};
+use crate::{
+    login_redirect::whole_uri,
+    scheme::{challenge, with_challenge},
+};
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -141,19 +144,10 @@ impl Presented {
             // One too many is enough to reject them.
             proofs: request.headers.get_all(DPOP).iter().take(2).cloned().collect(),
             method: request.method.clone(),
-            path: path(request).into(),
+            path: whole_uri(request).path().into(),
             ath: Sha256::digest(token).into(),
         }
     }
-}
-
-/// The path as the client has sent it.
-fn path(request: &request::Parts) -> &str {
-    #[cfg(feature = "axum")]
-    if let Some(axum::extract::OriginalUri(uri)) = request.extensions.get() {
-        return uri.path();
-    }
-    request.uri.path()
 }
 
 /// A proof that is valid if it was not used before.
