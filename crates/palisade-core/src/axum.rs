@@ -1,14 +1,18 @@
 //! axum's view of core: errors and bodies as responses, the caller as an extractor, peers from `ConnectInfo`.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts, MatchedPath, OptionalFromRequestParts},
+    extract::{
+        ConnectInfo, FromRequestParts, MatchedPath, OptionalFromRequestParts,
+        connect_info::Connected,
+    },
     response::{IntoResponse, Response},
+    serve::{IncomingStream, Listener},
 };
 use http::{Extensions, request};
 
-use crate::{ApiError, Body, BoxError, ErrorContext, Principal};
+use crate::{ApiError, Body, BoxError, Connection, ErrorContext, Principal, TrackedIo};
 
 impl IntoResponse for ApiError {
     /// Renders the default format, without what only the request knows; an
@@ -61,5 +65,49 @@ pub(crate) fn route_of(extensions: &Extensions) -> Option<&str> {
 }
 
 pub(crate) fn peer_of(extensions: &Extensions) -> Option<SocketAddr> {
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
+    if let Some(ConnectInfo(peer)) = extensions.get() {
+        return Some(*peer);
+    }
+    extensions.get::<ConnectInfo<TrackedPeer>>().map(|ConnectInfo(peer)| peer.address)
+}
+
+pub(crate) fn connection_of(extensions: &Extensions) -> Option<Connection> {
+    extensions.get::<ConnectInfo<TrackedPeer>>().map(|ConnectInfo(peer)| peer.connection.clone())
+}
+
+/// A listener whose connections are tracked, for [`TrackUpgrades`](crate::TrackUpgrades). Serve it with
+/// `into_make_service_with_connect_info::<TrackedPeer>()`.
+#[derive(Debug)]
+pub struct TrackedListener<L>(
+    /// The listener whose connections are tracked.
+    pub L,
+);
+
+impl<L: Listener> Listener for TrackedListener<L> {
+    type Io = TrackedIo<L::Io>;
+    type Addr = L::Addr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let (io, address) = self.0.accept().await;
+        (TrackedIo::new(io), address)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}
+
+/// The address of a socket's peer, and the connection, as axum's `ConnectInfo` carries them for a [`TrackedListener`].
+#[derive(Clone, Debug)]
+pub struct TrackedPeer {
+    address: SocketAddr,
+    connection: Connection,
+}
+
+impl<L: Listener<Addr = SocketAddr>> Connected<IncomingStream<'_, TrackedListener<L>>>
+    for TrackedPeer
+{
+    fn connect_info(stream: IncomingStream<'_, TrackedListener<L>>) -> Self {
+        Self { address: *stream.remote_addr(), connection: stream.io().connection() }
+    }
 }

@@ -56,6 +56,7 @@ mod client;
 mod clock;
 mod combinators;
 mod config;
+mod connection;
 mod cookies;
 mod error;
 mod grpc_web;
@@ -78,6 +79,8 @@ mod trail;
 mod unread;
 mod vary;
 
+#[cfg(feature = "axum")]
+pub use axum::{TrackedListener, TrackedPeer};
 pub use body::Body;
 pub use body_policy::{BodyPolicy, BodyPolicyFuture, BodyPolicyLayer, BodyPolicyService};
 pub use client::{
@@ -90,6 +93,9 @@ pub use combinators::{
     on_admission, shadow, unless, when,
 };
 pub use config::ConfigError;
+pub use connection::{
+    Connection, TrackUpgrades, TrackUpgradesFuture, TrackUpgradesService, TrackedIo,
+};
 pub use cookies::cookies;
 pub use error::{
     ApiError, ErrorCode, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService,

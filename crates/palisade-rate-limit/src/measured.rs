@@ -32,8 +32,8 @@ const NEAR: Metric = Metric::counter(
     LIMIT,
     "requests that were admitted and left less than a tenth of a quota",
 );
-const SLOTS: Metric =
-    Metric::gauge("palisade_limit_slots_taken", LIMIT, "slots of concurrency quotas in use");
+pub(crate) const SLOTS: Metric =
+    Metric::gauge("palisade_limit_slots_taken", LIMIT, "requests that hold a slot");
 const ASKED: Metric = Metric::counter(
     "palisade_limit_store_requests_total",
     LIMIT,

@@ -1,11 +1,12 @@
 use std::{
+    sync::Once,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
-use palisade_core::{Body, BoxError, DiscardOnDrop, is_grpc};
+use http::{Extensions, Request, Response};
+use palisade_core::{Body, BoxError, Connection, DiscardOnDrop, is_grpc};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -25,8 +26,8 @@ use crate::{AnswerBody, asker::Asker, grpc};
 ///
 /// The deadline ends with the response's head: a stream, and a connection that has become another protocol's, may go on
 /// for as long as they like, under the idle times where they are set. (An upgraded connection is out of reach of any
-/// layer.) How fast a client takes what the server sends is for the server to watch: a layer is not asked for more while
-/// the client is busy.
+/// layer.) How fast a client takes what the server sends
+/// only the socket sees: [`write_idle`](Self::write_idle).
 ///
 /// # gRPC
 ///
@@ -48,6 +49,7 @@ pub struct Deadline {
     after: Duration,
     request_idle: Option<Duration>,
     response_idle: Option<Duration>,
+    write_idle: Option<Duration>,
 }
 
 impl Deadline {
@@ -69,7 +71,7 @@ impl Deadline {
     /// # });
     /// ```
     pub fn new(after: Duration) -> Self {
-        Self { after, request_idle: None, response_idle: None }
+        Self { after, request_idle: None, response_idle: None, write_idle: None }
     }
 
     /// The longest pause between two frames, of the request's body and of the response's. There is none unless it is
@@ -113,6 +115,41 @@ impl Deadline {
         self.response_idle = Some(pause);
         self
     }
+
+    /// Closes the connection of a client that has not read for this long while the server has more to send. Default: no
+    /// limit.
+    ///
+    /// A client that does not read keeps a response, and what is held for it, for as long as it likes: the body is not
+    /// asked for more, so no layer sees it. Only the socket does, so the server must wrap its sockets in
+    /// [`TrackedIo`](palisade_core::TrackedIo) or [`TrackedListener`](palisade_core::TrackedListener) and leave the
+    /// [`Connection`](palisade_core::Connection) on its requests. Without one, the setting has no effect, and the log says so
+    /// once.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use palisade_body::Deadline;
+    ///
+    /// let layer = Deadline::new(Duration::from_secs(10)).write_idle(Duration::from_secs(30));
+    /// ```
+    #[must_use]
+    pub fn write_idle(mut self, pause: Duration) -> Self {
+        self.write_idle = Some(pause);
+        self
+    }
+}
+
+fn limit_write_idle(request: &Extensions, pause: Duration) {
+    static WARNED: Once = Once::new();
+    match Connection::from_extensions(request) {
+        Some(connection) => connection.limit_write_idle(pause),
+        None => WARNED.call_once(|| {
+            tracing::warn!(
+                target: "palisade::body",
+                "Deadline::write_idle has no effect: the requests carry no Connection; wrap the sockets in TrackedIo, \
+                 or the listener in TrackedListener"
+            );
+        }),
+    }
 }
 
 impl<S> Layer<S> for Deadline {
@@ -145,7 +182,10 @@ where
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let Deadline { after, request_idle, response_idle } = self.deadline;
+        let Deadline { after, request_idle, response_idle, write_idle } = self.deadline;
+        if let Some(pause) = write_idle {
+            limit_write_idle(request.extensions(), pause);
+        }
         let is_grpc = is_grpc(request.headers());
         let patience = is_grpc.then(|| grpc::timeout(request.headers())).flatten();
         // Most requests have no body, and nothing to share with it.
