@@ -7,6 +7,10 @@ use palisade_core::ApiError;
 use crate::Identity;
 
 /// A missing identity is a fault in the routing, not in the request: 500, and the remedy in the log.
+/// The credential is in the security scheme of the operation, not in its parameters.
+#[cfg(feature = "aide")]
+impl<C> aide::OperationInput for Identity<C> {}
+
 impl<C, S> FromRequestParts<S> for Identity<C>
 where
     C: Send + Sync + 'static,

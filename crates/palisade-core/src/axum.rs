@@ -24,6 +24,16 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// The error responses of a service are those of its layers and handlers together, which `palisade::openapi` describes.
+#[cfg(feature = "aide")]
+impl aide::OperationOutput for ApiError {
+    type Inner = Self;
+}
+
+/// The caller is in no part of the request that a client sets.
+#[cfg(feature = "aide")]
+impl aide::OperationInput for Principal {}
+
 impl<B> IntoResponse for Body<B>
 where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,

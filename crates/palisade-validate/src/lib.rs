@@ -94,6 +94,7 @@
 //!
 //! | feature | adds |
 //! | --- | --- |
+//! | `aide` | OpenAPI: the extractors in `Valid` describe themselves to [aide](https://docs.rs/aide) 0.16 |
 //! | `axum` | the extractors in `Valid` |
 //! | `json-schema` | `JsonSchema` |
 //! | `multipart` | `Valid<Multipart<T>>` and `Valid<MultipartStream<T>>`, for axum |

@@ -19,6 +19,8 @@
 )]
 
 mod catalogue;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 mod stack;
 #[cfg(feature = "auth")]
 mod with_auth;
@@ -76,6 +78,10 @@ mod guide {
     #[cfg(all(feature = "observe", feature = "tonic"))]
     #[doc = include_str!("../../../docs/guide/errors.md")]
     struct Errors;
+
+    #[cfg(all(feature = "aide", feature = "auth", feature = "openapi"))]
+    #[doc = include_str!("../../../docs/guide/openapi.md")]
+    struct OpenApi;
 
     #[cfg(feature = "rate-limit")]
     #[doc = include_str!("../../../docs/guide/client-address.md")]

@@ -5,6 +5,8 @@ mod head;
 #[cfg(feature = "multipart")]
 mod multipart;
 mod named;
+#[cfg(feature = "aide")]
+mod openapi;
 mod path;
 mod tuples;
 
