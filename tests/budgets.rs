@@ -72,7 +72,7 @@ async fn a_client_that_leaves_pays_for_what_it_got() {
         let leaving = Client::new(example.address, version);
         let request = Request::builder()
             .method(Method::GET)
-            .uri(format!("http://{}/stream?tokens=100000", example.address))
+            .uri("/stream?tokens=100000")
             .header("x-caller", "ada");
         let request = request.body(Full::<bytes::Bytes>::default()).unwrap();
         let mut response = leaving.start(request).await;

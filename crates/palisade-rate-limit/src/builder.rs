@@ -253,8 +253,8 @@ impl<K: Key> RateLimitBuilder<K> {
     ///
     /// The cost is an [`ActualCost`]. The limit leaves one in the extensions of the request, which a handler can clone and
     /// count up while it streams; a handler can also put one into the extensions of its response, which then counts
-    /// instead; or the response says it in a [trailer](Self::settled_by_trailer). It is read when the response comes, and
-    /// again when its body has ended, failed or been dropped because the client left. The last value counts, once: less
+    /// instead; or the response says it in a [trailer](Self::settled_by_trailer). One on the response is
+    /// read when the response comes; each is read when the body has ended, failed or been dropped because the client left. The last value counts, once: less
     /// than was reserved is given back, more is charged as far as there is room. A cost that is never told leaves the
     /// request charged what was reserved, also if the client leaves before there is a response.
     ///

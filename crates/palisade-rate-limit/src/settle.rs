@@ -109,13 +109,15 @@ impl<K> Settlement<K> {
 
 impl<K: Send + Sync + 'static> Unsettled for Settlement<K> {
     fn answered(mut self: Box<Self>, response: &response::Parts) -> Box<dyn WatchBody> {
-        if let Some(told) = response.extensions.get::<ActualCost>() {
-            self.cost = told.clone();
+        let told = response.extensions.get::<ActualCost>().cloned();
+        let is_free = self.limit.settings.counts.as_ref().is_some_and(|counts| !counts(response));
+        let told = if is_free { Some(ActualCost::new(0)) } else { told };
+        // A handler that streams counts up the cost that it found on the request: until the end of the stream, what was
+        // reserved stays charged, or streams at the same time would share it.
+        if let Some(told) = told {
+            self.cost = told;
+            self.settle();
         }
-        if self.limit.settings.counts.as_ref().is_some_and(|counts| !counts(response)) {
-            self.cost = ActualCost::new(0);
-        }
-        self.settle();
         self
     }
 }
