@@ -124,9 +124,9 @@ impl<C: Send + Sync + 'static> StepUpBuilder<C> {
             return Err(ConfigError::without_value("step_up", remedy));
         }
         let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-        let wrong = |value: &&Box<str>| value.is_empty() || !value.bytes().all(is_plain);
+        let wrong = |value: &str| value.is_empty() || !value.bytes().all(is_plain);
         let remedy = "use printable ASCII without spaces, quotes and backslashes";
-        if let Some(value) = self.acr_values.iter().find(wrong) {
+        if let Some(value) = self.acr_values.iter().find(|value| wrong(value)) {
             return Err(ConfigError::new("acr_values", value.escape_debug(), remedy));
         }
         let mut challenge = "Bearer error=\"insufficient_user_authentication\", \

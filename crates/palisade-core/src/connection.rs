@@ -323,7 +323,7 @@ mod tests {
         // One that reads slowly keeps it.
         let mut taken = [0; 1];
         for _ in 0..20 {
-            tokio::time::sleep(Duration::from_secs(4)).await;
+            sleep(Duration::from_secs(4)).await;
             client.read_exact(&mut taken).await.unwrap();
             server.write_all(&[0; 1]).await.unwrap();
         }
