@@ -1,24 +1,28 @@
+use std::borrow::Cow;
+
 use garde::Validate;
 use http::{HeaderMap, HeaderValue, header};
 use palisade_core::{ApiError, IssueSource};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+#[cfg(feature = "json-schema")]
 use serde_json::Value;
 
 use crate::{
     Validation,
-    examine::{Shape, asked_for},
+    examine::{Cursor, Shape, asked_for, examine},
+    issue_codes,
     place::Findings,
-    read, rules,
+    read::{self, Read},
     scan::{Flaw, scan},
 };
 
-/// Refuses bodies that do not say they are JSON. What a form or plain text may hold is never parsed as JSON: any page
-/// may send those without a preflight.
+/// Rejects bodies that are not sent as JSON. Forms and plain text are never parsed as JSON: any page may send those without
+/// a preflight.
 pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
     check(headers, "application/json", is_json)
 }
 
-/// Refuses bodies of another type, and says which would do (RFC 9110, section 15.5.16).
+/// Rejects bodies of another media type, and returns the expected one in `Accept` (RFC 9110, section 15.5.16).
 pub(crate) fn check(
     headers: &HeaderMap,
     expected: &'static str,
@@ -38,7 +42,7 @@ pub(crate) fn check(
 fn is_json(content_type: &str) -> bool {
     is_utf8_of(content_type, |essence| match essence.split_once('/') {
         Some(("application", "json")) => true,
-        // Two types in one field are none, whichever of them is last.
+        // Two types in one field are not a media type.
         Some((kind, subtype)) => {
             is_token(kind)
                 && is_token(subtype)
@@ -69,7 +73,7 @@ pub(crate) fn is_utf8_of(content_type: &str, is_expected: impl Fn(&str) -> bool)
 /// Reads a JSON body as `T` and applies its rules. `Ok(None)`: what is wrong was added.
 pub(crate) fn read<T>(
     body: &[u8],
-    settings: Validation,
+    settings: &Validation,
     context: &T::Context,
     findings: &mut Findings,
 ) -> Result<Option<T>, ApiError>
@@ -77,43 +81,80 @@ where
     T: DeserializeOwned + Validate,
 {
     let text = text_of(body)?;
-    let mode = settings.json_mode();
-    // Only a type that is asked says which fields it knows, and that a list is not what it wants: serde would take one for
-    // a struct, field by field.
-    let must_ask = mode.refuses_unknown
-        || text.trim_ascii_start().starts_with('[')
-            && matches!(asked_for::<T>(), Some(Shape::Struct(_)));
-    // What its error is does not matter: serde_json says of a tuple with an item too many that it is no JSON.
-    let parsed = if must_ask { None } else { serde_json::from_str::<T>(text).ok() };
-    let tree =
-        || serde_json::from_str::<Value>(text).map_err(|error| malformed(text, settings, &error));
-    match parsed {
-        Some(value) => {
-            check_text(text, settings)?;
-            let (broken, more) = rules::check(&value, context);
-            if broken.is_empty() {
-                return Ok(Some(value));
-            }
-            findings.truncated |= more;
-            let found = read::broken::<T>(broken, tree()?, text.len(), mode, context);
-            findings.add(IssueSource::Body, found);
-            Ok(None)
-        }
-        None => {
-            // JSON, but not a `T`. It is looked at again, slowly, for all that is wrong with it.
-            let tree = tree()?;
-            check_text(text, settings)?;
-            let read = read::examined(tree, text.len(), mode, context);
-            findings.truncated |= read.truncated;
-            findings.add(IssueSource::Body, read.found);
-            Ok(read.value)
-        }
+    let mode = settings.json_mode(text.len());
+    // serde takes a list for a struct, field by field.
+    let is_list = text.trim_ascii_start().starts_with('[')
+        && matches!(asked_for::<T>(), Some(Shape::Struct(_)));
+    let mut text = Cow::Borrowed(text);
+    let mut parsed = if is_list { None } else { serde_json::from_str::<T>(&text).ok() };
+    if parsed.is_none() {
+        // The reason does not matter: of a tuple with an item too many, serde_json says that it is no JSON.
+        serde_json::from_str::<IgnoredAny>(&text)
+            .map_err(|error| malformed(&text, settings, &error))?;
     }
+    check_text(&text, settings)?;
+    if parsed.is_none()
+        && settings.accepts_integral_floats()
+        && let Some(whole) = with_whole_numbers(&text)
+    {
+        text = Cow::Owned(whole);
+        parsed = if is_list { None } else { serde_json::from_str(&text).ok() };
+    }
+    let read = match parsed {
+        Some(value) => {
+            let mut unknown = if mode.refuses_unknown {
+                let mut found = examine::<T>(&text, mode).found;
+                // serde_json decides on the rest.
+                found.retain(|found| found.code == issue_codes::UNKNOWN_FIELD);
+                found
+            } else {
+                Vec::new()
+            };
+            let mut read = read::apply_rules(value, &text, mode, context);
+            if !unknown.is_empty() {
+                read.value = None;
+                unknown.append(&mut read.found);
+                unknown.sort_by(|one, other| one.order.cmp(&other.order));
+                read.found = unknown;
+                read.truncated |= mode.only_first;
+            }
+            read
+        }
+        None => Read { value: None, found: examine::<T>(&text, mode).found, truncated: true },
+    };
+    findings.truncated |= read.truncated;
+    findings.add(IssueSource::Body, read.found);
+    Ok(read.value)
 }
 
-/// Any JSON value, without duplicate keys and not deeper than allowed.
+/// Writes `62.0` as `62`. `None`: there is no such number.
+fn with_whole_numbers(text: &str) -> Option<String> {
+    let mut whole = String::new();
+    let mut rest = text;
+    let mut is_changed = false;
+    while let Some(at) = rest.find(|char: char| char == '"' || char == '-' || char.is_ascii_digit())
+    {
+        let value = Cursor::new(&rest[at..]).skip();
+        let end = at + value.len();
+        let number = value.contains(['.', 'e', 'E']).then(|| value.parse::<f64>().ok()).flatten();
+        match number {
+            // Larger ones are not exact.
+            Some(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
+                whole.push_str(&rest[..at]);
+                whole.push_str(&format!("{number:.0}"));
+                is_changed = true;
+            }
+            _ => whole.push_str(&rest[..end]),
+        }
+        rest = &rest[end..];
+    }
+    whole.push_str(rest);
+    is_changed.then_some(whole)
+}
+
+/// Reads any JSON value, without duplicate names and not deeper than allowed.
 #[cfg(feature = "json-schema")]
-pub(crate) fn value(body: &[u8], settings: Validation) -> Result<Value, ApiError> {
+pub(crate) fn value(body: &[u8], settings: &Validation) -> Result<Value, ApiError> {
     let text = text_of(body)?;
     let value = serde_json::from_str(text).map_err(|error| malformed(text, settings, &error))?;
     check_text(text, settings)?;
@@ -134,7 +175,7 @@ fn text_of(body: &[u8]) -> Result<&str, ApiError> {
     })
 }
 
-fn refuse(message: impl Into<std::borrow::Cow<'static, str>>) -> ApiError {
+fn refuse(message: impl Into<Cow<'static, str>>) -> ApiError {
     ApiError::invalid_json().with_message(message)
 }
 
@@ -145,7 +186,7 @@ fn position(before: &[u8]) -> (usize, usize) {
     (line, column)
 }
 
-fn check_text(text: &str, settings: Validation) -> Result<(), ApiError> {
+fn check_text(text: &str, settings: &Validation) -> Result<(), ApiError> {
     scan(text, settings.depth(), settings.allows_duplicate_keys())
         .map_err(|flaw| flawed(text, &flaw))
 }
@@ -160,29 +201,44 @@ fn flawed(text: &str, flaw: &Flaw) -> ApiError {
     refuse(format!("the body is not valid JSON: {what}: line {line}, column {column}"))
 }
 
-/// serde_json's own words may name types, or repeat what came. Its positions do not.
-fn malformed(text: &str, settings: Validation, error: &serde_json::Error) -> ApiError {
-    // It has a limit to depth, too, and says no more than that something is wrong.
+fn malformed(text: &str, settings: &Validation, error: &serde_json::Error) -> ApiError {
+    // serde_json has a limit to depth as well, and does not say what it is.
     if let Err(flaw @ Flaw::TooDeep { .. }) = scan(text, settings.depth(), true) {
         return flawed(text, &flaw);
     }
-    let what = if text.trim_ascii().is_empty() {
+    if text.trim_ascii().is_empty() {
         return refuse("the body is blank, and JSON is expected");
-    } else if error.is_eof() {
-        "it ends too early: "
-    } else if error.to_string().starts_with("trailing characters") {
-        "there is more after its end: "
-    } else {
-        ""
+    }
+    let words = error.to_string();
+    // Nothing was read as a type of the service, so the words are about JSON alone. They repeat nothing of the text.
+    let what = words.split(" at line ").next().unwrap_or_default();
+    let what = match what {
+        "trailing characters" => "there is more after its end".to_owned(),
+        "EOF while parsing a value" => "it ends too early, where a value is expected".to_owned(),
+        what => match what.strip_prefix("EOF while parsing ") {
+            Some(inside) => format!("it ends too early, inside of {inside}"),
+            None => what.to_owned(),
+        },
     };
-    // It counts the end of a line, where that is what is wrong, as before the first column of the next.
+    // serde_json counts the end of a line, where that is what is wrong, as before the first column of the next.
     let (line, column) = (error.line(), error.column().max(1));
-    refuse(format!("the body is not valid JSON: {what}line {line}, column {column}"))
+    refuse(format!("the body is not valid JSON: {what}: line {line}, column {column}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_floats_become_integers() {
+        for (text, expected) in [
+            ("[62.0,-1.50,6.2e1,\"1.0\",1.0]", Some("[62,-1.50,62,\"1.0\",1]")),
+            ("{\"a\\\"1.0\": 1e300, \"b\":1}", None),
+            ("-0.0", Some("-0")),
+        ] {
+            assert_eq!(with_whole_numbers(text).as_deref(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn only_json_is_json() {

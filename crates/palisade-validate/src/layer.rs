@@ -66,11 +66,9 @@ impl<T> Default for ValidateLayer<T> {
 
 impl<T> Clone for ValidateLayer<T> {
     fn clone(&self) -> Self {
-        *self
+        Self { limit: self.limit, settings: self.settings.clone(), expected: PhantomData }
     }
 }
-
-impl<T> Copy for ValidateLayer<T> {}
 
 impl<T> fmt::Debug for ValidateLayer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,7 +87,7 @@ where
     type Service = BodyPolicyService<S, JsonOf<T>>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let policy = JsonOf { settings: self.settings, expected: PhantomData };
+        let policy = JsonOf { settings: self.settings.clone(), expected: PhantomData };
         BodyPolicyLayer::new(policy, self.limit).layer(inner)
     }
 }

@@ -36,11 +36,11 @@
 //! let passes = service.clone().oneshot(post(r#"{"name":"lamp","amount":2}"#)?).await?;
 //! assert_eq!(passes.status(), StatusCode::OK);
 //!
-//! let refused = service.oneshot(post(r#"{"name":"","amount":"two"}"#)?).await?;
+//! let refused = service.oneshot(post(r#"{"name":"","amount":0}"#)?).await?;
 //! assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
 //! let body: serde_json::Value = serde_json::from_slice(&refused.into_body().collect().await?.to_bytes())?;
-//! assert_eq!(body["error"]["issues"][0]["path"], "amount");
-//! assert_eq!(body["error"]["issues"][1]["path"], "name");
+//! assert_eq!(body["error"]["issues"][0]["path"], "name");
+//! assert_eq!(body["error"]["issues"][1]["path"], "amount");
 //! # Ok(()) })
 //! # }
 //! ```
@@ -107,6 +107,8 @@ mod examine;
 mod issue_codes;
 mod json;
 mod layer;
+pub mod maps;
+mod messages;
 mod names;
 mod place;
 mod read;
@@ -130,6 +132,7 @@ pub use axum::{
 pub use context::RuleContext;
 pub use issue_codes::ISSUE_CODES;
 pub use layer::{ValidateLayer, Validated};
+pub use messages::Messages;
 pub use response::{ValidateResponse, ValidateResponseLayer, debug_validate_response};
 #[cfg(feature = "json-schema")]
 pub use schema::{JsonSchema, JsonSchemaBuilder};

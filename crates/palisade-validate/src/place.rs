@@ -23,19 +23,6 @@ impl Place {
         Self(steps)
     }
 
-    pub(crate) fn is_at_or_below(&self, other: &Self) -> bool {
-        self.0.starts_with(&other.0)
-    }
-
-    /// The same place in every item of the lists that it is in.
-    pub(crate) fn of_any_item(&self) -> Self {
-        let steps = self.0.iter().map(|step| match step {
-            Step::Item(_) => Step::Item(0),
-            Step::Name(name) => Step::Name(name.clone()),
-        });
-        Self(steps.collect())
-    }
-
     /// Names joined by dots, positions in brackets.
     fn dotted(&self) -> String {
         let mut text = String::new();
@@ -71,56 +58,6 @@ impl Place {
         }
         text
     }
-
-    pub(crate) fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
-        self.0.iter().try_fold(value, |value, step| match step {
-            Step::Name(name) => value.get(name),
-            Step::Item(at) => value.get(at),
-        })
-    }
-
-    pub(crate) fn find_mut<'v>(&self, value: &'v mut Value) -> Option<&'v mut Value> {
-        self.0.iter().try_fold(value, |value, step| match step {
-            Step::Name(name) => value.get_mut(name),
-            Step::Item(at) => value.get_mut(at),
-        })
-    }
-
-    /// Puts a value there, in place of whatever is, and of a parent that is no object.
-    pub(crate) fn put(&self, root: &mut Value, new: Value) {
-        let Some((last, parent)) = self.0.split_last() else {
-            *root = new;
-            return;
-        };
-        if let Some(parent) = Self(parent.to_vec()).find_mut(root) {
-            match (last, parent) {
-                (Step::Name(name), Value::Object(object)) => {
-                    object.insert(name.clone(), new);
-                }
-                (Step::Name(name), parent) => {
-                    let mut object = Map::new();
-                    object.insert(name.clone(), new);
-                    *parent = Value::Object(object);
-                }
-                (Step::Item(at), parent) => {
-                    if let Some(item) = parent.get_mut(at) {
-                        *item = new;
-                    } else {
-                        *parent = Value::Array(vec![new]);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes the field away.
-    pub(crate) fn remove(&self, root: &mut Value) {
-        if let Some((Step::Name(name), parent)) = self.0.split_last()
-            && let Some(Value::Object(object)) = Self(parent.to_vec()).find_mut(root)
-        {
-            object.remove(name);
-        }
-    }
 }
 
 fn shown(name: &str) -> &str {
@@ -134,6 +71,8 @@ pub(crate) struct Found {
     pub(crate) code: Cow<'static, str>,
     pub(crate) message: Cow<'static, str>,
     pub(crate) params: Map<String, Value>,
+    /// Sorts issues by the order in which structs declare their fields.
+    pub(crate) order: Vec<usize>,
 }
 
 impl Found {
@@ -142,7 +81,13 @@ impl Found {
         code: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { place, code: code.into(), message: message.into(), params: Map::new() }
+        Self {
+            place,
+            code: code.into(),
+            message: message.into(),
+            params: Map::new(),
+            order: Vec::new(),
+        }
     }
 
     pub(crate) fn with_param(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -189,8 +134,6 @@ impl Findings {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn place() -> Place {
@@ -205,22 +148,5 @@ mod tests {
         );
         assert_eq!((Place::default().dotted(), Place::default().pointer()), ("".into(), "".into()));
         assert_eq!(Place::default().name(&"x".repeat(129)).dotted(), "…");
-    }
-
-    #[test]
-    fn a_place_is_inside_another_only_at_a_joint() {
-        let a = Place::default().name("a");
-        assert!(a.name("b").is_at_or_below(&a) && a.is_at_or_below(&a));
-        assert!(a.is_at_or_below(&Place::default()));
-        assert!(!Place::default().name("ab").is_at_or_below(&a) && !a.is_at_or_below(&a.name("b")));
-    }
-
-    #[test]
-    fn what_is_put_somewhere_makes_room_for_itself() {
-        let mut value = json!({"a": 5});
-        Place::default().name("a").name("b").put(&mut value, json!(1));
-        assert_eq!(value, json!({"a": {"b": 1}}));
-        Place::default().name("a").name("b").remove(&mut value);
-        assert_eq!(value, json!({"a": {}}));
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Broken {
     pub(crate) path: Vec<Component>,
     code: String,
     message: String,
-    params: Map<String, Value>,
+    pub(crate) params: Map<String, Value>,
 }
 
 /// A step of garde's path.
@@ -35,9 +35,31 @@ pub(crate) enum Component {
 }
 
 impl Broken {
-    pub(crate) fn at(self, place: Place) -> Found {
+    pub(crate) fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The other field of a `matches` rule, by its name in Rust.
+    pub(crate) fn other_field(&self) -> Option<&str> {
+        let is_pair = self.code == issue_codes::MISMATCH;
+        self.params.get("field").filter(|_| is_pair).and_then(Value::as_str)
+    }
+
+    /// The issue at a place. `other` is the name on the wire of the other field of a `matches` rule.
+    pub(crate) fn at(self, place: Place, other: Option<&str>) -> Found {
+        let is_pair = self.other_field().is_some();
         let mut found = Found::new(place, self.code, self.message);
         found.params = self.params;
+        if is_pair {
+            found.message = match other {
+                Some(other) => format!("must equal \"{other}\"").into(),
+                None => "must equal another field".into(),
+            };
+            match other {
+                Some(other) => found.params.insert("field".to_owned(), other.into()),
+                None => found.params.remove("field"),
+            };
+        }
         found
     }
 }
@@ -101,7 +123,7 @@ impl Coded {
     fn rule(
         &self,
         code: &str,
-        params: &[(&str, &dyn Display)],
+        params: &[(&str, Value)],
         message: impl Display,
     ) -> Cow<'static, str> {
         self.written.set(self.written.get() + 1);
@@ -111,18 +133,22 @@ impl Coded {
             }
             return Cow::Borrowed("");
         }
-        let params: Map<_, _> = params
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), number_or_text(value.to_string())))
-            .collect();
+        let params: Map<_, _> =
+            params.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let params =
             if params.is_empty() { String::new() } else { Value::Object(params).to_string() };
         format!("{MARK}{code}{MARK}{params}{MARK}{message}").into()
     }
 }
 
-fn number_or_text(shown: String) -> Value {
+/// A limit is a number, unless it is of a type that has a range of its own.
+fn limit(limit: &dyn Display) -> Value {
+    let shown = limit.to_string();
     serde_json::from_str::<serde_json::Number>(&shown).map_or(Value::String(shown), Value::Number)
+}
+
+fn text(text: &dyn Display) -> Value {
+    Value::String(text.to_string())
 }
 
 /// Code, parameters and message of an error; `invalid` for a rule of the user's own.
@@ -143,7 +169,7 @@ impl I18n for Coded {
     fn length_lower_than(&self, min: usize) -> Cow<'static, str> {
         self.rule(
             issue_codes::TOO_SHORT,
-            &[("min", &min)],
+            &[("min", min.into())],
             format_args!("must have a length of at least {min}"),
         )
     }
@@ -151,17 +177,25 @@ impl I18n for Coded {
     fn length_greater_than(&self, max: usize) -> Cow<'static, str> {
         self.rule(
             issue_codes::TOO_LONG,
-            &[("max", &max)],
+            &[("max", max.into())],
             format_args!("must have a length of at most {max}"),
         )
     }
 
     fn range_lower_than(&self, min: &dyn Display) -> Cow<'static, str> {
-        self.rule(issue_codes::TOO_SMALL, &[("min", &min)], format_args!("must be at least {min}"))
+        self.rule(
+            issue_codes::TOO_SMALL,
+            &[("min", limit(min))],
+            format_args!("must be at least {min}"),
+        )
     }
 
     fn range_greater_than(&self, max: &dyn Display) -> Cow<'static, str> {
-        self.rule(issue_codes::TOO_BIG, &[("max", &max)], format_args!("must be at most {max}"))
+        self.rule(
+            issue_codes::TOO_BIG,
+            &[("max", limit(max))],
+            format_args!("must be at most {max}"),
+        )
     }
 
     fn credit_card_invalid(&self, _: InvalidCreditCard) -> Cow<'static, str> {
@@ -176,7 +210,7 @@ impl I18n for Coded {
     fn contains_missing(&self, part: &dyn Display) -> Cow<'static, str> {
         self.rule(
             issue_codes::INVALID_FORMAT,
-            &[("substring", &part)],
+            &[("substring", text(part))],
             format_args!("must contain \"{part}\""),
         )
     }
@@ -188,7 +222,7 @@ impl I18n for Coded {
     fn prefix_missing(&self, prefix: &dyn Display) -> Cow<'static, str> {
         self.rule(
             issue_codes::INVALID_FORMAT,
-            &[("prefix", &prefix)],
+            &[("prefix", text(prefix))],
             format_args!("must start with \"{prefix}\""),
         )
     }
@@ -196,7 +230,7 @@ impl I18n for Coded {
     fn suffix_missing(&self, suffix: &dyn Display) -> Cow<'static, str> {
         self.rule(
             issue_codes::INVALID_FORMAT,
-            &[("suffix", &suffix)],
+            &[("suffix", text(suffix))],
             format_args!("must end with \"{suffix}\""),
         )
     }
@@ -208,7 +242,7 @@ impl I18n for Coded {
     fn ip_invalid(&self, kind: IpKind) -> Cow<'static, str> {
         self.rule(
             issue_codes::INVALID_IP,
-            &[("kind", &kind)],
+            &[("kind", text(&kind))],
             format_args!("must be an {kind} address"),
         )
     }
@@ -216,7 +250,7 @@ impl I18n for Coded {
     fn matches_field_mismatch(&self, field: &dyn Display) -> Cow<'static, str> {
         self.rule(
             issue_codes::MISMATCH,
-            &[("field", &field)],
+            &[("field", text(field))],
             format_args!("must equal \"{field}\""),
         )
     }

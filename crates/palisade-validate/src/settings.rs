@@ -1,11 +1,14 @@
+use std::sync::Arc;
+
 use garde::Validate;
 #[cfg(feature = "axum")]
 use http::Extensions;
 use http::{StatusCode, request};
-use palisade_core::{ApiError, Decision, IssueSource, IssueView, Policy, PolicyLayer};
+use palisade_core::{ApiError, Decision, Issue, IssueSource, IssueView, Policy, PolicyLayer};
 use serde::de::DeserializeOwned;
 
 use crate::{
+    Messages,
     examine::{Mode, Shape, asked_for},
     issue_codes, json,
     place::{Findings, Found, Place, Step},
@@ -25,7 +28,7 @@ use crate::{
 /// // for all extractors inside: 422 instead of 400
 /// let layer = Validation::new().status(StatusCode::UNPROCESSABLE_ENTITY).layer();
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Validation {
     status: StatusCode,
     view: IssueView,
@@ -33,6 +36,10 @@ pub struct Validation {
     max_depth: usize,
     accepts_integral_floats: bool,
     allows_duplicate_keys: bool,
+    max_examined: usize,
+    reads_checkboxes: bool,
+    shows_own_words: bool,
+    messages: Option<Arc<Messages>>,
 }
 
 /// serde_json goes no deeper than 128, whatever is set.
@@ -48,6 +55,10 @@ impl Validation {
             max_depth: 64,
             accepts_integral_floats: false,
             allows_duplicate_keys: false,
+            max_examined: 256 * 1024,
+            reads_checkboxes: false,
+            shows_own_words: false,
+            messages: None,
         }
     }
 
@@ -73,12 +84,11 @@ impl Validation {
         self
     }
 
-    /// Refuses fields that a type does not know, where they are dropped otherwise, in JSON, forms and query strings.
-    /// One type alone does so with `#[serde(deny_unknown_fields)]`.
+    /// Rejects fields that a type does not know, in JSON, forms and query strings. Default: they are ignored. For one type
+    /// alone, use `#[serde(deny_unknown_fields)]`.
     ///
-    /// A type into which others are flattened (`#[serde(flatten)]`), and an enum whose tag is beside its fields, do not say
-    /// which fields they know: there, nothing is unknown. JSON bodies
-    /// take about two and a half times as long, because each goes through a tree first.
+    /// A type into which others are flattened (`#[serde(flatten)]`), and an enum whose tag is beside its fields, do not
+    /// declare which fields they know: there, no field is unknown. JSON bodies are read twice.
     ///
     /// ```
     /// # use garde::Validate;
@@ -100,7 +110,7 @@ impl Validation {
         self
     }
 
-    /// Refuses JSON with more levels of objects and lists, as 400 `INVALID_JSON`. 127 is the most there can be.
+    /// Rejects JSON with more levels of objects and lists, as 400 `INVALID_JSON`. Default: 64. At most 127.
     #[must_use]
     pub fn max_depth(mut self, levels: usize) -> Self {
         self.max_depth = levels.min(DEEPEST);
@@ -109,6 +119,21 @@ impl Validation {
 
     /// Accepts a number without a fraction, such as `62.0`, where an integer is expected: in types and in a JSON Schema.
     /// Default: such a number is rejected as `wrong_type`.
+    ///
+    /// ```
+    /// # use garde::Validate;
+    /// # use palisade_validate::Validation;
+    /// #[derive(serde::Deserialize, Validate)]
+    /// struct Item {
+    ///     #[garde(skip)]
+    ///     amount: u8,
+    /// }
+    ///
+    /// let body = br#"{"amount":62.0}"#;
+    /// assert!(Validation::new().json::<Item>(body).is_err());
+    /// assert_eq!(Validation::new().accept_integral_floats().json::<Item>(body)?.amount, 62);
+    /// # Ok::<_, palisade_core::ApiError>(())
+    /// ```
     #[must_use]
     pub fn accept_integral_floats(mut self) -> Self {
         self.accepts_integral_floats = true;
@@ -120,6 +145,104 @@ impl Validation {
     #[must_use]
     pub fn allow_duplicate_keys(mut self) -> Self {
         self.allows_duplicate_keys = true;
+        self
+    }
+
+    /// Limits the size of the bodies, in bytes, of which every mistake is reported. A larger one is answered with its first
+    /// mistake, in its exact place, and `truncated`. Default: 256 KiB.
+    ///
+    /// ```
+    /// # use garde::Validate;
+    /// # use palisade_validate::Validation;
+    /// #[derive(Debug, serde::Deserialize, Validate)]
+    /// struct Item {
+    ///     #[garde(skip)]
+    ///     name: String,
+    ///     #[garde(skip)]
+    ///     amount: u8,
+    /// }
+    ///
+    /// let body = br#"{"name":1,"amount":"two"}"#;
+    /// let error = Validation::new().max_examined(10).json::<Item>(body).unwrap_err();
+    /// assert_eq!((error.issues().len(), &*error.issues()[0].path), (1, "name"));
+    /// assert!(error.issues_are_truncated());
+    /// ```
+    #[must_use]
+    pub fn max_examined(mut self, bytes: usize) -> Self {
+        self.max_examined = bytes;
+        self
+    }
+
+    /// Reads `on` as true in queries and forms, as HTML checkboxes send it. A checkbox that is not checked is not sent, so
+    /// its field needs `#[serde(default)]`. Default: `on` is rejected.
+    ///
+    /// ```
+    /// # use garde::Validate;
+    /// # use palisade_validate::Validation;
+    /// #[derive(serde::Deserialize, Validate)]
+    /// struct Form {
+    ///     #[serde(default)]
+    ///     #[garde(skip)]
+    ///     newsletter: bool,
+    /// }
+    ///
+    /// let settings = Validation::new().read_checkboxes();
+    /// assert!(settings.form::<Form>(b"newsletter=on")?.newsletter);
+    /// assert!(!settings.form::<Form>(b"")?.newsletter);
+    /// # Ok::<_, palisade_core::ApiError>(())
+    /// ```
+    #[must_use]
+    pub fn read_checkboxes(mut self) -> Self {
+        self.reads_checkboxes = true;
+        self
+    }
+
+    /// Shows the messages of a type's own `Deserialize` and `TryFrom`, with the code `invalid`. Default: they are replaced,
+    /// because they may repeat what the client sent or name types of the service.
+    ///
+    /// ```
+    /// # use garde::Validate;
+    /// # use palisade_validate::Validation;
+    /// #[derive(Debug, serde::Deserialize, Validate)]
+    /// #[serde(try_from = "u32")]
+    /// struct Even(#[garde(skip)] u32);
+    ///
+    /// impl TryFrom<u32> for Even {
+    ///     type Error = &'static str;
+    ///
+    ///     fn try_from(number: u32) -> Result<Self, &'static str> {
+    ///         if number % 2 == 0 { Ok(Self(number)) } else { Err("must be even") }
+    ///     }
+    /// }
+    ///
+    /// let error = Validation::new().show_type_messages().json::<Even>(b"3").unwrap_err();
+    /// assert_eq!(error.issues()[0].message, "must be even");
+    /// ```
+    #[must_use]
+    pub fn show_type_messages(mut self) -> Self {
+        self.shows_own_words = true;
+        self
+    }
+
+    /// Words the issues, in any language. Default: English.
+    ///
+    /// ```
+    /// # use garde::Validate;
+    /// use palisade_validate::{Messages, Validation};
+    ///
+    /// #[derive(Debug, serde::Deserialize, Validate)]
+    /// struct Item {
+    ///     #[garde(length(chars, min = 1))]
+    ///     name: String,
+    /// }
+    ///
+    /// let settings = Validation::new().messages(Messages::new().field("name", "too_short", "Name is required"));
+    /// let error = settings.json::<Item>(br#"{"name":""}"#).unwrap_err();
+    /// assert_eq!(error.issues()[0].message, "Name is required");
+    /// ```
+    #[must_use]
+    pub fn messages(mut self, messages: Messages) -> Self {
+        self.messages = Some(Arc::new(messages));
         self
     }
 
@@ -182,7 +305,7 @@ impl Validation {
         T: DeserializeOwned + Validate,
     {
         let mut findings = Findings::default();
-        let value = json::read(body, *self, context, &mut findings)?;
+        let value = json::read(body, self, context, &mut findings)?;
         self.settle(value, findings)
     }
 
@@ -268,8 +391,8 @@ impl Validation {
     where
         T: DeserializeOwned + Validate,
     {
-        let Texts { value, size, source, naming, mut unreadable } = texts;
-        // What parameters a path has is the route's to say, and nothing that a client could leave out.
+        let Texts { value, source, naming, mut unreadable } = texts;
+        // The route decides which parameters a path has, and a client cannot leave one out.
         let refuses_unknown = self.refuses_unknown && source != IssueSource::Path;
         if !refuses_unknown
             && !unreadable.is_empty()
@@ -277,12 +400,13 @@ impl Validation {
         {
             unreadable.retain(|name| known.contains(&&**name));
         }
-        let mode = Mode { coerces_text: true, refuses_unknown };
-        let read = read::examined(value, size, mode, context);
+        let text = value.to_string();
+        let mode = Mode { coerces_text: true, refuses_unknown, ..self.json_mode(text.len()) };
+        let read = read::read(&text, mode, context);
         let not_utf8 = unreadable.iter().map(|name| {
             Found::new(Place::default().name(name), issue_codes::WRONG_TYPE, "must be UTF-8")
         });
-        // What is not in the value for that reason is not missing, and nothing else is known of it.
+        // A parameter that is not UTF-8 is not in the value, and is not missing.
         let is_readable = |found: &Found| match found.place.0.first() {
             Some(Step::Name(name)) => !unreadable.contains(name),
             _ => true,
@@ -290,7 +414,7 @@ impl Validation {
         let found = not_utf8.chain(read.found.into_iter().filter(is_readable));
         findings.truncated |= read.truncated;
         findings.add(source, found.map(|found| found.moved(|place| naming.on_the_wire(place))));
-        read.value
+        read.value.filter(|_| unreadable.is_empty())
     }
 
     /// The value, or the error with all that was found.
@@ -302,17 +426,27 @@ impl Validation {
     }
 
     pub(crate) fn refuse(&self, findings: Findings) -> ApiError {
-        let error = ApiError::validation(findings.issues).with_status(self.status);
+        let issues = self.worded(findings.issues);
+        let error = ApiError::validation(issues).with_status(self.status);
         self.laid_out(error, findings.truncated)
     }
 
-    /// Issues beside what the body is refused for, which comes first.
+    /// Adds issues to an error of the body, which comes first.
     #[cfg(feature = "axum")]
     pub(crate) fn beside(&self, error: ApiError, findings: Findings) -> ApiError {
         if findings.issues.is_empty() {
             return error;
         }
-        self.laid_out(error.with_issues(findings.issues), findings.truncated)
+        self.laid_out(error.with_issues(self.worded(findings.issues)), findings.truncated)
+    }
+
+    fn worded(&self, mut issues: Vec<Issue>) -> Vec<Issue> {
+        if let Some(messages) = &self.messages {
+            for issue in &mut issues {
+                messages.apply(issue);
+            }
+        }
+        issues
     }
 
     fn laid_out(&self, error: ApiError, is_truncated: bool) -> ApiError {
@@ -320,8 +454,15 @@ impl Validation {
         if is_truncated { error.with_truncated_issues() } else { error }
     }
 
-    pub(crate) fn json_mode(&self) -> Mode {
-        Mode { coerces_text: false, refuses_unknown: self.refuses_unknown }
+    /// The mode for a document of this size.
+    pub(crate) fn json_mode(&self, size: usize) -> Mode {
+        Mode {
+            coerces_text: false,
+            refuses_unknown: self.refuses_unknown,
+            reads_checkboxes: self.reads_checkboxes,
+            shows_own_words: self.shows_own_words,
+            only_first: size > self.max_examined,
+        }
     }
 
     pub(crate) fn depth(&self) -> usize {
@@ -339,7 +480,7 @@ impl Validation {
     /// Those that a layer outside has left, or the usual ones.
     #[cfg(feature = "axum")]
     pub(crate) fn of(extensions: &Extensions) -> Self {
-        extensions.get().copied().unwrap_or_default()
+        extensions.get().cloned().unwrap_or_default()
     }
 }
 
@@ -357,6 +498,6 @@ impl Policy for Validation {
     }
 
     fn admit(&self, (): &mut (), request: &mut request::Parts) {
-        request.extensions.insert(*self);
+        request.extensions.insert(self.clone());
     }
 }

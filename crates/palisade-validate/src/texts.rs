@@ -18,8 +18,6 @@ const MAX_PAIRS: usize = 1_000;
 #[derive(Debug)]
 pub struct Texts {
     pub(crate) value: Value,
-    /// How many bytes they were.
-    pub(crate) size: usize,
     pub(crate) source: IssueSource,
     pub(crate) naming: Naming,
     /// The names whose texts were no UTF-8, and are not in the value.
@@ -45,7 +43,7 @@ impl Texts {
     /// Names and texts that are still to be added.
     pub(crate) fn named(source: IssueSource, naming: Naming) -> Self {
         let (value, unreadable) = (Value::Object(Map::new()), BTreeSet::new());
-        Self { value, size: 0, source, naming, unreadable }
+        Self { value, source, naming, unreadable }
     }
 
     /// What comes urlencoded, as a query or a form, as the URL standard reads it; but what is no UTF-8 stays none.
@@ -64,13 +62,11 @@ impl Texts {
             let name = percent_decode(&name).decode_utf8_lossy();
             texts.add(&name, percent_decode(&value).decode_utf8().ok());
         }
-        texts.size = text.len();
         Ok(texts)
     }
 
     /// A key that comes once has a text, one that comes again has a list. `None`: it was no UTF-8.
     pub(crate) fn add(&mut self, name: &str, text: Option<Cow<'_, str>>) {
-        self.size += name.len() + text.as_ref().map_or(0, |text| text.len());
         match (text, &mut self.value) {
             (Some(text), Value::Object(pairs)) => add(pairs, name, text.into_owned()),
             _ => {

@@ -83,7 +83,8 @@ fn check<T: Validate>(message: &T, context: &T::Context) -> Result<(), ApiError>
             Component::Item(at) => Step::Item(*at),
         });
         let place = Place(steps.collect());
-        broken.at(place)
+        let other = broken.other_field().map(str::to_owned);
+        broken.at(place, other.as_deref())
     });
     findings.add(IssueSource::Body, found);
     let error = Validation::new().refuse(findings);

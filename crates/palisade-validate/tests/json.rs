@@ -30,16 +30,22 @@ fn not_json(body: impl AsRef<[u8]>, message: &str) {
 #[test]
 fn what_is_wrong_with_json_is_said_with_line_and_column() {
     not_json("", "the body is empty, and JSON is expected");
-    not_json("{\"a\":\"b\nc\"}", "the body is not valid JSON: line 2, column 1");
+    not_json(
+        "{\"a\":\"b\nc\"}",
+        "the body is not valid JSON: control character (\\u0000-\\u001F) found while parsing a string: line 1, column 7",
+    );
     not_json(" \r\n\t", "the body is blank, and JSON is expected");
-    not_json("{\n \"name\": x}", "the body is not valid JSON: line 2, column 10");
-    not_json("{\"name\":\"a\"", "the body is not valid JSON: it ends too early: line 1, column 11");
+    not_json("{\n \"name\": x}", "the body is not valid JSON: expected value: line 2, column 10");
+    not_json(
+        "{\"name\":\"a\"",
+        "the body is not valid JSON: it ends too early, inside of an object: line 1, column 11",
+    );
     not_json(
         "{\"name\":\"a\"} {}",
         "the body is not valid JSON: there is more after its end: line 1, column 14",
     );
-    not_json("{'name':1}", "the body is not valid JSON: line 1, column 2");
-    for number in ["NaN", "Infinity", "-Infinity", "01", "1.", ".5", "+1", "0x10", "1e999"] {
+    not_json("{'name':1}", "the body is not valid JSON: key must be a string: line 1, column 2");
+    for number in ["NaN", "Infinity", "-Infinity", "01", "1.", ".5", "+1", "0x10"] {
         assert_eq!(
             refusal(format!("{{\"name\":\"a\",\"price\":{number}}}")).0,
             "INVALID_JSON",
@@ -155,7 +161,7 @@ fn a_list_that_is_too_long_is_wrong_and_not_cut_short() {
     assert_eq!(issues::<Point>(r#"{"named":[1,"a","b"]}"#), ["named wrong_type"]);
     assert_eq!(
         issues::<Point>(r#"{"named":["a","b","c"],"weight":"x"}"#),
-        ["named[0] wrong_type", "named wrong_type", "weight wrong_type"]
+        ["named wrong_type", "named[0] wrong_type", "weight wrong_type"]
     );
     let query =
         |query| Validation::new().query::<Point>(query).map_err(|error| error.issues().len());

@@ -124,7 +124,6 @@ async fn everything_that_is_wrong_is_reported_at_once() {
             "part avatar invalid_file_type",
             "part photo missing",
             "part age wrong_type",
-            "part name too_short",
         ]
     );
 }

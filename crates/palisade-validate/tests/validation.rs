@@ -172,7 +172,7 @@ async fn all_missing_fields_are_reported_at_once() {
 }
 
 #[tokio::test]
-async fn wrong_types_missing_fields_and_broken_rules_are_reported_together() {
+async fn wrong_types_and_missing_fields_are_reported_together() {
     let body = r#"{"name":7,"email":"nope","amount":"two","address":[],"items":[{"price":"x"},5,{"price":-1}],
         "shipping":"teleport","labels":{"a":1}}"#;
     assert_eq!(
@@ -180,10 +180,8 @@ async fn wrong_types_missing_fields_and_broken_rules_are_reported_together() {
         [
             "address wrong_type",
             "amount wrong_type",
-            "email invalid_email",
             "items[0].price wrong_type",
             "items[1] wrong_type",
-            "items[2].price too_small",
             "labels.a wrong_type",
             "name wrong_type",
             "shipping invalid_option",
@@ -222,8 +220,11 @@ async fn values_that_a_client_sent_are_never_repeated() {
 async fn what_is_not_json_is_said_plainly() {
     for (body, message) in [
         ("", "the body is empty, and JSON is expected"),
-        ("{\n  \"name\": oops}", "the body is not valid JSON: line 2, column 11"),
-        ("{\"name\":1", "the body is not valid JSON: it ends too early: line 1, column 9"),
+        ("{\n  \"name\": oops}", "the body is not valid JSON: expected value: line 2, column 11"),
+        (
+            "{\"name\":1",
+            "the body is not valid JSON: it ends too early, inside of an object: line 1, column 9",
+        ),
         ("{} {}", "the body is not valid JSON: there is more after its end: line 1, column 4"),
         (
             "{\"name\":1}x",
@@ -256,7 +257,7 @@ async fn another_media_type_is_a_415_and_a_longer_body_a_413() {
 #[tokio::test]
 async fn the_status_of_failed_validation_is_a_setting_and_that_of_malformed_json_is_not() {
     let unprocessable = Validation::new().status(StatusCode::UNPROCESSABLE_ENTITY);
-    let layer = || ValidateLayer::new().settings(unprocessable);
+    let layer = || ValidateLayer::new().settings(unprocessable.clone());
     let (status, body) = send_to(layer(), "application/json", "{}").await;
     assert_eq!((status.as_u16(), &body["error"]["code"]), (422, &Value::from("VALIDATION_ERROR")));
     assert_eq!(send_to(layer(), "application/json", "{").await.0, StatusCode::BAD_REQUEST);
@@ -269,14 +270,17 @@ async fn a_list_of_issues_ends_at_64_and_costs_bounded_work() {
     let (status, body) = send(&body).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(body["error"]["issues"].as_array().unwrap().len() <= 64);
-    // The form is right and every rule is broken; then the form is wrong too.
-    let items = vec!["{\"price\":-1}"; 50_000].join(",");
-    for name in ["\"\"", "7"] {
+    // The form is right and every rule is broken; then the form is wrong, and no rule is looked at.
+    for (count, name, issues) in
+        [(10_000, "\"\"", 64), (50_000, "\"\"", 1), (10_000, "7", 1), (50_000, "7", 1)]
+    {
+        let items = vec!["{\"price\":-1}"; count].join(",");
         let body = format!(
             r#"{{"name":{name},"email":"a@b.cc","amount":1,"address":{{"city":"Oslo","zip":1}},"items":[{items}]}}"#
         );
         let (_, body) = send(&body).await;
-        assert_eq!(body["error"]["issues"].as_array().unwrap().len(), 64);
+        assert_eq!(body["error"]["issues"].as_array().unwrap().len(), issues, "{count} {name}");
+        assert_eq!(body["error"]["truncated"], true);
     }
     let wrong = vec!["1"; 1_000].join(",");
     let (_, body) = send(&format!("{{\"items\":[{wrong}]}}")).await;
@@ -363,13 +367,7 @@ mod extractors {
     async fn everything_wrong_with_a_query_is_reported_at_once() {
         let (status, body) = search("page=0&limit=101&exact=maybe&tag=1&tag=x").await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
-        let expected = [
-            "exact wrong_type",
-            "limit too_big",
-            "page too_small",
-            "q missing",
-            "tag[1] wrong_type",
-        ];
+        let expected = ["exact wrong_type", "q missing", "tag[1] wrong_type"];
         assert_eq!(paths_and_codes(&body), expected);
         assert_eq!(paths_and_codes(&search("q=a&q=b").await.1), ["q wrong_type"]);
         assert_eq!(paths_and_codes(&search("q=a&page=-1").await.1), ["page wrong_type"]);

@@ -27,7 +27,7 @@ pub trait FromBody: Sized {
     #[doc(hidden)]
     fn read(
         request: Request,
-        settings: Validation,
+        settings: &Validation,
         findings: &mut Findings,
     ) -> impl Future<Output = Result<Option<Self>, ApiError>> + Send;
 }
@@ -70,7 +70,7 @@ where
 {
     async fn read(
         request: Request,
-        settings: Validation,
+        settings: &Validation,
         findings: &mut Findings,
     ) -> Result<Option<Self>, ApiError> {
         json::check_media_type(request.headers())?;
@@ -89,7 +89,7 @@ where
 {
     async fn read(
         request: Request,
-        settings: Validation,
+        settings: &Validation,
         findings: &mut Findings,
     ) -> Result<Option<Self>, ApiError> {
         let context = RuleContext::<T::Context>::of(request.extensions())?;

@@ -22,7 +22,7 @@ pub trait FromHead: Sized {
     #[doc(hidden)]
     fn read(
         head: &mut request::Parts,
-        settings: Validation,
+        settings: &Validation,
         findings: &mut Findings,
     ) -> impl Future<Output = Result<Option<Self>, ApiError>> + Send;
 }
@@ -51,7 +51,7 @@ pub trait OfTexts: Sized {
 impl<E: OfTexts> FromHead for E {
     async fn read(
         head: &mut request::Parts,
-        settings: Validation,
+        settings: &Validation,
         findings: &mut Findings,
     ) -> Result<Option<Self>, ApiError> {
         let texts = E::texts(head).await?;

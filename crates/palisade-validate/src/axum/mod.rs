@@ -118,7 +118,7 @@ where
     async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
         let settings = Validation::of(&request.extensions);
         let mut findings = Findings::default();
-        let value = E::read(request, settings, &mut findings).await?;
+        let value = E::read(request, &settings, &mut findings).await?;
         settings.settle(value, findings).map(Self)
     }
 }
@@ -133,7 +133,7 @@ where
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let settings = Validation::of(request.extensions());
         let mut findings = Findings::default();
-        match E::read(request, settings, &mut findings).await {
+        match E::read(request, &settings, &mut findings).await {
             Ok(value) => settings.settle(value, findings).map(Self),
             // What was wrong before the body is not forgotten.
             Err(error) => Err(settings.beside(error, findings)),

@@ -25,8 +25,7 @@ where
         })?;
         let params: Vec<(&str, &str)> = params.iter().collect();
         let (value, naming) = laid_out(&params, asked_for::<T>())?;
-        let size = head.uri.path().len();
-        Ok(Texts { value, size, ..Texts::named(IssueSource::Path, naming) })
+        Ok(Texts { value, ..Texts::named(IssueSource::Path, naming) })
     }
 
     fn of(value: T) -> Self {

@@ -15,7 +15,7 @@ macro_rules! tuples {
         {
             async fn read(
                 head: &mut request::Parts,
-                settings: Validation,
+                settings: &Validation,
                 findings: &mut Findings,
             ) -> Result<Option<Self>, ApiError> {
                 $(let $value = $part::read(head, settings, findings).await?;)+
@@ -33,7 +33,7 @@ macro_rules! tuples {
         {
             async fn read(
                 request: Request,
-                settings: Validation,
+                settings: &Validation,
                 findings: &mut Findings,
             ) -> Result<Option<Self>, ApiError> {
                 let (mut head, body) = request.into_parts();

@@ -1,155 +1,212 @@
+use std::{any::type_name, borrow::Cow, fmt};
+
 use serde::{
     Deserializer,
     de::{
-        DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
-        value::{BorrowedStrDeserializer, MapAccessDeserializer},
+        Error, Expected, Visitor,
+        value::{CowStrDeserializer, MapDeserializer},
     },
 };
-use serde_json::Value;
+use serde_json::Number;
 
 use super::{
-    Round, boolean,
-    fault::{Fault, one_of, unknown_field},
-    key::Key,
-    path::Path,
-    shapes::Shape,
+    Path,
+    absent::Absent,
+    access::{Fields, Items, Variant},
+    boolean,
+    cursor::Kind,
+    fault::{Fault, one_of},
+    round::{Fact, ReadAs, Round},
 };
-use crate::{issue_codes, place::Found};
+use crate::{issue_codes, names::Trail, place::Found};
 
-/// A deserializer that notes what is wrong and goes on.
-#[derive(Clone, Copy)]
-pub(super) struct Examiner<'v, 'r> {
-    value: &'v Value,
-    path: &'r Path<'r>,
-    round: &'r Round<'r>,
+/// The name by which `serde_json::value::RawValue` asks for the text of a value.
+pub(super) const RAW: &str = "$serde_json::private::RawValue";
+
+/// A deserializer over a JSON text that notes what is wrong and goes on.
+///
+/// It reads what serde_json reads. The visitors of numbers and strings are handed what serde_json would hand them; only
+/// where serde_json fails, or the visitor is that of a primitive type that must fail, a stand-in takes the value's place.
+pub(super) struct Examiner<'t, 'r> {
+    pub(super) path: &'r Path<'r>,
+    pub(super) round: &'r Round<'t>,
+    /// The broken rules that are at this value or below.
+    pub(super) trail: Trail,
 }
 
-impl<'v, 'r> Examiner<'v, 'r> {
-    pub(super) fn new(value: &'v Value, path: &'r Path<'r>, round: &'r Round<'r>) -> Self {
-        Self { value, path, round }
+impl<'t, 'r> Examiner<'t, 'r> {
+    pub(super) fn new(path: &'r Path<'r>, round: &'r Round<'t>, trail: Trail) -> Self {
+        if let Some(resolver) = round.resolver {
+            resolver.arrive(&trail, path);
+        }
+        Self { path, round, trail }
     }
 
-    fn found(
-        &self,
-        code: &'static str,
-        message: impl Into<std::borrow::Cow<'static, str>>,
-    ) -> Found {
-        Found::new(self.path.to_place(), code, message)
+    pub(super) fn root(round: &'r Round<'t>) -> Self {
+        let trail = round.resolver.map(crate::names::Resolver::trail).unwrap_or_default();
+        Self::new(&Path::Root, round, trail)
     }
 
-    /// `kind` is what programs are told, `words` what people are.
-    fn expected(&self, kind: &'static str, words: &str) {
-        let found = if self.round.mode.coerces_text && self.value.is_array() {
-            self.found(issue_codes::WRONG_TYPE, "must be given once")
-        } else {
-            self.found(issue_codes::WRONG_TYPE, format!("must be {words}"))
+    fn kind(&self) -> Kind {
+        self.round.cursor.kind()
+    }
+
+    fn skip(&self) -> &'t str {
+        self.round.cursor.skip()
+    }
+
+    /// Notes that the value has the wrong kind, and hands out another. `kind` is for programs, `words` for people.
+    fn stand_in<T>(
+        self,
+        kind: &'static str,
+        words: impl fmt::Display,
+        visit: impl FnOnce(Absent<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let is_list = self.kind() == Kind::Array;
+        self.skip();
+        self.round.note(self.path, |place| {
+            let message = if self.round.mode.coerces_text && is_list {
+                "must be given once".to_owned()
+            } else {
+                format!("must be {words}")
+            };
+            Found::new(place, issue_codes::WRONG_TYPE, message).with_param("expected", kind)
+        });
+        self.replace(visit)
+    }
+
+    fn replace<T>(self, visit: impl FnOnce(Absent<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        Absent::hand_to(self.round, self.path, visit)
+    }
+
+    /// The text that stands for a number or a boolean in a query.
+    fn coercible(&self) -> Option<Cow<'t, str>> {
+        let is_text = self.round.mode.coerces_text && self.kind() == Kind::String;
+        is_text.then(|| self.round.cursor.string())
+    }
+
+    fn integer<V: Visitor<'t>>(
+        self,
+        visitor: V,
+        rust: &str,
+        (min, max): (i128, u128),
+    ) -> Result<V::Value, Fault> {
+        let start = self.round.cursor.at();
+        let digits: Option<Cow<'t, str>> = match self.kind() {
+            Kind::Number => Some(self.skip().into()),
+            _ => self.coercible(),
         };
-        self.round.note(found.with_param("expected", kind));
-    }
-
-    /// The text that stands for something else in a query.
-    fn coercible(&self) -> Option<&'v str> {
-        self.value.as_str().filter(|_| self.round.mode.coerces_text)
-    }
-
-    /// Adds the place to a fault that has none yet.
-    fn place<T>(self, outcome: Result<T, Fault>) -> Result<T, Fault> {
-        outcome.map_err(|fault| match fault {
-            Fault::Here(why) => Fault::Refused(self.path.to_place(), why),
-            Fault::MissingHere(field) => Fault::Missing(self.path.to_place(), field),
-            placed => placed,
+        let wide = rust.ends_with("128");
+        if let Some(digits) = &digits {
+            let is_integer = |digits: &str| !digits.contains(['.', 'e', 'E']) && digits != "-0";
+            if is_integer(digits) {
+                match (digits.parse::<u128>(), digits.parse::<i128>()) {
+                    (Ok(number), _) if number <= max && wide && rust.starts_with('u') => {
+                        return visitor.visit_u128(number);
+                    }
+                    (_, Ok(number)) if wide && number >= min => return visitor.visit_i128(number),
+                    (Ok(number), _) if number <= max && !wide => {
+                        return visitor.visit_u64(u64::try_from(number).unwrap_or(u64::MAX));
+                    }
+                    (Err(_), Ok(number)) if number >= min && !wide => {
+                        return visitor.visit_i64(i64::try_from(number).unwrap_or(i64::MIN));
+                    }
+                    _ => {}
+                }
+            }
+            // A type with a visitor of its own may take what the primitive type does not.
+            if !self.round.mode.coerces_text && !wide && Words(&visitor).to_string() != rust {
+                return visit_number(digits, visitor);
+            }
+        }
+        self.round.cursor.seek(start);
+        let words = format!("an integer from {min} to {max}");
+        self.stand_in("integer", words, |absent| match min {
+            0 if wide => absent.deserialize_u128(visitor),
+            0 => absent.deserialize_u64(visitor),
+            _ if wide => absent.deserialize_i128(visitor),
+            _ => absent.deserialize_i64(visitor),
         })
     }
 
-    /// The same for what was said about an object, which may be about one of its fields.
-    fn place_within<T>(self, outcome: Result<T, Fault>) -> Result<T, Fault> {
-        self.place(outcome.map_err(|fault| match fault {
-            Fault::Here(why) => Fault::RefusedWithin(self.path.to_place(), why),
-            fault => fault,
-        }))
-    }
-
-    /// For what is said after a value was read: the tag of an enum tells only then what the rest should have been.
-    pub(super) fn place_after<T>(self, outcome: Result<T, Fault>) -> Result<T, Fault> {
-        if self.value.is_object() { self.place_within(outcome) } else { self.place(outcome) }
-    }
-
-    fn remember(&self, shape: Shape) {
-        self.round.shapes.borrow_mut().remember(&self.path.to_place(), shape);
-    }
-
-    /// Struct by struct is enough to find names. What else the whole value is tells how a path is to be read.
-    fn remember_root(&self, shape: Shape) {
-        if matches!(self.path, Path::Root) {
-            self.remember(shape);
-        }
-    }
-
-    fn fields(self) -> Fields<'v, 'r> {
-        let object = self.value.as_object();
-        if object.is_none() {
-            self.expected("object", "an object");
-        }
-        Fields {
-            given: object.map(serde_json::Map::iter),
-            next: None,
-            path: self.path,
-            round: self.round,
-        }
-    }
-
-    fn items(self) -> Items<'v, 'r> {
-        let values = match self.value {
-            Value::Array(values) => values.as_slice(),
-            one if self.coercible().is_some() => std::slice::from_ref(one),
-            _ => {
-                self.expected("array", "a list");
-                &[]
-            }
+    fn float<V: Visitor<'t>>(
+        self,
+        visitor: V,
+        is_finite: impl Fn(&str) -> bool,
+    ) -> Result<V::Value, Fault> {
+        let start = self.round.cursor.at();
+        let digits: Option<Cow<'t, str>> = match self.kind() {
+            Kind::Number => Some(self.skip().into()),
+            _ => self.coercible(),
         };
-        Items { values: values.iter().enumerate(), path: self.path, round: self.round }
-    }
-
-    fn number<V: Visitor<'v>>(self, visitor: V, most: f64) -> Result<V::Value, Fault> {
-        self.remember_root(Shape::Single);
-        let given = || self.coercible()?.parse().ok();
-        // `NaN` and `inf` are no numbers for a client, and a range would not hold them.
-        let number = self.value.as_f64().or_else(given).filter(|number: &f64| number.abs() <= most);
-        let number = number.unwrap_or_else(|| {
-            self.expected("number", "a number");
-            0.0
-        });
-        self.place(visitor.visit_f64(number))
-    }
-
-    /// A tuple leaves the items that it has no use for.
-    fn visit_items<V: Visitor<'v>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let mut items = self.items();
-        let outcome = visitor.visit_seq(&mut items);
-        if outcome.is_ok() && items.values.len() > 0 {
-            let found = self.found(issue_codes::WRONG_TYPE, "must be a list of fewer items");
-            self.round.note(found.with_param("expected", "array"));
+        match digits.filter(|digits| is_finite(digits)) {
+            Some(digits) if !self.round.mode.coerces_text => visit_number(&digits, visitor),
+            Some(digits) => visitor.visit_f64(digits.parse().unwrap_or_default()),
+            None => {
+                self.round.cursor.seek(start);
+                self.stand_in("number", "a number", |absent| absent.deserialize_f64(visitor))
+            }
         }
-        self.place(outcome)
+    }
+
+    fn object<V: Visitor<'t>>(
+        self,
+        known: Option<&'static [&'static str]>,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        // A struct with others flattened into it reads a map as well, and says so.
+        let is_map = !self.trail.is_empty() && Words(&visitor).to_string() == "a map";
+        let mut fields = Fields::new(self, known, type_name::<V>(), is_map);
+        let outcome = visitor.visit_map(&mut fields);
+        fields.finish(outcome)
+    }
+
+    fn items<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let (path, round) = (self.path, self.round);
+        let is_ordered =
+            !["Set<", "BinaryHeap<"].iter().any(|set| type_name::<V::Value>().contains(set));
+        let mut items = Items::new(self, is_ordered);
+        let value = visitor.visit_seq(&mut items)?;
+        if items.has_more() {
+            round.note(path, |place| {
+                Found::new(place, issue_codes::WRONG_TYPE, "must be a list of fewer items")
+                    .with_param("expected", "array")
+            });
+        }
+        Ok(value)
+    }
+
+    /// A text that stands for a list of one.
+    fn only_item<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_seq(Items::of_one(self))
+    }
+}
+
+/// Hands a number to a visitor as serde_json does.
+fn visit_number<'t, V: Visitor<'t>>(digits: &str, visitor: V) -> Result<V::Value, Fault> {
+    let number = serde_json::from_str::<Number>(digits).ok();
+    match number.map(|number| (number.as_u64(), number.as_i64(), number.as_f64())) {
+        Some((Some(number), _, _)) => visitor.visit_u64(number),
+        Some((_, Some(number), _)) => visitor.visit_i64(number),
+        Some((_, _, Some(number))) => visitor.visit_f64(number),
+        _ => Err(Fault::custom("a number that is out of range")),
+    }
+}
+
+/// What a visitor says that it expects.
+struct Words<'v, V>(&'v V);
+
+impl<'t, V: Visitor<'t>> fmt::Display for Words<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Expected::fmt(self.0, f)
     }
 }
 
 macro_rules! integers {
-    ($($method:ident $visit:ident $integer:ty, $get:ident;)*) => {$(
+    ($($method:ident $integer:ty;)*) => {$(
+        #[allow(clippy::cast_lossless, reason = "one macro for all widths")]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-            self.remember_root(Shape::Single);
-            let integer = match self.value {
-                Value::Number(number) => {
-                    number.$get().and_then(|integer| <$integer>::try_from(integer).ok())
-                }
-                _ => self.coercible().and_then(|text| text.parse().ok()),
-            };
-            let integer = integer.unwrap_or_else(|| {
-                let (min, max) = (<$integer>::MIN, <$integer>::MAX);
-                self.expected("integer", &format!("an integer from {min} to {max}"));
-                0
-            });
-            self.place(visitor.$visit(integer))
+            self.integer(visitor, stringify!($integer), (<$integer>::MIN as i128, <$integer>::MAX as u128))
         }
     )*};
 }
@@ -157,75 +214,93 @@ macro_rules! integers {
 impl<'de> Deserializer<'de> for Examiner<'de, '_> {
     type Error = Fault;
 
+    integers! {
+        deserialize_i8 i8;
+        deserialize_i16 i16;
+        deserialize_i32 i32;
+        deserialize_i64 i64;
+        deserialize_i128 i128;
+        deserialize_u8 u8;
+        deserialize_u16 u16;
+        deserialize_u32 u32;
+        deserialize_u64 u64;
+        deserialize_u128 u128;
+    }
+
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match self.value {
-            Value::Null => self.place(visitor.visit_unit()),
-            Value::Bool(value) => self.place(visitor.visit_bool(*value)),
-            Value::String(text) => self.place(visitor.visit_borrowed_str(text)),
-            Value::Array(_) => self.visit_items(visitor),
-            Value::Object(_) => self.place_within(visitor.visit_map(self.fields())),
-            Value::Number(number) => {
-                let outcome = match (number.as_u64(), number.as_i64(), number.as_f64()) {
-                    (Some(number), _, _) => visitor.visit_u64(number),
-                    (_, Some(number), _) => visitor.visit_i64(number),
-                    (_, _, number) => visitor.visit_f64(number.unwrap_or_default()),
+        match self.kind() {
+            Kind::Null => self.deserialize_unit(visitor),
+            Kind::Bool => visitor.visit_bool(self.skip() == "true"),
+            Kind::Number => self.float(visitor, is_finite::<f64>),
+            Kind::Array => self.items(visitor),
+            Kind::Object => self.object(None, visitor),
+            Kind::String => {
+                let knowledge = self.round.knowledge;
+                let reads = |what| knowledge.reads(self.path, what);
+                if self.round.mode.coerces_text && reads(ReadAs::List) {
+                    return self.only_item(visitor);
+                }
+                let text = self.round.cursor.string();
+                let of_list = |what| match self.path {
+                    Path::Index(list, _) => knowledge.reads(list, what),
+                    _ => false,
                 };
-                self.place(outcome)
+                if self.round.mode.coerces_text && !reads(ReadAs::Text) {
+                    if reads(ReadAs::Bool)
+                        && let Some(value) = boolean(&text, self.round.mode)
+                    {
+                        return visitor.visit_bool(value);
+                    }
+                    if (reads(ReadAs::Number) || of_list(ReadAs::Number))
+                        && serde_json::from_str::<Number>(&text).is_ok()
+                    {
+                        return visit_number(&text, visitor);
+                    }
+                }
+                visit_text(text, visitor)
             }
         }
     }
 
-    integers! {
-        deserialize_i8 visit_i8 i8, as_i64;
-        deserialize_i16 visit_i16 i16, as_i64;
-        deserialize_i32 visit_i32 i32, as_i64;
-        deserialize_i64 visit_i64 i64, as_i64;
-        deserialize_i128 visit_i128 i128, as_i128;
-        deserialize_u8 visit_u8 u8, as_u64;
-        deserialize_u16 visit_u16 u16, as_u64;
-        deserialize_u32 visit_u32 u32, as_u64;
-        deserialize_u64 visit_u64 u64, as_u64;
-        deserialize_u128 visit_u128 u128, as_u128;
-    }
-
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.number(visitor, f64::MAX)
+        self.float(visitor, is_finite::<f64>)
     }
 
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.number(visitor, f64::from(f32::MAX))
+        self.float(visitor, is_finite::<f32>)
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.remember_root(Shape::Single);
-        let value = self.value.as_bool().or_else(|| self.coercible().and_then(boolean));
-        let value = value.unwrap_or_else(|| {
-            self.expected("boolean", "true or false");
-            false
-        });
-        self.place(visitor.visit_bool(value))
+        if self.kind() == Kind::Bool {
+            return visitor.visit_bool(self.skip() == "true");
+        }
+        let start = self.round.cursor.at();
+        let mode = self.round.mode;
+        if let Some(value) = self.coercible().and_then(|text| boolean(&text, mode)) {
+            return visitor.visit_bool(value);
+        }
+        self.round.cursor.seek(start);
+        self.stand_in("boolean", "true or false", |absent| absent.deserialize_bool(visitor))
     }
 
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.remember_root(Shape::Single);
-        let mut chars = self.value.as_str().unwrap_or_default().chars();
-        let char = match (chars.next(), chars.next()) {
-            (Some(char), None) => char,
-            _ => {
-                self.expected("string", "a single character");
-                ' '
+        let start = self.round.cursor.at();
+        if self.kind() == Kind::String {
+            let text = self.round.cursor.string();
+            let is_one = text.chars().count() == 1;
+            if is_one || Words(&visitor).to_string() != "a character" {
+                return visit_text(text, visitor);
             }
-        };
-        self.place(visitor.visit_char(char))
+        }
+        self.round.cursor.seek(start);
+        self.stand_in("string", "a single character", |absent| absent.deserialize_char(visitor))
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.remember_root(Shape::Single);
-        let text = self.value.as_str().unwrap_or_else(|| {
-            self.expected("string", "a string");
-            ""
-        });
-        self.place(visitor.visit_borrowed_str(text))
+        if self.kind() == Kind::String {
+            return visit_text(self.round.cursor.string(), visitor);
+        }
+        self.stand_in("string", "a string", |absent| absent.deserialize_str(visitor))
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -237,9 +312,13 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match self.value {
-            Value::Array(_) => self.deserialize_seq(visitor),
-            _ => self.deserialize_str(visitor),
+        match self.kind() {
+            Kind::Array => self.items(visitor),
+            Kind::String => match self.round.cursor.string() {
+                Cow::Borrowed(text) => visitor.visit_borrowed_bytes(text.as_bytes()),
+                Cow::Owned(text) => visitor.visit_bytes(text.as_bytes()),
+            },
+            _ => self.stand_in("string", "a string", |absent| absent.deserialize_bytes(visitor)),
         }
     }
 
@@ -248,17 +327,19 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match self.value {
-            Value::Null => self.place(visitor.visit_none()),
-            _ => self.place_after(visitor.visit_some(self)),
+        if self.kind() == Kind::Null {
+            self.skip();
+            return visitor.visit_none();
         }
+        visitor.visit_some(self)
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if !self.value.is_null() {
-            self.expected("null", "null");
+        if self.kind() == Kind::Null {
+            self.skip();
+            return visitor.visit_unit();
         }
-        self.place(visitor.visit_unit())
+        self.stand_in("null", "null", |absent| absent.deserialize_unit(visitor))
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(
@@ -271,15 +352,26 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        self.place_after(visitor.visit_newtype_struct(self))
+        if name == RAW {
+            return visitor.visit_map(MapDeserializer::new([(RAW, self.skip())].into_iter()));
+        }
+        let (path, round) = (self.path, self.round);
+        let trail = match round.resolver {
+            Some(resolver) => resolver.of_newtype(self.trail, round.cursor.rest()),
+            None => self.trail,
+        };
+        visitor.visit_newtype_struct(Examiner::new(path, round, trail))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.remember_root(Shape::List(None));
-        self.visit_items(visitor)
+        match self.kind() {
+            Kind::Array => self.items(visitor),
+            Kind::String if self.round.mode.coerces_text => self.only_item(visitor),
+            _ => self.stand_in("array", "a list", |absent| absent.deserialize_seq(visitor)),
+        }
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(
@@ -287,8 +379,13 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
         length: usize,
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        self.remember_root(Shape::List(Some(length)));
-        self.deserialize_seq(visitor)
+        match self.kind() {
+            Kind::Array => self.items(visitor),
+            Kind::String if self.round.mode.coerces_text => self.only_item(visitor),
+            _ => self.stand_in("array", format_args!("a list of {length} items"), |absent| {
+                absent.deserialize_tuple(length, visitor)
+            }),
+        }
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -301,155 +398,91 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.place_within(visitor.visit_map(self.fields()))
+        match self.kind() {
+            Kind::Object => self.object(None, visitor),
+            _ => self.stand_in("object", "an object", |absent| absent.deserialize_map(visitor)),
+        }
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        self.remember(Shape::Struct(known));
-        if self.round.mode.refuses_unknown
-            && let Value::Object(object) = self.value
-        {
-            for name in object.keys().filter(|name| !known.contains(&name.as_str())) {
-                let path = Path::Field(self.path, name);
-                let unknown =
-                    Found::new(path.to_place(), issue_codes::UNKNOWN_FIELD, unknown_field(known));
-                self.round.note(unknown);
-            }
+        match self.kind() {
+            Kind::Object => self.object(Some(known), visitor),
+            // serde_json reads a list, field by field. The root has been looked at before.
+            Kind::Array if !matches!(self.path, Path::Root) => self.items(visitor),
+            _ => self.stand_in("object", "an object", |absent| {
+                absent.deserialize_struct(name, known, visitor)
+            }),
         }
-        self.deserialize_map(visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        self.remember(Shape::Enum);
-        let known = |name: &str| variants.contains(&name);
-        let variant = match self.value {
-            Value::String(name) if known(name) => name.as_str(),
-            Value::Object(object) if object.len() == 1 && object.keys().all(|name| known(name)) => {
-                let fields = MapAccessDeserializer::new(self.fields());
-                return self.place_within(visitor.visit_enum(fields));
+        let start = self.round.cursor.at();
+        let of = Fact::Closed(type_name::<V>());
+        let variant = match self.kind() {
+            Kind::String => Some(self.round.cursor.string()),
+            Kind::Object => {
+                self.round.cursor.enter();
+                self.round.cursor.advance().then(|| self.round.cursor.name())
             }
-            _ => {
-                let found = self.found(issue_codes::INVALID_OPTION, one_of(variants));
-                self.round.note(found.with_param("options", variants.to_vec()));
-                let name = variants.first().copied().unwrap_or_default();
-                let was_muted = self.round.is_muted.replace(true);
-                let outcome = visitor.visit_enum(AnyVariant { name, content: self });
-                self.round.is_muted.set(was_muted);
-                return self.place(outcome);
-            }
+            _ => None,
         };
-        self.place(visitor.visit_enum(BorrowedStrDeserializer::new(variant)))
+        // A variant may take every other name, and the list of names does not say so.
+        if let Some(variant) = variant
+            && (variants.contains(&&*variant) || !self.round.knowledge.has(&of))
+        {
+            let round = self.round;
+            let is_known = variants.contains(&&*variant);
+            round.cursor.seek(start);
+            let outcome = match self.kind() {
+                Kind::String => {
+                    self.skip();
+                    visitor.visit_enum(CowStrDeserializer::new(variant))
+                }
+                _ => {
+                    round.cursor.enter();
+                    round.cursor.advance();
+                    round.cursor.name();
+                    visitor.visit_enum(Variant { name: variant, object: self })
+                }
+            };
+            if !is_known && outcome.is_err() {
+                round.learn(of);
+            }
+            return outcome;
+        }
+        self.round.cursor.seek(start);
+        self.skip();
+        self.round.note(self.path, |place| {
+            Found::new(place, issue_codes::INVALID_OPTION, one_of(variants))
+                .with_param("options", variants.to_vec())
+        });
+        self.replace(|absent| absent.deserialize_enum(name, variants, visitor))
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.place(visitor.visit_unit())
+        self.skip();
+        visitor.visit_unit()
     }
 }
 
-/// A variant that stands in for one that is not known, made of whatever is there.
-struct AnyVariant<'v, 'r> {
-    name: &'static str,
-    content: Examiner<'v, 'r>,
-}
-
-impl<'de, 'r> EnumAccess<'de> for AnyVariant<'de, 'r> {
-    type Error = Fault;
-    type Variant = Examiner<'de, 'r>;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(
-        self,
-        seed: S,
-    ) -> Result<(S::Value, Self::Variant), Fault> {
-        let variant = seed.deserialize(BorrowedStrDeserializer::<Fault>::new(self.name))?;
-        Ok((variant, self.content))
+fn visit_text<'t, V: Visitor<'t>>(text: Cow<'t, str>, visitor: V) -> Result<V::Value, Fault> {
+    match text {
+        Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
+        Cow::Owned(text) => visitor.visit_string(text),
     }
 }
 
-impl<'de> VariantAccess<'de> for Examiner<'de, '_> {
-    type Error = Fault;
-
-    fn unit_variant(self) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Fault> {
-        seed.deserialize(self)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.deserialize_map(visitor)
-    }
-}
-
-struct Items<'v, 'r> {
-    values: std::iter::Enumerate<std::slice::Iter<'v, Value>>,
-    path: &'r Path<'r>,
-    round: &'r Round<'r>,
-}
-
-impl<'de> SeqAccess<'de> for Items<'de, '_> {
-    type Error = Fault;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Fault> {
-        let Some((at, value)) = self.values.next() else { return Ok(None) };
-        let path = Path::Index(self.path, at);
-        let item = Examiner::new(value, &path, self.round);
-        item.place_after(seed.deserialize(item)).map(Some)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.values.size_hint().1
-    }
-}
-
-struct Fields<'v, 'r> {
-    given: Option<serde_json::map::Iter<'v>>,
-    next: Option<(&'v str, &'v Value)>,
-    path: &'r Path<'r>,
-    round: &'r Round<'r>,
-}
-
-impl<'de> MapAccess<'de> for Fields<'de, '_> {
-    type Error = Fault;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Fault> {
-        let Some((name, value)) = self.given.as_mut().and_then(Iterator::next) else {
-            return Ok(None);
-        };
-        self.next = Some((name, value));
-        let path = Path::Field(self.path, name);
-        seed.deserialize(Key { name, path: &path, round: self.round }).map(Some)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
-        static NULL: Value = Value::Null;
-        let (name, value) = self.next.take().unwrap_or(("", &NULL));
-        let path = Path::Field(self.path, name);
-        let field = Examiner::new(value, &path, self.round);
-        field.place_after(seed.deserialize(field))
-    }
+/// `NaN` and `inf` are no numbers for a client, and a number must not become infinite.
+fn is_finite<F: std::str::FromStr + Into<f64>>(digits: &str) -> bool {
+    digits.parse::<F>().is_ok_and(|number| number.into().is_finite())
 }

@@ -1,129 +1,140 @@
 use std::fmt;
 
 use serde::de::{Error, Expected, Unexpected};
-use serde_json::Value;
+
+use serde_json::Number;
 
 use crate::{
     issue_codes,
     place::{Found, Place},
 };
 
-/// Why a type did not take what it was given. Messages say what is expected and never what came.
+/// The reason for which a type stopped reading.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// At a place that is still to be added.
+    /// The type rejected the value that is being read, or something in it.
     Here(Complaint),
-    /// A field of the struct that is being read, whose place is still to be added.
-    MissingHere(&'static str),
-    /// A field is not there.
-    Missing(Place, &'static str),
-    /// A value that its type refused.
-    Refused(Place, Complaint),
-    /// A key that its type refused.
-    RefusedKey(Place),
-    /// Something in this object: serde had read it all before it told the fields apart.
-    RefusedWithin(Place, Complaint),
+    /// A field of the object that is being read is missing.
+    Missing(&'static str),
+    /// A field of the object that is being read came twice, by an alias.
+    Duplicate,
+    /// The reason has been noted, with its place.
+    Noted,
 }
 
+/// What a type said about a value. Messages contain what is expected and never what the client sent.
 #[derive(Clone, Debug)]
 pub(super) struct Complaint {
     code: &'static str,
     message: String,
-    options: Option<&'static [&'static str]>,
-    /// What came, in serde's words. It finds the culprit and is shown to nobody.
+    param: Option<(&'static str, serde_json::Value)>,
+    /// The type's own words, which may repeat the value.
+    own: Option<String>,
+    /// What came, in serde's words: finds the text that was read as the wrong kind, and is never shown.
     came: Option<String>,
 }
 
 impl Complaint {
-    fn new(code: &'static str, message: String, came: Option<String>) -> Self {
-        Self { code, message, options: None, came }
+    fn new(code: &'static str, message: String) -> Self {
+        Self { code, message, param: None, own: None, came: None }
     }
 
-    pub(super) fn at(&self, place: Place) -> Found {
-        let found = Found::new(place, self.code, self.message.clone());
-        match self.options {
-            Some(options) => found.with_param("options", options.to_vec()),
+    fn expecting(code: &'static str, came: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let words = in_plain_words(&expected.to_string());
+        let mut complaint = Self::new(code, format!("must be {words}"));
+        if code == issue_codes::WRONG_TYPE {
+            complaint.param = Some(("expected", kind_named(&words).into()));
+        }
+        complaint.came = Some(came.to_string());
+        complaint
+    }
+
+    pub(super) fn at(self, place: Place, shows_own_words: bool) -> Found {
+        let message = self.own.filter(|_| shows_own_words).unwrap_or(self.message);
+        let found = Found::new(place, self.code, message);
+        match self.param {
+            Some((name, value)) => found.with_param(name, value),
             None => found,
         }
-    }
-
-    /// True if it is about this value.
-    pub(super) fn is_about(&self, value: &Value) -> bool {
-        let came = match value {
-            Value::Null => Unexpected::Unit.to_string(),
-            Value::Bool(value) => Unexpected::Bool(*value).to_string(),
-            Value::String(text) => Unexpected::Str(text).to_string(),
-            Value::Array(_) => Unexpected::Seq.to_string(),
-            Value::Object(_) => Unexpected::Map.to_string(),
-            Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
-                (Some(number), _, _) => Unexpected::Unsigned(number).to_string(),
-                (_, Some(number), _) => Unexpected::Signed(number).to_string(),
-                (_, _, number) => Unexpected::Float(number.unwrap_or_default()).to_string(),
-            },
-        };
-        self.came.as_ref().is_none_or(|about| *about == came)
-    }
-
-    pub(super) fn first_option(&self) -> Option<&'static str> {
-        self.options?.first().copied()
     }
 
     pub(super) fn is_unknown_field(&self) -> bool {
         self.code == issue_codes::UNKNOWN_FIELD
     }
 
-    pub(super) fn names_what_came(&self) -> bool {
-        self.came.is_some()
+    /// The kind of JSON value that is expected.
+    pub(super) fn expected(&self) -> Option<&str> {
+        self.param.as_ref().filter(|(name, _)| *name == "expected")?.1.as_str()
+    }
+
+    /// True if this is the value, in JSON, that came.
+    pub(super) fn is_about(&self, raw: &str) -> bool {
+        let Some(about) = &self.came else { return false };
+        let came = match serde_json::from_str::<Number>(raw) {
+            Ok(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+                (Some(number), _, _) => Unexpected::Unsigned(number).to_string(),
+                (_, Some(number), _) => Unexpected::Signed(number).to_string(),
+                (_, _, number) => Unexpected::Float(number.unwrap_or_default()).to_string(),
+            },
+            Err(_) => match raw.as_bytes().first() {
+                Some(b'"') => {
+                    let text = serde_json::from_str::<String>(raw).unwrap_or_default();
+                    return self.is_about_text(&text);
+                }
+                Some(b'{') => Unexpected::Map.to_string(),
+                Some(b'[') => Unexpected::Seq.to_string(),
+                Some(b't') => Unexpected::Bool(true).to_string(),
+                Some(b'f') => Unexpected::Bool(false).to_string(),
+                _ => Unexpected::Unit.to_string(),
+            },
+        };
+        came == *about
+    }
+
+    pub(super) fn is_about_text(&self, text: &str) -> bool {
+        self.came.as_ref().is_some_and(|came| *came == Unexpected::Str(text).to_string())
     }
 }
 
-const INTEGER: &str = "must be an integer from ";
-
 impl Error for Fault {
-    /// The words of a type's own `Deserialize` may well repeat the value, so they are not.
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Self::Here(Complaint::new(issue_codes::INVALID, "is not a valid value".to_owned(), None))
+    fn custom<T: fmt::Display>(words: T) -> Self {
+        let mut complaint = Complaint::new(issue_codes::INVALID, "is not a valid value".to_owned());
+        complaint.own = Some(words.to_string());
+        Self::Here(complaint)
     }
 
     fn invalid_type(came: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let message = format!("must be {}", in_plain_words(&expected.to_string()));
-        Self::Here(Complaint::new(issue_codes::WRONG_TYPE, message, Some(came.to_string())))
+        Self::Here(Complaint::expecting(issue_codes::WRONG_TYPE, came, expected))
     }
 
     fn invalid_value(came: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let message = format!("must be {}", in_plain_words(&expected.to_string()));
-        // A number that is too large for its type is one of another type, as where no struct is flattened.
-        let code = if message.starts_with(INTEGER) {
-            issue_codes::WRONG_TYPE
-        } else {
-            issue_codes::INVALID
-        };
-        Self::Here(Complaint::new(code, message, Some(came.to_string())))
+        // A number that is too large for its type has the wrong type, as in a struct that is read directly.
+        let is_range = in_plain_words(&expected.to_string()).starts_with("an integer from ");
+        let code = if is_range { issue_codes::WRONG_TYPE } else { issue_codes::INVALID };
+        Self::Here(Complaint::expecting(code, came, expected))
     }
 
     fn invalid_length(_: usize, expected: &dyn Expected) -> Self {
-        let message = format!("must be {}", in_plain_words(&expected.to_string()));
-        Self::Here(Complaint::new(
-            issue_codes::WRONG_TYPE,
-            message,
-            Some(Unexpected::Seq.to_string()),
-        ))
+        Self::Here(Complaint::expecting(issue_codes::WRONG_TYPE, Unexpected::Seq, expected))
     }
 
     fn unknown_variant(came: &str, expected: &'static [&'static str]) -> Self {
-        let came = Unexpected::Str(came).to_string();
-        let mut complaint =
-            Complaint::new(issue_codes::INVALID_OPTION, one_of(expected), Some(came));
-        complaint.options = Some(expected);
+        let mut complaint = Complaint::new(issue_codes::INVALID_OPTION, one_of(expected));
+        complaint.came = Some(Unexpected::Str(came).to_string());
+        complaint.param = Some(("options", expected.to_vec().into()));
         Self::Here(complaint)
     }
 
     fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
-        Self::Here(Complaint::new(issue_codes::UNKNOWN_FIELD, unknown_field(expected), None))
+        Self::Here(Complaint::new(issue_codes::UNKNOWN_FIELD, unknown_field(expected)))
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::MissingHere(field)
+        Self::Missing(field)
+    }
+
+    fn duplicate_field(_: &'static str) -> Self {
+        Self::Duplicate
     }
 }
 
@@ -139,7 +150,21 @@ pub(super) fn unknown_field(known: &[&str]) -> String {
     }
 }
 
-/// What serde's derive says it expects is about Rust and names its types. A client is told what that is in JSON.
+/// Names the kind of JSON value that is expected, for programs.
+fn kind_named(words: &str) -> &str {
+    let is = |start: &str| words.starts_with(start);
+    match words {
+        _ if is("an integer") => "integer",
+        _ if is("a number") => "number",
+        _ if is("true or false") => "boolean",
+        _ if is("an object") => "object",
+        _ if is("a list") => "array",
+        _ if words.contains("string") || is("a single character") => "string",
+        _ => words,
+    }
+}
+
+/// Translates serde's words for what it expects, which name Rust's types, into those of JSON.
 fn in_plain_words(expected: &str) -> String {
     macro_rules! integer {
         ($($number:ident)*) => {
@@ -186,23 +211,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_type_of_ours_is_named() {
-        for (serdes, ours) in [
-            ("struct Order", "an object"),
-            ("struct variant Shape::Circle", "an object"),
-            ("variant identifier", "an object"),
-            ("tuple struct Pair with 2 elements", "a list of another length"),
-            ("internally tagged enum Shape", "one of the forms that are allowed"),
-            ("unit variant Shape::Dot", "null"),
-            ("newtype variant", "an object"),
-            ("tuple variant", "an object"),
-            ("tuple variant Shape::Line", "a list of another length"),
-            ("a nonzero u8", "an integer other than 0"),
-            ("my_crate::Thing", "another value"),
-            ("u8", "an integer from 0 to 255"),
-            ("a formatted UUID string", "a formatted UUID string"),
+    fn messages_name_no_rust_type() {
+        for (serdes, ours, kind) in [
+            ("struct Order", "an object", "object"),
+            ("struct variant Shape::Circle", "an object", "object"),
+            ("variant identifier", "an object", "object"),
+            ("tuple struct Pair with 2 elements", "a list of another length", "array"),
+            (
+                "internally tagged enum Shape",
+                "one of the forms that are allowed",
+                "one of the forms that are allowed",
+            ),
+            ("unit variant Shape::Dot", "null", "null"),
+            ("newtype variant", "an object", "object"),
+            ("tuple variant Shape::Line", "a list of another length", "array"),
+            ("a nonzero u8", "an integer other than 0", "integer"),
+            ("my_crate::Thing", "another value", "another value"),
+            ("u8", "an integer from 0 to 255", "integer"),
+            ("a formatted UUID string", "a formatted UUID string", "string"),
         ] {
-            assert_eq!(in_plain_words(serdes), ours, "{serdes}");
+            let words = in_plain_words(serdes);
+            assert_eq!((&*words, kind_named(&words)), (ours, kind), "{serdes}");
         }
     }
 }

@@ -1,32 +1,46 @@
 use serde::{
     Deserializer,
-    de::{Visitor, value::BorrowedStrDeserializer},
+    de::{Visitor, value::StrDeserializer},
 };
 
-use super::{Round, fault::Fault, path::Path};
+use super::{
+    Path,
+    fault::Fault,
+    round::{Fact, Round},
+};
 use crate::{issue_codes, place::Found};
 
 /// The name of a field, or a key of a map, which JSON writes as a text whatever it is.
 #[derive(Clone, Copy)]
-pub(super) struct Key<'v, 'r> {
-    pub(super) name: &'v str,
+pub(super) struct Key<'n, 'r, 't> {
+    pub(super) name: &'n str,
     pub(super) path: &'r Path<'r>,
-    pub(super) round: &'r Round<'r>,
+    pub(super) round: &'r Round<'t>,
 }
 
-impl Key<'_, '_> {
-    fn place<T>(self, outcome: Result<T, Fault>) -> Result<T, Fault> {
-        outcome.map_err(|fault| match fault {
-            // A type that denies unknown fields says so when it reads their names.
-            Fault::Here(why) if why.is_unknown_field() => Fault::Refused(self.path.to_place(), why),
-            Fault::Here(_) => Fault::RefusedKey(self.path.to_place()),
-            fault => fault,
+impl Key<'_, '_, '_> {
+    /// Notes the reason for which a name was rejected, at the name.
+    pub(super) fn settle<T>(self, outcome: Result<T, Fault>) -> Result<T, Fault> {
+        outcome.map_err(|fault| {
+            let shows = self.round.mode.shows_own_words;
+            match fault {
+                Fault::Noted => {}
+                Fault::Here(why) if why.is_unknown_field() => {
+                    self.round.note(self.path, |place| why.at(place, shows));
+                }
+                _ => self.round.note(self.path, |place| {
+                    Found::new(place, issue_codes::INVALID_KEY, "is not a valid name here")
+                }),
+            }
+            self.round.learn(Fact::EndedAt(self.path.to_place()));
+            Fault::Noted
         })
     }
 
     fn expected(self, words: &str) {
-        let message = format!("its name must be {words}");
-        self.round.note(Found::new(self.path.to_place(), issue_codes::INVALID_KEY, message));
+        self.round.note(self.path, |place| {
+            Found::new(place, issue_codes::INVALID_KEY, format!("its name must be {words}"))
+        });
     }
 }
 
@@ -37,16 +51,16 @@ macro_rules! keys {
                 self.expected($what);
                 <$key>::default()
             });
-            self.place(visitor.$visit(key))
+            visitor.$visit(key)
         }
     )*};
 }
 
-impl<'de> Deserializer<'de> for Key<'de, '_> {
+impl<'de> Deserializer<'de> for Key<'_, '_, '_> {
     type Error = Fault;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.place(visitor.visit_borrowed_str(self.name))
+        visitor.visit_str(self.name)
     }
 
     keys! {
@@ -66,7 +80,7 @@ impl<'de> Deserializer<'de> for Key<'de, '_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.place(visitor.visit_some(self))
+        visitor.visit_some(self)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -74,7 +88,7 @@ impl<'de> Deserializer<'de> for Key<'de, '_> {
         _: &'static str,
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        self.place(visitor.visit_newtype_struct(self))
+        visitor.visit_newtype_struct(self)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -83,7 +97,7 @@ impl<'de> Deserializer<'de> for Key<'de, '_> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        self.place(visitor.visit_enum(BorrowedStrDeserializer::new(self.name)))
+        visitor.visit_enum(StrDeserializer::new(self.name))
     }
 
     serde::forward_to_deserialize_any! {

@@ -1,30 +1,67 @@
 use crate::place::{Place, Step};
 
-/// Where in a value we are. Lives on the stack; becomes a [`Place`] only when something is wrong there.
-pub(super) enum Path<'a> {
+/// The path to the value that is being read. It lives on the stack and becomes a [`Place`] only when something is wrong.
+#[derive(Clone, Copy)]
+pub(crate) enum Path<'a> {
     Root,
-    Field(&'a Path<'a>, &'a str),
+    /// A member, and its position among the fields of its struct.
+    Field(&'a Path<'a>, &'a str, usize),
     Index(&'a Path<'a>, usize),
 }
 
 impl Path<'_> {
-    pub(super) fn to_place(&self) -> Place {
-        let mut steps = Vec::new();
+    pub(crate) fn to_place(self) -> Place {
+        Place(self.steps().0)
+    }
+
+    /// Sorts issues by the order in which a struct declares its fields.
+    pub(crate) fn to_order(self) -> Vec<usize> {
+        self.steps().1
+    }
+
+    fn steps(self) -> (Vec<Step>, Vec<usize>) {
+        let (mut steps, mut order) = (Vec::new(), Vec::new());
         let mut path = self;
         loop {
-            path = match path {
+            let (parent, step, position) = match path {
                 Path::Root => break,
-                Path::Field(parent, name) => {
-                    steps.push(Step::Name((*name).to_owned()));
-                    parent
-                }
-                Path::Index(parent, at) => {
-                    steps.push(Step::Item(*at));
-                    parent
-                }
+                Path::Field(parent, name, at) => (parent, Step::Name(name.to_owned()), at),
+                Path::Index(parent, at) => (parent, Step::Item(at), at),
             };
+            steps.push(step);
+            order.push(position);
+            path = *parent;
         }
         steps.reverse();
-        Place(steps)
+        order.reverse();
+        (steps, order)
+    }
+
+    /// True if one of the places is here or below.
+    pub(super) fn leads_to(self, places: &[Place]) -> bool {
+        !places.is_empty() && {
+            let depth = self.depth();
+            places.iter().any(|place| place.0.get(..depth).is_some_and(|steps| self.is(steps)))
+        }
+    }
+
+    fn depth(self) -> usize {
+        match self {
+            Path::Root => 0,
+            Path::Field(parent, ..) | Path::Index(parent, _) => 1 + parent.depth(),
+        }
+    }
+
+    fn is(self, steps: &[Step]) -> bool {
+        match (self, steps.split_last()) {
+            (Path::Root, None) => true,
+            (Path::Field(parent, name, _), Some((Step::Name(step), above))) => {
+                step == name && parent.is(above)
+            }
+            (Path::Index(parent, at), Some((Step::Item(step), above))) => {
+                *step == at && parent.is(above)
+            }
+            _ => false,
+        }
     }
 }

@@ -181,7 +181,7 @@ impl JsonSchema {
     ///
     /// 400 `INVALID_JSON`, or `VALIDATION_ERROR` with everything that is wrong.
     pub fn json(&self, body: &[u8]) -> Result<Value, ApiError> {
-        let value = json::value(body, self.settings)?;
+        let value = json::value(body, &self.settings)?;
         self.check(&value)?;
         Ok(value)
     }

@@ -127,7 +127,7 @@ where
 {
     async fn read(
         request: Request,
-        settings: Validation,
+        settings: &Validation,
         findings: &mut Findings,
     ) -> Result<Option<Self>, ApiError> {
         let context = RuleContext::<T::Context>::of(request.extensions())?;

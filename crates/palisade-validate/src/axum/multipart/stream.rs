@@ -115,13 +115,16 @@ where
 {
     async fn read(
         request: Request,
-        settings: Validation,
+        settings: &Validation,
         _: &mut Findings,
     ) -> Result<Option<Self>, ApiError> {
         let context = RuleContext::<T::Context>::of(request.extensions())?;
         let breach = Breach::of(request.extensions());
-        let finish =
-            move |texts: Texts, findings: &mut Findings| settings.texts(texts, &*context, findings);
+        let settings = settings.clone();
+        let texts_settings = settings.clone();
+        let finish = move |texts: Texts, findings: &mut Findings| {
+            texts_settings.texts(texts, &*context, findings)
+        };
         Ok(Some(Self {
             parts: Parts::of(request)?,
             findings: Findings::default(),

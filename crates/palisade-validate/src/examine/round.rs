@@ -1,0 +1,209 @@
+use std::cell::{Cell, RefCell};
+
+use super::{Mode, Path, cursor::Cursor, fault::Fault};
+use crate::{
+    issue_codes,
+    names::Resolver,
+    place::{Found, MAX_ISSUES, Place},
+};
+
+/// Something that a type has shown by the way in which it stopped reading. Types are named by their visitors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fact {
+    /// The struct requires this field.
+    Required(&'static str, &'static str),
+    /// The struct knows another name for a field that has been read.
+    Aliased(&'static str, &'static str),
+    /// The struct rejects fields that it does not know.
+    Strict(&'static str),
+    /// The enum rejects variants that it does not know.
+    Closed(&'static str),
+    /// The stand-in for the value at this place was rejected.
+    Rejected(Place, usize),
+    /// Reading ended at this place, which comes last from now on.
+    EndedAt(Place),
+    /// A text in a query or a form stands for another kind of value.
+    Reads(Place, ReadAs),
+}
+
+/// What a text stands for, where serde buffers it before it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadAs {
+    Number,
+    Bool,
+    List,
+    /// It was read as something else, and is a text after all.
+    Text,
+}
+
+/// What the rounds before have shown.
+#[derive(Debug, Default)]
+pub(super) struct Knowledge {
+    facts: Vec<Fact>,
+    pub(super) ended_at: Vec<Place>,
+}
+
+impl Knowledge {
+    /// Returns false if nothing of this is new.
+    pub(super) fn learn(&mut self, facts: Vec<Fact>) -> bool {
+        let before = self.facts.len();
+        for fact in facts {
+            if !self.facts.contains(&fact) {
+                if let Fact::EndedAt(place) = &fact {
+                    self.ended_at.push(place.clone());
+                }
+                self.facts.push(fact);
+            }
+        }
+        self.facts.len() > before
+    }
+
+    pub(super) fn has(&self, fact: &Fact) -> bool {
+        self.facts.contains(fact)
+    }
+
+    pub(super) fn required(&self, visitor: &str) -> impl Iterator<Item = &'static str> {
+        self.facts.iter().filter_map(move |fact| match fact {
+            Fact::Required(of, field) if *of == visitor && !self.has(&Fact::Aliased(of, field)) => {
+                Some(*field)
+            }
+            _ => None,
+        })
+    }
+
+    /// How many stand-ins have been rejected at this place.
+    pub(super) fn rejected(&self, path: &Path<'_>) -> usize {
+        let is_rejected = |fact: &&Fact| matches!(fact, Fact::Rejected(..));
+        if !self.facts.iter().any(|fact| is_rejected(&fact)) {
+            return 0;
+        }
+        let here = path.to_place();
+        let at_here = |fact: &&Fact| matches!(fact, Fact::Rejected(place, _) if *place == here);
+        self.facts.iter().filter(at_here).count()
+    }
+
+    pub(super) fn reads(&self, path: &Path<'_>, what: ReadAs) -> bool {
+        self.facts.iter().any(|fact| matches!(fact, Fact::Reads(..)))
+            && self.has(&Fact::Reads(path.to_place(), what))
+    }
+}
+
+/// How many lists, objects and variants are made up in one reading.
+const MAX_STAND_INS: usize = 1_000;
+
+/// One reading of the document.
+pub(super) struct Round<'a> {
+    pub(super) cursor: Cursor<'a>,
+    pub(super) mode: Mode,
+    pub(super) knowledge: &'a Knowledge,
+    pub(super) resolver: Option<&'a Resolver<'a>>,
+    pub(super) values: Cell<usize>,
+    stand_ins: Cell<usize>,
+    most: usize,
+    found: RefCell<Vec<Found>>,
+    facts: RefCell<Vec<Fact>>,
+}
+
+pub(super) struct Learned {
+    pub(super) found: Vec<Found>,
+    pub(super) facts: Vec<Fact>,
+    pub(super) most: usize,
+}
+
+impl<'a> Round<'a> {
+    pub(super) fn new(
+        text: &'a str,
+        mode: Mode,
+        knowledge: &'a Knowledge,
+        resolver: Option<&'a Resolver<'a>>,
+    ) -> Self {
+        Self {
+            cursor: Cursor::new(text),
+            mode,
+            knowledge,
+            resolver,
+            values: Cell::new(0),
+            stand_ins: Cell::new(0),
+            most: if mode.only_first { 1 } else { MAX_ISSUES },
+            found: RefCell::default(),
+            facts: RefCell::default(),
+        }
+    }
+
+    pub(super) fn into_learned(self) -> Learned {
+        let (found, facts) = (self.found.into_inner(), self.facts.into_inner());
+        Learned { found, facts, most: self.most }
+    }
+
+    pub(super) fn note(&self, path: &Path<'_>, found: impl FnOnce(Place) -> Found) {
+        if self.found.borrow().len() < self.most {
+            self.note_found(found(path.to_place()), path.to_order());
+        }
+    }
+
+    fn note_found(&self, found: Found, order: Vec<usize>) {
+        let mut list = self.found.borrow_mut();
+        if list.len() < self.most {
+            list.push(Found { order, ..found });
+        }
+    }
+
+    pub(super) fn learn(&self, fact: Fact) {
+        self.facts.borrow_mut().push(fact);
+    }
+
+    /// Counts a value that is read next. Fails if the list of issues is full.
+    pub(super) fn count_value(&self) -> Result<(), Fault> {
+        self.values.set(self.values.get() + 1);
+        if self.found.borrow().len() >= self.most { Err(Fault::Noted) } else { Ok(()) }
+    }
+
+    /// Counts a stand-in. A type that contains itself several times would need endlessly many.
+    pub(super) fn may_stand_in(&self) -> bool {
+        self.stand_ins.set(self.stand_ins.get() + 1);
+        self.stand_ins.get() <= MAX_STAND_INS
+    }
+
+    /// Notes the reason for which a value could not be read, at the value. `start` is where it begins in the text.
+    pub(super) fn settle<T>(
+        &self,
+        path: &Path<'_>,
+        start: usize,
+        outcome: Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let fault = match outcome {
+            Ok(value) => return Ok(value),
+            Err(fault) => fault,
+        };
+        match fault {
+            Fault::Noted => return Err(Fault::Noted),
+            Fault::Here(complaint) => {
+                let search = self.search(path, start, &complaint);
+                if let Some(fact) = search.reading {
+                    self.learn(fact);
+                    return Err(Fault::Noted);
+                }
+                let shows = self.mode.shows_own_words;
+                match <[_; 1]>::try_from(search.hits) {
+                    Ok([hit]) => self.note_found(complaint.at(hit.0, shows), hit.1),
+                    Err(_) => self.note(path, |place| complaint.at(place, shows)),
+                }
+            }
+            Fault::Missing(field) if self.has_one_object(start) => {
+                self.note_missing(&Path::Field(path, field, 0));
+            }
+            Fault::Missing(field) => self.note(path, |place| {
+                Found::new(place, issue_codes::MISSING, format!("the field {field} is missing"))
+            }),
+            Fault::Duplicate => self.note(path, |place| {
+                Found::new(place, issue_codes::INVALID, "has the same field twice")
+            }),
+        }
+        self.learn(Fact::EndedAt(path.to_place()));
+        Err(Fault::Noted)
+    }
+
+    pub(super) fn note_missing(&self, path: &Path<'_>) {
+        self.note(path, |place| Found::new(place, issue_codes::MISSING, "is missing"));
+    }
+}
