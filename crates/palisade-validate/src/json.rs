@@ -7,14 +7,22 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 #[cfg(feature = "json-schema")]
 use serde_json::Value;
 
+#[cfg(feature = "json-schema")]
+pub(crate) use crate::schema::Judge;
+#[cfg(feature = "json-schema")]
+use crate::schema::Manner;
 use crate::{
     Validation,
     examine::{Cursor, Shape, asked_for, examine},
     issue_codes,
-    place::Findings,
+    place::{Findings, Found},
     read::{self, Read},
     scan::{Flaw, scan},
 };
+
+/// Without the feature no type has a schema.
+#[cfg(not(feature = "json-schema"))]
+pub(crate) enum Judge {}
 
 /// Rejects bodies that are not sent as JSON. Forms and plain text are never parsed as JSON: any page may send those without
 /// a preflight.
@@ -74,6 +82,7 @@ pub(crate) fn is_utf8_of(content_type: &str, is_expected: impl Fn(&str) -> bool)
 pub(crate) fn read<T>(
     body: &[u8],
     settings: &Validation,
+    judge: Option<&Judge>,
     context: &T::Context,
     findings: &mut Findings,
 ) -> Result<Option<T>, ApiError>
@@ -110,7 +119,8 @@ where
             } else {
                 Vec::new()
             };
-            let mut read = read::apply_rules(value, &text, mode, context);
+            let judgement = || judged(&text, settings, judge);
+            let mut read = read::apply_rules(value, &text, mode, context, judgement);
             if !unknown.is_empty() {
                 read.value = None;
                 unknown.append(&mut read.found);
@@ -120,11 +130,39 @@ where
             }
             read
         }
-        None => Read { value: None, found: examine::<T>(&text, mode).found, truncated: true },
+        None => {
+            let found = judged(&text, settings, judge);
+            let found = if found.is_empty() { examine::<T>(&text, mode).found } else { found };
+            // Rules have not been looked at: there is no value to apply them to.
+            Read { value: None, found, truncated: true }
+        }
     };
     findings.truncated |= read.truncated;
     findings.add(IssueSource::Body, read.found);
     Ok(read.value)
+}
+
+/// Judges a rejected document by the schema of its type. Empty: there is no schema, or it has no objection.
+fn judged(text: &str, settings: &Validation, judge: Option<&Judge>) -> Vec<Found> {
+    match judge {
+        #[cfg(feature = "json-schema")]
+        Some(judge) if !settings.json_mode(text.len()).only_first && is_small_as_tree(text) => {
+            let Ok(document) = serde_json::from_str(text) else { return Vec::new() };
+            let manner = Manner {
+                accepts_integral_floats: settings.accepts_integral_floats(),
+                denies_unknown_fields: settings.json_mode(0).refuses_unknown,
+            };
+            judge.judge(&document, manner).found
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A tree takes up to 700 bytes for an object and 40 for any other value. Larger ones than 6 MiB are not made.
+#[cfg(feature = "json-schema")]
+fn is_small_as_tree(text: &str) -> bool {
+    let count = |byte: u8| text.bytes().filter(|other| *other == byte).count();
+    700 * count(b'{') + 100 * (count(b',') + count(b'[')) < 6 * 1024 * 1024
 }
 
 /// Writes `62.0` as `62`. `None`: there is no such number.

@@ -7,7 +7,11 @@ use palisade_core::{BodyPolicy, BodyPolicyLayer, BodyPolicyService, Decision, Ha
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
-use crate::{RuleContext, Validation, json};
+use crate::{
+    RuleContext, Validation,
+    json::{self, Judge},
+    place::Findings,
+};
 
 /// Reads each JSON body as `T`, applies its rules, and leaves the value in the request's extensions; the handler still
 /// gets the bytes.
@@ -33,14 +37,14 @@ use crate::{RuleContext, Validation, json};
 /// ```
 pub struct ValidateLayer<T> {
     limit: usize,
-    settings: Validation,
-    expected: PhantomData<fn() -> T>,
+    policy: JsonOf<T>,
 }
 
 impl<T> ValidateLayer<T> {
     /// JSON bodies up to 1 MiB.
     pub fn new() -> Self {
-        Self { limit: 1024 * 1024, settings: Validation::new(), expected: PhantomData }
+        let policy = JsonOf { settings: Validation::new(), judge: None, expected: PhantomData };
+        Self { limit: 1024 * 1024, policy }
     }
 
     /// Reads at most this many bytes.
@@ -53,8 +57,23 @@ impl<T> ValidateLayer<T> {
     /// Answers as these settings say.
     #[must_use]
     pub fn settings(mut self, settings: Validation) -> Self {
-        self.settings = settings;
+        self.policy.settings = settings;
         self
+    }
+
+    /// Judges bodies that `T` rejects against the schema of `T`, so that every mistake is reported in its exact place, in
+    /// unions and flattened structs as well.
+    ///
+    /// # Errors
+    ///
+    /// The schema cannot be compiled.
+    #[cfg(feature = "schemars")]
+    pub fn by_schema(mut self) -> Result<Self, palisade_core::ConfigError>
+    where
+        T: schemars::JsonSchema + 'static,
+    {
+        self.policy.judge = Some(crate::described::judge_of::<T>()?);
+        Ok(self)
     }
 }
 
@@ -66,7 +85,7 @@ impl<T> Default for ValidateLayer<T> {
 
 impl<T> Clone for ValidateLayer<T> {
     fn clone(&self) -> Self {
-        Self { limit: self.limit, settings: self.settings.clone(), expected: PhantomData }
+        Self { limit: self.limit, policy: self.policy.clone() }
     }
 }
 
@@ -74,7 +93,7 @@ impl<T> fmt::Debug for ValidateLayer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ValidateLayer")
             .field("limit", &self.limit)
-            .field("settings", &self.settings)
+            .field("settings", &self.policy.settings)
             .finish()
     }
 }
@@ -87,17 +106,29 @@ where
     type Service = BodyPolicyService<S, JsonOf<T>>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let policy = JsonOf { settings: self.settings.clone(), expected: PhantomData };
-        BodyPolicyLayer::new(policy, self.limit).layer(inner)
+        BodyPolicyLayer::new(self.policy.clone(), self.limit).layer(inner)
     }
 }
 
 /// The policy of [`ValidateLayer`].
 #[doc(hidden)]
-#[derive(Debug)]
 pub struct JsonOf<T> {
     settings: Validation,
+    judge: Option<Arc<Judge>>,
     expected: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for JsonOf<T> {
+    fn clone(&self) -> Self {
+        let (settings, judge) = (self.settings.clone(), self.judge.clone());
+        Self { settings, judge, expected: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for JsonOf<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonOf").field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
 impl<T> BodyPolicy for JsonOf<T>
@@ -116,9 +147,14 @@ where
     }
 
     fn decide(&self, request: &request::Parts, body: &Bytes) -> Decision<Self::Grant> {
-        let value = RuleContext::<T::Context>::of(&request.extensions)
-            .and_then(|context| self.settings.json_with::<T>(body, &context));
-        value.map(|value| Some(Validated::new(value))).into()
+        let read = || {
+            let context = RuleContext::<T::Context>::of(&request.extensions)?;
+            let mut findings = Findings::default();
+            let judge = self.judge.as_deref();
+            let value = json::read::<T>(body, &self.settings, judge, &context, &mut findings)?;
+            self.settings.settle(value, findings)
+        };
+        read().map(|value| Some(Validated::new(value))).into()
     }
 
     fn admit(&self, grant: &mut Self::Grant, request: &mut request::Parts) {

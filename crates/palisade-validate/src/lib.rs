@@ -97,12 +97,15 @@
 //! | `aide` | OpenAPI: the extractors in `Valid` describe themselves to [aide](https://docs.rs/aide) 0.16 |
 //! | `axum` | the extractors in `Valid` |
 //! | `json-schema` | `JsonSchema` |
+//! | `schemars` | `SchemaJson`, `schema_of`: types with a schema, and exact places in unions and flattened structs |
 //! | `multipart` | `Valid<Multipart<T>>` and `Valid<MultipartStream<T>>`, for axum |
 //! | `tonic` | `ValidateMessages`, `validate_message` |
 
 #[cfg(feature = "axum")]
 mod axum;
 mod context;
+#[cfg(feature = "schemars")]
+mod described;
 mod examine;
 mod issue_codes;
 mod json;
@@ -122,6 +125,8 @@ mod texts;
 #[cfg(feature = "tonic")]
 mod tonic;
 
+#[cfg(all(feature = "axum", feature = "schemars"))]
+pub use axum::SchemaJson;
 #[cfg(feature = "axum")]
 pub use axum::{Cookies, FromBody, FromHead, Headers, OfTexts, Valid};
 #[cfg(feature = "multipart")]
@@ -130,6 +135,8 @@ pub use axum::{
     UploadsService,
 };
 pub use context::RuleContext;
+#[cfg(feature = "schemars")]
+pub use described::schema_of;
 pub use issue_codes::ISSUE_CODES;
 pub use layer::{ValidateLayer, Validated};
 pub use messages::Messages;

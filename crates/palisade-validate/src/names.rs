@@ -56,22 +56,16 @@ impl<'a> Resolver<'a> {
         (0..self.broken.len()).map(|at| (at, 0)).collect()
     }
 
-    /// Returns the issues in their places. True: a place is not the exact one.
-    pub(crate) fn into_found(self) -> (Vec<Found>, bool) {
+    /// Returns the issues in their places, and for each whether its place is not the exact one.
+    pub(crate) fn into_found(self) -> (Vec<Found>, Vec<bool>) {
         let others = self.others.into_inner();
-        let mut is_inexact = false;
-        let mut found: Vec<Found> = Vec::new();
-        for (at, (broken, arrival)) in self.broken.iter().zip(self.places.into_inner()).enumerate()
-        {
-            is_inexact |= !arrival.is_exact;
-            let mut issue = broken.clone().at(arrival.place, others.get(&at).copied());
-            issue.order = arrival.order;
-            // The same rule of several fields, none of which is known.
-            if arrival.is_exact || !found.contains(&issue) {
-                found.push(issue);
-            }
-        }
-        (found, is_inexact)
+        let places = self.places.into_inner().into_iter();
+        let found = self.broken.iter().zip(places).enumerate().map(|(at, (broken, arrival))| {
+            let mut found = broken.clone().at(arrival.place, others.get(&at).copied());
+            found.order = arrival.order;
+            (found, !arrival.is_exact)
+        });
+        found.unzip()
     }
 
     fn next(&self, (at, taken): (usize, usize)) -> Option<&'a Component> {

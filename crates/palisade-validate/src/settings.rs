@@ -305,7 +305,7 @@ impl Validation {
         T: DeserializeOwned + Validate,
     {
         let mut findings = Findings::default();
-        let value = json::read(body, self, context, &mut findings)?;
+        let value = json::read(body, self, None, context, &mut findings)?;
         self.settle(value, findings)
     }
 

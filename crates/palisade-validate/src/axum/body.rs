@@ -76,7 +76,65 @@ where
         json::check_media_type(request.headers())?;
         let context = RuleContext::<T::Context>::of(request.extensions())?;
         let body = bytes_of(request).await?;
-        Ok(json::read(&body, settings, &*context, findings)?.map(Self))
+        Ok(json::read(&body, settings, None, &*context, findings)?.map(Self))
+    }
+}
+
+/// A JSON body whose type has a schema: [`Valid`](crate::Valid) reports every mistake in its exact place, in unions and
+/// flattened structs as well.
+///
+/// `T` derives `schemars::JsonSchema` beside `Deserialize` and `Validate`; without it the handler does not compile. The
+/// schema is compiled at the first request; [`JsonSchema::for_type`](crate::JsonSchema::for_type) compiles it at start.
+///
+/// ```
+/// use axum::{Router, routing::post};
+/// use garde::Validate;
+/// use palisade_validate::{SchemaJson, Valid};
+/// use schemars::JsonSchema;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize, JsonSchema, Validate)]
+/// #[serde(tag = "kind", rename_all = "camelCase")]
+/// enum Payment {
+///     Card {
+///         #[garde(length(min = 4))]
+///         number: String,
+///     },
+///     Invoice,
+/// }
+///
+/// async fn pay(Valid(SchemaJson(payment)): Valid<SchemaJson<Payment>>) -> &'static str {
+///     match payment {
+///         Payment::Card { .. } => "by card",
+///         Payment::Invoice => "by invoice",
+///     }
+/// }
+///
+/// let app: Router = Router::new().route("/payments", post(pay));
+/// ```
+#[cfg(feature = "schemars")]
+#[derive(Clone, Copy, Debug)]
+pub struct SchemaJson<T>(
+    /// The value.
+    pub T,
+);
+
+#[cfg(feature = "schemars")]
+impl<T> FromBody for SchemaJson<T>
+where
+    T: DeserializeOwned + schemars::JsonSchema + Validate + 'static,
+    T::Context: Send + Sync + 'static,
+{
+    async fn read(
+        request: Request,
+        settings: &Validation,
+        findings: &mut Findings,
+    ) -> Result<Option<Self>, ApiError> {
+        json::check_media_type(request.headers())?;
+        let judge = crate::described::judge_for_request::<T>()?;
+        let context = RuleContext::<T::Context>::of(request.extensions())?;
+        let body = bytes_of(request).await?;
+        Ok(json::read(&body, settings, Some(&judge), &*context, findings)?.map(Self))
     }
 }
 

@@ -16,6 +16,8 @@ use palisade_core::ApiError;
 
 use crate::{Validation, place::Findings};
 
+#[cfg(feature = "schemars")]
+pub use self::body::SchemaJson;
 #[cfg(feature = "multipart")]
 pub use self::multipart::{
     Multipart, MultipartStream, Upload, UploadStream, Uploads, UploadsBuilder, UploadsLayer,
@@ -32,6 +34,7 @@ pub use self::{
 /// | extractor | reads |
 /// | --- | --- |
 /// | `Valid<Json<T>>` | a JSON body |
+/// | `Valid<SchemaJson<T>>` | a JSON body whose type has a schema (feature `schemars`) |
 /// | `Valid<Form<T>>` | an urlencoded form |
 /// | `Valid<Multipart<T>>` | a form with files, in memory or on disk (feature `multipart`) |
 /// | `Valid<MultipartStream<T>>` | a form with files, as they come (feature `multipart`) |

@@ -123,3 +123,60 @@ fn boolean(text: &str, mode: Mode) -> Option<bool> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code)]
+    struct Item {
+        name: String,
+        a: std::net::IpAddr,
+        b: Option<Box<Item>>,
+        c: u8,
+        d: u8,
+        e: u8,
+        f: Kind,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(tag = "kind")]
+    #[allow(dead_code)]
+    enum Kind {
+        Nested { kinds: Vec<Kind>, limit: u8 },
+    }
+
+    /// Work grows with the size, and a document is never read more than a few times.
+    #[test]
+    fn values_read_are_a_small_multiple_of_the_document() {
+        let field = |at: usize| format!("\"x{at}\":0");
+        let many = (0..400).map(field).collect::<Vec<_>>().join(",");
+        for size in [2 * 1024, 32 * 1024, 256 * 1024, 2 * 1024 * 1024] {
+            let list = |item: &str| {
+                format!("[{}]", vec![item; (size / (item.len() + 1)).max(1)].join(","))
+            };
+            let deep = "{\"b\":".repeat(60) + &list("0") + &"}".repeat(60);
+            let kinds = "{\"f\":{\"kind\":\"Nested\",\"kinds\":".to_owned() + &list("{}") + "}}";
+            let unknown = list(&format!("{{{many}}}"));
+            for text in [list("[]"), list("{\"a\":0}"), list("{}"), list("0"), deep, kinds, unknown]
+            {
+                let values = text.bytes().filter(|byte| b",:[{".contains(byte)).count() + 1;
+                let most = 6 * values + 4_000;
+                let mode = Mode { refuses_unknown: true, ..Mode::default() };
+                let list = examine::<Vec<Item>>(&text, mode);
+                let item = examine::<Item>(&text, mode);
+                let map = examine::<BTreeMap<String, Item>>(&text, mode);
+                for read in [list.values, item.values, map.values] {
+                    assert!(read <= most, "{read} of {values}: {}", &text[..60]);
+                }
+                assert!(list.found.len() <= MAX_ISSUES);
+                assert!(!list.found.is_empty() && !item.found.is_empty());
+            }
+        }
+    }
+}

@@ -77,7 +77,7 @@ impl Judge {
     /// # Errors
     ///
     /// See [`JsonSchema::compile`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the schemas of types"))]
+    #[cfg_attr(not(feature = "schemars"), allow(dead_code, reason = "for the schemas of types"))]
     pub(crate) fn compile(schema: &Value, origin: Origin) -> Result<Self, ConfigError> {
         compile::compile(schema, &[], &Formats::default(), origin)
     }
@@ -142,6 +142,17 @@ impl JsonSchema {
     /// an unknown `format`, or has a pattern with look-around, which cannot be matched in linear time.
     pub fn compile(schema: &Value) -> Result<Self, ConfigError> {
         Self::builder().build(schema)
+    }
+
+    /// Compiles the schema of a type, which [`schema_of`](crate::schema_of) returns.
+    ///
+    /// # Errors
+    ///
+    /// The schema cannot be compiled.
+    #[cfg(feature = "schemars")]
+    pub fn for_type<T: schemars::JsonSchema + 'static>() -> Result<Self, ConfigError> {
+        let judge = crate::described::judge_of::<T>()?;
+        Ok(Self { judge, settings: Validation::new() })
     }
 
     /// Returns a builder, for a schema that refers to other documents or has formats of its own.
