@@ -143,19 +143,25 @@ where
 }
 
 /// Judges a rejected document by the schema of its type. Empty: there is no schema, or it has no objection.
+#[cfg(feature = "json-schema")]
 fn judged(text: &str, settings: &Validation, judge: Option<&Judge>) -> Vec<Found> {
+    let mode = settings.json_mode(text.len());
     match judge {
-        #[cfg(feature = "json-schema")]
-        Some(judge) if !settings.json_mode(text.len()).only_first && is_small_as_tree(text) => {
+        Some(judge) if !mode.only_first && is_small_as_tree(text) => {
             let Ok(document) = serde_json::from_str(text) else { return Vec::new() };
             let manner = Manner {
                 accepts_integral_floats: settings.accepts_integral_floats(),
-                denies_unknown_fields: settings.json_mode(0).refuses_unknown,
+                denies_unknown_fields: mode.refuses_unknown,
             };
             judge.judge(&document, manner).found
         }
         _ => Vec::new(),
     }
+}
+
+#[cfg(not(feature = "json-schema"))]
+fn judged(_: &str, _: &Validation, _: Option<&Judge>) -> Vec<Found> {
+    Vec::new()
 }
 
 /// A tree takes up to 700 bytes for an object and 40 for any other value. Larger ones than 6 MiB are not made.

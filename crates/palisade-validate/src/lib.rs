@@ -59,11 +59,11 @@
 //!
 //! # Where an issue is
 //!
-//! Paths are those of the client: `#[serde(rename_all = "camelCase")]` makes `userName` of `user_name` in garde's issues,
-//! too, and what is flattened or is a variant is where it is in the JSON. garde knows Rust's names and serde the others;
-//! they are matched by their letters, and where these have nothing in common (`rename = "type"` on `kind`) by trying which
-//! field the rule depends on. If that does not tell either, the path has Rust's name for that field: name such a field as
-//! it is on the wire, with `r#` where it must be.
+//! Paths have the names on the wire: `#[serde(rename_all = "camelCase")]` makes `userName` of `user_name`, in garde's issues
+//! as well. Where the exact place is not known, the issue is at the nearest enclosing value that is, and the answer has
+//! `truncated: true`: in unions and flattened structs, which serde buffers, and for rules of fields that are renamed one by
+//! one if their values do not show which of them is meant. A type that derives `schemars::JsonSchema` has exact places
+//! there too (feature `schemars`).
 //!
 //! # Issue codes
 //!
@@ -85,10 +85,12 @@
 //! | `too_many_files`, `invalid_file_name`, `invalid_file_type` | a file | `max`, `types` |
 //! | `invalid` | a rule of your own, with its message; or a value that its type refused | |
 //!
-//! A list ends at 64 issues, with `truncated: true` beside it. garde is stopped soon after, at the next of its own rules that
-//! is broken. Rules of your own (`custom`) pass nothing at which it could be stopped: they are applied to each value of a
-//! list, and what each of them says is kept until the end. Where that matters, guard them by the list's length:
-//! `if(cond = self.codes.len() <= 100, inner(custom(is_listed)))`.
+//! A list ends at 64 issues, with `truncated: true` beside it. `truncated` is also true if the form is wrong, because rules are
+//! applied only to a value that was read, and if the body is larger than [`Validation::max_examined`].
+//!
+//! garde is stopped soon after 64 broken rules, at the next of its own rules that is broken. A rule of your own (`custom`)
+//! offers no place to stop: it is applied to each value of a list, and its messages are kept until the end. Where that
+//! matters, guard it by the list's length: `if(cond = self.codes.len() <= 100, inner(custom(is_listed)))`.
 //!
 //! # Features
 //!

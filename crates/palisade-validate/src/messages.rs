@@ -91,7 +91,7 @@ impl Messages {
             None
         } else {
             let code = issue.code.to_string();
-            let exact = self.by_field.get(&(issue.path.to_string(), code.clone()));
+            let exact = self.by_field.get(&(issue.path.clone(), code.clone()));
             exact.or_else(|| self.by_field.get(&(of_any_item(&issue.path), code)))
         };
         let message =

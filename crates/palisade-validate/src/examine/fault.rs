@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum Fault {
     /// The type rejected the value that is being read, or something in it.
-    Here(Complaint),
+    Here(Box<Complaint>),
     /// A field of the object that is being read is missing.
     Missing(&'static str),
     /// A field of the object that is being read came twice, by an alias.
@@ -100,33 +100,37 @@ impl Error for Fault {
     fn custom<T: fmt::Display>(words: T) -> Self {
         let mut complaint = Complaint::new(issue_codes::INVALID, "is not a valid value".to_owned());
         complaint.own = Some(words.to_string());
-        Self::Here(complaint)
+        Self::Here(Box::new(complaint))
     }
 
     fn invalid_type(came: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::Here(Complaint::expecting(issue_codes::WRONG_TYPE, came, expected))
+        Self::Here(Box::new(Complaint::expecting(issue_codes::WRONG_TYPE, came, expected)))
     }
 
     fn invalid_value(came: Unexpected<'_>, expected: &dyn Expected) -> Self {
         // A number that is too large for its type has the wrong type, as in a struct that is read directly.
         let is_range = in_plain_words(&expected.to_string()).starts_with("an integer from ");
         let code = if is_range { issue_codes::WRONG_TYPE } else { issue_codes::INVALID };
-        Self::Here(Complaint::expecting(code, came, expected))
+        Self::Here(Box::new(Complaint::expecting(code, came, expected)))
     }
 
     fn invalid_length(_: usize, expected: &dyn Expected) -> Self {
-        Self::Here(Complaint::expecting(issue_codes::WRONG_TYPE, Unexpected::Seq, expected))
+        Self::Here(Box::new(Complaint::expecting(
+            issue_codes::WRONG_TYPE,
+            Unexpected::Seq,
+            expected,
+        )))
     }
 
     fn unknown_variant(came: &str, expected: &'static [&'static str]) -> Self {
         let mut complaint = Complaint::new(issue_codes::INVALID_OPTION, one_of(expected));
         complaint.came = Some(Unexpected::Str(came).to_string());
         complaint.param = Some(("options", expected.to_vec().into()));
-        Self::Here(complaint)
+        Self::Here(Box::new(complaint))
     }
 
     fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
-        Self::Here(Complaint::new(issue_codes::UNKNOWN_FIELD, unknown_field(expected)))
+        Self::Here(Box::new(Complaint::new(issue_codes::UNKNOWN_FIELD, unknown_field(expected))))
     }
 
     fn missing_field(field: &'static str) -> Self {
