@@ -108,6 +108,7 @@ mod axum;
 mod context;
 #[cfg(feature = "schemars")]
 mod described;
+mod entry;
 mod examine;
 mod issue_codes;
 mod json;

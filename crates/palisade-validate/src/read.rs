@@ -2,6 +2,7 @@
 
 use garde::Validate;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::{
     examine::{Mode, examine, resolve},
@@ -74,7 +75,17 @@ where
 /// A schema knows the places of the rules that it can express. It does not know which of them garde has found broken: a
 /// place counts if the schema has the same rule with the same limits there.
 fn place_by_schema(found: &mut [Found], inexact: &mut [bool], mut judged: Vec<Found>) {
-    let is_same = |one: &Found, other: &Found| one.code == other.code && one.params == other.params;
+    // garde writes 1.0 as 1.
+    let number = |value: &Value| value.as_f64().map_or_else(|| value.clone(), Value::from);
+    let is_same = |one: &Found, other: &Found| {
+        let same_params = || {
+            one.params.len() == other.params.len()
+                && one.params.iter().all(|(name, value)| {
+                    other.params.get(name).is_some_and(|other| number(other) == number(value))
+                })
+        };
+        one.code == other.code && same_params()
+    };
     let mut open = Vec::new();
     for (at, issue) in found.iter().enumerate() {
         let confirmed =

@@ -103,7 +103,7 @@ mod guide {
     #[doc = include_str!("../../../docs/guide/webhooks.md")]
     struct Webhooks;
 
-    #[cfg(feature = "validate")]
+    #[cfg(all(feature = "multipart", feature = "schemars"))]
     #[doc = include_str!("../../../docs/guide/validation.md")]
     struct Validation;
 

@@ -15,6 +15,7 @@ mod cursor;
 mod examiner;
 mod fault;
 mod key;
+mod numbers;
 mod path;
 mod probe;
 mod round;
