@@ -97,17 +97,22 @@ pub fn discard_unread<B: 'static>(request: &request::Parts, body: B) {
 fn discard<B: 'static>(body: B, setting: DiscardUnread) {
     let mut body = Some(body);
     let body: &mut dyn Any = &mut body;
-    if let Some(body) = body.downcast_mut().and_then(Option::<hyper::body::Incoming>::take) {
-        return read(body, setting);
-    }
-    #[cfg(feature = "axum")]
-    if let Some(body) = body.downcast_mut().and_then(Option::<axum::body::Body>::take) {
-        return read(body, setting);
-    }
-    #[cfg(feature = "tonic")]
-    if let Some(body) = body.downcast_mut().and_then(Option::<tonic::body::Body>::take) {
+    if let Some(body) = taken::<hyper::body::Incoming>(body) {
         read(body, setting);
     }
+    #[cfg(feature = "axum")]
+    if let Some(body) = taken::<axum::body::Body>(body) {
+        read(body, setting);
+    }
+    #[cfg(feature = "tonic")]
+    if let Some(body) = taken::<tonic::body::Body>(body) {
+        read(body, setting);
+    }
+}
+
+/// Takes the body out of its option, if it is of this type.
+fn taken<B: 'static>(body: &mut dyn Any) -> Option<B> {
+    body.downcast_mut().and_then(Option::take)
 }
 
 fn read<B: Body<Data = Bytes> + Send + 'static>(body: B, setting: DiscardUnread) {
