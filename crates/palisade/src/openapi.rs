@@ -298,6 +298,7 @@ impl StackDescription {
     fn add_body(&self, response: &mut Value, answers: &[&Answer]) {
         let Some((name, _)) = error_schema(&self.format) else { return };
         let mut codes: Vec<_> = answers.iter().map(|answer| answer.code.code).collect();
+        codes.sort_unstable();
         codes.dedup();
         let code = json!({"properties": {"code": {"enum": codes}}});
         let code = match self.format {
@@ -327,9 +328,11 @@ impl Default for StackDescription {
 const METHODS: [&str; 8] = ["delete", "get", "head", "options", "patch", "post", "put", "trace"];
 
 fn description(answers: &[&Answer]) -> String {
-    let lines =
-        answers.iter().map(|answer| format!("`{}`: {}", answer.code.code, answer.code.message));
-    lines.collect::<Vec<_>>().join("; ")
+    let line = |answer: &&Answer| format!("`{}`: {}", answer.code.code, answer.code.message);
+    let mut lines: Vec<_> = answers.iter().map(line).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    lines.join("; ")
 }
 
 fn text_header() -> Value {

@@ -19,6 +19,13 @@ impl<E: OperationInput> OperationInput for Valid<E> {
     }
 }
 
+#[cfg(feature = "schemars")]
+impl<T: JsonSchema> OperationInput for super::SchemaJson<T> {
+    fn operation_input(context: &mut GenContext, operation: &mut Operation) {
+        axum::Json::<T>::operation_input(context, operation);
+    }
+}
+
 impl<T: JsonSchema> OperationInput for Headers<T> {
     fn operation_input(context: &mut GenContext, operation: &mut Operation) {
         let schema = context.schema.subschema_for::<T>();
