@@ -18,6 +18,7 @@ use crate::{
     challenge::Challenges,
     fetch::{Fetch, parse_address},
     jwt::{IssuerSettings, check_claims_type, issuer_setters},
+    sender::{SenderCheck, SenderSettings, sender_setters},
 };
 
 /// The greatest memory for answers.
@@ -29,6 +30,7 @@ pub struct IntrospectionBuilder<C> {
     authentication: Option<ClientAuthentication>,
     fetch: Option<Arc<dyn Fetch>>,
     settings: IssuerSettings<C>,
+    sender: SenderSettings,
     cache_for: Duration,
     cache_negative_for: Duration,
     cache_bytes: usize,
@@ -46,6 +48,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> IntrospectionBuilder<C> {
             authentication: None,
             fetch: None,
             settings: IssuerSettings::introspected(),
+            sender: SenderSettings::default(),
             cache_for: Duration::from_secs(30),
             cache_negative_for: Duration::from_secs(5),
             cache_bytes: 8 * 1024 * 1024,
@@ -91,6 +94,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> IntrospectionBuilder<C> {
     }
 
     issuer_setters!(C);
+
+    sender_setters!();
 
     /// Uses this client. Default: [`HttpFetch`](crate::HttpFetch). A client of your own must implement
     /// [`Fetch::post`].
@@ -165,8 +170,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> IntrospectionBuilder<C> {
     ///
     /// Returns an error for an address that is not https or has a user or a fragment; without client authentication; without
     /// an audience, unless [`any_audience`](Self::any_audience) is set; for a time over 1 day, and a `timeout` of zero or
-    /// over 1 min; for a `cache_bytes` over 1 GiB; for a realm that needs quoting; and without a client, if the feature
-    /// `jwks-http` is off.
+    /// over 1 min; for a `cache_bytes` over 1 GiB; for settings of `dpop` out of range; for a realm that needs quoting;
+    /// and without a client, if the feature `jwks-http` is off.
     pub fn build(self) -> Result<Introspection<C>, ConfigError> {
         const DAY: Duration = Duration::from_secs(24 * 3600);
         check_claims_type::<C>()?;
@@ -195,6 +200,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> IntrospectionBuilder<C> {
             fetch,
             authentication: authentication.build()?,
             expectations: self.settings.build_expectations()?,
+            sender: SenderCheck::new(self.sender, &self.realm, &self.clock)?,
             challenges: Challenges::new("Bearer", &self.realm)?,
             clock: self.clock,
             cache_for: self.cache_for,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Uri, request};
+use http::{Uri, request, response};
 use palisade_core::{ApiError, BoxError, Clock, PolicyLayer};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
@@ -16,7 +16,7 @@ use super::{
     answers::{ActiveToken, Answers, Negative, TokenHash, hash},
     builder::IntrospectionBuilder,
     client::ReadyAuthentication,
-    question::{self, Answer},
+    question,
 };
 use crate::{
     Attempt, Authenticate, Identity, Pending,
@@ -25,6 +25,7 @@ use crate::{
     challenge::Challenges,
     fetch::{Fetch, FetchInProgress, backoff, causes},
     jwt::{Expectations, Fault, MAX_TOKEN, Validity},
+    sender::{Scheme, SenderCheck},
 };
 
 /// How many tokens the issuer is asked about at once. Other tokens get a 503 meanwhile, so that a flood of made-up tokens
@@ -34,7 +35,7 @@ const MAX_IN_PROGRESS: usize = 512;
 /// The longest pause after an issuer did not answer about a token.
 const BACKOFF: Duration = Duration::from_secs(2);
 
-/// Authentication by an opaque bearer token, about which the issuer is asked (RFC 7662).
+/// Authentication by an opaque token, about which the issuer is asked (RFC 7662).
 ///
 /// The request gets an [`Identity<C>`] and a [`Principal`](palisade_core::Principal), made of the answer as [`Jwt`] makes
 /// them of a token's claims.
@@ -42,7 +43,8 @@ const BACKOFF: Duration = Duration::from_secs(2);
 /// | answer of the issuer | response |
 /// | --- | --- |
 /// | `"active": true`, and all checks pass | the handler's |
-/// | `"active": false`, expired, for another audience, bound to a key (`cnf`) | 401 with `error="invalid_token"` |
+/// | `"active": false`, expired, for another audience | 401 with `error="invalid_token"` |
+/// | a binding to the client (`cnf`) that the request does not prove | 401; see [`dpop`](IntrospectionBuilder::dpop) and [`client_certificates`](IntrospectionBuilder::client_certificates) |
 /// | none in time, another status than 200, no boolean `active` | 503 with `Retry-After`: the token may be valid |
 ///
 /// Answers are stored under a hash of the token: active ones for [`cache_for`](IntrospectionBuilder::cache_for), and never
@@ -87,6 +89,7 @@ pub(super) struct Shared<C> {
     pub(super) fetch: Arc<dyn Fetch>,
     pub(super) authentication: ReadyAuthentication,
     pub(super) expectations: Expectations<C>,
+    pub(super) sender: SenderCheck,
     pub(super) challenges: Challenges,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) cache_for: Duration,
@@ -128,17 +131,16 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Introspection<C> {
         PolicyLayer::new(self.clone())
     }
 
-    /// Verifies a token that does not come with a request, such as the first message of a WebSocket.
+    /// Verifies a token that does not come with a request, such as the first message of a WebSocket. A token that is bound
+    /// to a client (`cnf`) is rejected, because nothing proves possession of the key here.
     ///
     /// # Errors
     ///
     /// Returns a 401 if the token is not valid, and a 503 if the issuer does not answer.
     pub async fn verify(&self, token: &str) -> Result<Identity<C>, ApiError> {
-        match self.verify_token(token) {
-            Attempt::Now(outcome) => outcome,
-            Attempt::Later(pending) => pending.outcome().await,
-            Attempt::Absent(error) => Err(error),
-        }
+        let identity = self.verify_token(token.as_bytes()).outcome().await?;
+        self.shared.sender.check_without_request(&identity, &self.shared.challenges)?;
+        Ok(identity)
     }
 
     /// Removes all stored answers. The issuer is asked about each token again.
@@ -148,11 +150,11 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Introspection<C> {
         state.cleared += 1;
     }
 
-    fn verify_token(&self, token: &str) -> Attempt<C> {
+    fn verify_token(&self, token: &[u8]) -> Attempt<C> {
         let shared = &self.shared;
-        if token.len() > MAX_TOKEN || token68(token.as_bytes()).is_none() {
+        let Some(token) = token68(token).filter(|token| token.len() <= MAX_TOKEN) else {
             return Attempt::Now(Err(shared.challenges.invalid()));
-        }
+        };
         let hash = hash(token.as_bytes());
         let now = shared.clock.monotonic();
         let mut state = shared.state();
@@ -313,17 +315,14 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Shared<C> {
 
     /// Reads an answer. An error is one of the issuer, not of the token.
     fn read(&self, body: &[u8]) -> Result<Verdict<C>, String> {
-        let is_active = question::read(body).map_err(|error| causes(&*error))?;
-        let fault = match is_active {
-            Answer::Active => {
-                let now = self.clock.unix().as_secs_f64();
-                match self.expectations.check_introspected(body, now) {
-                    Ok((identity, validity)) => return Ok(Verdict::Active(identity, validity)),
-                    Err(fault) => fault,
-                }
-            }
-            Answer::Inactive => Fault::Inactive,
-            Answer::SenderConstrained => Fault::SenderConstrained,
+        let checked = if question::read(body).map_err(|error| causes(&*error))? {
+            self.expectations.check_introspected(body, self.clock.unix().as_secs_f64())
+        } else {
+            Err(Fault::Inactive)
+        };
+        let fault = match checked {
+            Ok((identity, validity)) => return Ok(Verdict::Active(identity, validity)),
+            Err(fault) => fault,
         };
         fault.log(None, self.expectations.issuer());
         Ok(Verdict::Rejected { is_expired: matches!(fault, Fault::Expired) })
@@ -348,19 +347,24 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Introspection
     type Claims = C;
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<C> {
-        let challenges = &self.shared.challenges;
-        match Authorization::read(&request.headers, "Bearer") {
-            Authorization::Absent => Attempt::Absent(challenges.missing()),
-            Authorization::Two => Attempt::Now(Err(challenges.two_tokens())),
-            Authorization::Credentials(token) => match token68(token) {
-                Some(token) => self.verify_token(token),
-                None => Attempt::Now(Err(challenges.invalid())),
+        let Shared { sender, challenges, .. } = &*self.shared;
+        let (token, scheme) = match Authorization::read(&request.headers, "Bearer") {
+            Authorization::Credentials(token) => (token, Scheme::Bearer),
+            Authorization::Two => return Attempt::Now(Err(challenges.two_tokens())),
+            Authorization::Absent => match sender.dpop_token(request) {
+                Some(token) => (token, Scheme::Dpop),
+                None => return Attempt::Absent(sender.missing(challenges.missing())),
             },
-        }
+        };
+        sender.confirm(self.verify_token(token), request, token, scheme, challenges)
     }
 
     fn invalid(&self) -> ApiError {
         self.shared.challenges.invalid()
+    }
+
+    fn mark_response(&self, response: &mut response::Parts) {
+        self.shared.sender.mark_response(response);
     }
 }
 

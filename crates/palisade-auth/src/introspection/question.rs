@@ -1,21 +1,12 @@
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, header};
 use palisade_core::BoxError;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 
 use super::client::ReadyAuthentication;
 
 /// The longest answer that is accepted. Real ones have a few hundred bytes.
 const MAX_ANSWER: usize = 64 * 1024;
-
-/// What the issuer says about a token.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    Active,
-    Inactive,
-    /// The token is bound to a key of its client (`cnf`: RFC 7800), so it is not valid as a bearer token.
-    SenderConstrained,
-}
 
 /// Returns the request about a token (RFC 7662, section 2.1).
 pub(super) fn request(
@@ -45,23 +36,19 @@ pub(super) fn request(
     request
 }
 
-/// Reads the answer (section 2.2). Without a boolean `active` it is not an answer: the token may be valid.
-pub(super) fn read(body: &[u8]) -> Result<Answer, BoxError> {
+/// Returns true if the answer says that the token is active (section 2.2). Without a boolean `active` it is not an answer: the
+/// token may be valid.
+pub(super) fn read(body: &[u8]) -> Result<bool, BoxError> {
     #[derive(Deserialize)]
     struct Members {
         active: bool,
-        cnf: Option<IgnoredAny>,
     }
     if body.len() > MAX_ANSWER {
         return Err(format!("the answer has more than {MAX_ANSWER} bytes").into());
     }
     let members: Members = serde_json::from_slice(body)
         .map_err(|error| format!("the answer cannot be read: {error}"))?;
-    Ok(match members {
-        Members { active: false, .. } => Answer::Inactive,
-        Members { cnf: Some(_), .. } => Answer::SenderConstrained,
-        Members { .. } => Answer::Active,
-    })
+    Ok(members.active)
 }
 
 #[cfg(test)]
@@ -88,13 +75,8 @@ mod tests {
 
     #[test]
     fn only_a_boolean_is_an_answer() {
-        assert_eq!(read(br#"{"active":true,"sub":"a"}"#).unwrap(), Answer::Active);
-        assert_eq!(read(br#"{"active":true,"cnf":null}"#).unwrap(), Answer::Active);
-        assert_eq!(read(br#"{"active":false,"cnf":{}}"#).unwrap(), Answer::Inactive);
-        assert_eq!(
-            read(br#"{"active":true,"cnf":{"jkt":"x"}}"#).unwrap(),
-            Answer::SenderConstrained
-        );
+        assert!(read(br#"{"active":true,"sub":"a"}"#).unwrap());
+        assert!(!read(br#"{"active":false,"sub":"a"}"#).unwrap());
         for body in [
             "",
             "{}",

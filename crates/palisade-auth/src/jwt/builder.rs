@@ -14,11 +14,10 @@ use super::{
     source::TokenSource,
 };
 use crate::{
-    ClientCertificates,
     challenge::Challenges,
     cookies::is_cookie_name as is_token,
     csrf::CsrfCheck,
-    sender::{SenderCheck, SenderSettings},
+    sender::{SenderCheck, SenderSettings, sender_setters},
 };
 
 /// The settings of a [`Jwt`]. Made by [`Jwt::hs256`] and [`Jwt::with_keys`].
@@ -134,31 +133,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
         self
     }
 
-    /// Accepts tokens that are bound to a key of the client, with a proof of it in each request (DPoP, RFC 9449). A token that
-    /// is bound to a key is otherwise rejected. Needs the feature `aws-lc` or `rust-crypto`.
-    #[cfg(feature = "_public-keys")]
-    #[must_use]
-    pub fn dpop(mut self, dpop: crate::Dpop) -> Self {
-        self.sender.dpop = Some(dpop);
-        self
-    }
-
-    /// Sets where the client's certificate comes from, for tokens that are bound to it (`cnf.x5t#S256`, RFC 8705). Default:
-    /// the [`PeerCertificate`](crate::PeerCertificate) that the server leaves in the request's extensions. A token that is
-    /// bound to a certificate is rejected if the request comes without it.
-    #[must_use]
-    pub fn client_certificates(mut self, certificates: ClientCertificates) -> Self {
-        self.sender.certificates = certificates;
-        self
-    }
-
-    /// Accepts tokens that are bound to a client (`cnf`) from any client, as if they were bearer tokens. A stolen token is
-    /// then worth as much as one that is not bound. For a service behind a gateway that checks the binding.
-    #[must_use]
-    pub fn insecure_accept_bound_tokens_as_bearer(mut self) -> Self {
-        self.sender.accept_as_bearer = true;
-        self
-    }
+    sender_setters!();
 
     /// Sets how much memory verified tokens may take, in bytes. Default: 8 MiB, about 4,000 tokens. At most 1 GiB. With 0
     /// no token is remembered. The user's claims are assumed to be as large as their token.

@@ -35,9 +35,6 @@ pub(crate) enum Fault {
     /// The issuer says that the token is not active.
     #[cfg(feature = "introspection")]
     Inactive,
-    /// The token is bound to a key of its client, and was sent as a bearer token.
-    #[cfg(feature = "introspection")]
-    SenderConstrained,
     /// A check of the user rejects the claims, with this error.
     Own(Box<ApiError>),
 }
@@ -110,8 +107,6 @@ impl Fault {
             Self::AccessToken => "access token",
             #[cfg(feature = "introspection")]
             Self::Inactive => "introspection",
-            #[cfg(feature = "introspection")]
-            Self::SenderConstrained => "bearer token",
             Self::Own(_) => "validate",
         }
     }
@@ -133,8 +128,6 @@ impl Fault {
             Self::Client => Some("client_id"),
             #[cfg(feature = "introspection")]
             Self::Inactive => Some("active"),
-            #[cfg(feature = "introspection")]
-            Self::SenderConstrained => Some("cnf"),
             Self::TooLong
             | Self::Malformed
             | Self::Header(_)

@@ -159,21 +159,19 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Jwt<C> {
         let bearer = |token| {
             sender.confirm(self.verify_token(token), request, token, Scheme::Bearer, challenges)
         };
-        match source::find(sources, request) {
-            #[cfg(feature = "_public-keys")]
-            source::Found::Nothing if sender.dpop_token(request).is_some() => {
-                let token = sender.dpop_token(request).unwrap_or_default();
+        match (source::find(sources, request), sender.dpop_token(request)) {
+            (source::Found::Nothing, Some(token)) => {
                 sender.confirm(self.verify_token(token), request, token, Scheme::Dpop, challenges)
             }
-            #[cfg(feature = "_public-keys")]
-            _ if sender.dpop_token(request).is_some() => Attempt::Now(Err(challenges.two_tokens())),
-            source::Found::Token(token) => bearer(token),
-            source::Found::CookieToken(token) => match csrf.check(request) {
+            (_, Some(_)) | (source::Found::Several, None) => {
+                Attempt::Now(Err(challenges.two_tokens()))
+            }
+            (source::Found::Token(token), None) => bearer(token),
+            (source::Found::CookieToken(token), None) => match csrf.check(request) {
                 Ok(()) => bearer(token),
                 Err(refused) => Attempt::Now(Err(refused)),
             },
-            source::Found::Nothing => Attempt::Absent(sender.missing(challenges.missing())),
-            source::Found::Several => Attempt::Now(Err(challenges.two_tokens())),
+            (source::Found::Nothing, None) => Attempt::Absent(sender.missing(challenges.missing())),
         }
     }
 

@@ -17,7 +17,8 @@ const FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-c
 /// The certificate that the client of this connection has authenticated with (mutual TLS).
 ///
 /// A server that terminates TLS inserts it into the extensions of each request, after it has verified the client's
-/// possession of the key. [`Jwt`](crate::Jwt) compares it with tokens that are bound to a certificate (RFC 8705, section 3).
+/// possession of the key. [`Jwt`](crate::Jwt) and `Introspection` compare it with tokens that are bound to a certificate (RFC
+/// 8705, section 3).
 ///
 /// ```
 /// use palisade_auth::PeerCertificate;

@@ -17,7 +17,6 @@ use crate::{Attempt, Identity, Pending, challenge::Challenges};
 pub(crate) enum Scheme {
     /// `Bearer`, a cookie, or another place that names no scheme.
     Bearer,
-    #[cfg_attr(not(feature = "_public-keys"), allow(dead_code))]
     Dpop,
 }
 
@@ -29,6 +28,38 @@ pub(crate) struct SenderSettings {
     pub(crate) certificates: ClientCertificates,
     pub(crate) accept_as_bearer: bool,
 }
+
+/// The settings that all builders of access tokens share. They need a field `sender`.
+macro_rules! sender_setters {
+    () => {
+        /// Accepts tokens that are bound to a key of the client, with a proof of it in each request (DPoP, RFC 9449). A token that
+        /// is bound to a key is otherwise rejected. Needs the feature `aws-lc` or `rust-crypto`.
+        #[cfg(feature = "_public-keys")]
+        #[must_use]
+        pub fn dpop(mut self, dpop: crate::Dpop) -> Self {
+            self.sender.dpop = Some(dpop);
+            self
+        }
+
+        /// Sets where the client's certificate comes from, for tokens that are bound to it (`cnf.x5t#S256`, RFC 8705). Default:
+        /// the [`PeerCertificate`](crate::PeerCertificate) that the server leaves in the request's extensions. A token that is
+        /// bound to a certificate is rejected if the request comes without it.
+        #[must_use]
+        pub fn client_certificates(mut self, certificates: crate::ClientCertificates) -> Self {
+            self.sender.certificates = certificates;
+            self
+        }
+
+        /// Accepts tokens that are bound to a client (`cnf`) from any client, as if they were bearer tokens. A stolen token is
+        /// then worth as much as one that is not bound. For a service behind a gateway that checks the binding.
+        #[must_use]
+        pub fn insecure_accept_bound_tokens_as_bearer(mut self) -> Self {
+            self.sender.accept_as_bearer = true;
+            self
+        }
+    };
+}
+pub(crate) use sender_setters;
 
 /// Checks that a token is used by the client that it was issued to.
 #[derive(Clone)]
@@ -84,6 +115,12 @@ impl SenderCheck {
             // Never the first one of them: no token verifies.
             Authorization::Two => Some(b""),
         }
+    }
+
+    /// Returns `None`: proofs cannot be verified without a backend.
+    #[cfg(not(feature = "_public-keys"))]
+    pub(crate) fn dpop_token<'a>(&self, _: &'a request::Parts) -> Option<&'a [u8]> {
+        None
     }
 
     /// Adds the challenges of this check to the error for a request without a token.

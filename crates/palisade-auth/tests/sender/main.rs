@@ -1,6 +1,10 @@
 //! Tokens that are bound to a client: by DPoP proofs (RFC 9449) and by certificates (RFC 8705).
 #![cfg(any(feature = "aws-lc", feature = "rust-crypto"))]
 
+mod client;
+#[cfg(feature = "introspection")]
+mod introspected;
+
 use std::{
     sync::{
         Arc,
@@ -9,10 +13,6 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
-};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use http::{HeaderMap, Request, StatusCode, header, request};
 use palisade_auth::{
@@ -20,65 +20,18 @@ use palisade_auth::{
     testing::sign_hs256,
 };
 use palisade_core::{
-    BoxError, BoxFuture, ManualClock, PeerAddr, PolicyLayer, TrustedProxies,
+    BoxError, BoxFuture, ManualClock, PeerAddr, Policy, PolicyLayer, TrustedProxies,
     testing::{Contract, Script},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tower::{Layer, ServiceExt, service_fn};
 
+use crate::client::Client;
+
 const NOW: u64 = 1_800_000_000;
 const SECRET: &str = "a signing key of at least thirty-two bytes";
 const URL: &str = "https://api.example.com/items";
-
-/// A client with a key of its own.
-struct Client {
-    pair: EcdsaKeyPair,
-    jwk: Value,
-}
-
-impl Client {
-    fn new() -> Self {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
-        let jwk = json!({"kty": "EC", "crv": "P-256", "x": B64.encode(x), "y": B64.encode(y)});
-        Self { pair, jwk }
-    }
-
-    /// RFC 7638, of a key whose members are in order.
-    fn thumbprint(&self) -> String {
-        let [x, y] = ["x", "y"].map(|member| self.jwk[member].as_str().unwrap());
-        let json = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
-        B64.encode(Sha256::digest(json))
-    }
-
-    fn token(&self) -> String {
-        token(&json!({"jkt": self.thumbprint()}))
-    }
-
-    fn claims(&self, token: &str) -> Value {
-        let ath = B64.encode(Sha256::digest(token));
-        json!({"jti": "1", "htm": "GET", "htu": URL, "iat": NOW, "ath": ath})
-    }
-
-    fn header(&self) -> Value {
-        json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": self.jwk})
-    }
-
-    fn sign(&self, header: &Value, claims: &Value) -> String {
-        let [header, claims] = [header, claims].map(|part| B64.encode(part.to_string()));
-        let message = format!("{header}.{claims}");
-        let signature = self.pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
-        format!("{message}.{}", B64.encode(signature))
-    }
-
-    /// A proof whose claims differ in one place.
-    fn proof(&self, token: &str, member: &str, value: impl Into<Value>) -> String {
-        let mut claims = self.claims(token);
-        claims[member] = value.into();
-        self.sign(&self.header(), &claims)
-    }
-}
 
 fn token(cnf: &Value) -> String {
     sign_hs256(SECRET, &json!({"sub": "ada", "exp": NOW + 600, "aud": "orders", "cnf": cnf}))
@@ -94,7 +47,7 @@ fn dpop() -> Jwt<Value> {
 }
 
 /// The outcome of a request, with the header fields of its response.
-async fn ask(auth: &Jwt<Value>, request: request::Builder) -> (StatusCode, HeaderMap) {
+async fn ask<A: Policy + Clone>(auth: &A, request: request::Builder) -> (StatusCode, HeaderMap) {
     let service = PolicyLayer::new(auth.clone()).layer(service_fn(|_: Request<()>| async {
         Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
     }));
@@ -107,7 +60,7 @@ fn get(scheme: &str, token: &str) -> request::Builder {
     Request::get("/items?page=2").header(header::AUTHORIZATION, format!("{scheme} {token}"))
 }
 
-async fn accepts(auth: &Jwt<Value>, token: &str, proof: &str) -> bool {
+async fn accepts<A: Policy + Clone>(auth: &A, token: &str, proof: &str) -> bool {
     ask(auth, get("DPoP", token).header("dpop", proof)).await.0 == StatusCode::OK
 }
 
