@@ -4,6 +4,8 @@
 mod client;
 #[cfg(feature = "introspection")]
 mod introspected;
+#[cfg(feature = "redis")]
+mod proofs_in_redis;
 
 use std::{
     sync::{
