@@ -151,6 +151,11 @@ const OF_EACH_FIELD: usize = 32;
 impl Policy for HeadLimits {
     type Grant = ();
 
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
+
     fn decide(&self, request: &request::Parts) -> Decision<()> {
         let target = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
         if target > self.uri {

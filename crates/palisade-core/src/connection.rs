@@ -159,6 +159,11 @@ impl Connection {
 impl Policy for Connection {
     type Grant = ();
 
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
+
     fn decide(&self, _: &request::Parts) -> Decision<()> {
         Decision::grant(())
     }

@@ -73,7 +73,9 @@ pub trait Policy: Send + Sync + 'static {
     const IS_ALTERNATIVE: bool = true;
 
     /// Returns true if the request passes although the policy did not decide about it, such as a request that a
-    /// [`when`](crate::when) does not select. In [`any_of`](crate::any_of) the other policy then decides.
+    /// [`when`](crate::when) does not select, or any request that passes a rate limit. In [`any_of`](crate::any_of) the
+    /// other policy then decides. Default: false. A policy that does not decide who may come in returns true, so that
+    /// `any_of(limit, auth)` still requires authentication.
     fn abstains(grant: &Self::Grant) -> bool
     where
         Self: Sized,
@@ -105,6 +107,11 @@ pub trait Policy: Send + Sync + 'static {
 /// Grants everything: where a chain starts.
 impl Policy for () {
     type Grant = ();
+
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
 
     fn decide(&self, _: &request::Parts) -> Decision<()> {
         Decision::Now(Ok(()))

@@ -75,6 +75,11 @@ impl DiscardUnread {
 impl Policy for DiscardUnread {
     type Grant = ();
 
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
+
     fn decide(&self, _: &request::Parts) -> Decision<()> {
         Decision::grant(())
     }

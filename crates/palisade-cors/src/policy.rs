@@ -204,6 +204,11 @@ pub struct CorsGrant {
 impl Policy for Cors {
     type Grant = CorsGrant;
 
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
+
     #[inline]
     fn decide(&self, request: &request::Parts) -> Decision<CorsGrant> {
         let rules = self.rules.load();

@@ -220,6 +220,11 @@ impl fmt::Debug for Observation {
 impl Policy for Observe {
     type Grant = Observation;
 
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
+
     fn decide(&self, request: &request::Parts) -> Decision<Observation> {
         let settings = &self.settings;
         let id = settings.ids.id_of(request);

@@ -158,6 +158,11 @@ fn incoming(headers: &HeaderMap) -> Option<RequestId> {
 impl Policy for RequestIds {
     type Grant = RequestId;
 
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
+
     fn decide(&self, request: &request::Parts) -> Decision<RequestId> {
         Decision::grant(self.id_of(request))
     }

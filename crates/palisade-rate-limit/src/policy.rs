@@ -167,6 +167,11 @@ impl<K> RateLimit<K> {
 impl<K: Key> Policy for RateLimit<K> {
     type Grant = Admission;
 
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
+
     /// Checks the key's counts and charges them, in one step.
     fn decide(&self, request: &request::Parts) -> Decision<Admission> {
         let limit = &*self.shared;

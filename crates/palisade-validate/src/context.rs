@@ -92,6 +92,11 @@ impl<C> fmt::Debug for RuleContext<C> {
 impl<C: Send + Sync + 'static> Policy for RuleContext<C> {
     type Grant = ();
 
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
+
     fn decide(&self, _: &request::Parts) -> Decision<()> {
         Decision::grant(())
     }

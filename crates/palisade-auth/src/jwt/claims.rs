@@ -146,7 +146,11 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         }
         let claims = claims_type::read(payload)?;
         let principal = self.principal(&registered, issuer, &claims)?;
-        let identity = Identity::new(claims, principal).authenticated_by("jwt");
+        let method = match self.profile {
+            Profile::Introspected => "introspection",
+            Profile::Plain | Profile::AccessToken => "jwt",
+        };
+        let identity = Identity::new(claims, principal).authenticated_by(method);
         Ok((identity.bound_to(registered.cnf), validity))
     }
 

@@ -90,15 +90,27 @@ impl<A: Rule, B: Rule<About = A::About>> Rule for Or<A, B> {
         }
     }
 
+    /// Each rule vetoes in the tenant of either: a caller who is suspended in one of them is suspended.
     fn veto(&self, caller: &Principal, about: &A::About) -> Option<Denial> {
-        let in_tenant = in_tenant_of(self, caller, about);
-        let caller = in_tenant.as_ref().unwrap_or(caller);
-        self.a.veto(caller, about).or_else(|| self.b.veto(caller, about))
+        let veto =
+            |caller: &Principal| self.a.veto(caller, about).or_else(|| self.b.veto(caller, about));
+        let in_a = in_tenant_of(&self.a, caller, about);
+        let in_b = in_tenant_of(&self.b, caller, about);
+        match (in_a, in_b) {
+            (None, None) => veto(caller),
+            (in_a, in_b) => in_a.iter().chain(&in_b).find_map(veto),
+        }
     }
 
-    /// Two templates may lead to one tenant: the first that fits counts.
+    /// The tenant of the rule that holds: a role in the tenant of the other one must not count.
     fn tenant<'a>(&self, caller: &Principal, about: &'a A::About) -> Option<Cow<'a, str>> {
-        self.a.tenant(caller, about).or_else(|| self.b.tenant(caller, about))
+        if matches!(self.a.decide(caller, about), Verdict::Allow) {
+            return self.a.tenant(caller, about);
+        }
+        if matches!(self.b.decide(caller, about), Verdict::Allow) {
+            return self.b.tenant(caller, about);
+        }
+        None
     }
 
     fn hides(&self) -> bool {

@@ -131,7 +131,15 @@ fn read_client_cert(field: &str) -> Option<PeerCertificate> {
 
 /// `Hash` is the SHA-256 hash of the certificate in hexadecimal digits. Elements are separated by commas and pairs by
 /// semicolons, both of which may stand in quoted values.
+///
+/// A proxy that appends writes behind what the client sent. A quote that the client leaves open would swallow the proxy's
+/// element, so every element must be well-formed.
 fn read_forwarded(field: &str) -> Option<PeerCertificate> {
+    let mut pairs =
+        split_outside_quotes(field, ',').flat_map(|element| split_outside_quotes(element, ';'));
+    if !pairs.all(|pair| pair.split_once('=').is_none_or(|(_, value)| is_value(value.trim()))) {
+        return None;
+    }
     let element = split_outside_quotes(field, ',').last()?;
     let mut hashes = split_outside_quotes(element, ';').filter_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
@@ -147,6 +155,18 @@ fn read_forwarded(field: &str) -> Option<PeerCertificate> {
         *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
     }
     Some(PeerCertificate { sha256 })
+}
+
+/// Returns true for a value without quotes, and for one quoted string with nothing beside it.
+fn is_value(value: &str) -> bool {
+    let Some(quoted) = value.strip_prefix('"') else { return !value.contains('"') };
+    let mut escaped = false;
+    let closing = quoted.bytes().position(|byte| {
+        let is_escaped = escaped;
+        escaped = byte == b'\\' && !is_escaped;
+        byte == b'"' && !is_escaped
+    });
+    closing.is_some_and(|at| at + 1 == quoted.len())
 }
 
 fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
@@ -170,6 +190,20 @@ mod tests {
         let certificate = PeerCertificate::from_der(b"certificate");
         let hex: String = certificate.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
         let zeros = "0".repeat(64);
+        // A client that leaves a quote open would make the proxy's element part of its own.
+        for bad in [
+            format!("Hash={zeros};Subject=\",By=spiffe://a;Hash={hex}", zeros = "0".repeat(64)),
+            format!(
+                "Hash={zeros};Subject=\",By=spiffe://a;Hash={hex};Subject=\"CN=a\"",
+                zeros = "0".repeat(64)
+            ),
+            format!(
+                "Hash={zeros};Subject=\",Hash={hex};Subject=\"CN=\\\"a\"",
+                zeros = "0".repeat(64)
+            ),
+        ] {
+            assert!(read_forwarded(&bad).is_none(), "{bad}");
+        }
         for good in [
             format!("Hash={hex}"),
             format!("By=spiffe://a;Hash={hex};Subject=\"CN=a,O=\\\"b;c\\\"\";URI=spiffe://b"),

@@ -93,6 +93,13 @@ impl SenderCheck {
     ) -> Result<Self, ConfigError> {
         #[cfg(not(feature = "_public-keys"))]
         let _ = (realm, clock);
+        #[cfg(feature = "_public-keys")]
+        if settings.accept_as_bearer && settings.dpop.is_some() {
+            return Err(ConfigError::without_value(
+                "insecure_accept_bound_tokens_as_bearer",
+                "leave it out: with `.dpop(…)` it would accept bound tokens without a proof",
+            ));
+        }
         Ok(Self {
             #[cfg(feature = "_public-keys")]
             dpop: match settings.dpop {

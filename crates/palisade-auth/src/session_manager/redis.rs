@@ -87,16 +87,9 @@ return subject
 static DELIST: LazyLock<Script> =
     LazyLock::new(|| Script::new("return { redis.call('ZREM', KEYS[1], ARGV[1]) }"));
 
-/// Returns the ids of all sessions of a subject, separated by spaces, and forgets them.
-static DELIST_ALL: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "
-local ids = redis.call('ZRANGE', KEYS[1], 0, -1)
-redis.call('DEL', KEYS[1])
-return table.concat(ids, ' ')
-",
-    )
-});
+/// Returns the ids of all sessions of a subject, separated by spaces.
+static LIST: LazyLock<Script> =
+    LazyLock::new(|| Script::new("return table.concat(redis.call('ZRANGE', KEYS[1], 0, -1), ' ')"));
 
 impl RedisSessions {
     /// Returns a storage on this server.
@@ -125,10 +118,12 @@ impl SessionStorage for RedisSessions {
             let NewSession { id, subject, data, idle, ends_in } = session;
             // Two scripts, because in a cluster the keys are on different nodes. The list comes first: a session that is
             // not on it would survive `remove_all`.
-            let (list, arguments) = (this.subject_key(&subject), [id.to_string(), millis(ends_in)]);
-            this.redis.run(&ENLIST, &list, &arguments).await?;
+            let (list, enlisted) = (this.subject_key(&subject), [id.to_string(), millis(ends_in)]);
+            this.redis.run(&ENLIST, &list, &enlisted).await?;
             let arguments = [data, subject, millis(idle), millis(ends_in)];
             this.redis.run(&INSERT, &this.session_key(id), &arguments).await?;
+            // Again, in case `remove_all` emptied the list between the two.
+            this.redis.run(&ENLIST, &list, &enlisted).await?;
             Ok(())
         })
     }
@@ -154,9 +149,11 @@ impl SessionStorage for RedisSessions {
     fn remove_all(&self, subject: &str) -> BoxFuture<Result<(), BoxError>> {
         let (this, list) = (self.clone(), self.subject_key(subject));
         Box::pin(async move {
-            let ids = this.redis.run_text(&DELIST_ALL, &list, &[]).await?.unwrap_or_default();
+            let ids = this.redis.run_text(&LIST, &list, &[]).await?.unwrap_or_default();
             for id in ids.split_ascii_whitespace() {
                 this.redis.run_text(&REMOVE, &this.session_key(id), &[]).await?;
+                // After the session: if Redis fails between the two, a repeated call finds the session on the list.
+                this.redis.run(&DELIST, &list, &[id.to_owned()]).await?;
             }
             Ok(())
         })

@@ -40,6 +40,11 @@ impl PeerAddr {
 impl Policy for PeerAddr {
     type Grant = ();
 
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
+
     fn decide(&self, _: &request::Parts) -> Decision<()> {
         Decision::grant(())
     }
@@ -71,6 +76,11 @@ pub struct UnixPeer;
 
 impl Policy for UnixPeer {
     type Grant = ();
+
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
 
     fn decide(&self, _: &request::Parts) -> Decision<()> {
         Decision::grant(())

@@ -258,6 +258,11 @@ impl TrustedProxies {
 impl Policy for TrustedProxies {
     type Grant = Option<ClientIp>;
 
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
+
     fn decide(&self, request: &request::Parts) -> Decision<Option<ClientIp>> {
         Decision::grant(self.client_of(request))
     }

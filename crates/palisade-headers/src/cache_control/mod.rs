@@ -157,6 +157,11 @@ pub struct CacheControlGrant {
 impl Policy for CacheControl {
     type Grant = CacheControlGrant;
 
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
+
     fn decide(&self, request: &request::Parts) -> Decision<CacheControlGrant> {
         Decision::grant(CacheControlGrant {
             by_cacheable_method: matches!(request.method, Method::GET | Method::HEAD),

@@ -122,6 +122,11 @@ impl Methods {
 impl Policy for Methods {
     type Grant = ();
 
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
+
     fn decide(&self, request: &request::Parts) -> Decision<()> {
         if is_preflight(request) {
             return Decision::grant(());

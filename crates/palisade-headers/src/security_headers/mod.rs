@@ -130,6 +130,11 @@ impl Policy for SecurityHeaders {
     /// Whether the request came by https.
     type Grant = bool;
 
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
+
     #[inline]
     fn decide(&self, request: &request::Parts) -> Decision<bool> {
         Decision::grant(self.0.hsts.is_some() && self.0.https.is_of(request))

@@ -211,6 +211,11 @@ pub struct HeldSlot {
 impl Policy for ConcurrencyLimit {
     type Grant = HeldSlot;
 
+    /// It does not decide who may come in.
+    fn abstains(_: &Self::Grant) -> bool {
+        true
+    }
+
     fn decide(&self, request: &request::Parts) -> Decision<HeldSlot> {
         self.take(request).map(|slot| HeldSlot { slot }).into()
     }
