@@ -83,6 +83,7 @@ pub(crate) enum Failure {
     #[cfg(feature = "cluster")]
     NoSlots,
     /// Nodes of the cluster sent the call from one to the other.
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "only clusters redirect"))]
     TooManyRedirects,
     /// The future was polled outside of a tokio runtime.
     NoRuntime,

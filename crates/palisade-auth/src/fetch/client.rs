@@ -5,6 +5,7 @@ use http::{Request, Uri};
 use palisade_core::{BoxError, BoxFuture};
 
 /// The longest answer that is accepted from an issuer. Real key sets have a few KiB.
+#[cfg(feature = "jwks")]
 pub(crate) const MAX_DOCUMENT: usize = 256 * 1024;
 
 /// The HTTP client of [`Jwks`](crate::Jwks) and of introspection.

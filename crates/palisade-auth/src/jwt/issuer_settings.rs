@@ -296,9 +296,9 @@ macro_rules! issuer_setters {
         }
 
         /// Accepts tokens without a subject, as some issuers send for clients that act for no user, also with
-        /// [`access_tokens_only`](Self::access_tokens_only). The
-        /// [`Principal`](palisade_core::Principal) then has an empty subject: rules about owners reject it, and limits
-        /// by principal count all such callers of the issuer together.
+        /// [`access_tokens_only`](crate::JwtBuilder::access_tokens_only). The [`Principal`](palisade_core::Principal)
+        /// then has an empty subject: rules about owners reject it, and limits by principal count all such callers of
+        /// the issuer together.
         #[must_use]
         pub fn optional_subject(mut self) -> Self {
             self.settings.optional_subject = true;
