@@ -26,12 +26,14 @@ pub struct Identity<C> {
     claims: Arc<C>,
     principal: Principal,
     confirmation: Option<Arc<Confirmation>>,
+    /// The DPoP proof that was used up for it.
+    proof: Option<Arc<str>>,
 }
 
 impl<C> Identity<C> {
     /// Returns an identity, for an authentication of your own and for tests.
     pub fn new(claims: C, principal: Principal) -> Self {
-        Self { claims: Arc::new(claims), principal, confirmation: None }
+        Self { claims: Arc::new(claims), principal, confirmation: None, proof: None }
     }
 
     /// Sets the method by which the caller authenticated, unless the principal has one.
@@ -46,6 +48,19 @@ impl<C> Identity<C> {
     pub(crate) fn bound_to(mut self, confirmation: Option<Confirmation>) -> Self {
         self.confirmation = confirmation.map(Arc::new);
         self
+    }
+
+    /// Sets the DPoP proof that was used up for this identity.
+    #[cfg(feature = "_public-keys")]
+    pub(crate) fn proven_by(mut self, proof: Arc<str>) -> Self {
+        self.proof = Some(proof);
+        self
+    }
+
+    /// Returns the DPoP proof that was used up for this identity.
+    #[cfg(feature = "_public-keys")]
+    pub(crate) fn proof(&self) -> Option<&Arc<str>> {
+        self.proof.as_ref()
     }
 
     /// Returns the key that the client must prove to have, if the token is bound to one.
@@ -77,6 +92,7 @@ impl<C> Clone for Identity<C> {
             claims: Arc::clone(&self.claims),
             principal: self.principal.clone(),
             confirmation: self.confirmation.clone(),
+            proof: self.proof.clone(),
         }
     }
 }

@@ -168,12 +168,16 @@ impl SenderCheck {
             Attempt::Later(pending) => {
                 let presented = self.presented(request, token, scheme);
                 let (check, challenges) = (self.clone(), challenges.clone());
+                #[cfg(feature = "_public-keys")]
+                let used = used_proof::<C>(request);
                 return Attempt::Later(Pending::new(async move {
                     let identity = pending.outcome().await?;
                     match check.check(&identity, &presented, &challenges)? {
                         Checked::Done => Ok(identity),
                         #[cfg(feature = "_public-keys")]
-                        Checked::Proof(proof) => proof.mark_used().await.map(|()| identity),
+                        Checked::Proof(proof) => {
+                            proof.mark_used(used).await.map(|proof| identity.proven_by(proof))
+                        }
                     }
                 }));
             }
@@ -186,9 +190,10 @@ impl SenderCheck {
             Ok(Checked::Done) => Attempt::Now(Ok(identity)),
             #[cfg(feature = "_public-keys")]
             Ok(Checked::Proof(proof)) => {
-                Attempt::Later(Pending::new(
-                    async move { proof.mark_used().await.map(|()| identity) },
-                ))
+                let used = used_proof::<C>(request);
+                Attempt::Later(Pending::new(async move {
+                    proof.mark_used(used).await.map(|proof| identity.proven_by(proof))
+                }))
             }
             Err(error) => Attempt::Now(Err(error)),
         }
@@ -299,4 +304,10 @@ impl SenderCheck {
     ) -> Result<Checked, ApiError> {
         Err(reject("the token is bound to a key: DPoP needs the feature `aws-lc` or `rust-crypto`"))
     }
+}
+
+/// Returns the proof that was used up for the identity on the request.
+#[cfg(feature = "_public-keys")]
+fn used_proof<C: Send + Sync + 'static>(request: &request::Parts) -> Option<Arc<str>> {
+    Identity::<C>::of(&request.extensions)?.proof().cloned()
 }

@@ -18,11 +18,11 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use http::{HeaderMap, Request, StatusCode, header, request};
 use palisade_auth::{
-    ClientCertificates, Dpop, DpopReplays, InMemoryDpopReplays, Jwt, JwtBuilder, PeerCertificate,
-    testing::sign_hs256,
+    Authenticate, ClientCertificates, Dpop, DpopReplays, InMemoryDpopReplays, Jwt, JwtBuilder,
+    PeerCertificate, testing::sign_hs256,
 };
 use palisade_core::{
-    BoxError, BoxFuture, ManualClock, PeerAddr, Policy, PolicyLayer, TrustedProxies,
+    BoxError, BoxFuture, ManualClock, PeerAddr, Policy, PolicyLayer, Stage, TrustedProxies,
     testing::{Contract, Script},
 };
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ fn dpop() -> Jwt<Value> {
 }
 
 /// The outcome of a request, with the header fields of its response.
-async fn ask<A: Policy + Clone>(auth: &A, request: request::Builder) -> (StatusCode, HeaderMap) {
+async fn ask<A: Stage + Clone>(auth: &A, request: request::Builder) -> (StatusCode, HeaderMap) {
     let service = PolicyLayer::new(auth.clone()).layer(service_fn(|_: Request<()>| async {
         Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
     }));
@@ -62,7 +62,7 @@ fn get(scheme: &str, token: &str) -> request::Builder {
     Request::get("/items?page=2").header(header::AUTHORIZATION, format!("{scheme} {token}"))
 }
 
-async fn accepts<A: Policy + Clone>(auth: &A, token: &str, proof: &str) -> bool {
+async fn accepts<A: Stage + Clone>(auth: &A, token: &str, proof: &str) -> bool {
     ask(auth, get("DPoP", token).header("dpop", proof)).await.0 == StatusCode::OK
 }
 
@@ -363,4 +363,16 @@ fn keeps_the_contract() {
             .unwrap()
     };
     Contract::new(request).check_policy(dpop);
+}
+
+#[tokio::test]
+async fn proof_is_used_once_by_a_request_that_is_checked_twice() {
+    let (auth, client) = (dpop(), Client::new());
+    let token = client.token();
+    let proof = client.proof(&token, "jti", "twice");
+    // optional for the whole service, and required on a route
+    let both = auth.clone().optional().then(auth.clone());
+    assert!(accepts(&both, &token, &proof).await);
+    assert!(!accepts(&both, &token, &proof).await, "another request with the same proof");
+    assert!(!accepts(&auth, &token, &proof).await);
 }

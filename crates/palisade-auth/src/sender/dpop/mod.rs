@@ -152,17 +152,21 @@ impl Presented {
 
 /// A proof that is valid if it was not used before.
 pub(super) struct UnusedProof {
-    id: String,
+    id: Arc<str>,
     keep_for: Duration,
     replays: Arc<dyn DpopReplays>,
     replayed: ApiError,
 }
 
 impl UnusedProof {
-    /// Stores the proof's id.
-    pub(super) async fn mark_used(self) -> Result<(), ApiError> {
+    /// Stores the proof's id, and returns it. The same request may meet the check twice, as in a route with authentication
+    /// behind an optional one: the identity that the first check left has `used` up the proof, and it is not stored again.
+    pub(super) async fn mark_used(self, used: Option<Arc<str>>) -> Result<Arc<str>, ApiError> {
+        if used.as_ref() == Some(&self.id) {
+            return Ok(self.id);
+        }
         match self.replays.insert(&self.id, self.keep_for).await {
-            Ok(true) => Ok(()),
+            Ok(true) => Ok(self.id),
             Ok(false) => {
                 tracing::debug!(target: "palisade::auth", "a DPoP proof was used before");
                 Err(self.replayed)
@@ -275,7 +279,7 @@ impl DpopCheck {
             }
         };
         Ok(UnusedProof {
-            id: proof.id(),
+            id: proof.id().into(),
             keep_for,
             replays: Arc::clone(&self.replays),
             replayed: reject(&self.invalid_proof),
