@@ -251,7 +251,7 @@ impl<K: Key> RateLimitBuilder<K> {
     /// Settles costs: [`cost`](Self::cost) is reserved when a request comes, and when it is over, it is charged what it
     /// really cost. For tokens of a language model, bytes, rows.
     ///
-    /// The cost is an [`ActualCost`]. The limit leaves one in the extensions of the request, which a handler can clone and
+    /// The cost is an [`ActualCost`](crate::ActualCost). The limit leaves one in the extensions of the request, which a handler can clone and
     /// count up while it streams; a handler can also put one into the extensions of its response, which then counts
     /// instead; or the response says it in a [trailer](Self::settled_by_trailer). One on the response is
     /// read when the response comes; each is read when the body has ended, failed or been dropped because the client left. The last value counts, once: less

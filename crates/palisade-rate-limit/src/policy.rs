@@ -63,7 +63,7 @@ impl RateLimit<ByAddress> {
 
 impl RateLimit<ByPrincipal> {
     /// A limit for each caller, by issuer and subject. It belongs inside authentication, which leaves the
-    /// [`Principal`]; where there is none, the request is refused with 500.
+    /// [`Principal`](palisade_core::Principal); where there is none, the request is refused with 500.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -147,6 +147,7 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         let claims = claims_type::read(payload)?;
         let principal = self.principal(&registered, issuer, &claims)?;
         let method = match self.profile {
+            #[cfg(feature = "introspection")]
             Profile::Introspected => "introspection",
             Profile::Plain | Profile::AccessToken => "jwt",
         };
