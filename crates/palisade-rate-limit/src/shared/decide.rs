@@ -171,7 +171,11 @@ impl<K: Key> Limit<K> {
                 let demand = Demand { most, ..demand };
                 client.charge(demand, question.cache_key(), asked_at).await
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                // The store could not even be asked, which is a failure of it all the same.
+                count(&client.stats.asked);
+                Err(error)
+            }
         };
         let waited = client.now().saturating_sub(asked_at);
         client.stats.waited.fetch_add(waited, Ordering::Relaxed);
