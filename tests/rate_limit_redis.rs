@@ -121,7 +121,7 @@ async fn without_a_server_each_limit_does_as_it_has_declared_and_nothing_hangs()
         ("paused", |server| server.pause(), |server| server.resume()),
         (
             "slow",
-            |server| drop(server.command(&["CLIENT", "PAUSE", "3000", "ALL"])),
+            |server| drop(server.command(&["CLIENT", "PAUSE", "6000", "ALL"])),
             |server| drop(server.command(&["PING"])),
         ),
     ];
