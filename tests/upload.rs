@@ -47,7 +47,7 @@ async fn a_picture_is_in_memory_and_everything_wrong_with_its_form_is_told() {
         let bad = [("name=\"stars\"", &b"9"[..]), outside, ("name=\"title\"", b"")];
         assert_eq!(
             issues(&post(&client, "/pictures", &bad).await),
-            ["picture invalid_file_name", "stars too_big", "title too_short"]
+            ["picture invalid_file_name", "title too_short", "stars too_big"]
         );
         assert_eq!(issues(&post(&client, "/pictures", &[TITLE]).await), ["picture missing"]);
         let script = ("name=\"picture\"; filename=\"a.png\"", &b"<script>"[..]);
