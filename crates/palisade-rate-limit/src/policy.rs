@@ -149,7 +149,7 @@ impl<K> RateLimit<K> {
     /// # use std::time::Duration;
     /// # use palisade_rate_limit::{Quota, RateLimit};
     /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).build().unwrap();
-    /// assert!(limit.table_bytes() < 1_700_000, "100,000 keys");
+    /// assert!(limit.table_bytes() < 3_400_000, "100,000 keys");
     /// ```
     pub fn table_bytes(&self) -> usize {
         self.shared.plan.tables().iter().map(|table| table.bytes()).sum()

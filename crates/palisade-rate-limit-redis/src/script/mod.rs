@@ -11,7 +11,7 @@ mod assembly;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{PoisonError, RwLock},
     time::Duration,
 };
 
@@ -31,7 +31,7 @@ use crate::{
 pub(crate) enum Time {
     Server,
     #[cfg(feature = "testing")]
-    Told(Arc<dyn palisade_core::Clock>),
+    Told(std::sync::Arc<dyn palisade_core::Clock>),
 }
 
 /// A script with its keys and arguments.
