@@ -147,11 +147,13 @@ async fn a_link_that_was_idle_does_not_write_to_a_replaced_master() {
     recovered(&limit, 1).await;
     watched.master().pause();
     watched.wait_for_promotion();
+    // The first decision may or may not have reached the replica before it was promoted.
+    let before = watched.replica().keys().len();
     watched.master().resume();
     // It calls itself a master until a sentinel tells it otherwise, which the link does not wait for.
     assert!(is_decided(&limit, 100).await);
     let keys = watched.replica().keys();
-    assert_eq!(keys.len(), 2, "{keys:?}");
+    assert_eq!(keys.len(), before + 1, "{keys:?}");
 }
 
 #[tokio::test]
