@@ -14,7 +14,7 @@ const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 ///
 /// The policy replies to `GET /.well-known/oauth-protected-resource`, followed by the path of the resource, and adds
 /// `resource_metadata` (and `scope`, if [set](ProtectedResourceBuilder::challenge_scopes)) to the challenges of 401 and 403
-/// responses, whatever authentication made them. Place it outside of the authentication, around the whole application: on a
+/// responses, by any authentication. Place it outside of the authentication, around the whole application: on a
 /// route of its own it does not see the requests for the metadata.
 ///
 /// ```

@@ -353,7 +353,7 @@ proptest! {
             }
             Err(expected) => prop_assert_eq!((status, &*caller), (expected, "")),
         }
-        // whatever the model says: only good credentials make a caller, and only they open a door
+        // independent of the model: only good credentials make a caller, and only they open a door
         if let Some(at) = NAMES.iter().position(|name| *name == caller) {
             prop_assert_eq!(sent[at], Sent::Good);
         }

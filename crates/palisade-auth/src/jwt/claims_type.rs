@@ -25,7 +25,7 @@ pub(super) fn read<C: DeserializeOwned + 'static>(payload: &[u8]) -> Result<C, F
 
 /// Checks that there is a token whose claims fit the type.
 pub(crate) fn check<C: DeserializeOwned + 'static>() -> Result<(), ConfigError> {
-    // Each token is an object, and has a number `exp`. Whatever else the type requires may be in one.
+    // Each token is an object, and has a number `exp`. A token may contain any other claim that the type requires.
     let Err(error) = serde_json::from_str::<C>(r#"{"exp":4102444800}"#) else { return Ok(()) };
     let reason = error.to_string();
     let is_hopeless = error.is_syntax()

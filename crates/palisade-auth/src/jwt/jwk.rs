@@ -170,7 +170,7 @@ impl Jwk {
         Err(super::unusable::NO_BACKEND)
     }
 
-    /// Returns the public key, whatever the key says of its use.
+    /// Returns the public key, also if the key is not meant for signatures.
     #[cfg(feature = "_public-keys")]
     pub(crate) fn public_key(&self) -> Result<PublicKey, Unusable> {
         let point =

@@ -34,7 +34,7 @@ use crate::{
 /// 400 for two credentials (RFC 6750, section 3.1). The failed check is logged at level DEBUG, target `palisade::auth`,
 /// with the claim, the `kid`, the issuer and the reason, and never the token; the client does not learn it.
 ///
-/// A token must be signed with the configured key and algorithm, whatever its header says; contain `exp` and a subject;
+/// A token must be signed with the configured key and algorithm, which its header cannot change; contain `exp` and a subject;
 /// name the configured issuer and one of the configured audiences; and have no `crit` and no duplicate members. `nbf` and
 /// `iat` are checked if present. A registered claim that is `null` is absent.
 ///

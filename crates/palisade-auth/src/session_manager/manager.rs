@@ -171,7 +171,7 @@ where
         self.inner.storage.remove(SessionId::of_token(token)).await.map_err(unavailable)
     }
 
-    /// The token of a request. Two cookies of the name are none: one of them may be planted.
+    /// Returns the token of a request. Of two cookies with the name neither counts, because one may be planted.
     fn token<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         match CookieNamed::read(headers, &self.inner.cookie.name) {
             CookieNamed::Value(token) => std::str::from_utf8(token).ok(),
