@@ -25,7 +25,7 @@ use palisade::{
     },
     body::BodyLimit,
     observe::{AccessLog, Explain, Observe, Readings, Recorder, RequestSpan},
-    rate_limit::{Quota, RateLimit, SharedStore},
+    rate_limit::{ByAddress, ConcurrencyLimit, Quota, RateLimit, SharedStore},
     rate_limit_redis::RedisStore,
     redis::Redis,
     shadow, stack,
@@ -102,7 +102,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
 
     // How many streams a client may have open.
-    let streams = RateLimit::per_address(Quota::concurrency(10)).name("streams").build()?;
+    let streams = ConcurrencyLimit::per_key(ByAddress::default(), 10).build()?;
 
     let recorder = Recorder::new();
     let observe = Observe::new()

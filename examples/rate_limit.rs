@@ -18,7 +18,7 @@ use palisade::{
     ApiError, Clock, ErrorLayer, SystemClock, WithAuth,
     auth::{Identity, Jwt, testing},
     observe::RequestIds,
-    rate_limit::{ByAddress, ByMethod, Quota, QuotaHeaders, RateLimit},
+    rate_limit::{ByAddress, ByMethod, ConcurrencyLimit, Quota, QuotaHeaders, RateLimit},
     stack,
 };
 use serde::{Deserialize, Serialize};
@@ -100,7 +100,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
 
     // Two streams at the same time; a slot is free again when its stream is over.
-    let streams = RateLimit::per_address(Quota::concurrency(2).named("streams")).build()?;
+    let streams = ConcurrencyLimit::per_key(ByAddress::default(), 2).build()?;
 
     // An even flow: one every two seconds, and two at once after a pause. Reading does not wait for writing. The
     // response fields are those that Envoy and Kong send.

@@ -70,12 +70,6 @@ pub(crate) fn letter(quota: &Quota) -> Result<char, ConfigError> {
         Algorithm::Gcra { .. } => Ok('g'),
         Algorithm::FixedWindow => Ok('f'),
         Algorithm::ExactLog => Ok('l'),
-        Algorithm::Concurrency => {
-            // A slot that a machine holds when it dies would have to be taken from it, and a slow machine be told from it.
-            let remedy = "requests at the same time are counted within one process: leave the store off this limit, and divide \
-                          the slots among the machines";
-            Err(ConfigError::new("algorithm", "concurrency", remedy))
-        }
         other => {
             let remedy = "choose an algorithm that this version of the store knows";
             Err(ConfigError::new("algorithm", format_args!("{other:?}"), remedy))
@@ -129,13 +123,6 @@ mod tests {
         ] {
             assert!(check(&quota).is_ok(), "{quota:?}: {}", refusal(&quota));
         }
-    }
-
-    #[test]
-    fn concurrency_is_refused_with_what_to_do_instead() {
-        let refusal = refusal(&Quota::concurrency(2));
-        assert!(refusal.starts_with("algorithm `concurrency` is not valid: "), "{refusal}");
-        assert!(refusal.contains("within one process"), "{refusal}");
     }
 
     #[test]

@@ -44,7 +44,6 @@
 //! | strict | the number of the sub-window, and nine counts | 42 |
 //! | GCRA | a moment, the debt ahead of it, and the limit | 18 |
 //! | exact log | the time of each request, for limits up to 1,000 | 6 for each |
-//! | concurrency | refused by [`supports`](palisade_rate_limit::Store::supports): it is counted within one process | |
 //!
 //! Windows are whole milliseconds. Those of the sliding and the fixed window begin at multiples of their length since the Unix
 //! epoch. Limit and window have to multiply to at most 2^51 milliseconds, 26 million a day, where the algorithm multiplies them

@@ -181,10 +181,10 @@ async fn limits_and_prefixes_and_clients_do_not_share_counts() {
 async fn a_quota_that_cannot_be_counted_is_an_error_where_it_is_asked_for() {
     let Some(server) = RedisServer::start() else { return };
     let store = patient(server.url());
-    let quota = Quota::concurrency(3);
+    let quota = Quota::per(3, Duration::from_nanos(1));
     assert!(store.supports(&quota).is_err());
     let error = Client::new(&store, "api", [quota]).try_charge(1).await.unwrap_err();
-    assert!(error.to_string().contains("within one process"), "{error}");
+    assert!(error.to_string().contains("whole ones"), "{error}");
     let error = Client::new(&store, "api", []).try_charge(1).await.unwrap_err();
     assert!(error.to_string().contains("without quotas"), "{error}");
 }

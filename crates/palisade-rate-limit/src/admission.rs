@@ -1,20 +1,12 @@
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use palisade_core::{ApiError, Outcome};
 
 use crate::{
     Quota, Standing,
-    algorithm::AnyMeter,
     counters::{Counter, Each},
     headers::Fields,
     settle::Unsettled,
-    table::Table,
 };
 
 /// What a [`RateLimit`](crate::RateLimit) knows of a request that it let pass: the grant of the policy.
@@ -39,8 +31,6 @@ pub(crate) struct Rest {
     pub(crate) charge: Option<(Charge, u32)>,
     /// Settles the cost when it is dropped.
     pub(crate) unsettled: Option<Box<dyn Unsettled>>,
-    /// Given back when they are dropped.
-    pub(crate) slots: Vec<Slot>,
 }
 
 /// Quotas that were chosen for one request, and what responses say of them.
@@ -55,32 +45,6 @@ pub(crate) enum Charge {
     },
     #[cfg(feature = "store")]
     Shared(crate::shared::Receipt),
-}
-
-/// Slots of a [`Quota::concurrency`](crate::Quota::concurrency) that a request takes up.
-pub(crate) struct Slot {
-    table: Arc<Table>,
-    meter: AnyMeter,
-    key: u64,
-    amount: u32,
-    /// Of all keys.
-    taken: Arc<AtomicU64>,
-}
-
-impl Slot {
-    pub(crate) fn new(counter: &Counter, key: u64, amount: u32, taken: &Arc<AtomicU64>) -> Self {
-        taken.fetch_add(amount.into(), Ordering::Relaxed);
-        let (table, meter, taken) = (Arc::clone(&counter.table), counter.meter, Arc::clone(taken));
-        Self { table, meter, key, amount, taken }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.taken.fetch_sub(self.amount.into(), Ordering::Relaxed);
-        // no time is involved
-        self.table.refund(&self.meter, self.key, 0, 0, self.amount);
-    }
 }
 
 impl Admission {
@@ -130,10 +94,6 @@ impl Admission {
 
     pub(crate) fn take_charge(&mut self) -> Option<(Charge, u32)> {
         self.rest.as_mut()?.charge.take()
-    }
-
-    pub(crate) fn slots(self) -> Vec<Slot> {
-        self.rest.map(|rest| rest.slots).unwrap_or_default()
     }
 
     /// Where the client stands with each quota of the limit, in the order in which they were given; empty for a request

@@ -93,7 +93,6 @@ impl<K: Key> RateLimitBuilder<K> {
     /// | sliding or fixed window, limit at most 65,534, window at least 0.1 s | 32 |
     /// | other sliding and fixed windows | 48 |
     /// | `gcra` | 37 |
-    /// | `concurrency` | 21 |
     /// | `strict` | 91 |
     /// | `exact_log` | 27, and 11 for each request of its limit; at most 256 MiB in all |
     ///
@@ -449,7 +448,6 @@ impl<K: Key> RateLimitBuilder<K> {
             plan,
             settings,
             hasher: RandomState::new(),
-            slots_taken: Arc::default(),
             blocks,
             stats: Default::default(),
             has_said_what_is_missing: AtomicBool::new(false),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use palisade_core::ConfigError;
 
-use crate::{Algorithm, Quota, Standing};
+use crate::{Quota, Standing};
 
 /// Which fields tell a client where it stands, on every response, admitted or refused.
 ///
@@ -85,15 +85,14 @@ impl Fields {
             return Err(invalid_name(name));
         }
         let window = quota.window();
-        let (unit, window) = match (quota.algorithm(), window.as_secs(), window.subsec_nanos()) {
-            (Algorithm::Concurrency, ..) => (";qu=\"concurrent-requests\"", String::new()),
-            // `w` counts whole seconds. A window that does not is left out rather than rounded.
-            (_, seconds, 0) => ("", format!(";w={seconds}")),
-            _ => ("", String::new()),
+        let window = match (window.as_secs(), window.subsec_nanos()) {
+            (seconds, 0) => format!(";w={seconds}"),
+            // `w` has whole seconds. A window of another length is left out rather than rounded.
+            _ => String::new(),
         };
         let value = |text: String| HeaderValue::try_from(text).map_err(|_| invalid_name(name));
         Ok(Self {
-            policy: value(format!("\"{name}\";q={limit}{unit}{window}"))?,
+            policy: value(format!("\"{name}\";q={limit}{window}"))?,
             nameless: value(format!("{limit}{window}"))?,
             standing: format!("\"{name}\";r=").into_bytes().into(),
             limit,
@@ -345,12 +344,6 @@ mod tests {
                     .any(|field| field.contains("remaining=0") || field.ends_with("remaining: 0"))
             );
         }
-    }
-
-    #[test]
-    fn requests_at_the_same_time_are_counted_in_a_unit_of_their_own() {
-        let fields = Fields::new(&Quota::concurrency(5)).unwrap();
-        assert_eq!(fields.policy, "\"default\";q=5;qu=\"concurrent-requests\"");
     }
 
     #[test]

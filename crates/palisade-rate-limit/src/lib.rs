@@ -57,7 +57,8 @@
 //! | [`gcra`](Quota::gcra) | the burst and the limit | the limit | an even flow |
 //! | [`fixed_window`](Quota::fixed_window) | twice the limit | the limit | plans that renew |
 //! | [`exact_log`](Quota::exact_log) | the limit | the limit | logins, small limits |
-//! | [`concurrency`](Quota::concurrency) | | | how many at the same time |
+//!
+//! How many requests are served at the same time is a policy of its own: [`ConcurrencyLimit`].
 //!
 //! All arithmetic is in integers, and `Retry-After` is exact: a client that waits so long and sends nothing else meanwhile
 //! is admitted, and a nanosecond earlier it would not have been (the field itself rounds up to whole seconds). Windows
@@ -79,7 +80,7 @@
 //! table: see [capacity](RateLimitBuilder::capacity).
 //!
 //! A key of a sliding or fixed window is one atomic word: a decision about a key that the table knows takes no lock. No
-//! decision by the quotas that a limit was made with allocates, but for slots and for what may be given back. The other
+//! decision by the quotas that a limit was made with allocates, but for what may be given back. The other
 //! algorithms, limits over 65,534 and windows under a tenth of a second take one short lock
 //! among many, never across an await. A request that the only quota refuses writes nothing. Concurrent requests are counted exactly: of a
 //! thousand at once, a limit of a hundred admits a hundred.
@@ -140,7 +141,6 @@ pub use handle::RateLimitHandle;
 pub use headers::QuotaHeaders;
 pub use key::{By, ByAddress, ByHeader, ByMethod, ByPath, ByPrincipal, FieldLines, Key, by};
 pub use measured::METRICS;
-pub use operate::Permit;
 pub use policy::RateLimit;
 pub use quota::{Algorithm, Quota};
 pub use quotas::Quotas;

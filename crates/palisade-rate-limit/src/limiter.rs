@@ -18,9 +18,8 @@ use palisade_core::{
 #[cfg(feature = "store")]
 use crate::shared;
 use crate::{
-    Admission, Algorithm, MissingKey, Quota, QuotaHeaders, Quotas, Standing,
-    admission::{Charge, Slot},
-    algorithm::AnyMeter,
+    Admission, MissingKey, Quota, QuotaHeaders, Quotas, Standing,
+    admission::Charge,
     blocks::Blocks,
     counters::{self, Charged, Counter, Each, Refused},
     headers::Fields,
@@ -37,8 +36,6 @@ pub(crate) struct Shared<K> {
     /// Keys are chosen by clients, and two with the same hash share a quota: SipHash with a random seed, so that nobody
     /// can look for a name that uses up somebody else's.
     pub(crate) hasher: RandomState,
-    /// Slots of concurrency quotas that are taken, of all keys.
-    pub(crate) slots_taken: Arc<AtomicU64>,
     pub(crate) blocks: Blocks,
     pub(crate) stats: Stats,
     pub(crate) has_said_what_is_missing: AtomicBool,
@@ -137,14 +134,6 @@ impl<K> Shared<K> {
             let charge = Charge::Here { key, at: charged.at, counters: counters.into() };
             admission.rest_mut().charge = Some((charge, amount));
         }
-        for counter in counters {
-            if let AnyMeter::Concurrency(_) = counter.meter
-                && amount > 0
-            {
-                let slot = Slot::new(counter, key, amount, &self.slots_taken);
-                admission.rest_mut().slots.push(slot);
-            }
-        }
         admission
     }
 
@@ -211,10 +200,7 @@ impl<K> Shared<K> {
     pub(crate) fn give_back(&self, charge: &Charge, amount: u32) {
         match charge {
             Charge::Here { key, at, counters } => {
-                let now = self.now();
-                for (counter, at) in timed(counters, at) {
-                    counter.table.refund(&counter.meter, *key, now, at, amount);
-                }
+                counters::give_back(counters.iter(), *key, self.now(), amount, at.as_slice());
             }
             #[cfg(feature = "store")]
             Charge::Shared(receipt) => receipt.give_back(amount),
@@ -224,9 +210,9 @@ impl<K> Shared<K> {
     /// Charges more than was charged before, as far as there is room.
     pub(crate) fn charge_more(&self, charge: &Charge, amount: u32) {
         match charge {
-            Charge::Here { key, at, counters } => {
+            Charge::Here { key, counters, .. } => {
                 let now = self.now();
-                for (counter, _) in timed(counters, at) {
+                for counter in counters {
                     counters::charge_more(counter, *key, now, amount);
                 }
             }
@@ -338,8 +324,7 @@ impl<K> Shared<K> {
                 continue;
             }
             longest = longest.zip(*wait).map(|(longest, wait)| wait.max(longest));
-            let timed = quota.algorithm() != Algorithm::Concurrency;
-            never_fits |= wait.is_none() && (timed || cost > quota.limit());
+            never_fits |= wait.is_none();
             let name = quota.name().to_owned();
             error = error.with_quota_violation(QuotaViolation::new(name, quota.limit().into()));
         }
@@ -388,13 +373,4 @@ impl<K> Shared<K> {
         }
         self.refuse_with(Some(hash), ApiError::internal().with_source(error))
     }
-}
-
-/// The counters that count in time, with when they were charged. Slots come back when the response is over.
-fn timed<'a>(
-    counters: &'a [Counter],
-    at: &'a Each<u64>,
-) -> impl Iterator<Item = (&'a Counter, u64)> {
-    let charged = counters.iter().zip(at.as_slice().iter().copied());
-    charged.filter(|(counter, _)| !matches!(counter.meter, AnyMeter::Concurrency(_)))
 }

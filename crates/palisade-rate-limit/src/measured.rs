@@ -75,8 +75,9 @@ const REMEMBERED: Metric = Metric::counter(
     "requests refused because a store had refused their key",
 );
 
-/// What a [`RateLimit`] tells of itself as a [`Measured`]: a stable interface. Those with `store` in their name are told
-/// of limits that have one. Decisions are counted by whoever observes the request.
+/// The metrics of a [`RateLimit`] as a [`Measured`], and `palisade_limit_slots_taken` of a
+/// [`ConcurrencyLimit`](crate::ConcurrencyLimit): a stable interface. Metrics with `store` in their name are reported only
+/// by limits that have a store. Decisions are counted by the policy that observes requests.
 ///
 /// ```
 /// use std::time::Duration;
@@ -111,7 +112,6 @@ impl<K: Key> Measured for RateLimit<K> {
             BLOCKED.at(read(&stats.blocked)),
             NEAR.at(read(&stats.near)),
         ];
-        told.extend(self.slots_taken().map(|taken| SLOTS.at(taken as f64)));
         #[cfg(feature = "store")]
         if let Some(stats) = self.store_stats() {
             told.extend([

@@ -7,32 +7,15 @@ use palisade_core::{ApiError, Decision, Halt};
 #[cfg(feature = "store")]
 use crate::Action;
 use crate::{
-    Admission, Key, Quota, RateLimit, RateLimitStatus, Standing,
+    Key, Quota, RateLimit, RateLimitStatus, Standing,
     algorithm::Outcome,
     counters::{Counter, Each},
     plan::Plan,
 };
 
-/// An admission that was asked for without a request: what is left, and slots of a
-/// [`Quota::concurrency`](crate::Quota::concurrency), which it holds until it is dropped. Returned by
-/// [`RateLimit::check`].
-#[derive(Debug)]
-#[must_use = "slots of a concurrency quota are free again when it is dropped"]
-pub struct Permit {
-    status: RateLimitStatus,
-    _admission: Admission,
-}
-
-impl Permit {
-    /// Returns what is left of each quota.
-    pub fn status(&self) -> &RateLimitStatus {
-        &self.status
-    }
-}
-
 impl<K: Key> RateLimit<K> {
-    /// Charges a key without a request: for messages of a WebSocket, jobs, fields of a GraphQL query. It counts together
-    /// with the requests that the limit sees as a policy.
+    /// Charges a key without a request, and returns what is left: for messages of a WebSocket, jobs, fields of a GraphQL
+    /// query. They are counted together with the requests that the limit sees as a policy.
     ///
     /// The key is what the [`Key`] of the limit finds on requests: [`ByAddress::key_of`](crate::ByAddress::key_of),
     /// [`ByPrincipal::key_of`](crate::ByPrincipal::key_of), [`FieldLines::from_value`](crate::FieldLines::from_value), the
@@ -50,8 +33,8 @@ impl<K: Key> RateLimit<K> {
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// let limit = RateLimit::per_address(Quota::per(10, Duration::from_secs(60))).build().unwrap();
     /// let key = ByAddress::default().key_of("192.0.2.1".parse().unwrap());
-    /// let permit = limit.check(key, 7).await.unwrap();
-    /// assert_eq!(permit.status().remaining(), Some(3));
+    /// let status = limit.check(key, 7).await.unwrap();
+    /// assert_eq!(status.remaining(), Some(3));
     /// let refusal = limit.check(key, 7).await.unwrap_err();
     /// assert_eq!(refusal.status(), 429);
     /// assert!(refusal.retry_after().is_some());
@@ -61,7 +44,7 @@ impl<K: Key> RateLimit<K> {
         &self,
         key: K::Of<'_>,
         cost: u32,
-    ) -> impl Future<Output = Result<Permit, ApiError>> + Send + use<K> {
+    ) -> impl Future<Output = Result<RateLimitStatus, ApiError>> + Send + use<K> {
         let decision = self.decide_key(&Some(key), cost, None);
         let limit = self.clone();
         async move {
@@ -70,10 +53,7 @@ impl<K: Key> RateLimit<K> {
                 Decision::Later(decision) => decision.await,
             };
             match outcome {
-                Ok(admission) => {
-                    let status = limit.status(&admission).unwrap_or_default();
-                    Ok(Permit { status, _admission: admission })
-                }
+                Ok(admission) => Ok(limit.status(&admission).unwrap_or_default()),
                 Err(Halt::Refuse(error)) => Err(error),
                 Err(Halt::Reply(_)) => Err(ApiError::internal()),
             }
@@ -119,8 +99,7 @@ impl<K: Key> RateLimit<K> {
         }
     }
 
-    /// Lets a key start again with whole quotas. Blocks and slots that are held stay. With a shared store on all machines
-    /// at once.
+    /// Resets a key: it starts again with whole quotas. A block stays. With a shared store on all machines at once.
     ///
     /// # Errors
     ///
@@ -133,9 +112,7 @@ impl<K: Key> RateLimit<K> {
         let key = Some(key);
         let hash = limit.hasher.hash_one(&key);
         for table in limit.plan.tables() {
-            if !table.holds_slots() {
-                table.reset(hash);
-            }
+            table.reset(hash);
         }
         #[cfg(feature = "store")]
         let asked = limit.store.as_ref().map(|store| store.intervene(&key, Action::Reset));

@@ -1,18 +1,12 @@
-use std::{
-    fmt,
-    hash::BuildHasher,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{fmt, hash::BuildHasher, sync::Arc};
 
 use http::{request, response};
-use palisade_core::{
-    Decision, Outcome, Policy, PolicyLayer, WatchBody, hold_until_end, watch_until_end,
-};
+use palisade_core::{Decision, Outcome, Policy, PolicyLayer, WatchBody, watch_until_end};
 
 #[cfg(feature = "store")]
 use crate::shared;
 use crate::{
-    ActualCost, Admission, Algorithm, ByAddress, ByPrincipal, Key, MissingKey, Quota, Quotas,
+    ActualCost, Admission, ByAddress, ByPrincipal, Key, MissingKey, Quota, Quotas,
     RateLimitBuilder, RateLimitHandle, RateLimitStatus, counters,
     headers::Fields,
     limiter::Shared,
@@ -154,14 +148,6 @@ impl<K> RateLimit<K> {
     pub fn table_bytes(&self) -> usize {
         self.shared.plan.tables().iter().map(|table| table.bytes()).sum()
     }
-
-    /// How many slots of concurrency quotas are taken; nothing if there are no such quotas.
-    pub(crate) fn slots_taken(&self) -> Option<u64> {
-        let slots = |quota: &Quota| quota.algorithm() == Algorithm::Concurrency;
-        let quotas = self.quotas();
-        let known = quotas.is_empty() || quotas.iter().any(slots);
-        known.then(|| self.shared.slots_taken.load(Ordering::Relaxed))
-    }
 }
 
 impl<K: Key> Policy for RateLimit<K> {
@@ -240,9 +226,6 @@ impl<K: Key> Policy for RateLimit<K> {
             } else {
                 limit.settle(&charge, amount, response);
             }
-        }
-        for slot in admission.slots() {
-            hold_until_end(response, slot);
         }
     }
 

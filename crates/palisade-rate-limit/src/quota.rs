@@ -49,9 +49,6 @@ pub enum Algorithm {
     FixedWindow,
     /// The time of each request. Exact, in 8 bytes for each request of the limit and key.
     ExactLog,
-    /// No window: requests that are being answered. A slot is held until the response's body has ended, failed or been
-    /// dropped.
-    Concurrency,
 }
 
 /// The name of a quota that was not given one.
@@ -74,19 +71,6 @@ impl Quota {
     /// ```
     pub const fn per(limit: u32, window: Duration) -> Self {
         Self { limit, window, algorithm: Algorithm::SlidingWindow, name: UNNAMED }
-    }
-
-    /// `limit` requests at the same time. See [`Algorithm::Concurrency`].
-    ///
-    /// A connection that is upgraded, to a WebSocket, gives its slot back when it is: the response ends there.
-    ///
-    /// ```
-    /// # use palisade_rate_limit::{Algorithm, Quota};
-    /// const EXPORTS: Quota = Quota::concurrency(2);
-    /// assert_eq!(EXPORTS.algorithm(), Algorithm::Concurrency);
-    /// ```
-    pub const fn concurrency(limit: u32) -> Self {
-        Self { limit, window: Duration::ZERO, algorithm: Algorithm::Concurrency, name: UNNAMED }
     }
 
     /// Counts in a [sliding window](Algorithm::SlidingWindow), as [`per`](Self::per) does by itself.
@@ -161,17 +145,17 @@ impl Quota {
         self
     }
 
-    /// The number of requests.
+    /// Returns the number of requests.
     pub const fn limit(&self) -> u32 {
         self.limit
     }
 
-    /// The length of the window; nothing for [`Algorithm::Concurrency`].
+    /// Returns the length of the window.
     pub const fn window(&self) -> Duration {
         self.window
     }
 
-    /// How it counts.
+    /// Returns how requests are counted.
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }

@@ -10,7 +10,7 @@ use std::{
 use http::{Request, Response, request};
 use http_body_util::BodyExt;
 use palisade_core::{
-    Measured, PeerAddr,
+    ApiError, Decision, Measured, PeerAddr, Policy, PolicyLayer,
     testing::{Contract, Probe, Script, Step},
 };
 use palisade_rate_limit::{ByAddress, ConcurrencyLimit, Priority};
@@ -74,6 +74,38 @@ async fn slot_is_held_until_the_body_has_ended() {
     assert_eq!(status(&limit, from(1)).await, 503);
     while response.frame().await.is_some() {}
     assert_eq!(status(&limit, from(1)).await, 200);
+}
+
+#[tokio::test]
+async fn slot_is_free_when_the_body_fails() {
+    let limit = ConcurrencyLimit::overall(1).build().unwrap();
+    let body = Script::of([Step::Data("first"), Step::Fail]);
+    let service = limit.layer().layer(Probe::new().answering(body));
+    let mut response = service.oneshot(from(1)).await.unwrap();
+    assert!(response.frame().await.unwrap().is_ok());
+    assert_eq!(status(&limit, from(1)).await, 503);
+    assert!(response.frame().await.unwrap().is_err());
+    assert_eq!(status(&limit, from(1)).await, 200);
+}
+
+#[tokio::test]
+async fn slot_is_free_when_an_inner_policy_rejects() {
+    #[derive(Clone)]
+    struct RejectAll;
+    impl Policy for RejectAll {
+        type Grant = ();
+        fn decide(&self, _: &request::Parts) -> Decision<()> {
+            Decision::refuse(ApiError::forbidden())
+        }
+    }
+    let limit = ConcurrencyLimit::overall(1).build().unwrap();
+    let service = PolicyLayer::new(limit.clone().then(RejectAll)).layer(Probe::new());
+    for _ in 0..3 {
+        let rejected = service.clone().oneshot(from(1)).await.unwrap();
+        assert_eq!(rejected.status(), 403);
+        drop(rejected);
+        assert_eq!(limit.in_flight(), 0);
+    }
 }
 
 #[tokio::test]

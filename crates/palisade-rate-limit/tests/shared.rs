@@ -920,7 +920,6 @@ fn a_store_that_makes_no_sense_is_refused_when_the_limit_is_built() {
     assert_eq!(setting(|by| by.fallback_local(1.5), quota()), "fallback_local");
     assert_eq!(setting(|by| by.fallback_local(f64::NAN), quota()), "fallback_local");
     assert_eq!(setting(|by| by.secret(""), quota()), "secret");
-    assert_eq!(setting(|by| by, Quota::concurrency(5)), "quota");
     let nameless = RateLimit::per_address(quota()).store(SharedStore::new(Told::default()));
     assert_eq!(nameless.build().unwrap_err().setting(), "name", "two would share their counts");
 }

@@ -1,6 +1,5 @@
 //! The algorithms: pure arithmetic on a few words and a time, nothing of HTTP and nothing of tables.
 
-mod concurrency;
 mod exact_log;
 mod gcra;
 mod strict;
@@ -12,9 +11,7 @@ use std::num::NonZeroU64;
 
 use palisade_core::ConfigError;
 
-use self::{
-    concurrency::Concurrency, exact_log::ExactLog, gcra::Gcra, strict::Strict, window::Window,
-};
+use self::{exact_log::ExactLog, gcra::Gcra, strict::Strict, window::Window};
 use crate::{Algorithm, Quota, Standing};
 
 /// What a key may still do, and what became of its request.
@@ -70,9 +67,6 @@ pub(crate) trait Meter {
     fn epoch(&self) -> NonZeroU64;
 }
 
-/// The weight of a key that must not be forgotten, whoever comes.
-pub(crate) const PINNED: u128 = u128::MAX;
-
 /// The meter of a quota.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum AnyMeter {
@@ -80,7 +74,6 @@ pub(crate) enum AnyMeter {
     Strict(Strict),
     Gcra(Gcra),
     ExactLog(ExactLog),
-    Concurrency(Concurrency),
 }
 
 impl AnyMeter {
@@ -96,7 +89,6 @@ impl AnyMeter {
             Algorithm::Strict => Self::Strict(Strict::new(limit, window()?)?),
             Algorithm::Gcra { burst } => Self::Gcra(Gcra::new(limit, burst, window()?)?),
             Algorithm::ExactLog => Self::ExactLog(ExactLog::new(limit, window()?)?),
-            Algorithm::Concurrency => Self::Concurrency(Concurrency::new(limit)),
         })
     }
 }
@@ -132,7 +124,6 @@ macro_rules! each {
             AnyMeter::Strict($meter) => $do,
             AnyMeter::Gcra($meter) => $do,
             AnyMeter::ExactLog($meter) => $do,
-            AnyMeter::Concurrency($meter) => $do,
         }
     };
 }

@@ -11,14 +11,13 @@ use super::*;
 const SHORTEST: u64 = 8;
 const LONGEST: u64 = 40;
 
-const KINDS: [fn(Quota) -> Quota; 7] = [
+const KINDS: [fn(Quota) -> Quota; 6] = [
     Quota::sliding_window,
     Quota::fixed_window,
     Quota::strict,
     Quota::gcra,
     |quota| quota.gcra_with_burst(2),
     Quota::exact_log,
-    |quota| Quota::concurrency(quota.limit()),
 ];
 
 fn meter(kind: fn(Quota) -> Quota, limit: u32, window: u64) -> AnyMeter {
@@ -86,10 +85,6 @@ impl Key {
         self.meaning().iter().map(|(standing, _)| standing.remaining()).collect()
     }
 
-    fn is_timed(&self) -> bool {
-        !matches!(self.meter, AnyMeter::Concurrency(_))
-    }
-
     /// The most that fits at once.
     fn capacity(&self) -> u32 {
         Self::new(self.meter).standing(0).remaining()
@@ -127,12 +122,12 @@ proptest! {
             match key.outcome(0, cost) {
                 Outcome::Admitted { at, .. } => prop_assert_eq!(at, key.now),
                 Outcome::Refused { wait: Some(wait), .. } => {
-                    prop_assert!(key.is_timed() && wait > 0 && cost <= key.capacity());
+                    prop_assert!(wait > 0 && cost <= key.capacity());
                     prop_assert!(key.admits(wait, cost), "cost {} after {}", cost, wait);
                     prop_assert!(!key.admits(wait - 1, cost), "cost {} before {}", cost, wait);
                 }
                 Outcome::Refused { wait: None, .. } => {
-                    prop_assert!(!key.is_timed() || cost > key.capacity());
+                    prop_assert!(cost > key.capacity());
                     prop_assert!((0..3 * LONGEST).all(|later| !key.admits(later, cost)));
                 }
             }
@@ -217,7 +212,7 @@ proptest! {
     ) {
         let mut key = key;
         let charged_at = key.now.saturating_sub(ago);
-        // Concurrency keeps no times, and GCRA none of single requests: there, all may be gone, and no more.
+        // GCRA keeps no times of single requests: there, all may be gone, and no more.
         key.meter.refund(&mut key.words, key.now, charged_at, amount);
         prop_assert!(key.remaining().into_iter().all(|remaining| remaining <= key.capacity()));
     }
@@ -227,9 +222,6 @@ proptest! {
     fn a_history_that_is_put_together_again_is_no_lighter(
         key in keys(), kept in 0..2 * LONGEST, other in any::<bool>(),
     ) {
-        if !key.is_timed() {
-            return Ok(());
-        }
         let epoch = key.meter.epoch().get();
         let used = key.meter.used(&key.words, key.now);
         let mut back = Key { now: key.now + kept, ..Key::new(key.meter) };
@@ -377,19 +369,6 @@ impl Log {
 }
 
 #[test]
-fn slots_are_free_again_when_they_are_given_back_and_not_by_waiting() {
-    let mut key = Key::new(meter(KINDS[6], 2, SHORTEST));
-    assert!(key.admits(0, 2));
-    key.charge(1);
-    key.charge(1);
-    assert!(!key.admits(u64::MAX / 2, 1));
-    assert_eq!(key.meter.weight(&key.words, u64::MAX), PINNED);
-    key.meter.refund(&mut key.words, 0, 0, 1);
-    assert!(key.admits(0, 1));
-    assert!(!key.admits(0, 2));
-}
-
-#[test]
 fn a_slow_success_gives_back_nothing_of_a_later_failure() {
     // One a minute, and the first request takes two.
     let mut key = Key::new(meter(Quota::gcra, 1, 60));
@@ -411,7 +390,7 @@ fn a_quota_that_could_not_be_counted_exactly_is_refused() {
     assert_eq!(setting(Quota::per(1001, nanos(7)).exact_log()), "limit");
     assert_eq!(setting(Quota::per(8, nanos(7)).gcra()), "limit");
     assert_eq!(setting(Quota::per(1, nanos(u64::MAX / 4)).gcra_with_burst(2)), "burst");
-    for kind in &KINDS[..6] {
+    for kind in KINDS {
         assert_eq!(setting(kind(Quota::per(1, Duration::ZERO))), "window");
     }
 }

@@ -30,7 +30,7 @@ use self::{
     decide::Question,
     digest::Key as DigestKey,
     refunds::Refunds,
-    settings::{Failure, supports},
+    settings::Failure,
     stats::{Counts, count},
 };
 pub use self::{settings::SharedStore, stats::StoreStats};
@@ -74,7 +74,7 @@ impl StoreClient {
 
     /// Checks whether the store counts quotas that were chosen for a request.
     pub(crate) fn supports(&self, quotas: &[Quota]) -> Result<(), ConfigError> {
-        quotas.iter().try_for_each(|quota| supports(&*self.store, quota))
+        quotas.iter().try_for_each(|quota| self.store.supports(quota))
     }
 
     /// Resets, blocks or unblocks a key on all machines, this one included.

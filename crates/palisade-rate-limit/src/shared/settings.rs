@@ -13,7 +13,7 @@ use super::{
     refunds::Refunds,
     stats::Counts,
 };
-use crate::{Algorithm, Quota, Quotas, Store, limiter::Settings};
+use crate::{Quotas, Store, limiter::Settings};
 
 /// A [`Store`], and how one limit uses it.
 ///
@@ -191,7 +191,7 @@ impl SharedStore {
         settings: &Settings,
     ) -> Result<Arc<StoreClient>, ConfigError> {
         for quota in quotas.iter() {
-            supports(&*self.store, quota)?;
+            self.store.supports(quota)?;
         }
         for (name, timeout) in
             [("timeout", self.timeout), ("connect_timeout", self.connect_timeout)]
@@ -243,15 +243,6 @@ impl SharedStore {
         client.store.subscribe(&client.limit, Arc::new(forget));
         Ok(client)
     }
-}
-
-/// Checks whether the store counts this quota.
-pub(super) fn supports(store: &dyn Store, quota: &Quota) -> Result<(), ConfigError> {
-    if quota.algorithm() == Algorithm::Concurrency {
-        let remedy = "requests in flight are counted within one process: use a limit of its own, without a store";
-        return Err(ConfigError::new("quota", quota.name(), remedy));
-    }
-    store.supports(quota)
 }
 
 impl fmt::Debug for SharedStore {

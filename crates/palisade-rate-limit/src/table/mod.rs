@@ -105,11 +105,6 @@ impl Table {
         }
     }
 
-    /// Returns true if the table counts slots that requests hold, which only they give back.
-    pub(crate) fn holds_slots(&self) -> bool {
-        matches!(self, Self::Wide(table) if table.evicts_none())
-    }
-
     /// How many requests of keys without a slot were refused because of what evicted keys had used.
     pub(crate) fn floor_reached(&self) -> u64 {
         match self {

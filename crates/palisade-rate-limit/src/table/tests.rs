@@ -92,7 +92,6 @@ fn a_key_takes_the_bytes_that_are_documented() {
     assert_eq!(bytes(crate::Quota::per(65_534, minute)), 32);
     assert_eq!(bytes(crate::Quota::per(65_535, minute)), 48);
     assert_eq!(bytes(crate::Quota::per(10, minute).gcra()), 37);
-    assert_eq!(bytes(crate::Quota::concurrency(10)), 21);
     assert_eq!(bytes(crate::Quota::per(10, minute).strict()), 91);
     assert_eq!(bytes(crate::Quota::per(5, minute).exact_log()), 80);
 }

@@ -15,7 +15,7 @@ use super::{
     Vacancy, buckets_of,
     sketch::{Sketch, Used},
 };
-use crate::algorithm::{AnyMeter, Meter, Outcome, PINNED};
+use crate::algorithm::{AnyMeter, Meter, Outcome};
 
 const SLOTS: usize = 8;
 
@@ -48,8 +48,8 @@ struct Shard {
     words: Box<[u64]>,
     /// Where the history of a newcomer is put together.
     scratch: Box<[u64]>,
-    /// What evicted keys had used. Of meters that evict none there is no sketch.
-    sketch: Option<Sketch>,
+    /// What evicted keys had used.
+    sketch: Sketch,
     /// Keys that had to go while they still had counts.
     evicted: u64,
 }
@@ -66,7 +66,6 @@ impl Wide {
         let shards = (buckets / FEWEST_BUCKETS).checked_ilog2().map_or(1, |power| 1 << power);
         let shards = shards.min(MOST_SHARDS);
         let each = buckets.div_ceil(shards).max(2);
-        let largest = (!matches!(meter, AnyMeter::Concurrency(_))).then_some(largest);
         let shards = (0..shards).map(|_| Shard::new(each, words, largest).map(Mutex::new));
         Some(Self {
             shards: shards.collect::<Option<_>>()?,
@@ -85,14 +84,9 @@ impl Wide {
         let of = |shard: &Mutex<Shard>| {
             let shard = held(shard);
             let words = (shard.words.len() + self.words) * size_of::<u64>();
-            words + shard.sketch.as_ref().map_or(0, Sketch::bytes)
+            words + shard.sketch.bytes()
         };
         size_of_val(&*self.shards) + self.shards.iter().map(of).sum::<usize>()
-    }
-
-    /// Returns true if no key that counts is evicted.
-    pub(super) fn evicts_none(&self) -> bool {
-        self.epoch == NonZeroU64::MAX
     }
 
     pub(super) fn floor_reached(&self) -> u64 {
@@ -173,22 +167,18 @@ fn held(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 }
 
 impl Shard {
-    fn new(buckets: usize, words: usize, largest: Option<u32>) -> Option<Self> {
+    fn new(buckets: usize, words: usize, largest: u32) -> Option<Self> {
         let mut all = Vec::new();
         let count = buckets.checked_mul(bucket_words(words)?)?;
         all.try_reserve_exact(count).ok()?;
         all.resize(count, 0);
         let keys = buckets.checked_mul(KEYS_PER_BUCKET)?;
-        let sketch = largest.map(|largest| Sketch::for_keys(keys, largest));
         Some(Self {
             latest: 0,
             buckets,
             words: all.into_boxed_slice(),
             scratch: vec![0; words].into_boxed_slice(),
-            sketch: match sketch {
-                Some(made) => Some(made?),
-                None => None,
-            },
+            sketch: Sketch::for_keys(keys, largest)?,
             evicted: 0,
         })
     }
@@ -255,11 +245,9 @@ impl Shard {
         let (tags, slots) = self.words[bucket..].split_at_mut(SLOTS);
         let slot = &mut slots[place.slot * table.words..][..table.words];
         if place.weight > 0 {
-            if let Some(sketch) = &mut self.sketch {
-                let current = meter.used(slot, now);
-                let used = Used { epoch: now / table.epoch, previous: 0, current };
-                sketch.record(tags[place.slot], used);
-            }
+            let current = meter.used(slot, now);
+            let used = Used { epoch: now / table.epoch, previous: 0, current };
+            self.sketch.record(tags[place.slot], used);
             self.evicted += 1;
         }
         slot.copy_from_slice(&self.scratch);
@@ -287,15 +275,8 @@ impl Shard {
             if at_spare.is_better_than(&at_home) { (spare, at_spare) } else { (home, at_home) };
 
         self.scratch.fill(0);
-        if place.weight == PINNED {
-            // No key may be evicted. A cost over the limit is refused, and leaves nothing behind.
-            let standing = meter.charge(&mut self.scratch, now, 0);
-            let (Outcome::Admitted { standing, .. } | Outcome::Refused { standing, .. }) = standing;
-            return (Outcome::Refused { standing, wait: None }, bucket, place);
-        }
         let epoch = now / table.epoch;
-        let used = self.sketch.as_ref().map(|sketch| sketch.used(tag(key), epoch, meter.most()));
-        let used = used.unwrap_or_default();
+        let used = self.sketch.used(tag(key), epoch, meter.most());
         if used.previous > 0 {
             let last = (epoch * table.epoch.get()).saturating_sub(1);
             meter.add(&mut self.scratch, last, used.previous);

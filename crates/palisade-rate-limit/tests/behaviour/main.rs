@@ -1,6 +1,5 @@
 //! Limits in depth, through the layer, theme by theme, on a clock that the test moves.
 
-mod concurrency;
 mod costs;
 mod failures;
 mod floods;

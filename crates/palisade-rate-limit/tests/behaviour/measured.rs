@@ -13,7 +13,6 @@ fn told<K: Key>(limit: &RateLimit<K>, name: &str) -> Option<f64> {
 
 const KEYS: &str = "palisade_limit_table_keys";
 const EVICTIONS: &str = "palisade_limit_table_evictions_total";
-const SLOTS: &str = "palisade_limit_slots_taken";
 
 #[test]
 fn the_tables_tell_how_many_keys_they_have_and_had_to_drive_out() {
@@ -40,21 +39,7 @@ fn the_tables_tell_how_many_keys_they_have_and_had_to_drive_out() {
             send(&limit, from(9000 + client));
         }
         assert_eq!(told(&limit, EVICTIONS), Some(evictions), "{quota:?}");
-        assert_eq!(told(&limit, SLOTS), None, "there are none");
     }
-}
-
-#[test]
-fn slots_are_told_as_long_as_they_are_taken() {
-    let quotas = [Quota::concurrency(3).named("slots"), Quota::per(100, MINUTE).named("rate")];
-    let (limit, _) = clocked(RateLimit::per_address(quotas));
-    let service =
-        limit.layer().layer(service_fn(async |_: Request<Script>| Ok::<_, Infallible>(ok())));
-    let open = |client| now(service.clone().oneshot(from(client))).unwrap();
-    let held = [open(1), open(1), open(2)];
-    assert_eq!(told(&limit, SLOTS), Some(3.0));
-    drop(held);
-    assert_eq!(told(&limit, SLOTS), Some(0.0));
 }
 
 #[test]
@@ -69,5 +54,4 @@ fn tables_that_are_made_for_a_request_are_told_too() {
     send(&limit, to("/long", 1));
     send(&limit, to("/long", 2));
     assert_eq!(told(&limit, KEYS), Some(2.0), "of the fullest");
-    assert_eq!(told(&limit, SLOTS), Some(0.0), "they may come");
 }
