@@ -20,7 +20,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use palisade::{
     ApiError, Clock, ErrorLayer, SystemClock, WithAuth,
     auth::{
-        Identity, Jwks, Jwt, Keys,
+        Identity, Introspection, Jwks, Jwt, Keys,
         rules::{Rule, role},
     },
     body::BodyLimit,
@@ -91,6 +91,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let jwks =
         Jwks::url(format!("http://{address}/keys")).insecure_allow_loopback_http().build()?;
     let auth = Jwt::<Claims>::with_keys(Keys::published(&jwks)).audience("observe").build()?;
+    // Opaque tokens of partners, about which their issuer is asked.
+    let partners = Introspection::<Value>::endpoint(format!("http://{address}/introspect"))
+        .client_secret_basic("observe", secret.as_str())
+        .audience("observe")
+        .insecure_allow_loopback_http()
+        .build()?;
 
     let limit = RateLimit::per_address(Quota::per(1000, Duration::from_secs(10))).build()?;
     // Shared with other machines. While Redis is away everybody passes, and the metrics say so.
@@ -116,7 +122,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .part("reports", reports.clone())
         .part("streams", streams.clone())
         .part("observe", jwks)
-        .part("observe", auth.clone());
+        .part("observe", auth.clone())
+        .part("observe", partners.clone());
 
     let app = Router::new()
         .route("/items/{id}", get(item).put(replace))
@@ -125,6 +132,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "/profile",
             get(|who: Identity<Claims>| async move { who.claims().sub.clone() }).with_auth(&auth),
         )
+        .route("/partners", get(async || "a partner").with_auth(&partners))
         .route("/reports", get(async || "a report").layer(reports.layer()))
         .route("/events", get(events).layer(streams.layer()))
         .route("/boom", get(boom))

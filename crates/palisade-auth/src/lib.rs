@@ -59,6 +59,7 @@
 //!
 //! No feature is on by default: HMAC tokens, API keys, sessions, Basic and roles need neither a backend nor a C compiler.
 
+mod access_token;
 mod any_of;
 mod api_key;
 mod authenticate;
@@ -106,7 +107,7 @@ pub use decided::{
     public, require_decision,
 };
 #[cfg(any(feature = "introspection", feature = "jwks"))]
-pub use fetch::{Fetch, Fetched};
+pub use fetch::{Fetch, Fetched, UnexpectedStatus};
 #[cfg(feature = "jwks-http")]
 pub use fetch::{HttpFetch, HttpFetchBuilder};
 pub use identity::Identity;

@@ -15,7 +15,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use palisade_auth::{
     Fetch, Fetched, Identity, Introspection, IntrospectionBuilder, testing::TestIssuer,
 };
-use palisade_core::{ApiError, BoxError, BoxFuture, ManualClock, PolicyLayer};
+use palisade_core::{ApiError, BoxError, BoxFuture, ManualClock, Measured, PolicyLayer};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tower::{Layer, ServiceExt, service_fn};
@@ -279,11 +279,246 @@ async fn an_issuer_that_does_not_answer_is_503() {
         }
         assert_eq!(setup.issuer.questions(), 1, "one back-off");
         setup.issuer.recover();
-        // Another token is not affected by the failure of this one.
-        assert_eq!(setup.status(&setup.issuer.issue(claims())).await, 200);
         setup.pass(2);
         assert_eq!(setup.status(&token).await, 200);
     }
+}
+
+#[tokio::test]
+async fn failing_issuer_is_asked_once_per_back_off() {
+    let setup = setup();
+    setup.issuer.fail(StatusCode::BAD_GATEWAY);
+    let mut asked = 0;
+    for token in 0..1200 {
+        assert_eq!(setup.status(&format!("token-{token}")).await, 503);
+        setup.clock.advance(Duration::from_millis(100));
+        asked = setup.issuer.questions();
+    }
+    // Two minutes: after 2, 4, 8 and 16 s, and then every 15 to 30 s.
+    assert!((6..=14).contains(&asked), "{asked}");
+    setup.issuer.recover();
+    setup.pass(30);
+    for _ in 0..20 {
+        assert_eq!(setup.status(&setup.issuer.issue(claims())).await, 200);
+    }
+    // One more failure costs one short back-off again.
+    setup.issuer.fail(StatusCode::BAD_GATEWAY);
+    assert_eq!(setup.status("another").await, 503);
+    setup.issuer.recover();
+    setup.pass(2);
+    assert_eq!(setup.status(&setup.issuer.issue(claims())).await, 200);
+}
+
+#[tokio::test]
+async fn tokens_of_unusual_form_do_not_block_others() {
+    for status in [400, 403, 413, 414, 422] {
+        let setup = setup();
+        for round in 0..10 {
+            setup.issuer.fail(StatusCode::from_u16(status).unwrap());
+            assert_eq!(setup.status(&format!("~~~{round}")).await, 503);
+            setup.issuer.recover();
+            assert_eq!(setup.status(&setup.issuer.issue(claims())).await, 200, "{status}");
+        }
+    }
+}
+
+/// An issuer that does not answer about one token.
+#[derive(Clone)]
+struct HangsOn(&'static str, Scripted);
+
+impl Fetch for HangsOn {
+    fn fetch(&self, url: &Uri) -> BoxFuture<Result<Fetched, BoxError>> {
+        self.1.fetch(url)
+    }
+
+    fn post(&self, request: Request<Bytes>) -> BoxFuture<Result<Fetched, BoxError>> {
+        if std::str::from_utf8(request.body()).unwrap().contains(self.0) {
+            return Box::pin(std::future::pending());
+        }
+        self.1.post(request)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_hangs_does_not_block_others() {
+    let client = Scripted::new(r#"{"active":true,"sub":"ada","aud":"orders"}"#);
+    let clock = ManualClock::at(Duration::from_secs(NOW));
+    let auth = builder(HangsOn("hangs", client), &clock).build().unwrap();
+    let hanging = tokio::spawn({
+        let auth = auth.clone();
+        async move { check(&auth, "hangs").await.0 }
+    });
+    tokio::task::yield_now().await;
+    assert_eq!(check(&auth, "good").await.0, 200);
+    assert_eq!(hanging.await.unwrap(), 503);
+    assert_eq!(check(&auth, "another").await.0, 200, "the issuer has answered meanwhile");
+}
+
+#[tokio::test]
+async fn one_question_ends_an_outage_and_the_others_wait_for_it() {
+    let issuer = Scripted::stalled(r#"{"active":true,"sub":"ada","aud":"orders"}"#);
+    let clock = ManualClock::at(Duration::from_secs(NOW));
+    let down = Arc::new(AtomicUsize::new(1));
+    let client = FailsWhile(Arc::clone(&down), issuer.clone());
+    let auth = builder(client, &clock).build().unwrap();
+    assert_eq!(check(&auth, "first").await.0, 503);
+    down.store(0, Ordering::SeqCst);
+    clock.advance(Duration::from_secs(2));
+    let requests: Vec<_> = (0..100)
+        .map(|token| {
+            let auth = auth.clone();
+            tokio::spawn(async move { check(&auth, &format!("token-{token}")).await.0 })
+        })
+        .collect();
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(issuer.asked(), 1);
+    issuer.open();
+    for request in requests {
+        assert_eq!(request.await.unwrap(), 200);
+    }
+    assert_eq!(issuer.asked(), 100);
+}
+
+/// A client that finds no connection while the number is not 0.
+#[derive(Clone)]
+struct FailsWhile(Arc<AtomicUsize>, Scripted);
+
+impl Fetch for FailsWhile {
+    fn fetch(&self, url: &Uri) -> BoxFuture<Result<Fetched, BoxError>> {
+        self.1.fetch(url)
+    }
+
+    fn post(&self, request: Request<Bytes>) -> BoxFuture<Result<Fetched, BoxError>> {
+        match self.0.load(Ordering::SeqCst) {
+            0 => self.1.post(request),
+            _ => Box::pin(async { Err("connection refused".into()) }),
+        }
+    }
+}
+
+#[tokio::test]
+async fn clear_asks_again_for_requests_that_wait() {
+    let client = Scripted::stalled(r#"{"active":true,"sub":"ada","aud":"orders"}"#);
+    let clock = ManualClock::at(Duration::from_secs(NOW));
+    let auth = builder(client.clone(), &clock).build().unwrap();
+    let waiting = tokio::spawn({
+        let auth = auth.clone();
+        async move { check(&auth, "token").await.0 }
+    });
+    while client.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    auth.clear();
+    let later = tokio::spawn({
+        let auth = auth.clone();
+        async move { check(&auth, "token").await.0 }
+    });
+    while client.asked() == 1 {
+        tokio::task::yield_now().await;
+    }
+    client.open();
+    assert_eq!((waiting.await.unwrap(), later.await.unwrap()), (200, 200));
+    // The answer to the first question is not stored, and did not remove the second question.
+    assert_eq!(client.asked(), 2);
+    assert_eq!(check(&auth, "token").await.0, 200);
+    assert_eq!(client.asked(), 2);
+}
+
+#[tokio::test]
+async fn tokens_of_another_kind_are_rejected() {
+    let setup = setup();
+    for (member, kind) in [
+        ("token_use", "refresh_token"),
+        ("token_use", "id"),
+        ("typ", "Refresh"),
+        ("typ", "Offline"),
+        ("typ", "ID"),
+        ("token_type", "refresh_token"),
+        ("token_type", "urn:ietf:params:oauth:token-type:id_token"),
+        ("token_type", "DPoP"),
+    ] {
+        let mut claims = claims();
+        claims[member] = kind.into();
+        let token = setup.issuer.issue(claims);
+        assert_eq!(setup.status(&token).await, 401, "{member} {kind}");
+    }
+    for (member, kind) in [
+        ("token_use", "access"),
+        ("token_use", "access_token"),
+        ("typ", "Bearer"),
+        ("typ", "at+jwt"),
+        ("token_type", "Bearer"),
+        ("token_type", "bearer"),
+    ] {
+        let mut claims = claims();
+        claims[member] = kind.into();
+        let token = setup.issuer.issue(claims);
+        assert_eq!(setup.status(&token).await, 200, "{member} {kind}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_may_be_in_other_places() {
+    let setup = setup_with(|builder| {
+        builder
+            .token_in_authorization("Token")
+            .token_in_cookie("token")
+            .token_in_header(http::HeaderName::from_static("x-token"))
+            .token_in_websocket_protocol("bearer.")
+            .insecure_token_in_query("access_token")
+    });
+    let token = setup.issuer.issue(claims());
+    let ask = async |uri: &str, field: &str, value: &str| {
+        let service = PolicyLayer::new(setup.auth.clone()).layer(service_fn(
+            |request: Request<String>| async move {
+                let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
+                assert!(offered.is_none_or(|offered| offered == "chat"), "the token is hidden");
+                Ok::<_, Infallible>(Response::new(String::new()))
+            },
+        ));
+        let request = Request::post(uri).header(field, value).body(String::new()).unwrap();
+        service.oneshot(request).await.unwrap()
+    };
+    for (field, value) in [
+        ("authorization", format!("Token {token}")),
+        ("x-token", token.clone()),
+        ("sec-websocket-protocol", format!("chat, bearer.{token}")),
+    ] {
+        assert_eq!(ask("/", field, &value).await.status(), 200, "{field}");
+    }
+    let query = ask(&format!("/?access_token={token}"), "accept", "*/*").await;
+    assert_eq!(
+        (query.status().as_u16(), &query.headers()["cache-control"]),
+        (200, &"no-store".parse().unwrap())
+    );
+    let bearer = ask("/", "authorization", &format!("Bearer {token}")).await;
+    assert_eq!(bearer.status(), 401);
+    assert_eq!(bearer.headers()["www-authenticate"], "Token realm=\"api\"");
+    // A cookie is sent with the requests of any page.
+    let cookie = format!("token={token}");
+    assert_eq!(ask("/", "cookie", &cookie).await.status(), 403);
+    let two = ask(&format!("/?access_token={token}"), "x-token", &token).await;
+    assert_eq!(two.status(), 400);
+}
+
+#[tokio::test]
+async fn questions_and_failures_are_measured() {
+    let setup = setup();
+    let measured = || {
+        let all = setup.auth.measure();
+        assert!(all.iter().all(|one| palisade_auth::METRICS.contains(one.metric)), "{all:?}");
+        all.iter().map(|one| one.value).collect::<Vec<_>>()
+    };
+    assert_eq!(measured(), [1.0, 0.0, 0.0, 0.0], "usable, hits, questions, failures");
+    let token = setup.issuer.issue(claims());
+    assert_eq!((setup.status(&token).await, setup.status(&token).await), (200, 200));
+    assert_eq!(measured(), [1.0, 1.0, 1.0, 0.0]);
+    setup.issuer.fail(StatusCode::BAD_GATEWAY);
+    assert_eq!(setup.status("another").await, 503);
+    assert_eq!(setup.status("third").await, 503);
+    assert_eq!(measured(), [0.0, 1.0, 2.0, 1.0]);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::{Request, StatusCode, Uri};
 use palisade_core::{BoxError, BoxFuture};
 
 /// The longest answer that is accepted from an issuer. Real key sets have a few KiB.
@@ -12,7 +12,7 @@ pub(crate) const MAX_DOCUMENT: usize = 256 * 1024;
 /// [`HttpFetch`](crate::HttpFetch) is one (feature `jwks-http`); implement this trait for a client of your own.
 ///
 /// A client must not follow redirects, because keys and tokens are trusted for the address they come from. It must
-/// return an error for every status but 200, and stop reading after 256 KiB, because a longer answer is rejected in any
+/// return an error for every status but 200, best an [`UnexpectedStatus`], and stop reading after 256 KiB, because a longer answer is rejected in any
 /// case. It needs no timeout: if it takes too long, its future is dropped.
 ///
 /// ```
@@ -79,3 +79,38 @@ impl Fetched {
         self
     }
 }
+
+/// The error of a [`Fetch`] whose answer has another status than 200.
+///
+/// A client of your own returns it so that introspection can tell an answer that rejects the question from an issuer that
+/// is out of order.
+///
+/// ```
+/// use http::StatusCode;
+/// use palisade_auth::UnexpectedStatus;
+///
+/// let error = UnexpectedStatus::new(StatusCode::BAD_GATEWAY);
+/// assert_eq!(error.to_string(), "the answer is 502 Bad Gateway; only 200 is accepted");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnexpectedStatus(StatusCode);
+
+impl UnexpectedStatus {
+    /// Creates the error for an answer with this status.
+    pub fn new(status: StatusCode) -> Self {
+        Self(status)
+    }
+
+    /// Returns the status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.0
+    }
+}
+
+impl fmt::Display for UnexpectedStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the answer is {}; only 200 is accepted", self.0)
+    }
+}
+
+impl Error for UnexpectedStatus {}

@@ -9,7 +9,7 @@ use hyper_util::client::legacy::Client;
 use palisade_core::{BoxError, BoxFuture, ConfigError};
 
 use super::{
-    Fetch, Fetched, MAX_DOCUMENT, cache_control, connector::Connector,
+    Fetch, Fetched, MAX_DOCUMENT, UnexpectedStatus, cache_control, connector::Connector,
     http_builder::HttpFetchBuilder, is_allowed,
 };
 
@@ -87,7 +87,7 @@ impl HttpFetch {
             let (head, body) = answer.await?.into_parts();
             // Redirects are rejected too: the address determines whose keys are trusted.
             if head.status != StatusCode::OK {
-                return Err(format!("the answer is {}; only 200 is accepted", head.status).into());
+                return Err(UnexpectedStatus::new(head.status).into());
             }
             let max_age = cache_control::remaining(&head.headers);
             Ok(Fetched { body: collect(body).await?, max_age })

@@ -16,10 +16,12 @@ mod in_progress;
 #[cfg(feature = "jwks-http")]
 pub(crate) use address::is_allowed;
 pub(crate) use address::parse_address;
-pub(crate) use backoff::backoff;
+pub(crate) use backoff::BackOff;
+#[cfg(feature = "introspection")]
+pub(crate) use backoff::pause;
 #[cfg(feature = "jwks")]
 pub(crate) use client::MAX_DOCUMENT;
-pub use client::{Fetch, Fetched};
+pub use client::{Fetch, Fetched, UnexpectedStatus};
 #[cfg(feature = "jwks-http")]
 pub use http_builder::HttpFetchBuilder;
 #[cfg(feature = "jwks-http")]

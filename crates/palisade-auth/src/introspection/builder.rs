@@ -1,24 +1,23 @@
 use std::{
-    collections::HashMap,
     fmt,
     ops::RangeInclusive,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use palisade_core::{Clock, ConfigError, Secret, SystemClock};
+use palisade_core::{ConfigError, Secret};
 use serde::de::DeserializeOwned;
 
 use super::{
     answers::Answers,
     client::ClientAuthentication,
-    policy::{Introspection, Shared, State},
+    policy::Introspection,
+    state::{Shared, State},
 };
 use crate::{
-    challenge::Challenges,
+    access_token::{TokenSettings, token_setters},
     fetch::{Fetch, parse_address},
     jwt::{IssuerSettings, check_claims_type, issuer_setters},
-    sender::{SenderCheck, SenderSettings, sender_setters},
 };
 
 /// The greatest memory for answers.
@@ -30,14 +29,12 @@ pub struct IntrospectionBuilder<C> {
     authentication: Option<ClientAuthentication>,
     fetch: Option<Arc<dyn Fetch>>,
     settings: IssuerSettings<C>,
-    sender: SenderSettings,
+    tokens: TokenSettings,
     cache_for: Duration,
     cache_negative_for: Duration,
     cache_bytes: usize,
     max_stale: Duration,
     timeout: Duration,
-    realm: String,
-    clock: Arc<dyn Clock>,
     loopback_http: bool,
 }
 
@@ -48,14 +45,12 @@ impl<C: DeserializeOwned + Send + Sync + 'static> IntrospectionBuilder<C> {
             authentication: None,
             fetch: None,
             settings: IssuerSettings::introspected(),
-            sender: SenderSettings::default(),
+            tokens: TokenSettings::new(),
             cache_for: Duration::from_secs(30),
             cache_negative_for: Duration::from_secs(5),
             cache_bytes: 8 * 1024 * 1024,
             max_stale: Duration::ZERO,
             timeout: Duration::from_secs(5),
-            realm: "api".to_owned(),
-            clock: SystemClock::shared(),
             loopback_http: false,
         }
     }
@@ -95,7 +90,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> IntrospectionBuilder<C> {
 
     issuer_setters!(C);
 
-    sender_setters!();
+    token_setters!();
 
     /// Uses this client. Default: [`HttpFetch`](crate::HttpFetch). A client of your own must implement
     /// [`Fetch::post`].
@@ -136,24 +131,11 @@ impl<C: DeserializeOwned + Send + Sync + 'static> IntrospectionBuilder<C> {
         self
     }
 
-    /// Sets how long a request waits for the issuer. Default: 5 s.
+    /// Sets how long a question to the issuer may take. Default: 5 s. A request waits for one question; at most for two after
+    /// an outage or after [`clear`](Introspection::clear).
     #[must_use]
     pub fn timeout(mut self, longest: Duration) -> Self {
         self.timeout = longest;
-        self
-    }
-
-    /// Sets the realm in challenges. Default: `api`.
-    #[must_use]
-    pub fn realm(mut self, realm: impl Into<String>) -> Self {
-        self.realm = realm.into();
-        self
-    }
-
-    /// Uses this clock. The timeout is tokio's.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
         self
     }
 
@@ -170,8 +152,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> IntrospectionBuilder<C> {
     ///
     /// Returns an error for an address that is not https or has a user or a fragment; without client authentication; without
     /// an audience, unless [`any_audience`](Self::any_audience) is set; for a time over 1 day, and a `timeout` of zero or
-    /// over 1 min; for a `cache_bytes` over 1 GiB; for settings of `dpop` out of range; for a realm that needs quoting;
-    /// and without a client, if the feature `jwks-http` is off.
+    /// over 1 min; for a `cache_bytes` over 1 GiB; for settings of `dpop` out of range; for a cookie, scheme or prefix that is
+    /// not a valid name; for a realm that needs quoting; and without a client, if the feature `jwks-http` is off.
     pub fn build(self) -> Result<Introspection<C>, ConfigError> {
         const DAY: Duration = Duration::from_secs(24 * 3600);
         check_claims_type::<C>()?;
@@ -200,18 +182,13 @@ impl<C: DeserializeOwned + Send + Sync + 'static> IntrospectionBuilder<C> {
             fetch,
             authentication: authentication.build()?,
             expectations: self.settings.build_expectations()?,
-            sender: SenderCheck::new(self.sender, &self.realm, &self.clock)?,
-            challenges: Challenges::new("Bearer", &self.realm)?,
-            clock: self.clock,
+            clock: Arc::clone(&self.tokens.clock),
+            tokens: self.tokens.build()?,
             cache_for: self.cache_for,
             cache_negative_for: self.cache_negative_for,
             max_stale: self.max_stale,
             timeout: self.timeout,
-            state: Mutex::new(State {
-                answers: Answers::new(self.cache_bytes),
-                in_progress: HashMap::new(),
-                cleared: 0,
-            }),
+            state: Mutex::new(State::new(Answers::new(self.cache_bytes))),
         };
         Ok(Introspection { shared: Arc::new(shared) })
     }
@@ -233,6 +210,7 @@ impl<C> fmt::Debug for IntrospectionBuilder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IntrospectionBuilder")
             .field("endpoint", &self.endpoint)
+            .field("tokens", &self.tokens)
             .field("loopback_http", &self.loopback_http)
             .finish_non_exhaustive()
     }

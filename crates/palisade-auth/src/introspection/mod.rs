@@ -1,13 +1,15 @@
 //! Opaque tokens, which the issuer is asked about (RFC 7662).
 //!
-//! [`Introspection`] is the policy. `answers` is the memory of answers, `question` the request to the issuer, `client` our
-//! authentication in it.
+//! [`Introspection`] is the policy. `answers` stores answers, `state` combines them with the questions in progress, `outage`
+//! tells whether the issuer answers at all, `question` is a question and its answer, and `client` our authentication in it.
 
 mod answers;
 mod builder;
 mod client;
+mod outage;
 mod policy;
 mod question;
+mod state;
 #[cfg(feature = "testing")]
 mod test_issuer;
 

@@ -1,39 +1,24 @@
-use std::{
-    collections::HashMap,
-    error::Error,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{Uri, request, response};
-use palisade_core::{ApiError, BoxError, Clock, PolicyLayer};
+use http::{HeaderName, request, response};
+use palisade_core::{ApiError, Measured, Measurement, PolicyLayer};
 use serde::de::DeserializeOwned;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::timeout};
 
 use super::{
-    answers::{ActiveToken, Answers, Negative, TokenHash, hash},
+    answers::hash,
     builder::IntrospectionBuilder,
-    client::ReadyAuthentication,
     question,
+    state::{Failure, Question, Shared, Verdict},
 };
 use crate::{
-    Attempt, Authenticate, Identity, Pending,
-    authenticate::policy_of,
-    authorization::{Authorization, token68},
-    challenge::Challenges,
-    fetch::{Fetch, FetchInProgress, backoff, causes},
-    jwt::{Expectations, Fault, MAX_TOKEN, Validity},
-    sender::{Scheme, SenderCheck},
+    Attempt, Authenticate, Identity, Pending, authenticate::policy_of, authorization::token68,
+    fetch::FetchInProgress, jwt::MAX_TOKEN, measured,
 };
 
 /// How many tokens the issuer is asked about at once. Other tokens get a 503 meanwhile, so that a flood of made-up tokens
 /// can fill neither the memory nor the issuer.
 const MAX_IN_PROGRESS: usize = 512;
-
-/// The longest pause after an issuer did not answer about a token.
-const BACKOFF: Duration = Duration::from_secs(2);
 
 /// Authentication by an opaque token, about which the issuer is asked (RFC 7662).
 ///
@@ -44,12 +29,18 @@ const BACKOFF: Duration = Duration::from_secs(2);
 /// | --- | --- |
 /// | `"active": true`, and all checks pass | the handler's |
 /// | `"active": false`, expired, for another audience | 401 with `error="invalid_token"` |
+/// | a refresh or ID token, by `token_use`, `token_type` or `typ` | 401 with `error="invalid_token"` |
 /// | a binding to the client (`cnf`) that the request does not prove | 401; see [`dpop`](IntrospectionBuilder::dpop) and [`client_certificates`](IntrospectionBuilder::client_certificates) |
 /// | none in time, another status than 200, no boolean `active` | 503 with `Retry-After`: the token may be valid |
 ///
 /// Answers are stored under a hash of the token: active ones for [`cache_for`](IntrospectionBuilder::cache_for), and never
 /// beyond their `exp`, others for [`cache_negative_for`](IntrospectionBuilder::cache_negative_for). Requests with the same
 /// token share one question.
+///
+/// An issuer that does not answer is left alone: for 1 to 2 s after the first failure, and for twice as long after each
+/// further one, up to 30 s. Meanwhile requests whose token has no stored answer get 503. Then one question is asked, and
+/// the other requests wait for its outcome. An answer with a status such as 400 or 413 may be due to a token of unusual
+/// form, which any client can send: it delays questions about that token only.
 ///
 /// ```
 /// use palisade_auth::{Introspection, testing::TestIssuer};
@@ -77,47 +68,13 @@ const BACKOFF: Duration = Duration::from_secs(2);
 /// # Ok(()) }
 /// ```
 ///
+/// The token may be in other places than `Authorization: Bearer`, as for [`Jwt`].
+///
 /// Clones share the answers. Requests must be served in a tokio runtime with its timer enabled.
 ///
 /// [`Jwt`]: crate::Jwt
 pub struct Introspection<C> {
     pub(super) shared: Arc<Shared<C>>,
-}
-
-pub(super) struct Shared<C> {
-    pub(super) endpoint: Uri,
-    pub(super) fetch: Arc<dyn Fetch>,
-    pub(super) authentication: ReadyAuthentication,
-    pub(super) expectations: Expectations<C>,
-    pub(super) sender: SenderCheck,
-    pub(super) challenges: Challenges,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) cache_for: Duration,
-    pub(super) cache_negative_for: Duration,
-    pub(super) max_stale: Duration,
-    pub(super) timeout: Duration,
-    pub(super) state: Mutex<State<C>>,
-}
-
-pub(super) struct State<C> {
-    pub(super) answers: Answers<C>,
-    pub(super) in_progress: HashMap<TokenHash, FetchInProgress<Verdict<C>>>,
-    /// How often the answers were removed. An answer to an older question is not stored.
-    pub(super) cleared: u64,
-}
-
-/// What is known about a token.
-pub(super) enum Verdict<C> {
-    Active(Identity<C>, Validity),
-    Rejected { is_expired: bool },
-    Unknown(Failure),
-}
-
-/// Why the issuer did not answer, and when to ask again.
-#[derive(Clone, Debug)]
-pub(super) struct Failure {
-    cause: Arc<dyn Error + Send + Sync>,
-    retry_after: Duration,
 }
 
 impl<C: DeserializeOwned + Send + Sync + 'static> Introspection<C> {
@@ -139,31 +96,43 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Introspection<C> {
     /// Returns a 401 if the token is not valid, and a 503 if the issuer does not answer.
     pub async fn verify(&self, token: &str) -> Result<Identity<C>, ApiError> {
         let identity = self.verify_token(token.as_bytes()).outcome().await?;
-        self.shared.sender.check_without_request(&identity, &self.shared.challenges)?;
+        self.shared.tokens.check_without_request(&identity)?;
         Ok(identity)
     }
 
-    /// Removes all stored answers. The issuer is asked about each token again.
+    /// Removes all stored answers. The issuer is asked about each token again, also for requests that wait for an answer at
+    /// the moment.
     pub fn clear(&self) {
         let mut state = self.shared.state();
         state.answers.clear();
+        state.in_progress.clear();
         state.cleared += 1;
     }
 
     fn verify_token(&self, token: &[u8]) -> Attempt<C> {
         let shared = &self.shared;
         let Some(token) = token68(token).filter(|token| token.len() <= MAX_TOKEN) else {
-            return Attempt::Now(Err(shared.challenges.invalid()));
+            return Attempt::Now(Err(shared.tokens.challenges.invalid()));
         };
         let hash = hash(token.as_bytes());
         let now = shared.clock.monotonic();
         let mut state = shared.state();
         if let Some(verdict) = state.known(&hash, now) {
+            state.hits += 1;
             drop(state);
             return Attempt::Now(shared.answer(verdict));
         }
-        if let Some(in_progress) = state.in_progress.get(&hash) {
-            return self.wait(in_progress.clone());
+        if let Some(question) = state.in_progress.get(&hash) {
+            return self.wait(question.clone(), token, state.cleared);
+        }
+        if let Some(wait) = state.outage.left(now) {
+            let unknown = || Verdict::Unknown(Failure::new("the last question failed", wait));
+            let verdict = state.stale(&hash, now).unwrap_or_else(unknown);
+            drop(state);
+            return Attempt::Now(shared.answer(verdict));
+        }
+        if let Some(probe) = state.outage.probe() {
+            return self.ask_after(probe.clone(), token);
         }
         let busy = |cause: &str| {
             let failure = Failure::new(cause, Duration::from_secs(1));
@@ -175,171 +144,54 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Introspection<C> {
         let Ok(runtime) = Handle::try_current() else {
             return busy("there is no tokio runtime: serve requests in one");
         };
-        let asked = question::request(&shared.endpoint, &shared.authentication, token);
+        let request = question::request(&shared.endpoint, &shared.authentication, token);
         let (asking, completing) = (Arc::clone(shared), Arc::clone(shared));
         let cleared = state.cleared;
-        let (in_progress, task) = FetchInProgress::new(
-            async move { Ok(asking.fetch.post(asked).await?.body) },
+        let asked = state.outage.next_question();
+        let (question, task) = FetchInProgress::new(
+            async move { Ok(asking.fetch.post(request).await?.body) },
             shared.timeout,
-            move |result| completing.complete(hash, &result, cleared),
+            move |result| completing.complete(hash, &result, cleared, asked),
         );
-        state.in_progress.insert(hash, in_progress.clone());
+        state.questions += 1;
+        state.in_progress.insert(hash, question.clone());
+        state.outage.record_question(&question);
         // A runtime that is shutting down drops the task at once, which completes it and takes this lock.
         drop(state);
         runtime.spawn(task);
-        self.wait(in_progress)
+        self.wait(question, token, cleared)
     }
 
-    fn wait(&self, in_progress: FetchInProgress<Verdict<C>>) -> Attempt<C> {
-        let shared = Arc::clone(&self.shared);
+    /// Waits for the answer to a question about this token.
+    fn wait(&self, question: Question<C>, token: &str, cleared: u64) -> Attempt<C> {
+        let (this, token) = (self.clone(), Box::<str>::from(token));
         Attempt::Later(Pending::new(async move {
-            let verdict = in_progress.outcome().await.unwrap_or_else(|| {
+            let verdict = question.outcome().await.unwrap_or_else(|| {
                 Verdict::Unknown(Failure::new("it was cancelled", Duration::from_secs(1)))
             });
-            shared.answer(verdict)
+            // The answer may be older than the reason to remove all answers.
+            if this.shared.state().cleared != cleared {
+                return this.ask_again(token).await;
+            }
+            this.shared.answer(verdict)
         }))
     }
-}
 
-impl<C> State<C> {
-    /// Returns what is known about a token without asking the issuer.
-    fn known(&self, token: &TokenHash, now: Duration) -> Option<Verdict<C>> {
-        let active = self.answers.active(token);
-        if let Some(active) = active.filter(|active| now < active.fresh_until) {
-            return Some(Verdict::Active(active.identity.clone(), active.validity));
-        }
-        match self.answers.negative(token, now)? {
-            Negative::Rejected { is_expired, .. } => Some(Verdict::Rejected { is_expired }),
-            Negative::Failed { until } => Some(match self.stale(token, now) {
-                Some(verdict) => verdict,
-                None => Verdict::Unknown(Failure::new("the last question failed", until - now)),
-            }),
-        }
+    /// Waits for the first question after an outage, which is about another token.
+    fn ask_after(&self, probe: Question<C>, token: &str) -> Attempt<C> {
+        let (this, token) = (self.clone(), Box::<str>::from(token));
+        Attempt::Later(Pending::new(async move {
+            probe.outcome().await;
+            this.ask_again(token).await
+        }))
     }
 
-    fn stale(&self, token: &TokenHash, now: Duration) -> Option<Verdict<C>> {
-        let active = self.answers.active(token).filter(|active| now < active.stale_until)?;
-        Some(Verdict::Active(active.identity.clone(), active.validity))
-    }
-}
-
-impl<C: DeserializeOwned + Send + Sync + 'static> Shared<C> {
-    fn state(&self) -> MutexGuard<'_, State<C>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the outcome for a request. Times and the user's checks apply to each request.
-    fn answer(&self, verdict: Verdict<C>) -> Result<Identity<C>, ApiError> {
-        match verdict {
-            Verdict::Active(identity, validity) => {
-                let now = self.clock.unix().as_secs_f64();
-                let checked = validity
-                    .check(now, self.expectations.skew())
-                    .and_then(|()| self.expectations.validate(&identity));
-                match checked {
-                    Ok(()) => Ok(identity),
-                    Err(fault) => Err(self.reject(fault)),
-                }
-            }
-            Verdict::Rejected { is_expired: true } => Err(self.challenges.expired()),
-            Verdict::Rejected { is_expired: false } => Err(self.challenges.invalid()),
-            Verdict::Unknown(failure) => Err(ApiError::unavailable()
-                .with_retry_after(failure.retry_after)
-                .with_source(failure.cause)),
-        }
-    }
-
-    fn reject(&self, fault: Fault) -> ApiError {
-        fault.log(None, self.expectations.issuer());
-        match fault {
-            Fault::Expired => self.challenges.expired(),
-            Fault::Own(error) => self.challenges.complete(*error),
-            _ => self.challenges.invalid(),
-        }
-    }
-
-    /// Stores the answer to a question.
-    fn complete(
-        &self,
-        token: TokenHash,
-        result: &Result<Bytes, BoxError>,
-        cleared: u64,
-    ) -> Verdict<C> {
-        let now = self.clock.monotonic();
-        // The user's type is parsed before the lock is taken.
-        let read = match result {
-            Ok(body) => self.read(body),
-            Err(error) => Err(causes(&**error)),
-        };
-        let mut state = self.state();
-        state.in_progress.remove(&token);
-        let is_stored = state.cleared == cleared;
-        match read {
-            Ok(Verdict::Active(identity, validity)) => {
-                let left = self.time_left(validity);
-                let fresh_until = now + self.cache_for.min(left);
-                let stale_until = now + (self.cache_for + self.max_stale).min(left);
-                if is_stored {
-                    let bytes = result.as_ref().map_or(0, Bytes::len);
-                    let identity = identity.clone();
-                    let active = ActiveToken { identity, validity, fresh_until, stale_until };
-                    state.answers.insert_active(token, active, bytes);
-                }
-                Verdict::Active(identity, validity)
-            }
-            Ok(Verdict::Rejected { is_expired }) => {
-                if is_stored {
-                    let until = now + self.cache_negative_for;
-                    state.answers.insert_rejected(token, is_expired, until);
-                }
-                Verdict::Rejected { is_expired }
-            }
-            Ok(unknown @ Verdict::Unknown(_)) => unknown,
-            Err(cause) => {
-                let retry_after = backoff(1, BACKOFF);
-                state.answers.insert_failed(token, now + retry_after);
-                let stale = state.stale(&token, now);
-                drop(state);
-                tracing::warn!(
-                    target: "palisade::auth",
-                    endpoint = %self.endpoint,
-                    cause,
-                    ?retry_after,
-                    has_old_answer = stale.is_some(),
-                    "a token could not be introspected"
-                );
-                stale.unwrap_or_else(|| Verdict::Unknown(Failure::new(cause, retry_after)))
-            }
-        }
-    }
-
-    /// Reads an answer. An error is one of the issuer, not of the token.
-    fn read(&self, body: &[u8]) -> Result<Verdict<C>, String> {
-        let checked = if question::read(body).map_err(|error| causes(&*error))? {
-            self.expectations.check_introspected(body, self.clock.unix().as_secs_f64())
-        } else {
-            Err(Fault::Inactive)
-        };
-        let fault = match checked {
-            Ok((identity, validity)) => return Ok(Verdict::Active(identity, validity)),
-            Err(fault) => fault,
-        };
-        fault.log(None, self.expectations.issuer());
-        Ok(Verdict::Rejected { is_expired: matches!(fault, Fault::Expired) })
-    }
-
-    /// Returns how long an answer may be stored at most.
-    fn time_left(&self, validity: Validity) -> Duration {
-        let left = validity.end(0.0) - self.clock.unix().as_secs_f64();
-        Duration::try_from_secs_f64(left.max(0.0)).unwrap_or(Duration::MAX)
-    }
-}
-
-impl Failure {
-    fn new(cause: impl Into<String>, retry_after: Duration) -> Self {
-        let cause = format!("the token could not be introspected: {}", cause.into());
-        let cause: BoxError = cause.into();
-        Self { cause: Arc::from(cause), retry_after }
+    async fn ask_again(self, token: Box<str>) -> Result<Identity<C>, ApiError> {
+        let asked = self.verify_token(token.as_bytes()).outcome();
+        timeout(self.shared.timeout, asked).await.unwrap_or_else(|_| {
+            let failure = Failure::new("no answer in time", Duration::from_secs(1));
+            self.shared.answer(Verdict::Unknown(failure))
+        })
     }
 }
 
@@ -347,36 +199,38 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Introspection
     type Claims = C;
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<C> {
-        let Shared { sender, challenges, .. } = &*self.shared;
-        let (token, scheme) = match Authorization::read(&request.headers, "Bearer") {
-            Authorization::Credentials(token) => (token, Scheme::Bearer),
-            Authorization::Two => return Attempt::Now(Err(challenges.two_tokens())),
-            Authorization::Absent => match sender.dpop_token(request) {
-                Some(token) => (token, Scheme::Dpop),
-                None => return Attempt::Absent(sender.missing(challenges.missing())),
-            },
-        };
-        sender.confirm(self.verify_token(token), request, token, scheme, challenges)
+        self.shared.tokens.authenticate(request, |token| self.verify_token(token))
     }
 
     fn invalid(&self) -> ApiError {
-        self.shared.challenges.invalid()
+        self.shared.tokens.challenges.invalid()
+    }
+
+    fn fields(&self) -> Vec<HeaderName> {
+        self.shared.tokens.fields()
+    }
+
+    fn hide_credentials(&self, request: &mut request::Parts) {
+        self.shared.tokens.hide_credentials(request);
     }
 
     fn mark_response(&self, response: &mut response::Parts) {
-        self.shared.sender.mark_response(response);
+        self.shared.tokens.mark_response(response);
     }
 }
 
 policy_of!([C] Introspection<C>);
 
-impl<C> Clone for Verdict<C> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Active(identity, validity) => Self::Active(identity.clone(), *validity),
-            Self::Rejected { is_expired } => Self::Rejected { is_expired: *is_expired },
-            Self::Unknown(failure) => Self::Unknown(failure.clone()),
-        }
+/// Returns the numbers of questions to the issuer as metrics.
+impl<C: DeserializeOwned + Send + Sync + 'static> Measured for Introspection<C> {
+    fn measure(&self) -> Vec<Measurement> {
+        let state = self.shared.state();
+        vec![
+            measured::INTROSPECTION_USABLE.at(f64::from(u8::from(!state.outage.is_failing()))),
+            measured::INTROSPECTION_HITS.at(state.hits as f64),
+            measured::INTROSPECTION_QUESTIONS.at(state.questions as f64),
+            measured::INTROSPECTION_FAILURES.at(state.failures as f64),
+        ]
     }
 }
 

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, header};
-use palisade_core::BoxError;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::client::ReadyAuthentication;
 
@@ -36,19 +36,71 @@ pub(super) fn request(
     request
 }
 
-/// Returns true if the answer says that the token is active (section 2.2). Without a boolean `active` it is not an answer: the
-/// token may be valid.
-pub(super) fn read(body: &[u8]) -> Result<bool, BoxError> {
+/// What an issuer says about a token before its claims are read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Inactive,
+    /// The token is active, and is not an access token.
+    AnotherKind(String),
+    Active {
+        /// The token is bound to a key by DPoP (RFC 9449, section 5), also if the answer does not contain the key.
+        is_dpop: bool,
+    },
+}
+
+/// Why an answer cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// The answer has too many bytes, which may depend on the token.
+    TooLong,
+    Unreadable(String),
+}
+
+/// Reads what the issuer says about a token (section 2.2). Without a boolean `active` it is not an answer: the token may be
+/// valid.
+pub(super) fn read(body: &[u8]) -> Result<Answer, Unusable> {
     #[derive(Deserialize)]
     struct Members {
         active: bool,
+        token_type: Option<Value>,
+        token_use: Option<Value>,
+        typ: Option<Value>,
     }
     if body.len() > MAX_ANSWER {
-        return Err(format!("the answer has more than {MAX_ANSWER} bytes").into());
+        return Err(Unusable::TooLong);
     }
     let members: Members = serde_json::from_slice(body)
-        .map_err(|error| format!("the answer cannot be read: {error}"))?;
-    Ok(members.active)
+        .map_err(|error| Unusable::Unreadable(format!("the answer cannot be read: {error}")))?;
+    if !members.active {
+        return Ok(Answer::Inactive);
+    }
+    let kinds = [&members.token_type, &members.token_use, &members.typ];
+    let mut kinds = kinds.into_iter().flatten().filter_map(Value::as_str);
+    if let Some(kind) = kinds.clone().find(|kind| is_another_kind(kind)) {
+        return Ok(Answer::AnotherKind(kind.chars().take(64).collect()));
+    }
+    Ok(Answer::Active { is_dpop: kinds.any(|kind| kind.eq_ignore_ascii_case("DPoP")) })
+}
+
+/// Returns true if a type of token is not that of an access token. Issuers do not agree on names: Keycloak sends `Refresh`,
+/// `Offline` and `ID` in `typ`, Cognito `id` in `token_use`, Ory Hydra `refresh_token` in `token_use`, and others the names of
+/// RFC 8693, section 3. A name that is not known is not the name of another kind.
+fn is_another_kind(name: &str) -> bool {
+    const OTHERS: [&str; 11] = [
+        "refresh",
+        "refreshtoken",
+        "offline",
+        "id",
+        "idtoken",
+        "logout",
+        "logouttoken",
+        "code",
+        "authorizationcode",
+        "initialaccesstoken",
+        "registrationaccesstoken",
+    ];
+    let name = name.to_ascii_lowercase();
+    name.split(|char: char| !char.is_ascii_alphanumeric()).any(|word| OTHERS.contains(&word))
 }
 
 #[cfg(test)]
@@ -75,8 +127,9 @@ mod tests {
 
     #[test]
     fn only_a_boolean_is_an_answer() {
-        assert!(read(br#"{"active":true,"sub":"a"}"#).unwrap());
-        assert!(!read(br#"{"active":false,"sub":"a"}"#).unwrap());
+        let active = Answer::Active { is_dpop: false };
+        assert_eq!(read(br#"{"active":true,"sub":"a"}"#), Ok(active));
+        assert_eq!(read(br#"{"active":false,"sub":"a"}"#), Ok(Answer::Inactive));
         for body in [
             "",
             "{}",
@@ -86,12 +139,65 @@ mod tests {
             r#"{"active":1}"#,
             r#"{"active":null}"#,
             r#"{"active":false,"active":true}"#,
+            r#"{"active":true,"token_use":"access","token_use":"refresh"}"#,
             r#"{"active":true} x"#,
             r#"{"error":"invalid_client"}"#,
         ] {
-            assert!(read(body.as_bytes()).is_err(), "{body}");
+            assert!(matches!(read(body.as_bytes()), Err(Unusable::Unreadable(_))), "{body}");
         }
         let long = format!(r#"{{"active":true,"x":"{}"}}"#, "x".repeat(MAX_ANSWER));
-        assert!(read(long.as_bytes()).is_err());
+        assert_eq!(read(long.as_bytes()), Err(Unusable::TooLong));
+    }
+
+    #[test]
+    fn only_access_tokens_are_accepted() {
+        for kind in [
+            "refresh_token",
+            "refresh",
+            "Refresh",
+            "RefreshToken",
+            "Offline",
+            "ID",
+            "id_token",
+            "id",
+            "Logout",
+            "logout+jwt",
+            "authorization_code",
+            "RegistrationAccessToken",
+            "urn:ietf:params:oauth:token-type:refresh_token",
+            "urn:ietf:params:oauth:token-type:id_token",
+        ] {
+            assert!(is_another_kind(kind), "{kind}");
+        }
+        for kind in [
+            "",
+            "Bearer",
+            "bearer",
+            "DPoP",
+            "access",
+            "access_token",
+            "at+jwt",
+            "application/at+jwt",
+            "JWT",
+            "pop",
+            "N_A",
+            "urn:ietf:params:oauth:token-type:access_token",
+            "urn:ietf:params:oauth:token-type:jwt",
+        ] {
+            assert!(!is_another_kind(kind), "{kind}");
+        }
+        for member in ["token_type", "token_use", "typ"] {
+            let answer =
+                |kind: &str| read(format!(r#"{{"active":true,"{member}":{kind}}}"#).as_bytes());
+            assert_eq!(
+                answer("\"Refresh\""),
+                Ok(Answer::AnotherKind("Refresh".into())),
+                "{member}"
+            );
+            assert_eq!(answer("\"dpop\""), Ok(Answer::Active { is_dpop: true }), "{member}");
+            for no_kind in ["null", "7", "[\"refresh\"]"] {
+                assert_eq!(answer(no_kind), Ok(Answer::Active { is_dpop: false }), "{no_kind}");
+            }
+        }
     }
 }

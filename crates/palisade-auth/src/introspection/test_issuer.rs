@@ -14,7 +14,7 @@ use palisade_core::{BoxError, BoxFuture, Secret};
 use serde_json::{Map, Value};
 
 use super::client::ClientAuthentication;
-use crate::fetch::{Fetch, Fetched};
+use crate::fetch::{Fetch, Fetched, UnexpectedStatus};
 
 /// An issuer of opaque tokens for tests. It answers introspection requests (RFC 7662) of one client.
 ///
@@ -166,7 +166,7 @@ impl Fetch for TestIssuer {
             let answer = issuer.answer(&request);
             match answer.status() {
                 StatusCode::OK => Ok(Fetched::new(answer.into_body())),
-                status => Err(format!("the answer is {status}").into()),
+                status => Err(UnexpectedStatus::new(status).into()),
             }
         })
     }

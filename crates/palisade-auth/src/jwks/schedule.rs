@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::fetch::backoff;
+use crate::fetch::BackOff;
 
 /// The least time before an extra attempt, and between attempts that find their keys.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -49,8 +49,7 @@ pub(super) struct Schedule {
     first: Option<MissingKey>,
     /// The other keys that were missing since.
     others: Others,
-    failures_in_a_row: u32,
-    retry_at: Duration,
+    back_off: BackOff,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,14 +94,14 @@ impl Schedule {
             last_found: None,
             first: None,
             others: Others::None,
-            failures_in_a_row: 0,
-            retry_at: Duration::ZERO,
+            // No longer than the cool-down: a key that is published during an outage must not wait longer than that.
+            back_off: BackOff::new(LONGEST_BACKOFF.min(cool_down)),
         }
     }
 
     /// Returns how long to wait before the issuer may be asked again after a failure.
     pub(super) fn backoff_left(&self, now: Duration) -> Option<Duration> {
-        self.retry_at.checked_sub(now).filter(|wait| !wait.is_zero())
+        self.back_off.left(now)
     }
 
     /// Asks for permission to fetch the keys because this one is missing.
@@ -150,8 +149,7 @@ impl Schedule {
 
     /// Records that the issuer has answered.
     pub(super) fn record_success(&mut self) {
-        self.failures_in_a_row = 0;
-        self.retry_at = Duration::ZERO;
+        self.back_off.record_success();
     }
 
     /// Records what a fetch for a missing key has found. `started` is when the fetch began.
@@ -187,15 +185,11 @@ impl Schedule {
 
     /// Records that the issuer did not answer. Returns how long to leave it alone.
     pub(super) fn record_failure(&mut self, now: Duration) -> Duration {
-        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-        // No longer than the cool-down: a key that is published during an outage must not wait longer than that.
-        let wait = backoff(self.failures_in_a_row, LONGEST_BACKOFF.min(self.cool_down));
-        self.retry_at = now + wait;
-        wait
+        self.back_off.record_failure(now)
     }
 
     pub(super) fn failures_in_a_row(&self) -> u32 {
-        self.failures_in_a_row
+        self.back_off.failures_in_a_row()
     }
 }
 

@@ -1,7 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::HeaderName;
-use palisade_core::{Clock, ConfigError, SystemClock};
+use palisade_core::ConfigError;
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -11,14 +10,8 @@ use super::{
     issuer_settings::{IssuerSettings, issuer_setters, profile_setter},
     keys::Keys,
     policy::{Jwt, Rules, TrustedIssuer},
-    source::TokenSource,
 };
-use crate::{
-    challenge::Challenges,
-    cookies::is_cookie_name as is_token,
-    csrf::CsrfCheck,
-    sender::{SenderCheck, SenderSettings, sender_setters},
-};
+use crate::access_token::{TokenSettings, token_setters};
 
 /// The settings of a [`Jwt`]. Made by [`Jwt::hs256`] and [`Jwt::with_keys`].
 ///
@@ -28,13 +21,9 @@ use crate::{
 pub struct JwtBuilder<C> {
     settings: IssuerSettings<C>,
     others: Vec<Issuer<C>>,
-    sources: Vec<TokenSource>,
-    csrf: CsrfCheck,
-    sender: SenderSettings,
+    tokens: TokenSettings,
     cache_bytes: usize,
     cache_for: Duration,
-    realm: String,
-    clock: Arc<dyn Clock>,
 }
 
 /// The largest cache, in bytes. Its buckets are allocated at once.
@@ -45,13 +34,9 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
         Self {
             settings: IssuerSettings::granting(keys),
             others: Vec::new(),
-            sources: Vec::new(),
-            csrf: CsrfCheck::new(),
-            sender: SenderSettings::default(),
+            tokens: TokenSettings::new(),
             cache_bytes: 8 * 1024 * 1024,
             cache_for: Duration::from_secs(60),
-            realm: "api".to_owned(),
-            clock: SystemClock::shared(),
         }
     }
 
@@ -75,65 +60,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
 
     profile_setter!();
 
-    /// Accepts tokens in `Authorization: Bearer`. This is the default if no place is named; this names it beside others.
-    #[must_use]
-    pub fn token_in_bearer(self) -> Self {
-        self.token_in_authorization("Bearer")
-    }
-
-    /// Accepts tokens in `Authorization` with another scheme, such as `Token`. The scheme that is named first is also the
-    /// one of the challenges.
-    #[must_use]
-    pub fn token_in_authorization(mut self, scheme: impl Into<String>) -> Self {
-        self.sources.push(TokenSource::Authorization(scheme.into()));
-        self
-    }
-
-    /// Accepts tokens in a cookie of this name.
-    ///
-    /// A browser sends a cookie with requests of any page. So this turns the [`CsrfCheck`] on: a request with a cookie
-    /// that may change something must come from a page of the same origin, and gets 403 otherwise.
-    #[must_use]
-    pub fn token_in_cookie(mut self, name: impl Into<String>) -> Self {
-        self.sources.push(TokenSource::Cookie(name.into()));
-        self
-    }
-
-    /// Sets the check for requests whose token is in a cookie, to trust other origins.
-    #[must_use]
-    pub fn csrf(mut self, check: CsrfCheck) -> Self {
-        self.csrf = check;
-        self
-    }
-
-    /// Accepts tokens in a header field that contains the token and nothing else.
-    #[must_use]
-    pub fn token_in_header(mut self, name: HeaderName) -> Self {
-        self.sources.push(TokenSource::Header(name));
-        self
-    }
-
-    /// Accepts tokens in `Sec-WebSocket-Protocol`, as an entry that begins with `prefix`. A browser cannot set other
-    /// headers of a WebSocket: `new WebSocket(url, ["chat.v1", "bearer." + token])` with the prefix `bearer.`.
-    ///
-    /// The entry is removed before the request reaches the handler, which therefore cannot repeat the token in its
-    /// response. The handler selects one of the other protocols, here `chat.v1`: a browser closes a connection whose
-    /// response selects none, so the client must offer one beside the token.
-    #[must_use]
-    pub fn token_in_websocket_protocol(mut self, prefix: impl Into<String>) -> Self {
-        self.sources.push(TokenSource::WebSocketProtocol(prefix.into()));
-        self
-    }
-
-    /// Accepts tokens in a parameter of the query, from where they get into logs, histories and `Referer` fields
-    /// (RFC 6750, section 2.3 advises against it).
-    #[must_use]
-    pub fn insecure_token_in_query(mut self, parameter: impl Into<String>) -> Self {
-        self.sources.push(TokenSource::Query(parameter.into()));
-        self
-    }
-
-    sender_setters!();
+    token_setters!();
 
     /// Sets how much memory verified tokens may take, in bytes. Default: 8 MiB, about 4,000 tokens. At most 1 GiB. With 0
     /// no token is remembered. The user's claims are assumed to be as large as their token.
@@ -151,20 +78,6 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
         self
     }
 
-    /// Sets the realm of the challenges. Default: `api`.
-    #[must_use]
-    pub fn realm(mut self, realm: impl Into<String>) -> Self {
-        self.realm = realm.into();
-        self
-    }
-
-    /// Sets the clock. Default: the system's.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
     /// Checks the settings.
     ///
     /// # Errors
@@ -177,9 +90,6 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
     /// 1 GiB, the skew over an hour, or the realm needs quoting.
     pub fn build(self) -> Result<Jwt<C>, ConfigError> {
         claims_type::check::<C>()?;
-        for source in &self.sources {
-            check_source(source)?;
-        }
         if self.cache_bytes > MAX_CACHE_BYTES {
             let remedy = "use at most 1 GiB, `1 << 30`";
             return Err(ConfigError::new("cache_bytes", self.cache_bytes, remedy));
@@ -193,53 +103,16 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
             })
             .collect::<Result<Vec<_>, _>>()?;
         check_names(&issuers)?;
-        let sources = if self.sources.is_empty() { vec![bearer()] } else { self.sources };
-        let scheme = sources.iter().find_map(|source| match source {
-            TokenSource::Authorization(scheme) => Some(scheme.as_str()),
-            _ => None,
-        });
-        let challenges = Challenges::new(scheme.unwrap_or("Bearer"), &self.realm)?;
+        let clock = Arc::clone(&self.tokens.clock);
         Ok(Jwt::from_rules(Rules {
             issuers,
-            sources,
-            csrf: self.csrf,
+            tokens: self.tokens.build()?,
             cache: TokenCache::new(self.cache_bytes),
             cache_for: self.cache_for.as_secs_f64(),
             bad: BadSignatures::new(),
             cleared: 0.into(),
-            sender: SenderCheck::new(self.sender, &self.realm, &self.clock)?,
-            challenges,
-            clock: self.clock,
+            clock,
         }))
-    }
-}
-
-fn bearer() -> TokenSource {
-    TokenSource::Authorization("Bearer".to_owned())
-}
-
-fn check_source(source: &TokenSource) -> Result<(), ConfigError> {
-    // A cookie's name, a scheme and a protocol have the same syntax: `token` (RFC 9110, section 5.6.2).
-    let (setting, name, remedy) = match source {
-        TokenSource::Cookie(name) => (
-            "token_in_cookie",
-            name,
-            "choose a name of letters, digits and hyphens, such as `__Host-token`",
-        ),
-        TokenSource::Authorization(scheme) => {
-            ("token_in_authorization", scheme, "name a scheme, such as `Token`")
-        }
-        TokenSource::WebSocketProtocol(prefix) => (
-            "token_in_websocket_protocol",
-            prefix,
-            "choose a prefix of letters, digits, hyphens and dots, such as `bearer.`",
-        ),
-        TokenSource::Header(_) | TokenSource::Query(_) => return Ok(()),
-    };
-    if is_token(name) {
-        Ok(())
-    } else {
-        Err(ConfigError::new(setting, name.escape_debug(), remedy))
     }
 }
 
@@ -267,11 +140,9 @@ impl<C> fmt::Debug for JwtBuilder<C> {
         f.debug_struct("JwtBuilder")
             .field("issuer", &self.settings)
             .field("others", &self.others)
-            .field("sources", &self.sources)
-            .field("csrf", &self.csrf)
+            .field("tokens", &self.tokens)
             .field("cache_bytes", &self.cache_bytes)
             .field("cache_for", &self.cache_for)
-            .field("realm", &self.realm)
             .finish_non_exhaustive()
     }
 }

@@ -21,7 +21,6 @@ mod policy;
 #[cfg(feature = "_public-keys")]
 mod public_key;
 mod registered;
-mod source;
 mod token;
 mod unusable;
 mod verify;

@@ -6,8 +6,8 @@ use std::{
     },
 };
 
-use http::{HeaderName, HeaderValue, header, request, response};
-use palisade_core::{ApiError, Clock, Measured, Measurement, Personal, PolicyLayer, Secret};
+use http::{HeaderName, request, response};
+use palisade_core::{ApiError, Clock, Measured, Measurement, PolicyLayer, Secret};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -17,14 +17,9 @@ use super::{
     claims::Expectations,
     issuer_keys::IssuerKeys,
     keys::Keys,
-    source::{self, TokenSource},
 };
 use crate::{
-    Attempt, Authenticate, CsrfCheck, Identity,
-    authenticate::policy_of,
-    challenge::Challenges,
-    measured,
-    sender::{Scheme, SenderCheck},
+    Attempt, Authenticate, Identity, access_token::TokenCheck, authenticate::policy_of, measured,
 };
 
 /// Authentication by a bearer JWT.
@@ -62,16 +57,13 @@ pub struct Jwt<C> {
 
 pub(super) struct Rules<C> {
     pub(super) issuers: Vec<TrustedIssuer<C>>,
-    pub(super) sources: Vec<TokenSource>,
-    pub(super) csrf: CsrfCheck,
-    pub(super) sender: SenderCheck,
+    pub(super) tokens: TokenCheck,
     pub(super) cache: TokenCache<C>,
     /// Seconds.
     pub(super) cache_for: f64,
     pub(super) bad: BadSignatures,
     /// How often everything was forgotten.
     pub(super) cleared: AtomicU64,
-    pub(super) challenges: Challenges,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -141,7 +133,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
     /// be fetched.
     pub async fn verify(&self, token: &str) -> Result<Identity<C>, ApiError> {
         let identity = self.verify_token(token.as_bytes()).outcome().await?;
-        self.rules.sender.check_without_request(&identity, &self.rules.challenges)?;
+        self.rules.tokens.check_without_request(&identity)?;
         Ok(identity)
     }
 
@@ -155,48 +147,23 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Jwt<C> {
     type Claims = C;
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<C> {
-        let Rules { sources, csrf, sender, challenges, .. } = &*self.rules;
-        let bearer = |token| {
-            sender.confirm(self.verify_token(token), request, token, Scheme::Bearer, challenges)
-        };
-        match (source::find(sources, request), sender.dpop_token(request)) {
-            (source::Found::Nothing, Some(token)) => {
-                sender.confirm(self.verify_token(token), request, token, Scheme::Dpop, challenges)
-            }
-            (_, Some(_)) | (source::Found::Several, None) => {
-                Attempt::Now(Err(challenges.two_tokens()))
-            }
-            (source::Found::Token(token), None) => bearer(token),
-            (source::Found::CookieToken(token), None) => match csrf.check(request) {
-                Ok(()) => bearer(token),
-                Err(refused) => Attempt::Now(Err(refused)),
-            },
-            (source::Found::Nothing, None) => Attempt::Absent(sender.missing(challenges.missing())),
-        }
+        self.rules.tokens.authenticate(request, |token| self.verify_token(token))
     }
 
     fn invalid(&self) -> ApiError {
-        self.rules.challenges.invalid()
+        self.rules.tokens.challenges.invalid()
     }
 
     fn fields(&self) -> Vec<HeaderName> {
-        self.rules.sources.iter().filter_map(TokenSource::field).collect()
+        self.rules.tokens.fields()
     }
 
     fn hide_credentials(&self, request: &mut request::Parts) {
-        for source in &self.rules.sources {
-            source.hide_token(request);
-        }
+        self.rules.tokens.hide_credentials(request);
     }
 
-    /// A response to a URI that may hold a token must not be stored under it (RFC 6750, section 2.3).
     fn mark_response(&self, response: &mut response::Parts) {
-        self.rules.sender.mark_response(response);
-        let in_query = self.rules.sources.iter().any(|source| source.field().is_none());
-        if in_query && !Personal::has_own_cache_control(response) {
-            let no_store = HeaderValue::from_static("no-store");
-            response.headers.insert(header::CACHE_CONTROL, no_store);
-        }
+        self.rules.tokens.mark_response(response);
     }
 }
 

@@ -183,9 +183,9 @@ impl<C> Rules<C> {
     fn reject(&self, fault: Fault, key_id: Option<&str>, issuer: Option<usize>) -> ApiError {
         fault.log(key_id, issuer.and_then(|at| self.issuers[at].name()));
         match fault {
-            Fault::Expired => self.challenges.expired(),
-            Fault::Own(error) => self.challenges.complete(*error),
-            _ => self.challenges.invalid(),
+            Fault::Expired => self.tokens.challenges.expired(),
+            Fault::Own(error) => self.tokens.challenges.complete(*error),
+            _ => self.tokens.challenges.invalid(),
         }
     }
 }

@@ -29,38 +29,6 @@ pub(crate) struct SenderSettings {
     pub(crate) accept_as_bearer: bool,
 }
 
-/// The settings that all builders of access tokens share. They need a field `sender`.
-macro_rules! sender_setters {
-    () => {
-        /// Accepts tokens that are bound to a key of the client, with a proof of it in each request (DPoP, RFC 9449). A token that
-        /// is bound to a key is otherwise rejected. Needs the feature `aws-lc` or `rust-crypto`.
-        #[cfg(feature = "_public-keys")]
-        #[must_use]
-        pub fn dpop(mut self, dpop: crate::Dpop) -> Self {
-            self.sender.dpop = Some(dpop);
-            self
-        }
-
-        /// Sets where the client's certificate comes from, for tokens that are bound to it (`cnf.x5t#S256`, RFC 8705). Default:
-        /// the [`PeerCertificate`](crate::PeerCertificate) that the server leaves in the request's extensions. A token that is
-        /// bound to a certificate is rejected if the request comes without it.
-        #[must_use]
-        pub fn client_certificates(mut self, certificates: crate::ClientCertificates) -> Self {
-            self.sender.certificates = certificates;
-            self
-        }
-
-        /// Accepts tokens that are bound to a client (`cnf`) from any client, as if they were bearer tokens. A stolen token is
-        /// then worth as much as one that is not bound. For a service behind a gateway that checks the binding.
-        #[must_use]
-        pub fn insecure_accept_bound_tokens_as_bearer(mut self) -> Self {
-            self.sender.accept_as_bearer = true;
-            self
-        }
-    };
-}
-pub(crate) use sender_setters;
-
 /// Checks that a token is used by the client that it was issued to.
 #[derive(Clone)]
 pub(crate) struct SenderCheck {

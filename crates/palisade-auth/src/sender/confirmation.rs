@@ -10,6 +10,12 @@ pub(crate) struct Confirmation {
     pub(super) certificate: Option<Box<str>>,
 }
 
+impl Confirmation {
+    /// The binding of a token to a key that is not known, which no client can prove to have.
+    #[cfg(feature = "introspection")]
+    pub(crate) const UNKNOWN_KEY: Self = Self { jkt: None, certificate: None };
+}
+
 impl<'de> Deserialize<'de> for Confirmation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut members = Map::deserialize(deserializer)?;

@@ -8,7 +8,7 @@ mod confirmation;
 pub(crate) mod dpop;
 
 pub use certificate::{ClientCertificates, PeerCertificate};
-pub(crate) use check::{Scheme, SenderCheck, SenderSettings, sender_setters};
+pub(crate) use check::{Scheme, SenderCheck, SenderSettings};
 pub(crate) use confirmation::Confirmation;
 #[cfg(all(feature = "redis", feature = "_public-keys"))]
 pub use dpop::RedisDpopReplays;

@@ -1,36 +1,40 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header, request};
+use palisade_core::ConfigError;
 
-use crate::{authorization::Authorization, cookies::CookieNamed};
+use crate::{
+    authorization::Authorization,
+    cookies::{CookieNamed, is_cookie_name as is_token},
+};
 
 /// Where a token may be in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TokenSource {
+pub(crate) enum TokenSource {
     /// `Authorization`, with this scheme.
     Authorization(String),
-    /// A cookie of this name. The browser sends it whoever wrote the page.
+    /// A cookie of this name. Browsers send it with the requests of any page.
     Cookie(String),
-    /// A header field of its own, which holds the token and nothing else.
+    /// A header field of its own, which contains the token and nothing else.
     Header(HeaderName),
-    /// A parameter of the query, which ends up in logs and in histories.
+    /// A parameter of the query, which appears in logs and histories.
     Query(String),
     /// An entry of `Sec-WebSocket-Protocol` that begins with this.
     WebSocketProtocol(String),
 }
 
-/// What was found in all places together.
+/// The tokens in all places of a request together.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found<'a> {
     Nothing,
-    /// More than one token, or one in more than one place: not even the first one counts.
+    /// More than one token, or one in more than one place. None of them counts.
     Several,
-    /// Whose form is still to be checked.
+    /// A token whose syntax has not been checked.
     Token(&'a [u8]),
-    /// The same, out of a cookie.
+    /// A token in a cookie, whose syntax has not been checked.
     CookieToken(&'a [u8]),
 }
 
 impl TokenSource {
-    /// The field that it is in, if it is in one.
+    /// Returns the header field that contains the token; `None` for the query.
     pub(super) fn field(&self) -> Option<HeaderName> {
         match self {
             Self::Authorization(_) => Some(header::AUTHORIZATION),
@@ -38,6 +42,32 @@ impl TokenSource {
             Self::Header(name) => Some(name.clone()),
             Self::Query(_) => None,
             Self::WebSocketProtocol(_) => Some(header::SEC_WEBSOCKET_PROTOCOL),
+        }
+    }
+
+    /// Checks the name of the place.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        // A cookie's name, a scheme and a protocol have the same syntax: `token` (RFC 9110, section 5.6.2).
+        let (setting, name, remedy) = match self {
+            Self::Cookie(name) => (
+                "token_in_cookie",
+                name,
+                "choose a name of letters, digits and hyphens, such as `__Host-token`",
+            ),
+            Self::Authorization(scheme) => {
+                ("token_in_authorization", scheme, "name a scheme, such as `Token`")
+            }
+            Self::WebSocketProtocol(prefix) => (
+                "token_in_websocket_protocol",
+                prefix,
+                "choose a prefix of letters, digits, hyphens and dots, such as `bearer.`",
+            ),
+            Self::Header(_) | Self::Query(_) => return Ok(()),
+        };
+        if is_token(name) {
+            Ok(())
+        } else {
+            Err(ConfigError::new(setting, name.escape_debug(), remedy))
         }
     }
 
@@ -107,7 +137,7 @@ fn only<'a>(first: Option<&'a [u8]>, second: Option<&'a [u8]>) -> Found<'a> {
     }
 }
 
-/// Looks in all places: a request has one token, in one of them.
+/// Looks for a token in all places. A request may have one token, in one of them.
 pub(super) fn find<'a>(sources: &[TokenSource], request: &'a request::Parts) -> Found<'a> {
     let mut found = Found::Nothing;
     for source in sources {

@@ -1,0 +1,68 @@
+use http::{HeaderName, HeaderValue, header, request, response};
+use palisade_core::{ApiError, Personal};
+
+use super::source::{Found, TokenSource, find};
+use crate::{
+    Attempt, CsrfCheck, Identity,
+    challenge::Challenges,
+    sender::{Scheme, SenderCheck},
+};
+
+/// Finds the token of a request, and checks everything about it but the token itself.
+pub(crate) struct TokenCheck {
+    pub(super) sources: Vec<TokenSource>,
+    pub(super) csrf: CsrfCheck,
+    pub(crate) sender: SenderCheck,
+    pub(crate) challenges: Challenges,
+}
+
+impl TokenCheck {
+    /// Verifies the token of a request with `verify`, and that this client may use it.
+    pub(crate) fn authenticate<C: Send + Sync + 'static>(
+        &self,
+        request: &request::Parts,
+        verify: impl Fn(&[u8]) -> Attempt<C>,
+    ) -> Attempt<C> {
+        let Self { sources, csrf, sender, challenges } = self;
+        let confirm =
+            |token, scheme| sender.confirm(verify(token), request, token, scheme, challenges);
+        match (find(sources, request), sender.dpop_token(request)) {
+            (Found::Nothing, Some(token)) => confirm(token, Scheme::Dpop),
+            (_, Some(_)) | (Found::Several, None) => Attempt::Now(Err(challenges.two_tokens())),
+            (Found::Token(token), None) => confirm(token, Scheme::Bearer),
+            (Found::CookieToken(token), None) => match csrf.check(request) {
+                Ok(()) => confirm(token, Scheme::Bearer),
+                Err(refused) => Attempt::Now(Err(refused)),
+            },
+            (Found::Nothing, None) => Attempt::Absent(sender.missing(challenges.missing())),
+        }
+    }
+
+    /// Rejects the identity of a token that is bound to a client and came without a request.
+    pub(crate) fn check_without_request<C>(&self, identity: &Identity<C>) -> Result<(), ApiError> {
+        self.sender.check_without_request(identity, &self.challenges)
+    }
+
+    /// Returns the header fields that may contain a token.
+    pub(crate) fn fields(&self) -> Vec<HeaderName> {
+        self.sources.iter().filter_map(TokenSource::field).collect()
+    }
+
+    /// Removes tokens that a handler might repeat in its response.
+    pub(crate) fn hide_credentials(&self, request: &mut request::Parts) {
+        for source in &self.sources {
+            source.hide_token(request);
+        }
+    }
+
+    /// Adds a new DPoP nonce. If tokens are accepted in the query, forbids storing the response under a URI that may
+    /// contain one (RFC 6750, section 2.3).
+    pub(crate) fn mark_response(&self, response: &mut response::Parts) {
+        self.sender.mark_response(response);
+        let in_query = self.sources.iter().any(|source| source.field().is_none());
+        if in_query && !Personal::has_own_cache_control(response) {
+            let no_store = HeaderValue::from_static("no-store");
+            response.headers.insert(header::CACHE_CONTROL, no_store);
+        }
+    }
+}
