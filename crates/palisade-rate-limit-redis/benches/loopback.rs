@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use palisade_rate_limit::{Demand, Quota, Store};
+use palisade_rate_limit::{Ban, Demand, Quota, Store};
 use palisade_rate_limit_redis::{Redis, RedisStore, testing::RedisServer};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -45,7 +45,8 @@ async fn measure(rounds: u64) {
             let mut digest = [0; 16];
             digest[..8].copy_from_slice(&key.to_be_bytes());
             let quotas = Arc::clone(&quotas);
-            store.charge(Demand { limit: name.into(), key: digest, quotas, cost: 1, most: 1 })
+            let limit = name.into();
+            store.charge(Demand { limit, key: digest, quotas, cost: 1, most: 1, ban: None })
         };
         // the log is full before it is measured
         for _ in 0..if name.contains("full") { 1000 } else { 100 } {
@@ -94,7 +95,11 @@ if count == step then redis.call('PEXPIRE', KEYS[1], window * 2 + 1000) end
 return tokens - (count + weighted)
 ";
 
-/// The server's CPU for a decision, for one quota and for two, from 16 tasks on one connection.
+/// The rounds in which the limiters take turns: what else runs on the machine then slows all of them alike.
+const TURNS: u32 = 9;
+
+/// The server's CPU for a decision, from 16 tasks on one connection: medians over all rounds, and those of the ratios to
+/// Upstash's script in the same round.
 async fn compare(server: &RedisServer, store: &RedisStore, rounds: u64) {
     const MINUTE: u64 = 60_000;
     let client = redis::Client::open(server.url()).expect("a URL");
@@ -106,8 +111,23 @@ async fn compare(server: &RedisServer, store: &RedisStore, rounds: u64) {
         (now, now / MINUTE)
     };
     let name = |key: u64| format!("{{{:032x}}}", u128::from(key) << 64);
-    println!("CPU of the server for a decision, in microseconds: used, and in its commands");
-    for round in 1..=3 {
+    let quota = Quota::per(1_000_000, Duration::from_secs(60));
+    let hour = Quota::per(1_000_000, HOUR).named("hour");
+    let ban = Ban::after(50, Duration::from_secs(60));
+    let ours: [(&str, Vec<Quota>, Option<Ban>); 6] = [
+        ("palisade, sliding window", vec![quota.clone()], None),
+        ("palisade, sliding, with a ban", vec![quota.clone()], Some(ban)),
+        ("palisade, two sliding", vec![quota.clone(), hour], None),
+        ("palisade, fixed window", vec![quota.clone().fixed_window()], None),
+        ("palisade, gcra", vec![quota.clone().gcra()], None),
+        ("palisade, strict", vec![quota.strict()], None),
+    ];
+    let ours = ours.map(|(name, quotas, ban)| (name, Arc::<[Quota]>::from(quotas), ban));
+    let mut costs: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
+    costs.push(("upstash, sliding window", Vec::new()));
+    costs.push(("envoy, fixed window", Vec::new()));
+    costs.extend(ours.iter().map(|(name, ..)| (*name, Vec::new())));
+    for _ in 0..TURNS {
         let ask = async |key: u64| {
             let ((now, window), mut connection) = (windows(), connection.clone());
             let keys =
@@ -116,7 +136,7 @@ async fn compare(server: &RedisServer, store: &RedisStore, rounds: u64) {
             call.key(&keys[..]).arg(1_000_000).arg(now).arg(MINUTE).arg(1);
             let _: i64 = call.invoke_async(&mut connection).await.expect("a decision");
         };
-        cost(server, &format!("{round} upstash, sliding window"), rounds, ask).await;
+        costs[0].1.push(cost(server, true, rounds, ask).await);
         let ask = async |key: u64| {
             let ((_, window), mut connection) = (windows(), connection.clone());
             let key = format!("e:{}:{window}", name(key));
@@ -124,38 +144,53 @@ async fn compare(server: &RedisServer, store: &RedisStore, rounds: u64) {
             call.cmd("INCRBY").arg(&key).arg(1).cmd("EXPIRE").arg(&key).arg(60).ignore();
             let _: (i64,) = call.query_async(&mut connection).await.expect("a decision");
         };
-        cost(server, &format!("{round} envoy, fixed window"), rounds, ask).await;
-        let quota = Quota::per(1_000_000, Duration::from_secs(60));
-        let hour = Quota::per(1_000_000, HOUR).named("hour");
-        for (name, quotas) in [
-            ("palisade, sliding window", vec![quota.clone()]),
-            ("palisade, two of them", vec![quota.clone(), hour]),
-            ("palisade, fixed window", vec![quota.clone().fixed_window()]),
-            ("palisade, gcra", vec![quota.clone().gcra()]),
-            ("palisade, strict", vec![quota.strict()]),
-        ] {
-            let quotas: Arc<[Quota]> = quotas.into();
+        costs[1].1.push(cost(server, false, rounds, ask).await);
+        for ((name, quotas, ban), (_, costs)) in ours.iter().zip(&mut costs[2..]) {
             let ask = async |key: u64| {
                 let mut digest = [0; 16];
                 digest[..8].copy_from_slice(&key.to_be_bytes());
-                let (limit, quotas) = (name.into(), Arc::clone(&quotas));
-                let demand = Demand { limit, key: digest, quotas, cost: 1, most: 1 };
+                let (limit, quotas) = ((*name).into(), Arc::clone(quotas));
+                let demand = Demand { limit, key: digest, quotas, cost: 1, most: 1, ban: *ban };
                 store.charge(demand).await.expect("a verdict");
             };
-            cost(server, &format!("{round} {name}"), rounds, ask).await;
+            costs.push(cost(server, true, rounds, ask).await);
         }
+    }
+    println!(
+        "CPU of the server for a decision, in microseconds, and times that of Upstash's script"
+    );
+    println!("{:31} {:>13} {:>15}", "", "used", "in commands");
+    let base = costs[0].1.clone();
+    for (name, costs) in &costs {
+        let ratios = costs.iter().zip(&base).map(|(own, base)| (own.0 / base.0, own.1 / base.1));
+        let (used, commands) = medians(costs.iter().copied());
+        let (used_ratio, commands_ratio) = medians(ratios);
+        println!("{name:31} {used:6.2} {used_ratio:5.2}x {commands:8.2} {commands_ratio:5.2}x");
     }
 }
 
-async fn cost(server: &RedisServer, name: &str, rounds: u64, ask: impl AsyncFn(u64)) {
+fn medians(pairs: impl Iterator<Item = (f64, f64)>) -> (f64, f64) {
+    let (mut first, mut second): (Vec<_>, Vec<_>) = pairs.unzip();
+    for column in [&mut first, &mut second] {
+        column.sort_by(f64::total_cmp);
+    }
+    (first[first.len() / 2], second[second.len() / 2])
+}
+
+/// Returns the server's CPU time for a decision, and that within commands.
+async fn cost(
+    server: &RedisServer,
+    by_script: bool,
+    rounds: u64,
+    ask: impl AsyncFn(u64),
+) -> (f64, f64) {
     for key in 0..100 {
         ask(key).await;
     }
-    let by_script = !name.contains("envoy");
     let before = used(server, by_script);
     let ask = &ask;
     // All on one task: what is measured is the server.
-    for round in 0..rounds / 4 {
+    for round in 0..rounds / 8 {
         let mut asked = Vec::new();
         for task in 0..16 {
             asked.push(Box::pin(ask((round * 16 + task) % 100)));
@@ -167,9 +202,9 @@ async fn cost(server: &RedisServer, name: &str, rounds: u64, ask: impl AsyncFn(u
         .await;
     }
     let after = used(server, by_script);
-    let decisions = (rounds / 4 * 16).max(1) as f64;
+    let decisions = (rounds / 8 * 16).max(1) as f64;
     let each = |before: f64, after: f64| (after - before) / decisions;
-    println!("{name:30} {:5.2} {:5.2}", each(before.0, after.0), each(before.1, after.1));
+    (each(before.0, after.0), each(before.1, after.1))
 }
 
 /// The CPU time of the server, and that of the commands that clients sent, in microseconds.

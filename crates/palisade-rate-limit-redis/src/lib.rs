@@ -13,7 +13,7 @@
 //!     Quota::per(10, Duration::from_secs(1)).named("burst"),
 //!     Quota::per(1_000, Duration::from_secs(3600)).named("hourly"),
 //! ]);
-//! let demand = Demand { limit: "api".into(), key: [0; 16], quotas, cost: 1, most: 1 };
+//! let demand = Demand { limit: "api".into(), key: [0; 16], quotas, cost: 1, most: 1, ban: None };
 //! let verdict = store.charge(demand).await?;
 //! match verdict.charged {
 //!     Some(_) => println!("{} left of the hour", verdict.readings[1].remaining),
@@ -57,10 +57,10 @@
 //!
 //! A field is named by the algorithm, the window and a number for quotas that have both in common, such as `s3600000:0`. So a
 //! limit can be raised or lowered while it is in use, a client may change its tier, and a quota whose window changes starts
-//! with no count. `b` is the end of a block, `x` that of the key.
+//! with no count. `b` is the end of a block, `n` counts refusals for a ban, and `x` is the end of the key.
 //!
-//! Every key has an expiry: a second after the last of its fields means nothing any more. Refused requests, and those that
-//! only look, write nothing. A value that is not ours, because another program wrote it, counts as none and is replaced.
+//! Every key has an expiry: a second after the last of its fields means nothing any more. Refused requests write nothing
+//! unless the limit has a ban, and looks never do. A value that is not ours, because another program wrote it, counts as none and is replaced.
 //!
 //! # When the server does not answer
 //!

@@ -80,7 +80,7 @@ impl RedisStore {
 
 impl Inner {
     async fn run(&self, asked: Asked) -> Result<Vec<i64>, Failure> {
-        Ok(self.redis.run(&asked.script, &asked.keys, &asked.arguments).await?)
+        Ok(self.redis.run_with_bytes(&asked.script, &asked.keys, &asked.arguments).await?)
     }
 
     async fn charge(&self, demand: &Demand) -> Result<Verdict, Failure> {
@@ -118,6 +118,10 @@ impl Store for RedisStore {
     fn intervene(&self, intervention: Intervention) -> BoxFuture<Result<(), BoxError>> {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move { inner.intervene(&intervention).await.map_err(Failure::marked) })
+    }
+
+    fn can_ban(&self) -> bool {
+        true
     }
 
     fn subscribe(&self, limit: &Arc<str>, forget: Forget) {

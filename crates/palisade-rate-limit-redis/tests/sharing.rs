@@ -245,11 +245,11 @@ async fn a_key_is_reset_blocked_and_unblocked() {
 
     client.intervene(Action::Block(MINUTE)).await;
     let blocked = client.charge(1).await;
-    assert_eq!((blocked.charged, blocked.readings[0].remaining), (None, 0));
-    for reading in &blocked.readings {
-        let Fit::After(wait) = reading.fit else { panic!("{reading:?}") };
-        assert!(wait <= MINUTE && wait > MINUTE / 2, "{wait:?}");
-    }
+    let block = blocked.block.expect("a block");
+    assert!(block.rest <= MINUTE && block.rest > MINUTE / 2 && !block.is_new, "{block:?}");
+    // What it has left stays, and so does a look at it.
+    assert_eq!((blocked.charged, blocked.readings[0].remaining), (None, 2));
+    assert_eq!(client.remaining().await, 2);
     assert_eq!(client.of(1).charge(1).await.charged, Some(1), "another key is not blocked");
     // A reset leaves the block, and an end of the block leaves the counts.
     client.intervene(Action::Reset).await;

@@ -54,10 +54,30 @@ impl Ban {
         self
     }
 
-    /// How long the next block lasts, after so many.
+    /// Returns how many rejections within the [window](Self::window) block a key.
+    pub const fn rejections(&self) -> u32 {
+        self.rejections
+    }
+
+    /// Returns the window of the rejections.
+    pub const fn window(&self) -> Duration {
+        self.within
+    }
+
+    /// Returns how long the first block lasts.
+    pub const fn first(&self) -> Duration {
+        self.first
+    }
+
+    /// Returns how long a block lasts at most. Not less than the first.
+    pub fn longest(&self) -> Duration {
+        self.longest.max(self.first)
+    }
+
+    /// Returns how long the next block lasts, after so many.
     fn length(self, before: u32) -> Duration {
         let factor = 1_u32.checked_shl(before).unwrap_or(u32::MAX);
-        self.first.saturating_mul(factor).min(self.longest.max(self.first))
+        self.first.saturating_mul(factor).min(self.longest())
     }
 }
 

@@ -296,8 +296,12 @@ impl<K: Key> RateLimitBuilder<K> {
         self
     }
 
-    /// Blocks keys that go on after many rejections, on this machine. A request of a blocked key is refused with 429 and a
-    /// `Retry-After` of the rest of the block; it is neither counted nor does it lengthen the block.
+    /// Blocks keys that go on after many rejections. A request of a blocked key is rejected with 429 and a `Retry-After` of
+    /// the rest of the block; it is neither counted nor does it lengthen the block.
+    ///
+    /// With a shared store that [can ban](crate::Store::can_ban), as the one in Redis, rejections of all machines count
+    /// together, and the key is blocked on all of them. The store is then asked about each request of a key that is over
+    /// its limit, until the key is blocked.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -440,7 +444,7 @@ impl<K: Key> RateLimitBuilder<K> {
         };
         #[cfg(feature = "store")]
         let store = match self.store {
-            Some(store) => Some(store.build(&quotas, self.keys, &settings)?),
+            Some(store) => Some(store.build(&quotas, self.keys, self.ban, &settings)?),
             None => None,
         };
         Ok(RateLimit::new(Shared {

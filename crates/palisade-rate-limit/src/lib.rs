@@ -150,7 +150,7 @@ pub use shared::{SharedStore, StoreStats};
 pub use standing::Standing;
 pub use status::{QuotaStatus, RateLimitStatus};
 pub use store::{
-    Action, Demand, Fit, Forget, Intervention, KeyError, Reading, Refund, Store, Verdict,
+    Action, Block, Demand, Fit, Forget, Intervention, KeyError, Reading, Refund, Store, Verdict,
 };
 
 /// The codes of issues that this crate finds.

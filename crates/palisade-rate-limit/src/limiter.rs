@@ -283,8 +283,23 @@ impl<K> Shared<K> {
         fields: &[Fields],
         refused: &Refused,
     ) -> Decision<Admission> {
+        let ban = self.blocks.count_rejection(hash, self.now());
+        self.refuse_and_ban(hash, cost, quotas, fields, refused, ban)
+    }
+
+    /// Refuses a request, with the ban that the refusal has earned.
+    #[cold]
+    pub(crate) fn refuse_and_ban(
+        &self,
+        hash: u64,
+        cost: u32,
+        quotas: &[Quota],
+        fields: &[Fields],
+        refused: &Refused,
+        ban: Option<Duration>,
+    ) -> Decision<Admission> {
         self.log_floor();
-        if let Some(length) = self.blocks.count_rejection(hash, self.now()) {
+        if let Some(length) = ban {
             tracing::warn!(
                 limit = &*self.settings.name,
                 seconds = length.as_secs_f64(),
@@ -304,7 +319,7 @@ impl<K> Shared<K> {
             return Decision::grant(Admission::instead_of(ApiError::rate_limited()));
         }
         self.stats.rejected.fetch_add(1, Ordering::Relaxed);
-        Decision::refuse(self.refusal(cost, quotas, fields, refused))
+        Decision::refuse(self.refusal(cost, quotas, fields, refused, ban.unwrap_or_default()))
     }
 
     #[cold]
@@ -314,6 +329,7 @@ impl<K> Shared<K> {
         quotas: &[Quota],
         fields: &[Fields],
         refused: &Refused,
+        ban: Duration,
     ) -> ApiError {
         let mut error = ApiError::rate_limited();
         let (standings, waits) = (refused.standings.as_slice(), refused.waits.as_slice());
@@ -342,7 +358,7 @@ impl<K> Shared<K> {
             error = error.with_header(name.clone(), value.clone());
         }
         match longest {
-            Some(nanos) => error.with_retry_after(Duration::from_nanos(nanos)),
+            Some(nanos) => error.with_retry_after(Duration::from_nanos(nanos).max(ban)),
             // Waiting cannot help, and no time to come back is the only honest one.
             None => error,
         }

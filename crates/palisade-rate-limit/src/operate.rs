@@ -173,7 +173,7 @@ impl<K: Key> RateLimit<K> {
     }
 
     /// Ends a block, an operator's or that of a [`Ban`](crate::Ban), and forgets how many bans the key has earned. With a
-    /// shared store, an operator's block ends on all machines at once, and a ban on this one.
+    /// shared store on all machines at once.
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use palisade_core::{BoxError, BoxFuture, ConfigError};
 
-use crate::Quota;
+use crate::{Ban, Quota};
 
 /// Stores the counts of a limit that several machines share.
 ///
@@ -33,7 +33,7 @@ use crate::Quota;
 ///             *used += charged.unwrap_or(0);
 ///             let fit = if charged.is_some() { Fit::Fits } else { Fit::Never };
 ///             let reading = Reading { remaining: limit - *used, more_in: None, fit };
-///             Ok(Verdict { charged, readings: vec![reading], moment: 0 })
+///             Ok(Verdict { charged, readings: vec![reading], ..Verdict::default() })
 ///         })
 ///     }
 ///
@@ -68,6 +68,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// If the store cannot be reached.
     fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>>;
+
+    /// Returns true if the store counts refusals for the [`ban`](Demand::ban) of a demand, and blocks keys by it. Default:
+    /// false; each machine then bans by the refusals that it has seen itself.
+    fn can_ban(&self) -> bool {
+        false
+    }
 
     /// Carries out what an operator orders for one key: reset, block or unblock. It then tells the machines that
     /// [subscribed](Self::subscribe).
@@ -126,6 +132,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>> {
         S::refund(self, refund)
+    }
+
+    fn can_ban(&self) -> bool {
+        S::can_ban(self)
     }
 
     fn intervene(&self, intervention: Intervention) -> BoxFuture<Result<(), BoxError>> {
@@ -202,7 +212,7 @@ pub enum Action {
     Reset,
     /// Refuses every demand of the key for this long, from now on. Replaces an earlier block. Counts stay.
     Block(Duration),
-    /// Ends a block. Counts stay.
+    /// Ends a block, and forgets the bans that the key has earned. Counts stay.
     Unblock,
 }
 
@@ -220,19 +230,32 @@ pub struct Demand {
     /// The most that may be charged, at least the cost: as much of it as fits all quotas. More than the cost only
     /// where permits are taken in advance.
     pub most: u32,
+    /// What a refusal counts for, if the limit has a ban and the store [can ban](Store::can_ban). The refusal of a key that
+    /// is blocked does not count, and neither does that of a look.
+    pub ban: Option<Ban>,
 }
 
 /// The answer of a [`Store`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// What was charged to each quota, from the demand's cost to its most; `None` if the request is refused, and then
     /// nothing was charged to any.
     pub charged: Option<u32>,
-    /// How each quota of the demand stands now, in the demand's order. Of a key that is [blocked](Action::Block), each
-    /// [`fit`](Reading::fit) is the rest of the block, or longer.
+    /// How each quota of the demand stands now, in the demand's order, whether the key is blocked or not.
     pub readings: Vec<Reading>,
     /// When it was charged, by the store's clock and in a unit of its own: a [`Refund`] names it.
     pub moment: u64,
+    /// The block of the key, by an operator or by a ban. A blocked key is charged nothing.
+    pub block: Option<Block>,
+}
+
+/// A block of a key that has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// How long it lasts from now on.
+    pub rest: Duration,
+    /// True if this refusal has earned it.
+    pub is_new: bool,
 }
 
 /// How one quota of a key stands after a decision.

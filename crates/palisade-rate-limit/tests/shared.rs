@@ -17,8 +17,8 @@ use palisade_core::{
     testing::{Contract, Script},
 };
 use palisade_rate_limit::{
-    ByAddress, Demand, Fit, Quota, RateLimit, RateLimitBuilder, Reading, Refund, SharedStore,
-    Store, Verdict,
+    Ban, Block, ByAddress, Demand, Fit, Quota, RateLimit, RateLimitBuilder, Reading, Refund,
+    SharedStore, Store, Verdict,
 };
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -82,11 +82,14 @@ impl Store for Told {
                     charged: Some(demand.most),
                     readings: readings(Fit::Fits),
                     moment,
+                    block: None,
                 }),
-                Says::Over(fit) => Ok(Verdict { charged: None, readings: readings(fit), moment }),
+                Says::Over(fit) => {
+                    Ok(Verdict { readings: readings(fit), moment, ..Verdict::default() })
+                }
                 Says::Fails => Err("connection refused".into()),
                 Says::Hangs => std::future::pending().await,
-                Says::Nonsense => Ok(Verdict { charged: Some(0), readings: Vec::new(), moment }),
+                Says::Nonsense => Ok(Verdict { charged: Some(0), moment, ..Verdict::default() }),
             }
         })
     }
@@ -94,6 +97,25 @@ impl Store for Told {
     fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>> {
         self.0.lock().unwrap().refunded.push(refund);
         Box::pin(async { Ok(()) })
+    }
+}
+
+/// The same, which can ban, and says that the key is blocked.
+#[derive(Clone, Debug)]
+struct Blocking(Told, Block);
+
+impl Store for Blocking {
+    fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>> {
+        let (answer, block) = (self.0.charge(demand), self.1);
+        Box::pin(async move { Ok(Verdict { charged: None, block: Some(block), ..answer.await? }) })
+    }
+
+    fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>> {
+        self.0.refund(refund)
+    }
+
+    fn can_ban(&self) -> bool {
+        true
     }
 }
 
@@ -127,7 +149,8 @@ impl Store for Server {
         let over = quota.window() * (window as u32 + 1) - now;
         let fit = if charged.is_some() { Fit::Fits } else { Fit::After(over) };
         let reading = Reading { remaining: quota.limit() - *used, more_in: Some(over), fit };
-        let verdict = Verdict { charged, readings: vec![reading], moment: window as u64 };
+        let (readings, moment) = (vec![reading], window as u64);
+        let verdict = Verdict { charged, readings, moment, block: None };
         Box::pin(async move {
             // others come meanwhile
             tokio::task::yield_now().await;
@@ -273,6 +296,43 @@ async fn what_is_remembered_of_a_request_is_said_to_one_of_the_same_cost() {
         cost.store(other, Ordering::SeqCst);
         assert_eq!(subject.send(PEER).await.status(), status, "cost {other}");
     }
+}
+
+#[tokio::test]
+async fn a_store_that_can_ban_is_given_the_ban_and_believed() {
+    let ban = Ban::after(2, MINUTE);
+    for is_new in [false, true] {
+        let store = Told::to(Says::Over(Fit::After(Duration::from_secs(5))));
+        let block = Block { rest: MINUTE * 10, is_new };
+        let by = SharedStore::new(Blocking(store.clone(), block)).refusal_ttl(MINUTE);
+        let subject = limited_as(by, 9, |builder| builder.ban(ban));
+        let refused = subject.send(PEER).await;
+        assert_eq!(
+            (refused.status().as_u16(), header(&refused, "retry-after")),
+            (429, Some("600"))
+        );
+        // The refusal that has earned the block is one by the quotas.
+        assert_eq!(header(&refused, "ratelimit").is_some(), is_new);
+        assert_eq!(store.0.lock().unwrap().asked[0].ban, Some(ban));
+        subject.clock.advance(Duration::from_secs(4));
+        assert_eq!(header(&subject.send(PEER).await, "retry-after"), Some("596"));
+        assert_eq!(store.asked(), 1, "the block is remembered");
+        subject.clock.advance(MINUTE);
+        subject.send(PEER).await;
+        assert_eq!(store.asked(), 2, "and not for longer than a refusal");
+    }
+}
+
+#[tokio::test]
+async fn with_a_store_that_cannot_ban_a_machine_bans_by_itself() {
+    let store = Told::to(Says::Over(Fit::After(Duration::from_secs(5))));
+    let by = SharedStore::new(store.clone());
+    let subject = limited_as(by, 9, |builder| builder.ban(Ban::after(3, MINUTE)));
+    for wait in ["5", "5", "60", "60"] {
+        assert_eq!(header(&subject.send(PEER).await, "retry-after"), Some(wait));
+    }
+    assert_eq!(store.asked(), 3, "refusals are counted one by one");
+    assert!(store.0.lock().unwrap().asked.iter().all(|demand| demand.ban.is_none()));
 }
 
 #[tokio::test]

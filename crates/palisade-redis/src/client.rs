@@ -202,7 +202,21 @@ impl Redis {
         keys: &[String],
         arguments: &[String],
     ) -> Result<Vec<i64>, RedisError> {
-        let answer = self.answer(&Call { script, keys, arguments }).await?;
+        self.run_with_bytes(script, keys, arguments).await
+    }
+
+    /// Runs a script whose arguments are bytes, such as packed numbers, and returns the numbers that it answers.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run).
+    pub async fn run_with_bytes<A: AsRef<[u8]> + Sync>(
+        &self,
+        script: &Script,
+        keys: &[String],
+        arguments: &[A],
+    ) -> Result<Vec<i64>, RedisError> {
+        let answer = self.answer(&Call::new(script, keys, arguments)).await?;
         Ok(numbers(&answer).ok_or(Failure::Unexpected)?)
     }
 
@@ -219,7 +233,7 @@ impl Redis {
         keys: &[String],
         arguments: &[String],
     ) -> Result<Option<String>, RedisError> {
-        let answer = self.answer(&Call { script, keys, arguments }).await?;
+        let answer = self.answer(&Call::new(script, keys, arguments)).await?;
         Ok(text(answer).ok_or(Failure::Unexpected)?)
     }
 }

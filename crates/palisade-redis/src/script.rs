@@ -41,12 +41,20 @@ impl Script {
 
 /// A script with its keys and arguments.
 pub(crate) struct Call<'a> {
-    pub(crate) script: &'a Script,
+    script: &'a Script,
     pub(crate) keys: &'a [String],
-    pub(crate) arguments: &'a [String],
+    arguments: Vec<&'a [u8]>,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    pub(crate) fn new(
+        script: &'a Script,
+        keys: &'a [String],
+        arguments: &'a [impl AsRef<[u8]>],
+    ) -> Self {
+        Self { script, keys, arguments: arguments.iter().map(AsRef::as_ref).collect() }
+    }
+
     /// By hash, which a server knows since the connection was opened.
     pub(crate) fn by_hash(&self) -> Cmd {
         self.command("EVALSHA", &self.script.hash)
@@ -60,7 +68,7 @@ impl Call<'_> {
     fn command(&self, name: &str, script: &str) -> Cmd {
         let mut command = redis::cmd(name);
         command.arg(script).arg(self.keys.len());
-        command.arg(self.keys).arg(self.arguments);
+        command.arg(self.keys).arg(&self.arguments);
         command
     }
 }

@@ -3,70 +3,87 @@
 use palisade_redis::Script;
 
 const PRELUDE: &str = include_str!("prelude.lua");
-const STORED: &str = include_str!("stored.lua");
+const BAN: &str = include_str!("ban.lua");
 const INTERVENE: &str = include_str!("intervene.lua");
 
-/// Arguments before those of the quotas.
-const OWN_ARGUMENTS: usize = 2;
-
-/// Charges all quotas or none. Arguments: the least and the most to charge. Reply: what was charged or -1, the moment, and
-/// for each quota how much remains, the wait for more or -1, and the wait for the least or -1.
-pub(super) fn charge(time: &str, letters: &str) -> Script {
-    let mut text = begun(time, letters, "'b', ");
-    text.push_str(
-        "local cost, most = ARGV[1] + 0, ARGV[2] + 0
-local blocked = stored[1] and max(0, (tonumber(stored[1]) or 0) - now) or 0
-",
-    );
-    for section in ["read", "wait"] {
-        text.push_str(&sections(letters, section));
+/// Charges all quotas or none. With a ban, it counts a refusal and blocks the key that has too many.
+///
+/// The numbers in the first argument: the least and the most to charge; of each quota the limit, the window and, of GCRA, the
+/// burst; of a ban the refusals, their window, and the first and the longest block. The fields of the quotas follow as
+/// arguments.
+///
+/// Reply: what was charged, the moment, and for each quota how much remains and the wait for more or -1. A refusal has -1 in
+/// the first place, and for each quota a third number, the wait for the least or -1. If the key is blocked, the first is -2,
+/// or -3 if this refusal has blocked it, and the rest of the block comes last.
+pub(super) fn charge(time: &str, letters: &str, has_ban: bool) -> Script {
+    let mut numbers = Numbers::new("cost, most", ">I4I4");
+    numbers.add_quotas(letters);
+    if has_ban {
+        numbers.add("ban_refusals, ban_window, ban_first, ban_longest", "I4I6I6I6");
     }
-    let each = |one: &str| joined(letters, one, ", ");
+    let others = if has_ban { &["'b'", "'n'"][..] } else { &["'b'"] };
+    let mut text = begun(time, letters, &numbers, others);
+    text.push_str("local blocked = stored[1] and (tonumber(stored[1]) or 0) - now or 0\n");
+    if has_ban {
+        text.push_str("local bans, is_new = stored[2], false\n");
+    }
+    text.push_str(&sections(letters, "read"));
+    text.push_str("local charged, moment = most, 0\n");
+    text.push_str(&joined(letters, "if room_N < charged then charged = room_N end\n", ""));
+    text.push_str(&joined(letters, "if held_N > moment then moment = held_N end\n", ""));
     text.push_str(&format!(
-        "local charged, moment = min(most, {}), max({})
-local {} = {}
-if charged < cost or blocked > 0 then charged = -1 end
-if charged > 0 then
+        "if charged < cost or blocked > 0 then
+charged = -1
+elseif charged > 0 then
 {}{}end
 ",
-        each("room_N"),
-        each("held_N"),
-        each("fits_N"),
-        each("wait_N(cost)"),
         sections(letters, "charge"),
         written(letters),
     ));
-    // Of a blocked key nothing remains, and the waits last as long as the block.
-    text.push_str(&joined(letters, "local left_of_N = max(0, room_N)\n", ""));
-    text.push_str(&joined(letters, "local more_N = wait_N(left_of_N + 1)\n", ""));
-    text.push_str("if blocked > 0 then\n");
-    let block = "left_of_N, more_N = 0, more_N < 0 and -1 or max(more_N, blocked)
-if fits_N >= 0 then fits_N = max(fits_N, blocked) end
-";
-    text.push_str(&joined(letters, block, ""));
-    text.push_str("end\n");
+    for (number, letter) in numbered(letters) {
+        let left =
+            "local left_N, more_N = room_N < 0 and 0 or room_N\ndo\nlocal n, wait = left_N + 1\n";
+        text.push_str(&numbered_text(left, number));
+        text.push_str(&numbered_text(section(source(letter), "wait"), number));
+        text.push_str(&numbered_text("more_N = wait\nend\n", number));
+    }
+    let left = joined(letters, "left_N, more_N", ", ");
+    text.push_str(&format!("if charged >= 0 then return {{ charged, moment, {left} }} end\n"));
+    for (number, letter) in numbered(letters) {
+        let fits = "local fits_N = 0\nif cost > room_N then\nlocal n, wait = cost\n";
+        text.push_str(&numbered_text(fits, number));
+        text.push_str(&numbered_text(section(source(letter), "wait"), number));
+        text.push_str(&numbered_text("fits_N = wait\nend\n", number));
+    }
+    let left = joined(letters, "left_N, more_N, fits_N", ", ");
+    let blocked = if has_ban {
+        text.push_str(BAN);
+        "is_new and -3 or -2"
+    } else {
+        "-2"
+    };
     text.push_str(&format!(
-        "return {{ charged, moment, {} }}\n",
-        each("left_of_N, more_N, fits_N")
+        "if blocked > 0 then return {{ {blocked}, moment, {left}, blocked }} end
+return {{ -1, moment, {left} }}
+"
     ));
     Script::new(text)
 }
 
 /// Returns what was charged, once: a refund is repeated when its answer was lost. Keys: that of the counts, and the mark of
-/// this refund. Arguments: how much, and the moment of the charge. Reply: of how many quotas it still counts.
+/// this refund. The numbers in the first argument: how much, the moment of the charge, and those of the quotas. Reply: of how
+/// many quotas it still counts.
 pub(super) fn refund(time: &str, letters: &str) -> Script {
-    let mut text = begun(time, letters, "");
-    text.push_str(
-        "if is_foreign then return { 0 } end
-local amount, moment, given = ARGV[1] + 0, ARGV[2] + 0, 0
-",
-    );
+    let mut numbers = Numbers::new("amount, moment", ">I4I8");
+    numbers.add_quotas(letters);
+    let mut text = begun(time, letters, &numbers, &[]);
+    text.push_str("if stored.err then return { 0 } end\nlocal given = 0\n");
     for section in ["read", "refund"] {
         text.push_str(&sections(letters, section));
     }
     // Its mark outlives the repetitions.
     text.push_str(&format!(
-        "if given > 0 and redis.call('SET', KEYS[2], '', 'NX', 'PX', 120000) then\n{}end\nreturn {{ given }}\n",
+        "if given > 0 and call('SET', KEYS[2], '', 'NX', 'PX', 120000) then\n{}end\nreturn {{ given }}\n",
         written(letters)
     ));
     Script::new(text)
@@ -77,27 +94,51 @@ pub(super) fn intervene(time: &str) -> Script {
     Script::new([time, PRELUDE, INTERVENE].concat())
 }
 
-/// The time, the arguments of the quotas and what is stored of them.
-fn begun(time: &str, letters: &str, first: &str) -> String {
-    let mut text = [time, PRELUDE].concat();
-    let mut argument = OWN_ARGUMENTS;
-    for (number, letter) in numbered(letters) {
-        let at = argument + 1;
-        text.push_str(&format!(
-            "local field_{number}, limit_{number}, window_{number} = ARGV[{at}], ARGV[{}] + 0, ARGV[{}] + 0\n",
-            at + 1,
-            at + 2,
-        ));
-        argument += if letter == 'g' { 4 } else { 3 };
-        if letter == 'g' {
-            text.push_str(&format!("local BURST_{number} = {argument}\n"));
+/// The numbers of the first argument: their names in the script, and their format.
+struct Numbers {
+    names: String,
+    format: String,
+}
+
+impl Numbers {
+    fn new(names: &str, format: &str) -> Self {
+        Self { names: names.to_owned(), format: format.to_owned() }
+    }
+
+    fn add(&mut self, names: &str, format: &str) {
+        self.names.push_str(", ");
+        self.names.push_str(names);
+        self.format.push_str(format);
+    }
+
+    fn add_quotas(&mut self, letters: &str) {
+        for (number, letter) in numbered(letters) {
+            let (names, format) = match letter {
+                'g' => ("limit_N, window_N, burst_N", "I4I6I4"),
+                _ => ("limit_N, window_N", "I4I6"),
+            };
+            self.add(&numbered_text(names, number), format);
         }
     }
-    let fields = joined(letters, "field_N", ", ");
-    text.push_str(&format!("local stored = redis.pcall('HMGET', key, {first}{fields})\n{STORED}"));
+}
+
+/// The time, the arguments, and what is stored in the fields of the quotas and before them in these others.
+fn begun(time: &str, letters: &str, numbers: &Numbers, others: &[&str]) -> String {
+    let mut text = [time, PRELUDE].concat();
+    let Numbers { names, format } = numbers;
+    text.push_str(&format!("local {names} = unpack_value('{format}', ARGV[1])\n"));
+    let fields = |one: fn(usize) -> String| {
+        let fields: Vec<String> = numbered(letters).map(|(number, _)| one(number)).collect();
+        fields.join(", ")
+    };
+    let arguments = fields(|number| format!("ARGV[{}]", number + 1));
+    text.push_str(&format!("local {} = {arguments}\n", fields(|number| format!("field_{number}"))));
+    let mut wanted: Vec<String> = others.iter().map(ToString::to_string).collect();
+    wanted.push(joined(letters, "field_N", ", "));
+    // A key of another type is an error here, and is replaced when there is something to write.
+    text.push_str(&format!("local stored = redis.pcall('HMGET', key, {})\n", wanted.join(", ")));
     for (number, _) in numbered(letters) {
-        let at = if first.is_empty() { number } else { number + 1 };
-        text.push_str(&format!("local value_{number} = stored[{at}]\n"));
+        text.push_str(&format!("local value_{number} = stored[{}]\n", number + others.len()));
     }
     text
 }
@@ -110,13 +151,13 @@ fn written(letters: &str) -> String {
     let fresh = joined(letters, "fresh_N", " or ");
     let last = joined(letters, "ends_N", ", ");
     format!(
-        "{ends}if is_foreign then redis.call('DEL', key) end
-redis.call('HSET', key, {fields})
-if is_foreign or {fresh} then
-  local ends, expires = max({last}), tonumber(redis.call('HGET', key, 'x'))
+        "{ends}if stored.err then call('DEL', key) end
+call('HSET', key, {fields})
+if {fresh} then
+  local ends, expires = math.max({last}), tonumber(call('HGET', key, 'x'))
   if not expires or expires < ends then
-    redis.call('HSET', key, 'x', ends)
-    redis.call('PEXPIRE', key, ends - now + 1000)
+    call('HSET', key, 'x', ends)
+    call('PEXPIRE', key, ends - now + 1000)
   end
 end
 "

@@ -12,16 +12,12 @@ if value_N and #value_N == 10 then
 end
 local room_N = limit_N - count_N
 --@wait
-local function wait_N(n)
-  if n > limit_N then return -1 end
-  if n <= room_N then return 0 end
-  return (index_N + 1) * window_N - now
-end
+wait = n > limit_N and -1 or (index_N + 1) * window_N - now
 --@charge
 count_N, room_N = count_N + charged, room_N - charged
 --@refund
 if floor(moment / window_N) == index_N then
-  count_N, given = max(0, count_N - amount), given + 1
+  count_N, given = math.max(0, count_N - amount), given + 1
 end
 --@value
 value_N, ends_N = pack_value('>I6I4', index_N, count_N), (index_N + 1) * window_N

@@ -5,7 +5,7 @@ if value_N and #value_N % 6 == 0 then
   log_N = value_N
   local first, last = 1, #log_N / 6
   if last > 0 then
-    held_N = max(now, (unpack_value('>I6', log_N, last * 6 - 5)))
+    held_N = math.max(now, (unpack_value('>I6', log_N, last * 6 - 5)))
   end
   -- the first that still counts
   while first <= last do
@@ -20,11 +20,7 @@ if value_N and #value_N % 6 == 0 then
 end
 local room_N = limit_N - #log_N / 6
 --@wait
-local function wait_N(n)
-  if n > limit_N then return -1 end
-  if n <= room_N then return 0 end
-  return unpack_value('>I6', log_N, (n - room_N) * 6 - 5) + window_N - now
-end
+wait = n > limit_N and -1 or unpack_value('>I6', log_N, (n - room_N) * 6 - 5) + window_N - now
 --@charge
 log_N, room_N = log_N .. string.rep(pack_value('>I6', held_N), charged), room_N - charged
 --@refund

@@ -16,7 +16,7 @@ use std::{
 };
 
 use palisade_rate_limit::{
-    Action, Algorithm, Demand, Fit, Intervention, Quota, Reading, Refund, Verdict,
+    Action, Algorithm, Ban, Block, Demand, Fit, Intervention, Quota, Reading, Refund, Verdict,
 };
 use palisade_redis::{Redis, Script};
 
@@ -38,7 +38,7 @@ pub(crate) enum Time {
 pub(crate) struct Asked {
     pub(crate) script: Script,
     pub(crate) keys: Vec<String>,
-    pub(crate) arguments: Vec<String>,
+    pub(crate) arguments: Vec<Vec<u8>>,
 }
 
 /// Scripts as they are needed.
@@ -52,6 +52,7 @@ pub(crate) struct Scripts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Purpose {
     Charge,
+    ChargeOrBan,
     Refund,
 }
 
@@ -74,7 +75,7 @@ impl Scripts {
         }
     }
 
-    /// The script for algorithms in this order. There are at most 780 of each purpose: five letters, four quotas.
+    /// Returns the script for algorithms in this order. There are at most 780 for each purpose: five letters, four quotas.
     fn get(&self, purpose: Purpose, letters: &str) -> Script {
         let name = (purpose, letters.to_owned());
         let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +84,8 @@ impl Scripts {
         }
         drop(made);
         let script = match purpose {
-            Purpose::Charge => assembly::charge(self.time.source(), letters),
+            Purpose::Charge => assembly::charge(self.time.source(), letters, false),
+            Purpose::ChargeOrBan => assembly::charge(self.time.source(), letters, true),
             Purpose::Refund => assembly::refund(self.time.source(), letters),
         };
         self.redis.preload(&script);
@@ -96,19 +98,22 @@ impl Scripts {
     /// If one of the quotas cannot be counted: which ones there are may depend on the request.
     pub(crate) fn charge(&self, keys: &Keys, demand: &Demand) -> Result<Asked, Failure> {
         let most = demand.most.max(demand.cost);
-        let own = [u64::from(demand.cost), u64::from(most)];
+        let mut numbers = Numbers::default();
+        numbers.add_u32(demand.cost).add_u32(most);
+        let purpose = if demand.ban.is_some() { Purpose::ChargeOrBan } else { Purpose::Charge };
         let keys = vec![keys.name(&demand.limit, &demand.key)];
-        self.ask(Purpose::Charge, keys, own, &demand.quotas)
+        self.ask(purpose, keys, numbers, &demand.quotas, demand.ban.as_ref())
     }
 
     /// # Errors
     ///
     /// As [`charge`](Self::charge).
     pub(crate) fn refund(&self, keys: &Keys, refund: &Refund) -> Result<Asked, Failure> {
-        let own = [u64::from(refund.amount), refund.moment];
+        let mut numbers = Numbers::default();
+        numbers.add_u32(refund.amount).add_u64(refund.moment);
         let key = keys.name(&refund.limit, &refund.key);
         let mark = format!("{key}:r:{:x}", refund.id);
-        self.ask(Purpose::Refund, vec![key, mark], own, &refund.quotas)
+        self.ask(Purpose::Refund, vec![key, mark], numbers, &refund.quotas, None)
     }
 
     pub(crate) fn intervene(
@@ -118,16 +123,15 @@ impl Scripts {
     ) -> Result<Asked, Failure> {
         let Intervention { limit, key, action } = intervention;
         let (action, length) = match action {
-            Action::Reset => ("reset", Duration::ZERO),
-            Action::Block(length) => ("block", *length),
-            Action::Unblock => ("unblock", Duration::ZERO),
+            Action::Reset => ("reset", &Duration::ZERO),
+            Action::Block(length) => ("block", length),
+            Action::Unblock => ("unblock", &Duration::ZERO),
             _ => return Err(Failure::UnknownAction),
         };
-        let millis =
-            u64::try_from(length.as_millis()).unwrap_or(u64::MAX).min(exact::LONGEST_WINDOW);
         let message = keys.message(limit, key);
         let channel = self.redis.channel().to_owned();
-        let mut arguments = vec![action.to_owned(), millis.to_string(), channel, message];
+        let arguments = [action.to_owned(), millis(*length).to_string(), channel, message];
+        let mut arguments: Vec<_> = arguments.map(String::into_bytes).into();
         arguments.extend(self.time.argument());
         let keys = vec![keys.name(limit, key)];
         Ok(Asked { script: self.intervene.clone(), keys, arguments })
@@ -137,28 +141,63 @@ impl Scripts {
         &self,
         purpose: Purpose,
         keys: Vec<String>,
-        own: [u64; 2],
+        mut numbers: Numbers,
         quotas: &[Quota],
+        ban: Option<&Ban>,
     ) -> Result<Asked, Failure> {
         if quotas.is_empty() {
             return Err(Failure::NoQuotas);
         }
-        let mut arguments = Vec::with_capacity(own.len() + 4 * quotas.len() + 1);
-        arguments.extend(own.map(|own| own.to_string()));
+        let mut fields = Vec::with_capacity(quotas.len());
         let mut letters = String::with_capacity(quotas.len());
         for (which, quota) in quotas.iter().enumerate() {
             let Counted { letter, window } = exact::check(quota).map_err(Failure::Unsupported)?;
-            arguments.push(field(&quotas[..which], quota, letter));
-            arguments.push(quota.limit().to_string());
-            arguments.push(window.to_string());
+            fields.push(field(&quotas[..which], quota, letter).into_bytes());
+            numbers.add_u32(quota.limit()).add_millis(window);
             if let Algorithm::Gcra { burst } = quota.algorithm() {
-                arguments.push(burst.to_string());
+                numbers.add_u32(burst);
             }
             letters.push(letter);
         }
+        if let Some(ban) = ban {
+            numbers.add_u32(ban.rejections());
+            for time in [ban.window(), ban.first(), ban.longest()] {
+                numbers.add_millis(millis(time).max(1));
+            }
+        }
+        let mut arguments = Vec::with_capacity(quotas.len() + 2);
+        arguments.push(numbers.0);
+        arguments.extend(fields);
         arguments.extend(self.time.argument());
         Ok(Asked { script: self.get(purpose, &letters), keys, arguments })
     }
+}
+
+/// The numbers of a script's first argument, the most significant byte first.
+#[derive(Default)]
+struct Numbers(Vec<u8>);
+
+impl Numbers {
+    fn add_u32(&mut self, number: u32) -> &mut Self {
+        self.0.extend(number.to_be_bytes());
+        self
+    }
+
+    fn add_u64(&mut self, number: u64) -> &mut Self {
+        self.0.extend(number.to_be_bytes());
+        self
+    }
+
+    /// Adds a time of at most 2^48 milliseconds.
+    fn add_millis(&mut self, number: u64) -> &mut Self {
+        self.0.extend(&number.to_be_bytes()[2..]);
+        self
+    }
+}
+
+/// Returns whole milliseconds, 146 years of them at most.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(exact::LONGEST_WINDOW)
 }
 
 /// Names the field of a quota: the algorithm, the window in milliseconds, and how many quotas of the same two the demand has
@@ -178,11 +217,11 @@ impl Time {
         }
     }
 
-    fn argument(&self) -> Option<String> {
+    fn argument(&self) -> Option<Vec<u8>> {
         match self {
             Self::Server => None,
             #[cfg(feature = "testing")]
-            Self::Told(clock) => Some(clock.unix().as_millis().to_string()),
+            Self::Told(clock) => Some(clock.unix().as_millis().to_string().into_bytes()),
         }
     }
 }
@@ -193,33 +232,45 @@ impl Time {
 ///
 /// If it is not one: a proxy or a server of another kind may answer anything.
 pub(crate) fn verdict(answer: &[i64], demand: &Demand) -> Result<Verdict, Failure> {
-    let [charged, moment, readings @ ..] = answer else {
+    let [outcome, moment, readings @ ..] = answer else {
         return Err(Failure::Unexpected);
     };
-    let (readings, rest) = readings.as_chunks::<3>();
-    if readings.len() != demand.quotas.len() || !rest.is_empty() {
-        return Err(Failure::Unexpected);
-    }
-    let charged = match *charged {
-        -1 => None,
-        charged => Some(amount(charged)?),
-    };
-    let most = demand.most.max(demand.cost);
-    if charged.is_some_and(|charged| !(demand.cost..=most).contains(&charged)) {
-        return Err(Failure::Unexpected);
-    }
-    let readings = readings.iter().map(reading).collect::<Result<_, _>>()?;
     let moment = u64::try_from(*moment).map_err(|_| Failure::Unexpected)?;
-    Ok(Verdict { charged, readings, moment })
+    let (charged, readings, block) = match (*outcome, readings) {
+        (-1, readings) => (None, refused(readings), None),
+        (-2 | -3, [readings @ .., rest]) => {
+            let rest = wait(*rest)?.ok_or(Failure::Unexpected)?;
+            let block = Block { rest, is_new: *outcome == -3 };
+            (None, refused(readings), Some(block))
+        }
+        (charged, readings) => (Some(amount(charged)?), admitted(readings), None),
+    };
+    let readings = readings.ok_or(Failure::Unexpected)?;
+    let most = demand.most.max(demand.cost);
+    let is_off = charged.is_some_and(|charged| !(demand.cost..=most).contains(&charged));
+    if is_off || readings.len() != demand.quotas.len() {
+        return Err(Failure::Unexpected);
+    }
+    Ok(Verdict { charged, readings, moment, block })
 }
 
-fn reading([remaining, more_in, fits_in]: &[i64; 3]) -> Result<Reading, Failure> {
-    let fit = match wait(*fits_in)? {
+fn admitted(numbers: &[i64]) -> Option<Vec<Reading>> {
+    let (readings, []) = numbers.as_chunks::<2>() else { return None };
+    readings.iter().map(|[left, more_in]| reading(*left, *more_in, 0)).collect()
+}
+
+fn refused(numbers: &[i64]) -> Option<Vec<Reading>> {
+    let (readings, []) = numbers.as_chunks::<3>() else { return None };
+    readings.iter().map(|[left, more_in, fits_in]| reading(*left, *more_in, *fits_in)).collect()
+}
+
+fn reading(left: i64, more_in: i64, fits_in: i64) -> Option<Reading> {
+    let fit = match wait(fits_in).ok()? {
         None => Fit::Never,
         Some(Duration::ZERO) => Fit::Fits,
         Some(wait) => Fit::After(wait),
     };
-    Ok(Reading { remaining: amount(*remaining)?, more_in: wait(*more_in)?, fit })
+    Some(Reading { remaining: amount(left).ok()?, more_in: wait(more_in).ok()?, fit })
 }
 
 fn amount(number: i64) -> Result<u32, Failure> {
@@ -243,22 +294,25 @@ mod tests {
 
     fn demand(cost: u32, most: u32) -> Demand {
         let quotas = [Quota::per(10, Duration::from_secs(60))];
-        Demand { limit: "api".into(), key: [0; 16], quotas: quotas.into(), cost, most }
+        let (limit, quotas) = ("api".into(), quotas.into());
+        Demand { limit, key: [0; 16], quotas, cost, most, ban: None }
     }
 
     #[test]
-    fn an_answer_is_read_to_the_millisecond() {
-        let verdict = verdict(&[1, 77, 9, 6000, 0], &demand(1, 1)).unwrap();
+    fn reads_answers_to_the_millisecond() {
+        let verdict = verdict(&[1, 77, 9, 6000], &demand(1, 1)).unwrap();
         let reading =
             Reading { remaining: 9, more_in: Some(Duration::from_secs(6)), fit: Fit::Fits };
-        assert_eq!(verdict, Verdict { charged: Some(1), readings: vec![reading], moment: 77 });
+        let expected =
+            Verdict { charged: Some(1), readings: vec![reading], moment: 77, block: None };
+        assert_eq!(verdict, expected);
     }
 
     #[test]
     fn a_refusal_says_when_or_never() {
         let read = |fits_in| {
             let verdict = verdict(&[-1, 77, 0, -1, fits_in], &demand(3, 3)).unwrap();
-            assert_eq!(verdict.charged, None);
+            assert_eq!((verdict.charged, verdict.block), (None, None));
             assert_eq!(verdict.readings[0].more_in, None);
             verdict.readings[0].fit
         };
@@ -267,22 +321,36 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_answer_is_an_error_and_no_verdict() {
+    fn a_block_says_how_long_and_whether_it_is_new() {
+        for (outcome, is_new) in [(-2, false), (-3, true)] {
+            let verdict = verdict(&[outcome, 77, 4, 10, 0, 1500], &demand(1, 1)).unwrap();
+            let rest = Duration::from_millis(1500);
+            assert_eq!((verdict.charged, verdict.readings[0].remaining), (None, 4));
+            assert_eq!(verdict.block, Some(Block { rest, is_new }));
+        }
+    }
+
+    #[test]
+    fn rejects_answers_that_are_not_verdicts() {
         let strange = [
             &[][..],
             &[1],
             // no reading, half of one, one too many
             &[1, 77],
-            &[1, 77, 9, 6000],
-            &[1, 77, 9, 6000, 0, 9, 6000, 0],
+            &[1, 77, 9],
+            &[1, 77, 9, 6000, 9, 6000],
+            &[-1, 77, 9, 6000],
+            &[-1, 77, 9, 6000, 1, 9, 6000, 1],
+            &[-2, 77, 9, 6000, 1],
+            &[-2, 77, 9, 6000, 1, -1],
             // more than was asked for, and less than nothing
-            &[2, 77, 9, 6000, 0],
-            &[0, 77, 9, 6000, 0],
-            &[-2, 77, 9, 6000, 0],
-            &[1, -77, 9, 6000, 0],
-            &[1, 77, -9, 6000, 0],
-            &[1, 77, i64::MAX, 6000, 0],
-            &[1, 77, 9, -6000, 0],
+            &[2, 77, 9, 6000],
+            &[0, 77, 9, 6000],
+            &[-4, 77, 9, 6000, 0],
+            &[1, -77, 9, 6000],
+            &[1, 77, -9, 6000],
+            &[1, 77, i64::MAX, 6000],
+            &[1, 77, 9, -6000],
         ];
         for strange in strange {
             assert!(verdict(strange, &demand(1, 1)).is_err(), "{strange:?}");

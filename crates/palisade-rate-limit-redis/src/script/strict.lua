@@ -21,24 +21,23 @@ for i = 1, 9 do
   room_N = room_N - counts_N[i]
 end
 --@wait
-local function wait_N(n)
-  if n > limit_N then return -1 end
-  if n <= room_N then return 0 end
+wait = -1
+if n <= limit_N then
   local room = room_N
   for i = 1, 9 do
     room = room + counts_N[i]
     if n <= room then
-      return ceil((part_N + i) * window_N / 8) - now
+      wait = ceil((part_N + i) * window_N / 8) - now
+      break
     end
   end
-  return -1
 end
 --@charge
 counts_N[9], room_N = counts_N[9] + charged, room_N - charged
 --@refund
 local i = 9 + floor(moment * 8 / window_N) - part_N
 if counts_N[i] then
-  counts_N[i], given = max(0, counts_N[i] - amount), given + 1
+  counts_N[i], given = math.max(0, counts_N[i] - amount), given + 1
 end
 --@value
 value_N = pack_value('>I6I4I4I4I4I4I4I4I4I4', part_N, unpack(counts_N))

@@ -1,2 +1,2 @@
--- The time as a test tells it.
+-- The time that a test sets.
 local now = tonumber(ARGV[#ARGV])

@@ -11,7 +11,7 @@ use std::{
 
 use palisade_core::{BoxError, Clock};
 use palisade_rate_limit::{
-    Action, Demand, Fit, Intervention, Quota, Reading, Refund, Store, Verdict,
+    Action, Ban, Demand, Fit, Intervention, Quota, Reading, Refund, Store, Verdict,
 };
 use palisade_rate_limit_redis::RedisStore;
 
@@ -56,11 +56,13 @@ pub(crate) struct Client {
     pub(crate) limit: Arc<str>,
     pub(crate) key: [u8; 16],
     pub(crate) quotas: Arc<[Quota]>,
+    pub(crate) ban: Option<Ban>,
 }
 
 impl Client {
     pub(crate) fn new(store: &RedisStore, limit: &str, quotas: impl Into<Arc<[Quota]>>) -> Self {
-        Self { store: store.clone(), limit: limit.into(), key: [7; 16], quotas: quotas.into() }
+        let (store, limit, quotas) = (store.clone(), limit.into(), quotas.into());
+        Self { store, limit, key: [7; 16], quotas, ban: None }
     }
 
     pub(crate) fn of(&self, key: u64) -> Self {
@@ -71,7 +73,8 @@ impl Client {
 
     pub(crate) async fn try_up_to(&self, cost: u32, most: u32) -> Result<Verdict, BoxError> {
         let (limit, quotas) = (Arc::clone(&self.limit), Arc::clone(&self.quotas));
-        self.store.charge(Demand { limit, key: self.key, quotas, cost, most }).await
+        let Self { key, ban, .. } = *self;
+        self.store.charge(Demand { limit, key, quotas, cost, most, ban }).await
     }
 
     pub(crate) async fn try_charge(&self, cost: u32) -> Result<Verdict, BoxError> {

@@ -44,6 +44,8 @@ enum State {
     Refused {
         cost: u32,
     },
+    /// The key is blocked.
+    Blocked,
     Leased(Lease),
     /// A request asks for a lease; others ask for their own cost meanwhile.
     Asking,
@@ -62,6 +64,8 @@ pub(super) struct Lease {
 pub(super) enum Known {
     Nothing,
     Refused(Refused),
+    /// The key is blocked for so many nanoseconds.
+    Blocked(u64),
     /// Permits were spent, of the lease that was charged at this moment of the store's clock.
     Leased {
         standings: Each<Standing>,
@@ -105,7 +109,7 @@ impl Entry {
     fn is_replaceable(&self, now: u64) -> bool {
         match self.state {
             State::Leased(Lease { permits: 1.., .. }) | State::Asking => !self.is_valid(now),
-            State::Leased(_) | State::Refused { .. } | State::Empty => true,
+            State::Leased(_) | State::Refused { .. } | State::Blocked | State::Empty => true,
         }
     }
 }
@@ -136,6 +140,10 @@ impl LocalCache {
                 standings: entry.standings.map(|standing| standing.after(passed)),
                 waits: entry.waits.map(|wait| wait.map(|wait| wait.saturating_sub(passed))),
             }),
+            State::Blocked => {
+                let rest = entry.waits.as_slice().first().copied().flatten().unwrap_or(0);
+                Known::Blocked(rest.saturating_sub(passed))
+            }
             State::Leased(lease) if cost <= lease.permits && lease.permits > 0 => {
                 lease.permits -= cost;
                 let Lease { permits, moment } = *lease;
@@ -183,6 +191,21 @@ impl LocalCache {
         }
     }
 
+    /// Remembers that a key is blocked for so many nanoseconds, and for at most `ttl`. A lease of the key is dropped.
+    pub(super) fn block(&self, key: CacheKey, asked_at: u64, rest: u64, ttl: u64) {
+        let CacheKey { hash, digest } = key;
+        let mut waits = Each::none(None);
+        waits.push(Some(rest));
+        let until = asked_at.saturating_add(rest.min(ttl));
+        let state = State::Blocked;
+        let entry =
+            Entry { key: hash, digest, state, since: asked_at, until, waits, ..Entry::empty() };
+        let mut set = self.set(hash);
+        if !self.is_outdated(asked_at) {
+            put(&mut set, entry, asked_at);
+        }
+    }
+
     /// Stores a lease of a key that was asked for with [`begin_lease`](Self::begin_lease), at most `most` permits of it.
     /// Returns the permits that go back to the store: those above, those of an older lease, or all if the key was
     /// forgotten meanwhile.
@@ -205,9 +228,9 @@ impl LocalCache {
                 return [lease, Lease { permits: 0, ..*held }];
             }
             Some(Entry { state: State::Leased(held), .. }) => (lease, until, *held),
-            Some(Entry { state: State::Asking | State::Refused { .. }, .. }) => {
-                (lease, until, none)
-            }
+            Some(Entry {
+                state: State::Asking | State::Refused { .. } | State::Blocked, ..
+            }) => (lease, until, none),
         };
         let kept = lease.permits.min(most);
         let state = State::Leased(Lease { permits: kept, ..lease });
@@ -376,6 +399,17 @@ mod tests {
         cache.refuse(key(1), 0, 1, &refused, 300);
         assert!(matches!(cache.spend(1, 299, 1), Known::Refused(_)));
         assert!(matches!(cache.spend(1, 300, 1), Known::Nothing));
+    }
+
+    #[test]
+    fn a_block_is_remembered_for_every_cost() {
+        let cache = LocalCache::for_keys(1);
+        assert_eq!(store(&cache, 1, (0, 60), of(2, 7)), [0, 0]);
+        cache.block(key(1), 10, 1000, 300);
+        for cost in [0, 1, 9] {
+            assert!(matches!(cache.spend(1, 110, cost), Known::Blocked(900)));
+        }
+        assert!(matches!(cache.spend(1, 310, 1), Known::Nothing));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
     StoreClient, TimedOut,
     breaker::Node,
     cache::{CacheKey, Known, Lease},
-    refund_of, refused,
+    nanos, refund_of, refused,
     settings::Failure,
     standings,
     stats::count,
@@ -52,7 +52,8 @@ impl Receipt {
     /// Charges more, as much as fits, in the background.
     pub(crate) fn charge_more(&self, amount: u32) {
         let (limit, quotas) = (Arc::clone(&self.refund.limit), Arc::clone(&self.refund.quotas));
-        let demand = Demand { limit, key: self.refund.key, quotas, cost: 1, most: amount };
+        let key = self.refund.key;
+        let demand = Demand { limit, key, quotas, cost: 1, most: amount, ban: None };
         self.client.charge_in_background(demand);
     }
 }
@@ -107,6 +108,10 @@ pub(crate) fn decide<K: Key>(
             let fields = limit.fields(fields);
             return limit.refuse(hash, cost, quotas, &fields, &refused);
         }
+        Known::Blocked(rest) => {
+            count(&client.stats.remembered);
+            return limit.refuse_blocked(hash, rest);
+        }
         Known::Leased { standings, moment } => {
             // Of a leased permit, only a receipt needs the digest, which takes longer than all the rest.
             let has_receipt = limit.keeps_charges();
@@ -143,6 +148,7 @@ impl StoreClient {
             quotas: Arc::clone(&question.quotas),
             cost: question.cost,
             most: question.cost,
+            ban: self.ban,
         }
     }
 
@@ -187,10 +193,16 @@ impl<K: Key> Limit<K> {
             }
         };
         node.breaker.record_success();
+        if let Some(block) = verdict.block
+            && !block.is_new
+        {
+            return now(self.refuse_blocked(question.hash, nanos(block.rest)));
+        }
         let standings = standings(&verdict.readings);
         if verdict.charged.is_none() {
             // Another request may have got a lease meanwhile.
             if client.lease > 0
+                && verdict.block.is_none()
                 && let Known::Leased { standings, moment } =
                     client.cache.spend(question.cached_as, client.now(), question.cost)
             {
@@ -198,7 +210,15 @@ impl<K: Key> Limit<K> {
             }
             let refused = refused(&verdict.readings, standings);
             let Question { hash, cost, quotas, fields, .. } = question;
-            return now(self.refuse(hash, cost, &quotas, &self.fields(fields), &refused));
+            let fields = self.fields(fields);
+            return now(match (verdict.block, client.ban) {
+                (None, None) => self.refuse(hash, cost, &quotas, &fields, &refused),
+                // The store has counted the refusal.
+                (block, _) => {
+                    let ban = block.map(|block| block.rest);
+                    self.refuse_and_ban(hash, cost, &quotas, &fields, &refused, ban)
+                }
+            });
         }
         // The first request of a lease has the same standing as the next one will have.
         let standings = standings.map(|standing| standing.with_more(kept));

@@ -35,7 +35,8 @@ use self::{
 };
 pub use self::{settings::SharedStore, stats::StoreStats};
 use crate::{
-    Action, Demand, Fit, Intervention, KeyError, Quota, Reading, Refund, Standing, Store, Verdict,
+    Action, Ban, Demand, Fit, Intervention, KeyError, Quota, Reading, Refund, Standing, Store,
+    Verdict,
     counters::{Each, Refused},
 };
 
@@ -46,8 +47,11 @@ pub(crate) struct StoreClient {
     failure: Failure,
     timeout: Duration,
     connect_timeout: Duration,
-    /// In nanoseconds. With 0 no refusal is remembered.
+    /// In nanoseconds. With 0 neither a refusal nor a block is remembered.
     refusal_ttl: u64,
+    remembers_refusals: bool,
+    /// The ban that the store counts refusals for.
+    ban: Option<Ban>,
     lease: u32,
     cache: LocalCache,
     nodes: Nodes,
@@ -110,7 +114,7 @@ impl StoreClient {
         let (client, key, quotas) = (Arc::clone(self), self.digest.digest(key), Arc::clone(quotas));
         Box::pin(async move {
             let limit = Arc::clone(&client.limit);
-            let demand = Demand { limit, key, quotas, cost: 0, most: 0 };
+            let demand = Demand { limit, key, quotas, cost: 0, most: 0, ban: None };
             client.in_time(client.store.charge(demand)).await
         })
     }
@@ -198,8 +202,12 @@ impl StoreClient {
         refund: &Refund,
     ) -> u32 {
         let standings = standings(&verdict.readings);
+        if let Some(block) = verdict.block {
+            self.cache.block(key, asked_at, nanos(block.rest), self.refusal_ttl);
+            return 0;
+        }
         let Some(charged) = verdict.charged else {
-            if self.refusal_ttl > 0 {
+            if self.remembers_refusals {
                 let refused = refused(&verdict.readings, standings);
                 self.cache.refuse(key, asked_at, cost, &refused, self.refusal_ttl);
             }

@@ -13,7 +13,7 @@ use super::{
     refunds::Refunds,
     stats::Counts,
 };
-use crate::{Quotas, Store, limiter::Settings};
+use crate::{Ban, Quotas, Store, limiter::Settings};
 
 /// A [`Store`], and how one limit uses it.
 ///
@@ -188,6 +188,7 @@ impl SharedStore {
         self,
         quotas: &Quotas,
         keys: usize,
+        ban: Option<Ban>,
         settings: &Settings,
     ) -> Result<Arc<StoreClient>, ConfigError> {
         for quota in quotas.iter() {
@@ -219,8 +220,10 @@ impl SharedStore {
             timeout: self.timeout,
             connect_timeout: self.connect_timeout,
             lease: self.lease,
-            // A refund may admit a key before its wait is over.
-            refusal_ttl: if !settings.changes_charges() { nanos(self.refusal_ttl) } else { 0 },
+            refusal_ttl: nanos(self.refusal_ttl),
+            // A refund may admit a key before its wait is over, and a refusal that is not asked for counts for no ban.
+            remembers_refusals: !settings.changes_charges() && ban.is_none(),
+            ban: ban.filter(|_| self.store.can_ban()),
             cache: LocalCache::for_keys(keys.min(MOST_REMEMBERED)),
             nodes: Nodes::new(self.failures, self.pause),
             key_log: LogBackoff::default(),
