@@ -44,7 +44,7 @@ where
             Ok(Response::new(Full::new(body)))
         }
         (&Method::GET, "/whoami") => {
-            let caller = Identity::<Claims>::of(request.extensions());
+            let caller = Identity::<Claims>::from_extensions(request.extensions());
             let name = caller.map_or("nobody", |caller| &caller.claims().sub);
             Ok(Response::new(Full::from(format!("{name}\n"))))
         }

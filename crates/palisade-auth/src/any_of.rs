@@ -30,24 +30,12 @@ impl<A: Authenticate, B: Authenticate> Authenticate for AnyOf<A, B> {
     type Claims = Either<Identity<A::Claims>, Identity<B::Claims>>;
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<Self::Claims> {
-        let a = match self.first().authenticate(request) {
-            Attempt::Now(Ok(identity)) => return Attempt::Now(Ok(of_first(identity))),
-            other => other,
-        };
-        match (a, self.second().authenticate(request)) {
-            (Attempt::Absent(a), Attempt::Absent(b)) => Attempt::Absent(both(a, b)),
-            (Attempt::Absent(a) | Attempt::Now(Err(a)), Attempt::Now(b)) => {
-                Attempt::Now(b.map(of_second).map_err(|b| both(a, b)))
-            }
-            (Attempt::Now(Err(a)), Attempt::Absent(b)) => Attempt::Now(Err(both(a, b))),
-            (a, b) => Attempt::Later(Pending::new(async move {
-                let a = match a.outcome().await {
-                    Ok(identity) => return Ok(of_first(identity)),
-                    Err(error) => error,
-                };
-                b.outcome().await.map(of_second).map_err(|b| both(a, b))
-            })),
-        }
+        either(self.first().authenticate(request), || self.second().authenticate(request))
+    }
+
+    fn verify_credential(&self, credential: &str) -> Attempt<Self::Claims> {
+        let second = || self.second().verify_credential(credential);
+        either(self.first().verify_credential(credential), second)
     }
 
     fn invalid(&self) -> ApiError {
@@ -79,6 +67,31 @@ impl<A: Authenticate, B: Authenticate> Authenticate for AnyOf<A, B> {
     }
 }
 
+/// Returns the first attempt that succeeds. The second one is not made if the first one has succeeded already.
+fn either<A: Send + Sync + 'static, B: Send + Sync + 'static>(
+    a: Attempt<A>,
+    b: impl FnOnce() -> Attempt<B>,
+) -> Attempt<Either<Identity<A>, Identity<B>>> {
+    let a = match a {
+        Attempt::Now(Ok(identity)) => return Attempt::Now(Ok(of_first(identity))),
+        other => other,
+    };
+    match (a, b()) {
+        (Attempt::Absent(a), Attempt::Absent(b)) => Attempt::Absent(both(a, b)),
+        (Attempt::Absent(a) | Attempt::Now(Err(a)), Attempt::Now(b)) => {
+            Attempt::Now(b.map(of_second).map_err(|b| both(a, b)))
+        }
+        (Attempt::Now(Err(a)), Attempt::Absent(b)) => Attempt::Now(Err(both(a, b))),
+        (a, b) => Attempt::Later(Pending::new(async move {
+            let a = match a.outcome().await {
+                Ok(identity) => return Ok(of_first(identity)),
+                Err(error) => error,
+            };
+            b.outcome().await.map(of_second).map_err(|b| both(a, b))
+        })),
+    }
+}
+
 fn of_first<A, B>(identity: Identity<A>) -> Identity<Either<Identity<A>, Identity<B>>> {
     let principal = identity.principal().clone();
     Identity::new(Either::A(identity), principal)
@@ -89,7 +102,7 @@ fn of_second<A, B>(identity: Identity<B>) -> Identity<Either<Identity<A>, Identi
     Identity::new(Either::B(identity), principal)
 }
 
-/// The error of two schemes that both reject a request, as the policy `any_of` says it.
+/// Returns the error of two schemes that both reject a request, as the policy `any_of` does.
 fn both(a: ApiError, b: ApiError) -> ApiError {
     match Halt::Refuse(a).or(Halt::Refuse(b)) {
         Halt::Refuse(error) => error,

@@ -33,7 +33,15 @@ pub trait Authenticate: Send + Sync + 'static {
     /// Looks for credentials, and at them.
     fn authenticate(&self, request: &request::Parts) -> Attempt<Self::Claims>;
 
-    /// What is said to credentials that are there and not good.
+    /// Verifies a credential without a request: a token, or an API key. [`verify`](Self::verify) waits for the outcome.
+    ///
+    /// Default: [`Attempt::Absent`], for a scheme whose credentials are not a single string.
+    fn verify_credential(&self, credential: &str) -> Attempt<Self::Claims> {
+        let _ = credential;
+        Attempt::Absent(self.invalid())
+    }
+
+    /// Returns the error for credentials that are present and not valid.
     fn invalid(&self) -> ApiError {
         let challenge = http::HeaderValue::from_static("Bearer error=\"invalid_token\"");
         ApiError::unauthenticated()
@@ -62,6 +70,45 @@ pub trait Authenticate: Send + Sync + 'static {
     /// Writes what the response to an authenticated request owes.
     fn mark_response(&self, response: &mut response::Parts) {
         let _ = response;
+    }
+
+    /// Verifies a credential that does not come with a request, such as a token in the first message of a WebSocket or in
+    /// an entry of a queue. All checks are those of a request, except for those of the request itself: the origin (CSRF)
+    /// and the possession of the client's key. A token that is bound to such a key (`cnf`) is therefore rejected.
+    ///
+    /// ```
+    /// use palisade_auth::{ApiKeys, Authenticate, InMemoryApiKeys, Jwt};
+    /// use palisade_core::any_of;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let secret = "a signing key of at least thirty-two bytes";
+    /// # let token = |sub: &str| {
+    /// #     let claims = serde_json::json!({ "sub": sub, "aud": "orders", "exp": 4_102_444_800_u64 });
+    /// #     palisade_auth::testing::sign_hs256(secret, &claims)
+    /// # };
+    /// # let (ada, eve) = (token("ada"), token("eve"));
+    ///
+    /// let jwt = Jwt::<()>::hs256(secret).audience("orders").build()?;
+    /// let keys = ApiKeys::builder("acme", InMemoryApiKeys::from_iter([])).build()?;
+    /// let auth = any_of(jwt, keys).revoked(|identity| identity.principal().subject() == "eve");
+    ///
+    /// assert_eq!(auth.verify(&ada).await?.principal().subject(), "ada");
+    /// assert_eq!(auth.verify(&eve).await.unwrap_err().status(), 401);
+    /// assert_eq!(auth.verify("acme_1.unknown").await.unwrap_err().status(), 401);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// 401 if the credential is not valid; 503 if that cannot be found out; or the error of a check of the user's own.
+    fn verify(
+        &self,
+        credential: &str,
+    ) -> impl Future<Output = Result<Identity<Self::Claims>, ApiError>> + Send
+    where
+        Self: Sized,
+    {
+        async move { self.verify_credential(credential).outcome().await }
     }
 
     /// Lets requests without credentials pass as anonymous. Credentials that are there and not valid are still refused.
@@ -171,6 +218,20 @@ impl<C> std::fmt::Debug for Pending<C> {
 }
 
 impl<C: Send + Sync + 'static> Attempt<C> {
+    /// Applies a further check to an identity, or a conversion: at once if it is known, or when it is.
+    pub(crate) fn and_then<T, F>(self, next: F) -> Attempt<T>
+    where
+        F: FnOnce(Identity<C>) -> Result<Identity<T>, ApiError> + Send + 'static,
+    {
+        match self {
+            Self::Absent(error) => Attempt::Absent(error),
+            Self::Now(outcome) => Attempt::Now(outcome.and_then(next)),
+            Self::Later(pending) => {
+                Attempt::Later(Pending::new(async move { next(pending.outcome().await?) }))
+            }
+        }
+    }
+
     /// Waits for the outcome. Without credentials it is the error that asks for them.
     pub(crate) async fn outcome(self) -> Result<Identity<C>, ApiError> {
         match self {

@@ -19,7 +19,7 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
-        Self::of(&request.extensions).cloned().ok_or_else(|| {
+        Self::from_extensions(&request.extensions).cloned().ok_or_else(|| {
             let claims = type_name::<C>();
             ApiError::internal().with_source(format!(
                 "a handler wants Identity<{claims}>, and no authentication with these claims is on its route: add \
@@ -40,6 +40,6 @@ where
         request: &mut request::Parts,
         _: &S,
     ) -> Result<Option<Self>, ApiError> {
-        Ok(Self::of(&request.extensions).cloned())
+        Ok(Self::from_extensions(&request.extensions).cloned())
     }
 }

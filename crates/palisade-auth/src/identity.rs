@@ -18,7 +18,7 @@ use crate::sender::Confirmation;
 /// let mut extensions = http::Extensions::new();
 /// extensions.insert(identity);
 ///
-/// let identity = Identity::<&str>::of(&extensions).unwrap();
+/// let identity = Identity::<&str>::from_extensions(&extensions).unwrap();
 /// assert_eq!(*identity.claims(), "any claims");
 /// assert!(identity.principal().has_role("admin"));
 /// ```
@@ -81,7 +81,7 @@ impl<C> Identity<C> {
 
 impl<C: Send + Sync + 'static> Identity<C> {
     /// Returns the identity of a request, or `None` if no authentication with claims of type `C` accepted it.
-    pub fn of(extensions: &Extensions) -> Option<&Self> {
+    pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
     }
 }

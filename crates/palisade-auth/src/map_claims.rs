@@ -3,10 +3,7 @@ use std::{fmt, sync::Arc};
 use http::{HeaderName, request, response};
 use palisade_core::ApiError;
 
-use crate::{
-    Attempt, Authenticate, Identity,
-    authenticate::{Pending, policy_of},
-};
+use crate::{Attempt, Authenticate, Identity, authenticate::policy_of};
 
 /// An authentication with claims of another type; see [`Authenticate::map_claims`].
 pub struct MapClaims<A, F> {
@@ -29,18 +26,11 @@ where
     type Claims = T;
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<T> {
-        match self.authenticate.authenticate(request) {
-            Attempt::Absent(error) => Attempt::Absent(error),
-            Attempt::Now(outcome) => {
-                Attempt::Now(outcome.map(|identity| converted(&identity, &*self.convert)))
-            }
-            Attempt::Later(pending) => {
-                let convert = Arc::clone(&self.convert);
-                Attempt::Later(Pending::new(async move {
-                    Ok(converted(&pending.outcome().await?, &*convert))
-                }))
-            }
-        }
+        self.converted(self.authenticate.authenticate(request))
+    }
+
+    fn verify_credential(&self, credential: &str) -> Attempt<T> {
+        self.converted(self.authenticate.verify_credential(credential))
     }
 
     fn invalid(&self) -> ApiError {
@@ -62,8 +52,17 @@ where
 
 policy_of!([A F] MapClaims<A, F>);
 
-fn converted<C, T>(identity: &Identity<C>, convert: impl Fn(&C) -> T) -> Identity<T> {
-    Identity::new(convert(identity.claims()), identity.principal().clone())
+impl<A, F> MapClaims<A, F> {
+    fn converted<T>(&self, attempt: Attempt<A::Claims>) -> Attempt<T>
+    where
+        A: Authenticate,
+        F: Fn(&A::Claims) -> T + Send + Sync + 'static,
+    {
+        let convert = Arc::clone(&self.convert);
+        attempt.and_then(move |identity| {
+            Ok(Identity::new(convert(identity.claims()), identity.principal().clone()))
+        })
+    }
 }
 
 impl<A: Clone, F> Clone for MapClaims<A, F> {

@@ -8,13 +8,13 @@ use crate::{
     authenticate::{Pending, policy_of},
 };
 
-/// An authentication that some identities do not pass; see [`Authenticate::revoked`].
+/// An authentication that rejects revoked identities; see [`Authenticate::revoked`].
 pub struct Revoked<A, F> {
     authenticate: A,
     is_revoked: Arc<F>,
 }
 
-/// The same as [`Revoked`], where somebody has to be asked; see [`Authenticate::revoked_later`].
+/// Like [`Revoked`], with an answer that has to be fetched; see [`Authenticate::revoked_later`].
 pub struct RevokedLater<A, F> {
     authenticate: A,
     is_revoked: Arc<F>,
@@ -28,19 +28,11 @@ where
     type Claims = A::Claims;
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<A::Claims> {
-        match self.authenticate.authenticate(request) {
-            Attempt::Now(Ok(identity)) if (self.is_revoked)(&identity) => {
-                Attempt::Now(Err(revoked(self.invalid())))
-            }
-            Attempt::Later(pending) => {
-                let (is_revoked, refusal) = (Arc::clone(&self.is_revoked), self.invalid());
-                Attempt::Later(Pending::new(async move {
-                    let identity = pending.outcome().await?;
-                    if is_revoked(&identity) { Err(revoked(refusal)) } else { Ok(identity) }
-                }))
-            }
-            attempt => attempt,
-        }
+        self.check(self.authenticate.authenticate(request))
+    }
+
+    fn verify_credential(&self, credential: &str) -> Attempt<A::Claims> {
+        self.check(self.authenticate.verify_credential(credential))
     }
 
     fn invalid(&self) -> ApiError {
@@ -76,11 +68,11 @@ where
     type Claims = A::Claims;
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<A::Claims> {
-        match self.authenticate.authenticate(request) {
-            Attempt::Now(Ok(identity)) => self.ask(async move { Ok(identity) }),
-            Attempt::Later(pending) => self.ask(pending.outcome()),
-            refused => refused,
-        }
+        self.check(self.authenticate.authenticate(request))
+    }
+
+    fn verify_credential(&self, credential: &str) -> Attempt<A::Claims> {
+        self.check(self.authenticate.verify_credential(credential))
     }
 
     fn invalid(&self) -> ApiError {
@@ -106,22 +98,45 @@ where
 
 policy_of!([A F] RevokedLater<A, F>);
 
+impl<A, F> Revoked<A, F>
+where
+    A: Authenticate,
+    F: Fn(&Identity<A::Claims>) -> bool + Send + Sync + 'static,
+{
+    /// Rejects an identity that is revoked.
+    fn check(&self, attempt: Attempt<A::Claims>) -> Attempt<A::Claims> {
+        match attempt {
+            Attempt::Now(Ok(identity)) if (self.is_revoked)(&identity) => {
+                Attempt::Now(Err(revoked(self.authenticate.invalid())))
+            }
+            Attempt::Later(_) => {
+                let is_revoked = Arc::clone(&self.is_revoked);
+                let refusal = self.authenticate.invalid();
+                attempt.and_then(move |identity| {
+                    if is_revoked(&identity) { Err(revoked(refusal)) } else { Ok(identity) }
+                })
+            }
+            attempt => attempt,
+        }
+    }
+}
+
 impl<A, F> RevokedLater<A, F> {
-    /// Asks about an identity once it is there.
-    fn ask<Fut, E>(
-        &self,
-        identity: impl Future<Output = Result<Identity<A::Claims>, ApiError>> + Send + 'static,
-    ) -> Attempt<A::Claims>
+    /// Rejects an identity that is revoked, when the answer is known.
+    fn check<Fut, E>(&self, attempt: Attempt<A::Claims>) -> Attempt<A::Claims>
     where
         A: Authenticate,
         F: Fn(Identity<A::Claims>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<bool, E>> + Send + 'static,
         E: Into<BoxError>,
     {
+        if matches!(attempt, Attempt::Absent(_) | Attempt::Now(Err(_))) {
+            return attempt;
+        }
         let is_revoked = Arc::clone(&self.is_revoked);
         let refusal = self.authenticate.invalid();
         Attempt::Later(Pending::new(async move {
-            let identity = identity.await?;
+            let identity = attempt.outcome().await?;
             match is_revoked(identity.clone()).await {
                 Ok(false) => Ok(identity),
                 Ok(true) => Err(revoked(refusal)),
@@ -131,9 +146,9 @@ impl<A, F> RevokedLater<A, F> {
     }
 }
 
-/// What was good is not any more, and the client hears no more than of any other that is not good.
+/// Returns the error for a revoked identity. The client cannot tell it from any other that is not valid.
 fn revoked(refusal: ApiError) -> ApiError {
-    tracing::debug!(target: "palisade::auth", "an identity was refused: revoked");
+    tracing::debug!(target: "palisade::auth", "an identity was rejected: revoked");
     refusal
 }
 

@@ -142,10 +142,7 @@ impl<S: SessionStore> Sessions<S> {
     ///
     /// 401 if there is no such session; 503 if the store fails.
     pub async fn verify(&self, token: &str) -> Result<Identity<S::Claims>, ApiError> {
-        match self.rules.any_scheme() {
-            Some(scheme) => self.verify_token(token.as_bytes(), scheme).outcome().await,
-            None => Err(self.invalid()),
-        }
+        self.verify_credential(token).outcome().await
     }
 
     fn verify_token(&self, token: &[u8], scheme: &Scheme) -> Attempt<S::Claims> {
@@ -271,6 +268,13 @@ impl<S: SessionStore> Authenticate for Sessions<S> {
             return Attempt::Now(Err(error));
         }
         self.verify_token(token, scheme)
+    }
+
+    fn verify_credential(&self, token: &str) -> Attempt<S::Claims> {
+        match self.rules.any_scheme() {
+            Some(scheme) => self.verify_token(token.as_bytes(), scheme),
+            None => Attempt::Absent(self.invalid()),
+        }
     }
 
     fn invalid(&self) -> ApiError {

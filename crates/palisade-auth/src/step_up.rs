@@ -150,7 +150,7 @@ impl<C: Send + Sync + 'static> Policy for StepUp<C> {
     type Grant = ();
 
     fn decide(&self, request: &request::Parts) -> Decision<()> {
-        let identity = Identity::<C>::of(&request.extensions);
+        let identity = Identity::<C>::from_extensions(&request.extensions);
         if identity.is_some_and(|identity| self.is_met((self.read)(identity.claims()))) {
             return Decision::grant(());
         }

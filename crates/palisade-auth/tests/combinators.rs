@@ -36,10 +36,25 @@ impl Authenticate for Scheme {
     type Claims = &'static str;
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<&'static str> {
-        let Some(sent) = request.headers.get(self.name) else {
-            return Attempt::Absent(self.invalid());
-        };
-        let outcome = match sent.as_bytes() {
+        self.attempt(request.headers.get(self.name).map(HeaderValue::as_bytes))
+    }
+
+    /// A credential names its scheme: `a=good`.
+    fn verify_credential(&self, credential: &str) -> Attempt<&'static str> {
+        let (name, sent) = credential.split_once('=').unwrap();
+        self.attempt((name == self.name).then_some(sent.as_bytes()))
+    }
+
+    fn invalid(&self) -> ApiError {
+        let challenge = HeaderValue::from_static(self.name);
+        ApiError::unauthenticated().with_header(header::WWW_AUTHENTICATE, challenge)
+    }
+}
+
+impl Scheme {
+    fn attempt(&self, sent: Option<&[u8]>) -> Attempt<&'static str> {
+        let Some(sent) = sent else { return Attempt::Absent(self.invalid()) };
+        let outcome = match sent {
             b"good" => {
                 let principal = Principal::new(self.name).with_roles([self.name]);
                 Ok(Identity::new(self.name, principal.authenticated_by(self.name)))
@@ -54,11 +69,6 @@ impl Authenticate for Scheme {
             Delay::new(2).await;
             outcome
         }))
-    }
-
-    fn invalid(&self) -> ApiError {
-        let challenge = HeaderValue::from_static(self.name);
-        ApiError::unauthenticated().with_header(header::WWW_AUTHENTICATE, challenge)
     }
 }
 
@@ -81,7 +91,7 @@ async fn ask<S: Stage>(stage: S, sent: [Sent; 3]) -> (u16, String) {
     let service = PolicyLayer::new(stage).layer(service_fn(async |request: Request<String>| {
         let extensions = request.extensions();
         let caller = extensions.get::<Principal>().map_or("nobody", Principal::method);
-        if let Some(identity) = Identity::<&'static str>::of(extensions) {
+        if let Some(identity) = Identity::<&'static str>::from_extensions(extensions) {
             assert_eq!(*identity.claims(), caller);
         }
         Ok::<_, Infallible>(
@@ -159,6 +169,64 @@ async fn schemes_mean_the_same_in_every_nesting() {
                 })
             ),
         );
+    }
+}
+
+fn is_b<C>(identity: &Identity<C>) -> bool {
+    identity.principal().subject() == "b"
+}
+
+#[tokio::test]
+async fn verify_means_what_a_request_means_in_every_nesting() {
+    for later in [[false; 3], [true; 3], [true, false, true]] {
+        let [a, b, c] = std::array::from_fn(|at| Scheme { name: NAMES[at], later: later[at] });
+        macro_rules! check {
+            ($($nesting:expr),* $(,)?) => {
+                for (at, name) in NAMES.into_iter().enumerate() {
+                    for (text, one) in [("good", Sent::Good), ("bad", Sent::Bad), ("down", Sent::Unknown)] {
+                        let mut sent = [Sent::Nothing; 3];
+                        sent[at] = one;
+                        let (status, caller) = expected(sent, false);
+                        let credential = format!("{name}={text}");
+                        $(
+                            let outcome = $nesting.verify(&credential).await;
+                            let verified = outcome.as_ref().map_or_else(
+                                |error| (error.status().as_u16(), ""),
+                                |identity| (200, identity.principal().subject()),
+                            );
+                            assert_eq!(verified, (status, &*caller), "{} {credential}", stringify!($nesting));
+                        )*
+                    }
+                }
+                $(assert_eq!($nesting.verify("d=good").await.unwrap_err().status(), 401);)*
+            };
+        }
+        check!(
+            any_of(any_of(a, b), c),
+            any_of(a, any_of(b, c)).revoked_later(async |_| Ok::<_, ApiError>(false)),
+            any_of(any_of(a, b).revoked(|_| false), c).map_claims(|_| ()),
+            any_of(a, any_of(b.map_claims(|_| 1), c)).revoked(|_| false),
+        );
+        for (credential, status) in [("a=good", 200), ("b=good", 401), ("b=down", 503)] {
+            let checks = [
+                any_of(a, b).revoked(is_b).verify(credential).await.map(drop),
+                any_of(a, b.revoked(is_b)).verify(credential).await.map(drop),
+                any_of(a, b).map_claims(|_| ()).revoked(is_b).verify(credential).await.map(drop),
+            ];
+            for outcome in checks {
+                assert_eq!(outcome.map_or_else(|error| error.status().as_u16(), |()| 200), status);
+            }
+            let is_revoked = async |identity: Identity<_>| match identity.principal().subject() {
+                "b" => Ok(true),
+                "a" => Ok(false),
+                _ => Err("unknown"),
+            };
+            let outcome = any_of(a, b).revoked_later(is_revoked).verify(credential).await;
+            assert_eq!(outcome.map_or_else(|error| error.status().as_u16(), |_| 200), status);
+        }
+        let fails = a.revoked_later(async |_| Err::<bool, _>("the list is not available"));
+        assert_eq!(fails.verify("a=good").await.unwrap_err().status(), 503);
+        assert_eq!(fails.verify("a=bad").await.unwrap_err().status(), 401);
     }
 }
 

@@ -120,7 +120,7 @@ async fn check(auth: &Introspection<Value>, token: &str) -> (u16, String) {
 async fn send(policy: Introspection<Value>, authorization: &[&str]) -> Response<()> {
     let service =
         PolicyLayer::new(policy).layer(service_fn(|request: Request<String>| async move {
-            let identity = Identity::<Value>::of(request.extensions()).unwrap();
+            let identity = Identity::<Value>::from_extensions(request.extensions()).unwrap();
             let mut response = Response::new(String::new());
             let subject = identity.principal().subject().parse().unwrap();
             response.headers_mut().insert("x-subject", subject);

@@ -9,8 +9,12 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
-use palisade_auth::{Algorithm, Identity, Issuer, Jwt, JwtBuilder, Keys, testing::sign_hs256};
-use palisade_core::{ApiError, ManualClock, Principal, testing::Log};
+use palisade_auth::{
+    Algorithm, Authenticate, Identity, Issuer, Jwt, JwtBuilder, Keys,
+    rules::{Rule, check_resource, owner},
+    testing::sign_hs256,
+};
+use palisade_core::{ApiError, ManualClock, Principal, any_of, testing::Log};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::Level;
@@ -85,6 +89,63 @@ fn an_added_issuer_grants_nothing_until_configured() {
     let theirs = verify(&auth, &from_partner(granted)).unwrap();
     assert_eq!(roles(theirs.principal()), ["admin"]);
     assert!(theirs.principal().has_scope("write") && theirs.principal().is_member_of("acme"));
+}
+
+struct Report {
+    author: &'static str,
+}
+
+const REPORT: Report = Report { author: "ada" };
+
+fn is_owner<C>(identity: &Identity<C>) -> bool {
+    identity.may(&owner(|report: &Report| report.author), &REPORT)
+}
+
+#[test]
+fn other_issuers_do_not_own_by_the_same_subject() {
+    let auth = own().other_issuer(partner()).build().unwrap();
+    for _ in 0..2 {
+        assert!(is_owner(&verify(&auth, &from_own(json!({}))).unwrap()));
+        let theirs = verify(&auth, &from_partner(json!({}))).unwrap();
+        assert!(!is_owner(&theirs), "remembered or not");
+        assert_eq!(theirs.require(&owner(|_: &Report| "ada"), &REPORT).unwrap_err().status(), 403);
+        assert!(theirs.may(&owner(|_: &Report| "ada").not(), &REPORT));
+    }
+    let both = check_resource("author", |caller: &Principal, report: &Report| {
+        (caller.issuer(), caller.subject()) == ("https://partner.example", report.author)
+    });
+    assert!(verify(&auth, &from_partner(json!({}))).unwrap().may(&both, &REPORT));
+
+    // the principal that a conversion makes is foreign too, unless it names another issuer
+    let renamed = partner().map_principal(|_, _| Principal::new("ada"));
+    let auth = own().other_issuer(renamed).build().unwrap();
+    assert!(!is_owner(&verify(&auth, &from_partner(json!({}))).unwrap()));
+    let mapped = partner().map_principal(|_, principal| principal.issued_by("https://own.example"));
+    let auth = own().other_issuer(mapped).build().unwrap();
+    assert!(is_owner(&verify(&auth, &from_partner(json!({}))).unwrap()));
+}
+
+#[tokio::test]
+async fn owner_rule_can_name_the_issuer() {
+    let second = Jwt::<Value>::hs256(PARTNER).issuer("https://partner.example");
+    let second = second.audience("partner-api").clock(Arc::new(clock())).build().unwrap();
+    let auth = any_of(own().build().unwrap(), second);
+    let ours = auth.verify(&from_own(json!({}))).await.unwrap();
+    let theirs = auth.verify(&from_partner(json!({}))).await.unwrap();
+    for (issuer, expected) in [
+        ("https://own.example", [true, false]),
+        ("https://partner.example", [false, true]),
+        ("", [false, false]),
+    ] {
+        let rule = owner(|report: &Report| report.author).issued_by(issuer);
+        assert_eq!([ours.may(&rule, &REPORT), theirs.may(&rule, &REPORT)], expected, "{issuer}");
+        assert!(!ours.may(&rule, &Report { author: "grace" }));
+        assert!(!ours.may(&rule.clone(), &Report { author: "" }));
+    }
+    // an issuer that is named counts, also for callers of an additional issuer
+    let auth = own().other_issuer(partner()).build().unwrap();
+    let theirs = auth.verify(&from_partner(json!({}))).await.unwrap();
+    assert!(theirs.may(&owner(|_: &Report| "ada").issued_by("https://partner.example"), &REPORT));
 }
 
 #[test]

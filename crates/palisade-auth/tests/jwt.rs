@@ -62,7 +62,8 @@ fn ask(auth: &Jwt<Claims>, authorization: &[&str]) -> Result<Identity<Claims>, A
     match auth.decide(&head) {
         Decision::Now(Ok(mut grant)) => {
             auth.admit(&mut grant, &mut head);
-            let identity = Identity::of(&head.extensions).cloned().expect("an identity is there");
+            let identity =
+                Identity::from_extensions(&head.extensions).cloned().expect("an identity is there");
             assert_eq!(head.extensions.get::<Principal>(), Some(identity.principal()));
             Ok(identity)
         }

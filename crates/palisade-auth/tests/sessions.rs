@@ -74,7 +74,8 @@ fn send(
     match outcome {
         Ok(mut grant) => {
             auth.admit(&mut grant, &mut head);
-            let identity = Identity::of(&head.extensions).cloned().expect("an identity is there");
+            let identity =
+                Identity::from_extensions(&head.extensions).cloned().expect("an identity is there");
             assert_eq!(head.extensions.get::<Principal>(), Some(identity.principal()));
             Ok(identity)
         }

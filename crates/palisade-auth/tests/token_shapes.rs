@@ -269,6 +269,9 @@ fn keycloak() {
     client.grants(|auth| auth.audience("orders").optional_subject(), "", &[], &[], &[]);
     client.grants(|auth| auth.audience("orders").subject_at(["client_id"]), "job", &[], &[], &[]);
     client.grants(|auth| auth.audience("orders").subject_at(["azp"]), "job", &[], &[], &[]);
+    let both = |auth: Builder| auth.audience("orders").client_as_subject("client:");
+    client.grants(both, "client:job", &[], &[], &[]);
+    user.grants(both, "f4b5", &[], &["openid", "profile"], &[]);
     // a named claim that is absent is no subject either
     client.is_rejected(|auth| auth.audience("orders").subject_at(["preferred_username"]));
 }
@@ -311,6 +314,12 @@ fn duende_identity_server() {
     let access_only = |auth: Builder| auth.audience("orders").access_tokens_only();
     machine.is_rejected(access_only);
     machine.grants(|auth| access_only(auth).optional_subject(), "", &[], &["orders"], &[]);
+    let both = |auth: Builder| access_only(auth).client_as_subject("client:");
+    machine.grants(both, "client:m2m", &[], &["orders"], &[]);
+    let listed = |auth: Builder| access_only(auth).subject_at(["sub"]).subject_at(["client_id"]);
+    machine.grants(listed, "m2m", &[], &["orders"], &[]);
+    user.grants(listed, "1", &[], &["openid", "orders", "offline_access"], &[]);
+    machine.is_rejected(|auth| access_only(auth).subject_at(["client_id"]));
 }
 
 #[test]
@@ -536,6 +545,57 @@ fn a_named_subject_is_a_string_or_an_integer() {
     for id in [json!(""), json!(null), json!(1.5), json!(["ada"]), json!(true), json!({})] {
         token(id).is_rejected(settings);
     }
+}
+
+#[test]
+fn first_named_subject_that_is_present_counts() {
+    let token = |claims: Value| {
+        let mut claims = claims;
+        claims["aud"] = "orders".into();
+        shape("https://issuer.example", json!({}), claims)
+    };
+    let settings = |auth: Builder| {
+        auth.audience("orders").subject_at(["sub"]).subject_at(["uid"]).subject_at(["app", "id"])
+    };
+    let all = json!({ "sub": "a", "uid": "b", "app": { "id": "c" } });
+    token(all).grants(settings, "a", &[], &[], &[]);
+    token(json!({ "uid": 7, "app": { "id": "c" } })).grants(settings, "7", &[], &[], &[]);
+    token(json!({ "sub": "", "uid": null, "app": { "id": "c" } })).grants(
+        settings,
+        "c",
+        &[],
+        &[],
+        &[],
+    );
+    token(json!({ "sub": null, "app": {}, "client_id": "d" })).is_rejected(settings);
+    let optional = |auth: Builder| settings(auth).optional_subject();
+    token(json!({ "azp": "d" })).grants(optional, "", &[], &[], &[]);
+}
+
+#[test]
+fn clients_are_never_mistaken_for_users() {
+    let token = |claims: Value| {
+        let mut claims = claims;
+        claims["aud"] = "orders".into();
+        shape("https://issuer.example", json!({}), claims)
+    };
+    let settings = |auth: Builder| auth.audience("orders").client_as_subject("client:");
+    for (claims, subject) in [
+        (json!({ "sub": "7", "client_id": "web" }), "7"),
+        (json!({ "client_id": "7" }), "client:7"),
+        (json!({ "client_id": "7", "azp": "8" }), "client:7"),
+        (json!({ "sub": "", "client_id": "", "azp": "8" }), "client:8"),
+        (json!({ "sub": null, "azp": "client:8" }), "client:client:8"),
+    ] {
+        token(claims).grants(settings, subject, &[], &[], &[]);
+    }
+    for claims in [json!({}), json!({ "client_id": "" }), json!({ "sub": "client:7" })] {
+        token(claims).is_rejected(settings);
+    }
+    token(json!({ "uid": "client:7" })).is_rejected(|auth| settings(auth).subject_at(["uid"]));
+
+    let empty = Jwt::<Claims>::hs256(SECRET).audience("orders").client_as_subject("").build();
+    assert_eq!(empty.unwrap_err().setting(), "client_as_subject");
 }
 
 #[test]

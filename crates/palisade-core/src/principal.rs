@@ -30,6 +30,7 @@ pub struct Principal {
     /// The position of the tenant that the caller acts in.
     tenant: Option<usize>,
     method: &'static str,
+    foreign: bool,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Principal {
     /// Returns the principal that its issuer calls `subject`.
     pub fn new(subject: impl Into<Box<str>>) -> Self {
         let inner = Inner { subject: subject.into(), ..Inner::default() };
-        Self { inner: Arc::new(inner), tenant: None, method: "" }
+        Self { inner: Arc::new(inner), tenant: None, method: "", foreign: false }
     }
 
     /// Sets the method by which the caller authenticated. The schemes of `palisade-auth` set `jwt`, `api_key`, `session` and
@@ -78,6 +79,27 @@ impl Principal {
     pub fn issued_by(mut self, issuer: impl Into<Box<str>>) -> Self {
         self.edit().issuer = issuer.into();
         self
+    }
+
+    /// Marks the caller as one of another issuer than the service's own. The subject may then be that of another caller
+    /// too, and a rule that compares subjects alone must not hold. Authentication marks callers of additional issuers.
+    ///
+    /// ```
+    /// use palisade_core::Principal;
+    ///
+    /// let partner = Principal::new("42").issued_by("https://partner.example").as_foreign();
+    /// assert!(partner.is_foreign());
+    /// assert!(!Principal::new("42").is_foreign());
+    /// ```
+    #[must_use]
+    pub fn as_foreign(mut self) -> Self {
+        self.foreign = true;
+        self
+    }
+
+    /// Returns true if the caller is one of another issuer than the service's own.
+    pub fn is_foreign(&self) -> bool {
+        self.foreign
     }
 
     /// Sets the roles that the caller has everywhere: in each tenant, and outside of all.
@@ -208,6 +230,7 @@ impl fmt::Debug for Principal {
             .field("tenants", &self.inner.tenants)
             .field("tenant", &self.tenant())
             .field("method", &self.method)
+            .field("foreign", &self.foreign)
             .finish()
     }
 }

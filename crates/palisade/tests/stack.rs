@@ -91,7 +91,8 @@ async fn each_step_refuses_what_it_should_and_every_refusal_passes_the_steps_out
         .body_limit(BodyLimit::new(100))
         .validate(ValidateLayer::<Item>::new())
         .wrap(service_fn(|request: Request<_>| async move {
-            let identity = Identity::<Claims>::of(request.extensions()).expect("auth ran");
+            let identity =
+                Identity::<Claims>::from_extensions(request.extensions()).expect("auth ran");
             assert_eq!(identity.claims().sub, "ada");
             assert!(request.extensions().get::<Principal>().is_some());
             let body = request.into_body();

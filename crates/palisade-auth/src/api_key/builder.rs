@@ -68,7 +68,7 @@ impl<S: ApiKeyStore> ApiKeysBuilder<S> {
                 "it has a syntax of its own; `Authorization: ApiKey …` is always read",
             ));
         }
-        Ok(ApiKeys::of(Rules {
+        Ok(ApiKeys::from_rules(Rules {
             prefix: self.prefix.into(),
             store: self.store,
             header,

@@ -66,7 +66,7 @@ impl<S: ApiKeyStore> ApiKeys<S> {
         ApiKeysBuilder::new(prefix.into(), store)
     }
 
-    pub(super) fn of(rules: Rules<S>) -> Self {
+    pub(super) fn from_rules(rules: Rules<S>) -> Self {
         Self { rules: Arc::new(rules) }
     }
 
@@ -81,7 +81,7 @@ impl<S: ApiKeyStore> ApiKeys<S> {
     ///
     /// 401 if the key is not valid; 503 if the store fails.
     pub async fn verify(&self, key: &str) -> Result<Identity<ApiKey>, ApiError> {
-        self.verify_key(key.as_bytes()).outcome().await
+        self.verify_credential(key).outcome().await
     }
 
     fn verify_key(&self, key: &[u8]) -> Attempt<ApiKey> {
@@ -115,6 +115,10 @@ impl<S: ApiKeyStore> Authenticate for ApiKeys<S> {
             KeySent::Two => Attempt::Now(Err(rules.scheme.two())),
             KeySent::One(key) => self.verify_key(key),
         }
+    }
+
+    fn verify_credential(&self, key: &str) -> Attempt<ApiKey> {
+        self.verify_key(key.as_bytes())
     }
 
     fn invalid(&self) -> ApiError {

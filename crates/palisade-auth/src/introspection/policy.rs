@@ -95,9 +95,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Introspection<C> {
     ///
     /// Returns a 401 if the token is not valid, and a 503 if the issuer does not answer.
     pub async fn verify(&self, token: &str) -> Result<Identity<C>, ApiError> {
-        let identity = self.verify_token(token.as_bytes()).outcome().await?;
-        self.shared.tokens.check_without_request(&identity)?;
-        Ok(identity)
+        self.verify_credential(token).outcome().await
     }
 
     /// Removes all stored answers. The issuer is asked about each token again, also for requests that wait for an answer at
@@ -200,6 +198,13 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Introspection
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<C> {
         self.shared.tokens.authenticate(request, |token| self.verify_token(token))
+    }
+
+    fn verify_credential(&self, token: &str) -> Attempt<C> {
+        let shared = Arc::clone(&self.shared);
+        self.verify_token(token.as_bytes()).and_then(move |identity| {
+            shared.tokens.check_without_request(&identity).map(|()| identity)
+        })
     }
 
     fn invalid(&self) -> ApiError {

@@ -7,7 +7,8 @@ use super::{
     cache::{BadSignatures, TokenCache},
     claims_type,
     issuer::Issuer,
-    issuer_settings::{IssuerSettings, issuer_setters, profile_setter},
+    issuer_setters::{issuer_setters, profile_setter},
+    issuer_settings::IssuerSettings,
     keys::Keys,
     policy::{Jwt, Rules, TrustedIssuer},
 };

@@ -22,6 +22,8 @@ pub(crate) struct Expectations<C> {
     pub(super) skew: f64,
     pub(super) max_lifetime: Option<f64>,
     pub(super) max_age: Option<f64>,
+    /// False: its subjects may be equal to those of the service's own issuer.
+    pub(super) is_home: bool,
     pub(super) subject: Subject,
     pub(super) grants: Grants,
     pub(super) checks: Vec<Check<C>>,
@@ -56,8 +58,10 @@ pub(super) enum Profile {
 /// Where the subject is.
 #[derive(Debug)]
 pub(super) struct Subject {
-    /// `None`: `sub`.
-    pub(super) path: Option<ClaimPath>,
+    /// The first of these that is present. Empty: `sub`.
+    pub(super) paths: Vec<ClaimPath>,
+    /// Before the client, if that is the subject of tokens without one.
+    pub(super) client_prefix: Option<Box<str>>,
     pub(super) is_optional: bool,
 }
 
@@ -161,13 +165,9 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         issuer: &str,
         claims: &C,
     ) -> Result<Principal, Fault> {
-        let subject = match &self.subject.path {
-            Some(path) => path.id(registered),
-            None => registered.sub.as_deref().map(Into::into),
-        };
-        let principal = self
-            .grants
-            .grant(registered, Principal::new(subject.unwrap_or_default()).issued_by(issuer));
+        let subject = self.subject.find(registered)?;
+        let principal = Principal::new(subject).issued_by(issuer);
+        let principal = self.grants.grant(registered, principal);
         let principal = match &self.conversion {
             None => principal,
             Some(convert) => match convert(claims, principal) {
@@ -180,7 +180,9 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         if principal.subject().is_empty() && !self.subject.is_optional {
             return Err(Fault::Missing("sub"));
         }
-        Ok(principal)
+        // A conversion that sets another issuer has mapped the caller to one of that issuer.
+        let is_mapped = principal.issuer() != issuer;
+        Ok(if self.is_home || is_mapped { principal } else { principal.as_foreign() })
     }
 
     fn check_times(&self, claims: &Registered<'_>, now: f64) -> Result<Validity, Fault> {
@@ -224,7 +226,7 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
             ("client_id", &claims.client_id),
         ];
         for (name, text) in texts {
-            let is_optional = name == "sub" && self.subject.is_optional;
+            let is_optional = name == "sub" && !self.subject.requires_sub();
             if !is_optional && text.as_ref().is_none_or(|text| text.is_empty()) {
                 return Err(Fault::Missing(name));
             }
@@ -255,6 +257,32 @@ impl<C> Expectations<C> {
         checks
             .try_for_each(|check| check(identity.claims()))
             .map_err(|error| Fault::Own(Box::new(error)))
+    }
+}
+
+impl Subject {
+    /// Returns the subject of a token; empty if it has none.
+    fn find(&self, claims: &Registered<'_>) -> Result<Box<str>, Fault> {
+        let subject: Option<Box<str>> = match &*self.paths {
+            [] => claims.sub.as_deref().map(Into::into),
+            paths => paths.iter().find_map(|path| path.id(claims)),
+        };
+        let subject = subject.unwrap_or_default();
+        let Some(prefix) = &self.client_prefix else { return Ok(subject) };
+        if subject.starts_with(&**prefix) {
+            return Err(Fault::unreadable(Some("sub"), "it begins with the prefix of clients"));
+        }
+        if !subject.is_empty() {
+            return Ok(subject);
+        }
+        let mut clients = [&claims.client_id, &claims.azp].into_iter().flatten();
+        let client = clients.find(|client| !client.is_empty());
+        Ok(client.map(|client| format!("{prefix}{client}").into()).unwrap_or_default())
+    }
+
+    /// Returns true if `sub` is the only place where a subject may be, and there must be one.
+    fn requires_sub(&self) -> bool {
+        !self.is_optional && self.client_prefix.is_none() && self.paths.len() <= 1
     }
 }
 

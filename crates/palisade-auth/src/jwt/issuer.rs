@@ -1,14 +1,17 @@
 use std::fmt;
 
 use super::{
-    issuer_settings::{IssuerSettings, issuer_setters, profile_setter},
+    issuer_setters::{issuer_setters, profile_setter},
+    issuer_settings::IssuerSettings,
     keys::Keys,
 };
 
 /// An additional issuer of tokens, with settings of its own; see [`JwtBuilder::other_issuer`].
 ///
 /// Its tokens authenticate, and grant nothing else by themselves: roles, scopes and tenants count only from the claims
-/// that are named here. A partner who writes `"roles": ["admin"]` into a token is no admin.
+/// that are named here. A partner who writes `"roles": ["admin"]` into a token is no admin. Its callers are
+/// [foreign](palisade_core::Principal::is_foreign): they do not own what a caller of the first issuer with the same subject
+/// owns.
 ///
 /// ```
 /// use palisade_auth::{Algorithm, Issuer, Jwt, Keys};

@@ -22,7 +22,12 @@ pub(crate) struct IssuerSettings<C> {
     pub(crate) skew: Duration,
     pub(crate) max_lifetime: Option<Duration>,
     pub(crate) max_age: Option<Duration>,
-    pub(crate) subject: Option<Path>,
+    /// False: its subjects may be equal to those of the service's own issuer.
+    is_home: bool,
+    /// The first of these that is present. Empty: `sub`.
+    pub(crate) subject: Vec<Path>,
+    /// Before the client, if that is the subject of tokens without one.
+    pub(crate) client_prefix: Option<String>,
     pub(crate) optional_subject: bool,
     pub(crate) roles: Paths,
     pub(crate) scopes: Paths,
@@ -79,6 +84,7 @@ impl<C> IssuerSettings<C> {
 
     fn granting_by_usual_claims() -> Self {
         Self {
+            is_home: true,
             roles: Paths::default_of(&["roles"]),
             scopes: Paths::default_of(&["scope", "scp"]),
             tenants: Paths::default_of(&["tenants"]),
@@ -98,7 +104,9 @@ impl<C> IssuerSettings<C> {
             skew: Duration::from_secs(60),
             max_lifetime: None,
             max_age: None,
-            subject: None,
+            is_home: false,
+            subject: Vec::new(),
+            client_prefix: None,
             optional_subject: false,
             roles: Paths::default_of(&[]),
             scopes: Paths::default_of(&[]),
@@ -134,6 +142,13 @@ impl<C> IssuerSettings<C> {
                 "clocks differ by seconds: use at most an hour",
             ));
         }
+        if self.client_prefix.as_ref().is_some_and(String::is_empty) {
+            return Err(ConfigError::new(
+                "client_as_subject",
+                "",
+                "a client could have the subject of a user: choose a prefix, such as `client:`",
+            ));
+        }
         let mut members = Vec::new();
         let mut paths = |setting, paths: Vec<Path>, reserved: &[&str]| {
             let path = |path| claim_path(setting, path, reserved, &mut members);
@@ -142,7 +157,7 @@ impl<C> IssuerSettings<C> {
         let reserved = [&registered::NAMES[..], &["cnf"]].concat();
         let no_roles = [&reserved[..], &["scope", "scp"]].concat();
         let no_subject = ["exp", "nbf", "iat", "iss", "aud", "jti", "cnf"];
-        let subject = paths("subject_at", self.subject.into_iter().collect(), &no_subject)?.pop();
+        let subject = paths("subject_at", self.subject, &no_subject)?;
         let grants = Grants {
             roles: paths("roles_at", self.roles.into_inner(), &no_roles)?,
             scopes: paths("scopes_at", self.scopes.into_inner(), &reserved)?,
@@ -162,7 +177,12 @@ impl<C> IssuerSettings<C> {
             skew: self.skew.as_secs_f64(),
             max_lifetime: self.max_lifetime.map(|time| time.as_secs_f64()),
             max_age: self.max_age.map(|time| time.as_secs_f64()),
-            subject: Subject { path: subject, is_optional: self.optional_subject },
+            is_home: self.is_home,
+            subject: Subject {
+                paths: subject,
+                client_prefix: self.client_prefix.map(Into::into),
+                is_optional: self.optional_subject,
+            },
             grants,
             checks: self.checks,
             conversion: self.conversion,
@@ -234,201 +254,3 @@ fn claim_path(
     }
     Ok(ClaimPath::new(path, members))
 }
-
-/// Writes the setters of an issuer for a type with the field `settings`, and for the type of the claims `C`.
-macro_rules! issuer_setters {
-    ($C:ident) => {
-        /// Requires an audience: `aud` must contain this one, or another one that is added. May be called several times.
-        #[must_use]
-        pub fn audience(mut self, audience: impl Into<String>) -> Self {
-            self.settings.audiences.push(audience.into());
-            self
-        }
-
-        /// Accepts tokens for any audience. A token that was issued for another service is then accepted too.
-        #[must_use]
-        pub fn any_audience(mut self) -> Self {
-            self.settings.any_audience = true;
-            self
-        }
-
-        /// Accepts tokens without `aud` if they were issued to one of these clients: `client_id` and `azp`, as far as
-        /// they are present, must be listed. For issuers whose access tokens have no audience, such as Amazon Cognito.
-        /// A token with `aud` must contain a configured [`audience`](Self::audience) all the same.
-        #[must_use]
-        pub fn clients_without_audience<N: Into<String>>(
-            mut self,
-            clients: impl IntoIterator<Item = N>,
-        ) -> Self {
-            self.settings.clients.extend(clients.into_iter().map(Into::into));
-            self
-        }
-
-        /// Sets by how much the issuer's clock and ours may differ. Default: 60 s. At most an hour.
-        #[must_use]
-        pub fn skew(mut self, skew: std::time::Duration) -> Self {
-            self.settings.skew = skew;
-            self
-        }
-
-        /// Rejects tokens that expire later than this from now. Default: no limit.
-        #[must_use]
-        pub fn max_lifetime(mut self, lifetime: std::time::Duration) -> Self {
-            self.settings.max_lifetime = Some(lifetime);
-            self
-        }
-
-        /// Rejects tokens that were issued longer ago than this, on each use. `iat` is then required. Default: no
-        /// limit.
-        #[must_use]
-        pub fn max_age(mut self, age: std::time::Duration) -> Self {
-            self.settings.max_age = Some(age);
-            self
-        }
-
-        /// Reads the subject from this claim: a string or an integer. Default: `["sub"]`.
-        ///
-        /// Choose a claim that the issuer never lets a user choose, and never reassigns.
-        #[must_use]
-        pub fn subject_at<N: Into<String>>(mut self, path: impl IntoIterator<Item = N>) -> Self {
-            self.settings.subject = Some(path.into_iter().map(Into::into).collect());
-            self
-        }
-
-        /// Accepts tokens without a subject, as some issuers send for clients that act for no user, also with
-        /// [`access_tokens_only`](crate::JwtBuilder::access_tokens_only). The [`Principal`](palisade_core::Principal)
-        /// then has an empty subject: rules about owners reject it, and limits by principal count all such callers of
-        /// the issuer together.
-        #[must_use]
-        pub fn optional_subject(mut self) -> Self {
-            self.settings.optional_subject = true;
-            self
-        }
-
-        /// Reads roles from this claim: a string, or a list of strings. Each name of the path is whole, so that a claim
-        /// may contain dots and slashes. May be called several times: all roles that are found count.
-        ///
-        /// ```
-        /// # use palisade_auth::{Jwt, JwtBuilder};
-        /// # let builder = || -> JwtBuilder<()> { Jwt::hs256("a signing key of at least thirty-two bytes").audience("orders") };
-        /// // Keycloak: the roles of the realm, and those of one client
-        /// builder().roles_at(["realm_access", "roles"]).roles_at(["resource_access", "orders", "roles"]);
-        /// builder().roles_at(["cognito:groups"]);
-        /// builder().roles_at(["https://example.com/roles"]); // Auth0
-        /// ```
-        #[must_use]
-        pub fn roles_at<N: Into<String>>(mut self, path: impl IntoIterator<Item = N>) -> Self {
-            self.settings.roles.add(path);
-            self
-        }
-
-        /// Reads scopes from this claim: a string of scopes separated by spaces, or a list. May be called several times.
-        #[must_use]
-        pub fn scopes_at<N: Into<String>>(mut self, path: impl IntoIterator<Item = N>) -> Self {
-            self.settings.scopes.add(path);
-            self
-        }
-
-        /// Reads the tenants that the caller is a member of from this claim: a string, or a list of strings. May be
-        /// called several times.
-        #[must_use]
-        pub fn tenants_at<N: Into<String>>(mut self, path: impl IntoIterator<Item = N>) -> Self {
-            self.settings.tenants.add(path);
-            self
-        }
-
-        /// Reads roles within tenants from this claim: an object of roles by tenant, `{"acme": ["editor"]}`. See
-        /// [`Principal::in_tenant`](palisade_core::Principal::in_tenant).
-        #[must_use]
-        pub fn roles_by_tenant_at<N: Into<String>>(
-            mut self,
-            path: impl IntoIterator<Item = N>,
-        ) -> Self {
-            self.settings.roles_by_tenant.push(path.into_iter().map(Into::into).collect());
-            self
-        }
-
-        /// Reads roles within tenants from this claim: an object of tenants by role, `{"editor": ["acme"]}`, or
-        /// `{"editor": {"acme": …}}` as Zitadel sends. See
-        /// [`Principal::in_tenant`](palisade_core::Principal::in_tenant).
-        #[must_use]
-        pub fn tenants_by_role_at<N: Into<String>>(
-            mut self,
-            path: impl IntoIterator<Item = N>,
-        ) -> Self {
-            self.settings.tenants_by_role.push(path.into_iter().map(Into::into).collect());
-            self
-        }
-
-        /// Adds a check of the claims, with an error of its own. It runs after all others, on each request. An error
-        /// with status 401 and without a challenge gets one.
-        ///
-        /// ```
-        /// # use palisade_auth::Jwt;
-        /// use palisade_core::ApiError;
-        /// # #[derive(serde::Deserialize)]
-        /// # struct Claims { token_use: String }
-        ///
-        /// let auth = Jwt::<Claims>::hs256("a signing key of at least thirty-two bytes")
-        ///     .clients_without_audience(["orders-app"])
-        ///     .validate(|claims| match claims.token_use.as_str() {
-        ///         "access" => Ok(()),
-        ///         _ => Err(ApiError::unauthenticated().with_message("an access token is required")),
-        ///     })
-        ///     .build()?;
-        /// # Ok::<_, palisade_core::ConfigError>(())
-        /// ```
-        #[must_use]
-        pub fn validate<F, E>(mut self, check: F) -> Self
-        where
-            F: Fn(&$C) -> Result<(), E> + Send + Sync + 'static,
-            E: Into<palisade_core::ApiError>,
-        {
-            let check = move |claims: &$C| check(claims).map_err(Into::into);
-            self.settings.checks.push(std::sync::Arc::new(check));
-            self
-        }
-
-        /// Maps the claims to a principal. The function gets the claims and the principal that the other settings make
-        /// of them, and returns the one that counts. If that has no issuer, it gets the token's.
-        ///
-        /// ```
-        /// # use palisade_auth::Jwt;
-        /// # #[derive(serde::Deserialize)]
-        /// # struct Claims { is_staff: bool }
-        /// let auth = Jwt::<Claims>::hs256("a signing key of at least thirty-two bytes")
-        ///     .audience("orders")
-        ///     .map_principal(|claims, principal| {
-        ///         principal.with_roles(claims.is_staff.then_some("staff"))
-        ///     })
-        ///     .build()?;
-        /// # Ok::<_, palisade_core::ConfigError>(())
-        /// ```
-        #[must_use]
-        pub fn map_principal<F>(mut self, convert: F) -> Self
-        where
-            F: Fn(&$C, palisade_core::Principal) -> palisade_core::Principal
-                + Send
-                + Sync
-                + 'static,
-        {
-            self.settings.conversion = Some(std::sync::Arc::new(convert));
-            self
-        }
-    };
-}
-pub(crate) use issuer_setters;
-
-/// Writes the setter of the profile, for issuers of signed tokens.
-macro_rules! profile_setter {
-    () => {
-        /// Accepts only access tokens of RFC 9068: the header's `typ` is `at+jwt`, and `iss`, `sub`, `aud`, `exp`,
-        /// `iat`, `jti` and `client_id` are present. ID tokens are rejected. Requires an issuer with a name.
-        #[must_use]
-        pub fn access_tokens_only(mut self) -> Self {
-            self.settings.profile = super::claims::Profile::AccessToken;
-            self
-        }
-    };
-}
-pub(super) use profile_setter;

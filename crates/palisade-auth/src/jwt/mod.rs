@@ -11,6 +11,7 @@ mod claims_type;
 mod fault;
 mod issuer;
 mod issuer_keys;
+mod issuer_setters;
 mod issuer_settings;
 mod jwk;
 mod key;
@@ -39,7 +40,9 @@ pub(crate) use claims_type::check as check_claims_type;
 pub(crate) use fault::Fault;
 pub use issuer::Issuer;
 #[cfg(feature = "introspection")]
-pub(crate) use issuer_settings::{IssuerSettings, issuer_setters};
+pub(crate) use issuer_setters::issuer_setters;
+#[cfg(feature = "introspection")]
+pub(crate) use issuer_settings::IssuerSettings;
 #[cfg(feature = "jwks")]
 pub(crate) use key_set::KeySet;
 pub use keys::Keys;

@@ -132,9 +132,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
     /// 401 if the token is not valid; the error of [`validate`](JwtBuilder::validate); 503 if the issuer's keys cannot
     /// be fetched.
     pub async fn verify(&self, token: &str) -> Result<Identity<C>, ApiError> {
-        let identity = self.verify_token(token.as_bytes()).outcome().await?;
-        self.rules.tokens.check_without_request(&identity)?;
-        Ok(identity)
+        self.verify_credential(token).outcome().await
     }
 
     /// Removes all remembered tokens. Each is verified again when it is used next.
@@ -148,6 +146,13 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Jwt<C> {
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<C> {
         self.rules.tokens.authenticate(request, |token| self.verify_token(token))
+    }
+
+    fn verify_credential(&self, token: &str) -> Attempt<C> {
+        let rules = Arc::clone(&self.rules);
+        self.verify_token(token.as_bytes()).and_then(move |identity| {
+            rules.tokens.check_without_request(&identity).map(|()| identity)
+        })
     }
 
     fn invalid(&self) -> ApiError {

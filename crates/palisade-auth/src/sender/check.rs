@@ -277,5 +277,5 @@ impl SenderCheck {
 /// Returns the proof that was used up for the identity on the request.
 #[cfg(feature = "_public-keys")]
 fn used_proof<C: Send + Sync + 'static>(request: &request::Parts) -> Option<Arc<str>> {
-    Identity::<C>::of(&request.extensions)?.proof().cloned()
+    Identity::<C>::from_extensions(&request.extensions)?.proof().cloned()
 }

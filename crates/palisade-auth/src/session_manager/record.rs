@@ -14,6 +14,8 @@ struct Record<C> {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     issuer: String,
     subject: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    foreign: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roles: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -52,6 +54,7 @@ pub(super) fn write<C: Serialize>(
     let record = Record {
         issuer: principal.issuer().to_owned(),
         subject: principal.subject().to_owned(),
+        foreign: principal.is_foreign(),
         roles: texts(&mut everywhere.roles()),
         scopes: texts(&mut principal.scopes()),
         tenants: tenants.into_iter().map(in_tenant).collect(),
@@ -70,9 +73,10 @@ pub(super) fn write<C: Serialize>(
 }
 
 pub(super) fn read<C: DeserializeOwned>(data: &str) -> Result<Found<C>, BoxError> {
-    let Record { issuer, subject, roles, scopes, tenants, ends, claims } =
+    let Record { issuer, subject, foreign, roles, scopes, tenants, ends, claims } =
         serde_json::from_str::<Record<C>>(data)?;
     let principal = Principal::new(subject).issued_by(issuer).with_roles(roles).with_scopes(scopes);
+    let principal = if foreign { principal.as_foreign() } else { principal };
     let principal = tenants
         .into_iter()
         .fold(principal, |principal, (name, roles)| principal.with_tenant_roles(name, roles));
@@ -90,11 +94,13 @@ mod tests {
             .with_roles(["member"])
             .with_scopes(["read", "write"])
             .with_tenant_roles("acme", ["admin"])
-            .with_tenant_roles("globex", Vec::<String>::new());
+            .with_tenant_roles("globex", Vec::<String>::new())
+            .as_foreign();
         for stored in [ada.clone(), ada.in_tenant("acme").unwrap()] {
             let data = write(&stored, &7, Duration::from_millis(5)).unwrap();
             let found = read::<u32>(&data).unwrap();
             assert_eq!(found.identity.principal(), &ada, "{data}");
+            assert!(found.identity.principal().is_foreign());
             assert_eq!((*found.identity.claims(), found.ends), (7, Duration::from_millis(5)));
         }
         assert!(read::<u32>("{\"subject\":\"ada\",\"ends\":1}").is_err());
