@@ -59,7 +59,8 @@
 //! limit can be raised or lowered while it is in use, a client may change its tier, and a quota whose window changes starts
 //! with no count. `b` is the end of a block, `n` counts refusals for a ban, and `x` is the end of the key.
 //!
-//! Every key has an expiry: a second after the last of its fields means nothing any more. Refused requests write nothing
+//! Every key has an expiry: a second after the last of its fields means nothing any more, with GCRA at most twice as late and
+//! a second more. Refused requests write nothing
 //! unless the limit has a ban, and looks never do. A value that is not ours, because another program wrote it, counts as none and is replaced.
 //!
 //! # When the server does not answer

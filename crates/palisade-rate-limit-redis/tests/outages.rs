@@ -2,72 +2,11 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
-
-use http::request::Parts;
-use palisade_core::{Decision, PeerAddr, Policy};
-use palisade_rate_limit::{Quota, RateLimit, SharedStore};
 use palisade_rate_limit_redis::{
-    Redis, RedisBuilder, RedisStore,
-    testing::{RedisCluster, RedisSentinel, RedisServer},
+    Redis,
+    testing::{RedisCluster, RedisSentinel},
 };
-use support::MINUTE;
-
-fn store(builder: RedisBuilder) -> RedisStore {
-    RedisStore::new(builder.build().expect("servers"))
-}
-
-fn limit(store: &RedisStore) -> RateLimit {
-    let quota = Quota::per(100_000, MINUTE * 60).fixed_window();
-    let by = SharedStore::new(store.clone()).timeout(Duration::from_millis(200));
-    RateLimit::per_address(quota).name("api").store(by).build().expect("a limit")
-}
-
-/// True if the request of this client was decided on by the store.
-async fn is_decided(limit: &RateLimit, client: u8) -> bool {
-    let (mut head, ()): (Parts, ()) = http::Request::new(()).into_parts();
-    head.extensions.insert(PeerAddr(([192, 0, 2, client], 4000).into()));
-    match limit.decide(&head) {
-        Decision::Now(outcome) => outcome.is_ok(),
-        Decision::Later(decision) => decision.await.is_ok(),
-    }
-}
-
-/// Sends requests of all clients at once, again and again, and returns for each client how many were decided.
-async fn load(limit: &RateLimit, clients: u8, rounds: usize) -> Vec<usize> {
-    let limit = Arc::new(limit.clone());
-    let of_client = |client: u8| {
-        let limit = Arc::clone(&limit);
-        tokio::spawn(async move {
-            let mut decided = 0;
-            for _ in 0..rounds {
-                decided += usize::from(is_decided(&limit, client).await);
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            decided
-        })
-    };
-    let tasks: Vec<_> = (0..clients).map(of_client).collect();
-    let mut decided = Vec::new();
-    for task in tasks {
-        decided.push(task.await.expect("its requests"));
-    }
-    decided
-}
-
-async fn recovered(limit: &RateLimit, clients: u8) {
-    for _ in 0..300 {
-        let mut all = true;
-        for client in 0..clients {
-            all &= is_decided(limit, client).await;
-        }
-        if all {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("not all clients are decided on again");
-}
+use support::load::{is_decided, limit, load, recovered, store};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_node_of_a_cluster_stops_its_own_clients_only() {
@@ -178,34 +117,4 @@ async fn a_master_without_replicas_is_left_at_once() {
     assert!(connections() >= before + 2);
     watched.master().command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
     recovered(&limit, 1).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_operator_acts_on_the_fleet_at_once() {
-    use palisade_rate_limit::{Action, Intervention, Store};
-    let Some(cluster) = RedisCluster::start() else { return };
-    let machines = [store(Redis::cluster(cluster.urls())), store(Redis::cluster(cluster.urls()))];
-    let limits = machines.each_ref().map(|store| {
-        let quota = Quota::per(1, MINUTE * 60).fixed_window();
-        let by = SharedStore::new(store.clone()).refusal_ttl(MINUTE);
-        RateLimit::per_address(quota).name("api").store(by).build().expect("a limit")
-    });
-    for store in &machines {
-        store.ready().await.expect("all masters");
-    }
-    assert!(is_decided(&limits[0], 1).await);
-    assert!(!is_decided(&limits[0], 1).await && !is_decided(&limits[1], 1).await);
-    // The key, as it is on the server.
-    let key = cluster.nodes().iter().flat_map(RedisServer::keys).next().expect("a key");
-    let digest = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).expect("a tag").0;
-    let key = u128::from_str_radix(digest, 16).expect("a digest").to_be_bytes();
-    let reset = Intervention { limit: "api".into(), key, action: Action::Reset };
-    machines[0].intervene(reset).await.expect("it is done");
-    for _ in 0..200 {
-        if is_decided(&limits[1], 1).await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the other machine remembers the refusal");
 }

@@ -1,4 +1,4 @@
-//! Clusters, sentinels and TLS.
+//! Clusters and sentinels.
 
 mod support;
 
@@ -7,9 +7,8 @@ use std::time::Duration;
 use palisade_rate_limit::Quota;
 use palisade_rate_limit_redis::{
     Redis, RedisBuilder, RedisStore,
-    testing::{RedisCluster, RedisSentinel, RedisServer},
+    testing::{RedisCluster, RedisSentinel},
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use support::{Client, MINUTE};
 
 fn quotas() -> [Quota; 3] {
@@ -145,51 +144,4 @@ async fn sentinels_that_do_not_know_the_master_are_an_error_that_names_it() {
     let error = client.try_charge(1).await.unwrap_err().to_string();
     assert_eq!(error, "redis: no sentinel knows a master named `another`");
     assert!(format!("{:?}", client.store).contains("sentinel"));
-}
-
-/// An authority, and a certificate of it for this name with its key, all in PEM.
-fn certificate_for(name: &str) -> (String, String, String) {
-    let mut params = CertificateParams::new([]).expect("parameters");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("a key");
-    let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new([name.to_owned()]).expect("parameters");
-    let certificate = params.signed_by(&key, &authority).expect("a certificate");
-    let pem = |label: &str, der: &[u8]| pem::encode(&pem::Pem::new(label, der));
-    (
-        pem("CERTIFICATE", authority.der()),
-        pem("CERTIFICATE", certificate.der()),
-        pem("PRIVATE KEY", key.serialized_der()),
-    )
-}
-
-#[tokio::test]
-async fn tls_is_spoken_with_those_whom_our_authority_vouches_for() {
-    let (authority, certificate, key) = certificate_for("localhost");
-    let Some(server) = RedisServer::start_with_tls(&certificate, &key) else { return };
-    let trusting = client(Redis::builder(server.url()).ca_certificate(authority));
-    assert_eq!(trusting.charge(2).await.charged, Some(2));
-    assert_eq!(trusting.remaining().await, 3);
-
-    // The authorities of the web do not know it, and neither does another one of ours.
-    let (stranger, _, _) = certificate_for("localhost");
-    for distrusting in [
-        client(Redis::builder(server.url())),
-        client(Redis::builder(server.url()).ca_certificate(stranger)),
-    ] {
-        let error = distrusting.try_charge(1).await.unwrap_err().to_string();
-        assert!(error.contains("invalid peer certificate"), "{error}");
-    }
-    let plain = client(Redis::builder(server.url().replace("rediss", "redis")));
-    assert!(plain.try_charge(1).await.is_err());
-}
-
-#[tokio::test]
-async fn tls_is_not_spoken_with_a_server_of_another_name() {
-    let (authority, certificate, key) = certificate_for("elsewhere.example");
-    let Some(server) = RedisServer::start_with_tls(&certificate, &key) else { return };
-    let client = client(Redis::builder(server.url()).ca_certificate(authority));
-    let error = client.try_charge(1).await.unwrap_err().to_string();
-    assert!(error.contains("not valid for name"), "{error}");
 }

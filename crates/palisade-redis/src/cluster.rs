@@ -310,7 +310,7 @@ fn slots_in(answer: &Value, asked: &str) -> Option<Slots> {
 }
 
 /// The slot of a key: CRC-16/XMODEM of its hash tag, or of all of it, modulo 16384.
-fn slot_of(key: &str) -> u16 {
+pub(crate) fn slot_of(key: &str) -> u16 {
     let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
     let hashed = tag.map(|(tag, _)| tag).filter(|tag| !tag.is_empty()).unwrap_or(key);
     let crc = hashed.bytes().fold(0_u16, |crc, byte| {

@@ -1,6 +1,8 @@
 //! What the tests of this crate share.
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub(crate) mod load;
+
 use std::{
     sync::{
         Arc,
