@@ -1,5 +1,5 @@
-//! Settled costs: callers have a budget of tokens, as of a language model. A request reserves what it may need, and when it
-//! is over it is charged what it took: known from the response, or only at the end of a stream, or when the client leaves.
+//! Settled costs: callers have a budget of tokens for each day and month, as of a language model. A request reserves what it
+//! may need, and when it is over it is charged what it took: known from the response, or only at the end of a stream, or when the client leaves.
 //!
 //! ```sh
 //! cargo run --example budgets
@@ -26,7 +26,6 @@ use tokio::net::TcpListener;
 use tokio_stream::{Stream, StreamExt};
 
 const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// What a request reserves: as many tokens as an answer may have.
 const RESERVED: u32 = 200;
@@ -88,10 +87,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // In your own, count by a principal: this field is believed because the example has no authentication.
     let caller = ByHeader::new(HeaderName::from_static("x-caller"));
-    let budget = RateLimit::per_key(caller, Quota::per(1000, HOUR).fixed_window().named("tokens"))
-        .cost(|_| RESERVED)
-        .settled()
-        .build()?;
+    // The day begins at midnight in Berlin, also when the clocks change.
+    let budgets = [
+        Quota::per_day(1000, "Europe/Berlin")?.named("today"),
+        Quota::per_month(20_000, "Europe/Berlin")?.named("month"),
+    ];
+    let budget = RateLimit::per_key(caller, budgets).cost(|_| RESERVED).settled().build()?;
 
     let app = Router::new()
         .route("/completions", post(completion))
@@ -121,7 +122,7 @@ fn print_what_to_try(address: SocketAddr) {
     println!(
         r#"listening on http://{address}
 
-A thousand tokens an hour for each caller. A request reserves {RESERVED} and is charged what it took: four
+A thousand tokens a day for each caller, in the time zone of Berlin, and twenty thousand a month. A request reserves {RESERVED} and is charged what it took: four
   curl -i http://{address}/completions -H 'X-Caller: ada' -H 'Content-Type: application/json' -d '{{"text":"hello there"}}'
   curl http://{address}/budget/ada
 

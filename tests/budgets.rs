@@ -39,6 +39,7 @@ async fn a_response_is_charged_what_it_took() {
         let answer = client.post_json("/completions", prompt, &["x-caller: ada"]).await;
         assert_eq!(answer.status, 200);
         assert_eq!((&answer.json()["tokens"], &answer.json()["left"]), (&4.into(), &800.into()));
+        assert_eq!(answer.headers.get_all("ratelimit-policy").iter().count(), 2);
         assert_eq!(left(&client, "ada").await, 996);
         assert_eq!(left(&client, "grace").await, 1000);
 

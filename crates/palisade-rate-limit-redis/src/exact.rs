@@ -70,6 +70,7 @@ pub(crate) fn letter(quota: &Quota) -> Result<char, ConfigError> {
         Algorithm::Gcra { .. } => Ok('g'),
         Algorithm::FixedWindow => Ok('f'),
         Algorithm::ExactLog => Ok('l'),
+        Algorithm::Calendar => Ok('c'),
         other => {
             let remedy = "choose an algorithm that this version of the store knows";
             Err(ConfigError::new("algorithm", format_args!("{other:?}"), remedy))

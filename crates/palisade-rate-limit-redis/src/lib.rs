@@ -41,6 +41,7 @@
 //! | --- | --- | --- |
 //! | sliding window | the number of the window, and two counts | 14 |
 //! | fixed window | the number of the window, and a count | 10 |
+//! | day or month | when the day or month began, and a count | 10 |
 //! | strict | the number of the sub-window, and nine counts | 42 |
 //! | GCRA | a moment, the debt ahead of it, and the limit | 18 |
 //! | exact log | the time of each request, for limits up to 1,000 | 6 for each |

@@ -1,11 +1,11 @@
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use palisade_core::{ApiError, Outcome};
 
 use crate::{
-    Quota, Standing,
+    Standing,
+    attempt::Chosen,
     counters::{Counter, Each},
-    headers::Fields,
     settle::Unsettled,
 };
 
@@ -25,16 +25,13 @@ pub struct Admission {
 pub(crate) struct Rest {
     /// What a request would have been refused with whose key is only watched.
     would_be: Option<ApiError>,
-    /// Quotas that were chosen for this request, and what the response says of them.
+    /// Quotas that were chosen for this request.
     pub(crate) chosen: Option<Chosen>,
     /// What was charged and how much, if that may change when the response comes.
     pub(crate) charge: Option<(Charge, u32)>,
     /// Settles the cost when it is dropped.
     pub(crate) unsettled: Option<Box<dyn Unsettled>>,
 }
-
-/// Quotas that were chosen for one request, and what responses say of them.
-pub(crate) type Chosen = (Arc<[Quota]>, Arc<[Fields]>);
 
 /// Where and when a request was charged.
 pub(crate) enum Charge {

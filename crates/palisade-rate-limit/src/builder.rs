@@ -2,6 +2,7 @@ use std::{
     fmt,
     hash::RandomState,
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 use http::{HeaderName, request, response};
@@ -13,6 +14,7 @@ use crate::{
     counters::Tables,
     limiter::{Choose, CostOf, Counts, Matches, Settings, Shared},
     plan::{Counted, Current, PerKey, Plan, Same},
+    waiting::Waiting,
 };
 
 /// Makes a [`RateLimit`]. See [`RateLimit::per_address`], [`RateLimit::per_principal`] and [`RateLimit::per_key`].
@@ -43,6 +45,7 @@ pub struct RateLimitBuilder<K> {
     headers: QuotaHeaders,
     ban: Option<Ban>,
     settles: bool,
+    wait: Option<(Duration, usize)>,
     cost_trailer: Option<HeaderName>,
     /// Of all keys, the fraction that is refused what it is over.
     enforced: f64,
@@ -78,6 +81,7 @@ impl<K: Key> RateLimitBuilder<K> {
             headers: QuotaHeaders::Draft10,
             ban: None,
             settles: false,
+            wait: None,
             cost_trailer: None,
             enforced: 1.0,
             #[cfg(feature = "store")]
@@ -314,6 +318,31 @@ impl<K: Key> RateLimitBuilder<K> {
         self
     }
 
+    /// Lets requests wait in place of rejecting them, as tower's `RateLimit` does: at most `max_wait` each, and at most
+    /// `max_waiting` of all keys at the same time. Default: no request waits.
+    ///
+    /// A request that would be admitted within `max_wait` waits for it, and its body is not read meanwhile. The requests of
+    /// one key are admitted in the order in which they came. A request that leaves gives its place to the next one. All
+    /// others are rejected as without this setting: those that would have to wait for longer, that find too many waiting
+    /// already, or whose turn does not come in time. Waiting needs a tokio runtime; without one, no request waits.
+    ///
+    /// Each waiting request keeps its connection or stream, so clients can hold as many. With a shared store, the limit
+    /// asks the store again when the wait is over.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::{Quota, RateLimit};
+    /// // An even flow of ten a second: requests of a burst wait for up to two seconds.
+    /// let limit = RateLimit::per_address(Quota::per(10, Duration::from_secs(1)).gcra_with_burst(1))
+    ///     .wait(Duration::from_secs(2), 1000)
+    ///     .build()?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn wait(mut self, max_wait: Duration, max_waiting: usize) -> Self {
+        self.wait = Some((max_wait, max_waiting));
+        self
+    }
+
     /// Refuses nobody: a request over a quota passes, and a line of the log says which quota it was over, at level INFO
     /// with the target `palisade::shadow`. It is not charged, so the log says what [enforcing](Self::enforce) the limit
     /// would do. Responses say nothing.
@@ -428,6 +457,10 @@ impl<K: Key> RateLimitBuilder<K> {
                 Plan::PerKey(PerKey { choose, tables: Tables::new(self.keys)?, given })
             }
         };
+        let waiting = match self.wait {
+            Some((max_wait, max_waiting)) => Some(Arc::new(Waiting::new(max_wait, max_waiting)?)),
+            None => None,
+        };
         let blocks = Blocks::new(self.ban, self.keys)?;
         let settings = Settings {
             name: Arc::from(name),
@@ -453,6 +486,7 @@ impl<K: Key> RateLimitBuilder<K> {
             settings,
             hasher: RandomState::new(),
             blocks,
+            waiting,
             stats: Default::default(),
             has_said_what_is_missing: AtomicBool::new(false),
             has_said_what_is_wrong: AtomicBool::new(false),

@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
-use palisade_core::ConfigError;
+use palisade_core::{Clock, ConfigError};
 
 use crate::{
     Algorithm, Quota, Standing,
     algorithm::{AnyMeter, Meter, Outcome},
+    calendar::{Calendar, TableTime},
     quotas::MOST_QUOTAS,
     table::Table,
 };
@@ -20,7 +21,20 @@ use crate::{
 pub(crate) struct Counter {
     pub(crate) meter: AnyMeter,
     pub(crate) table: Arc<Table>,
-    kind: (Algorithm, Duration),
+    kind: Kind,
+}
+
+/// The time of a decision, on the monotonic clock and, where a quota needs it, on the calendar.
+#[derive(Clone, Copy)]
+pub(crate) struct Now<'a> {
+    monotonic: u64,
+    clock: &'a dyn Clock,
+}
+
+impl<'a> Now<'a> {
+    pub(crate) fn read(clock: &'a dyn Clock) -> Self {
+        Self { monotonic: crate::limiter::monotonic(clock), clock }
+    }
 }
 
 /// What a request was charged: where it stands with each quota, and when it was charged to it.
@@ -76,12 +90,12 @@ const NOTHING: Standing = Standing::new(0, None);
 pub(crate) fn charge<'a>(
     counters: impl Iterator<Item = &'a Counter> + Clone,
     key: u64,
-    now: u64,
+    now: Now<'_>,
     cost: u32,
 ) -> Result<Charged, Box<Refused>> {
     let mut charged = Charged { standings: Each::none(NOTHING), at: Each::none(0) };
     for (which, counter) in counters.clone().enumerate() {
-        match counter.table.charge(&counter.meter, key, now, cost) {
+        match counter.charge(key, now, cost) {
             Outcome::Admitted { standing, at } => {
                 charged.standings.push(standing);
                 charged.at.push(at);
@@ -99,7 +113,7 @@ pub(crate) fn charge<'a>(
 pub(crate) fn give_back<'a>(
     counters: impl Iterator<Item = &'a Counter>,
     key: u64,
-    now: u64,
+    now: Now<'_>,
     amount: u32,
     charged_at: &[u64],
 ) {
@@ -107,16 +121,16 @@ pub(crate) fn give_back<'a>(
         return;
     }
     for (counter, at) in counters.zip(charged_at) {
-        counter.table.refund(&counter.meter, key, now, *at, amount);
+        counter.table.refund(&counter.meter, key, counter.time(now).at, *at, amount);
     }
 }
 
 /// Charges more, as far as there is room: what is over after that is not carried over.
-pub(crate) fn charge_more(counter: &Counter, key: u64, now: u64, more: u32) {
+pub(crate) fn charge_more(counter: &Counter, key: u64, now: Now<'_>, more: u32) {
     let mut amount = more;
     // Others may charge the key meanwhile.
     for _ in 0..8 {
-        match counter.table.charge(&counter.meter, key, now, amount) {
+        match counter.charge(key, now, amount) {
             Outcome::Refused { standing, .. } if standing.remaining() > 0 => {
                 amount = amount.min(standing.remaining());
             }
@@ -130,7 +144,7 @@ pub(crate) fn charge_more(counter: &Counter, key: u64, now: u64, more: u32) {
 fn refused<'a>(
     counters: impl Iterator<Item = &'a Counter>,
     key: u64,
-    now: u64,
+    now: Now<'_>,
     cost: u32,
     which: usize,
     said: (Standing, Option<u64>),
@@ -140,7 +154,7 @@ fn refused<'a>(
         let (standing, wait) = if at == which {
             said
         } else {
-            match counter.table.look(&counter.meter, key, now, cost) {
+            match counter.look(key, now, cost) {
                 Outcome::Admitted { standing, .. } => (standing, Some(0)),
                 Outcome::Refused { standing, wait } => (standing, wait),
             }
@@ -152,6 +166,27 @@ fn refused<'a>(
 }
 
 impl Counter {
+    /// Checks a request and charges it, in one step.
+    #[inline]
+    fn charge(&self, key: u64, now: Now<'_>, cost: u32) -> Outcome {
+        let time = self.time(now);
+        time.translate(self.table.charge(&self.meter, key, time.at, cost))
+    }
+
+    /// Returns what [`charge`](Self::charge) would return, and charges nothing. The standing is that of now.
+    pub(crate) fn look(&self, key: u64, now: Now<'_>, cost: u32) -> Outcome {
+        let time = self.time(now);
+        time.translate(self.table.look(&self.meter, key, time.at, cost))
+    }
+
+    #[inline]
+    fn time(&self, now: Now<'_>) -> TableTime {
+        match &self.kind.calendar {
+            None => TableTime::monotonic(now.monotonic),
+            Some(calendar) => calendar.table_time(now.clock.unix()),
+        }
+    }
+
     /// # Errors
     ///
     /// If the quota cannot be counted exactly, or there is no memory for its table.
@@ -159,14 +194,14 @@ impl Counter {
         let meter = AnyMeter::of(quota)?;
         check_log_size(quota, keys, meter.words())?;
         let table = Arc::new(Table::for_keys(keys, &meter)?);
-        Ok(Self { meter, table, kind: Shape::kind_of(quota) })
+        Ok(Self { meter, table, kind: Kind::of_quota(quota) })
     }
 }
 
 impl Counter {
     /// Returns true if the quota has the algorithm and the window that are counted here.
     pub(crate) fn counts_like(&self, quota: &Quota) -> bool {
-        self.kind == Shape::kind_of(quota)
+        self.kind == Kind::of_quota(quota)
     }
 
     /// Returns a counter for another limit of the same kind, in the same table.
@@ -181,7 +216,7 @@ impl Counter {
                           quota, and replace it by a smaller one";
             return Err(ConfigError::new("limit", quota.limit(), remedy));
         }
-        Ok(Self { meter, table: Arc::clone(&self.table), kind: self.kind })
+        Ok(Self { meter, table: Arc::clone(&self.table), kind: self.kind.clone() })
     }
 }
 
@@ -226,11 +261,18 @@ type Shaped = (Shape, Arc<Table>);
 /// More would be a sign that windows are made up as requests come, and memory with them.
 const MOST_SHAPES: usize = 8;
 
-/// What quotas that are counted in one table have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
+/// What tells quotas apart whose counts must not be mixed. Their limits and bursts may differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Kind {
     algorithm: Algorithm,
     window: Duration,
+    calendar: Option<Arc<Calendar>>,
+}
+
+/// What quotas that are counted in one table have in common.
+#[derive(Debug, PartialEq, Eq)]
+struct Shape {
+    kind: Kind,
     words: usize,
     /// What is charged in one epoch no longer counts after the next.
     epoch: NonZeroU64,
@@ -260,7 +302,7 @@ impl Tables {
     /// If one cannot be counted exactly, or there have been too many different windows.
     pub(crate) fn counters(&self, quotas: &[Quota]) -> Result<Box<[Counter]>, ConfigError> {
         let counters = quotas.iter().enumerate().map(|(which, quota)| {
-            let alike = |other: &&Quota| Shape::kind_of(other) == Shape::kind_of(quota);
+            let alike = |other: &&Quota| Kind::of_quota(other) == Kind::of_quota(quota);
             let nth = quotas[..which].iter().filter(alike).count();
             self.counter(quota, nth)
         });
@@ -269,24 +311,24 @@ impl Tables {
 
     fn counter(&self, quota: &Quota, nth: usize) -> Result<Counter, ConfigError> {
         let meter = AnyMeter::among_others(quota)?;
-        let (algorithm, window) = Shape::kind_of(quota);
-        let words = match algorithm {
+        let kind = Kind::of_quota(quota);
+        let words = match kind.algorithm {
             // Logs of about the same length share a table, and a limit that is raised a little keeps its count.
             Algorithm::ExactLog => meter.words().next_power_of_two().max(SHORTEST_LOG),
             _ => meter.words(),
         };
-        let shape = Shape { algorithm, window, words, epoch: meter.epoch(), nth };
+        let shape = Shape { kind: kind.clone(), words, epoch: meter.epoch(), nth };
         let found = |table: &Shaped| (table.0 == shape).then(|| Arc::clone(&table.1));
         let mut tables = self.tables.iter();
         if let Some(table) = tables.by_ref().map_while(OnceLock::get).find_map(found) {
-            return Ok(Counter { meter, table, kind: (algorithm, window) });
+            return Ok(Counter { meter, table, kind });
         }
         // One thread makes the table, and others that need it wait, rather than make one each.
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         for table in &self.tables[..] {
             if let Some(table) = table.get() {
                 if let Some(table) = found(table) {
-                    return Ok(Counter { meter, table, kind: (algorithm, window) });
+                    return Ok(Counter { meter, table, kind });
                 }
                 continue;
             }
@@ -296,7 +338,7 @@ impl Tables {
             })?;
             let (_, made) = table.get_or_init(|| (shape, Arc::new(made)));
             let table = Arc::clone(made);
-            return Ok(Counter { meter, table, kind: (algorithm, window) });
+            return Ok(Counter { meter, table, kind });
         }
         let remedy =
             "choose among at most eight windows and algorithms; limits may differ as they like";
@@ -307,13 +349,12 @@ impl Tables {
 /// The least number of requests that an exact log of a chosen quota has room for.
 const SHORTEST_LOG: usize = 16;
 
-impl Shape {
-    /// What tells quotas apart whose counts must not be mixed. Their limits and bursts may differ.
-    fn kind_of(quota: &Quota) -> (Algorithm, Duration) {
+impl Kind {
+    fn of_quota(quota: &Quota) -> Self {
         let algorithm = match quota.algorithm() {
             Algorithm::Gcra { .. } => Algorithm::Gcra { burst: 0 },
             algorithm => algorithm,
         };
-        (algorithm, quota.window())
+        Self { algorithm, window: quota.window(), calendar: quota.calendar().cloned() }
     }
 }

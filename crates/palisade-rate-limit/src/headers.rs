@@ -1,11 +1,11 @@
 //! What responses say of a quota: draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4, and what came before it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use palisade_core::ConfigError;
 
-use crate::{Quota, Standing};
+use crate::{Quota, Standing, calendar::Calendar};
 
 /// Which fields tell a client where it stands, on every response, admitted or refused.
 ///
@@ -68,6 +68,8 @@ pub(crate) struct Fields {
     policy: HeaderValue,
     /// The policy of the older drafts, which have no names.
     nameless: HeaderValue,
+    /// Of a budget for days or months, the `w` of each response is the length of the current one.
+    calendar: Option<Arc<Calendar>>,
     /// The name of the policy in quotes, then `;r=`.
     standing: Box<[u8]>,
     limit: u32,
@@ -86,6 +88,7 @@ impl Fields {
         }
         let window = quota.window();
         let window = match (window.as_secs(), window.subsec_nanos()) {
+            _ if quota.calendar().is_some() => String::new(),
             (seconds, 0) => format!(";w={seconds}"),
             // `w` has whole seconds. A window of another length is left out rather than rounded.
             _ => String::new(),
@@ -94,9 +97,20 @@ impl Fields {
         Ok(Self {
             policy: value(format!("\"{name}\";q={limit}{window}"))?,
             nameless: value(format!("{limit}{window}"))?,
+            calendar: quota.calendar().cloned(),
             standing: format!("\"{name}\";r=").into_bytes().into(),
             limit,
         })
+    }
+
+    /// Completes one of the two policies with the length of the current window.
+    fn policy_now(&self, policy: &HeaderValue, unix: impl FnOnce() -> Duration) -> HeaderValue {
+        let Some(calendar) = &self.calendar else { return policy.clone() };
+        let mut field = Field::default();
+        field.push(policy.as_bytes());
+        field.push(b";w=");
+        field.push_number(calendar.length(unix()).as_secs());
+        field.value()
     }
 
     /// What remains, and the time until there is more: in seconds, rounded up, so that a client which waits as told is
@@ -123,14 +137,14 @@ impl QuotaHeaders {
         self,
         quotas: impl Iterator<Item = (&'a Fields, Standing)>,
         headers: &mut HeaderMap,
-        unix: impl FnOnce() -> Duration,
+        unix: impl Fn() -> Duration,
     ) {
         match self {
             Self::None => {}
             Self::Draft10 => {
                 for (fields, standing) in quotas {
                     // Limits further inside have written theirs, and a list may be several fields.
-                    headers.append(RATELIMIT_POLICY, fields.policy.clone());
+                    headers.append(RATELIMIT_POLICY, fields.policy_now(&fields.policy, &unix));
                     headers.append(RATELIMIT, fields.standing(standing));
                 }
             }
@@ -150,7 +164,7 @@ impl QuotaHeaders {
         fields: &Fields,
         standing: Standing,
         headers: &mut HeaderMap,
-        unix: impl FnOnce() -> Duration,
+        unix: impl Fn() -> Duration,
     ) {
         let (limit, remaining) = (fields.limit, standing.remaining());
         if self == Self::Draft7 {
@@ -166,7 +180,7 @@ impl QuotaHeaders {
                 field.push(b", reset=");
                 field.push_number(seconds);
             }
-            headers.insert(RATELIMIT_POLICY, fields.nameless.clone());
+            headers.insert(RATELIMIT_POLICY, fields.policy_now(&fields.nameless, &unix));
             headers.insert(RATELIMIT, field.value());
             return;
         }
@@ -175,7 +189,7 @@ impl QuotaHeaders {
             return;
         }
         if self == Self::Draft6 {
-            headers.insert(RATELIMIT_POLICY, fields.nameless.clone());
+            headers.insert(RATELIMIT_POLICY, fields.policy_now(&fields.nameless, &unix));
         }
         let reset = match self {
             Self::XRateLimitEpoch => standing.more_in().map(|more_in| {

@@ -56,6 +56,7 @@
 //! | [`strict`](Quota::strict) | the limit | the limit, less up to a ninth | what must hold |
 //! | [`gcra`](Quota::gcra) | the burst and the limit | the limit | an even flow |
 //! | [`fixed_window`](Quota::fixed_window) | twice the limit | the limit | plans that renew |
+//! | `per_day`, `per_month` (feature `calendar`) | twice the limit | the limit | budgets that renew at local midnight |
 //! | [`exact_log`](Quota::exact_log) | the limit | the limit | logins, small limits |
 //!
 //! How many requests are served at the same time is a policy of its own: [`ConcurrencyLimit`].
@@ -103,6 +104,7 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `axum` | peer addresses from axum's `ConnectInfo`, route templates from its `MatchedPath` |
+//! | `calendar` | budgets for each day or month in a time zone: `Quota::per_day`, `Quota::per_month` |
 //! | `store` | limits that machines share: `SharedStore` |
 //! | `tonic` | peer addresses from tonic's `TcpConnectInfo` |
 //!
@@ -110,8 +112,10 @@
 
 mod admission;
 mod algorithm;
+mod attempt;
 mod blocks;
 mod builder;
+mod calendar;
 mod concurrency;
 mod counters;
 mod handle;
@@ -132,6 +136,7 @@ mod status;
 mod store;
 mod table;
 mod trailers;
+mod waiting;
 
 pub use admission::Admission;
 pub use blocks::Ban;

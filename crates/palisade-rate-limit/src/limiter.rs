@@ -20,10 +20,12 @@ use crate::shared;
 use crate::{
     Admission, MissingKey, Quota, QuotaHeaders, Quotas, Standing,
     admission::Charge,
+    attempt::{Attempt, Chosen},
     blocks::Blocks,
-    counters::{self, Charged, Counter, Each, Refused},
+    counters::{self, Charged, Counter, Each, Now, Refused},
     headers::Fields,
     plan::{Plan, Same},
+    waiting::Waiting,
 };
 
 pub(crate) const COST_EXCEEDS_LIMIT: IssueCode =
@@ -37,6 +39,7 @@ pub(crate) struct Shared<K> {
     /// can look for a name that uses up somebody else's.
     pub(crate) hasher: RandomState,
     pub(crate) blocks: Blocks,
+    pub(crate) waiting: Option<Arc<Waiting>>,
     pub(crate) stats: Stats,
     pub(crate) has_said_what_is_missing: AtomicBool,
     pub(crate) has_said_what_is_wrong: AtomicBool,
@@ -95,29 +98,39 @@ pub(crate) type Matches = dyn Fn(&request::Parts) -> bool + Send + Sync;
 pub(crate) type Counts = dyn Fn(&response::Parts) -> bool + Send + Sync;
 pub(crate) type Choose = dyn Fn(Option<&Principal>, &request::Parts) -> Quotas + Send + Sync;
 
+/// Returns the time of the monotonic clock, in nanoseconds.
+pub(crate) fn monotonic(clock: &dyn Clock) -> u64 {
+    u64::try_from(clock.monotonic().as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl<K> Shared<K> {
     /// Counts a request by quotas that were chosen for it.
     pub(crate) fn count_chosen(
         &self,
-        hash: u64,
-        cost: u32,
-        quotas: &Arc<[Quota]>,
-        fields: Arc<[Fields]>,
+        attempt: Attempt,
+        chosen: Chosen,
         counters: &[Counter],
     ) -> Decision<Admission> {
-        match counters::charge(counters.iter(), hash, self.now(), cost) {
+        let (Attempt { hash, cost, .. }, Chosen { quotas, fields }) = (attempt, &chosen);
+        match counters::charge(counters.iter(), hash, self.moment(), cost) {
             Ok(charged) => {
                 self.note_near(quotas, charged.standings.as_slice());
                 let mut admission = self.admit(&charged, counters, hash, cost, 0);
-                admission.rest_mut().chosen = Some((Arc::clone(quotas), fields));
+                admission.rest_mut().chosen = Some(chosen);
                 Decision::grant(admission)
             }
-            Err(refused) => self.refuse(hash, cost, quotas, &fields, &refused),
+            Err(refused) => self.refuse(attempt, quotas, fields, &refused),
         }
     }
 
+    /// Returns the time of the monotonic clock, in nanoseconds.
     pub(crate) fn now(&self) -> u64 {
-        u64::try_from(self.settings.clock.monotonic().as_nanos()).unwrap_or(u64::MAX)
+        monotonic(&*self.settings.clock)
+    }
+
+    /// Returns the time for a decision.
+    pub(crate) fn moment(&self) -> Now<'_> {
+        Now::read(&*self.settings.clock)
     }
 
     /// The grant of a request that was charged.
@@ -168,7 +181,7 @@ impl<K> Shared<K> {
     }
 
     /// Whether a key is refused what it is over. Who has none is, unless nobody is.
-    fn is_enforced(&self, hash: Option<u64>) -> bool {
+    pub(crate) fn is_enforced(&self, hash: Option<u64>) -> bool {
         let enforced = self.settings.enforced;
         enforced == u64::MAX || hash.map_or(enforced > 0, |hash| hash < enforced)
     }
@@ -200,7 +213,7 @@ impl<K> Shared<K> {
     pub(crate) fn give_back(&self, charge: &Charge, amount: u32) {
         match charge {
             Charge::Here { key, at, counters } => {
-                counters::give_back(counters.iter(), *key, self.now(), amount, at.as_slice());
+                counters::give_back(counters.iter(), *key, self.moment(), amount, at.as_slice());
             }
             #[cfg(feature = "store")]
             Charge::Shared(receipt) => receipt.give_back(amount),
@@ -211,7 +224,7 @@ impl<K> Shared<K> {
     pub(crate) fn charge_more(&self, charge: &Charge, amount: u32) {
         match charge {
             Charge::Here { key, counters, .. } => {
-                let now = self.now();
+                let now = self.moment();
                 for counter in counters {
                     counters::charge_more(counter, *key, now, amount);
                 }
@@ -277,27 +290,27 @@ impl<K> Shared<K> {
     #[cold]
     pub(crate) fn refuse(
         &self,
-        hash: u64,
-        cost: u32,
+        attempt: Attempt,
         quotas: &[Quota],
         fields: &[Fields],
         refused: &Refused,
     ) -> Decision<Admission> {
-        let ban = self.blocks.count_rejection(hash, self.now());
-        self.refuse_and_ban(hash, cost, quotas, fields, refused, ban)
+        let is_counted = !attempt.may_wait;
+        let ban = is_counted.then(|| self.blocks.count_rejection(attempt.hash, self.now())).flatten();
+        self.refuse_and_ban(attempt, quotas, fields, refused, ban)
     }
 
     /// Refuses a request, with the ban that the refusal has earned.
     #[cold]
     pub(crate) fn refuse_and_ban(
         &self,
-        hash: u64,
-        cost: u32,
+        attempt: Attempt,
         quotas: &[Quota],
         fields: &[Fields],
         refused: &Refused,
         ban: Option<Duration>,
     ) -> Decision<Admission> {
+        let Attempt { hash, cost, may_wait } = attempt;
         self.log_floor();
         if let Some(length) = ban {
             tracing::warn!(
@@ -318,7 +331,9 @@ impl<K> Shared<K> {
             );
             return Decision::grant(Admission::instead_of(ApiError::rate_limited()));
         }
-        self.stats.rejected.fetch_add(1, Ordering::Relaxed);
+        if !may_wait {
+            self.stats.rejected.fetch_add(1, Ordering::Relaxed);
+        }
         Decision::refuse(self.refusal(cost, quotas, fields, refused, ban.unwrap_or_default()))
     }
 

@@ -32,6 +32,8 @@ const NEAR: Metric = Metric::counter(
     LIMIT,
     "requests that were admitted and left less than a tenth of a quota",
 );
+const WAITING: Metric =
+    Metric::gauge("palisade_limit_waiting", LIMIT, "requests that wait to be admitted");
 pub(crate) const SLOTS: Metric =
     Metric::gauge("palisade_limit_slots_taken", LIMIT, "requests that hold a slot");
 const ASKED: Metric = Metric::counter(
@@ -91,8 +93,8 @@ const REMEMBERED: Metric = Metric::counter(
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
 pub const METRICS: &[Metric] = &[
-    BYTES, KEYS, EVICTIONS, FLOOR, REJECTED, BLOCKED, NEAR, SLOTS, ASKED, ERRORS, TIMEOUTS, WAITED,
-    LEFT_ALONE, SKIPPED, LEASED, REMEMBERED,
+    BYTES, KEYS, EVICTIONS, FLOOR, REJECTED, BLOCKED, NEAR, WAITING, SLOTS, ASKED, ERRORS,
+    TIMEOUTS, WAITED, LEFT_ALONE, SKIPPED, LEASED, REMEMBERED,
 ];
 
 /// Reading the number of keys goes over all of the tables: for 100,000 keys that is 1.6 MB.
@@ -103,6 +105,7 @@ impl<K: Key> Measured for RateLimit<K> {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
         let keys = tables.iter().map(|table| table.keys()).max().unwrap_or(0);
         let evicted: u64 = tables.iter().map(|table| table.evicted()).sum();
+        let waiting = self.shared.waiting.as_ref().map_or(0, |waiting| waiting.waiting());
         let mut told = vec![
             BYTES.at(self.table_bytes() as f64),
             KEYS.at(keys as f64),
@@ -111,6 +114,7 @@ impl<K: Key> Measured for RateLimit<K> {
             REJECTED.at(read(&stats.rejected)),
             BLOCKED.at(read(&stats.blocked)),
             NEAR.at(read(&stats.near)),
+            WAITING.at(waiting as f64),
         ];
         #[cfg(feature = "store")]
         if let Some(stats) = self.store_stats() {

@@ -9,7 +9,7 @@ use crate::Action;
 use crate::{
     Key, Quota, RateLimit, RateLimitStatus, Standing,
     algorithm::Outcome,
-    counters::{Counter, Each},
+    counters::{Counter, Each, Now},
     plan::Plan,
 };
 
@@ -87,7 +87,8 @@ impl<K: Key> RateLimit<K> {
         let quotas = self.quotas_without_request();
         #[cfg(feature = "store")]
         let asked = limit.store.as_ref().map(|store| store.look(&key, &quotas));
-        let standings = self.counters(&quotas).map(|counters| look(&counters, hash, limit.now()));
+        let standings =
+            self.counters(&quotas).map(|counters| look(&counters, hash, limit.moment()));
         async move {
             #[cfg(feature = "store")]
             if let Some(asked) = asked {
@@ -215,10 +216,10 @@ impl<K: Key> RateLimit<K> {
 }
 
 /// Returns where a key stands, without charging it.
-fn look(counters: &[Counter], key: u64, now: u64) -> Each<Standing> {
+fn look(counters: &[Counter], key: u64, now: Now<'_>) -> Each<Standing> {
     let mut standings = Each::none(Standing::new(0, None));
     for counter in counters {
-        match counter.table.look(&counter.meter, key, now, 0) {
+        match counter.look(key, now, 0) {
             Outcome::Admitted { standing, .. } | Outcome::Refused { standing, .. } => {
                 standings.push(standing);
             }

@@ -1,16 +1,14 @@
-use std::{fmt, hash::BuildHasher, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use http::{request, response};
 use palisade_core::{Decision, Outcome, Policy, PolicyLayer, WatchBody, watch_until_end};
 
-#[cfg(feature = "store")]
-use crate::shared;
 use crate::{
     ActualCost, Admission, ByAddress, ByPrincipal, Key, MissingKey, Quota, Quotas,
-    RateLimitBuilder, RateLimitHandle, RateLimitStatus, counters,
-    headers::Fields,
+    RateLimitBuilder, RateLimitHandle, RateLimitStatus,
+    attempt::Chosen,
     limiter::Shared,
-    plan::{PerKey, Plan},
+    plan::Plan,
     settle::Settlement,
     trailers::{self, AtTheEnd},
 };
@@ -203,7 +201,7 @@ impl<K: Key> Policy for RateLimit<K> {
         let unix = || settings.clock.unix();
         let chosen = admission.rest().and_then(|rest| rest.chosen.as_ref());
         match (chosen, &limit.plan) {
-            (Some((_, fields)), _) => {
+            (Some(Chosen { fields, .. }), _) => {
                 settings.headers.write(fields.iter().zip(standings), &mut response.headers, unix);
             }
             (None, Plan::Same(current)) => {
@@ -244,116 +242,6 @@ impl WatchBody for Watching {
 
     fn end(self: Box<Self>, end: palisade_core::BodyEnd) {
         self.0.end(end);
-    }
-}
-
-impl<K: Key> RateLimit<K> {
-    /// Decides about a key: of a request, or by the quotas that the limit was made with if there is no request.
-    #[inline]
-    pub(crate) fn decide_key(
-        &self,
-        key: &Option<K::Of<'_>>,
-        cost: u32,
-        request: Option<&request::Parts>,
-    ) -> Decision<Admission> {
-        let limit = &*self.shared;
-        // An Option is hashed with its variant: no key equals that of requests without one.
-        let hash = limit.hasher.hash_one(key);
-        if let Some(rest) = limit.blocks.rest(hash, || limit.now()) {
-            return limit.refuse_blocked(hash, rest);
-        }
-        match &limit.plan {
-            Plan::Same(current) => {
-                let same = current.get();
-                #[cfg(feature = "store")]
-                if let Some(store) = &limit.store {
-                    let (quotas, generation) = (&same.quotas, same.generation);
-                    return shared::decide(
-                        &self.shared,
-                        store,
-                        key,
-                        hash,
-                        cost,
-                        quotas,
-                        None,
-                        generation,
-                    );
-                }
-                let charged = counters::charge(same.counters.iter(), hash, limit.now(), cost);
-                match charged {
-                    Ok(charged) => {
-                        limit.note_near(&same.quotas, charged.standings.as_slice());
-                        let (counters, generation) = (&same.counters, same.generation);
-                        Decision::grant(limit.admit(&charged, counters, hash, cost, generation))
-                    }
-                    Err(refused) => limit.refuse(hash, cost, &same.quotas, &same.fields, &refused),
-                }
-            }
-            Plan::PerKey(plan) => {
-                let quotas = request.map(|request| {
-                    let principal = request.extensions.get();
-                    (plan.choose)(principal, request).named_after(&limit.settings.name)
-                });
-                self.decide_chosen(key, hash, cost, quotas.as_ref(), plan)
-            }
-        }
-    }
-
-    /// Decides by quotas that were chosen for this request.
-    fn decide_chosen(
-        &self,
-        key: &Option<K::Of<'_>>,
-        hash: u64,
-        cost: u32,
-        quotas: Option<&Quotas>,
-        plan: &PerKey,
-    ) -> Decision<Admission> {
-        let limit = &*self.shared;
-        let checked = quotas.map_or(Ok(()), Quotas::check).and_then(|()| {
-            let quotas = quotas.map(|quotas| quotas.iter().cloned().collect::<Arc<[_]>>());
-            let quotas = quotas.unwrap_or_else(|| Arc::clone(&plan.given));
-            let fields = quotas.iter().map(Fields::new).collect::<Result<Arc<[_]>, _>>()?;
-            Ok((quotas, fields))
-        });
-        let (quotas, fields) = match checked {
-            Ok(chosen) => chosen,
-            Err(error) => return limit.badly_chosen(hash, error),
-        };
-        #[cfg(feature = "store")]
-        if let Some(store) = &limit.store {
-            return match store.supports(&quotas) {
-                Ok(()) => {
-                    shared::decide(&self.shared, store, key, hash, cost, &quotas, Some(fields), 0)
-                }
-                Err(error) => limit.badly_chosen(hash, error),
-            };
-        }
-        let _ = key;
-        let counters = match plan.tables.counters(&quotas) {
-            Ok(counters) => counters,
-            Err(error) => return limit.badly_chosen(hash, error),
-        };
-        limit.count_chosen(hash, cost, &quotas, fields, &counters)
-    }
-
-    /// Returns what is left of the quotas of a request, if it was counted.
-    pub(crate) fn status(&self, admission: &Admission) -> Option<RateLimitStatus> {
-        if admission.standings().is_empty() {
-            return None;
-        }
-        let chosen = admission.rest().and_then(|rest| rest.chosen.as_ref());
-        let quotas = match (chosen, &self.shared.plan) {
-            (Some((quotas, _)), _) => Arc::clone(quotas),
-            (None, Plan::Same(current)) => {
-                let same = current.get();
-                if same.generation != admission.generation {
-                    return None;
-                }
-                Arc::clone(&same.quotas)
-            }
-            (None, Plan::PerKey(_)) => return None,
-        };
-        Some(RateLimitStatus::new(quotas, admission.all_standings()))
     }
 }
 

@@ -1,6 +1,8 @@
-use std::{borrow::Cow, num::NonZeroU64, time::Duration};
+use std::{borrow::Cow, num::NonZeroU64, sync::Arc, time::Duration};
 
 use palisade_core::ConfigError;
+
+use crate::calendar::{self, Calendar};
 
 /// The longest window in nanoseconds, about 146 years: two of them and the time since the process started still add
 /// up within 64 bits.
@@ -26,6 +28,7 @@ pub struct Quota {
     limit: u32,
     window: Duration,
     algorithm: Algorithm,
+    calendar: Option<Arc<Calendar>>,
     name: Cow<'static, str>,
 }
 
@@ -47,6 +50,9 @@ pub enum Algorithm {
     },
     /// One count, which starts again at nothing with each window. At most twice the limit in any window's length.
     FixedWindow,
+    /// One count, which starts at zero with each day or month of a time zone. At most twice the limit in any window's
+    /// length. Chosen by `Quota::per_day` and `Quota::per_month` (feature `calendar`).
+    Calendar,
     /// The time of each request. Exact, in 8 bytes for each request of the limit and key.
     ExactLog,
 }
@@ -70,7 +76,61 @@ impl Quota {
     /// const LOGIN: Quota = Quota::per(5, Duration::from_secs(15 * 60));
     /// ```
     pub const fn per(limit: u32, window: Duration) -> Self {
-        Self { limit, window, algorithm: Algorithm::SlidingWindow, name: UNNAMED }
+        Self { limit, window, algorithm: Algorithm::SlidingWindow, calendar: None, name: UNNAMED }
+    }
+
+    /// Allows `limit` requests on each day of a time zone: from midnight to midnight, also on the days of 23 and 25 hours
+    /// on which the clocks change. Where midnight itself is skipped, the day begins when the clocks go forward.
+    ///
+    /// The zone is a name of the IANA time zone database, such as `Europe/Berlin`, which is read from the system, and from
+    /// a copy in the binary if the system has none. The limit takes the date from [`unix`](palisade_core::Clock::unix) of its
+    /// clock, a shared store from its own clock.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such time zone.
+    ///
+    /// ```
+    /// # use palisade_rate_limit::Quota;
+    /// let budget = Quota::per_day(100_000, "America/New_York")?.named("tokens");
+    /// assert_eq!(budget.time_zone(), Some("America/New_York"));
+    /// assert_eq!(Quota::per_day(100_000, "Mars/Olympus").unwrap_err().setting(), "time_zone");
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    #[cfg(feature = "calendar")]
+    pub fn per_day(limit: u32, time_zone: &str) -> Result<Self, ConfigError> {
+        Self::per_period(limit, calendar::Period::Day, time_zone)
+    }
+
+    /// Allows `limit` requests in each month of a time zone, from midnight on the first. See [`per_day`](Self::per_day).
+    ///
+    /// # Errors
+    ///
+    /// If there is no such time zone.
+    ///
+    /// ```
+    /// # use palisade_rate_limit::Quota;
+    /// let budget = Quota::per_month(3_000_000, "UTC")?.named("monthly");
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    #[cfg(feature = "calendar")]
+    pub fn per_month(limit: u32, time_zone: &str) -> Result<Self, ConfigError> {
+        Self::per_period(limit, calendar::Period::Month, time_zone)
+    }
+
+    #[cfg(feature = "calendar")]
+    fn per_period(
+        limit: u32,
+        period: calendar::Period,
+        time_zone: &str,
+    ) -> Result<Self, ConfigError> {
+        let calendar = Some(Arc::new(Calendar::new(period, time_zone)?));
+        let days = match period {
+            calendar::Period::Day => 1,
+            calendar::Period::Month => 31,
+        };
+        let window = Duration::from_secs(days * 86_400);
+        Ok(Self { limit, window, algorithm: Algorithm::Calendar, calendar, name: UNNAMED })
     }
 
     /// Counts in a [sliding window](Algorithm::SlidingWindow), as [`per`](Self::per) does by itself.
@@ -150,7 +210,8 @@ impl Quota {
         self.limit
     }
 
-    /// Returns the length of the window.
+    /// Returns the length of the window. Of a day of the calendar 24 hours, and of a month 31 days: how long they really
+    /// are depends on the date.
     pub const fn window(&self) -> Duration {
         self.window
     }
@@ -158,6 +219,28 @@ impl Quota {
     /// Returns how requests are counted.
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// Returns the time zone of a budget for days or months, such as `Europe/Berlin`. `None` for other quotas.
+    pub fn time_zone(&self) -> Option<&str> {
+        self.calendar.as_ref().map(|calendar| calendar.zone())
+    }
+
+    /// Returns when days or months of a [budget](Algorithm::Calendar) begin around a time, all since the Unix epoch: the
+    /// one before the current one, the current one, and the two after it. `None` for other quotas. For a
+    /// [`Store`](crate::Store), which chooses among them by its own clock.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use palisade_rate_limit::Quota;
+    /// assert_eq!(Quota::per(5, Duration::from_secs(60)).window_starts(Duration::ZERO), None);
+    /// ```
+    pub fn window_starts(&self, unix: Duration) -> Option<[Duration; 4]> {
+        self.calendar.as_ref().map(|calendar| calendar.starts(unix))
+    }
+
+    pub(crate) fn calendar(&self) -> Option<&Arc<Calendar>> {
+        self.calendar.as_ref()
     }
 
     /// The same quota with this fraction of its limit, rounded up, so that a limit stays one.
@@ -181,10 +264,24 @@ impl Quota {
         &self.name
     }
 
-    /// The window in nanoseconds, if it is one that can be counted in.
+    /// Returns the window in nanoseconds, as the tables count it.
+    ///
+    /// # Errors
+    ///
+    /// If nothing can be counted in it.
     pub(crate) fn window_nanos(&self) -> Result<NonZeroU64, ConfigError> {
-        let refuse = |remedy| ConfigError::new("window", format_args!("{:?}", self.window), remedy);
-        let nanos = u64::try_from(self.window.as_nanos())
+        let window = match self.calendar {
+            Some(_) => calendar::LENGTH,
+            None => self.window,
+        };
+        if self.calendar.is_some() != (self.algorithm == Algorithm::Calendar) {
+            let remedy = "days and months of the calendar are counted by one algorithm: call per_day or per_month without \
+                          another, or per(limit, window)";
+            let algorithm = format_args!("{:?}", self.algorithm);
+            return Err(ConfigError::new("algorithm", algorithm, remedy));
+        }
+        let refuse = |remedy| ConfigError::new("window", format_args!("{window:?}"), remedy);
+        let nanos = u64::try_from(window.as_nanos())
             .ok()
             .filter(|nanos| *nanos <= LONGEST)
             .ok_or_else(|| refuse("choose a window of at most 146 years"))?;

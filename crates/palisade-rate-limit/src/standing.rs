@@ -49,8 +49,12 @@ impl Standing {
     /// The same, this many nanoseconds later.
     #[cfg(feature = "store")]
     pub(crate) fn after(self, nanos: u64) -> Self {
-        let more_in = self.more_in_nanos().map(|more_in| more_in.saturating_sub(nanos));
-        Self::new(self.remaining, more_in)
+        self.with_more_in(|more_in| more_in.saturating_sub(nanos))
+    }
+
+    /// With another wait for more.
+    pub(crate) fn with_more_in(self, other: impl Fn(u64) -> u64) -> Self {
+        Self::new(self.remaining, self.more_in_nanos().map(other))
     }
 
     /// With permits that were taken before.

@@ -9,7 +9,7 @@ const INTERVENE: &str = include_str!("intervene.lua");
 /// Charges all quotas or none. With a ban, it counts a refusal and blocks the key that has too many.
 ///
 /// The numbers in the first argument: the least and the most to charge; of each quota the limit, the window and, of GCRA, the
-/// burst; of a ban the refusals, their window, and the first and the longest block. The fields of the quotas follow as
+/// burst, of a calendar when four of its windows begin; of a ban the refusals, their window, and the first and the longest block. The fields of the quotas follow as
 /// arguments.
 ///
 /// Reply: what was charged, the moment, and for each quota how much remains and the wait for more or -1. A refusal has -1 in
@@ -115,6 +115,7 @@ impl Numbers {
         for (number, letter) in numbered(letters) {
             let (names, format) = match letter {
                 'g' => ("limit_N, window_N, burst_N", "I4I6I4"),
+                'c' => ("limit_N, window_N, start_N, stop_N, third_N, fourth_N", "I4I6I6I6I6I6"),
                 _ => ("limit_N, window_N", "I4I6"),
             };
             self.add(&numbered_text(names, number), format);
@@ -191,6 +192,7 @@ fn source(letter: char) -> &'static str {
     match letter {
         's' => include_str!("sliding.lua"),
         'f' => include_str!("fixed.lua"),
+        'c' => include_str!("calendar.lua"),
         't' => include_str!("strict.lua"),
         'g' => include_str!("gcra.lua"),
         _ => include_str!("log.lua"),

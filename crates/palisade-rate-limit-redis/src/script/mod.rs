@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use palisade_core::{Clock, SystemClock};
 use palisade_rate_limit::{
     Action, Algorithm, Ban, Block, Demand, Fit, Intervention, Quota, Reading, Refund, Verdict,
 };
@@ -75,7 +76,7 @@ impl Scripts {
         }
     }
 
-    /// Returns the script for algorithms in this order. There are at most 780 for each purpose: five letters, four quotas.
+    /// Returns the script for algorithms in this order. There are at most 1,554 for each purpose: six letters, four quotas.
     fn get(&self, purpose: Purpose, letters: &str) -> Script {
         let name = (purpose, letters.to_owned());
         let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
@@ -157,6 +158,11 @@ impl Scripts {
             if let Algorithm::Gcra { burst } = quota.algorithm() {
                 numbers.add_u32(burst);
             }
+            if let Some(starts) = quota.window_starts(self.time.on_this_machine()) {
+                for start in starts {
+                    numbers.add_millis(millis(start));
+                }
+            }
             letters.push(letter);
         }
         if let Some(ban) = ban {
@@ -200,12 +206,20 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(exact::LONGEST_WINDOW)
 }
 
-/// Names the field of a quota: the algorithm, the window in milliseconds, and how many quotas of the same two the demand has
-/// before it. A limit that is raised or lowered keeps its counts, and so does a client whose tier has another name.
+/// Names the field of a quota: the algorithm, the window in milliseconds, the time zone of a calendar, and how many quotas
+/// with the same the demand has before it. A limit that is raised or lowered keeps its counts, and so does a client whose
+/// tier has another name.
 fn field(before: &[Quota], quota: &Quota, letter: char) -> String {
-    let kind = |quota: &Quota| (exact::letter(quota).ok(), quota.window());
-    let alike = before.iter().filter(|other| kind(other) == kind(quota)).count();
-    format!("{letter}{}:{alike}", quota.window().as_millis())
+    let is_alike = |other: &&Quota| {
+        let zones = other.time_zone() == quota.time_zone();
+        exact::letter(other).ok() == Some(letter) && other.window() == quota.window() && zones
+    };
+    let alike = before.iter().filter(is_alike).count();
+    let window = quota.window().as_millis();
+    match quota.time_zone() {
+        None => format!("{letter}{window}:{alike}"),
+        Some(zone) => format!("{letter}{window}:{alike}:{zone}"),
+    }
 }
 
 impl Time {
@@ -214,6 +228,15 @@ impl Time {
             Self::Server => include_str!("server_time.lua"),
             #[cfg(feature = "testing")]
             Self::Told(_) => include_str!("told_time.lua"),
+        }
+    }
+
+    /// Returns the time since the Unix epoch by the clock of this machine.
+    fn on_this_machine(&self) -> Duration {
+        match self {
+            Self::Server => SystemClock.unix(),
+            #[cfg(feature = "testing")]
+            Self::Told(clock) => clock.unix(),
         }
     }
 

@@ -24,6 +24,19 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// The outcome with other waits.
+    pub(crate) fn with_waits(self, other: impl Fn(u64) -> u64) -> Self {
+        match self {
+            Self::Admitted { standing, at } => {
+                Self::Admitted { standing: standing.with_more_in(other), at }
+            }
+            Self::Refused { standing, wait } => {
+                let wait = wait.map(&other);
+                Self::Refused { standing: standing.with_more_in(other), wait }
+            }
+        }
+    }
+
     /// The outcome of a request that is not charged after all: where the key stands is told by a look that costs nothing.
     pub(crate) fn uncharged(self, standing_now: impl FnOnce() -> Self) -> Self {
         match self {
@@ -85,7 +98,9 @@ impl AnyMeter {
         let window = || -> Result<NonZeroU64, ConfigError> { quota.window_nanos() };
         Ok(match quota.algorithm() {
             Algorithm::SlidingWindow => Self::Window(Window::sliding(limit, window()?)),
-            Algorithm::FixedWindow => Self::Window(Window::fixed(limit, window()?)),
+            Algorithm::FixedWindow | Algorithm::Calendar => {
+                Self::Window(Window::fixed(limit, window()?))
+            }
             Algorithm::Strict => Self::Strict(Strict::new(limit, window()?)?),
             Algorithm::Gcra { burst } => Self::Gcra(Gcra::new(limit, burst, window()?)?),
             Algorithm::ExactLog => Self::ExactLog(ExactLog::new(limit, window()?)?),

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     Admission, Demand, Key, Quota, Refund, Standing,
     admission::Charge,
+    attempt::{Attempt, Chosen},
     counters::{self, Each},
     headers::Fields,
     limiter::Shared as Limit,
@@ -63,12 +64,10 @@ pub(super) struct Question {
     pub(super) quotas: Arc<[Quota]>,
     /// What the response says of quotas that were chosen for this request.
     fields: Option<Arc<[Fields]>>,
-    /// The key's hash within this process.
-    hash: u64,
+    pub(super) attempt: Attempt,
     /// The key's hash in the local cache: together with the quotas, where they may differ from request to request.
     cached_as: u64,
     pub(super) key: [u8; 16],
-    pub(super) cost: u32,
     /// Of the quotas.
     generation: u32,
 }
@@ -80,17 +79,22 @@ impl Question {
 }
 
 /// Returns what a limit says of a request: by what it remembers, or after it has asked the store.
-#[allow(clippy::too_many_arguments, reason = "they are the parts of one request")]
 pub(crate) fn decide<K: Key>(
     limit: &Arc<Limit<K>>,
     client: &Arc<StoreClient>,
-    key: &Option<K::Of<'_>>,
-    hash: u64,
-    cost: u32,
-    quotas: &Arc<[Quota]>,
-    fields: Option<Arc<[Fields]>>,
-    generation: u32,
+    digest: impl Fn() -> [u8; 16],
+    attempt: Attempt,
+    chosen: Option<Chosen>,
 ) -> Decision<Admission> {
+    let Attempt { hash, cost, .. } = attempt;
+    let (quotas, fields, generation) = match (chosen, &limit.plan) {
+        (Some(Chosen { quotas, fields }), _) => (quotas, Some(fields), 0),
+        (None, Plan::Same(current)) => {
+            let same = current.get();
+            (Arc::clone(&same.quotas), None, same.generation)
+        }
+        (None, Plan::PerKey(plan)) => (Arc::clone(&plan.given), None, 0),
+    };
     let cached_as = match fields {
         None if generation == 0 => hash,
         // What is remembered of quotas that were replaced is not true of the new ones.
@@ -98,15 +102,19 @@ pub(crate) fn decide<K: Key>(
         Some(_) => limit.hasher.hash_one((hash, &quotas[..])),
     };
     let asked_at = client.now();
-    let question = |fields, key| {
-        let quotas = Arc::clone(quotas);
-        Question { quotas, fields, hash, cached_as, key, cost, generation }
+    let question = |fields, key| Question {
+        quotas: Arc::clone(&quotas),
+        fields,
+        attempt,
+        cached_as,
+        key,
+        generation,
     };
     match client.cache.spend(cached_as, asked_at, cost) {
         Known::Refused(refused) => {
             count(&client.stats.remembered);
             let fields = limit.fields(fields);
-            return limit.refuse(hash, cost, quotas, &fields, &refused);
+            return limit.refuse(attempt, &quotas, &fields, &refused);
         }
         Known::Blocked(rest) => {
             count(&client.stats.remembered);
@@ -115,13 +123,13 @@ pub(crate) fn decide<K: Key>(
         Known::Leased { standings, moment } => {
             // Of a leased permit, only a receipt needs the digest, which takes longer than all the rest.
             let has_receipt = limit.keeps_charges();
-            let digest = if has_receipt { client.digest.digest(key) } else { [0; 16] };
+            let digest = if has_receipt { digest() } else { [0; 16] };
             let question = question(fields, digest);
             return Decision::grant(limit.leased(client, question, standings, moment));
         }
         Known::Nothing => {}
     }
-    let question = question(fields, client.digest.digest(key));
+    let question = question(fields, digest());
     if Handle::try_current().is_err() {
         return limit.without_store(
             client,
@@ -146,9 +154,10 @@ impl StoreClient {
             limit: Arc::clone(&self.limit),
             key: question.key,
             quotas: Arc::clone(&question.quotas),
-            cost: question.cost,
-            most: question.cost,
-            ban: self.ban,
+            cost: question.attempt.cost,
+            most: question.attempt.cost,
+            // A request that waits is not refused yet.
+            ban: self.ban.filter(|_| !question.attempt.may_wait),
         }
     }
 
@@ -204,25 +213,25 @@ impl<K: Key> Limit<K> {
             if client.lease > 0
                 && verdict.block.is_none()
                 && let Known::Leased { standings, moment } =
-                    client.cache.spend(question.cached_as, client.now(), question.cost)
+                    client.cache.spend(question.cached_as, client.now(), question.attempt.cost)
             {
                 return Ok(self.leased(client, question, standings, moment));
             }
             let refused = refused(&verdict.readings, standings);
-            let Question { hash, cost, quotas, fields, .. } = question;
+            let Question { attempt, quotas, fields, .. } = question;
             let fields = self.fields(fields);
             return now(match (verdict.block, client.ban) {
-                (None, None) => self.refuse(hash, cost, &quotas, &fields, &refused),
+                (None, None) => self.refuse(attempt, &quotas, &fields, &refused),
                 // The store has counted the refusal.
                 (block, _) => {
                     let ban = block.map(|block| block.rest);
-                    self.refuse_and_ban(hash, cost, &quotas, &fields, &refused, ban)
+                    self.refuse_and_ban(attempt, &quotas, &fields, &refused, ban)
                 }
             });
         }
         // The first request of a lease has the same standing as the next one will have.
         let standings = standings.map(|standing| standing.with_more(kept));
-        let mut admission = self.admission(question.hash, standings, question.generation);
+        let mut admission = self.admission(question.attempt.hash, standings, question.generation);
         self.keep_receipt(&mut admission, client, question, verdict.moment, false);
         Ok(admission)
     }
@@ -236,7 +245,7 @@ impl<K: Key> Limit<K> {
         moment: u64,
     ) -> Admission {
         count(&client.stats.leased);
-        let mut admission = self.admission(question.hash, standings, question.generation);
+        let mut admission = self.admission(question.attempt.hash, standings, question.generation);
         self.keep_receipt(&mut admission, client, question, moment, true);
         admission
     }
@@ -250,7 +259,7 @@ impl<K: Key> Limit<K> {
         moment: u64,
         of_lease: bool,
     ) {
-        if self.keeps_charges() && question.cost > 0 {
+        if self.keeps_charges() && question.attempt.cost > 0 {
             let refund = Refund { moment, ..refund_of(&client.demand(&question)) };
             let receipt = Receipt {
                 client: Arc::clone(client),
@@ -258,11 +267,11 @@ impl<K: Key> Limit<K> {
                 refund,
                 of_lease,
             };
-            admission.rest_mut().charge = Some((Charge::Shared(receipt), question.cost));
+            admission.rest_mut().charge = Some((Charge::Shared(receipt), question.attempt.cost));
         }
         self.note_near(&question.quotas, admission.standings());
         if let Some(fields) = question.fields {
-            admission.rest_mut().chosen = Some((question.quotas, fields));
+            admission.rest_mut().chosen = Some(Chosen { quotas: question.quotas, fields });
         }
     }
 
@@ -278,24 +287,25 @@ impl<K: Key> Limit<K> {
             Failure::Closed => {
                 let retry = client.nodes.pause().max(Duration::from_secs(1));
                 let error = ApiError::unavailable().with_retry_after(retry).with_source(error);
-                return self.refuse_with(Some(question.hash), error);
+                return self.refuse_with(Some(question.attempt.hash), error);
             }
             Failure::Open => {
                 let nowhere = Each::none(Standing::new(0, None));
                 return Decision::grant(self.admission(
-                    question.hash,
+                    question.attempt.hash,
                     nowhere,
                     question.generation,
                 ));
             }
             Failure::Local(fraction) => fraction,
         };
-        let Question { quotas, fields, hash, cost, .. } = question;
+        let Question { quotas, fields, attempt, .. } = question;
+        let Attempt { hash, cost, .. } = attempt;
         match &self.plan {
             Plan::Same(current) => {
                 let same = current.get();
                 // These were made of the fraction.
-                match counters::charge(same.counters.iter(), hash, self.now(), cost) {
+                match counters::charge(same.counters.iter(), hash, self.moment(), cost) {
                     Ok(charged) => Decision::grant(self.admit(
                         &charged,
                         &same.counters,
@@ -303,7 +313,7 @@ impl<K: Key> Limit<K> {
                         cost,
                         same.generation,
                     )),
-                    Err(refused) => self.refuse(hash, cost, &quotas, &same.fields, &refused),
+                    Err(refused) => self.refuse(attempt, &quotas, &same.fields, &refused),
                 }
             }
             Plan::PerKey(plan) => {
@@ -311,7 +321,7 @@ impl<K: Key> Limit<K> {
                 match plan.tables.counters(&parts.collect::<Vec<_>>()) {
                     Ok(counters) => {
                         let fields = fields.unwrap_or_default();
-                        self.count_chosen(hash, cost, &quotas, fields, &counters)
+                        self.count_chosen(attempt, Chosen { quotas, fields }, &counters)
                     }
                     Err(error) => self.badly_chosen(hash, error),
                 }

@@ -72,6 +72,11 @@ struct Ids {
 }
 
 impl StoreClient {
+    /// Returns the name of a key in the store.
+    pub(crate) fn digest(&self, key: &impl Hash) -> [u8; 16] {
+        self.digest.digest(key)
+    }
+
     pub(crate) fn stats(&self) -> StoreStats {
         self.stats.read(self.nodes.is_any_open())
     }
@@ -231,9 +236,9 @@ impl StoreClient {
     fn most(&self, question: &Question, now: u64) -> u32 {
         let until = now.saturating_add(nanos(self.timeout));
         // A look takes nothing.
-        let leases = question.cost > 0 && question.cost < self.lease;
+        let leases = question.attempt.cost > 0 && question.attempt.cost < self.lease;
         let leases = leases && self.cache.begin_lease(question.cache_key(), now, until);
-        if leases { self.lease } else { question.cost }
+        if leases { self.lease } else { question.attempt.cost }
     }
 
     fn record_failure(&self, node: &Node, error: &BoxError) {

@@ -1,5 +1,6 @@
 //! Limits in depth, through the layer, theme by theme, on a clock that the test moves.
 
+mod calendar;
 mod costs;
 mod failures;
 mod floods;

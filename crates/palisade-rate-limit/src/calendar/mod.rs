@@ -1,0 +1,155 @@
+//! Windows of the calendar, which begin at midnight or on the first of a month in a time zone.
+//!
+//! The tables count in windows of equal length. So a calendar's windows are numbered, and the time within each is written as
+//! if all of them were of one length, [`LENGTH`]: the tables see a clock of their own, and [`TableTime`] translates waits back.
+
+#[cfg(feature = "calendar")]
+mod zone;
+
+/// Without the feature no quota has a time zone.
+#[cfg(not(feature = "calendar"))]
+mod zone {
+    #[derive(Debug)]
+    pub(super) enum Zone {}
+
+    impl Zone {
+        pub(super) fn name(&self) -> &str {
+            match *self {}
+        }
+
+        pub(super) fn window(&self, _: super::Period, _: u64) -> super::Window {
+            match *self {}
+        }
+    }
+}
+
+use std::{
+    hash::{Hash, Hasher},
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+
+use self::zone::Zone;
+use crate::algorithm::Outcome;
+
+/// How long every window lasts on the clock of the tables.
+pub(crate) const LENGTH: Duration = Duration::from_secs(86_400);
+const NANOS: u64 = LENGTH.as_nanos() as u64;
+
+/// Days or months in a time zone.
+#[derive(Debug)]
+pub(crate) struct Calendar {
+    period: Period,
+    zone: Zone,
+    /// The window that was asked for last: a request of the same window needs no calendar arithmetic.
+    last: ArcSwapOption<Window>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Period {
+    Day,
+    Month,
+}
+
+/// One day or month: its number, and when it begins and ends, in nanoseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Window {
+    number: u64,
+    start: u64,
+    end: u64,
+}
+
+/// A reading of the clock of the tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TableTime {
+    pub(crate) at: u64,
+    /// How long it is to the end of the window, in the tables and in truth.
+    ends_in: Option<(u64, u64)>,
+}
+
+impl TableTime {
+    /// The time of a quota whose windows have equal lengths.
+    pub(crate) fn monotonic(at: u64) -> Self {
+        Self { at, ends_in: None }
+    }
+
+    /// Returns the outcome with waits as long as they truly are.
+    pub(crate) fn translate(self, outcome: Outcome) -> Outcome {
+        match self.ends_in {
+            None => outcome,
+            Some((in_table, truly)) => outcome.with_waits(|wait| match wait {
+                0 => 0,
+                wait => wait.saturating_sub(in_table).saturating_add(truly),
+            }),
+        }
+    }
+}
+
+impl Calendar {
+    #[cfg(feature = "calendar")]
+    pub(crate) fn new(period: Period, zone: &str) -> Result<Self, palisade_core::ConfigError> {
+        Ok(Self { period, zone: Zone::new(zone)?, last: ArcSwapOption::empty() })
+    }
+
+    /// Returns the name of the time zone.
+    pub(crate) fn zone(&self) -> &str {
+        self.zone.name()
+    }
+
+    fn window(&self, unix: u64) -> Window {
+        if let Some(last) = &*self.last.load()
+            && (last.start..last.end).contains(&unix)
+        {
+            return **last;
+        }
+        let window = self.zone.window(self.period, unix);
+        self.last.store(Some(window.into()));
+        window
+    }
+
+    /// Returns the time that the tables count in.
+    pub(crate) fn table_time(&self, unix: Duration) -> TableTime {
+        let unix = nanos(unix);
+        let window = self.window(unix);
+        let elapsed = unix.saturating_sub(window.start).min(NANOS - 1);
+        TableTime {
+            at: window.number.saturating_mul(NANOS).saturating_add(elapsed),
+            ends_in: Some((NANOS - elapsed, window.end.saturating_sub(unix))),
+        }
+    }
+
+    /// Returns the length of the window of this time.
+    pub(crate) fn length(&self, unix: Duration) -> Duration {
+        let window = self.window(nanos(unix));
+        Duration::from_nanos(window.end - window.start)
+    }
+
+    /// Returns when four windows begin: the one before that of this time, that one, and the two after it.
+    pub(crate) fn starts(&self, unix: Duration) -> [Duration; 4] {
+        let window = self.window(nanos(unix));
+        let before = self.zone.window(self.period, window.start.saturating_sub(1));
+        let next = self.zone.window(self.period, window.end);
+        [before.start, window.start, window.end, next.end].map(Duration::from_nanos)
+    }
+}
+
+fn nanos(unix: Duration) -> u64 {
+    // The year 2554.
+    u64::try_from(unix.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl PartialEq for Calendar {
+    fn eq(&self, other: &Self) -> bool {
+        self.period == other.period && self.zone() == other.zone()
+    }
+}
+
+impl Eq for Calendar {}
+
+impl Hash for Calendar {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.period.hash(state);
+        self.zone().hash(state);
+    }
+}
