@@ -109,7 +109,7 @@ async fn no_page_of_another_site_logs_anybody_in_or_out() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_a_challenge_and_the_eleventh_attempt_waits() {
+async fn wrong_password_is_a_challenge_and_attempt_11_is_429() {
     let example = Example::start("auth_cookie_session");
     let own = format!("origin: http://{}", example.address);
     let [client, _] = Client::of_each_version(example.address);

@@ -125,7 +125,7 @@ fn streamed(bytes: u64) -> Channel<Bytes> {
 }
 
 #[tokio::test]
-async fn cve_2026_44456_whatever_the_handler_does_a_body_over_the_limit_is_413() {
+async fn cve_2026_44456_body_over_the_limit_is_413_for_any_handler() {
     for (host, address) in [("axum", axum_server().await), ("hyper", hyper_server().await)] {
         for (client, version) in Client::of_each_version(address).into_iter().zip(["1.1", "2"]) {
             for path in ["/never-reads", "/reads-the-first-chunk", "/catches-the-error", "/echoes"]
@@ -166,7 +166,7 @@ async fn once_the_head_is_out_the_stream_breaks_off() {
 }
 
 #[tokio::test]
-async fn a_declared_length_is_refused_before_the_client_is_asked_to_go_on() {
+async fn too_large_declared_length_is_rejected_before_100_continue() {
     for address in [axum_server().await, hyper_server().await] {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let head = format!(
@@ -182,7 +182,7 @@ async fn a_declared_length_is_refused_before_the_client_is_asked_to_go_on() {
 }
 
 #[tokio::test]
-async fn whatever_the_head_decides_is_decided_before_the_client_is_asked_to_go_on() {
+async fn rejections_by_the_head_come_before_100_continue() {
     let auth = Jwt::<serde_json::Value>::hs256("a secret of more than thirty-two bytes");
     let auth = auth.audience("bodies").build().unwrap();
     let limit = RateLimit::per_address(Quota::per(1, Duration::from_secs(3600))).build().unwrap();
@@ -216,7 +216,7 @@ async fn whatever_the_head_decides_is_decided_before_the_client_is_asked_to_go_o
 }
 
 #[tokio::test]
-async fn over_http_2_the_stream_is_reset_after_the_answer_and_the_connection_goes_on() {
+async fn http_2_stream_is_reset_and_its_connection_stays_open() {
     for address in [axum_server().await, hyper_server().await] {
         let client = Client::new(address, Version::HTTP_2);
         let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
@@ -231,7 +231,7 @@ async fn over_http_2_the_stream_is_reset_after_the_answer_and_the_connection_goe
 }
 
 #[tokio::test]
-async fn a_connection_that_becomes_another_protocols_outlives_the_deadline() {
+async fn upgraded_connection_outlives_the_deadline() {
     async fn upgrades(mut request: axum::extract::Request) -> Response<Body> {
         let upgrade = hyper::upgrade::on(&mut request);
         tokio::spawn(async move {
@@ -266,7 +266,7 @@ async fn a_connection_that_becomes_another_protocols_outlives_the_deadline() {
 }
 
 #[tokio::test]
-async fn what_a_head_says_of_the_length_cannot_smuggle_a_body_past_the_limit() {
+async fn declared_length_cannot_smuggle_a_body_past_the_limit() {
     for address in [axum_server().await, hyper_server().await] {
         let chunk = format!("{:x}\r\n{}\r\n0\r\n\r\n", LIMIT + 1, "x".repeat(LIMIT as usize + 1));
         for (fields, expected) in [
@@ -287,7 +287,7 @@ async fn what_a_head_says_of_the_length_cannot_smuggle_a_body_past_the_limit() {
 }
 
 #[tokio::test]
-async fn the_limit_of_a_route_overrides_the_outer_one_and_axums_own_is_switched_off() {
+async fn route_limit_overrides_the_outer_and_axums_own_is_off() {
     let reads = || post(async |body: Bytes| body.len().to_string());
     let app = Router::new()
         .route("/", reads())
@@ -318,7 +318,7 @@ async fn the_limit_of_a_route_overrides_the_outer_one_and_axums_own_is_switched_
 }
 
 #[tokio::test]
-async fn axums_extractors_know_the_error_without_any_layer_of_ours_around_them() {
+async fn axum_extractors_get_the_error_without_an_error_layer() {
     // the extractor's own rejection, as the handler sees it
     let app = Router::new()
         .route(
@@ -356,7 +356,7 @@ async fn a_middleware_that_names_its_body_goes_inside_of_limits() {
 }
 
 #[tokio::test]
-async fn a_client_that_stops_in_the_middle_gets_408_and_a_slow_handler_504() {
+async fn stalled_client_gets_408_and_slow_handler_504() {
     let slow = stack()
         .observe(RequestIds::new())
         .errors(ErrorLayer::new())

@@ -101,7 +101,7 @@ async fn taken_for(server: SocketAddr, fields: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_is_believed_and_what_the_client_wrote_before_it_is_not() {
+async fn trusted_proxy_is_believed_and_client_entries_are_not() {
     let proxies = TrustedProxies::loopback().networks(["10.0.0.0/8"]).build().unwrap();
     for server in on_each_host(&proxies).await {
         for (fields, client) in [
@@ -171,7 +171,7 @@ async fn statuses(server: SocketAddr, clients: &[&str]) -> Vec<StatusCode> {
 }
 
 #[tokio::test]
-async fn clients_behind_a_trusted_proxy_have_a_limit_each_and_cannot_get_a_new_one() {
+async fn clients_behind_a_proxy_have_a_limit_each() {
     const PASSES: StatusCode = StatusCode::OK;
     const LIMITED: StatusCode = StatusCode::TOO_MANY_REQUESTS;
     let limited = async |proxies: Option<TrustedProxies>| {
@@ -231,7 +231,7 @@ mod unix {
     }
 
     #[tokio::test]
-    async fn a_proxy_on_a_unix_socket_is_believed_only_if_both_sides_say_so() {
+    async fn unix_socket_proxy_is_trusted_only_if_configured() {
         let folder = std::env::temp_dir().join(format!("palisade-unix-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let listen = |name: &str| {

@@ -45,7 +45,7 @@ async fn a_page_that_is_listed_may_read_and_no_other() {
 }
 
 #[tokio::test]
-async fn preflights_are_answered_before_authentication_limits_and_the_router() {
+async fn preflights_are_answered_before_auth_limits_and_routing() {
     let (_example, page, clients) = start();
     let put = "access-control-request-method: PUT";
     for client in clients {

@@ -92,7 +92,7 @@ async fn before_the_headers_a_fault_is_a_500_and_the_connection_lives() {
 }
 
 #[tokio::test]
-async fn after_the_headers_a_fault_breaks_the_answer_off_and_nothing_of_it_is_shown() {
+async fn fault_after_the_headers_breaks_off_the_response() {
     let (address, go_on) = start().await;
     for path in ["/body-panics", "/body-fails"] {
         // over HTTP/1.1 the connection is all there is to break off

@@ -53,7 +53,7 @@ fn check(status: &Status, entry: palisade::CatalogueEntry, when: When) {
 }
 
 #[tokio::test]
-async fn a_tonic_client_sees_code_message_details_and_advice_of_every_error() {
+async fn tonic_client_sees_code_message_and_details_of_errors() {
     let endpoint = Endpoint::new(format!("http://{}", start().await)).unwrap();
     let mut client = GreeterClient::new(endpoint.connect().await.unwrap());
     for entry in catalogue() {
@@ -74,7 +74,7 @@ async fn a_tonic_client_sees_code_message_details_and_advice_of_every_error() {
 }
 
 #[tokio::test]
-async fn a_client_gets_the_status_of_an_error_that_has_more_to_say_than_fits() {
+async fn error_with_too_many_details_keeps_its_status() {
     let endpoint = Endpoint::new(format!("http://{}", start().await)).unwrap();
     let mut client = GreeterClient::new(endpoint.connect().await.unwrap());
     let check = |status: Status| {
@@ -97,7 +97,7 @@ async fn a_client_gets_the_status_of_an_error_that_has_more_to_say_than_fits() {
 }
 
 #[tokio::test]
-async fn a_panic_in_mid_stream_fails_that_call_and_leaves_the_connection_alone() {
+async fn panic_in_mid_stream_fails_only_that_call() {
     let endpoint = Endpoint::new(format!("http://{}", start().await)).unwrap();
     let mut client = GreeterClient::new(endpoint.connect().await.unwrap());
     let mut other = client.count(CountRequest::default()).await.unwrap().into_inner();
@@ -115,7 +115,7 @@ async fn a_panic_in_mid_stream_fails_that_call_and_leaves_the_connection_alone()
 }
 
 #[tokio::test]
-async fn a_panic_is_internal_says_nothing_and_leaves_the_connection_alone() {
+async fn panic_is_internal_and_leaves_the_connection_open() {
     let endpoint = Endpoint::new(format!("http://{}", start().await)).unwrap();
     let mut client = GreeterClient::new(endpoint.connect().await.unwrap());
     for _ in 0..3 {

@@ -13,7 +13,7 @@ fn python() -> Option<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_grpcio_client_sees_code_message_details_and_advice_of_every_error() {
+async fn grpcio_client_sees_code_message_and_details_of_errors() {
     let Some(python) = python() else {
         let missing =
             "grpcio is not installed: run scripts/test, which does it. NOTHING WAS TESTED";

@@ -181,7 +181,7 @@ async fn what_the_service_wrote_goes_out_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_a_stranger_says_of_its_country_and_its_scheme_is_not_believed() {
+async fn country_and_scheme_from_untrusted_peers_are_ignored() {
     for (proxies, status, country, hsts) in [
         (loopback(), StatusCode::OK, Some("DE"), Some("max-age=31536000; includeSubDomains")),
         (elsewhere(), StatusCode::FORBIDDEN, None, None),
@@ -264,7 +264,7 @@ async fn after_head_a_connection_goes_on() {
 struct Claims {}
 
 #[tokio::test]
-async fn refusals_on_axum_carry_the_headers_and_a_route_says_what_may_be_kept() {
+async fn axum_rejections_carry_headers_and_routes_set_caching() {
     let security = SecurityHeaders::api().always_https().build().unwrap();
     let auth = Jwt::<Claims>::hs256("a signing key of at least thirty-two bytes");
     let auth = auth.any_audience().build().unwrap();

@@ -176,7 +176,7 @@ async fn of_a_thousand_requests_at_once_exactly_a_hundred_pass() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_leave_addresses_is_refused_and_not_let_through() {
+async fn server_without_peer_addresses_gets_500() {
     let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).build().unwrap();
     let app = Router::new()
         .route("/", get(|| async { "hello" }))

@@ -69,7 +69,7 @@ async fn each_request_is_on_record_once_with_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_amid_the_response_is_told_apart_from_one_that_wants_no_body() {
+async fn client_that_leaves_mid_response_is_not_a_head_request() {
     let example = Example::start("observe");
     for (version, client) in Client::of_each_version(example.address).into_iter().enumerate() {
         let id = |name: &str| format!("{name}-{version}");
@@ -90,7 +90,7 @@ async fn a_client_that_leaves_amid_the_response_is_told_apart_from_one_that_want
 }
 
 #[tokio::test]
-async fn every_line_of_the_log_says_which_request_it_is_about_in_json_and_to_read() {
+async fn every_log_line_names_its_request() {
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
     let ask = async |example: &Example, id: &str| {
         let [client, _] = Client::of_each_version(example.address);
@@ -139,7 +139,7 @@ async fn every_line_of_the_log_says_which_request_it_is_about_in_json_and_to_rea
 }
 
 #[tokio::test]
-async fn a_body_that_turned_out_too_large_is_on_record_with_the_layer_that_refused_it() {
+async fn too_large_body_is_logged_with_the_layer_that_rejected_it() {
     let mut example = Example::start("observe");
     let explain = example.credential("explain secret");
     for (version, client) in Client::of_each_version(example.address).into_iter().enumerate() {

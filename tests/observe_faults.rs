@@ -191,7 +191,7 @@ async fn events_of(address: SocketAddr, path: &str, leaves_after: Option<usize>)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_fault_of_a_hyper_service_is_one_event_with_what_the_client_got() {
+async fn each_fault_of_a_hyper_service_is_one_event() {
     log();
     let guarded = stack().observe(Observe::new()).errors(ErrorLayer::new()).policy(Careless);
     let address = on_hyper(guarded.wrap(service_fn(faulty))).await;
@@ -245,7 +245,7 @@ fn named<T>(id: &str, ask: Option<(&'static str, &str)>, message: T) -> tonic::R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_fault_of_a_tonic_service_is_one_event_with_the_code_that_the_client_got() {
+async fn each_fault_of_a_tonic_service_is_one_event_with_its_code() {
     log();
     let (listener, address) = listen().await;
     let guarded = stack().observe(Observe::new()).errors(ErrorLayer::new()).policy(AsAsked);

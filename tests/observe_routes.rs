@@ -54,7 +54,7 @@ async fn on_axum(app: Router) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn of_nested_routers_the_whole_template_is_told_and_of_fallbacks_none() {
+async fn nested_routes_have_their_whole_template() {
     let recorder = Recorder::new();
     let ok = || get(async || "ok");
     let files = service_fn(async |_: http::Request<axum::body::Body>| {
@@ -99,7 +99,7 @@ async fn of_nested_routers_the_whole_template_is_told_and_of_fallbacks_none() {
 }
 
 #[tokio::test]
-async fn a_method_of_grpc_is_its_own_template_once_it_is_known_to_exist() {
+async fn grpc_method_is_its_template_if_it_exists() {
     let recorder = Recorder::new();
     let (listener, address) = listen().await;
     let observe = Observe::new().recorder(&recorder);
@@ -139,7 +139,7 @@ async fn a_method_of_grpc_is_its_own_template_once_it_is_known_to_exist() {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_in_its_trailers_counts_against_a_limit_of_failures() {
+async fn call_that_fails_in_trailers_counts_as_a_failure() {
     let (listener, address) = listen().await;
     let quota = Quota::per(3, std::time::Duration::from_secs(3600)).exact_log();
     let limit = RateLimit::per_address(quota).only_failures().build().unwrap();
@@ -178,7 +178,7 @@ async fn a_call_that_fails_in_its_trailers_counts_against_a_limit_of_failures() 
 }
 
 #[tokio::test]
-async fn a_limit_on_trial_shows_in_metrics_on_the_page_and_in_the_explanation() {
+async fn shadow_limit_shows_in_metrics_and_explanation() {
     let prometheus = PrometheusBuilder::new().install_recorder().unwrap();
     let recorder = Recorder::new();
     let observe =

@@ -21,7 +21,7 @@ async fn it_prints_tokens_and_commands_to_try_for_every_policy() {
 }
 
 #[tokio::test]
-async fn every_answer_has_a_request_id_and_says_where_the_client_stands() {
+async fn every_response_has_a_request_id_and_rate_limit_fields() {
     let example = Example::start("quickstart");
     for client in Client::of_each_version(example.address) {
         let health = client.get("/health", &[]).await;
@@ -187,7 +187,7 @@ async fn every_error_can_be_read_by_the_allowed_origin() {
 }
 
 #[tokio::test]
-async fn the_hundred_and_first_request_waits_and_so_does_the_eleventh_item() {
+async fn request_101_and_item_11_are_rejected_with_retry_after() {
     let example = Example::start("quickstart");
     let client = Client::new(example.address, Version::HTTP_2);
     for _ in 0..10 {
@@ -217,7 +217,7 @@ async fn the_hundred_and_first_request_waits_and_so_does_the_eleventh_item() {
 }
 
 #[tokio::test]
-async fn a_mebibyte_passes_and_one_byte_more_does_not_however_it_is_sent() {
+async fn body_of_a_mebibyte_passes_and_one_more_byte_is_413() {
     let example = Example::start("quickstart");
     for client in Client::of_each_version(example.address) {
         let limit = 1024 * 1024;

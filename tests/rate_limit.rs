@@ -40,7 +40,7 @@ async fn it_prints_what_to_try() {
 }
 
 #[tokio::test]
-async fn every_answer_says_where_the_client_stands_and_the_hundred_and_first_is_refused() {
+async fn every_response_has_limit_fields_and_request_101_is_429() {
     for version in VERSIONS {
         let (_example, client) = start(version);
         let first = client.get("/", &[]).await;
@@ -96,7 +96,7 @@ async fn who_pays_gets_more() {
 }
 
 #[tokio::test]
-async fn the_fourth_wrong_password_is_not_looked_at_and_right_ones_are_not_counted() {
+async fn fourth_wrong_password_is_429_and_right_ones_do_not_count() {
     for version in VERSIONS {
         let (_example, client) = start(version);
         let right = r#"{"user":"ada","password":"correct horse battery staple"}"#;
@@ -138,7 +138,7 @@ async fn a_third_stream_is_refused_until_one_of_two_is_over() {
 }
 
 #[tokio::test]
-async fn an_even_flow_counts_methods_apart_and_speaks_the_older_fields() {
+async fn even_flow_counts_methods_apart_with_older_fields() {
     for version in VERSIONS {
         let (_example, client) = start(version);
         for remaining in ["1", "0"] {
@@ -177,7 +177,7 @@ async fn grpc_status(
 }
 
 #[tokio::test]
-async fn over_grpc_the_details_name_the_quotas_that_were_gone_over_and_the_wait() {
+async fn grpc_details_name_the_violated_quotas_and_the_wait() {
     let quotas = [
         Quota::per(2, Duration::from_secs(3600)).fixed_window().named("burst"),
         Quota::per(1000, Duration::from_secs(86_400)).named("daily"),
@@ -196,7 +196,7 @@ async fn over_grpc_the_details_name_the_quotas_that_were_gone_over_and_the_wait(
 }
 
 #[tokio::test]
-async fn over_grpc_a_client_for_which_waiting_is_no_use_is_told_not_to_retry() {
+async fn grpc_client_is_told_not_to_retry_if_waiting_is_no_use() {
     let (status, headers) = grpc_status(Quota::per(0, Duration::from_secs(60)), 1).await;
     assert_eq!(status.code(), tonic::Code::ResourceExhausted);
     assert!(status.get_error_details().retry_info().is_none());

@@ -75,7 +75,7 @@ async fn recovered(limit: &RateLimit) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_parallel_requests_at_four_machines_share_one_limit_of_a_hundred() {
+async fn four_machines_share_one_limit_of_a_hundred() {
     let Some(server) = RedisServer::start() else { return };
     // Nobody is turned away for slowness: this is about how many pass.
     let patience = Duration::from_secs(30);
@@ -106,7 +106,7 @@ async fn a_thousand_parallel_requests_at_four_machines_share_one_limit_of_a_hund
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_server_each_limit_does_as_it_has_declared_and_nothing_hangs() {
+async fn without_a_server_each_limit_does_what_it_declares() {
     let Some(mut server) = RedisServer::start() else { return };
     let store = store(&server);
     let closed = limited(1000, SharedStore::new(Arc::clone(&store)).fail_closed());
@@ -185,7 +185,7 @@ async fn machines_that_lease_ask_rarely_and_stay_within_the_bounds() {
 }
 
 #[tokio::test]
-async fn two_instances_of_the_example_share_their_limits_and_live_on_without_redis() {
+async fn two_instances_share_limits_and_survive_without_redis() {
     let Some(mut server) = RedisServer::start() else { return };
     let mut example = Example::start_with("rate_limit_redis", &[("REDIS_URL", &server.url())]);
     let second: SocketAddr = example.line_after("second instance: ").parse().unwrap();

@@ -37,7 +37,7 @@ fn issues(answer: &Answer) -> Vec<String> {
 const TITLE: (&str, &[u8]) = ("name=\"title\"", b"sunset");
 
 #[tokio::test]
-async fn a_picture_is_in_memory_and_everything_wrong_with_its_form_is_told() {
+async fn picture_is_read_into_memory_and_all_issues_are_reported() {
     let example = Example::start("upload");
     for client in Client::of_each_version(example.address) {
         let picture = ("name=\"picture\"; filename=\"a.png\"", PNG);
@@ -77,7 +77,7 @@ async fn a_document_is_read_from_a_temporary_file() {
 }
 
 #[tokio::test]
-async fn a_film_is_streamed_and_what_is_none_is_refused_by_any_handler() {
+async fn film_is_streamed_and_other_files_are_rejected() {
     let example = Example::start("upload");
     for client in Client::of_each_version(example.address) {
         let film = [MP4, &vec![0; 3_000_000]].concat();

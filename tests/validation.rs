@@ -51,7 +51,7 @@ async fn an_order_is_taken_with_texts_made_into_what_they_stand_for() {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_is_in_one_answer_in_the_clients_own_names() {
+async fn one_response_reports_all_issues_by_the_clients_names() {
     let example = Example::start("validation");
     for client in Client::of_each_version(example.address) {
         let body = r#"{"customerEmail":"hunter2","orderLines":[{"productCode":"lamp","amount":1},{"productCode":"hunter2","amount":9}]}"#;
@@ -183,7 +183,7 @@ async fn a_schema_answers_as_a_type_does() {
 }
 
 #[tokio::test]
-async fn a_response_that_breaks_its_promise_is_found_while_the_service_is_developed() {
+async fn response_that_breaks_its_schema_is_found_in_development() {
     let example = Example::start("validation");
     let client = Client::new(example.address, Version::HTTP_11);
     assert_eq!(client.get("/health", &[]).await.json(), json!({"state": "up"}));

@@ -71,7 +71,7 @@ async fn an_event_of_stripe_is_processed_once() {
 }
 
 #[tokio::test]
-async fn an_event_that_one_instance_has_processed_another_acknowledges() {
+async fn event_processed_by_one_instance_is_known_to_another() {
     let Some(mut server) = RedisServer::start() else { return };
     let secret = "whsec_5yJ2nGd0tGZc8fVt7bqW3mKx1oLpQr9s";
     let url = server.url();
@@ -131,7 +131,7 @@ async fn what_stripe_did_not_sign_is_refused() {
 }
 
 #[tokio::test]
-async fn an_event_that_could_not_be_processed_is_processed_when_it_comes_again() {
+async fn failed_event_is_processed_when_it_is_sent_again() {
     let mut example = Example::start("webhooks_stripe");
     let secret = example.credential("signing secret");
     for (event, client) in clients(&example) {

@@ -76,7 +76,7 @@ async fn counts_the_published_example_of_cloudflare() {
 }
 
 #[tokio::test]
-async fn what_costs_more_than_the_limit_never_fits_and_a_limit_of_0_refuses_all() {
+async fn cost_over_the_limit_never_fits_and_limit_0_refuses_all() {
     let Some(server) = RedisServer::start() else { return };
     let clock = Hand::at(EPOCH);
     let store = store_at(&server, &clock);

@@ -67,7 +67,7 @@ async fn a_server_that_forgot_the_scripts_is_told_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_is_an_error_at_once_and_works_again_when_it_is_back() {
+async fn server_that_is_down_is_an_error_at_once_until_it_is_back() {
     let Some(mut server) = RedisServer::start() else { return };
     let client = client(server.url());
     client.charge(1).await;
@@ -178,7 +178,7 @@ async fn callers_that_give_up_do_not_disturb_the_others() {
 }
 
 #[tokio::test]
-async fn a_first_caller_that_gives_up_does_not_end_the_attempt_to_connect() {
+async fn first_caller_that_gives_up_does_not_end_the_connecting() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
     server.pause();
@@ -190,7 +190,7 @@ async fn a_first_caller_that_gives_up_does_not_end_the_attempt_to_connect() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_while_idle_is_replaced_without_an_error() {
+async fn connection_closed_while_idle_is_replaced_without_an_error() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
     client.charge(1).await;
@@ -294,7 +294,7 @@ async fn what_is_no_redis_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn it_is_built_and_dropped_outside_of_a_runtime_and_serves_one_after_the_other() {
+fn store_is_built_outside_of_a_runtime_and_serves_several() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
     let runtime =
@@ -306,7 +306,7 @@ fn it_is_built_and_dropped_outside_of_a_runtime_and_serves_one_after_the_other()
 }
 
 #[test]
-fn a_runtime_that_ends_while_it_connects_does_not_leave_the_next_one_waiting() {
+fn runtime_that_ends_while_connecting_blocks_no_other() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
     let runtime =

@@ -59,7 +59,7 @@ async fn hits(url: &str) -> Vec<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_thousand_parallel_hits_from_four_processes_a_limit_of_100_admits_100() {
+async fn of_a_thousand_hits_from_four_processes_100_are_admitted() {
     // This test is also the program of the processes.
     if let Ok(url) = std::env::var(SERVER) {
         println!("ADMITTED {:?}", hits(&url).await);
@@ -69,7 +69,7 @@ async fn of_a_thousand_parallel_hits_from_four_processes_a_limit_of_100_admits_1
     let program = std::env::current_exe().expect("this program");
     let processes = (0..4).map(|_| {
         let mut command = Command::new(&program);
-        let test = "of_a_thousand_parallel_hits_from_four_processes_a_limit_of_100_admits_100";
+        let test = "of_a_thousand_hits_from_four_processes_100_are_admitted";
         command.args(["--exact", test, "--nocapture"]).env(SERVER, server.url());
         command.stdout(Stdio::piped()).spawn().expect("a process")
     });
@@ -178,7 +178,7 @@ async fn limits_and_prefixes_and_clients_do_not_share_counts() {
 }
 
 #[tokio::test]
-async fn a_quota_that_cannot_be_counted_is_an_error_where_it_is_asked_for() {
+async fn quota_that_cannot_be_counted_is_an_error_of_the_charge() {
     let Some(server) = RedisServer::start() else { return };
     let store = patient(server.url());
     let quota = Quota::per(3, Duration::from_nanos(1));

@@ -40,7 +40,7 @@ async fn recovered(client: &Client) {
 }
 
 #[tokio::test]
-async fn in_a_cluster_all_quotas_of_a_key_are_decided_in_one_step_wherever_it_lives() {
+async fn cluster_decides_all_quotas_of_a_key_in_one_step() {
     let Some(cluster) = RedisCluster::start() else { return };
     let client = client(Redis::cluster(cluster.urls()));
     recovered(&client).await;
@@ -79,7 +79,7 @@ async fn a_cluster_that_forgot_the_scripts_is_told_again() {
 }
 
 #[tokio::test]
-async fn without_one_of_its_nodes_a_cluster_still_counts_the_keys_of_the_others() {
+async fn cluster_without_a_node_counts_the_keys_of_the_others() {
     let Some(mut cluster) = RedisCluster::start() else { return };
     let client = client(Redis::cluster(cluster.urls()));
     recovered(&client).await;
@@ -138,7 +138,7 @@ async fn a_master_that_froze_is_left_for_the_new_one() {
 }
 
 #[tokio::test]
-async fn sentinels_that_do_not_know_the_master_are_an_error_that_names_it() {
+async fn sentinels_without_the_master_are_an_error_that_names_it() {
     let Some(watched) = RedisSentinel::start() else { return };
     let client = client(Redis::sentinel([watched.url()], "another"));
     let error = client.try_charge(1).await.unwrap_err().to_string();

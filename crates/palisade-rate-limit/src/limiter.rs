@@ -82,6 +82,8 @@ pub(crate) struct Settings {
     pub(crate) enforced: u64,
     /// Costs are settled when requests are over.
     pub(crate) settles: bool,
+    /// Handlers can read what is left.
+    pub(crate) has_status: bool,
     /// The trailer that says what a request has cost.
     pub(crate) cost_trailer: Option<HeaderName>,
 }
@@ -296,7 +298,8 @@ impl<K> Shared<K> {
         refused: &Refused,
     ) -> Decision<Admission> {
         let is_counted = !attempt.may_wait;
-        let ban = is_counted.then(|| self.blocks.count_rejection(attempt.hash, self.now())).flatten();
+        let ban =
+            is_counted.then(|| self.blocks.count_rejection(attempt.hash, self.now())).flatten();
         self.refuse_and_ban(attempt, quotas, fields, refused, ban)
     }
 

@@ -197,7 +197,7 @@ impl<K: Key> RateLimit<K> {
         }
     }
 
-    fn quotas_without_request(&self) -> Arc<[Quota]> {
+    pub(crate) fn quotas_without_request(&self) -> Arc<[Quota]> {
         match &self.shared.plan {
             Plan::Same(current) => Arc::clone(&current.get().quotas),
             Plan::PerKey(plan) => Arc::clone(&plan.given),

@@ -177,7 +177,9 @@ impl<K: Key> Policy for RateLimit<K> {
 
     /// Leaves on the request what is left of its quotas, and what its cost can be settled with.
     fn admit(&self, admission: &mut Admission, request: &mut request::Parts) {
-        if let Some(status) = self.status(admission) {
+        if self.shared.settings.has_status
+            && let Some(status) = self.status(admission)
+        {
             match request.extensions.get_mut::<RateLimitStatus>() {
                 Some(outer) => outer.push(status),
                 None => drop(request.extensions.insert(status)),

@@ -5,7 +5,8 @@ use crate::{Quota, Standing, counters::Each};
 /// What is left of each quota that a request was charged to: in the extensions of the request, for handlers.
 ///
 /// Every [`RateLimit`](crate::RateLimit) that admits a request adds its quotas. A request that is not counted, because it
-/// was skipped or its key is only observed, has none. On axum it is an extractor (feature `axum`), which fails with 500 if
+/// was skipped or its key is only observed, has none, and no request of a limit
+/// [without status](crate::RateLimitBuilder::without_status). On axum it is an extractor (feature `axum`), which fails with 500 if
 /// no limit is outside of the handler; `Option<RateLimitStatus>` does not.
 ///
 /// ```

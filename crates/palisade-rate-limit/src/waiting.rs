@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use palisade_core::{ApiError, ConfigError, Decision, Halt};
+use palisade_core::{ConfigError, Decision, Halt};
 use tokio::{
     runtime::Handle,
     sync::Mutex as Turn,
@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    Admission, Key, RateLimit,
+    Admission, Key, Quota, RateLimit,
     attempt::{Attempt, Chosen},
 };
 
@@ -82,14 +82,17 @@ impl Waiting {
         self.waiting() > 0 && self.queues().contains_key(&key)
     }
 
-    /// Takes a place at the end of the key's queue. `None` if too many requests wait.
-    fn join(&self, key: u64) -> Option<Place<'_>> {
+    /// Takes a place at the end of the key's queue. `None` if too many requests wait, of all keys or of this one: a client
+    /// that sends many at once must not take all places.
+    fn join(&self, key: u64, most_of_key: u64) -> Option<Place<'_>> {
         let another = |waiting: usize| (waiting < self.max_waiting).then(|| waiting + 1);
         self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another).ok()?;
         let mut queues = self.queues();
         let queue = queues.entry(key).or_default();
         queue.length += 1;
-        Some(Place { waiting: self, key, turn: Arc::clone(&queue.turn) })
+        let (is_full, turn) = (queue.length as u64 > most_of_key, Arc::clone(&queue.turn));
+        drop(queues);
+        Some(Place { waiting: self, key, turn }).filter(|_| !is_full)
     }
 }
 
@@ -106,8 +109,11 @@ impl Drop for Place<'_> {
 }
 
 /// Returns how long a request has to wait that was refused because of its quotas.
-fn wait_of(error: &ApiError) -> Option<Duration> {
-    error.retry_after().filter(|_| !error.quota_violations().is_empty())
+fn wait_of(halt: &Halt) -> Option<Duration> {
+    match halt {
+        Halt::Refuse(error) if !error.quota_violations().is_empty() => error.retry_after(),
+        _ => None,
+    }
 }
 
 /// A request that waits if it has to.
@@ -127,8 +133,8 @@ impl<K: Key> Patient<K> {
         let first = match self.waiting.has_queue(self.attempt.hash) {
             true => None,
             false => match self.attempt(true) {
-                Decision::Now(Err(Halt::Refuse(error))) if self.is_due_in_time(&error) => None,
-                Decision::Now(Err(halt)) => return Decision::Now(Err(self.reject(halt))),
+                Decision::Now(Err(halt)) if self.is_due_in_time(&halt) => None,
+                Decision::Now(Err(_)) => return self.attempt(false),
                 Decision::Now(Ok(admission)) => return Decision::grant(admission),
                 Decision::Later(first) => Some(first),
             },
@@ -139,8 +145,8 @@ impl<K: Key> Patient<K> {
         Decision::later(async move {
             if let Some(first) = first {
                 match first.await {
-                    Err(Halt::Refuse(error)) if self.is_due_in_time(&error) => {}
-                    Err(halt) => return Err(self.reject(halt)),
+                    Err(halt) if self.is_due_in_time(&halt) => {}
+                    Err(_) => return self.attempt_last().await,
                     Ok(admission) => return Ok(admission),
                 }
             }
@@ -151,49 +157,52 @@ impl<K: Key> Patient<K> {
     /// Waits for its turn, and then until it is admitted.
     async fn wait(self) -> Result<Admission, Halt> {
         let deadline = Instant::now() + self.waiting.max_wait;
-        let Some(place) = self.waiting.join(self.attempt.hash) else {
+        let Some(place) = self.waiting.join(self.attempt.hash, self.most_in_time()) else {
             return self.attempt_last().await;
         };
         let Ok(_turn) = timeout_at(deadline, place.turn.lock()).await else {
             return self.attempt_last().await;
         };
         loop {
-            let error = match resolved(self.attempt(true)).await {
-                Err(Halt::Refuse(error)) => error,
-                Err(halt) => return Err(self.reject(halt)),
+            let halt = match resolved(self.attempt(true)).await {
+                Err(halt) => halt,
                 Ok(admission) => return Ok(admission),
             };
-            let due = wait_of(&error).map(|wait| Instant::now() + wait.max(SHORTEST_SLEEP));
+            let due = wait_of(&halt).map(|wait| Instant::now() + wait.max(SHORTEST_SLEEP));
             match due.filter(|due| *due <= deadline) {
                 Some(due) => sleep_until(due).await,
-                None => return Err(self.reject(Halt::Refuse(error))),
+                None => return self.attempt_last().await,
             }
         }
     }
 
+    /// Returns how many requests of a key can be admitted at most while one waits: more of them would wait in vain.
+    fn most_in_time(&self) -> u64 {
+        let most = |quota: &Quota| {
+            let windows = self.waiting.max_wait.as_nanos() / quota.window().as_nanos().max(1) + 1;
+            u64::from(quota.limit()).saturating_mul(windows.try_into().unwrap_or(u64::MAX))
+        };
+        let quotas = match &self.chosen {
+            Some(chosen) => Arc::clone(&chosen.quotas),
+            None => self.limit.quotas_without_request(),
+        };
+        quotas.iter().map(most).min().unwrap_or(0)
+    }
+
+    /// Asks for the last time: a rejection is counted.
     async fn attempt_last(&self) -> Result<Admission, Halt> {
         resolved(self.attempt(false)).await
     }
 
-    /// Asks the limit. A rejection is counted unless the request may still wait.
+    /// Asks the limit. A rejection is not counted if the request may still wait.
     fn attempt(&self, may_wait: bool) -> Decision<Admission> {
         let attempt = Attempt { may_wait, ..self.attempt };
         let digest = || self.digest.unwrap_or_default();
         self.limit.attempt(attempt, digest, self.chosen.clone())
     }
 
-    fn is_due_in_time(&self, error: &ApiError) -> bool {
-        wait_of(error).is_some_and(|wait| wait <= self.waiting.max_wait)
-    }
-
-    /// Counts the rejection of a request that could have waited.
-    fn reject(&self, halt: Halt) -> Halt {
-        if let Halt::Refuse(error) = &halt
-            && !error.quota_violations().is_empty()
-        {
-            self.limit.shared.record_rejection(self.attempt.hash);
-        }
-        halt
+    fn is_due_in_time(&self, halt: &Halt) -> bool {
+        wait_of(halt).is_some_and(|wait| wait <= self.waiting.max_wait)
     }
 }
 

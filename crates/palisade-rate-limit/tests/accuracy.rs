@@ -342,7 +342,7 @@ fn guide(file: &str) -> PathBuf {
 }
 
 #[test]
-fn no_algorithm_admits_more_than_it_says_and_the_guide_says_how_much_each_does() {
+fn no_algorithm_admits_more_than_the_guide_says() {
     let table = table();
     println!("{table}");
     let page = fs::read_to_string(guide("rate-limits.md")).unwrap();
@@ -459,14 +459,14 @@ fn a_flood_neither_resets_clients_nor_rejects_newcomers() {
 }
 
 #[test]
-fn a_large_limit_withstands_six_times_limit_and_capacity() {
+fn a_large_limit_withstands_the_flood_that_the_guide_states() {
     const CAPACITY: usize = 50;
-    for limit in [511, 1023, 4095] {
+    // A sketch of 16 bytes for each key has fewer cells the wider they are.
+    for (limit, times) in [(511, 10), (512, 9), (1023, 9), (1024, 8), (4095, 8), (8191, 6)] {
         let mut flooded = Flooded::new(Quota::per(limit, WINDOW), CAPACITY);
-        let times = if limit <= 511 { 10 } else { 6 };
         flooded.flood(times * u64::from(limit) * CAPACITY as u64);
-        let rejected = (0..100).filter(|client| !flooded.admits(1 << 50 | client)).count();
-        assert!(rejected <= 1, "{limit}: {rejected}");
+        let rejected = (0..1000).filter(|client| !flooded.admits(1 << 50 | client)).count();
+        assert!(rejected < 10, "{limit}: {rejected} of 1000");
     }
 }
 

@@ -65,7 +65,7 @@ fn limited_to(limit: u32) -> (RateLimitBuilder<ByAddress>, ManualClock) {
 }
 
 #[test]
-fn a_client_is_refused_after_its_quota_and_admitted_when_retry_after_is_over() {
+fn client_is_admitted_again_after_its_retry_after() {
     let (builder, clock) = limited_to(2);
     let limit = builder.build().unwrap();
     clock.advance(Duration::from_secs(30));
@@ -106,7 +106,7 @@ fn refused_requests_are_not_charged() {
 }
 
 #[test]
-fn two_ipv4_clients_inside_ipv6_addresses_have_a_quota_each_and_one_64_bit_network_shares() {
+fn mapped_ipv4_clients_have_own_quotas_and_a_64_network_shares() {
     let limit = limited_to(1).0.build().unwrap();
     assert!(send(&limit, from("::ffff:192.0.2.1")).passed());
     assert!(send(&limit, from("::ffff:192.0.2.2")).passed());
@@ -194,7 +194,7 @@ fn a_clock_that_goes_backwards_grants_nothing() {
 }
 
 #[test]
-fn a_thousand_parallel_requests_at_a_limit_of_a_hundred_admit_a_hundred() {
+fn of_a_thousand_parallel_requests_a_hundred_are_admitted() {
     /// Admissions of one client of a thousand parallel requests, while strangers come from all over.
     fn admissions(limit: &RateLimit, strangers: u32) -> usize {
         const THREADS: u32 = 20;
@@ -253,7 +253,7 @@ fn a_flood_of_addresses_resets_no_client_and_takes_no_memory() {
 }
 
 #[test]
-fn a_request_without_an_address_is_a_failure_and_no_pass_and_the_log_says_once_what_to_do() {
+fn request_without_an_address_is_500_and_logged_once() {
     let log = Log::of_this_thread(Level::INFO);
     let limit = limited_to(100).0.name("burst").build().unwrap();
     for _ in 0..3 {

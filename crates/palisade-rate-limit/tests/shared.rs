@@ -211,7 +211,7 @@ fn header<'a>(response: &'a Response<()>, name: &str) -> Option<&'a str> {
 const PEER: &str = "192.0.2.1";
 
 #[tokio::test]
-async fn the_store_is_asked_once_for_all_quotas_and_gets_no_key_but_a_digest() {
+async fn store_is_asked_once_for_all_quotas_with_a_digest() {
     let store = Told::default();
     let quotas = [
         Quota::per(10, Duration::from_secs(1)).named("burst"),
@@ -262,7 +262,7 @@ async fn a_refusal_of_the_store_is_passed_on_with_its_exact_wait() {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_refused_here_until_its_wait_is_over_and_not_longer() {
+async fn refused_key_is_refused_locally_until_its_wait_is_over() {
     let store = Told::to(Says::Over(Fit::After(Duration::from_secs(10))));
     let subject = limited(SharedStore::new(store.clone()).refusal_ttl(MINUTE), 1);
     assert_eq!(header(&subject.send(PEER).await, "retry-after"), Some("10"));
@@ -283,7 +283,7 @@ async fn a_refused_key_is_refused_here_until_its_wait_is_over_and_not_longer() {
 }
 
 #[tokio::test]
-async fn what_is_remembered_of_a_request_is_said_to_one_of_the_same_cost() {
+async fn remembered_refusal_applies_to_requests_of_the_same_cost() {
     let store = Told::to(Says::Over(Fit::After(MINUTE)));
     let cost = Arc::new(AtomicU32::new(5));
     let of = Arc::clone(&cost);
@@ -353,7 +353,7 @@ async fn a_client_at_one_and_a_half_times_its_limit_gets_its_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_an_answer_a_request_is_refused_admitted_or_counted_here_as_declared() {
+async fn without_an_answer_the_declared_failure_mode_applies() {
     for says in [Says::Fails, Says::Hangs, Says::Nonsense] {
         let store = || SharedStore::new(Told::to(says.clone()));
 
@@ -489,7 +489,7 @@ async fn where_refunds_may_come_a_refusal_is_not_remembered() {
 }
 
 #[tokio::test]
-async fn leased_permits_are_spent_here_and_the_store_sees_a_fraction_of_the_traffic() {
+async fn leased_permits_are_spent_without_asking_the_store() {
     let clock = ManualClock::default();
     let server = Server::new(&clock);
     let subject = Subject {
@@ -623,7 +623,7 @@ fn leasing(limit: u32, permits: u32) -> (Subject, Server) {
 }
 
 #[tokio::test]
-async fn a_burst_at_a_machine_that_holds_nothing_yet_gets_what_there_is() {
+async fn burst_at_a_machine_without_a_lease_gets_what_is_left() {
     let (subject, _) = leasing(1000, 100);
     let burst = all_of((0..100).map(|_| subject.send(PEER))).await;
     assert!(burst.iter().all(|response| response.status() == 200));
@@ -653,7 +653,7 @@ async fn requests_that_are_given_up_take_no_lease_with_them() {
 }
 
 #[tokio::test]
-async fn permits_of_a_lease_that_is_over_do_not_come_back_into_another() {
+async fn permits_of_an_expired_lease_do_not_return_into_another() {
     let clock = ManualClock::default();
     let server = Server::new(&clock);
     let builder = RateLimit::per_address(Quota::per(10, MINUTE).fixed_window()).name("api");
@@ -911,7 +911,7 @@ async fn a_refund_is_repeated_under_one_id_until_it_is_taken() {
 }
 
 #[tokio::test]
-async fn with_thousands_of_keys_between_its_requests_a_client_gets_its_whole_limit() {
+async fn client_gets_its_whole_limit_among_thousands_of_keys() {
     let clock = ManualClock::default();
     let server = Server::new(&clock);
     let builder = RateLimit::per_address(Quota::per(100, MINUTE).fixed_window()).name("api");
@@ -967,7 +967,7 @@ async fn a_key_that_is_forgotten_is_asked_for_again() {
 }
 
 #[test]
-fn a_store_that_makes_no_sense_is_refused_when_the_limit_is_built() {
+fn store_settings_that_are_not_valid_are_config_errors() {
     let setting = |by: fn(SharedStore) -> SharedStore, quota: Quota| {
         let limit = RateLimit::per_address(quota).name("api");
         let limit = limit.store(by(SharedStore::new(Told::default())));
@@ -985,7 +985,7 @@ fn a_store_that_makes_no_sense_is_refused_when_the_limit_is_built() {
 }
 
 #[tokio::test]
-async fn quotas_that_are_chosen_for_a_request_are_asked_for_and_fall_back_as_others_do() {
+async fn chosen_quotas_use_the_store_and_its_fallback() {
     let store = Told::default();
     let clock = ManualClock::default();
     let builder = RateLimit::per_address(Quota::per(1, MINUTE)).name("api");

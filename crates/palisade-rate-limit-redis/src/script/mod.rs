@@ -32,7 +32,7 @@ use crate::{
 pub(crate) enum Time {
     Server,
     #[cfg(feature = "testing")]
-    Told(std::sync::Arc<dyn palisade_core::Clock>),
+    Told(std::sync::Arc<dyn Clock>),
 }
 
 /// A script with its keys and arguments.

@@ -207,7 +207,7 @@ proptest! {
     }
 
     #[test]
-    fn a_refund_of_what_nobody_was_charged_takes_no_count_below_nothing(
+    fn refund_of_an_uncharged_amount_takes_no_count_below_zero(
         key in keys(), ago in 0..3 * LONGEST, amount in any::<u32>(),
     ) {
         let mut key = key;

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_the_same_everywhere_and_differs_by_key_and_secret() {
+    fn digest_is_the_same_on_all_machines_and_differs_by_key() {
         let key = Key::new(b"palisade");
         let digest = key.digest(&Some((&b"issuer"[..], &b"subject"[..])));
         // computed elsewhere: HMAC-SHA-256 of the discriminant, two lengths and two texts

@@ -135,7 +135,7 @@ fn each_bucket_of_a_key_leads_to_the_other() {
 }
 
 #[test]
-fn a_table_with_as_many_keys_as_it_was_made_for_counts_each_by_itself() {
+fn table_at_its_capacity_counts_each_key_by_itself() {
     for table in tables(60_000, 10) {
         let window = per_window(10);
         let fresh = |n: &u64| match table.charge(&window, hash(*n), 0, 1) {
@@ -152,7 +152,7 @@ fn a_table_with_as_many_keys_as_it_was_made_for_counts_each_by_itself() {
 }
 
 #[test]
-fn a_flood_of_keys_resets_none_that_is_used_up_and_takes_no_memory() {
+fn flood_of_keys_resets_no_used_up_key_and_takes_no_memory() {
     let capacity = 1200;
     for table in tables(capacity, 100) {
         let window = per_window(100);
@@ -183,7 +183,7 @@ fn a_flood_of_keys_resets_none_that_is_used_up_and_takes_no_memory() {
 }
 
 #[test]
-fn a_key_that_was_driven_out_cannot_come_back_through_a_slot_that_became_free() {
+fn evicted_key_keeps_its_counts_when_a_slot_becomes_free() {
     for table in tables(1, 10) {
         // Two buckets, so that all keys meet; sixteen slots.
         let window = per_window(10);
@@ -273,7 +273,7 @@ proptest! {
     /// Whatever comes, at whatever times the clock shows, in a table where everybody drives everybody out. Where the
     /// clock went backwards, a key is judged at the newest time that its table has seen, or in the newest window.
     #[test]
-    fn a_crowded_table_never_admits_what_an_exact_count_would_refuse(
+    fn crowded_table_never_admits_what_an_exact_count_refuses(
         limit in 1u32..6,
         steps in prop::collection::vec((0u64..60, -20_000i64..20_000), 1..800),
     ) {

@@ -35,7 +35,7 @@ fn a_request_that_costs_nothing_looks_and_is_not_charged() {
 }
 
 #[test]
-fn what_costs_more_than_the_limit_is_told_so_and_not_to_come_back() {
+fn cost_over_the_limit_gets_an_issue_and_no_retry_after() {
     for kind in TIMED {
         let (limit, _) = clocked(priced(kind(Quota::per(10, MINUTE))));
         for cost in ["/11", "/4294967295"] {
@@ -53,7 +53,7 @@ fn what_costs_more_than_the_limit_is_told_so_and_not_to_come_back() {
 }
 
 #[test]
-fn of_a_burst_that_is_smaller_than_the_limit_no_more_fits_at_once() {
+fn burst_smaller_than_the_limit_bounds_what_fits_at_once() {
     let (limit, clock) = clocked(priced(Quota::per(60, MINUTE).gcra_with_burst(5)));
     let refused = send(&limit, to("/6", 1));
     assert_eq!(refused.header("retry-after"), None);
@@ -67,7 +67,7 @@ fn of_a_burst_that_is_smaller_than_the_limit_no_more_fits_at_once() {
 }
 
 #[test]
-fn a_limit_of_nothing_does_not_blame_the_cost_of_a_single_request() {
+fn limit_of_zero_does_not_blame_the_cost_of_one_request() {
     let (limit, _) = clocked(RateLimit::per_address(Quota::per(0, MINUTE)));
     let refused = send(&limit, from(1));
     assert!(refused.limited());

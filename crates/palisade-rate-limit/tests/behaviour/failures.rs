@@ -124,7 +124,7 @@ fn over_grpc_the_status_of_the_call_says_what_failed() {
 }
 
 #[test]
-fn a_success_that_took_longer_than_the_window_gives_nothing_of_others_back() {
+fn late_success_returns_nothing_of_other_requests() {
     for kind in TIMED {
         let (limit, clock) = login(kind);
         let answers = AtomicBool::new(false);
@@ -149,7 +149,7 @@ fn a_success_that_took_longer_than_the_window_gives_nothing_of_others_back() {
 }
 
 #[test]
-fn a_refusal_of_the_limit_itself_is_not_counted_and_gives_nothing_back() {
+fn rejection_by_the_limit_is_neither_counted_nor_returned() {
     let (limit, clock) = login(Quota::exact_log);
     for _ in 0..5 {
         answered(&limit, from(1), wrong);

@@ -3,7 +3,7 @@
 use crate::*;
 
 #[test]
-fn ten_times_the_capacity_of_made_up_clients_resets_none_that_is_at_its_limit() {
+fn flood_of_ten_times_the_capacity_resets_no_client() {
     const CAPACITY: usize = 600;
     for kind in TIMED {
         let quota = kind(Quota::per(20, MINUTE));

@@ -19,7 +19,7 @@ fn told(answer: &Answer) -> Vec<String> {
 }
 
 #[test]
-fn each_preset_says_where_the_client_stands_when_it_passes_and_when_it_does_not() {
+fn each_header_preset_is_written_on_200_and_429() {
     let quotas = || [Quota::per(1, MINUTE).fixed_window(), Quota::per(9, HOUR).named("hourly")];
     for (headers, passed, refused) in [
         (
@@ -112,7 +112,7 @@ fn what_a_response_says_of_caches_and_of_itself_is_left_alone() {
 }
 
 #[test]
-fn the_body_of_a_refused_request_is_not_read_whatever_it_is_refused_for() {
+fn body_of_a_rejected_request_is_not_read() {
     for (quota, cost) in [(Quota::per(0, MINUTE), 1), (Quota::per(1, MINUTE), 2)] {
         let (limit, _) = clocked(RateLimit::per_address(quota).cost(move |_| cost));
         for request in [from(1), grpc(from(1))] {

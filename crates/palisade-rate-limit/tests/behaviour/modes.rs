@@ -30,7 +30,7 @@ fn a_limit_in_shadow_refuses_nobody_and_logs_whom_it_would_have() {
 }
 
 #[test]
-fn a_limit_is_enforced_for_a_sample_of_the_keys_and_always_for_the_same() {
+fn limit_is_enforced_for_a_fixed_sample_of_the_keys() {
     let (limit, _) = clocked(RateLimit::per_address(Quota::per(1, MINUTE)).enforce_sample(0.5));
     let refused = || -> Vec<u32> {
         (0..400).filter(|client| send(&limit, from(*client)).limited()).collect()
@@ -45,7 +45,7 @@ fn a_limit_is_enforced_for_a_sample_of_the_keys_and_always_for_the_same() {
 }
 
 #[test]
-fn a_limit_is_enforced_for_everybody_or_nobody_where_that_is_said() {
+fn limit_is_enforced_for_all_keys_or_for_none() {
     let refused = |fraction| {
         let builder = RateLimit::per_address(Quota::per(0, MINUTE)).enforce_sample(fraction);
         let (limit, _) = clocked(builder);
@@ -62,7 +62,7 @@ fn a_limit_is_enforced_for_everybody_or_nobody_where_that_is_said() {
 }
 
 #[test]
-fn those_without_a_key_are_refused_or_pass_or_share_as_the_limit_says() {
+fn requests_without_a_key_are_rejected_skipped_or_share() {
     let anonymous = || Request::get("/").body(Script::empty()).unwrap();
     let named = |name: &str| {
         Request::get("/").extension(Principal::new(name)).body(Script::empty()).unwrap()

@@ -98,7 +98,7 @@ fn a_block_refuses_until_it_ends_and_charges_nothing() {
 }
 
 #[test]
-fn a_client_that_goes_on_after_rejections_is_banned_for_longer_each_time() {
+fn client_that_goes_on_after_rejections_is_banned_for_longer() {
     let builder = RateLimit::per_address(Quota::per(1, SECOND).fixed_window());
     let (limit, clock) = clocked(builder.ban(Ban::after(3, MINUTE)));
     let banned = |seconds: u64| {
@@ -167,7 +167,7 @@ fn a_replacement_that_does_not_fit_changes_nothing() {
 }
 
 #[test]
-fn a_request_under_way_is_finished_without_the_fields_of_other_quotas() {
+fn request_under_way_gets_no_fields_of_replaced_quotas() {
     let (limit, _) = limited(10);
     let request = from(1);
     let (head, _) = request.into_parts();
@@ -198,11 +198,14 @@ fn handlers_see_what_is_left_of_every_limit() {
 
 #[test]
 fn requests_that_are_not_counted_have_no_status() {
-    let (limit, _) = clocked(RateLimit::per_address(Quota::per(1, MINUTE)).skip(|_| true));
-    let (mut head, _) = from(1).into_parts();
-    let Decision::Now(Ok(mut admission)) = limit.decide(&head) else { panic!() };
-    limit.admit(&mut admission, &mut head);
-    assert!(head.extensions.get::<RateLimitStatus>().is_none());
+    let limit = || RateLimit::per_address(Quota::per(1, MINUTE));
+    for builder in [limit().skip(|_| true), limit().without_status()] {
+        let (limit, _) = clocked(builder);
+        let (mut head, _) = from(1).into_parts();
+        let Decision::Now(Ok(mut admission)) = limit.decide(&head) else { panic!() };
+        limit.admit(&mut admission, &mut head);
+        assert!(head.extensions.get::<RateLimitStatus>().is_none());
+    }
 }
 
 #[test]

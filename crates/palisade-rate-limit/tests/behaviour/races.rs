@@ -60,7 +60,7 @@ fn of_a_thousand_at_once_a_hundred_pass_whatever_counts_them() {
 }
 
 #[test]
-fn of_a_thousand_at_once_a_hundred_pass_two_quotas_and_each_is_charged_a_hundred() {
+fn of_a_thousand_at_once_a_hundred_pass_two_quotas() {
     for (first, second) in [(100, 100), (100, 150), (150, 100)] {
         for kind in TIMED {
             let quotas = [
@@ -85,7 +85,7 @@ fn of_a_thousand_at_once_a_hundred_pass_two_quotas_and_each_is_charged_a_hundred
 struct Looks;
 
 #[test]
-fn in_a_table_that_is_full_no_client_ever_passes_more_often_than_its_limit() {
+fn full_table_never_admits_more_than_the_limit() {
     const CLIENTS: u64 = 300;
     for kind in TIMED {
         for capacity in [1, 50, 10_000] {

@@ -99,7 +99,7 @@ fn whichever_quota_refuses_all_others_are_left_as_they_were() {
 }
 
 #[test]
-fn over_grpc_the_violated_quotas_are_told_as_details_and_the_wait_to_the_millisecond() {
+fn grpc_details_name_violated_quotas_and_the_exact_wait() {
     let quotas = [
         Quota::per(1, Duration::from_millis(2500)).fixed_window().named("burst"),
         Quota::per(1000, HOUR).named("hourly"),

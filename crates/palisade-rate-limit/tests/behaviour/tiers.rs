@@ -11,7 +11,7 @@ fn by(principal: &Principal, path: &str) -> Request<Script> {
 }
 
 #[test]
-fn a_tier_has_its_own_limit_and_name_and_counts_each_of_its_users() {
+fn tier_has_its_own_limit_and_name_and_counts_each_user() {
     let free = Quota::per(2, MINUTE).named("free");
     let (limit, _) =
         clocked(RateLimit::per_principal(free.clone()).quota(
@@ -82,7 +82,7 @@ fn the_closure_sees_who_is_calling_and_what_is_asked_for() {
 }
 
 #[test]
-fn eight_windows_have_tables_and_a_ninth_is_a_failure_that_the_log_explains_once() {
+fn ninth_chosen_window_is_500_and_logged_once() {
     let (limit, _) =
         clocked(RateLimit::per_address(Quota::per(1, MINUTE)).name("made-up").capacity(10).quota(
             |_, head| {
@@ -153,7 +153,7 @@ fn two_quotas_of_the_same_window_are_counted_apart() {
 }
 
 #[test]
-fn an_exact_log_that_is_raised_a_little_keeps_its_count_and_any_limits_share_a_few_tables() {
+fn exact_logs_of_about_the_same_length_share_a_table() {
     let (limit, _) = clocked(
         RateLimit::per_address(Quota::per(1, MINUTE))
             .capacity(1000)

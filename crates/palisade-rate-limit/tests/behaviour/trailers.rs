@@ -27,7 +27,7 @@ fn used(media_type: &'static str, steps: &[Step]) -> u32 {
 }
 
 #[test]
-fn a_call_that_fails_in_its_trailers_counts_and_one_that_does_not_is_given_back() {
+fn call_counts_only_if_its_trailers_say_that_it_failed() {
     assert_eq!(used(GRPC, &[Step::Data("one"), Step::Data("two"), WELL]), 0);
     assert_eq!(used(GRPC, &[Step::Data("one"), Step::Data("two"), BADLY]), 1);
     assert_eq!(used("application/grpc+proto", &[BADLY]), 1);
@@ -68,7 +68,7 @@ fn a_call_whose_trailers_never_come_stays_charged() {
 }
 
 #[test]
-fn a_call_is_charged_until_it_is_over_and_given_back_with_its_trailers() {
+fn call_stays_charged_until_its_trailers() {
     let limit = limited();
     let handler = service_fn(|_: Request<Script>| async {
         Ok::<_, Infallible>(streaming(GRPC, &[Step::Data("one"), WELL, WELL]))

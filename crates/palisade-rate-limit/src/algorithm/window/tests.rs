@@ -136,7 +136,7 @@ fn counts_are_forgotten_after_two_windows() {
 }
 
 #[test]
-fn a_clock_that_went_backwards_is_read_as_the_beginning_of_the_newest_window() {
+fn clock_that_went_back_reads_as_start_of_the_newest_window() {
     let window = window(10, MINUTE);
     let counts = Counts { index: 7, previous: 10, current: 0 };
     let lagging = window.moment(6 * MINUTE + 20_000 * MILLI);
@@ -164,7 +164,7 @@ fn the_largest_numbers_do_not_overflow() {
 
 proptest! {
     #[test]
-    fn a_request_is_admitted_when_its_wait_is_over_and_not_a_tick_earlier(
+    fn request_is_admitted_after_its_wait_and_not_a_tick_earlier(
         (limit, cost) in (1u32..=u32::MAX).prop_flat_map(|limit| (Just(limit), 0..=limit)),
         (length, elapsed) in (1..=10 * MINUTE).prop_flat_map(|length| (Just(length), 0..length)),
         used in (0.0f64..=1.0, 0.0f64..=1.0),

@@ -110,7 +110,7 @@ fn two_requests_of_a_known_key_share_what_is_left() {
 }
 
 #[test]
-fn a_key_that_is_driven_out_while_it_is_charged_gets_no_more_than_its_quota() {
+fn key_evicted_during_a_charge_gets_no_more_than_its_quota() {
     loom::model(|| {
         let (table, window) = (tiny(), per_window(2));
         let before = admitted(&table, &window, KEY, 0);
@@ -128,7 +128,7 @@ fn a_key_that_is_driven_out_while_it_is_charged_gets_no_more_than_its_quota() {
 }
 
 #[test]
-fn a_bucket_is_swept_while_its_keys_are_charged_and_forgets_only_what_is_over() {
+fn sweeping_during_charges_forgets_only_windows_that_are_over() {
     loom::model(|| {
         let (table, window) = (tiny(), per_window(1));
         assert_eq!(admitted(&table, &window, KEY, 0), 1);

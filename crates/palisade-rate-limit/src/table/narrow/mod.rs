@@ -31,8 +31,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+mod bucket;
+
+use self::bucket::{Bucket, Known, Tag};
 use super::{
-    Vacancy,
     memory::{Lock, Machine, Memory, Word},
     partner_of, scaled,
     sketch::{Sketch, Used},
@@ -78,30 +80,10 @@ pub(crate) struct Narrow<M: Memory = Machine, const S: usize = SLOTS> {
     floor_reached: AtomicU64,
 }
 
-#[derive(Debug)]
-#[repr(align(64))]
-struct Bucket<M: Memory, const S: usize> {
-    header: M::Word,
-    slots: [M::Word; S],
-}
-
 /// On a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Alone<T>(T);
-
-/// The bits of a hash that tell the keys of a bucket apart: never 0, which is an empty slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tag(u64);
-
-/// What a bucket says of a key without a lock.
-enum Known {
-    Decided(Outcome),
-    /// The key has no slot here.
-    No,
-    /// The bucket has to be swept first.
-    Unswept,
-}
 
 /// Whether counts of this window fit.
 pub(super) fn holds(window: &Window) -> bool {
@@ -326,151 +308,6 @@ fn held(sketch: &Mutex<Sketch>) -> MutexGuard<'_, Sketch> {
     sketch.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<M: Memory, const S: usize> Bucket<M, S> {
-    #[inline]
-    fn decide(&self, window: &Window, tag: Tag, now: Moment, cost: u32, charge: bool) -> Known {
-        loop {
-            let swept = self.swept();
-            if behind(swept, now) >= SWEPT_WITHIN {
-                return Known::Unswept;
-            }
-            let Some((slot, word)) = self.find(tag) else { return Known::No };
-            if self.swept() != swept {
-                // The word may be of a time that the header, as it was read, knows nothing of.
-                continue;
-            }
-            let counts = counts(word, full_index(swept, now));
-            let at = window.no_earlier_than(now, counts.index);
-            let (charged, outcome) = window.decide(window.roll(counts, at.index), at, cost);
-            let refused = matches!(outcome, Outcome::Refused { .. });
-            if !charge || refused || self.slots[slot].replace(word, tag.with(charged)) {
-                return Known::Decided(outcome);
-            }
-        }
-    }
-
-    fn refund(&self, window: &Window, tag: Tag, charged_at: u64, amount: u32) -> bool {
-        let now = window.moment(charged_at);
-        loop {
-            let swept = self.swept();
-            let Some((slot, word)) = self.find(tag) else { return false };
-            if self.swept() != swept {
-                continue;
-            }
-            let counts = counts(word, full_index(swept, now));
-            let less = window.without(counts, charged_at, amount);
-            if less == counts || self.slots[slot].replace(word, tag.with(less)) {
-                return true;
-            }
-        }
-    }
-
-    /// The lower 32 bits of the number of the window in which the bucket was last swept.
-    fn swept(&self) -> u32 {
-        (self.header.load() >> 32) as u32
-    }
-
-    fn find(&self, tag: Tag) -> Option<(usize, u64)> {
-        self.slots.iter().enumerate().find_map(|(slot, word)| {
-            let word = word.load();
-            (Tag::of_word(word) == tag).then_some((slot, word))
-        })
-    }
-
-    fn words(&self) -> [u64; S] {
-        std::array::from_fn(|slot| self.slots[slot].load())
-    }
-
-    // What follows is done by whoever holds the bucket's lock.
-
-    fn counts(&self, word: u64, at: Moment) -> Counts {
-        counts(word, full_index(self.swept(), at))
-    }
-
-    /// The newest window in which anything was written here.
-    fn newest(&self, now: Moment) -> u64 {
-        let swept = full_index(self.swept(), now);
-        let live = self.words().into_iter().filter(|word| *word != 0);
-        live.map(|word| counts(word, swept).index).fold(swept, u64::max)
-    }
-
-    /// Clears what is over, and moves the header to the window of `at`.
-    fn sweep(&self, window: &Window, at: Moment) {
-        let swept = full_index(self.swept(), at);
-        if swept >= at.index {
-            return;
-        }
-        let oldest = at.index - u64::from(!window.is_fixed());
-        for slot in &self.slots {
-            loop {
-                let word = slot.load();
-                let over = counts(word, swept).index < oldest;
-                if word == 0 || !over || slot.replace(word, 0) {
-                    break;
-                }
-            }
-        }
-        self.header.store(u64::from(at.index as u32) << 32);
-    }
-
-    fn vacancy(&self, words: &[u64; S], window: &Window, at: Moment) -> Vacancy {
-        Vacancy::among(words.iter().map(|word| {
-            let counts = window.roll(self.counts(*word, at), at.index);
-            if *word == 0 { 0 } else { window.weight(counts, at) }
-        }))
-    }
-}
-
-/// How many windows ago the bucket was swept; negative where another thread's clock is ahead of ours.
-///
-/// The header's 32 bits are enough for a bucket that nobody visits for 13 years, of the shortest windows.
-fn behind(swept: u32, now: Moment) -> i64 {
-    const AHEAD: u32 = 1 << 20;
-    let windows = (now.index as u32).wrapping_sub(swept);
-    if windows > u32::MAX - AHEAD { i64::from(windows as i32) } else { i64::from(windows) }
-}
-
-/// All bits of the number of the window in which the bucket was last swept.
-fn full_index(swept: u32, now: Moment) -> u64 {
-    now.index.wrapping_add_signed(-behind(swept, now))
-}
-
-/// What a slot's word says, in a bucket that was last swept in this window.
-fn counts(word: u64, swept: u64) -> Counts {
-    let newer = ((word >> 32) as u8).wrapping_sub(swept as u8) as i8;
-    Counts {
-        index: swept.saturating_add_signed(newer.into()),
-        previous: (word >> 16) as u16 as u32,
-        current: word as u16 as u32,
-    }
-}
-
-impl Tag {
-    fn of(key: u64) -> Self {
-        let tag = key & 0xFF_FFFF;
-        Self(if tag == 0 { 1 } else { tag })
-    }
-
-    fn of_word(word: u64) -> Self {
-        Self(word >> 40)
-    }
-
-    /// The word of a key with these counts.
-    fn with(self, counts: Counts) -> u64 {
-        debug_assert!(counts.previous.max(counts.current) <= LARGEST_LIMIT);
-        self.0 << 40
-            | u64::from(counts.index as u8) << 32
-            | u64::from(counts.previous) << 16
-            | u64::from(counts.current)
-    }
-}
-
-impl<M: Memory, const S: usize> Default for Bucket<M, S> {
-    fn default() -> Self {
-        Self { header: M::Word::default(), slots: std::array::from_fn(|_| M::Word::default()) }
-    }
-}
-
 fn boxed<T: Default>(count: usize) -> Option<Box<[T]>> {
     let mut items = Vec::new();
     items.try_reserve_exact(count).ok()?;
@@ -479,5 +316,4 @@ fn boxed<T: Default>(count: usize) -> Option<Box<[T]>> {
 }
 
 #[cfg(test)]
-#[path = "model.rs"]
 mod model;
