@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Extensions, Method, Request, Response, StatusCode, request};
+use http::{Extensions, Method, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -19,7 +19,7 @@ use tokio::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Body, Decision, Policy};
+use crate::Body;
 
 /// What a socket and the requests of its connection share.
 #[derive(Default)]
@@ -153,23 +153,6 @@ impl Connection {
             let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
             shared.write_idle.store(millis, Ordering::Relaxed);
         }
-    }
-}
-
-impl Policy for Connection {
-    type Grant = ();
-
-    /// It does not decide who may come in.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
-    }
-
-    fn decide(&self, _: &request::Parts) -> Decision<()> {
-        Decision::grant(())
-    }
-
-    fn admit(&self, (): &mut (), request: &mut request::Parts) {
-        request.extensions.insert(self.clone());
     }
 }
 

@@ -61,6 +61,7 @@ mod cookies;
 mod error;
 mod grpc_web;
 mod hold;
+mod inserted;
 mod layer;
 mod measured;
 mod origin;

@@ -11,8 +11,6 @@ use http::{Version, header, request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
-use crate::{Decision, Policy};
-
 /// How much of an unread request body is read and discarded after the request was rejected.
 ///
 /// A client over HTTP/1.1 that is still sending a body when it is rejected loses the response if the server closes the
@@ -72,23 +70,6 @@ impl DiscardUnread {
 }
 
 /// Leaves the setting on the request, for the layers inside.
-impl Policy for DiscardUnread {
-    type Grant = ();
-
-    /// It does not decide who may come in.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
-    }
-
-    fn decide(&self, _: &request::Parts) -> Decision<()> {
-        Decision::grant(())
-    }
-
-    fn admit(&self, (): &mut (), request: &mut request::Parts) {
-        request.extensions.insert(*self);
-    }
-}
-
 /// Discards the body of a request that is rejected before its body is read. See [`DiscardUnread`].
 #[doc(hidden)]
 pub fn discard_unread<B: 'static>(request: &request::Parts, body: B) {
@@ -210,6 +191,7 @@ mod tests {
     use http::Request;
 
     use super::*;
+    use crate::Policy;
 
     fn setting(request: request::Builder) -> Option<DiscardUnread> {
         let (head, ()) = request.body(()).unwrap().into_parts();

@@ -1,8 +1,6 @@
 use std::net::{IpAddr, SocketAddr};
 
-use http::{Extensions, request};
-
-use crate::{Decision, Policy};
+use http::Extensions;
 
 /// The other end of the socket that a request came in on.
 ///
@@ -37,23 +35,6 @@ impl PeerAddr {
     }
 }
 
-impl Policy for PeerAddr {
-    type Grant = ();
-
-    /// It does not decide who may come in.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
-    }
-
-    fn decide(&self, _: &request::Parts) -> Decision<()> {
-        Decision::grant(())
-    }
-
-    fn admit(&self, (): &mut (), request: &mut request::Parts) {
-        request.extensions.insert(*self);
-    }
-}
-
 /// Says that requests come in on a Unix socket, whose other end has no address.
 ///
 /// tonic says it itself. Around an axum or a hyper service that listens on a Unix socket it is one line, because
@@ -73,23 +54,6 @@ impl Policy for PeerAddr {
 /// has none. An address that is there wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnixPeer;
-
-impl Policy for UnixPeer {
-    type Grant = ();
-
-    /// It does not decide who may come in.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
-    }
-
-    fn decide(&self, _: &request::Parts) -> Decision<()> {
-        Decision::grant(())
-    }
-
-    fn admit(&self, (): &mut (), request: &mut request::Parts) {
-        request.extensions.insert(*self);
-    }
-}
 
 /// What the server says of the other end of the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
