@@ -2,8 +2,15 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use palisade_core::Clock;
 use palisade_rate_limit::Quota;
 use palisade_rate_limit_redis::{Redis, RedisStore, testing::RedisServer};
 use support::{Client, Hand, after, reading};
@@ -75,6 +82,45 @@ async fn a_shared_budget_counts_zones_and_periods_apart() {
     let refused = client.charge(2).await;
     let month = after(3 * 24 * HOUR - 2 * HOUR);
     assert_eq!((refused.readings[0].fit, refused.readings[3].fit), (after(22 * HOUR), month));
+}
+
+/// Shows the time of a machine and that of the server, in turns.
+struct Two {
+    machine: u64,
+    server: u64,
+    reads: AtomicU64,
+}
+
+impl Clock for Two {
+    fn unix(&self) -> Duration {
+        let is_of_machine = self.reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+        Duration::from_millis(if is_of_machine { self.machine } else { self.server })
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.unix()
+    }
+}
+
+#[tokio::test]
+async fn machines_whose_clocks_differ_a_little_share_a_budget() {
+    let Some(server) = RedisServer::start() else { return };
+    let at = |hours: i64| EVENING.checked_add_signed(hours * HOUR as i64).unwrap();
+    let charge = async |machine, cost| {
+        let clock = Two { machine: at(machine), server: at(0), reads: AtomicU64::new(0) };
+        let store = RedisStore::with_clock(redis(&server), Arc::new(clock));
+        let quota = Quota::per_day(3, "Europe/Berlin").unwrap();
+        Client::new(&store, "api", [quota]).try_charge(cost).await
+    };
+    let left = async |machine| charge(machine, 1).await.unwrap().readings[0].remaining;
+    // On the same day, on the next one, and on the day before.
+    assert_eq!((left(0).await, left(20).await, left(-24).await), (2, 1, 0));
+    // A clock that is wrong by years must not begin a budget that lasts for years.
+    for hours in [-9000, -72, 72, 9000] {
+        let error = charge(hours, 1).await.unwrap_err().to_string();
+        assert!(error.contains("clocks of machine and server differ"), "{error}");
+    }
+    assert_eq!(charge(0, 0).await.unwrap().readings[0].remaining, 0);
 }
 
 #[tokio::test]

@@ -111,9 +111,14 @@ impl Drop for Place<'_> {
 /// Returns how long a request has to wait that was refused because of its quotas.
 fn wait_of(halt: &Halt) -> Option<Duration> {
     match halt {
-        Halt::Refuse(error) if !error.quota_violations().is_empty() => error.retry_after(),
+        Halt::Refuse(error) if is_over_quota(halt) => error.retry_after(),
         _ => None,
     }
+}
+
+/// Returns true if a request was refused because of its quotas, and not because its key is blocked or a store failed.
+fn is_over_quota(halt: &Halt) -> bool {
+    matches!(halt, Halt::Refuse(error) if !error.quota_violations().is_empty())
 }
 
 /// A request that waits if it has to.
@@ -134,7 +139,8 @@ impl<K: Key> Patient<K> {
             true => None,
             false => match self.attempt(true) {
                 Decision::Now(Err(halt)) if self.is_due_in_time(&halt) => None,
-                Decision::Now(Err(_)) => return self.attempt(false),
+                Decision::Now(Err(halt)) if is_over_quota(&halt) => return self.attempt(false),
+                Decision::Now(Err(halt)) => return Decision::Now(Err(halt)),
                 Decision::Now(Ok(admission)) => return Decision::grant(admission),
                 Decision::Later(first) => Some(first),
             },
@@ -146,8 +152,8 @@ impl<K: Key> Patient<K> {
             if let Some(first) = first {
                 match first.await {
                     Err(halt) if self.is_due_in_time(&halt) => {}
-                    Err(_) => return self.attempt_last().await,
-                    Ok(admission) => return Ok(admission),
+                    Err(halt) if is_over_quota(&halt) => return self.attempt_last().await,
+                    outcome => return outcome,
                 }
             }
             self.wait().await
@@ -165,8 +171,8 @@ impl<K: Key> Patient<K> {
         };
         loop {
             let halt = match resolved(self.attempt(true)).await {
-                Err(halt) => halt,
-                Ok(admission) => return Ok(admission),
+                Err(halt) if is_over_quota(&halt) => halt,
+                outcome => return outcome,
             };
             let due = wait_of(&halt).map(|wait| Instant::now() + wait.max(SHORTEST_SLEEP));
             match due.filter(|due| *due <= deadline) {

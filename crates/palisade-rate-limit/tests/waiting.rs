@@ -196,7 +196,7 @@ impl Store for OneASecond {
                 state.0 = Instant::now() + SECOND;
             }
             let reading = Reading { remaining: 0, more_in: Some(SECOND), fit };
-            Ok(Verdict { charged, readings: vec![reading], moment: 0 })
+            Ok(Verdict { charged, readings: vec![reading], moment: 0, block: None })
         })
     }
 

@@ -205,7 +205,7 @@ impl<K: Key> Limit<K> {
         if let Some(block) = verdict.block
             && !block.is_new
         {
-            return now(self.refuse_blocked(question.hash, nanos(block.rest)));
+            return now(self.refuse_blocked(question.attempt.hash, nanos(block.rest)));
         }
         let standings = standings(&verdict.readings);
         if verdict.charged.is_none() {
