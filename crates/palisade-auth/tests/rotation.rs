@@ -167,11 +167,12 @@ async fn forged_signatures_cause_one_fetch_per_cool_down() {
 }
 
 #[tokio::test]
-async fn a_bad_signature_is_401_while_the_issuer_is_down() {
+async fn a_bad_signature_in_an_outage_is_401_for_one_cool_down() {
     let setup = setup();
     let (good, forger) = (key(), key());
     setup.issuer.publish(&[(&good, Some("a"))]);
-    assert_eq!(setup.status(&token(&good, Some("a"))).await, StatusCode::OK);
+    let good = token(&good, Some("a"));
+    assert_eq!(setup.status(&good).await, StatusCode::OK);
     setup.issuer.die();
     let forged = token(&forger, Some("a"));
     for _ in 0..3 {
@@ -179,6 +180,37 @@ async fn a_bad_signature_is_401_while_the_issuer_is_down() {
     }
     let unknown = token(&forger, Some("new"));
     assert_eq!(setup.status(&unknown).await, StatusCode::SERVICE_UNAVAILABLE);
+    setup.pass(29);
+    assert_eq!(setup.status(&forged).await, StatusCode::UNAUTHORIZED);
+    // The issuer may have replaced the key since.
+    setup.pass(1);
+    assert_eq!(setup.status(&forged).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(setup.status(&good).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_key_replaced_under_the_same_kid_is_503_in_an_outage() {
+    for kid in [Some("only"), None] {
+        let setup = setup();
+        let (old, new, forger) = (key(), key(), key());
+        setup.issuer.publish(&[(&old, kid)]);
+        assert_eq!(setup.status(&token(&old, kid)).await, StatusCode::OK);
+        setup.issuer.die();
+        setup.pass(60);
+        let (early, forged) = (token(&new, kid), token(&forger, kid));
+        for _ in 0..100 {
+            assert_eq!(setup.status(&early).await, StatusCode::SERVICE_UNAVAILABLE, "{kid:?}");
+            assert_eq!(setup.status(&forged).await, StatusCode::SERVICE_UNAVAILABLE);
+        }
+        assert_eq!(setup.issuer.asked(), 2, "one back-off");
+        setup.issuer.publish(&[(&new, kid)]);
+        setup.pass(2);
+        assert_eq!(setup.status(&early).await, StatusCode::OK);
+        for _ in 0..100 {
+            assert_eq!(setup.status(&forged).await, StatusCode::UNAUTHORIZED);
+        }
+        assert!(setup.issuer.asked() <= 4, "{}", setup.issuer.asked());
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use palisade_core::{Clock, ConfigError, SystemClock};
 
 use super::{
     client::Jwks,
-    remote::{KeySet, RemoteKeys, Settings},
+    remote::{KeySet, RemoteKeys},
+    shared::Settings,
     source::Source,
 };
 use crate::fetch::{Fetch, default_client};

@@ -8,6 +8,7 @@ mod client;
 mod error;
 mod remote;
 mod schedule;
+mod shared;
 mod snapshot;
 mod source;
 #[cfg(test)]

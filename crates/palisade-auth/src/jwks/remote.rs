@@ -1,14 +1,9 @@
 use std::{
     fmt,
-    hash::{BuildHasher, RandomState},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, MutexGuard, atomic::Ordering},
     time::Duration,
 };
 
-use arc_swap::{ArcSwapOption, Guard};
 use palisade_core::{ApiError, BoxError, BoxFuture, Clock};
 use tokio::{
     runtime::Handle,
@@ -18,11 +13,12 @@ use tokio::{
 use super::{
     client::JwksStatus,
     error::{Failure, JwksError},
-    schedule::{Attempt, MissingKey, Permission, Schedule},
-    snapshot::{Loaded, Snapshot},
+    schedule::{Attempt, Permission},
+    shared::{Need, Outcome, Settings, Shared, State},
+    snapshot::Snapshot,
     source::Source,
 };
-use crate::fetch::{Fetch, FetchInProgress, Fetched};
+use crate::fetch::{Fetch, FetchInProgress};
 
 /// The longest key id that is looked up. It is text of the token's author (RFC 7515, section 4.1.4).
 const MAX_KEY_ID: usize = 256;
@@ -63,45 +59,6 @@ pub(crate) enum Lookup<T> {
     Unavailable(ApiError),
 }
 
-struct Shared<T> {
-    source: Source,
-    fetch: Arc<dyn Fetch>,
-    settings: Settings,
-    clock: Arc<dyn Clock>,
-    snapshot: ArcSwapOption<Snapshot<T>>,
-    fetches: AtomicU64,
-    failures: AtomicU64,
-    state: Mutex<State<T>>,
-    hasher: RandomState,
-}
-
-struct State<T> {
-    schedule: Schedule,
-    in_progress: Option<FetchInProgress<Outcome<T>>>,
-}
-
-/// How a fetch ended, for all requests that wait for it.
-type Outcome<T> = Result<Arc<Snapshot<T>>, Failure>;
-
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) cache_for: Duration,
-    pub(super) cool_down: Duration,
-    pub(super) max_stale: Duration,
-    pub(super) timeout: Duration,
-}
-
-/// What a request needs from a fetch.
-#[derive(Clone, Debug)]
-enum Need {
-    AnyKey,
-    KeyId(Box<str>),
-    /// Another set than that of this generation, because a signature is not valid under its keys.
-    NewerKey {
-        generation: u64,
-    },
-}
-
 impl<T: KeySet> RemoteKeys<T> {
     pub(super) fn new(
         source: Source,
@@ -109,18 +66,7 @@ impl<T: KeySet> RemoteKeys<T> {
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let schedule = Schedule::new(settings.cool_down);
-        Self(Arc::new(Shared {
-            source,
-            fetch,
-            settings,
-            clock,
-            snapshot: ArcSwapOption::empty(),
-            fetches: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            state: Mutex::new(State { schedule, in_progress: None }),
-            hasher: RandomState::new(),
-        }))
+        Self(Arc::new(Shared::new(source, fetch, settings, clock)))
     }
 
     /// Returns a number that changes whenever the keys do, or `None` if a request must wait for keys. What was concluded
@@ -151,6 +97,10 @@ impl<T: KeySet> RemoteKeys<T> {
     /// Returns newer keys than those of this generation, for a token whose signature is not valid under them: the issuer
     /// may have replaced a key under the same id, or a key without an id. It is asked within the same bounds as for a
     /// missing key.
+    ///
+    /// While the issuer does not answer, the result is unavailable (503) and not unknown (401) if it has not confirmed its
+    /// keys for a cool-down, because the token may be valid. An attacker who sends forged signatures learns that the issuer
+    /// is failing, as with an unknown key id, and causes no further fetches.
     pub(crate) fn newer_keys(&self, generation: u64) -> Lookup<T> {
         self.fetch_for(Need::NewerKey { generation })
     }
@@ -207,7 +157,14 @@ impl<T: KeySet> RemoteKeys<T> {
             Some(missing) => match state.schedule.request_attempt(missing, now) {
                 Permission::Granted(attempt) => Some(attempt),
                 Permission::NoSuchKey => return Lookup::Unknown,
-                Permission::RetryAfter(wait) => return self.unavailable(wait),
+                Permission::RetryAfter(wait) => {
+                    let is_enough = |keys: &Arc<Snapshot<T>>| self.0.is_enough(keys, &need, now);
+                    return if snapshot.as_ref().is_some_and(is_enough) {
+                        Lookup::Unknown
+                    } else {
+                        self.unavailable(wait)
+                    };
+                }
             },
             None => match state.schedule.backoff_left(now) {
                 None => missing.map(|missing| state.schedule.attempt_to_load(missing)),
@@ -274,8 +231,10 @@ impl<T: KeySet> RemoteKeys<T> {
                 Ok(snapshot) => snapshot,
                 // The issuer does not answer: keys that have expired are used for `max_stale`.
                 Err(failure) => {
-                    let snapshot = this.0.current(this.0.clock.monotonic());
-                    let snapshot = snapshot.as_ref().filter(|snapshot| need.is_met_by(snapshot));
+                    let now = this.0.clock.monotonic();
+                    let snapshot = this.0.current(now);
+                    let snapshot =
+                        snapshot.as_ref().filter(|keys| this.0.is_enough(keys, &need, now));
                     return snapshot.cloned().ok_or(failure.into());
                 }
             };
@@ -305,127 +264,6 @@ impl<T: KeySet> RemoteKeys<T> {
 
     fn failure(&self, retry_after: Duration, cause: &'static str) -> Failure {
         Failure { error: self.error(cause), retry_after }
-    }
-}
-
-impl<T: KeySet> Shared<T> {
-    /// Holds the lock for a few instructions at a time. The state is complete after each statement, so a panic of another
-    /// holder does no harm.
-    fn state(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the keys that requests are answered with, unless a request must wait for others.
-    fn current(&self, now: Duration) -> Guard<Option<Arc<Snapshot<T>>>> {
-        let snapshot = self.snapshot.load();
-        if snapshot.as_ref().is_some_and(|snapshot| snapshot.is_current(now)) {
-            snapshot
-        } else {
-            Guard::from_inner(None)
-        }
-    }
-
-    /// Replaces the snapshot. Only the holder of the lock does.
-    fn replace(&self, change: impl FnOnce(&Snapshot<T>) -> Snapshot<T>) {
-        if let Some(snapshot) = &*self.snapshot.load() {
-            self.snapshot.store(Some(Arc::new(change(snapshot))));
-        }
-    }
-
-    fn missing_key(&self, need: &Need) -> Option<MissingKey> {
-        match need {
-            Need::AnyKey => None,
-            Need::KeyId(id) => Some(MissingKey::Id(self.hasher.hash_one(id))),
-            Need::NewerKey { .. } => Some(MissingKey::Signature),
-        }
-    }
-
-    async fn fetch(&self) -> Result<Loaded<T>, BoxError> {
-        let Fetched { body, max_age } = self.source.fetch(&*self.fetch).await?;
-        let previous = self.snapshot.load_full();
-        let (keys, generation) = match &previous {
-            // The same document leaves valid what was concluded from it.
-            Some(previous) if *previous.body() == body => {
-                (Arc::clone(previous.keys()), previous.generation())
-            }
-            Some(previous) => {
-                (Arc::new(T::parse(&body, Some(previous.keys()))?), previous.generation() + 1)
-            }
-            None => (Arc::new(T::parse(&body, None)?), 1),
-        };
-        Ok(Loaded { keys, generation, body, max_age })
-    }
-
-    fn complete(
-        &self,
-        result: Result<Loaded<T>, BoxError>,
-        attempt: Option<(Attempt, Need)>,
-        started: Duration,
-    ) -> Outcome<T> {
-        let now = self.clock.monotonic();
-        let mut state = self.state();
-        // Under the lock, so that no request starts another fetch before this one has been recorded.
-        state.in_progress = None;
-        let outcome = match result {
-            Ok(loaded) => {
-                state.schedule.record_success();
-                let snapshot = Arc::new(Snapshot::new(loaded, &self.settings, now));
-                if let Some((attempt, need)) = attempt {
-                    // Any client can send a bad signature, and a set that was changed does not show that it was good.
-                    let found = matches!(need, Need::KeyId(_)) && need.is_met_by(&snapshot);
-                    state.schedule.record_attempt(attempt, found, started);
-                }
-                self.snapshot.store(Some(Arc::clone(&snapshot)));
-                Ok(snapshot)
-            }
-            Err(cause) => {
-                let retry_after = state.schedule.record_failure(now);
-                self.replace(|snapshot| snapshot.after_failure(now, retry_after));
-                self.failures.fetch_add(1, Ordering::Relaxed);
-                Err(Failure { error: JwksError::new(self.source.name(), cause), retry_after })
-            }
-        };
-        let failures_in_a_row = state.schedule.failures_in_a_row();
-        drop(state);
-        self.log(&outcome, failures_in_a_row, now);
-        outcome
-    }
-
-    fn log(&self, outcome: &Outcome<T>, failures_in_a_row: u32, now: Duration) {
-        let from = self.source.name();
-        match outcome {
-            Ok(snapshot) if snapshot.keys().len() == 0 => tracing::warn!(
-                target: "palisade::auth",
-                %from,
-                "the issuer publishes no key for signatures: all its tokens are rejected"
-            ),
-            Ok(snapshot) => tracing::debug!(
-                target: "palisade::auth",
-                %from,
-                generation = snapshot.generation(),
-                keys = snapshot.keys().len(),
-                "the keys were loaded"
-            ),
-            Err(failure) => tracing::warn!(
-                target: "palisade::auth",
-                %from,
-                cause = failure.error.causes(),
-                failures_in_a_row,
-                retry_after = ?failure.retry_after,
-                has_old_keys = self.current(now).is_some(),
-                "the keys could not be loaded"
-            ),
-        }
-    }
-}
-
-impl Need {
-    fn is_met_by<T: KeySet>(&self, snapshot: &Snapshot<T>) -> bool {
-        match self {
-            Self::AnyKey => true,
-            Self::KeyId(id) => snapshot.keys().has_key_id(id),
-            Self::NewerKey { generation } => snapshot.generation() != *generation,
-        }
     }
 }
 

@@ -44,7 +44,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
                 }
             },
             #[cfg(feature = "jwks")]
-            Found::Soon(keys) => self.verify_later(token, at, None, keys),
+            Found::Soon(keys) => self.verify_later(token, at, keys),
             #[cfg(feature = "jwks")]
             Found::Nowhere => Attempt::Now(Err(rules.reject(Fault::UnknownKey, kid, Some(at)))),
             #[cfg(feature = "jwks")]
@@ -70,33 +70,28 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
             Found::Here(keys) => {
                 Attempt::Now(rules.verify(token, unverified, at, &keys).map_err(reject))
             }
-            Found::Soon(keys) => self.verify_later(token, at, Some(fault), keys),
-            Found::Nowhere | Found::CannotTell(_) => Attempt::Now(Err(reject(fault))),
+            Found::Soon(keys) => self.verify_later(token, at, keys),
+            Found::Nowhere => Attempt::Now(Err(reject(fault))),
+            Found::CannotTell(error) => Attempt::Now(Err(error)),
         }
     }
 
-    /// Verifies a token when its keys have been fetched. Without newer keys a token that was checked before keeps its
-    /// `fault`: its signature is not valid under the keys that are known.
+    /// Verifies a token when its keys have been fetched.
     #[cfg(feature = "jwks")]
     fn verify_later(
         &self,
         token: &[u8],
         at: usize,
-        fault: Option<Fault>,
         keys: BoxFuture<Result<FoundKeys, ApiError>>,
     ) -> Attempt<C> {
         let (jwt, token) = (self.clone(), Box::<[u8]>::from(token));
         Attempt::Later(crate::Pending::new(async move {
-            let keys = keys.await;
+            let keys = keys.await?;
             let rules = &*jwt.rules;
             let unverified =
                 Unverified::parse(&token).map_err(|fault| rules.reject(fault, None, Some(at)))?;
-            let verified = match (keys, fault) {
-                (Ok(keys), _) => rules.verify(&token, &unverified, at, &keys),
-                (Err(_), Some(fault)) => Err(fault),
-                (Err(error), None) => return Err(error),
-            };
-            verified
+            rules
+                .verify(&token, &unverified, at, &keys)
                 .map_err(|fault| rules.reject(fault, unverified.header.kid.as_deref(), Some(at)))
         }))
     }
