@@ -1,6 +1,12 @@
 //! Sessions that the service begins and ends itself: in memory, and in a real Redis.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderValue, Request, header};
 use palisade_auth::{
@@ -111,6 +117,87 @@ async fn keeps_sessions<S: SessionStorage>(manager: &SessionManager<User, S>) {
     }
 }
 
+/// A storage in which another request ends all sessions of the subject of each session that is inserted.
+#[derive(Clone)]
+struct LogsOut<S> {
+    storage: S,
+    before_the_insertion: bool,
+    inserted: Arc<Mutex<Vec<SessionId>>>,
+    is_on: Arc<AtomicBool>,
+}
+
+impl<S: SessionStorage + Clone> SessionStorage for LogsOut<S> {
+    fn insert(&self, session: NewSession) -> BoxFuture<Result<(), BoxError>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let (id, subject) = (session.id, session.subject.clone());
+            let is_on = this.is_on.load(Ordering::SeqCst);
+            if is_on && this.before_the_insertion {
+                this.storage.remove_all(&subject).await?;
+            }
+            this.storage.insert(session).await?;
+            this.inserted.lock().unwrap().push(id);
+            if is_on && !this.before_the_insertion {
+                this.storage.remove_all(&subject).await?;
+            }
+            Ok(())
+        })
+    }
+    fn find(&self, id: SessionId, idle: Duration) -> BoxFuture<Result<Option<String>, BoxError>> {
+        self.storage.find(id, idle)
+    }
+    fn remove(&self, id: SessionId) -> BoxFuture<Result<(), BoxError>> {
+        self.storage.remove(id)
+    }
+    fn remove_all(&self, subject: &str) -> BoxFuture<Result<(), BoxError>> {
+        self.storage.remove_all(subject)
+    }
+}
+
+/// A renewal beside a logout from everywhere leaves no session, in whichever order they run.
+async fn renewal_resurrects_no_session<S: SessionStorage + Clone>(storage: S) {
+    for before_the_insertion in [true, false] {
+        let storage = LogsOut {
+            storage: storage.clone(),
+            before_the_insertion,
+            inserted: Arc::default(),
+            is_on: Arc::default(),
+        };
+        let manager = SessionManager::<User, _>::builder(storage.clone()).build().unwrap();
+        let session = browser(&manager.log_in(&HeaderMap::new(), &ada(), user()).await.unwrap());
+        storage.is_on.store(true, Ordering::SeqCst);
+        assert!(manager.renew(&session).await.unwrap().is_none(), "{before_the_insertion}");
+        assert_eq!(whoami(&manager, &session).await.unwrap_err(), 401);
+        let inserted = storage.inserted.lock().unwrap().clone();
+        assert_eq!(inserted.len(), 2);
+        for id in inserted {
+            let found = storage.find(id, Duration::from_secs(60)).await.unwrap();
+            assert_eq!(found, None, "{before_the_insertion}");
+        }
+    }
+    // And in whichever way their steps interleave.
+    let manager = SessionManager::<User, _>::builder(storage).build().unwrap();
+    for round in 0..30 {
+        let session = browser(&manager.log_in(&HeaderMap::new(), &ada(), user()).await.unwrap());
+        let renewals: Vec<_> = (0..4)
+            .map(|_| {
+                let (manager, session) = (manager.clone(), session.clone());
+                tokio::spawn(async move { manager.renew(&session).await.unwrap() })
+            })
+            .collect();
+        for _ in 0..round % 10 {
+            tokio::task::yield_now().await;
+        }
+        manager.log_out_everywhere(&ada()).await.unwrap();
+        for renewal in renewals {
+            let Some(cookie) = renewal.await.unwrap() else { continue };
+            // The renewal may have begun after the logout, but not with a session that had ended.
+            assert_eq!(whoami(&manager, &browser(&cookie)).await.unwrap_err(), 401, "{round}");
+        }
+        assert_eq!(whoami(&manager, &session).await.unwrap_err(), 401);
+    }
+}
+
 fn in_memory(clock: &ManualClock) -> SessionManager<User, InMemorySessions> {
     let clock = Arc::new(clock.clone());
     SessionManager::builder(InMemorySessions::new(40).clock(clock.clone()))
@@ -119,6 +206,11 @@ fn in_memory(clock: &ManualClock) -> SessionManager<User, InMemorySessions> {
         .clock(clock)
         .build()
         .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn renewal_in_memory_resurrects_no_session() {
+    renewal_resurrects_no_session(InMemorySessions::new(100)).await;
 }
 
 #[tokio::test]
@@ -281,10 +373,40 @@ mod in_redis {
         SessionManager::builder(RedisSessions::new(redis)).build().unwrap()
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn renewal_in_redis_resurrects_no_session() {
+        let Some(server) = RedisServer::start() else { return };
+        let redis = Redis::builder(server.url()).build().unwrap();
+        renewal_resurrects_no_session(RedisSessions::new(redis)).await;
+    }
+
     #[tokio::test]
     async fn redis_keeps_sessions() {
         let Some(server) = RedisServer::start() else { return };
         keeps_sessions(&machine(&server)).await;
+    }
+
+    #[tokio::test]
+    async fn one_caller_has_32_sessions_in_redis() {
+        let Some(server) = RedisServer::start() else { return };
+        let manager = machine(&server);
+        let nobody = HeaderMap::new();
+        let other = Principal::new("grace");
+        let other = browser(&manager.log_in(&nobody, &other, user()).await.unwrap());
+        let mut sessions = Vec::new();
+        for _ in 0..40 {
+            sessions.push(browser(&manager.log_in(&nobody, &ada(), user()).await.unwrap()));
+        }
+        let mut alive = 0;
+        for session in &sessions {
+            alive += usize::from(whoami(&manager, session).await.is_ok());
+        }
+        assert_eq!(alive, 32);
+        assert!(whoami(&manager, &sessions[39]).await.is_ok(), "the newest");
+        assert!(whoami(&manager, &other).await.is_ok(), "another caller");
+        assert_eq!(server.command(&["KEYS", "*"]).len(), 32 + 1 + 2);
+        manager.log_out_everywhere(&ada()).await.unwrap();
+        assert_eq!(server.command(&["KEYS", "*"]).len(), 2);
     }
 
     #[tokio::test]

@@ -104,13 +104,14 @@ where
         let ends = self.inner.clock.unix().saturating_add(self.inner.lifetime);
         let data = record::write(principal, &claims, ends)
             .map_err(|error| ApiError::internal().with_source(error))?;
-        let set_cookie = self.begin(principal, data, self.inner.lifetime).await?;
+        let (_, set_cookie) = self.begin(principal, data, self.inner.lifetime).await?;
         self.end(headers).await?;
         Ok(set_cookie)
     }
 
     /// Gives the session of the request with these headers another token, such as after a change of password or of
-    /// privileges. Its end stays. Returns the `Set-Cookie` field, or `None` if there is no session.
+    /// privileges. Its end stays. Returns the `Set-Cookie` field, or `None` if there is no session, also because it was ended
+    /// at the same time.
     ///
     /// # Errors
     ///
@@ -121,8 +122,15 @@ where
             return Ok(None);
         };
         let left = found.ends.saturating_sub(self.inner.clock.unix());
-        let set_cookie = self.begin(found.identity.principal(), data, left).await?;
-        self.end(headers).await?;
+        let (renewed, set_cookie) = self.begin(found.identity.principal(), data, left).await?;
+        // A logout that ran since the lookup has removed the old session, and may have missed the new one. A logout that
+        // starts from here on finds the new one.
+        let (storage, old) = (&self.inner.storage, SessionId::of_token(token));
+        if storage.find(old, self.inner.idle).await.map_err(unavailable)?.is_none() {
+            storage.remove(renewed).await.map_err(unavailable)?;
+            return Ok(None);
+        }
+        storage.remove(old).await.map_err(unavailable)?;
         Ok(Some(set_cookie))
     }
 
@@ -151,19 +159,21 @@ where
         principal: &Principal,
         data: String,
         ends_in: Duration,
-    ) -> Result<HeaderValue, ApiError> {
+    ) -> Result<(SessionId, HeaderValue), ApiError> {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|error| unavailable(error.into()))?;
         let token = URL_SAFE_NO_PAD.encode(random);
+        let id = SessionId::of_token(&token);
         let session = NewSession {
-            id: SessionId::of_token(&token),
+            id,
             subject: subject_id(principal.issuer(), principal.subject()),
             data,
             idle: self.inner.idle,
             ends_in,
         };
         self.inner.storage.insert(session).await.map_err(unavailable)?;
-        self.inner.cookie.set(&token, ends_in).ok_or_else(ApiError::internal)
+        let set_cookie = self.inner.cookie.set(&token, ends_in).ok_or_else(ApiError::internal)?;
+        Ok((id, set_cookie))
     }
 
     async fn end(&self, headers: &HeaderMap) -> Result<(), ApiError> {

@@ -3,7 +3,7 @@ use std::{sync::LazyLock, time::Duration};
 use palisade_core::{BoxError, BoxFuture};
 use palisade_redis::{Redis, Script};
 
-use super::storage::{NewSession, SessionId, SessionStorage};
+use super::storage::{MAX_PER_SUBJECT, NewSession, SessionId, SessionStorage};
 
 /// Sessions in Redis or Valkey, for a service that runs on several machines.
 ///
@@ -16,7 +16,9 @@ use super::storage::{NewSession, SessionId, SessionStorage};
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
 ///
-/// Each operation is one script, or two where the list of a subject's sessions changes. Every key expires by the server's
+/// A subject has 32 sessions at most: a further one ends the one with the earliest end.
+///
+/// Each operation is one script, or several where the list of a subject's sessions changes. Every key expires by the server's
 /// clock. Without Redis, or when it is slower than the [connection's time-outs](palisade_redis), requests with a session are
 /// rejected with 503.
 ///
@@ -29,20 +31,27 @@ pub struct RedisSessions {
     redis: Redis,
 }
 
+/// How often the list of a subject's sessions is read again while sessions are added to it.
+const MAX_ROUNDS: usize = 32;
+
 /// Milliseconds since 1970, by the server's clock.
 const NOW: &str = "
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 ";
 
-/// Arguments: the id, and the milliseconds until the session ends. Sessions that have ended leave the list.
+/// Arguments: the id, the milliseconds until the session ends, and the last position of those that are too many, counted from
+/// the end of the list. Sessions that have ended leave the list. Returns the ids of the sessions that are too many.
 static ENLIST: LazyLock<Script> = LazyLock::new(|| {
     Script::new(format!(
         "{NOW}
 redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, now)
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return {{ 1 }}
+local first = redis.call('ZRANGE', KEYS[1], 0, ARGV[3])
+local others = {{}}
+for _, id in ipairs(first) do if id ~= ARGV[1] then others[#others + 1] = id end end
+return table.concat(others, ' ')
 "
     ))
 });
@@ -101,6 +110,16 @@ impl RedisSessions {
         [format!("{}:session:{id}", self.redis.prefix())]
     }
 
+    /// Removes sessions, whose ids are separated by spaces, from a list.
+    async fn remove_listed(&self, list: &[String; 1], ids: &str) -> Result<(), BoxError> {
+        for id in ids.split_ascii_whitespace() {
+            self.redis.run_text(&REMOVE, &self.session_key(id), &[]).await?;
+            // After the session: if Redis fails between the two, a repeated call finds the session on the list.
+            self.redis.run(&DELIST, list, &[id.to_owned()]).await?;
+        }
+        Ok(())
+    }
+
     fn subject_key(&self, subject: &str) -> [String; 1] {
         [format!("{}:sessions:{subject}", self.redis.prefix())]
     }
@@ -118,12 +137,15 @@ impl SessionStorage for RedisSessions {
             let NewSession { id, subject, data, idle, ends_in } = session;
             // Two scripts, because in a cluster the keys are on different nodes. The list comes first: a session that is
             // not on it would survive `remove_all`.
-            let (list, enlisted) = (this.subject_key(&subject), [id.to_string(), millis(ends_in)]);
-            this.redis.run(&ENLIST, &list, &enlisted).await?;
+            let list = this.subject_key(&subject);
+            let too_many = format!("-{}", MAX_PER_SUBJECT + 1);
+            let enlisted = [id.to_string(), millis(ends_in), too_many];
+            let first = this.redis.run_text(&ENLIST, &list, &enlisted).await?.unwrap_or_default();
+            this.remove_listed(&list, &first).await?;
             let arguments = [data, subject, millis(idle), millis(ends_in)];
             this.redis.run(&INSERT, &this.session_key(id), &arguments).await?;
             // Again, in case `remove_all` emptied the list between the two.
-            this.redis.run(&ENLIST, &list, &enlisted).await?;
+            this.redis.run_text(&ENLIST, &list, &enlisted).await?;
             Ok(())
         })
     }
@@ -149,13 +171,15 @@ impl SessionStorage for RedisSessions {
     fn remove_all(&self, subject: &str) -> BoxFuture<Result<(), BoxError>> {
         let (this, list) = (self.clone(), self.subject_key(subject));
         Box::pin(async move {
-            let ids = this.redis.run_text(&LIST, &list, &[]).await?.unwrap_or_default();
-            for id in ids.split_ascii_whitespace() {
-                this.redis.run_text(&REMOVE, &this.session_key(id), &[]).await?;
-                // After the session: if Redis fails between the two, a repeated call finds the session on the list.
-                this.redis.run(&DELIST, &list, &[id.to_owned()]).await?;
+            // Until the list is empty: a session that is renewed meanwhile is on the list by its new id.
+            for _ in 0..MAX_ROUNDS {
+                let ids = this.redis.run_text(&LIST, &list, &[]).await?.unwrap_or_default();
+                if ids.is_empty() {
+                    return Ok(());
+                }
+                this.remove_listed(&list, &ids).await?;
             }
-            Ok(())
+            Err("sessions of the subject are renewed as fast as they are removed".into())
         })
     }
 }

@@ -3,6 +3,9 @@ use std::{fmt, time::Duration};
 use palisade_core::{BoxError, BoxFuture};
 use sha2::{Digest, Sha256};
 
+/// The greatest number of sessions of one subject: more than the devices of one person.
+pub(super) const MAX_PER_SUBJECT: usize = 32;
+
 /// Where a [`SessionManager`](super::SessionManager) keeps its sessions: [`InMemorySessions`](super::InMemorySessions), or
 #[cfg_attr(
     feature = "redis",
@@ -26,7 +29,10 @@ pub trait SessionStorage: Send + Sync + 'static {
     /// Removes a session. One that does not exist is no error.
     fn remove(&self, id: SessionId) -> BoxFuture<Result<(), BoxError>>;
 
-    /// Removes all sessions of a [subject](NewSession::subject).
+    /// Removes all sessions of a [subject](NewSession::subject) that were inserted before the call. A session that was inserted
+    /// during the call is removed too, unless the insertion ends after the call: [`SessionManager::renew`] relies on that.
+    ///
+    /// [`SessionManager::renew`]: super::SessionManager::renew
     fn remove_all(&self, subject: &str) -> BoxFuture<Result<(), BoxError>>;
 }
 
@@ -57,7 +63,7 @@ impl fmt::Debug for NewSession {
 }
 
 /// The name of a session in a [`SessionStorage`]: the SHA-256 of its token.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId([u8; 32]);
 
 impl SessionId {
