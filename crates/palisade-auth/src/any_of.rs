@@ -93,13 +93,11 @@ fn either<A: Send + Sync + 'static, B: Send + Sync + 'static>(
 }
 
 fn of_first<A, B>(identity: Identity<A>) -> Identity<Either<Identity<A>, Identity<B>>> {
-    let principal = identity.principal().clone();
-    Identity::new(Either::A(identity), principal)
+    identity.clone().with_claims(Either::A(identity))
 }
 
 fn of_second<A, B>(identity: Identity<B>) -> Identity<Either<Identity<A>, Identity<B>>> {
-    let principal = identity.principal().clone();
-    Identity::new(Either::B(identity), principal)
+    identity.clone().with_claims(Either::B(identity))
 }
 
 /// Returns the error of two schemes that both reject a request, as the policy `any_of` does.

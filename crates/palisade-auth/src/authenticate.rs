@@ -307,9 +307,29 @@ pub(crate) fn admit<A: Authenticate>(
     request: &mut request::Parts,
 ) {
     authenticate.hide_credentials(request);
-    if let Some(identity) = identity.take() {
+    let found = match identity {
+        // It is needed again in `finish`.
+        Some(found) if found.has_proof() => Some(found.clone()),
+        _ => identity.take(),
+    };
+    if let Some(identity) = found {
         authenticate.leave_identity(identity, request);
     }
+}
+
+/// Writes what the response to a request owes that a policy has admitted with this grant.
+pub(crate) fn finish<A: Authenticate>(
+    authenticate: &A,
+    identity: Option<Identity<A::Claims>>,
+    response: &mut response::Parts,
+) {
+    authenticate.mark_response(response);
+    #[cfg(feature = "_public-keys")]
+    if identity.is_some_and(|identity| identity.has_proof()) {
+        crate::sender::dpop::name_scheme(response);
+    }
+    #[cfg(not(feature = "_public-keys"))]
+    let _ = identity;
 }
 
 /// Makes a policy of an authentication: it rejects requests without valid credentials.
@@ -329,8 +349,12 @@ macro_rules! policy_of {
                 $crate::authenticate::admit(self, identity, request);
             }
 
-            fn finish(&self, _: Self::Grant, response: &mut http::response::Parts) {
-                $crate::Authenticate::mark_response(self, response);
+            fn finish(&self, identity: Self::Grant, response: &mut http::response::Parts) {
+                $crate::authenticate::finish(self, identity, response);
+            }
+
+            fn prepare(&self, request: &mut http::request::Parts) {
+                $crate::sender::prepare(request);
             }
         }
     };

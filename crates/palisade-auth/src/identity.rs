@@ -26,14 +26,14 @@ pub struct Identity<C> {
     claims: Arc<C>,
     principal: Principal,
     confirmation: Option<Arc<Confirmation>>,
-    /// The DPoP proof that was used up for it.
-    proof: Option<Arc<str>>,
+    /// The request came with a DPoP proof.
+    has_proof: bool,
 }
 
 impl<C> Identity<C> {
     /// Returns an identity, for an authentication of your own and for tests.
     pub fn new(claims: C, principal: Principal) -> Self {
-        Self { claims: Arc::new(claims), principal, confirmation: None, proof: None }
+        Self { claims: Arc::new(claims), principal, confirmation: None, has_proof: false }
     }
 
     /// Sets the method by which the caller authenticated, unless the principal has one.
@@ -50,17 +50,25 @@ impl<C> Identity<C> {
         self
     }
 
-    /// Sets the DPoP proof that was used up for this identity.
+    /// Records that the client has proven possession of its key (DPoP).
     #[cfg(feature = "_public-keys")]
-    pub(crate) fn proven_by(mut self, proof: Arc<str>) -> Self {
-        self.proof = Some(proof);
+    pub(crate) fn with_proof(mut self) -> Self {
+        self.has_proof = true;
         self
     }
 
-    /// Returns the DPoP proof that was used up for this identity.
-    #[cfg(feature = "_public-keys")]
-    pub(crate) fn proof(&self) -> Option<&Arc<str>> {
-        self.proof.as_ref()
+    pub(crate) fn has_proof(&self) -> bool {
+        self.has_proof
+    }
+
+    /// Returns the same caller, authenticated in the same way, with other claims.
+    pub(crate) fn with_claims<T>(&self, claims: T) -> Identity<T> {
+        Identity {
+            claims: Arc::new(claims),
+            principal: self.principal.clone(),
+            confirmation: self.confirmation.clone(),
+            has_proof: self.has_proof,
+        }
     }
 
     /// Returns the key that the client must prove to have, if the token is bound to one.
@@ -92,7 +100,7 @@ impl<C> Clone for Identity<C> {
             claims: Arc::clone(&self.claims),
             principal: self.principal.clone(),
             confirmation: self.confirmation.clone(),
-            proof: self.proof.clone(),
+            has_proof: self.has_proof,
         }
     }
 }

@@ -123,7 +123,11 @@ impl<A: Authenticate> Policy for LoginRedirect<A> {
         authenticate::admit(&self.authenticate, identity, request);
     }
 
-    fn finish(&self, _: Self::Grant, response: &mut response::Parts) {
-        self.authenticate.mark_response(response);
+    fn finish(&self, identity: Self::Grant, response: &mut response::Parts) {
+        authenticate::finish(&self.authenticate, identity, response);
+    }
+
+    fn prepare(&self, request: &mut request::Parts) {
+        crate::sender::prepare(request);
     }
 }

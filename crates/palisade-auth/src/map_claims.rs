@@ -59,9 +59,7 @@ impl<A, F> MapClaims<A, F> {
         F: Fn(&A::Claims) -> T + Send + Sync + 'static,
     {
         let convert = Arc::clone(&self.convert);
-        attempt.and_then(move |identity| {
-            Ok(Identity::new(convert(identity.claims()), identity.principal().clone()))
-        })
+        attempt.and_then(move |identity| Ok(identity.with_claims(convert(identity.claims()))))
     }
 }
 

@@ -60,8 +60,12 @@ impl<A: Authenticate> Policy for Optional<A> {
 
     const IS_ALTERNATIVE: bool = false;
 
-    fn finish(&self, _: Self::Grant, response: &mut response::Parts) {
-        self.authenticate.mark_response(response);
+    fn prepare(&self, request: &mut request::Parts) {
+        crate::sender::prepare(request);
+    }
+
+    fn finish(&self, identity: Self::Grant, response: &mut response::Parts) {
+        authenticate::finish(&self.authenticate, identity, response);
         for field in &self.fields {
             vary_by(&mut response.headers, field);
         }

@@ -90,6 +90,16 @@ pub trait Policy: Send + Sync + 'static {
         Cow::Borrowed(short_name(std::any::type_name::<Self>()))
     }
 
+    /// Leaves on the request what several decisions about it share. Default: nothing.
+    ///
+    /// It is called before each [`decide`](Self::decide), also of a policy inside a combinator, which may decide about copies of
+    /// the request's head or not at all. A policy with an effect that must happen once per request, such as using up a
+    /// one-time credential, inserts an `Arc` into the extensions here, unless there is one. A combinator calls it for all of its
+    /// policies.
+    fn prepare(&self, request: &mut request::Parts) {
+        let _ = request;
+    }
+
     /// True if the policy leaves a [`Trail`](crate::Trail) on requests, for the policies inside it in the same chain.
     fn observes(&self) -> bool {
         false
@@ -150,6 +160,10 @@ impl<P: Policy> Policy for std::sync::Arc<P> {
 
     fn name(&self) -> Cow<'static, str> {
         P::name(self)
+    }
+
+    fn prepare(&self, request: &mut request::Parts) {
+        P::prepare(self, request);
     }
 
     fn observes(&self) -> bool {

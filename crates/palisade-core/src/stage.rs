@@ -42,6 +42,10 @@ pub trait Stage: sealed::Sealed + Send + Sync + 'static {
     #[doc(hidden)]
     fn observes(&self) -> bool;
 
+    /// Calls [`Policy::prepare`] of all policies.
+    #[doc(hidden)]
+    fn prepare_all(&self, request: &mut request::Parts);
+
     /// See [`Policy::IS_ALTERNATIVE`].
     #[doc(hidden)]
     const MAY_BE_ALTERNATIVE: bool;
@@ -73,6 +77,7 @@ impl<P: Policy> Stage for P {
 
     #[inline]
     fn enter(&self, request: &mut request::Parts, observed: bool) -> Entry<Self::Pass, Self::Wait> {
+        self.prepare(request);
         let decision = if observed { Trail::decide(self, request) } else { self.decide(request) };
         match decision {
             Decision::Now(Ok(mut grant)) => {
@@ -114,6 +119,11 @@ impl<P: Policy> Stage for P {
 
     fn fail(&self, pass: P::Grant) {
         self.failed(pass);
+    }
+
+    #[inline]
+    fn prepare_all(&self, request: &mut request::Parts) {
+        self.prepare(request);
     }
 
     #[inline]
@@ -279,6 +289,11 @@ impl<A: Stage, B: Stage> Stage for Chain<A, B> {
     fn fail(&self, (outer, inner): Self::Pass) {
         self.1.fail(inner);
         self.0.fail(outer);
+    }
+
+    fn prepare_all(&self, request: &mut request::Parts) {
+        self.0.prepare_all(request);
+        self.1.prepare_all(request);
     }
 
     #[inline]

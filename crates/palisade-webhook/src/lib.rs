@@ -51,7 +51,6 @@ mod github;
 mod hmac_scheme;
 mod http_message;
 mod key;
-mod public_url;
 mod replay;
 mod scheme;
 mod shopify;

@@ -1,13 +1,12 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, header, request};
-use palisade_core::{ConfigError, Secret};
+use palisade_core::{ConfigError, PublicUrl, Secret};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::{
     key::{Algorithm, Key},
-    public_url::PublicUrl,
     scheme::{Fault, Message, Presented, Scheme, id_field, required, sole},
     sign::Headers,
     signature::{Signature, to_base64, to_hex},
@@ -59,9 +58,9 @@ const MOST_PARAMETERS: usize = 1000;
 
 impl Twilio {
     pub(crate) fn new(public_url: &str) -> Result<Self, ConfigError> {
-        let PublicUrl { scheme, host, port, path } = PublicUrl::parse(public_url)?;
-        let port = port.unwrap_or(scheme.default_port());
-        let scheme = scheme.as_str();
+        let url = PublicUrl::parse("public_url", public_url)?;
+        let (scheme, host, path) = (url.scheme(), url.host(), url.path());
+        let port = url.port().unwrap_or(url.default_port());
         Ok(Self {
             bases: [format!("{scheme}://{host}{path}"), format!("{scheme}://{host}:{port}{path}")],
         })

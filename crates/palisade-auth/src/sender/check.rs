@@ -6,7 +6,7 @@ use http::{request, response};
 use palisade_core::{ApiError, Clock, ConfigError};
 
 #[cfg(feature = "_public-keys")]
-use super::dpop::{self, Dpop, DpopCheck};
+use super::dpop::{self, Dpop, DpopCheck, UsedProofs};
 use super::{ClientCertificates, PeerCertificate};
 #[cfg(feature = "_public-keys")]
 use crate::authorization::Authorization;
@@ -137,14 +137,14 @@ impl SenderCheck {
                 let presented = self.presented(request, token, scheme);
                 let (check, challenges) = (self.clone(), challenges.clone());
                 #[cfg(feature = "_public-keys")]
-                let used = used_proof::<C>(request);
+                let used = UsedProofs::of_request(request);
                 return Attempt::Later(Pending::new(async move {
                     let identity = pending.outcome().await?;
                     match check.check(&identity, &presented, &challenges)? {
                         Checked::Done => Ok(identity),
                         #[cfg(feature = "_public-keys")]
                         Checked::Proof(proof) => {
-                            proof.mark_used(used).await.map(|proof| identity.proven_by(proof))
+                            proof.mark_used(used).await.map(|()| identity.with_proof())
                         }
                     }
                 }));
@@ -158,9 +158,9 @@ impl SenderCheck {
             Ok(Checked::Done) => Attempt::Now(Ok(identity)),
             #[cfg(feature = "_public-keys")]
             Ok(Checked::Proof(proof)) => {
-                let used = used_proof::<C>(request);
+                let used = UsedProofs::of_request(request);
                 Attempt::Later(Pending::new(async move {
-                    proof.mark_used(used).await.map(|proof| identity.proven_by(proof))
+                    proof.mark_used(used).await.map(|()| identity.with_proof())
                 }))
             }
             Err(error) => Attempt::Now(Err(error)),
@@ -272,10 +272,4 @@ impl SenderCheck {
     ) -> Result<Checked, ApiError> {
         Err(reject("the token is bound to a key: DPoP needs the feature `aws-lc` or `rust-crypto`"))
     }
-}
-
-/// Returns the proof that was used up for the identity on the request.
-#[cfg(feature = "_public-keys")]
-fn used_proof<C: Send + Sync + 'static>(request: &request::Parts) -> Option<Arc<str>> {
-    Identity::<C>::from_extensions(&request.extensions)?.proof().cloned()
 }

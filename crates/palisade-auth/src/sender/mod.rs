@@ -14,3 +14,11 @@ pub(crate) use confirmation::Confirmation;
 pub use dpop::RedisDpopReplays;
 #[cfg(feature = "_public-keys")]
 pub use dpop::{Dpop, DpopReplays, InMemoryDpopReplays};
+
+/// Prepares a request for checks by several policies.
+pub(crate) fn prepare(request: &mut http::request::Parts) {
+    #[cfg(feature = "_public-keys")]
+    dpop::UsedProofs::prepare(request);
+    #[cfg(not(feature = "_public-keys"))]
+    let _ = request;
+}

@@ -6,6 +6,8 @@ mod client;
 mod introspected;
 #[cfg(feature = "redis")]
 mod proofs_in_redis;
+mod repeated;
+mod scheme;
 
 use std::{
     sync::{
@@ -363,16 +365,4 @@ fn keeps_the_contract() {
             .unwrap()
     };
     Contract::new(request).check_policy(dpop);
-}
-
-#[tokio::test]
-async fn proof_is_used_once_by_a_request_that_is_checked_twice() {
-    let (auth, client) = (dpop(), Client::new());
-    let token = client.token();
-    let proof = client.proof(&token, "jti", "twice");
-    // optional for the whole service, and required on a route
-    let both = auth.clone().optional().then(auth.clone());
-    assert!(accepts(&both, &token, &proof).await);
-    assert!(!accepts(&both, &token, &proof).await, "another request with the same proof");
-    assert!(!accepts(&auth, &token, &proof).await);
 }

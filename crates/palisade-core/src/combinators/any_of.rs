@@ -137,6 +137,11 @@ impl<A: Policy, B: Policy> Policy for AnyOf<A, B> {
         format!("any_of({}, {})", self.a.name(), self.b.name()).into()
     }
 
+    fn prepare(&self, request: &mut request::Parts) {
+        self.a.prepare(request);
+        self.b.prepare(request);
+    }
+
     fn observes(&self) -> bool {
         self.a.observes() || self.b.observes()
     }

@@ -116,6 +116,10 @@ impl<A: Stage, B: Stage> Policy for ChainPolicy<A, B> {
     fn name(&self) -> Cow<'static, str> {
         self.chain.names()
     }
+
+    fn prepare(&self, request: &mut request::Parts) {
+        self.chain.prepare_all(request);
+    }
 }
 
 impl<A, B> Clone for ChainPolicy<A, B> {

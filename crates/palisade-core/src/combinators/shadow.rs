@@ -144,6 +144,10 @@ impl fmt::Debug for OnTrial {
 impl<P: Policy> Policy for Shadow<P> {
     type Grant = OnTrial;
 
+    fn prepare(&self, request: &mut request::Parts) {
+        self.policy.prepare(request);
+    }
+
     fn decide(&self, request: &request::Parts) -> Decision<OnTrial> {
         match self.policy.decide(request) {
             Decision::Now(outcome) => {

@@ -106,6 +106,10 @@ where
         self.policy.name()
     }
 
+    fn prepare(&self, request: &mut request::Parts) {
+        self.policy.prepare(request);
+    }
+
     fn observes(&self) -> bool {
         self.policy.observes()
     }

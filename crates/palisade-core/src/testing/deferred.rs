@@ -75,6 +75,10 @@ impl<P: Policy> Policy for Deferred<P> {
         self.policy.name()
     }
 
+    fn prepare(&self, request: &mut request::Parts) {
+        self.policy.prepare(request);
+    }
+
     fn observes(&self) -> bool {
         self.policy.observes()
     }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 #[cfg(feature = "ed25519")]
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::request;
-use palisade_core::{ConfigError, Secret};
+use palisade_core::{ConfigError, PublicUrl, Secret};
 
 use self::{
     base::check_digest,
@@ -17,7 +17,6 @@ use self::{
 };
 use crate::{
     key::{Algorithm, Key},
-    public_url::PublicUrl,
     scheme::{Fault, Message, Presented, Scheme, is_id, required},
     signature::{Kind, Signature},
     timestamp::Timestamp,
@@ -97,17 +96,17 @@ impl HttpSignatures {
     }
 
     fn new(public_url: &str, algorithm: Signs) -> Result<Self, ConfigError> {
-        let PublicUrl { scheme, host, port, path } = PublicUrl::parse(public_url)?;
+        let url = PublicUrl::parse("public_url", public_url)?;
         // RFC 9421, section 2.2.3: in lower case, and without the default port.
-        let host = host.to_ascii_lowercase();
-        let authority = match port.filter(|port| *port != scheme.default_port()) {
+        let host = url.host().to_ascii_lowercase();
+        let authority = match url.port().filter(|port| *port != url.default_port()) {
             Some(port) => format!("{host}:{port}"),
             None => host,
         };
         Ok(Self {
-            scheme: scheme.as_str(),
+            scheme: url.scheme(),
             authority,
-            path,
+            path: url.path().to_owned(),
             algorithm,
             required: ["@method", "@target-uri", DIGEST].map(str::to_owned).into(),
             tag: None,

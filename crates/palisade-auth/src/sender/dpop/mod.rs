@@ -2,25 +2,34 @@ mod nonce;
 mod proof;
 mod replay;
 mod target;
+mod used;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, Method, header, request};
+use http::{
+    HeaderName, HeaderValue, Method,
+    header::{self, Entry},
+    request, response,
+};
 use palisade_core::{ApiError, Clock, ConfigError, Secret};
 use sha2::{Digest, Sha256};
 
 #[cfg(feature = "redis")]
 pub use self::replay::RedisDpopReplays;
 pub use self::replay::{DpopReplays, InMemoryDpopReplays};
+pub(crate) use self::used::UsedProofs;
 use self::{
     nonce::Nonces,
     proof::{ALGORITHMS, Proof, ProofFault},
-    target::PublicUrl,
+    target::Target,
 };
 use crate::{
     login_redirect::whole_uri,
     scheme::{challenge, with_challenge},
 };
+
+/// By how much the clocks of the machines of a service may differ.
+const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -69,8 +78,14 @@ impl Dpop {
         }
     }
 
-    /// Remembers proofs in this store. Default: [`InMemoryDpopReplays`] for 100,000 proofs, which is enough for one process.
-    /// Several processes need a shared store, such as `RedisDpopReplays`.
+    /// Stores used proofs here. Default: [`InMemoryDpopReplays`] for 100,000 proofs, which is enough for one process with
+    /// some 1,500 requests per second. Several processes need a shared store, such as `RedisDpopReplays`.
+    ///
+    /// A proof is stored for as long as it could be sent again: until its `iat` plus [`max_age`](Self::max_age), or until its
+    /// [nonce](Self::nonces) expires, and 5 s longer, by which the clocks of machines may differ.
+    ///
+    /// Two policies that check the same request share its proof if they are clones of each other or were built with clones of
+    /// this `Dpop`. With two stores each of them stores the proof.
     #[must_use]
     pub fn replays(mut self, replays: impl DpopReplays) -> Self {
         self.replays = Some(Arc::new(replays));
@@ -82,6 +97,7 @@ impl Dpop {
     /// authenticated request carries a new one.
     ///
     /// All processes of a service use the same secret, of at least 32 bytes. A nonce is valid for `lifetime`: 10 s to 1 h.
+    /// Proofs are stored until their nonce expires, so the store needs room for the proofs of one lifetime.
     #[must_use]
     pub fn nonces(mut self, secret: impl Into<Secret>, lifetime: Duration) -> Self {
         self.nonces = Some((secret.into(), lifetime));
@@ -116,7 +132,7 @@ impl fmt::Debug for Dpop {
 
 /// The checked settings.
 pub(crate) struct DpopCheck {
-    url: PublicUrl,
+    url: Target,
     replays: Arc<dyn DpopReplays>,
     nonces: Option<Nonces>,
     max_age: Duration,
@@ -152,21 +168,23 @@ impl Presented {
 
 /// A proof that is valid if it was not used before.
 pub(super) struct UnusedProof {
-    id: Arc<str>,
+    id: Box<str>,
     keep_for: Duration,
     replays: Arc<dyn DpopReplays>,
     replayed: ApiError,
 }
 
 impl UnusedProof {
-    /// Stores the proof's id, and returns it. The same request may meet the check twice, as in a route with authentication
-    /// behind an optional one: the identity that the first check left has `used` up the proof, and it is not stored again.
-    pub(super) async fn mark_used(self, used: Option<Arc<str>>) -> Result<Arc<str>, ApiError> {
-        if used.as_ref() == Some(&self.id) {
-            return Ok(self.id);
+    /// Stores the proof's id, unless the same request has stored it before.
+    pub(super) async fn mark_used(self, used: UsedProofs) -> Result<(), ApiError> {
+        if used.contains(&self.replays, &self.id) {
+            return Ok(());
         }
         match self.replays.insert(&self.id, self.keep_for).await {
-            Ok(true) => Ok(self.id),
+            Ok(true) => {
+                used.insert(self.replays, self.id);
+                Ok(())
+            }
             Ok(false) => {
                 tracing::debug!(target: "palisade::auth", "a DPoP proof was used before");
                 Err(self.replayed)
@@ -174,6 +192,29 @@ impl UnusedProof {
             Err(error) => Err(ApiError::unavailable().with_source(error)),
         }
     }
+}
+
+/// Names the scheme `DPoP` in the challenges to a caller who has proven possession of a key and may still not do this:
+/// `insufficient_scope` (RFC 6750, section 3.1; RFC 9449, section 7.1) and `insufficient_user_authentication` (RFC 9470). The
+/// policies inside of the authentication do not know the scheme of the request, and write `Bearer`.
+pub(crate) fn name_scheme(response: &mut response::Parts) {
+    let Entry::Occupied(mut challenges) = response.headers.entry(header::WWW_AUTHENTICATE) else {
+        return;
+    };
+    for challenge in challenges.iter_mut() {
+        let parameters = challenge.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+        let parameters = parameters.filter(|text| text.contains("error=\"insufficient_"));
+        let dpop = parameters.map(|text| format!("DPoP {text}, algs=\"{}\"", algs()));
+        if let Some(Ok(dpop)) = dpop.map(HeaderValue::try_from) {
+            *challenge = dpop;
+        }
+    }
+}
+
+/// Returns the names of the algorithms of proofs, as challenges contain them.
+fn algs() -> String {
+    let algs: Vec<_> = ALGORITHMS.iter().map(|algorithm| algorithm.name()).collect();
+    algs.join(" ")
 }
 
 impl DpopCheck {
@@ -184,8 +225,7 @@ impl DpopCheck {
             let remedy = "use 1 s to 10 minutes: proofs are made for each request";
             return Err(ConfigError::new("max_age", format!("{max_age:?}"), remedy));
         }
-        let algs: Vec<_> = ALGORITHMS.iter().map(|algorithm| algorithm.name()).collect();
-        let algs = algs.join(" ");
+        let algs = algs();
         let dpop = |error: &str| challenge("DPoP", realm, &format!("{error}, algs=\"{algs}\""));
         let error = |code: &str, description: &str| {
             dpop(&format!(", error=\"{code}\", error_description=\"{description}\""))
@@ -195,7 +235,7 @@ impl DpopCheck {
             None => Arc::new(InMemoryDpopReplays::with_clock(100_000, Arc::clone(&clock))?),
         };
         Ok(Self {
-            url: PublicUrl::parse(&public_url)?,
+            url: Target::parse(&public_url)?,
             replays,
             nonces: nonces.map(|(secret, lifetime)| Nonces::new(&secret, lifetime)).transpose()?,
             max_age,
@@ -265,22 +305,24 @@ impl DpopCheck {
         }
         proof.verify_signature()?;
         let now = self.clock.unix();
-        let keep_for = match &self.nonces {
+        let time_left = match &self.nonces {
             Some(nonces) => {
                 let nonce = proof.claims.nonce.as_deref().unwrap_or_default();
-                nonces.accepts(nonce, now).then(|| nonces.window()).ok_or(ProofFault::Nonce)?
+                nonces.time_left(nonce, now).ok_or(ProofFault::Nonce)?
             }
             None => {
-                let age = (now.as_secs_f64() - proof.claims.iat).abs();
-                if !age.is_finite() || age > self.max_age.as_secs_f64() {
+                let (now, max_age) = (now.as_secs_f64(), self.max_age.as_secs_f64());
+                let left = proof.claims.iat + max_age - now;
+                // A proof may be as far in the future as in the past.
+                if !(0.0..=2.0 * max_age).contains(&left) {
                     return Err(ProofFault::Time);
                 }
-                2 * self.max_age + Duration::from_secs(1)
+                Duration::from_secs_f64(left)
             }
         };
         Ok(UnusedProof {
             id: proof.id().into(),
-            keep_for,
+            keep_for: time_left + CLOCK_DIFFERENCE,
             replays: Arc::clone(&self.replays),
             replayed: reject(&self.invalid_proof),
         })

@@ -34,24 +34,23 @@ impl Nonces {
         URL_SAFE_NO_PAD.encode([&time[..], &self.tag(time)].concat())
     }
 
-    pub(super) fn accepts(&self, nonce: &str, now: Duration) -> bool {
+    /// Returns for how long proofs with this nonce are accepted, or `None` if it is not valid.
+    pub(super) fn time_left(&self, nonce: &str, now: Duration) -> Option<Duration> {
         let mut bytes = [0; 24];
         if URL_SAFE_NO_PAD.decode_slice(nonce, &mut bytes) != Ok(24) {
-            return false;
+            return None;
         }
         let mut time = [0; 8];
         time.copy_from_slice(&bytes[..8]);
         let mut mac = self.key.clone();
         mac.update(&time);
-        let issued = u64::from_be_bytes(time);
+        let (issued, now) = (u64::from_be_bytes(time), now.as_secs());
         // Another machine's clock may be a little ahead.
-        let is_fresh = now.as_secs().abs_diff(issued) <= self.lifetime;
-        mac.verify_truncated_left(&bytes[8..]).is_ok() && is_fresh
-    }
-
-    /// The time for which a proof with an accepted nonce could be sent again.
-    pub(super) fn window(&self) -> Duration {
-        Duration::from_secs(2 * self.lifetime + 1)
+        let is_fresh = now.abs_diff(issued) <= self.lifetime;
+        let is_ours = mac.verify_truncated_left(&bytes[8..]).is_ok();
+        // One second more, because the time of issue is rounded.
+        (is_ours && is_fresh)
+            .then(|| Duration::from_secs((issued + self.lifetime + 1).saturating_sub(now)))
     }
 
     fn tag(&self, time: [u8; 8]) -> [u8; 16] {
@@ -72,17 +71,20 @@ mod tests {
         let nonces = |secret: &str| Nonces::new(&secret.into(), Duration::from_secs(60)).unwrap();
         let (ours, theirs) = (nonces(&"a".repeat(32)), nonces(&"b".repeat(32)));
         let now = Duration::from_secs(1_800_000_000);
+        let accepts = |nonces: &Nonces, nonce: &str, now| nonces.time_left(nonce, now).is_some();
         let nonce = ours.issue(now);
-        assert!(ours.accepts(&nonce, now));
-        assert!(ours.accepts(&nonce, now + Duration::from_secs(60)));
-        assert!(!ours.accepts(&nonce, now + Duration::from_secs(61)));
-        assert!(!ours.accepts(&nonce, now - Duration::from_secs(61)));
-        assert!(!theirs.accepts(&nonce, now));
+        assert!(accepts(&ours, &nonce, now));
+        assert!(accepts(&ours, &nonce, now + Duration::from_secs(60)));
+        assert!(!accepts(&ours, &nonce, now + Duration::from_secs(61)));
+        assert!(!accepts(&ours, &nonce, now - Duration::from_secs(61)));
+        assert!(!accepts(&theirs, &nonce, now));
         let changed = format!("{}A", &nonce[..nonce.len() - 1]);
         for bad in ["", "a", &nonce[1..], &format!("{nonce}A"), &"A".repeat(200)] {
-            assert!(!ours.accepts(bad, now), "{bad}");
+            assert!(!accepts(&ours, bad, now), "{bad}");
         }
-        assert!(changed == nonce || !ours.accepts(&changed, now));
+        assert!(changed == nonce || !accepts(&ours, &changed, now));
+        let left = |age| ours.time_left(&nonce, now + Duration::from_secs(age)).unwrap().as_secs();
+        assert_eq!((left(0), left(50), left(60)), (61, 11, 1));
         assert!(Nonces::new(&"short".into(), Duration::from_secs(60)).is_err());
         assert!(Nonces::new(&"a".repeat(32).into(), Duration::ZERO).is_err());
     }

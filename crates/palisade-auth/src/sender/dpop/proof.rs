@@ -2,6 +2,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, de::IgnoredAny};
 use sha2::{Digest, Sha256};
 
+use super::replay::KEY_NAME;
 use crate::{
     Algorithm,
     jwt::{Jwk, NoDuplicates, PublicKey, VerifyingKey},
@@ -13,10 +14,12 @@ const MAX_PROOF: usize = 4 * 1024;
 /// The longest `jti`, in bytes.
 const MAX_JTI: usize = 256;
 
-/// The algorithms of proofs: asymmetric ones that every backend verifies.
-pub(super) const ALGORITHMS: [Algorithm; 10] = [
+/// The algorithms of proofs: all asymmetric ones that the backend verifies.
+pub(super) const ALGORITHMS: &[Algorithm] = &[
     Algorithm::Es256,
     Algorithm::Es384,
+    #[cfg(feature = "aws-lc")]
+    Algorithm::Es512,
     Algorithm::EdDsa,
     Algorithm::Ed25519,
     Algorithm::Ps256,
@@ -114,10 +117,14 @@ impl<'a> Proof<'a> {
         self.claims.ath.as_deref() == Some(&URL_SAFE_NO_PAD.encode(sha256))
     }
 
-    /// Returns the name of the proof in the store: 43 characters. Clients with different keys never share one.
+    /// Returns the name of the proof in the store: 43 characters, of which the first 16 name the client's key and the others
+    /// the proof. Proofs of different keys never have the same name.
     pub(super) fn id(&self) -> String {
-        let both = format!("{}.{}", self.thumbprint, self.claims.jti);
-        URL_SAFE_NO_PAD.encode(Sha256::digest(both))
+        let hash = |text: &str| URL_SAFE_NO_PAD.encode(Sha256::digest(text));
+        let mut id = hash(&self.thumbprint);
+        id.truncate(KEY_NAME);
+        id.push_str(&hash(&format!("{}.{}", self.thumbprint, self.claims.jti))[KEY_NAME..]);
+        id
     }
 }
 

@@ -1,36 +1,13 @@
-use http::{Uri, uri::Scheme};
-use palisade_core::ConfigError;
+use http::Uri;
+use palisade_core::{ConfigError, PublicUrl};
 
-/// Where clients reach the service: what `htu` begins with. It is configured, because the `Host` of a request is chosen by
-/// the client, and because proxies change it.
+/// The URLs that the `htu` of proofs may contain.
 #[derive(Debug)]
-pub(super) struct PublicUrl {
-    scheme: Scheme,
-    host: Box<str>,
-    port: u16,
-    /// Empty, or the path that a proxy removes, without a slash at its end.
-    prefix: Box<str>,
-}
+pub(super) struct Target(PublicUrl);
 
-impl PublicUrl {
+impl Target {
     pub(super) fn parse(text: &str) -> Result<Self, ConfigError> {
-        let remedy = "use the scheme, the host and the path before the service's own, such as `https://api.example.com`";
-        let wrong = || ConfigError::new("dpop", text.escape_debug(), remedy);
-        let uri: Uri = text.parse().map_err(|_| wrong())?;
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
-        let (Some(authority), Some(scheme)) = (authority, uri.scheme()) else {
-            return Err(wrong());
-        };
-        let port = authority.port_u16().or_else(|| default_port(scheme)).ok_or_else(wrong)?;
-        if text.contains(['?', '#']) {
-            return Err(wrong());
-        }
-        Ok(Self {
-            scheme: scheme.clone(),
-            host: authority.host().to_ascii_lowercase().into(),
-            port,
-            prefix: uri.path().trim_end_matches('/').into(),
-        })
+        PublicUrl::parse("dpop", text).map(Self)
     }
 
     /// Returns true if `htu` is the URL of a request with this path. Its query and fragment are ignored (RFC 9449, section
@@ -39,19 +16,16 @@ impl PublicUrl {
         let htu = htu.split('#').next().unwrap_or_default();
         let Ok(uri) = htu.parse::<Uri>() else { return false };
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else { return false };
-        *scheme == self.scheme
+        let Self(url) = self;
+        let port = match (authority.port(), authority.port_u16()) {
+            (None, _) => Some(url.default_port()),
+            (Some(_), port) => port,
+        };
+        scheme.as_str() == url.scheme()
             && !authority.as_str().contains('@')
-            && authority.host().eq_ignore_ascii_case(&self.host)
-            && authority.port_u16().or_else(|| default_port(scheme)) == Some(self.port)
-            && normal(uri.path()) == [normal(&self.prefix), normal(path)].concat()
-    }
-}
-
-fn default_port(scheme: &Scheme) -> Option<u16> {
-    match scheme.as_str() {
-        "https" => Some(443),
-        "http" => Some(80),
-        _ => None,
+            && authority.host().eq_ignore_ascii_case(url.host())
+            && port == Some(url.port().unwrap_or(url.default_port()))
+            && normal(uri.path()) == [normal(url.path()), normal(path)].concat()
     }
 }
 
@@ -83,7 +57,7 @@ mod tests {
 
     #[test]
     fn htu_is_the_public_url_and_the_path() {
-        let url = PublicUrl::parse("https://api.example.com/v1/").unwrap();
+        let url = Target::parse("https://api.example.com/v1/").unwrap();
         for same in [
             "https://api.example.com/v1/items",
             "HTTPS://API.example.com:443/v1/items?page=2#top",
@@ -108,7 +82,7 @@ mod tests {
             assert!(!url.is_target(other, "/items"), "{other}");
         }
         assert!(!url.is_target("https://api.example.com/v1/a/b", "/a%2Fb"));
-        let local = PublicUrl::parse("http://localhost:3000").unwrap();
+        let local = Target::parse("http://localhost:3000").unwrap();
         assert!(local.is_target("http://localhost:3000", "/"));
         for wrong in [
             "",
@@ -118,7 +92,7 @@ mod tests {
             "https://a.example?x",
             "https://u@a.example",
         ] {
-            assert_eq!(PublicUrl::parse(wrong).unwrap_err().setting(), "dpop", "{wrong}");
+            assert_eq!(Target::parse(wrong).unwrap_err().setting(), "dpop", "{wrong}");
         }
     }
 }
