@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use http::{HeaderName, request, response};
 use palisade_core::ApiError;
 
-use crate::{Attempt, Authenticate, Identity, authenticate::policy_of};
+use crate::{Attempt, Authenticate, authenticate::policy_of};
 
 /// An authentication with claims of another type; see [`Authenticate::map_claims`].
 pub struct MapClaims<A, F> {

@@ -40,17 +40,17 @@ impl PublicUrl {
         };
         let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
         let authority = authority.ok_or_else(|| wrong("write the public host, without a user"))?;
-        // `http` accepts ports that are not numbers, and an empty host.
-        let port = authority.port_u16();
-        let has_bad_port = authority.port().is_some() != port.is_some() || port == Some(0);
-        if authority.host().is_empty() || has_bad_port || authority.as_str().ends_with(':') {
+        let (host, port) = (authority.host(), authority.port_u16());
+        // `http` accepts an empty host, and ports that are not numbers.
+        let is_whole = authority.as_str().len() == host.len();
+        if host.is_empty() || (port.is_none() && !is_whole) || port == Some(0) {
             return Err(wrong(absolute));
         }
         if text.contains(['?', '#']) {
             return Err(wrong("remove the query and the fragment"));
         }
         let path = uri.path().trim_end_matches('/').into();
-        Ok(Self { is_https, host: authority.host().into(), port, path })
+        Ok(Self { is_https, host: host.into(), port, path })
     }
 
     /// Returns `https` or `http`.

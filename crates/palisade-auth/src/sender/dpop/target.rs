@@ -17,13 +17,13 @@ impl Target {
         let Ok(uri) = htu.parse::<Uri>() else { return false };
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else { return false };
         let Self(url) = self;
-        let port = match (authority.port(), authority.port_u16()) {
-            (None, _) => Some(url.default_port()),
-            (Some(_), port) => port,
-        };
+        let (host, port) = (authority.host(), authority.port_u16());
+        // A port that is not a number is not the default one.
+        let is_whole = authority.as_str().len() == host.len();
+        let port = port.or_else(|| is_whole.then(|| url.default_port()));
         scheme.as_str() == url.scheme()
             && !authority.as_str().contains('@')
-            && authority.host().eq_ignore_ascii_case(url.host())
+            && host.eq_ignore_ascii_case(url.host())
             && port == Some(url.port().unwrap_or(url.default_port()))
             && normal(uri.path()) == [normal(url.path()), normal(path)].concat()
     }
@@ -69,6 +69,8 @@ mod tests {
         for other in [
             "http://api.example.com/v1/items",
             "https://api.example.com:8443/v1/items",
+            "https://api.example.com:99999/v1/items",
+            "https://api.example.com:/v1/items",
             "https://evil.example/v1/items",
             "https://api.example.com@evil.example/v1/items",
             "https://user@api.example.com/v1/items",
