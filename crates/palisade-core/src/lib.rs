@@ -63,6 +63,7 @@ mod grpc_web;
 mod hold;
 mod inserted;
 mod layer;
+mod log_backoff;
 mod measured;
 mod origin;
 mod personal;
@@ -106,6 +107,7 @@ pub use error::{
 };
 pub use hold::{BodyEnd, WatchBody, hold_until_end, watch_until_end};
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};
+pub use log_backoff::LogBackoff;
 pub use measured::{Measured, Measurement, Metric};
 pub use origin::{Origin, OriginError};
 pub use personal::Personal;

@@ -242,6 +242,19 @@ async fn a_user_needs_no_more_rights_than_are_documented() {
 }
 
 #[tokio::test]
+async fn without_the_right_to_read_nothing_is_admitted() {
+    let Some(server) = RedisServer::start() else { return };
+    let rights = ["~palisade:*", "+@all", "-hmget", "-script"];
+    server.command(&[&["ACL", "SETUSER", "limiter", "on", ">pw"], &rights[..]].concat());
+    let client = client(format!("redis://limiter:pw@127.0.0.1:{}", server.port()));
+    for _ in 0..3 {
+        let error = client.try_charge(1).await.unwrap_err();
+        assert!(error.to_string().contains("can't run this command"), "{error}");
+    }
+    assert_eq!(server.keys(), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_server_without_memory_refuses_and_the_error_says_so() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());

@@ -120,7 +120,9 @@ impl WebhookBuilder {
                 ));
             }
         };
-        let replays = self.replays.map(|replays| replays.ready(scheme.name(), tolerance));
+        let replays = self
+            .replays
+            .map(|replays| replays.ready(scheme.name(), tolerance, Arc::clone(&self.clock)));
         let rules = Rules {
             keys: Keys::new(keys)?,
             tolerance,

@@ -3,6 +3,7 @@
 use palisade_redis::Script;
 
 const PRELUDE: &str = include_str!("prelude.lua");
+const READABLE: &str = include_str!("readable.lua");
 const BAN: &str = include_str!("ban.lua");
 const INTERVENE: &str = include_str!("intervene.lua");
 
@@ -91,7 +92,8 @@ pub(super) fn refund(time: &str, letters: &str) -> Script {
 
 /// Resets, blocks or unblocks a key.
 pub(super) fn intervene(time: &str) -> Script {
-    Script::new([time, PRELUDE, INTERVENE].concat())
+    let read = "local stored = redis.pcall('HMGET', key, 'b', 'n', 'x')\n";
+    Script::new([time, PRELUDE, read, READABLE, INTERVENE].concat())
 }
 
 /// The numbers of the first argument: their names in the script, and their format.
@@ -136,8 +138,8 @@ fn begun(time: &str, letters: &str, numbers: &Numbers, others: &[&str]) -> Strin
     text.push_str(&format!("local {} = {arguments}\n", fields(|number| format!("field_{number}"))));
     let mut wanted: Vec<String> = others.iter().map(ToString::to_string).collect();
     wanted.push(joined(letters, "field_N", ", "));
-    // A key of another type is an error here, and is replaced when there is something to write.
     text.push_str(&format!("local stored = redis.pcall('HMGET', key, {})\n", wanted.join(", ")));
+    text.push_str(READABLE);
     for (number, _) in numbered(letters) {
         text.push_str(&format!("local value_{number} = stored[{}]\n", number + others.len()));
     }

@@ -1,7 +1,6 @@
 -- Resets, blocks or unblocks a key, and tells the other machines. Arguments: what to do, the length of a block, the channel
 -- and the message.
 local action, length = ARGV[1], tonumber(ARGV[2])
-local stored = redis.pcall('HMGET', key, 'b', 'n', 'x')
 if stored.err then
   call('DEL', key)
   stored = {}

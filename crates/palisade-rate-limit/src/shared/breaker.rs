@@ -3,11 +3,13 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
+
+use palisade_core::LogBackoff;
 
 /// The nodes of a store, each with a breaker of its own: in a cluster, one that is down does not stop the others.
 #[derive(Debug)]
@@ -119,36 +121,6 @@ impl Breaker {
     }
 }
 
-/// Makes lines about failures rarer while failures go on: one at once, the next after 1 s, 2 s and so on up to 64 s.
-#[derive(Debug, Default)]
-pub(super) struct LogBackoff(Mutex<Lines>);
-
-#[derive(Debug, Default)]
-struct Lines {
-    /// When the next line may be written.
-    next: u64,
-    pause: u64,
-    omitted: u64,
-}
-
-const SECOND: u64 = 1_000_000_000;
-
-impl LogBackoff {
-    /// Counts a failure. Returns how many were counted since the last line, if a line is due.
-    pub(super) fn record(&self, now: u64) -> Option<u64> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.omitted += 1;
-        if now < lines.next {
-            return None;
-        }
-        // After a quiet time as long as the last pause it starts over.
-        let is_over = now >= lines.next.saturating_add(lines.pause);
-        lines.pause = if is_over { SECOND } else { (lines.pause * 2).min(64 * SECOND) };
-        lines.next = now.saturating_add(lines.pause);
-        Some(std::mem::take(&mut lines.omitted))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,19 +171,5 @@ mod tests {
         assert!(!nodes.get(1).breaker.take_attempt(1));
         assert!(nodes.get(2).breaker.take_attempt(1));
         assert!(nodes.is_any_open());
-    }
-
-    #[test]
-    fn lines_become_rarer_while_failures_go_on() {
-        let log = LogBackoff::default();
-        let mut lines = Vec::new();
-        for millis in 0..100_000 {
-            lines.extend(log.record(millis * 1_000_000).map(|omitted| (millis, omitted)));
-        }
-        let times: Vec<u64> = lines.iter().map(|(millis, _)| *millis).collect();
-        assert_eq!(times, [0, 1_000, 3_000, 7_000, 15_000, 31_000, 63_000]);
-        assert_eq!(lines[2], (3_000, 2_000), "a line counts those without one");
-        assert!(log.record(400 * SECOND).is_some());
-        assert!(log.record(401 * SECOND).is_some(), "from 1 s on again");
     }
 }

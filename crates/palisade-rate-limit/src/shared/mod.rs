@@ -21,11 +21,11 @@ use std::{
     time::Duration,
 };
 
-use palisade_core::{BoxError, BoxFuture, Clock, ConfigError};
+use palisade_core::{BoxError, BoxFuture, Clock, ConfigError, LogBackoff};
 
 pub(crate) use self::decide::{Receipt, decide};
 use self::{
-    breaker::{LogBackoff, Node, Nodes},
+    breaker::{Node, Nodes},
     cache::{CacheKey, Lease, LocalCache},
     decide::Question,
     digest::Key as DigestKey,
@@ -249,7 +249,7 @@ impl StoreClient {
         }
         let (limit, mode, shown) = (&*self.limit, self.failure, error.as_ref());
         if error.is::<KeyError>() {
-            if let Some(failures) = self.key_log.record(now) {
+            if let Some(failures) = self.key_log.record(self.clock.monotonic()) {
                 tracing::warn!(
                     limit,
                     error = shown,
@@ -261,7 +261,7 @@ impl StoreClient {
             return;
         }
         let opened = node.breaker.record_failure(now);
-        if let Some(failures) = node.log.record(now) {
+        if let Some(failures) = node.log.record(self.clock.monotonic()) {
             tracing::warn!(
                 limit,
                 error = shown,

@@ -70,7 +70,7 @@ impl StoreClient {
         waiting.fetch_sub(1, Ordering::Relaxed);
         // What was charged stays charged: the client gets less than its limit, never more.
         if let Some(error) = lost
-            && let Some(failures) = self.refund_log.record(self.now())
+            && let Some(failures) = self.refund_log.record(self.clock.monotonic())
         {
             let error = error.as_ref();
             tracing::warn!(

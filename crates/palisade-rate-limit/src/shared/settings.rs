@@ -2,16 +2,11 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use palisade_core::{ConfigError, Secret};
+use palisade_core::{ConfigError, LogBackoff, Secret};
 
 use super::{
-    StoreClient,
-    breaker::{LogBackoff, Nodes},
-    cache::LocalCache,
-    digest::Key as DigestKey,
-    nanos,
-    refunds::Refunds,
-    stats::Counts,
+    StoreClient, breaker::Nodes, cache::LocalCache, digest::Key as DigestKey, nanos,
+    refunds::Refunds, stats::Counts,
 };
 use crate::{Ban, Quotas, Store, limiter::Settings};
 

@@ -9,7 +9,9 @@ mod store;
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
-use palisade_core::{ApiError, BoxError, ConfigError, ErrorCode, GrpcCode};
+use palisade_core::{
+    ApiError, BoxError, BoxFuture, Clock, ConfigError, ErrorCode, GrpcCode, LogBackoff,
+};
 
 pub use memory::InMemoryReplays;
 #[cfg(feature = "redis")]
@@ -129,6 +131,7 @@ impl Replays {
         self,
         scheme: &str,
         tolerance: Option<Tolerance>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Ready, ConfigError> {
         let at_least = match tolerance {
             Some(tolerance) => tolerance.window(),
@@ -148,6 +151,11 @@ impl Replays {
             prefix: format!("{}:{scheme}:", self.namespace),
             retention: Retention { at_least, at_most },
             replays: self,
+            failures: Arc::new(Failures {
+                clock,
+                asked: LogBackoff::default(),
+                settled: LogBackoff::default(),
+            }),
         })
     }
 }
@@ -170,6 +178,41 @@ pub(crate) struct Ready {
     replays: Replays,
     prefix: String,
     retention: Retention,
+    failures: Arc<Failures>,
+}
+
+/// Logs what the store fails to do: less often while it goes on.
+#[derive(Debug)]
+struct Failures {
+    clock: Arc<dyn Clock>,
+    asked: LogBackoff,
+    settled: LogBackoff,
+}
+
+/// A reservation that logs when it could not be confirmed.
+struct Logged {
+    reservation: Box<dyn Reservation>,
+    failures: Arc<Failures>,
+}
+
+impl Reservation for Logged {
+    fn confirm(self: Box<Self>) -> BoxFuture<Result<(), BoxError>> {
+        let Self { reservation, failures } = *self;
+        Box::pin(async move {
+            let confirmed = reservation.confirm().await;
+            if let Err(error) = &confirmed
+                && let Some(deliveries) = failures.settled.record(failures.clock.monotonic())
+            {
+                tracing::warn!(
+                    target: "palisade::webhook",
+                    %error,
+                    deliveries,
+                    "a delivery that was processed is not remembered yet"
+                );
+            }
+            confirmed
+        })
+    }
 }
 
 /// What a store's answer comes to.
@@ -192,7 +235,10 @@ impl Ready {
     pub(crate) async fn claim(self: Arc<Self>, key: String) -> Outcome {
         let answer = self.replays.store.claim(&key, self.retention).await;
         match answer {
-            Ok(Claim::First(reservation)) => Outcome::Process(Some(reservation)),
+            Ok(Claim::First(reservation)) => {
+                let failures = Arc::clone(&self.failures);
+                Outcome::Process(Some(Box::new(Logged { reservation, failures })))
+            }
             Ok(Claim::Processed) if self.replays.refuse => {
                 Outcome::Refuse(DUPLICATE_DELIVERY.into())
             }
@@ -205,7 +251,14 @@ impl Ready {
     }
 
     fn failed(&self, error: BoxError) -> Outcome {
-        tracing::warn!(target: "palisade::webhook", %error, "the store of replays could not be asked");
+        if let Some(failures) = self.failures.asked.record(self.failures.clock.monotonic()) {
+            tracing::warn!(
+                target: "palisade::webhook",
+                %error,
+                failures,
+                "the store of replays could not be asked"
+            );
+        }
         if self.replays.accept_unchecked {
             return Outcome::Process(None);
         }

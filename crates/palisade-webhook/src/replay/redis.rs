@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use palisade_core::{BoxError, BoxFuture, ConfigError};
+use palisade_core::{BoxError, BoxFuture, ConfigError, LogBackoff};
 use palisade_redis::{Redis, RedisError, Script, key_part};
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
@@ -54,8 +54,16 @@ use crate::signature::to_hex;
 pub struct RedisReplays {
     redis: Redis,
     lease: Duration,
+    repetitions: Arc<Repetitions>,
+}
+
+/// What is repeated until Redis has taken it.
+struct Repetitions {
     /// Settlements and returns that are being repeated.
-    repeated: Arc<AtomicUsize>,
+    under_way: AtomicUsize,
+    began: Instant,
+    /// Of settlements that were lost.
+    log: LogBackoff,
 }
 
 /// More are sent once: each holds a few hundred bytes, and a sender that tries again finds its claim's end.
@@ -126,7 +134,9 @@ impl RedisReplays {
         for script in [&CLAIM, &SETTLE, &GIVE_BACK] {
             redis.preload(script);
         }
-        Self { redis, lease: LEASE, repeated: Arc::default() }
+        let (under_way, began) = (AtomicUsize::default(), Instant::now());
+        let repetitions = Repetitions { under_way, began, log: LogBackoff::default() };
+        Self { redis, lease: LEASE, repetitions: Arc::new(repetitions) }
     }
 
     /// Sets the length of leases: longer for handlers that take longer, shorter so that a machine that is gone is replaced
@@ -147,13 +157,14 @@ impl RedisReplays {
 impl ReplayStore for RedisReplays {
     fn claim(&self, key: &str, retention: Retention) -> BoxFuture<Result<Claim, BoxError>> {
         let key = format!("{}:webhook:{}", self.redis.prefix(), key_part(key));
-        let (redis, lease, repeated) = (self.redis.clone(), self.lease, Arc::clone(&self.repeated));
+        let (redis, lease) = (self.redis.clone(), self.lease);
+        let repetitions = Arc::clone(&self.repetitions);
         Box::pin(async move {
             let (token, runtime) = (token()?, Handle::try_current()?);
             // Before it is asked: a claim whose answer did not come may have been made nevertheless, and is given back.
             let until = Instant::now() + lease;
             let mut claimed = Box::new(Claimed {
-                delivery: Arc::new(Delivery { redis, key, token, until, repeated }),
+                delivery: Arc::new(Delivery { redis, key, token, until, repetitions }),
                 runtime,
                 retention,
                 open: true,
@@ -187,7 +198,7 @@ struct Delivery {
     token: String,
     /// The end of the lease, or a little sooner.
     until: Instant,
-    repeated: Arc<AtomicUsize>,
+    repetitions: Arc<Repetitions>,
 }
 
 impl Delivery {
@@ -207,7 +218,8 @@ impl Delivery {
         is_done: impl Fn(i64) -> bool,
         first: oneshot::Sender<Result<i64, BoxError>>,
     ) -> Result<(), BoxError> {
-        let is_repeated = self.repeated.fetch_add(1, Ordering::Relaxed) < MOST_REPEATED;
+        let under_way = &self.repetitions.under_way;
+        let is_repeated = under_way.fetch_add(1, Ordering::Relaxed) < MOST_REPEATED;
         let (mut first, mut pause) = (Some(first), FIRST_PAUSE);
         let outcome = loop {
             let outcome = self.run(script, lifetime).await;
@@ -228,7 +240,7 @@ impl Delivery {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         };
-        self.repeated.fetch_sub(1, Ordering::Relaxed);
+        under_way.fetch_sub(1, Ordering::Relaxed);
         outcome
     }
 }
@@ -251,8 +263,17 @@ impl Reservation for Claimed {
         // On a task of its own: it was processed, also if the sender hangs up now.
         let (first, outcome) = oneshot::channel();
         self.runtime.spawn(async move {
-            if let Err(error) = delivery.repeat(&SETTLE, Some(keep), |_| true, first).await {
-                tracing::warn!(target: "palisade::webhook", %error, "a delivery that was processed could not be remembered before its lease was over");
+            let settled = delivery.repeat(&SETTLE, Some(keep), |_| true, first).await;
+            let Repetitions { began, log, .. } = &*delivery.repetitions;
+            if let Err(error) = settled
+                && let Some(deliveries) = log.record(began.elapsed())
+            {
+                tracing::warn!(
+                    target: "palisade::webhook",
+                    %error,
+                    deliveries,
+                    "a delivery that was processed could not be remembered before its lease was over"
+                );
             }
         });
         Box::pin(async move {

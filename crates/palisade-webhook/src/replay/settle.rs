@@ -98,10 +98,9 @@ where
                     }
                 }
                 StateProj::Confirming { confirmed, response } => {
-                    // It was processed, and the sender gets the response, also if the store did not answer.
-                    if let Err(error) = ready!(confirmed.as_mut().poll(cx)) {
-                        tracing::warn!(target: "palisade::webhook", %error, "a delivery that was processed is not remembered yet");
-                    }
+                    // It was processed, and the sender gets the response, also if the store did not answer, which is
+                    // logged where the store is asked.
+                    let _ = ready!(confirmed.as_mut().poll(cx));
                     let response = response.take();
                     return Poll::Ready(Ok(
                         response.expect("a SettleFuture was polled after it had completed")
