@@ -106,6 +106,7 @@ impl<K: Key> Measured for RateLimit<K> {
         let keys = tables.iter().map(|table| table.keys()).max().unwrap_or(0);
         let evicted: u64 = tables.iter().map(|table| table.evicted()).sum();
         let waiting = self.shared.waiting.as_ref().map_or(0, |waiting| waiting.waiting());
+        #[cfg_attr(not(feature = "store"), expect(unused_mut, reason = "a store has more to tell"))]
         let mut told = vec![
             BYTES.at(self.table_bytes() as f64),
             KEYS.at(keys as f64),

@@ -160,6 +160,11 @@ impl Policy for AllowNetworks {
 impl Policy for DenyNetworks {
     type Grant = ();
 
+    /// A client that is not on the list is not allowed by it: in [`any_of`](crate::any_of) the other policy decides.
+    fn abstains((): &Self::Grant) -> bool {
+        true
+    }
+
     fn decide(&self, request: &request::Parts) -> Decision<()> {
         match self.0.contain_client(request) {
             Ok(false) => Decision::grant(()),
@@ -272,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn allowed_and_denied_are_opposites_for_every_form_of_an_address() {
+    fn allow_and_deny_are_opposites_for_every_address_form() {
         let list = ["192.0.2.0/24", "198.51.100.7", "2001:db8::/32"];
         let (allow, deny) = (AllowNetworks::new(list).unwrap(), DenyNetworks::new(list).unwrap());
         for inside in ["192.0.2.1", "[::ffff:192.0.2.1]", "198.51.100.7", "[2001:db8:1::1]"] {
@@ -291,6 +296,19 @@ mod tests {
                 "{outside}"
             );
         }
+    }
+
+    #[test]
+    fn a_client_that_is_not_denied_still_has_to_be_allowed() {
+        let deny = || DenyNetworks::new(["192.0.2.0/24"]).unwrap();
+        let allow = || AllowNetworks::new(["198.51.100.0/24"]).unwrap();
+        let allowed = |peer: &str| {
+            let decision = crate::any_of(deny(), allow()).decide(&from(peer));
+            matches!(decision, Decision::Now(Ok(_)))
+        };
+        assert!(allowed("198.51.100.1"));
+        assert!(!allowed("192.0.2.1"));
+        assert!(!allowed("203.0.113.1"), "the deny list does not let it in");
     }
 
     #[test]
@@ -337,5 +355,7 @@ mod tests {
         let clone = deny.clone();
         deny.handle().replace(["192.0.2.0/24"]).unwrap();
         assert_eq!(status(clone.decide(&from("192.0.2.1"))), 403);
+        deny.handle().replace(["198.51.100.0/24"]).unwrap();
+        assert_eq!(status(clone.decide(&from("192.0.2.1"))), 200, "the old list is gone");
     }
 }

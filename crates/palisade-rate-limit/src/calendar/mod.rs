@@ -46,6 +46,7 @@ pub(crate) struct Calendar {
     last: ArcSwapOption<Window>,
 }
 
+#[cfg_attr(not(feature = "calendar"), expect(dead_code, reason = "no quota has a calendar then"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Period {
     Day,
