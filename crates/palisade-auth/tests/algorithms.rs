@@ -277,6 +277,22 @@ fn jwk_without_alg_accepts_both_names_of_ed25519() {
 }
 
 #[test]
+fn jwk_without_alg_is_for_the_usual_algorithm_only() {
+    let pair = rsa();
+    let auth = build(Keys::jwk(pair.jwk.to_string())).unwrap();
+    for &algorithm in &pair.algorithms {
+        let is_usual = algorithm == Algorithm::Rs256;
+        assert_eq!(passes(&auth, &pair.token(algorithm, None)), is_usual, "{algorithm}");
+    }
+    // long enough for one hash, too short for the next
+    let secret = [7; 40];
+    let jwk = json!({"kty": "oct", "k": B64.encode(secret)});
+    let auth = build(Keys::jwk(jwk.to_string())).unwrap();
+    assert!(passes(&auth, &hmac(jsonwebtoken::Algorithm::HS256, &secret, None)));
+    assert!(!passes(&auth, &hmac(jsonwebtoken::Algorithm::HS384, &secret, None)));
+}
+
+#[test]
 fn accepts_keys_in_certificates() {
     // `openssl req -x509`, one of RSA and one of P-256, and Keycloak's of version 1
     for (algorithm, certificate, key) in [
@@ -495,6 +511,7 @@ fn a_key_that_cannot_be_right_is_a_configuration_error_with_a_remedy() {
     }
     let many = vec![pair.jwk.clone(); 101];
     assert_eq!(build(set(&many)).unwrap_err().setting(), "jwk_set");
+    assert_eq!(build(set(&many[1..])).unwrap_err().setting(), "kid", "100 keys are read");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{any::Any, convert::Infallible, sync::Arc};
 
-use http::{HeaderValue, Request, Response, StatusCode, header, request, response};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request, response};
 use palisade_auth::{Attempt, Authenticate, Identity, Pending, RequireRole};
 use palisade_core::{
     ApiError, Decision, Either, IntoPolicy, Policy, PolicyLayer, Principal, Stage, any_of, shadow,
@@ -48,6 +48,21 @@ impl Authenticate for Scheme {
     fn invalid(&self) -> ApiError {
         let challenge = HeaderValue::from_static(self.name);
         ApiError::unauthenticated().with_header(header::WWW_AUTHENTICATE, challenge)
+    }
+
+    fn fields(&self) -> Vec<HeaderName> {
+        vec![HeaderName::from_static(self.name)]
+    }
+
+    /// Only a credential that asks for it is hidden, so that other tests can look at the rest.
+    fn hide_credentials(&self, request: &mut request::Parts) {
+        if request.headers.contains_key("x-hide") {
+            request.headers.remove(self.name);
+        }
+    }
+
+    fn mark_response(&self, response: &mut response::Parts) {
+        response.headers.append("x-marked", HeaderValue::from_static(self.name));
     }
 }
 
@@ -250,6 +265,50 @@ async fn revocation_sees_the_scheme_and_login_page_follows_both() {
     }));
     let response = service.oneshot(page.body(()).unwrap()).await.unwrap();
     assert_eq!(response.headers()[header::LOCATION], "/login?return_to=%2Forders");
+}
+
+/// Returns the fields that the handler saw, `Vary`, and the schemes that marked the response.
+async fn traces<S: Stage>(stage: S, scheme: &'static str) -> [String; 3] {
+    let service = PolicyLayer::new(stage).layer(service_fn(async |request: Request<String>| {
+        let seen = request.headers().keys().map(HeaderName::as_str).collect::<Vec<_>>().join(" ");
+        Ok::<_, Infallible>(Response::builder().header("x-seen", seen).body(String::new()).unwrap())
+    }));
+    let request = Request::get("/").header("x-hide", "").header(scheme, "good");
+    let response = service.oneshot(request.body(String::new()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    ["x-seen", "vary", "x-marked"].map(|name| {
+        let mut values: Vec<_> = response.headers().get_all(name).iter().collect();
+        values.sort();
+        values.iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    })
+}
+
+async fn keep<C>(_: Identity<C>) -> Result<bool, ApiError> {
+    Ok(false)
+}
+
+#[tokio::test]
+async fn wrappers_hide_credentials_and_mark_responses() {
+    let [a, b, _] = NAMES.map(|name| Scheme { name, later: false });
+    for scheme in ["a", "b"] {
+        for traces in [
+            traces(any_of(a, b).optional(), scheme).await,
+            traces(any_of(a, b).revoked(|_| false).optional(), scheme).await,
+            traces(any_of(a, b).revoked_later(keep).optional(), scheme).await,
+            traces(any_of(a, b).map_claims(|_| ()).optional(), scheme).await,
+        ] {
+            assert_eq!(traces, ["x-hide", "a, b", "a b"]);
+        }
+        let login = any_of(a, b).revoked(|_| false).login_redirect("/login").unwrap();
+        assert_eq!(traces(login, scheme).await, ["x-hide", "", "a b"]);
+    }
+    for traces in [
+        traces(a.revoked(|_| false), "a").await,
+        traces(a.revoked_later(keep), "a").await,
+        traces(a.map_claims(|_| ()), "a").await,
+    ] {
+        assert_eq!(traces, ["x-hide", "", "a"]);
+    }
 }
 
 /// A tree of combinators.

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -183,6 +183,28 @@ fn remembered_tokens_keep_the_skew_of_their_issuer() {
     clock.advance(Duration::from_secs(300));
     assert!(verify(&auth, &ours).is_ok());
     assert!(verify(&auth, &theirs).is_err());
+}
+
+#[test]
+fn tokens_are_remembered_for_the_configured_time() {
+    let clock = clock();
+    let conversions = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&conversions);
+    let auth = own()
+        .cache_for(Duration::from_secs(10))
+        .clock(Arc::new(clock.clone()))
+        .map_principal(move |_, principal| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            principal
+        })
+        .build()
+        .unwrap();
+    let token = from_own(json!({}));
+    for (seconds, expected) in [(0, 1), (9, 1), (1, 2), (9, 2), (1, 3)] {
+        clock.advance(Duration::from_secs(seconds));
+        verify(&auth, &token).unwrap();
+        assert_eq!(conversions.load(Ordering::SeqCst), expected);
+    }
 }
 
 #[test]

@@ -167,6 +167,23 @@ async fn forged_signatures_cause_one_fetch_per_cool_down() {
 }
 
 #[tokio::test]
+async fn tokens_with_good_signatures_cause_no_fetch() {
+    let setup = setup();
+    let key = key();
+    setup.issuer.publish(&[(&key, Some("a"))]);
+    let token = token(&key, Some("a"));
+    assert_eq!(setup.status(&token).await, StatusCode::OK);
+    setup.pass(300_000_100);
+    assert_eq!(setup.status(&token).await, StatusCode::UNAUTHORIZED);
+    let asked = setup.issuer.asked();
+    for _ in 0..3 {
+        setup.pass(60);
+        assert_eq!(setup.status(&token).await, StatusCode::UNAUTHORIZED, "expired");
+    }
+    assert_eq!(setup.issuer.asked(), asked, "the signature is known to be good");
+}
+
+#[tokio::test]
 async fn a_bad_signature_in_an_outage_is_401_for_one_cool_down() {
     let setup = setup();
     let (good, forger) = (key(), key());

@@ -158,6 +158,19 @@ fn a_hidden_no_is_a_404_to_the_letter_and_nothing_else_is() {
     assert_eq!(status(&says('D').hide_as_not_found().or(says('D'))), 404);
     assert_eq!(status(&says('D').or(says('D').hide_as_not_found())), 404);
     assert_eq!(status(&says('N').or(says('N').hide_as_not_found())), 404);
+    // where all rules abstain, a hidden one among them hides it
+    let abstains = || deny(says('D'));
+    let hidden = || abstains().hide_as_not_found();
+    assert_eq!(status(&abstains().and(abstains())), 403);
+    assert_eq!(status(&abstains().or(abstains())), 403);
+    for rule in [
+        Arc::new(hidden().and(abstains())) as Arc<dyn Rule<About = ()>>,
+        Arc::new(abstains().and(hidden())),
+        Arc::new(hidden().or(abstains())),
+        Arc::new(abstains().or(hidden())),
+    ] {
+        assert_eq!(status(&rule), 404);
+    }
     // and what is not hidden is told
     assert_eq!(status(&says('A').hide_as_not_found().and(says('D'))), 403);
 

@@ -542,9 +542,50 @@ fn a_named_subject_is_a_string_or_an_integer() {
     let settings = |auth: Builder| auth.audience("orders").subject_at(["user", "id"]);
     token(json!("ada")).grants(settings, "ada", &[], &[], &[]);
     token(json!(42)).grants(settings, "42", &[], &[], &[]);
+    token(json!(-42)).grants(settings, "-42", &[], &[], &[]);
+    token(json!(u64::MAX)).grants(settings, "18446744073709551615", &[], &[], &[]);
     for id in [json!(""), json!(null), json!(1.5), json!(["ada"]), json!(true), json!({})] {
         token(id).is_rejected(settings);
     }
+}
+
+#[test]
+fn times_at_the_epoch_are_times() {
+    let claims = json!({ "sub": "ada", "aud": "orders", "nbf": 0, "iat": 0 });
+    let token = shape("https://issuer.example", json!({}), claims);
+    token.grants(|auth| auth.audience("orders"), "ada", &[], &[], &[]);
+    token.is_rejected(|auth| auth.audience("orders").max_age(Duration::from_secs(300)));
+}
+
+#[test]
+fn escaped_strings_are_read_like_others() {
+    let claims =
+        json!({ "sub": "ada", "client_id": "web", "aud": "\n", "roles": "\n", "app": ["\n", ""] });
+    let token = shape("https://issuer.example", json!({}), claims);
+    let settings = |auth: Builder| auth.audience("\n").roles_at(["roles"]).roles_at(["app"]);
+    token.grants(settings, "ada", &["\n"], &[], &[]);
+    token.is_rejected(|auth| auth.audience("orders"));
+    // an audience that is escaped is not an absent one
+    token.is_rejected(|auth| auth.clients_without_audience(["web"]));
+}
+
+#[test]
+fn empty_names_grant_nothing() {
+    let claims = json!({
+        "sub": "ada", "aud": "orders", "roles": "", "app": { "roles": ["", "editor"], "role": "" },
+        "by_tenant": { "acme": [""], "": ["admin"] }, "by_role": { "admin": [""], "": ["globex"] },
+    });
+    let settings = |auth: Builder| {
+        auth.audience("orders")
+            .roles_at(["roles"])
+            .roles_at(["app", "roles"])
+            .roles_at(["app", "role"])
+            .roles_by_tenant_at(["by_tenant"])
+            .tenants_by_role_at(["by_role"])
+    };
+    let token = shape("https://issuer.example", json!({}), claims);
+    let principal = token.grants(settings, "ada", &["editor"], &[], &["acme"]);
+    assert_eq!(principal.in_tenant("acme").unwrap().roles().collect::<Vec<_>>(), ["editor"]);
 }
 
 #[test]

@@ -64,6 +64,19 @@ fn a_request_that_changes_something_must_come_from_a_page_of_ours() {
     }
 }
 
+#[tokio::test]
+async fn layer_trusts_the_listed_origins() {
+    use tower::{Layer, ServiceExt, service_fn};
+    let service = trusting().layer().layer(service_fn(async |_: Request<String>| {
+        Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    }));
+    for (origin, status) in [("https://app.example.com", 200), ("https://evil.example", 403)] {
+        let request = Request::post("/").header("origin", origin).body(String::new()).unwrap();
+        let response = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status, "{origin}");
+    }
+}
+
 #[test]
 fn safe_methods_pass_wherever_they_come_from() {
     for method in ["GET", "HEAD", "OPTIONS", "TRACE", "QUERY"] {

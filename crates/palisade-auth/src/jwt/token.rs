@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 pub(super) use super::fault::Fault;
 use super::{algorithm::Algorithm, jwk::MAX_KID, no_duplicates::NoDuplicates};
@@ -45,7 +45,18 @@ struct Members<'a> {
     typ: Option<Cow<'a, str>>,
     #[serde(borrow)]
     kid: Option<Cow<'a, str>>,
-    crit: Option<IgnoredAny>,
+    #[serde(default)]
+    crit: IsPresent,
+}
+
+/// True for a member of any value, also `null`.
+#[derive(Default)]
+struct IsPresent(bool);
+
+impl<'de> Deserialize<'de> for IsPresent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self(true))
+    }
 }
 
 impl<'a> Unverified<'a> {
@@ -87,7 +98,7 @@ fn read_header(header: &[u8]) -> Result<Header, Fault> {
         serde_json::from_slice(header).map_err(|error| Fault::header(&error))?;
     let algorithm = Algorithm::from_name(&header.alg).ok_or(Fault::Algorithm)?;
     // RFC 7515, section 4.1.11: the sender requires extensions that we do not implement.
-    if header.crit.is_some() {
+    if header.crit.0 {
         return Err(Fault::Critical);
     }
     if header.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
@@ -138,6 +149,8 @@ mod tests {
             "",
             "application/",
             "text/at+jwt",
+            "xpplication/at+jwt",
+            "application+jwt",
             "applications/at+jwt",
             "application/application/at+jwt",
             "at+jwt ",
@@ -148,6 +161,15 @@ mod tests {
         ] {
             assert!(matches!(read(typ), Err(Fault::Type)), "{typ}");
         }
+    }
+
+    #[test]
+    fn critical_parameters_of_any_value_are_rejected() {
+        for crit in [r#"["exp"]"#, r#"["b64"]"#, "[]", "null", "false", r#""""#, "{}"] {
+            let header = format!(r#"{{"alg":"HS256","crit":{crit}}}"#);
+            assert!(matches!(read_header(header.as_bytes()), Err(Fault::Critical)), "{crit}");
+        }
+        assert!(read_header(br#"{"alg":"HS256"}"#).is_ok());
     }
 
     #[test]

@@ -13,3 +13,5 @@ pub(super) use rust_crypto::Verifier;
 
 #[cfg(all(test, feature = "aws-lc", feature = "rust-crypto"))]
 mod tests;
+#[cfg(test)]
+mod vectors;
