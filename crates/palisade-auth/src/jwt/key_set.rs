@@ -172,6 +172,18 @@ mod tests {
     const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
     #[test]
+    fn fetched_secrets_are_not_keys() {
+        let secret = "c2VjcmV0IG9mIHNpeHR5LWZvdXIgYnl0ZXMgdGhhdCBhbnkgY2xpZW50IGNhbiBmZXRjaCwgaGVuY2Ugbm9uZQ";
+        let key = format!(r#"{{"kty":"oct","kid":"a","alg":"HS256","k":"{secret}"}}"#);
+        let set = KeySet::parse(format!(r#"{{"keys":[{key}]}}"#).as_bytes(), None).unwrap();
+        for kid in [Some("a"), None] {
+            let choice = set.choose(Algorithm::Hs256, kid, &[]);
+            assert!(matches!(choice, Choice::Refused(_)), "{choice:?}");
+        }
+        assert!(jwk::read_one(key.as_bytes(), jwk::Origin::Configured).is_ok());
+    }
+
+    #[test]
     fn skipped_keys_are_logged_once_with_the_reason() {
         let good = format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"a","x":"{X}"}}"#);
         let private = format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"b","x":"{X}","d":"{X}"}}"#);

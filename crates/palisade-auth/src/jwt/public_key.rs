@@ -223,4 +223,28 @@ mod tests {
         let rsa = PublicKey::rsa(&n, &[1, 0, 1]).unwrap();
         assert_eq!(rsa.thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
     }
+
+    #[test]
+    fn rsa_keys_have_2048_to_8192_bits_and_odd_numbers() {
+        let modulus = |length: usize, first: u8, last: u8| {
+            let mut n = vec![0xff; length];
+            n[0] = first;
+            n[length - 1] = last;
+            n
+        };
+        let good = modulus(256, 0x80, 1);
+        for (length, first) in [(256, 0x80), (256, 0xff), (257, 1), (1024, 0xff)] {
+            assert!(PublicKey::rsa(&modulus(length, first, 1), &[3]).is_ok(), "{length} {first}");
+        }
+        for (length, first) in [(255, 0xff), (256, 0x7f), (256, 1), (1025, 1)] {
+            assert!(PublicKey::rsa(&modulus(length, first, 1), &[3]).is_err(), "{length} {first}");
+        }
+        assert!(PublicKey::rsa(&modulus(256, 0x80, 2), &[3]).is_err(), "an even modulus");
+        for e in [&[3][..], &[1, 0, 1], &[0, 1, 0, 1], &[0xff; 4]] {
+            assert!(PublicKey::rsa(&good, e).is_ok(), "{e:?}");
+        }
+        for e in [&[][..], &[0], &[1], &[0, 1], &[2], &[1, 0, 0, 0, 1]] {
+            assert!(PublicKey::rsa(&good, e).is_err(), "{e:?}");
+        }
+    }
 }
