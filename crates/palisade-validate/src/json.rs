@@ -9,8 +9,6 @@ use serde_json::Value;
 
 #[cfg(feature = "json-schema")]
 pub(crate) use crate::schema::Judge;
-#[cfg(feature = "json-schema")]
-use crate::schema::Manner;
 use crate::{
     Validation,
     examine::{Cursor, Shape, asked_for, examine},
@@ -18,6 +16,12 @@ use crate::{
     place::{Findings, Found},
     read::{self, Read},
     scan::{Flaw, scan},
+};
+#[cfg(feature = "json-schema")]
+use crate::{
+    examine::{Watched, examine_watching},
+    place::Step,
+    schema::{Judgement, Manner},
 };
 
 /// Without the feature no type has a schema.
@@ -119,7 +123,7 @@ where
             } else {
                 Vec::new()
             };
-            let judgement = || judged(&text, settings, judge);
+            let judgement = || judged(&text, settings, judge).found;
             let mut read = read::apply_rules(value, &text, mode, context, judgement);
             if !unknown.is_empty() {
                 read.value = None;
@@ -131,7 +135,7 @@ where
             read
         }
         None => {
-            let found = judged(&text, settings, judge);
+            let found = judged_form::<T>(&text, settings, judge);
             let found = if found.is_empty() { examine::<T>(&text, mode).found } else { found };
             // Rules have not been looked at: there is no value to apply them to.
             Read { value: None, found, truncated: true }
@@ -142,25 +146,68 @@ where
     Ok(read.value)
 }
 
-/// Judges a rejected document by the schema of its type. Empty: there is no schema, or it has no objection.
+/// Judges a rejected document by the schema of its type. Nothing is found if there is no schema, or if it has no objection.
 #[cfg(feature = "json-schema")]
-fn judged(text: &str, settings: &Validation, judge: Option<&Judge>) -> Vec<Found> {
+fn judged(text: &str, settings: &Validation, judge: Option<&Judge>) -> Judgement {
     let mode = settings.json_mode(text.len());
-    match judge {
-        Some(judge) if !mode.only_first && is_small_as_tree(text) => {
-            let Ok(document) = serde_json::from_str(text) else { return Vec::new() };
-            let manner = Manner {
-                accepts_integral_floats: settings.accepts_integral_floats(),
-                denies_unknown_fields: mode.refuses_unknown,
-            };
-            judge.judge(&document, manner).found
-        }
-        _ => Vec::new(),
+    let judge = judge.filter(|_| !mode.only_first && is_small_as_tree(text));
+    let document = judge.and_then(|_| serde_json::from_str(text).ok());
+    let (Some(judge), Some(document)) = (judge, document) else { return Judgement::default() };
+    let manner = Manner {
+        accepts_integral_floats: settings.accepts_integral_floats(),
+        denies_unknown_fields: mode.refuses_unknown,
+        may_have_aliases: true,
+    };
+    judge.judge(&document, manner)
+}
+
+/// Judges a document that a type cannot read. A schema does not have serde's aliases: where an object has members that the
+/// schema does not know, the type is asked which of them it knows and what it misses.
+#[cfg(feature = "json-schema")]
+fn judged_form<T: DeserializeOwned>(
+    text: &str,
+    settings: &Validation,
+    judge: Option<&Judge>,
+) -> Vec<Found> {
+    let Judgement { mut found, doubts, .. } = judged(text, settings, judge);
+    if doubts.is_empty() {
+        return found;
     }
+    let watched = doubts.iter().map(|(place, _)| (place.clone(), None)).collect();
+    let watched = Watched::new(watched);
+    let examined = examine_watching::<T>(text, settings.json_mode(text.len()), &watched).found;
+    let watched = watched.into_inner();
+    found.retain(|issue| {
+        let is_there = || examined.iter().any(|other| other.place == issue.place);
+        if issue.code == issue_codes::INVALID_OPTION {
+            return doubts.iter().all(|(place, _)| *place != issue.place) || is_there();
+        }
+        let doubt = doubts.iter().position(|(place, _)| issue.place.parent() == Some(&place.0));
+        let (Some(doubt), Some(Step::Name(name))) = (doubt, issue.place.0.last()) else {
+            return true;
+        };
+        let is_confirmed =
+            || examined.iter().any(|other| other.code == issue.code && other.place == issue.place);
+        match (&*issue.code, watched[doubt].1) {
+            (issue_codes::UNKNOWN_FIELD, Some(known)) => !known.contains(&&**name),
+            (issue_codes::MISSING, Some(known)) => {
+                let has_alias = doubts[doubt].1.iter().any(|name| known.contains(&&**name));
+                !has_alias || is_confirmed()
+            }
+            (issue_codes::UNKNOWN_FIELD | issue_codes::MISSING, None) => is_confirmed(),
+            _ => true,
+        }
+    });
+    found
 }
 
 #[cfg(not(feature = "json-schema"))]
-fn judged(_: &str, _: &Validation, _: Option<&Judge>) -> Vec<Found> {
+fn judged(_: &str, _: &Validation, _: Option<&Judge>) -> Read<()> {
+    Read { value: None, found: Vec::new(), truncated: false }
+}
+
+#[cfg(not(feature = "json-schema"))]
+fn judged_form<T>(_: &str, _: &Validation, _: Option<&Judge>) -> Vec<Found> {
     Vec::new()
 }
 

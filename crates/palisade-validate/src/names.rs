@@ -33,6 +33,8 @@ pub(crate) struct Resolver<'a> {
     others: RefCell<HashMap<usize, &'static str>>,
     /// How many bytes may be looked at ahead of their turn.
     bytes: Cell<usize>,
+    /// How many of the exact places have not been reached.
+    left: Cell<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -49,6 +51,7 @@ impl<'a> Resolver<'a> {
             places: RefCell::new(vec![Arrival::default(); broken.len()]),
             others: RefCell::default(),
             bytes: Cell::new(2 * size),
+            left: Cell::new(broken.len()),
         }
     }
 
@@ -74,11 +77,23 @@ impl<'a> Resolver<'a> {
 
     /// Notes that the document has been read up to this value.
     pub(crate) fn arrive(&self, trail: &Trail, path: &Path<'_>) {
+        if trail.is_empty() {
+            return;
+        }
+        let (place, order) = path.to_place_and_order();
         let mut places = self.places.borrow_mut();
         for (at, taken) in trail {
             let is_exact = *taken == self.broken[*at].path.len();
-            places[*at] = Arrival { place: path.to_place(), order: path.to_order(), is_exact };
+            if is_exact && !places[*at].is_exact {
+                self.left.set(self.left.get() - 1);
+            }
+            places[*at] = Arrival { place: place.clone(), order: order.clone(), is_exact };
         }
+    }
+
+    /// Returns true once each exact place has been reached: the rest of the document does not matter.
+    pub(crate) fn is_done(&self) -> bool {
+        self.left.get() == 0
     }
 
     pub(crate) fn may_look(&self) -> bool {

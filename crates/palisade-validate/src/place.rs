@@ -7,10 +7,17 @@ use serde_json::{Map, Value};
 const MAX_NAME: usize = 128;
 
 /// Where in a value something is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, Eq)]
 pub(crate) struct Place(pub(crate) Vec<Step>);
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// From the end: places in a list that is deep inside differ there.
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().rev().eq(other.0.iter().rev())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Name(String),
     Item(usize),
@@ -21,6 +28,11 @@ impl Place {
         let mut steps = self.0.clone();
         steps.push(Step::Name(name.to_owned()));
         Self(steps)
+    }
+
+    /// The steps to the enclosing value.
+    pub(crate) fn parent(&self) -> Option<&[Step]> {
+        self.0.split_last().map(|(_, parent)| parent)
     }
 
     /// Names joined by dots, positions in brackets.
@@ -50,9 +62,10 @@ impl Place {
         for step in &self.0 {
             text.push('/');
             match step {
-                Step::Name(name) => {
+                Step::Name(name) if name.contains(['~', '/']) => {
                     text.push_str(&shown(name).replace('~', "~0").replace('/', "~1"));
                 }
+                Step::Name(name) => text.push_str(shown(name)),
                 Step::Item(at) => text.push_str(&at.to_string()),
             }
         }

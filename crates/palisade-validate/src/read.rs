@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     examine::{Mode, examine, resolve},
     names::Resolver,
-    place::Found,
+    place::{Found, Place},
     rules,
 };
 
@@ -48,6 +48,8 @@ where
     if broken.is_empty() {
         return Read { value: Some(value), found: Vec::new(), truncated };
     }
+    // Places are found by reading the document again, so there would be two values.
+    drop(value);
     if mode.only_first {
         truncated |= broken.len() > 1;
         broken.truncate(1);
@@ -72,39 +74,48 @@ where
     Read { value: None, found, truncated: truncated || is_inexact }
 }
 
-/// A schema knows the places of the rules that it can express. It does not know which of them garde has found broken: a
-/// place counts if the schema has the same rule with the same limits there.
-fn place_by_schema(found: &mut [Found], inexact: &mut [bool], mut judged: Vec<Found>) {
-    // garde writes 1.0 as 1.
-    let number = |value: &Value| value.as_f64().map_or_else(|| value.clone(), Value::from);
-    let is_same = |one: &Found, other: &Found| {
-        let same_params = || {
-            one.params.len() == other.params.len()
-                && one.params.iter().all(|(name, value)| {
-                    other.params.get(name).is_some_and(|other| number(other) == number(value))
-                })
-        };
-        one.code == other.code && same_params()
-    };
-    let mut open = Vec::new();
+/// Moves issues to the places at which a schema has the same rule with the same limits. The schema does not know which of
+/// its rules garde has found broken, so issues are moved only if there are as many places as issues.
+fn place_by_schema(found: &mut [Found], inexact: &mut [bool], judged: Vec<Found>) {
+    if judged.is_empty() {
+        return;
+    }
+    let mut rules: Vec<(Found, Vec<usize>, Vec<Place>)> = Vec::new();
+    for judged in judged {
+        let at = rules.iter().position(|(rule, ..)| is_same_rule(rule, &judged));
+        let at = at.unwrap_or_else(|| {
+            rules.push((judged.clone(), Vec::new(), Vec::new()));
+            rules.len() - 1
+        });
+        rules[at].2.push(judged.place);
+    }
     for (at, issue) in found.iter().enumerate() {
-        let confirmed =
-            judged.iter().position(|judged| is_same(judged, issue) && judged.place == issue.place);
-        match confirmed {
-            Some(known) if !inexact[at] => drop(judged.swap_remove(known)),
-            _ => open.push(at),
+        let rule = rules.iter_mut().find(|(rule, ..)| is_same_rule(rule, issue));
+        let Some((_, issues, places)) = rule else { continue };
+        match places.iter().position(|place| *place == issue.place && !inexact[at]) {
+            Some(confirmed) => drop(places.remove(confirmed)),
+            None => issues.push(at),
         }
     }
-    for at in open.clone() {
-        let rivals = open.iter().filter(|rival| is_same(&found[**rival], &found[at])).count();
-        let places = judged.iter().filter(|judged| is_same(judged, &found[at])).count();
-        if rivals == places
-            && let Some(known) = judged.iter().position(|judged| is_same(judged, &found[at]))
-        {
-            let known = judged.remove(known);
-            found[at].place = known.place;
+    for (_, issues, places) in rules.into_iter().filter(|(_, one, other)| one.len() == other.len())
+    {
+        for (at, place) in issues.into_iter().zip(places) {
+            found[at].place = place;
             inexact[at] = false;
-            open.retain(|other| *other != at);
         }
     }
+}
+
+fn is_same_rule(one: &Found, other: &Found) -> bool {
+    // garde writes 1.0 as 1.
+    let is_same = |one: &Value, other: &Value| match (one.as_f64(), other.as_f64()) {
+        (Some(one), Some(other)) => one == other,
+        _ => one == other,
+    };
+    one.code == other.code
+        && one.params.len() == other.params.len()
+        && one
+            .params
+            .iter()
+            .all(|(name, value)| other.params.get(name).is_some_and(|other| is_same(value, other)))
 }

@@ -1,7 +1,7 @@
 use std::{
     any::Any,
     borrow::Cow,
-    cell::Cell,
+    cell::RefCell,
     fmt::Display,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
 };
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Broken {
     pub(crate) path: Vec<Component>,
-    code: String,
+    code: &'static str,
     message: String,
     pub(crate) params: Map<String, Value>,
 }
@@ -36,7 +36,7 @@ pub(crate) enum Component {
 
 impl Broken {
     pub(crate) fn code(&self) -> &str {
-        &self.code
+        self.code
     }
 
     /// The other field of a `matches` rule, by its name in Rust.
@@ -64,27 +64,26 @@ impl Broken {
     }
 }
 
-/// How many broken rules are heard: some are about places where the form is wrong as well, and are not listed.
-const MAX_BROKEN: usize = 2 * MAX_ISSUES;
-
 /// Applies garde's rules. True: more are broken than are returned.
 pub(crate) fn check<T: Validate>(value: &T, context: &T::Context) -> (Vec<Broken>, bool) {
     let mut report = Report::new();
+    let written = RefCell::default();
     let rules = AssertUnwindSafe(|| {
         value.validate_into(context, &mut garde::Path::empty, &mut report);
     });
-    // A report has no end, and a body of a megabyte can break half a million rules, each with a path and a message. What
-    // garde calls for a message is the one place from which it can be made to stop. The stack is unwound and no panic is
-    // reported; where panics abort, it goes on to the end instead, with short messages.
-    let stopped = with_i18n(Coded::default(), || catch_unwind(rules)).err();
+    // A report has no end, and a body of a megabyte can break half a million rules, each with a path and a message: that is
+    // 160 MB. What garde calls for a message is the one place from which it can be made to stop. The stack is unwound and no
+    // panic is reported; where panics abort, it goes on to the end instead, with short messages.
+    let stopped = with_i18n(Coded { written: &written }, || catch_unwind(rules)).err();
     if let Some(reason) = stopped
         && !is_enough(&*reason)
     {
         resume_unwind(reason);
     }
-    let more = report.iter().nth(MAX_BROKEN).is_some();
-    let broken = report.iter().take(MAX_BROKEN).map(|(path, error)| {
-        let (code, params, message) = decode(error.message());
+    let written = written.into_inner();
+    let more = report.iter().nth(MAX_ISSUES).is_some();
+    let broken = report.iter().take(MAX_ISSUES).map(|(path, error)| {
+        let Written { code, params, message } = find(error.message(), &written);
         Broken { path: components(path), code, message, params }
     });
     (broken.collect(), more)
@@ -110,34 +109,39 @@ fn components(path: &garde::Path) -> Vec<Component> {
     steps.iter().filter_map(component).collect()
 }
 
-/// garde knows what is wrong when it writes a message, and keeps the message only. So these messages begin with a code
-/// and what the rule was, between characters that no message of a person's has.
-#[derive(Default)]
-struct Coded {
-    written: Cell<usize>,
+/// garde knows what is wrong when it writes a message, and keeps the message only. So the rule is remembered here, and the
+/// message is its position after a character that no message of a person's begins with.
+struct Coded<'w> {
+    written: &'w RefCell<Vec<Written>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Written {
+    code: &'static str,
+    params: Map<String, Value>,
+    message: String,
 }
 
 const MARK: char = '\u{1}';
 
-impl Coded {
+impl Coded<'_> {
     fn rule(
         &self,
-        code: &str,
+        code: &'static str,
         params: &[(&str, Value)],
         message: impl Display,
     ) -> Cow<'static, str> {
-        self.written.set(self.written.get() + 1);
-        if self.written.get() > MAX_BROKEN + 1 {
+        let at = self.written.borrow().len();
+        if at > MAX_ISSUES {
             if cfg!(panic = "unwind") {
                 resume_unwind(Box::new(Enough));
             }
             return Cow::Borrowed("");
         }
-        let params: Map<_, _> =
-            params.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        let params =
-            if params.is_empty() { String::new() } else { Value::Object(params).to_string() };
-        format!("{MARK}{code}{MARK}{params}{MARK}{message}").into()
+        let params = params.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let written = Written { code, params: params.collect(), message: message.to_string() };
+        self.written.borrow_mut().push(written);
+        format!("{MARK}{at}").into()
     }
 }
 
@@ -151,21 +155,17 @@ fn text(text: &dyn Display) -> Value {
     Value::String(text.to_string())
 }
 
-/// Code, parameters and message of an error; `invalid` for a rule of the user's own.
-fn decode(text: &str) -> (String, Map<String, Value>, String) {
-    let coded = text.strip_prefix(MARK).and_then(|rest| {
-        let mut parts = rest.splitn(3, MARK);
-        Some((parts.next()?, parts.next()?, parts.next()?))
-    });
-    match coded {
-        Some((code, params, message)) => {
-            (code.to_owned(), serde_json::from_str(params).unwrap_or_default(), message.to_owned())
-        }
-        None => (issue_codes::INVALID.to_owned(), Map::new(), text.to_owned()),
-    }
+/// The rule of a message; `invalid` for one of the user's own.
+fn find(message: &str, written: &[Written]) -> Written {
+    let known = message.strip_prefix(MARK).and_then(|at| written.get(at.parse::<usize>().ok()?));
+    known.cloned().unwrap_or_else(|| Written {
+        code: issue_codes::INVALID,
+        params: Map::new(),
+        message: message.to_owned(),
+    })
 }
 
-impl I18n for Coded {
+impl I18n for Coded<'_> {
     fn length_lower_than(&self, min: usize) -> Cow<'static, str> {
         self.rule(
             issue_codes::TOO_SHORT,
@@ -274,6 +274,8 @@ impl I18n for Coded {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[derive(Validate)]
@@ -285,7 +287,7 @@ mod tests {
     #[test]
     fn a_report_ends_long_before_its_value_does() {
         let (broken, more) = check(&Many { numbers: vec![0; 500_000] }, &());
-        assert_eq!((broken.len(), more), (MAX_BROKEN, true));
+        assert_eq!((broken.len(), more), (MAX_ISSUES, true));
         let (broken, more) = check(&Many { numbers: vec![0; 3] }, &());
         assert_eq!((broken.len(), more), (3, false));
         assert_eq!(broken[2].path, [Component::Name("numbers".to_owned()), Component::Item(2)]);
@@ -308,7 +310,7 @@ mod tests {
             numbers: Vec<u32>,
         }
         check(&Looked { numbers: vec![0; 100_000] }, &());
-        assert!(LOOKED_AT.get() < 2 * MAX_BROKEN, "{}", LOOKED_AT.get());
+        assert!(LOOKED_AT.get() < 2 * MAX_ISSUES, "{}", LOOKED_AT.get());
     }
 
     #[test]
@@ -327,6 +329,7 @@ mod tests {
 
     #[test]
     fn a_rule_of_ones_own_keeps_its_message() {
-        assert_eq!(decode("no weekends"), ("invalid".into(), Map::new(), "no weekends".to_owned()));
+        let found = find("no weekends", &[]);
+        assert_eq!((found.code, &*found.message), ("invalid", "no weekends"));
     }
 }

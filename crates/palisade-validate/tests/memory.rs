@@ -1,5 +1,4 @@
-//! The memory that a rejected body takes, beyond the body and the value that it is read as. Alone in its process, which it
-//! measures.
+//! The memory that a rejected body takes. Alone in its process, which it measures.
 
 #![allow(unsafe_code, reason = "an allocator that counts can be written in no other way")]
 
@@ -25,6 +24,14 @@ unsafe impl GlobalAlloc for Peak {
         PEAK.fetch_max(now, Ordering::Relaxed);
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let now = NOW.fetch_add(size, Ordering::Relaxed) + size;
+        PEAK.fetch_max(now - layout.size(), Ordering::Relaxed);
+        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
@@ -64,10 +71,13 @@ fn peak<T>(read: impl FnOnce() -> T) -> usize {
     PEAK.load(Ordering::Relaxed) - before
 }
 
+/// A body of up to 256 KiB takes 8 MiB in all. A larger one takes that or what its value takes, as for a body that is
+/// accepted: twice with `deny_unknown_fields`, because the body is read twice.
 #[test]
 fn a_rejected_body_takes_at_most_8_mib() {
     let unknown: Vec<_> = (0..400).map(|at| format!("\"x{at}\":0")).collect();
     let unknown = format!("{{{}}}", unknown.join(","));
+    let mut most = 0;
     for size in [2 * 1024, 64 * 1024, 256 * 1024, 2 * 1024 * 1024] {
         for item in ["[]", "{\"a\":0}", "{}", "0", "\"\"", &unknown] {
             let list = vec![item; (size / (item.len() + 1)).max(1)].join(",");
@@ -77,22 +87,25 @@ fn a_rejected_body_takes_at_most_8_mib() {
                 format!("[{list}]"),
                 format!("{deep}{{\"items\":[{list}]}}{}", "}]}".repeat(20)),
             ] {
-                for settings in [Validation::new(), Validation::new().deny_unknown_fields()] {
-                    let value = peak(|| serde_json::from_str::<Items>(&body));
+                let value = peak(|| serde_json::from_str::<Items>(&body));
+                let strict = Validation::new().deny_unknown_fields();
+                for (settings, values) in [(Validation::new(), 1), (strict, 2)] {
+                    let check = |used: usize, how: &str| {
+                        let large = MOST.max(values * value) + 64 * 1024;
+                        let bound = if size > 256 * 1024 { large } else { MOST };
+                        assert!(used <= bound, "{used} for {} of {item}, {how}", body.len());
+                        used
+                    };
                     let used = peak(|| settings.json::<Items>(body.as_bytes()).unwrap_err());
-                    assert!(used < value + MOST, "{used} bytes for {} of {item}", body.len());
+                    most = most.max(check(used, "by type"));
                     #[cfg(feature = "schemars")]
                     {
-                        let used =
-                            peak(|| settings.json_by_schema::<Items>(body.as_bytes()).unwrap_err());
-                        assert!(
-                            used < value + MOST,
-                            "{used} bytes for {} of {item}, by schema",
-                            body.len()
-                        );
+                        let by_schema = || settings.json_by_schema::<Items>(body.as_bytes());
+                        most = most.max(check(peak(|| by_schema().unwrap_err()), "by schema"));
                     }
                 }
             }
         }
     }
+    println!("at most {most} bytes");
 }

@@ -139,6 +139,9 @@ impl<'t, 'r> Fields<'t, 'r> {
     ) -> Self {
         let (path, round) = (object.path, object.round);
         let start = round.cursor.at();
+        if let Some(known) = known {
+            round.see_struct(path, known);
+        }
         let mut fields = Self {
             path,
             round,
@@ -164,7 +167,9 @@ impl<'t, 'r> Fields<'t, 'r> {
                     let members = fields.members();
                     resolver.count_bytes(members.iter().map(|(_, raw)| raw.len()).sum());
                     fields.trails = resolver.of_fields(trail, known, &members);
-                    for (name, trail) in &fields.trails {
+                    // A member is arrived at when it is read.
+                    let is_absent = |name: &str| members.iter().all(|(member, _)| member != name);
+                    for (name, trail) in fields.trails.iter().filter(|(name, _)| is_absent(name)) {
                         resolver.arrive(trail, &Path::Field(path, name, fields.position(name)));
                     }
                 }

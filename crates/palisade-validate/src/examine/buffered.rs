@@ -41,7 +41,7 @@ impl Round<'_> {
                 while cursor.advance() {
                     let name = cursor.name();
                     if complaint.is_about_text(&name) {
-                        search.hits.push((path.to_place(), path.to_order()));
+                        search.hits.push(path.to_place_and_order());
                     }
                     self.look(&Path::Field(path, &name, 0), complaint, search);
                 }
@@ -62,7 +62,7 @@ impl Round<'_> {
             raw = if digits.parse::<f64>().is_ok() { digits } else { raw };
         }
         if complaint.is_about(raw) {
-            search.hits.push((path.to_place(), path.to_order()));
+            search.hits.push(path.to_place_and_order());
             if self.mode.coerces_text && search.reading.is_none() {
                 search.reading = self.reading(path, complaint);
             }

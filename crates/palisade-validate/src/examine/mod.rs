@@ -26,6 +26,7 @@ pub(crate) use self::{
     cursor::{Cursor, Kind},
     path::Path,
     probe::{Shape, asked_for},
+    round::Watched,
 };
 use self::{examiner::Examiner, round::Round};
 use crate::{
@@ -73,13 +74,22 @@ fn rounds_for(size: usize) -> usize {
 
 /// Examines a text that is known to be valid JSON.
 pub(crate) fn examine<T: DeserializeOwned>(text: &str, mode: Mode) -> Examined<T> {
+    examine_watching(text, mode, &Watched::default())
+}
+
+/// The same, and notes which names the structs at some places know.
+pub(crate) fn examine_watching<T: DeserializeOwned>(
+    text: &str,
+    mode: Mode,
+    watched: &Watched,
+) -> Examined<T> {
     let rounds = if mode.only_first { 1 } else { rounds_for(text.len()) };
     let mut knowledge = round::Knowledge::default();
     let mut found: Vec<Found> = Vec::new();
     let mut values = 0;
     let mut value = None;
     for _ in 0..rounds {
-        let round = Round::new(text, mode, &knowledge, None);
+        let round = Round::new(text, mode, &knowledge, None, watched);
         let outcome = round.settle(&Path::Root, 0, T::deserialize(Examiner::root(&round)));
         values += round.values.get();
         let learned = round.into_learned();
@@ -109,8 +119,9 @@ pub(crate) fn examine<T: DeserializeOwned>(text: &str, mode: Mode) -> Examined<T
 /// Finds the places of broken rules in the document that the value was read from.
 pub(crate) fn resolve<T: DeserializeOwned>(text: &str, mode: Mode, resolver: &Resolver<'_>) {
     let knowledge = round::Knowledge::default();
-    let round =
-        Round::new(text, Mode { refuses_unknown: false, ..mode }, &knowledge, Some(resolver));
+    let watched = Watched::default();
+    let mode = Mode { refuses_unknown: false, ..mode };
+    let round = Round::new(text, mode, &knowledge, Some(resolver), &watched);
     // The value is known to be valid.
     let _ = T::deserialize(Examiner::root(&round));
 }

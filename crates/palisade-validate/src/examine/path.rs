@@ -11,15 +11,11 @@ pub(crate) enum Path<'a> {
 
 impl Path<'_> {
     pub(crate) fn to_place(self) -> Place {
-        Place(self.steps().0)
+        self.to_place_and_order().0
     }
 
-    /// Sorts issues by the order in which a struct declares its fields.
-    pub(crate) fn to_order(self) -> Vec<usize> {
-        self.steps().1
-    }
-
-    fn steps(self) -> (Vec<Step>, Vec<usize>) {
+    /// The place, and what sorts issues by the order in which structs declare their fields.
+    pub(crate) fn to_place_and_order(self) -> (Place, Vec<usize>) {
         let (mut steps, mut order) = (Vec::new(), Vec::new());
         let mut path = self;
         loop {
@@ -34,7 +30,7 @@ impl Path<'_> {
         }
         steps.reverse();
         order.reverse();
-        (steps, order)
+        (Place(steps), order)
     }
 
     /// True if one of the places is here or below.
@@ -52,7 +48,7 @@ impl Path<'_> {
         }
     }
 
-    fn is(self, steps: &[Step]) -> bool {
+    pub(super) fn is(self, steps: &[Step]) -> bool {
         match (self, steps.split_last()) {
             (Path::Root, None) => true,
             (Path::Field(parent, name, _), Some((Step::Name(step), above))) => {

@@ -88,6 +88,10 @@ impl Knowledge {
     }
 }
 
+/// Places of objects, each with the names, aliases included, that the struct there knows. `None`: it is not a struct that
+/// serde reads directly.
+pub(crate) type Watched = RefCell<Vec<(Place, Option<&'static [&'static str]>)>>;
+
 /// How many lists, objects and variants are made up in one reading.
 const MAX_STAND_INS: usize = 1_000;
 
@@ -97,6 +101,7 @@ pub(super) struct Round<'a> {
     pub(super) mode: Mode,
     pub(super) knowledge: &'a Knowledge,
     pub(super) resolver: Option<&'a Resolver<'a>>,
+    watched: &'a Watched,
     pub(super) values: Cell<usize>,
     stand_ins: Cell<usize>,
     most: usize,
@@ -116,12 +121,14 @@ impl<'a> Round<'a> {
         mode: Mode,
         knowledge: &'a Knowledge,
         resolver: Option<&'a Resolver<'a>>,
+        watched: &'a Watched,
     ) -> Self {
         Self {
             cursor: Cursor::new(text),
             mode,
             knowledge,
             resolver,
+            watched,
             values: Cell::new(0),
             stand_ins: Cell::new(0),
             most: if mode.only_first { 1 } else { MAX_ISSUES },
@@ -137,7 +144,8 @@ impl<'a> Round<'a> {
 
     pub(super) fn note(&self, path: &Path<'_>, found: impl FnOnce(Place) -> Found) {
         if self.found.borrow().len() < self.most {
-            self.note_found(found(path.to_place()), path.to_order());
+            let (place, order) = path.to_place_and_order();
+            self.note_found(found(place), order);
         }
     }
 
@@ -148,14 +156,25 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// Notes which names a struct knows, if it is watched.
+    pub(super) fn see_struct(&self, path: &Path<'_>, known: &'static [&'static str]) {
+        for (place, names) in self.watched.borrow_mut().iter_mut() {
+            if path.is(&place.0) {
+                *names = Some(known);
+            }
+        }
+    }
+
     pub(super) fn learn(&self, fact: Fact) {
         self.facts.borrow_mut().push(fact);
     }
 
-    /// Counts a value that is read next. Fails if the list of issues is full.
+    /// Counts a value that is read next. Fails if no more is to be learned.
     pub(super) fn count_value(&self) -> Result<(), Fault> {
         self.values.set(self.values.get() + 1);
-        if self.found.borrow().len() >= self.most { Err(Fault::Noted) } else { Ok(()) }
+        let is_full = self.found.borrow().len() >= self.most;
+        let is_done = self.resolver.is_some_and(Resolver::is_done);
+        if is_full || is_done { Err(Fault::Noted) } else { Ok(()) }
     }
 
     /// Counts a stand-in. A type that contains itself several times would need endlessly many.

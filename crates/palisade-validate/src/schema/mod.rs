@@ -44,7 +44,7 @@ use self::{
 };
 use crate::{
     Validated, Validation, json,
-    place::{Findings, Found},
+    place::{Findings, Found, Place},
 };
 
 /// A compiled schema.
@@ -60,15 +60,20 @@ pub(crate) struct Manner {
     pub(crate) accepts_integral_floats: bool,
     /// An object of which the schema lists the fields has no others, unless the schema has keywords for them.
     pub(crate) denies_unknown_fields: bool,
+    /// The type has names that the schema does not: serde's `alias`.
+    pub(crate) may_have_aliases: bool,
 }
 
 /// What is wrong with a document.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Judgement {
     /// In the order of the schema. Empty: the document is valid.
     pub(crate) found: Vec<Found>,
     /// A part of the document was not looked at.
     pub(crate) truncated: bool,
+    /// Objects in which a field is missing or unknown, each with the members that the schema does not know: they may be
+    /// aliases. And values with objects that none of several branches accepts, for the same reason.
+    pub(crate) doubts: Vec<(Place, Vec<String>)>,
 }
 
 impl Judge {
@@ -86,7 +91,7 @@ impl Judge {
     pub(crate) fn judge(&self, document: &Value, manner: Manner) -> Judgement {
         let mut walk = Walk::new(self, manner, document);
         if walk.is_valid(document) {
-            return Judgement { found: Vec::new(), truncated: false };
+            return Judgement { found: Vec::new(), truncated: false, doubts: Vec::new() };
         }
         walk.explain(document)
     }
@@ -175,7 +180,7 @@ impl JsonSchema {
     pub fn check(&self, value: &Value) -> Result<(), ApiError> {
         let manner = Manner {
             accepts_integral_floats: self.settings.accepts_integral_floats(),
-            denies_unknown_fields: false,
+            ..Manner::default()
         };
         let judgement = self.judge.judge(value, manner);
         if judgement.found.is_empty() {

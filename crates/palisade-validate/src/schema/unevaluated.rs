@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::{
-    node::{Node, NodeId},
+    node::{NEVER, Node, NodeId},
     union::{Choice, Union},
     walk::{MAX_OPEN, Trail, Walk},
 };
@@ -70,7 +70,8 @@ impl<'j> Walk<'j> {
     fn judged_by_others<'v>(&mut self, node: &'j Node, value: &'v Value, judged: &mut Judged<'v>) {
         match value {
             Value::Object(object) => {
-                judged.all |= node.additional.is_some();
+                // What `false` forbids has been reported, and is not known.
+                judged.all |= node.additional.is_some_and(|rest| rest != NEVER);
                 if judged.all || !self.spend(object.len() * (1 + node.patterns.len())) {
                     return;
                 }

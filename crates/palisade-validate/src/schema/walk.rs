@@ -88,6 +88,7 @@ pub(super) struct Walk<'j> {
     pub(super) remembered: HashMap<(NodeId, *const Value), Verdict>,
     found: Vec<Found>,
     truncated: bool,
+    doubts: Vec<(Place, Vec<String>)>,
 }
 
 impl<'j> Walk<'j> {
@@ -105,6 +106,7 @@ impl<'j> Walk<'j> {
             remembered: HashMap::new(),
             found: Vec::new(),
             truncated: false,
+            doubts: Vec::new(),
         }
     }
 
@@ -124,7 +126,7 @@ impl<'j> Walk<'j> {
                 self.found.push(Found::new(Place::default(), issue_codes::INVALID, words));
             }
         }
-        Judgement { found: self.found, truncated: self.truncated }
+        Judgement { found: self.found, truncated: self.truncated, doubts: self.doubts }
     }
 
     #[cfg(test)]
@@ -173,6 +175,7 @@ impl<'j> Walk<'j> {
 
     /// Judges a value that is not judged by an outer schema of the same value.
     pub(super) fn enter(&mut self, id: NodeId, value: &Value, at: Option<&Trail<'_>>) -> bool {
+        let before = self.found.len();
         let mut holds = self.holds(id, value, at);
         if let (true, Value::Object(object)) = (self.manner.denies_unknown_fields, value)
             && self.node(id).knows_fields
@@ -184,6 +187,25 @@ impl<'j> Walk<'j> {
                 object.keys().filter(|name| !judged.all && !judged.fields.contains(&***name))
             {
                 holds = self.fails(at, |place| words::unknown_field(place.name(name)));
+            }
+        }
+        if let (Some(at), Value::Object(object)) = (at, value)
+            && self.manner.may_have_aliases
+            && self.found.len() > before
+        {
+            let place = at.place();
+            let is_doubtful = |found: &Found| {
+                [issue_codes::MISSING, issue_codes::UNKNOWN_FIELD].contains(&&*found.code)
+                    && found.place.parent() == Some(&place.0)
+            };
+            if self.found[before..].iter().any(is_doubtful) {
+                let mut judged = Judged::default();
+                self.judged(id, value, &mut judged);
+                let is_unknown = |name: &&String| !judged.fields.contains(&***name);
+                let unknown: Vec<_> = object.keys().filter(is_unknown).cloned().collect();
+                if !judged.all && !unknown.is_empty() {
+                    self.doubts.push((place, unknown));
+                }
             }
         }
         holds
@@ -335,6 +357,9 @@ impl<'j> Walk<'j> {
                 }
                 // What is wrong inside is known of none of the branches.
                 self.truncated |= at.is_some() && members(value).next().is_some();
+                if let (true, Some(at)) = (self.manner.may_have_aliases && has_object(value), at) {
+                    self.doubts.push((at.place(), Vec::new()));
+                }
                 self.fails(at, |place| several(union, place, value, holding))
             }
             Choice::WrongType => {
@@ -376,6 +401,18 @@ fn several(union: &Union, place: Place, value: &Value, holding: usize) -> Found 
         let words = "has none of the forms that are allowed";
         Found::new(place, issue_codes::INVALID_OPTION, words)
     }
+}
+
+/// Returns true if the value is or contains an object.
+fn has_object(value: &Value) -> bool {
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        if value.is_object() {
+            return true;
+        }
+        open.extend(members(value));
+    }
+    false
 }
 
 /// The number of values of a document, and whether it is too deep to be walked through.
