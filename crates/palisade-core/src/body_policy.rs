@@ -17,6 +17,7 @@ use crate::{
     ApiError, Body, BoxError, BoxFuture, Decision, DiscardOnDrop, Halt, Outcome, Trail,
     discard_unread,
     error::find_in_chain,
+    panics::{caught, replace_head},
     stage::{Refusal, answer},
     trail::short_name,
 };
@@ -138,7 +139,8 @@ where
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let (head, body) = request.into_parts();
         let declared_too_long = body.size_hint().lower() > self.limit as u64;
-        let state = match self.policy.applies(&head) {
+        let applies = caught(|| self.policy.name(), || self.policy.applies(&head));
+        let state = match applies.unwrap_or_else(|error| Err(error.into())) {
             Err(halt) => {
                 let refused = State::refused_early(&*self.policy, halt, &head);
                 discard_unread(&head, body);
@@ -252,7 +254,10 @@ where
         }
         match outcome {
             Ok(mut grant) => {
-                policy.admit(&mut grant, &mut head);
+                let admitted = caught(|| policy.name(), || policy.admit(&mut grant, &mut head));
+                if let Err(error) = admitted {
+                    return Self::refused(error.into(), &head);
+                }
                 Self::Inner {
                     future: inner.call(Request::from_parts(head, body)),
                     grant: Some(grant),
@@ -303,7 +308,8 @@ where
                                 trail.saw_body_bytes(body.len() as u64);
                                 trail.ask();
                             }
-                            match policy.decide(&head, &body) {
+                            let decision = caught(|| policy.name(), || policy.decide(&head, &body));
+                            match decision.unwrap_or_else(Decision::refuse) {
                                 Decision::Now(outcome) => {
                                     let body = Body::collected(body, trailers);
                                     State::decided(policy, outcome, inner, head, body)
@@ -323,7 +329,11 @@ where
                 }
                 StateProj::Waiting { held } => {
                     let waiting = held.as_deref_mut().expect(POLLED_AGAIN);
-                    let outcome = ready!(waiting.decision.as_mut().poll(cx));
+                    let polled = caught(|| policy.name(), || waiting.decision.as_mut().poll(cx));
+                    let outcome = match polled {
+                        Ok(polled) => ready!(polled),
+                        Err(error) => Err(error.into()),
+                    };
                     let Held { inner, head, body, trailers, .. } =
                         *held.take().expect(POLLED_AGAIN);
                     let body = Body::collected(body, trailers);
@@ -331,10 +341,14 @@ where
                 }
                 StateProj::Inner { future, grant } => {
                     let (mut head, body) = ready!(future.poll(cx))?.into_parts();
-                    if let Some(grant) = grant.take() {
-                        policy.finish(grant, &mut head);
-                    }
-                    return Poll::Ready(Ok(Response::from_parts(head, Body::new(body))));
+                    let finished = grant.take().map_or(Ok(()), |grant| {
+                        caught(|| policy.name(), || policy.finish(grant, &mut head))
+                    });
+                    let body = match finished {
+                        Ok(()) => Body::new(body),
+                        Err(error) => Body::full(replace_head(error, &mut head)),
+                    };
+                    return Poll::Ready(Ok(Response::from_parts(head, body)));
                 }
                 StateProj::Refused { refusal } => {
                     let refusal = refusal.take().expect(POLLED_AGAIN);

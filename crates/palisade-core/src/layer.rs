@@ -195,17 +195,18 @@ where
                     };
                     if *personal {
                         Personal::mark(&mut head);
-                        this.stage.leave(pass, &mut head);
+                    }
+                    let replaced = this.stage.leave(pass, &mut head);
+                    if *personal {
                         Personal::keep_private(&mut head);
-                    } else {
-                        this.stage.leave(pass, &mut head);
                     }
                     let held = Watched::taken_from(&mut head.extensions)
                         .map(|held| held.of(&head.headers));
-                    return Poll::Ready(Ok(Response::from_parts(
-                        head,
-                        Body::new(body).holding(held),
-                    )));
+                    let body = match replaced {
+                        None => Body::new(body),
+                        Some(replaced) => Body::full(replaced),
+                    };
+                    return Poll::Ready(Ok(Response::from_parts(head, body.holding(held))));
                 }
                 StateProj::Refused { refusal } => {
                     let mut refusal = refusal.take().expect(POLLED_AGAIN);

@@ -66,6 +66,7 @@ mod layer;
 mod log_backoff;
 mod measured;
 mod origin;
+mod panics;
 mod personal;
 mod policy;
 mod preflight;

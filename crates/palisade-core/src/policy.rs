@@ -15,6 +15,9 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 /// whether the inner service or a policy further inside made it. A request that this policy refuses meets
 /// neither `admit` nor `finish`.
 ///
+/// A policy that panics, in any of the three or while its decision is awaited, rejects the request with a 500, which the
+/// policies outside of it finish. The log line names the policy.
+///
 /// The engine keeps a policy behind one `Arc`, so a policy needs no `Clone`; what a [`Decision::Later`] needs of
 /// the policy, its future must own.
 ///

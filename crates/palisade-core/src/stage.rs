@@ -6,7 +6,10 @@ use std::{
 use bytes::Bytes;
 use http::{Response, request, response};
 
-use crate::{BoxFuture, Decision, ErrorContext, Halt, Policy, Trail};
+use crate::{
+    BoxFuture, Decision, ErrorContext, Halt, Policy, Trail,
+    panics::{caught, replace_head},
+};
 
 /// What the engine drives: one [`Policy`], or a [`Chain`] of them.
 ///
@@ -31,8 +34,10 @@ pub trait Stage: sealed::Sealed + Send + Sync + 'static {
         request: &mut request::Parts,
     ) -> Poll<Result<Self::Pass, Refusal>>;
 
+    /// Returns a body if a policy panicked: the head is then that of a 500, and the body belongs to it.
     #[doc(hidden)]
-    fn leave(&self, pass: Self::Pass, response: &mut response::Parts);
+    #[must_use]
+    fn leave(&self, pass: Self::Pass, response: &mut response::Parts) -> Option<Bytes>;
 
     /// The inner service failed.
     #[doc(hidden)]
@@ -77,19 +82,26 @@ impl<P: Policy> Stage for P {
 
     #[inline]
     fn enter(&self, request: &mut request::Parts, observed: bool) -> Entry<Self::Pass, Self::Wait> {
-        self.prepare(request);
-        let decision = if observed { Trail::decide(self, request) } else { self.decide(request) };
-        match decision {
-            Decision::Now(Ok(mut grant)) => {
-                self.admit(&mut grant, request);
-                if observed {
-                    look_again(request);
+        let entered = caught(
+            || self.name(),
+            || {
+                self.prepare(request);
+                let decision =
+                    if observed { Trail::decide(self, request) } else { self.decide(request) };
+                match decision {
+                    Decision::Now(Ok(mut grant)) => {
+                        self.admit(&mut grant, request);
+                        if observed {
+                            look_again(request);
+                        }
+                        Entry::Passed(grant)
+                    }
+                    Decision::Now(Err(halt)) => Entry::Refused(answer(halt, request)),
+                    Decision::Later(decision) => Entry::Waiting(decision),
                 }
-                Entry::Passed(grant)
-            }
-            Decision::Now(Err(halt)) => Entry::Refused(answer(halt, request)),
-            Decision::Later(decision) => Entry::Waiting(decision),
-        }
+            },
+        );
+        entered.unwrap_or_else(|error| Entry::Refused(answer(error.into(), request)))
     }
 
     fn resume(
@@ -98,27 +110,31 @@ impl<P: Policy> Stage for P {
         cx: &mut Context<'_>,
         request: &mut request::Parts,
     ) -> Poll<Result<Self::Pass, Refusal>> {
-        let outcome = ready!(wait.as_mut().poll(cx));
+        let polled = caught(|| self.name(), || wait.as_mut().poll(cx));
+        let outcome = match polled {
+            Ok(polled) => ready!(polled),
+            Err(error) => Err(error.into()),
+        };
         if let Some(trail) = Trail::of(&request.extensions) {
             trail.note_of(self, &outcome);
         }
-        Poll::Ready(match outcome {
-            Ok(mut grant) => {
-                self.admit(&mut grant, request);
-                look_again(request);
-                Ok(grant)
-            }
-            Err(halt) => Err(answer(halt, request)),
-        })
+        let admitted = outcome.and_then(|mut grant| {
+            caught(|| self.name(), || self.admit(&mut grant, request))?;
+            look_again(request);
+            Ok(grant)
+        });
+        Poll::Ready(admitted.map_err(|halt| answer(halt, request)))
     }
 
     #[inline]
-    fn leave(&self, pass: P::Grant, response: &mut response::Parts) {
-        self.finish(pass, response);
+    fn leave(&self, pass: P::Grant, response: &mut response::Parts) -> Option<Bytes> {
+        let finished = caught(|| self.name(), || self.finish(pass, response));
+        finished.err().map(|error| replace_head(error, response))
     }
 
     fn fail(&self, pass: P::Grant) {
-        self.failed(pass);
+        // The service's own error goes on, whatever becomes of this.
+        let _ = caught(|| self.name(), || self.failed(pass));
     }
 
     #[inline]
@@ -208,7 +224,7 @@ impl<A: Stage, B: Stage> Chain<A, B> {
 
     fn refused_inside(&self, pass: A::Pass, mut refusal: Refusal) -> Refusal {
         let (mut head, body) = std::mem::take(&mut *refusal).into_parts();
-        self.0.leave(pass, &mut head);
+        let body = self.0.leave(pass, &mut head).unwrap_or(body);
         *refusal = Response::from_parts(head, body);
         refusal
     }
@@ -281,9 +297,10 @@ impl<A: Stage, B: Stage> Stage for Chain<A, B> {
     }
 
     #[inline]
-    fn leave(&self, (outer, inner): Self::Pass, response: &mut response::Parts) {
-        self.1.leave(inner, response);
-        self.0.leave(outer, response);
+    fn leave(&self, (outer, inner): Self::Pass, response: &mut response::Parts) -> Option<Bytes> {
+        let replaced = self.1.leave(inner, response);
+        // An outer policy that panics replaces what an inner one has replaced.
+        self.0.leave(outer, response).or(replaced)
     }
 
     fn fail(&self, (outer, inner): Self::Pass) {

@@ -57,7 +57,7 @@ pub(crate) enum End {
     Cancelled,
     /// The service failed, and nobody made a response of it.
     Failed,
-    /// The service or a policy panicked, and nobody made a response of it.
+    /// The service panicked, and no layer made a response of it.
     Panicked,
 }
 

@@ -2,6 +2,7 @@ use std::{
     borrow::Cow,
     fmt,
     future::poll_fn,
+    panic::resume_unwind,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -100,7 +101,10 @@ impl<A: Stage, B: Stage> Policy for ChainPolicy<A, B> {
     }
 
     fn finish(&self, grant: Self::Grant, response: &mut response::Parts) {
-        self.chain.leave(grant.pass, response);
+        if self.chain.leave(grant.pass, response).is_some() {
+            // A policy cannot replace the body; the engine does when it catches this. The panic was reported already.
+            resume_unwind(Box::new("in one of several policies"));
+        }
     }
 
     fn failed(&self, grant: Self::Grant) {

@@ -1,8 +1,8 @@
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, future::poll_fn, sync::Arc, task::Poll};
 
 use http::request;
 
-use crate::{ApiError, Decision, Halt, IntoPolicy, Policy};
+use crate::{ApiError, Decision, Halt, IntoPolicy, Policy, panics::caught};
 
 /// Runs `policy`, one or several in a row, on trial: records its decision, and allows every request unchanged.
 ///
@@ -149,15 +149,21 @@ impl<P: Policy> Policy for Shadow<P> {
     }
 
     fn decide(&self, request: &request::Parts) -> Decision<OnTrial> {
-        match self.policy.decide(request) {
+        // A policy on trial that panics could not tell, and the request passes.
+        let policy = || self.policy.name();
+        let decision = caught(policy, || self.policy.decide(request));
+        match decision.unwrap_or_else(Decision::refuse) {
             Decision::Now(outcome) => {
-                let policy = || self.policy.name();
                 Decision::grant(recorded(policy, outcome.err(), self.record.as_deref()))
             }
-            Decision::Later(decision) => {
+            Decision::Later(mut decision) => {
                 let (record, policy) = (self.record.clone(), self.policy.name());
                 Decision::later(async move {
-                    let refused = decision.await.err();
+                    let outcome = poll_fn(|cx| {
+                        let polled = caught(|| policy.clone(), || decision.as_mut().poll(cx));
+                        polled.unwrap_or_else(|error| Poll::Ready(Err(error.into())))
+                    });
+                    let refused = outcome.await.err();
                     Ok(recorded(|| policy, refused, record.as_deref()))
                 })
             }

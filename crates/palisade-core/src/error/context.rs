@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header, request,
+    header, request, response,
 };
 
 use super::{
@@ -98,6 +98,17 @@ impl ErrorContext {
             is_head: method == Method::HEAD,
             known: true,
             request_id: extensions.get().cloned(),
+        }
+    }
+
+    /// Reads the head of a response, for an error that takes its place when the request is gone. An
+    /// [`ErrorLayer`](super::ErrorLayer) renders the error again, because it knows the request.
+    pub(crate) fn of_response(response: &response::Parts) -> Self {
+        Self {
+            grpc: Wire::of(&response.headers).map(|wire| (wire, Uri::default())),
+            is_head: false,
+            known: false,
+            request_id: None,
         }
     }
 

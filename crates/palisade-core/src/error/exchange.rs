@@ -1,5 +1,4 @@
 use std::{
-    any::Any,
     error::Error,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -17,7 +16,7 @@ use super::{
     known::chain,
     layer::Config,
 };
-use crate::{Body, BoxError, RequestId, vary_by};
+use crate::{Body, BoxError, RequestId, panics::panicked, vary_by};
 
 const ACCEPT: HeaderValue = HeaderValue::from_static("Accept");
 
@@ -276,14 +275,4 @@ impl fmt::Display for Chain<'_> {
         }
         Ok(())
     }
-}
-
-#[cold]
-pub(super) fn panicked(payload: &(dyn Any + Send)) -> ApiError {
-    let message = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text");
-    ApiError::internal().with_source(format!("panicked: {message}"))
 }

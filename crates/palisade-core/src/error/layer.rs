@@ -9,11 +9,10 @@ use tower_layer::Layer;
 
 use super::{
     ApiError, ErrorFormat, ErrorService, ToApiError,
-    exchange::panicked,
     known::{chain, find_in_chain},
     problem_types::ProblemTypes,
 };
-use crate::{BoxError, ConfigError};
+use crate::{BoxError, ConfigError, panics::panicked};
 
 /// Turns everything that goes wrong inside it into one error format. It belongs outside everything that can fail.
 ///

@@ -15,11 +15,11 @@ use tower_service::Service;
 
 use super::{
     ApiError,
-    exchange::{Exchange, Settled, panicked},
+    exchange::{Exchange, Settled},
     layer::Config,
     reading::Reading,
 };
-use crate::{Body, BoxError};
+use crate::{Body, BoxError, panics::panicked};
 
 /// A service whose failures are responses. Made by [`ErrorLayer`](super::ErrorLayer).
 #[derive(Debug)]
