@@ -43,6 +43,27 @@ impl Browser {
     ///
     /// If the program does not start.
     pub fn open(program: &PathBuf, url: &str) -> Self {
+        Self::start(program, &["--disable-extensions".into(), url.into()])
+    }
+
+    /// Starts with an unpacked extension, whose service worker runs at once.
+    ///
+    /// # Panics
+    ///
+    /// If the program does not start.
+    pub fn with_extension(program: &PathBuf, extension: &std::path::Path) -> Self {
+        let extension = extension.display();
+        // Branded builds ignore the second switch unless the first is there.
+        let arguments = [
+            "--disable-features=DisableLoadExtensionCommandLineSwitch".to_owned(),
+            format!("--load-extension={extension}"),
+            format!("--disable-extensions-except={extension}"),
+            "about:blank".to_owned(),
+        ];
+        Self::start(program, &arguments)
+    }
+
+    fn start(program: &PathBuf, arguments: &[String]) -> Self {
         static COUNT: Mutex<u32> = Mutex::new(0);
         let number = {
             let mut count = COUNT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,10 +74,10 @@ impl Browser {
         let profile = env::temp_dir().join(name);
         let mut process = Command::new(program)
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
-            .args(["--no-first-run", "--disable-background-networking", "--disable-extensions"])
+            .args(["--no-first-run", "--disable-background-networking"])
             .args(["--enable-logging=stderr", "--v=0"])
             .arg(format!("--user-data-dir={}", profile.display()))
-            .arg(url)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

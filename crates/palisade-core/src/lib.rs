@@ -73,6 +73,7 @@ mod preflight;
 mod principal;
 mod public_url;
 mod request_id;
+mod requested_path;
 mod secret;
 mod stage;
 #[cfg(feature = "testing")]
@@ -117,6 +118,7 @@ pub use preflight::is_preflight;
 pub use principal::Principal;
 pub use public_url::PublicUrl;
 pub use request_id::RequestId;
+pub use requested_path::requested_path;
 pub use secret::Secret;
 pub use stage::{AnsweredByPolicy, Chain, Stage};
 pub use trail::{Step, Trail};

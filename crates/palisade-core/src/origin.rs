@@ -1,12 +1,22 @@
-use std::{
-    error, fmt,
-    net::{Ipv4Addr, Ipv6Addr},
-};
+mod error;
+mod parts;
+
+use std::{fmt, net::Ipv4Addr};
 
 use http::HeaderValue;
 
-/// Where a page comes from, as browsers send it: scheme, host, and a port if it is not the scheme's default
+pub use error::OriginError;
+use error::Wrong;
+use parts::{
+    Scheme, host_and_port, host_is_serialised, other_host_is_serialised, scheme_and_authority,
+    serialised_port,
+};
+
+/// The origin of a page, as browsers send it: scheme, host, and a port if it is not the scheme's default
 /// ([HTML, serialisation of an origin](https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin)).
+///
+/// Most are http or https. Pages of browser extensions and of apps have schemes of their own, such as
+/// `chrome-extension://…`, `capacitor://localhost` or `tauri://localhost`.
 ///
 /// There is one way to write an origin, and origins are compared byte for byte. What differs from that way by as much
 /// as a slash or a capital letter can never be equal to one, so it does not parse: in a configuration it is an error
@@ -30,7 +40,7 @@ use http::HeaderValue;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin<'a> {
     text: &'a str,
-    scheme: Scheme,
+    scheme: Scheme<'a>,
     host: &'a str,
     port: Option<u16>,
 }
@@ -63,7 +73,7 @@ impl<'a> Origin<'a> {
     /// assert!(Origin::parse("http://localhost:80").is_err(), "browsers do not write a default port");
     /// ```
     pub fn parse(text: &'a str) -> Result<Self, OriginError<'a>> {
-        Self::read(text).map_err(|wrong| OriginError { text, wrong })
+        Self::read(text).map_err(|wrong| OriginError::new(text, wrong))
     }
 
     /// Reads the value of an `Origin` field. `null`, lists and everything else that is not one origin are none.
@@ -96,19 +106,33 @@ impl<'a> Origin<'a> {
         self.text
     }
 
-    /// True for https, false for http. There are no others.
+    /// Returns the scheme, in lower case.
+    ///
+    /// ```
+    /// use palisade_core::Origin;
+    ///
+    /// assert_eq!(Origin::parse("https://app.example.com").unwrap().scheme(), "https");
+    /// assert_eq!(Origin::parse("tauri://localhost").unwrap().scheme(), "tauri");
+    /// ```
+    pub fn scheme(&self) -> &'a str {
+        self.scheme.as_str()
+    }
+
+    /// Returns true if the scheme is https.
     ///
     /// ```
     /// use palisade_core::Origin;
     ///
     /// assert!(Origin::parse("https://app.example.com").unwrap().is_https());
     /// assert!(!Origin::parse("http://localhost").unwrap().is_https());
+    /// assert!(!Origin::parse("capacitor://localhost").unwrap().is_https());
     /// ```
     pub fn is_https(&self) -> bool {
         self.scheme == Scheme::Https
     }
 
-    /// A name, an IPv4 address, or an IPv6 address in brackets.
+    /// Returns the host: a name, an IPv4 address, or an IPv6 address in brackets. For a scheme other than http and https
+    /// it is what follows the scheme, such as the id of an extension.
     ///
     /// ```
     /// use palisade_core::Origin;
@@ -143,7 +167,7 @@ impl<'a> Origin<'a> {
         &self.text[..self.scheme.as_str().len() + 3 + self.host.len()]
     }
 
-    /// The host is this machine, whatever a network says
+    /// Returns true for http and https if the host is this machine, whatever a network says
     /// ([Secure Contexts, section 3.1](https://w3c.github.io/webappsec-secure-contexts/#is-origin-trustworthy)).
     ///
     /// ```
@@ -154,6 +178,9 @@ impl<'a> Origin<'a> {
     /// assert!(!is_loopback("http://localhost.example.com"));
     /// ```
     pub fn is_loopback(&self) -> bool {
+        if matches!(self.scheme, Scheme::Other(_)) {
+            return false;
+        }
         match self.host.parse::<Ipv4Addr>() {
             Ok(address) => address.is_loopback(),
             Err(_) => {
@@ -177,9 +204,11 @@ impl<'a> Origin<'a> {
         self.scheme == Scheme::Http && !self.is_loopback()
     }
 
-    /// The page and a request have the same host and port. `host` is what the request was sent to, as in `Host`.
+    /// Returns true if the page and a request have the same host and port. `host` is what the request was sent to, as in
+    /// `Host`.
     ///
-    /// The scheme is not compared, for a server behind a proxy does not know its own.
+    /// http and https are not told apart, because a server behind a proxy does not know which of them it is. The origin of
+    /// any other scheme is never that of a host: no page of a server has it.
     ///
     /// ```
     /// use palisade_core::Origin;
@@ -189,13 +218,16 @@ impl<'a> Origin<'a> {
     /// assert!(!origin.is_of_host("example.com:8443") && !origin.is_of_host("api.example.com"));
     /// ```
     pub fn is_of_host(&self, host: &str) -> bool {
+        if matches!(self.scheme, Scheme::Other(_)) {
+            return false;
+        }
         let authority = &self.text[self.scheme.as_str().len() + 3..];
         // Some clients write the default port into the host; none writes it into the origin.
         let host = host.strip_suffix(self.scheme.default_port_suffix()).unwrap_or(host);
         authority.eq_ignore_ascii_case(host)
     }
 
-    fn read(text: &'a str) -> Result<Self, Wrong> {
+    fn read(text: &'a str) -> Result<Self, Wrong<'a>> {
         Self::with_a_name(text).map_or_else(|| Self::read_closely(text), Ok)
     }
 
@@ -233,10 +265,13 @@ impl<'a> Origin<'a> {
         Some(Self { text, scheme, host: &authority[..end], port })
     }
 
-    fn read_closely(text: &'a str) -> Result<Self, Wrong> {
+    fn read_closely(text: &'a str) -> Result<Self, Wrong<'a>> {
         let (scheme, authority) = scheme_and_authority(text)?;
         let (host, port) = host_and_port(authority)?;
-        host_is_serialised(host)?;
+        match scheme {
+            Scheme::Http | Scheme::Https => host_is_serialised(host)?,
+            Scheme::Other(_) => other_host_is_serialised(host)?,
+        }
         let port = port.map(|port| serialised_port(scheme, port)).transpose()?;
         Ok(Self { text, scheme, host, port })
     }
@@ -245,282 +280,6 @@ impl<'a> Origin<'a> {
 impl fmt::Display for Origin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Scheme {
-    Http,
-    Https,
-}
-
-impl Scheme {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    fn default_port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-
-    fn default_port_suffix(self) -> &'static str {
-        match self {
-            Self::Http => ":80",
-            Self::Https => ":443",
-        }
-    }
-}
-
-/// Why a text is not an origin. It displays as what to write instead.
-///
-/// ```
-/// use palisade_core::Origin;
-///
-/// let error = Origin::parse("https://example.com:443").unwrap_err();
-/// assert_eq!(
-///     error.to_string(),
-///     "leave out the port; browsers do not write `:443` where it is the default of https"
-/// );
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OriginError<'a> {
-    text: &'a str,
-    wrong: Wrong,
-}
-
-/// In the order in which a text is read. It allocates nothing: most of these a client may have written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wrong {
-    Null,
-    File,
-    NotInFull,
-    SchemeCase(Scheme),
-    OtherScheme,
-    TrailingSlash,
-    Path,
-    UserInfo,
-    List,
-    Pattern,
-    OpenBracket,
-    AfterBracket,
-    NoBrackets,
-    NoHost,
-    NotAscii,
-    HostCase,
-    TrailingDot,
-    HostBytes,
-    TooLong,
-    EmptyLabel,
-    Ipv4,
-    Ipv6,
-    Ipv6Form,
-    DefaultPort(Scheme),
-    Port,
-}
-
-impl fmt::Display for OriginError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let authority = self.text.split_once("://").map_or("", |(_, authority)| authority);
-        let host = host_and_port(authority).map_or(authority, |(host, _)| host);
-        f.write_str(match self.wrong {
-            Wrong::Null => {
-                "list the origins that pages come from; any page can be `null`, from a sandboxed frame"
-            }
-            Wrong::File => {
-                "serve the page from a local web server and list that; browsers send `null` for files"
-            }
-            Wrong::NotInFull => "write it in full, as in `https://app.example.com`",
-            Wrong::SchemeCase(scheme) => {
-                return write!(f, "write the scheme in lower case, `{}`", scheme.as_str());
-            }
-            Wrong::OtherScheme => "only http and https origins can be listed",
-            Wrong::TrailingSlash => {
-                let origin = self.text.trim_end_matches('/');
-                return write!(f, "leave out the trailing slash: `{origin}`");
-            }
-            Wrong::Path => {
-                "leave out path, query and fragment; an origin is scheme, host and port"
-            }
-            Wrong::UserInfo => {
-                "leave out user name and password; an origin is scheme, host and port"
-            }
-            Wrong::List => "list each origin by itself, without white space",
-            Wrong::Pattern => "list each origin in full; there are no patterns in an origin",
-            Wrong::OpenBracket => {
-                "close the bracket of the IPv6 address, as in `http://[::1]:8080`"
-            }
-            Wrong::AfterBracket => "after an IPv6 address comes nothing but a port",
-            Wrong::NoBrackets => "put an IPv6 address in brackets, as in `http://[::1]:8080`",
-            Wrong::NoHost => "name a host, as in `https://app.example.com`",
-            Wrong::NotAscii => {
-                "write the host in Punycode (`xn--...`), as browsers do; \
-                 `new URL(\"https://...\").host` in a browser's console says it"
-            }
-            Wrong::HostCase => {
-                let host = host.to_ascii_lowercase();
-                return write!(f, "write the host in lower case, `{host}`");
-            }
-            Wrong::TrailingDot => "leave out the dot at the end of the host",
-            Wrong::HostBytes => "a host has letters, digits, `-`, `_` and dots only",
-            Wrong::TooLong => "a host has 253 bytes at most, and 63 between two dots",
-            Wrong::EmptyLabel => "there is a dot too many in the host",
-            Wrong::Ipv4 => "write an IPv4 address as four decimal numbers, as in `127.0.0.1`",
-            Wrong::Ipv6 => "write an IPv6 address as in `[2001:db8::1]`, without a zone",
-            Wrong::Ipv6Form => {
-                let address = host.trim_start_matches('[').trim_end_matches(']').parse();
-                f.write_str("write the IPv6 address as browsers do, `[")?;
-                address.map_or(Ok(()), |address| write_ipv6(address, f))?;
-                return f.write_str("]`");
-            }
-            Wrong::DefaultPort(scheme) => {
-                let (port, scheme) = (scheme.default_port(), scheme.as_str());
-                return write!(
-                    f,
-                    "leave out the port; browsers do not write `:{port}` where it is the default of {scheme}"
-                );
-            }
-            Wrong::Port => "a port is a number from 1 to 65535, without leading zeros",
-        })
-    }
-}
-
-impl error::Error for OriginError<'_> {}
-
-fn scheme_and_authority(text: &str) -> Result<(Scheme, &str), Wrong> {
-    if text.eq_ignore_ascii_case("null") {
-        return Err(Wrong::Null);
-    }
-    if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:")) {
-        return Err(Wrong::File);
-    }
-    let Some((scheme, authority)) = text.split_once("://") else {
-        return Err(Wrong::NotInFull);
-    };
-    let scheme = match scheme {
-        "http" => Scheme::Http,
-        "https" => Scheme::Https,
-        _ if scheme.eq_ignore_ascii_case("http") => return Err(Wrong::SchemeCase(Scheme::Http)),
-        _ if scheme.eq_ignore_ascii_case("https") => return Err(Wrong::SchemeCase(Scheme::Https)),
-        _ => return Err(Wrong::OtherScheme),
-    };
-    // In the order in which a pasted URL goes wrong, from its end.
-    if let Some(end) = authority.find(['/', '?', '#', '\\']) {
-        return Err(if &authority[end..] == "/" { Wrong::TrailingSlash } else { Wrong::Path });
-    }
-    if authority.contains('@') {
-        return Err(Wrong::UserInfo);
-    }
-    if authority.contains([',', ' ']) {
-        return Err(Wrong::List);
-    }
-    if authority.contains('*') {
-        return Err(Wrong::Pattern);
-    }
-    Ok((scheme, authority))
-}
-
-fn host_and_port(authority: &str) -> Result<(&str, Option<&str>), Wrong> {
-    if authority.starts_with('[') {
-        let Some(end) = authority.find(']') else {
-            return Err(Wrong::OpenBracket);
-        };
-        let (host, rest) = authority.split_at(end + 1);
-        return match rest.strip_prefix(':') {
-            Some(port) => Ok((host, Some(port))),
-            None if rest.is_empty() => Ok((host, None)),
-            None => Err(Wrong::AfterBracket),
-        };
-    }
-    match authority.split_once(':') {
-        Some((_, port)) if port.contains(':') => Err(Wrong::NoBrackets),
-        Some((host, port)) => Ok((host, Some(port))),
-        None => Ok((authority, None)),
-    }
-}
-
-/// [Host serialising](https://url.spec.whatwg.org/#host-serializing) changes nothing about this host.
-fn host_is_serialised(host: &str) -> Result<(), Wrong> {
-    if let Some(address) = host.strip_prefix('[') {
-        return ipv6_is_serialised(address.trim_end_matches(']'));
-    }
-    if host.is_empty() {
-        return Err(Wrong::NoHost);
-    }
-    if !host.is_ascii() {
-        return Err(Wrong::NotAscii);
-    }
-    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Err(Wrong::HostCase);
-    }
-    if host.ends_with('.') {
-        return Err(Wrong::TrailingDot);
-    }
-    let is_host_byte = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
-    if !host.bytes().all(is_host_byte) {
-        return Err(Wrong::HostBytes);
-    }
-    if host.len() > MAX_HOST || host.split('.').any(|label| label.len() > MAX_LABEL) {
-        return Err(Wrong::TooLong);
-    }
-    if host.split('.').any(str::is_empty) {
-        return Err(Wrong::EmptyLabel);
-    }
-    if ends_in_a_number(host) && host.parse::<Ipv4Addr>().is_err() {
-        return Err(Wrong::Ipv4);
-    }
-    Ok(())
-}
-
-/// Browsers take such a host for an IPv4 address, and rewrite it or refuse it
-/// ([URL, ends-in-a-number checker](https://url.spec.whatwg.org/#ends-in-a-number-checker)).
-fn ends_in_a_number(host: &str) -> bool {
-    let last = host.rsplit('.').next().unwrap_or(host);
-    match last.strip_prefix("0x") {
-        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        None => last.bytes().all(|byte| byte.is_ascii_digit()),
-    }
-}
-
-fn ipv6_is_serialised(address: &str) -> Result<(), Wrong> {
-    let parsed = address.parse().map_err(|_| Wrong::Ipv6)?;
-    let mut rest = Rest(address);
-    match write_ipv6(parsed, &mut rest) {
-        Ok(()) if rest.0.is_empty() => Ok(()),
-        _ => Err(Wrong::Ipv6Form),
-    }
-}
-
-/// [IPv6 serialising](https://url.spec.whatwg.org/#concept-ipv6-serializer) is that of RFC 5952, save that it never
-/// writes an IPv4 address inside an IPv6 one.
-fn write_ipv6(address: Ipv6Addr, out: &mut dyn fmt::Write) -> fmt::Result {
-    match (address.to_ipv4_mapped(), address.segments()) {
-        (Some(_), [.., high, low]) => write!(out, "::ffff:{high:x}:{low:x}"),
-        (None, _) => write!(out, "{address}"),
-    }
-}
-
-/// What is left of a text while the same text is written again.
-struct Rest<'a>(&'a str);
-
-impl fmt::Write for Rest<'_> {
-    fn write_str(&mut self, written: &str) -> fmt::Result {
-        self.0 = self.0.strip_prefix(written).ok_or(fmt::Error)?;
-        Ok(())
-    }
-}
-
-fn serialised_port(scheme: Scheme, port: &str) -> Result<u16, Wrong> {
-    let is_decimal = port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
-    match port.parse() {
-        Ok(number) if number == scheme.default_port() => Err(Wrong::DefaultPort(scheme)),
-        Ok(number @ 1..) if is_decimal => Ok(number),
-        _ => Err(Wrong::Port),
     }
 }
 

@@ -6,6 +6,9 @@ use http::{HeaderMap, HeaderValue, header};
 /// All names end up in one line: nginx before 1.23 reads the last line of several and would serve a response to the wrong
 /// clients.
 ///
+/// Returns false if the response has as many header fields as it can have (24,576), and stays unchanged: a caller then
+/// leaves out what differs between clients.
+///
 /// ```
 /// use http::{HeaderMap, HeaderValue};
 /// use palisade_core::vary_by;
@@ -17,13 +20,12 @@ use http::{HeaderMap, HeaderValue, header};
 /// assert_eq!(headers.get_all("vary").iter().collect::<Vec<_>>(), ["Origin, Cookie"]);
 /// ```
 #[inline]
-pub fn vary_by(response: &mut HeaderMap, name: &HeaderValue) {
+pub fn vary_by(response: &mut HeaderMap, name: &HeaderValue) -> bool {
     if names(response, name.as_bytes()) {
-        return;
+        return true;
     }
     let value = joined(response, name).unwrap_or_else(|| name.clone());
-    // A map that is full stays unchanged.
-    let _ = response.try_insert(header::VARY, value);
+    response.try_insert(header::VARY, value).is_ok()
 }
 
 /// What the lines name, and `name`, as one line. `None` if there are no lines.

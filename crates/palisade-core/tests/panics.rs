@@ -1,8 +1,8 @@
 //! A policy that panics, at each of its steps: the response is a 500, which the policies outside of it finish.
 
 use std::{
-    error::Error,
     convert::Infallible,
+    error::Error,
     sync::{Arc, Mutex},
 };
 

@@ -2,11 +2,7 @@ use foldhash::HashSet;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use palisade_core::Origin;
 
-use crate::{
-    asked::{Lookup, Predicate},
-    pattern::Pattern,
-    subdomains::Subdomains,
-};
+use crate::{lookup::Lookup, pattern::Pattern, predicate::Predicate, subdomains::Subdomains};
 
 /// Which origins may read responses.
 #[derive(Debug)]
@@ -21,7 +17,7 @@ pub(crate) enum Allowlist {
     Listed(Listed),
 }
 
-/// Origins, and whoever knows more of them.
+/// Listed origins, the predicates and the lookup.
 ///
 /// Each step costs what the length of an origin costs, however many are listed, and nothing but a listed origin is
 /// ever equal to one: exact origins are compared as bytes and by hash, hosts label by label.
@@ -44,7 +40,7 @@ pub(crate) enum Verdict {
     /// The `Access-Control-Allow-Origin` that the response owes.
     Allowed(HeaderValue),
     Refused,
-    /// Somebody elsewhere knows.
+    /// The lookup has to be asked.
     Unknown,
 }
 
@@ -73,7 +69,7 @@ impl Allowlist {
         matches!(self, Self::Listed(_))
     }
 
-    /// Who is asked about an unknown origin.
+    /// Returns the lookup, which is asked about an unknown origin.
     pub(crate) fn lookup(&self) -> Option<&Lookup> {
         match self {
             Self::Listed(listed) => listed.lookup.as_ref(),
@@ -124,7 +120,7 @@ impl Listed {
             && self.lookup.is_none()
     }
 
-    /// `null` and everything else that is not one origin is nobody's, and no predicate gets to see it.
+    /// `null`, and any other value that is not one origin, is refused before a predicate sees it.
     fn judge_by_parts(&self, sent: &HeaderValue) -> Verdict {
         let Some(origin) = Origin::from_header(sent) else { return Verdict::Refused };
         if self.any_port.contains(origin.without_port()) || self.subdomains.contain(&origin) {
@@ -136,7 +132,11 @@ impl Listed {
         if self.predicates.iter().any(|predicate| predicate.allows(&origin)) {
             return Verdict::Allowed(sent.clone());
         }
-        if self.lookup.is_some() { Verdict::Unknown } else { Verdict::Refused }
+        match self.lookup.as_ref().map(|lookup| lookup.remembered(&origin)) {
+            Some(Some(true)) => Verdict::Allowed(sent.clone()),
+            Some(None) => Verdict::Unknown,
+            Some(Some(false)) | None => Verdict::Refused,
+        }
     }
 }
 
@@ -225,6 +225,48 @@ mod tests {
             "http://[::2]:3000",
         ] {
             assert!(!allowed(&origins, &[refused]), "{refused}");
+        }
+    }
+
+    #[test]
+    fn origins_of_other_schemes_are_listed_exactly() {
+        let patterns =
+            ["tauri://localhost", "app://Example.com", "http://localhost:*", "http://*.a.example"];
+        let origins = Allowlist::Listed(listed(&patterns));
+        assert!(allowed(&origins, &["tauri://localhost"]));
+        assert!(allowed(&origins, &["app://Example.com"]));
+        for refused in [
+            "tauri://localhost:1",
+            "tauri://localhost.",
+            "tauri://localhos",
+            "tauri://a.localhost",
+            "Tauri://localhost",
+            "tauri://LOCALHOST",
+            "tauris://localhost",
+            "app://example.com",
+            "app://localhost:3000",
+            "app://b.a.example",
+            "tauri:localhost",
+            "null",
+        ] {
+            assert!(!allowed(&origins, &[refused]), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_predicate_sees_origins_of_other_schemes_and_never_null() {
+        for credentials in [false, true] {
+            let predicate = Predicate::new(|origin| {
+                assert!(origin.as_str() != "null");
+                origin.scheme() == "moz-extension"
+            });
+            let listed = Listed::new([], vec![predicate], None, !credentials);
+            let origins = Allowlist::Listed(listed);
+            assert!(allowed(&origins, &["moz-extension://53b1d2e0-0f39-4f7c-8f4c-0c0a2f0b0f0a"]));
+            for refused in ["null", "moz-extension://", "moz-extension://a/b", "https://a.example"]
+            {
+                assert!(!allowed(&origins, &[refused]), "{refused}");
+            }
         }
     }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use palisade_core::ConfigError;
 
-use crate::{CorsBuilder, policy::Rules};
+use crate::{CorsBuilder, rules::Rules};
 
 /// Replaces the configuration of a [`Cors`](crate::Cors) while it serves. Made by [`Cors::handle`](crate::Cors::handle).
 ///

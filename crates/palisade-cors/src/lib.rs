@@ -71,10 +71,11 @@
 //! | [`allow_origin("https://app.example.com")`](CorsBuilder::allow_origin) | this origin, byte for byte |
 //! | `allow_origin("https://*.example.com")` | every subdomain, at whatever depth, and not the domain itself |
 //! | `allow_origin("http://localhost:*")` | every port of this host |
+//! | `allow_origin("chrome-extension://knldjmfmopnpolahpmmgbagdohdnhkik")` | this extension or app, byte for byte |
 //! | [`allow_origin_if`](CorsBuilder::allow_origin_if) | what a predicate says |
 //! | [`allow_origin_lookup`](CorsBuilder::allow_origin_lookup) | what a database says |
 //! | [`any_origin`](CorsBuilder::any_origin) | every page, without credentials |
-//! | [`insecure_allow_null`](CorsBuilder::insecure_allow_null) | every page that calls itself nobody's |
+//! | [`insecure_allow_null`](CorsBuilder::insecure_allow_null) | every page whose origin is `null` |
 //!
 //! An origin costs what its length costs, whether three are listed or ten thousand.
 //!
@@ -86,20 +87,24 @@
 //! [`strict`](CorsBuilder::strict) refuses those, and every other request from a page that is not listed.
 
 mod allowlist;
-mod asked;
 mod builder;
+mod decide;
 mod handle;
 mod headers;
+mod lookup;
 mod paths;
 mod pattern;
 mod policy;
+mod predicate;
 mod preflight;
 mod refusal;
 mod request_headers;
+mod rules;
 mod subdomains;
 
 pub use builder::CorsBuilder;
 pub use handle::CorsHandle;
+pub use lookup::LookupLimits;
 pub use policy::{Cors, CorsGrant};
 
 /// The error codes of this crate, beside [`ApiError::KINDS`](palisade_core::ApiError::KINDS).

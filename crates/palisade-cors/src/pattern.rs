@@ -52,6 +52,9 @@ impl Pattern {
         if any_port && origin.port().is_some() {
             return Err("name one port, or `*` for every port".to_owned());
         }
+        if any_port && !is_of_the_web(&origin) {
+            return Err(EXACTLY.to_owned());
+        }
         let pattern = if any_port {
             Pattern::AnyPort(without_port.into())
         } else {
@@ -64,6 +67,15 @@ impl Pattern {
 const WHERE_STARS_STAND: &str = "a `*` stands for whole labels at the beginning of the host, as in \
     `https://*.example.com`, or for the port, as in `http://localhost:*`";
 
+/// What the parts of such an origin mean is known to one browser or app only.
+const EXACTLY: &str =
+    "list an origin that is not http or https without a `*`, or ask allow_origin_if() about it";
+
+/// Returns true for http and https, whose hosts have subdomains and ports.
+pub(crate) fn is_of_the_web(origin: &Origin<'_>) -> bool {
+    matches!(origin.scheme(), "http" | "https")
+}
+
 fn subdomains(text: &str, base: &str, any_port: bool) -> Result<Written, String> {
     if base.contains('*') {
         return Err(WHERE_STARS_STAND.to_owned());
@@ -72,6 +84,9 @@ fn subdomains(text: &str, base: &str, any_port: bool) -> Result<Written, String>
         return Err(format!("leave out the trailing slash: `{without_slash}`"));
     }
     let origin = Origin::parse(base).map_err(|error| error.to_string())?;
+    if !is_of_the_web(&origin) {
+        return Err(EXACTLY.to_owned());
+    }
     let host = origin.host();
     let is_address =
         host.starts_with('[') || host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -110,6 +125,12 @@ mod tests {
                 "https://example.com:8443",
                 Pattern::Exact(HeaderValue::from_static("https://example.com:8443")),
             ),
+            (
+                "chrome-extension://knldjmfmopnpolahpmmgbagdohdnhkik",
+                Pattern::Exact(HeaderValue::from_static(
+                    "chrome-extension://knldjmfmopnpolahpmmgbagdohdnhkik",
+                )),
+            ),
             ("http://localhost:*", Pattern::AnyPort("http://localhost".into())),
             ("https://app.example.com:*", Pattern::AnyPort("https://app.example.com".into())),
             ("http://[::1]:*", Pattern::AnyPort("http://[::1]".into())),
@@ -146,6 +167,9 @@ mod tests {
             ("https://*.b\u{fc}cher.example", "Punycode"),
             ("https://*.example.com:443", "leave out the port"),
             ("https://*.", "name a host"),
+            ("chrome-extension://*", "whole labels at the beginning"),
+            ("capacitor://localhost:*", "without a `*`"),
+            ("tauri://*.localhost", "without a `*`"),
             ("https://*.1.2.3.4", "no subdomains"),
             ("http://*.[::1]", "no subdomains"),
             ("https://example.com:8443:*", "one port"),

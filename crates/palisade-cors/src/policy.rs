@@ -1,23 +1,11 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use foldhash::HashSet;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request, response};
-use palisade_core::{
-    ApiError, BoxError, Decision, ErrorCode, GrpcCode, Halt, Origin, Policy, PolicyLayer,
-    is_preflight, vary_by,
-};
+use palisade_core::{Decision, ErrorCode, GrpcCode, Policy, PolicyLayer, requested_path, vary_by};
 
 use crate::{
-    CorsBuilder, CorsHandle,
-    allowlist::{Allowlist, Verdict, sole_value},
-    paths::{Paths, Rule},
-    preflight::Preflight,
-    refusal::Refusal,
-    request_headers::RequestHeaders,
+    CorsBuilder, CorsHandle, decide::decide_by, paths::Rule, refusal::Refusal, rules::Rules,
 };
 
 pub(crate) const ORIGIN_NOT_ALLOWED: ErrorCode = ErrorCode::new(
@@ -44,7 +32,8 @@ pub(crate) static REFUSED: HeaderName = HeaderName::from_static("x-cors-refused"
 /// | preflight (OPTIONS with `Origin` and `Access-Control-Request-Method`) | 204, or 403 if it asks for more than is listed | 403 with no CORS headers |
 /// | everything else, plain OPTIONS included | the service's response, with CORS headers | the service's response, without; 403 if [`strict`](CorsBuilder::strict) |
 ///
-/// A preflight never reaches the service. A list of origins puts `Vary: Origin` on every response, requests without
+/// A preflight never reaches the service. Any other OPTIONS does, and is the service's to answer: axum's router answers
+/// 405, as to any method that a route does not have. A list of origins puts `Vary: Origin` on every response, requests without
 /// an `Origin` and refused ones included, because a cache that does not know would hand one origin's answer to
 /// another; this holds for a list of one as well, unless [everyone is told alike](CorsBuilder::tell_everyone_alike).
 /// [`CorsBuilder::any_origin`] answers everybody alike and does not vary. CORS headers that the service wrote itself
@@ -70,34 +59,6 @@ pub(crate) static REFUSED: HeaderName = HeaderName::from_static("x-cors-refused"
 #[derive(Clone, Debug)]
 pub struct Cors {
     rules: Arc<ArcSwap<Rules>>,
-}
-
-/// All that a response may say, as it is written on the wire.
-#[derive(Debug)]
-pub(crate) struct Rules {
-    pub(crate) origins: Allowlist,
-    pub(crate) methods: Methods,
-    pub(crate) request_headers: RequestHeaders,
-    pub(crate) exposed: Option<HeaderValue>,
-    pub(crate) credentials: bool,
-    pub(crate) max_age: Option<HeaderValue>,
-    pub(crate) private_network: bool,
-    pub(crate) granted: StatusCode,
-    pub(crate) refused: StatusCode,
-    pub(crate) vary_of_preflights: Option<HeaderValue>,
-    pub(crate) strict: bool,
-    pub(crate) debug: bool,
-    pub(crate) keeps_service_headers: bool,
-    pub(crate) paths: Paths,
-    /// Said once, and again by the next configuration.
-    pub(crate) warned_of_authorization: AtomicBool,
-}
-
-/// The methods that pages may use.
-#[derive(Debug)]
-pub(crate) enum Methods {
-    Any,
-    Listed(HashSet<HeaderValue>),
 }
 
 impl Cors {
@@ -194,11 +155,11 @@ impl Cors {
 pub struct CorsGrant {
     /// The origin, and the rules that let it in. Without one nothing more is needed of the rules, and a request that
     /// has no origin does not count a reference to them.
-    allowed: Option<(HeaderValue, Arc<Rules>)>,
-    varies: bool,
-    keeps_service_headers: bool,
+    pub(crate) allowed: Option<(HeaderValue, Arc<Rules>)>,
+    pub(crate) varies: bool,
+    pub(crate) keeps_service_headers: bool,
     /// In debug mode.
-    told: Option<Refusal>,
+    pub(crate) told: Option<Refusal>,
 }
 
 impl Policy for Cors {
@@ -215,7 +176,7 @@ impl Policy for Cors {
         if rules.paths.is_empty() {
             return decide_by(&rules, request);
         }
-        match rules.paths.rule(request.uri.path()) {
+        match rules.paths.rule(requested_path(request)) {
             Rule::Default => decide_by(&rules, request),
             // Its own paths are not asked: a handle could make it one of them.
             Rule::Other(cors) => decide_by(&cors.rules.load(), request),
@@ -226,26 +187,27 @@ impl Policy for Cors {
     #[inline]
     fn finish(&self, grant: CorsGrant, response: &mut response::Parts) {
         let headers = &mut response.headers;
-        if grant.varies {
-            vary_by(headers, &ORIGIN);
+        let keeps = grant.keeps_service_headers
+            && headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        if !keeps {
+            take_off_cors_headers(headers);
         }
-        if grant.keeps_service_headers && headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN)
-        {
+        // Before the origin: on a response that has room for one header field only, it must not be the origin.
+        if grant.varies && !vary_by(headers, &ORIGIN) || keeps {
             return;
         }
-        take_off_cors_headers(headers);
         if let Some(refusal) = grant.told {
-            headers.insert(REFUSED.clone(), HeaderValue::from_static(refusal.as_str()));
+            write(headers, REFUSED.clone(), HeaderValue::from_static(refusal.as_str()));
         }
         let Some((origin, rules)) = grant.allowed else { return };
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        write(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         if rules.credentials {
             // Fetch, CORS check: the byte sequence `true`, nothing like it.
             let allowed = HeaderValue::from_static("true");
-            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
+            write(headers, header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
         }
         if let Some(exposed) = &rules.exposed {
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed.clone());
+            write(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed.clone());
         }
         if response.status == StatusCode::UNAUTHORIZED {
             rules.warn_if_authorization_cannot_be_sent(&response.headers);
@@ -254,196 +216,15 @@ impl Policy for Cors {
 }
 
 impl CorsGrant {
-    fn to(origin: HeaderValue, rules: &Arc<Rules>) -> Self {
+    pub(crate) fn to(origin: HeaderValue, rules: &Arc<Rules>) -> Self {
         Self { allowed: Some((origin, Arc::clone(rules))), ..rules.grant(None) }
     }
 }
 
-impl Rules {
-    /// Lets pass without a word to any origin.
-    fn grant(&self, told: Option<Refusal>) -> CorsGrant {
-        CorsGrant {
-            allowed: None,
-            varies: self.origins.varies(),
-            keeps_service_headers: self.keeps_service_headers,
-            told,
-        }
-    }
-
-    /// A page of this origin may not read. The service runs all the same, unless in strict mode: CORS keeps nobody
-    /// out, and other clients may send an `Origin` too.
-    #[cold]
-    fn refuse(&self, refusal: Refusal, request: &request::Parts) -> Decision<CorsGrant> {
-        if is_preflight(request) {
-            return Decision::reply(Preflight::of(&request.headers).refused(self, refusal));
-        }
-        self.refuse_actual(refusal, &request.headers).into()
-    }
-
-    fn refuse_actual(&self, refusal: Refusal, request: &HeaderMap) -> Result<CorsGrant, Halt> {
-        if request.contains_key(header::ORIGIN) {
-            self.log("request", refusal, request);
-        } else if refusal == Refusal::AmbiguousPath {
-            return Ok(self.grant(None));
-        }
-        let told = self.debug.then_some(refusal);
-        if !self.strict {
-            return Ok(self.grant(told));
-        }
-        let mut error = ApiError::from(ORIGIN_NOT_ALLOWED);
-        if self.origins.varies() {
-            error = error.with_header(header::VARY, ORIGIN.clone());
-        }
-        if let Some(refusal) = told {
-            let reason = HeaderValue::from_static(refusal.as_str());
-            error = error.with_header(REFUSED.clone(), reason);
-        }
-        Err(error.into())
-    }
-
-    /// Who knows the origins could not be asked. Nobody may read then, and strict mode lets nobody in.
-    fn could_not_tell(&self, cause: BoxError) -> ApiError {
-        let error = ApiError::unavailable().with_source(cause);
-        if self.origins.varies() { error.with_header(header::VARY, ORIGIN.clone()) } else { error }
-    }
-
-    /// A page is asked for what it may not send. Nobody finds that in a 401, so it is said, once: whoever wrote the list
-    /// of headers did not think of the authentication, and the two cannot see each other when they are built.
-    #[cold]
-    fn warn_if_authorization_cannot_be_sent(&self, response: &HeaderMap) {
-        let asks = response.get_all(header::WWW_AUTHENTICATE).iter().any(|challenge| {
-            let scheme = challenge.as_bytes().split(|byte| *byte == b' ').next();
-            let schemes = ["bearer", "basic", "dpop"];
-            scheme
-                .is_some_and(|sent| schemes.iter().any(|s| sent.eq_ignore_ascii_case(s.as_bytes())))
-        });
-        if asks
-            && !self.request_headers.include_authorization()
-            && !self.warned_of_authorization.swap(true, Ordering::Relaxed)
-        {
-            tracing::warn!(
-                target: "palisade::cors",
-                "a page was answered 401 and asked for an Authorization that it may not send; \
-                 add it: allow_headers([\"Authorization\", ...])"
-            );
-        }
-    }
-
-    /// One line for each refusal, with what the client sent, cut where it gets long.
-    pub(crate) fn log(&self, what: &str, reason: Refusal, request: &HeaderMap) {
-        let origin = Shown(request.get(header::ORIGIN));
-        let method = Shown(request.get(header::ACCESS_CONTROL_REQUEST_METHOD));
-        let headers = Shown(request.get(header::ACCESS_CONTROL_REQUEST_HEADERS));
-        if self.debug {
-            tracing::warn!(target: "palisade::cors", %reason, ?origin, ?method, ?headers, "CORS {what} refused");
-        } else {
-            tracing::debug!(target: "palisade::cors", %reason, ?origin, ?method, ?headers, "CORS {what} refused");
-        }
-    }
-}
-
+/// Writes a header, unless the response has as many as it can have: then the page cannot read it.
 #[inline]
-fn decide_by(rules: &Arc<Rules>, request: &request::Parts) -> Decision<CorsGrant> {
-    if is_preflight(request) {
-        return answer_preflight(rules, &request.headers);
-    }
-    match rules.origins.judge(&request.headers) {
-        Verdict::NoOrigin => Decision::grant(rules.grant(None)),
-        Verdict::Allowed(origin) => Decision::grant(CorsGrant::to(origin, rules)),
-        Verdict::Refused => rules.refuse(Refusal::Origin, request),
-        Verdict::Unknown => look_up(Arc::clone(rules), &request.headers),
-    }
-}
-
-#[cold]
-fn answer_preflight(rules: &Arc<Rules>, request: &HeaderMap) -> Decision<CorsGrant> {
-    let preflight = Preflight::of(request);
-    // A preflight that does not come from exactly one origin is malformed, also where any origin will do.
-    if sole_value(request, header::ORIGIN).is_none() {
-        return Decision::reply(preflight.refused(rules, Refusal::Origin));
-    }
-    let verdict = match rules.origins.judge(request) {
-        // What everybody is told is not what everybody may.
-        Verdict::Allowed(told) if matches!(rules.origins, Allowlist::Only(_)) => {
-            if request.get(header::ORIGIN) == Some(&told) {
-                Verdict::Allowed(told)
-            } else {
-                Verdict::Refused
-            }
-        }
-        verdict => verdict,
-    };
-    match verdict {
-        Verdict::Allowed(origin) => Decision::reply(preflight.answered(rules, origin)),
-        Verdict::NoOrigin | Verdict::Refused => {
-            Decision::reply(preflight.refused(rules, Refusal::Origin))
-        }
-        Verdict::Unknown => look_up_preflight(Arc::clone(rules), request),
-    }
-}
-
-/// The origin of this request is asked about elsewhere. Rules and headers go along: no later configuration answers.
-#[cold]
-fn look_up(rules: Arc<Rules>, request: &HeaderMap) -> Decision<CorsGrant> {
-    let request = request.clone();
-    let answer = ask(&rules, &request);
-    Decision::later(async move {
-        match answer.await {
-            Ok(Some(origin)) => Ok(CorsGrant::to(origin, &rules)),
-            Ok(None) => rules.refuse_actual(Refusal::Origin, &request),
-            Err(error) if rules.strict => Err(rules.could_not_tell(error).into()),
-            Err(error) => {
-                tracing::warn!(target: "palisade::cors", error, "an origin could not be looked up");
-                Ok(rules.grant(None))
-            }
-        }
-    })
-}
-
-#[cold]
-fn look_up_preflight(rules: Arc<Rules>, request: &HeaderMap) -> Decision<CorsGrant> {
-    let request = request.clone();
-    let answer = ask(&rules, &request);
-    Decision::later(async move {
-        let preflight = Preflight::of(&request);
-        Err(match answer.await {
-            Ok(Some(origin)) => Halt::Reply(Box::new(preflight.answered(&rules, origin))),
-            Ok(None) => Halt::Reply(Box::new(preflight.refused(&rules, Refusal::Origin))),
-            Err(error) => rules.could_not_tell(error).into(),
-        })
-    })
-}
-
-fn ask(
-    rules: &Rules,
-    request: &HeaderMap,
-) -> impl Future<Output = Result<Option<HeaderValue>, BoxError>> + Send + use<> {
-    let sent = sole_value(request, header::ORIGIN).cloned();
-    let answer = sent.as_ref().and_then(Origin::from_header).and_then(|origin| {
-        let lookup = rules.origins.lookup()?;
-        Some(lookup.ask(&origin))
-    });
-    async move {
-        match answer {
-            Some(answer) => Ok(if answer.await? { sent } else { None }),
-            None => Ok(None),
-        }
-    }
-}
-
-/// What a client sent, for the log: a line of it, escaped.
-struct Shown<'a>(Option<&'a HeaderValue>);
-
-const SHOWN_BYTES: usize = 256;
-
-impl std::fmt::Debug for Shown<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Some(value) = self.0 else { return f.write_str("none") };
-        let bytes = value.as_bytes();
-        let shown = &bytes[..bytes.len().min(SHOWN_BYTES)];
-        write!(f, "\"{}\"", shown.escape_ascii())?;
-        if shown.len() < bytes.len() { f.write_str("...") } else { Ok(()) }
-    }
+fn write(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    let _ = headers.try_insert(name, value);
 }
 
 /// Looking at the names that are there beats seven lookups of names that hardly ever are.

@@ -3,8 +3,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::{
     allowlist::sole_value,
-    policy::{Methods, REFUSED, Rules},
+    policy::REFUSED,
     refusal::Refusal,
+    rules::{Methods, Rules},
 };
 
 /// Chromium asked so before a page of the internet reached into a private network. It is replaced by a prompt of the

@@ -1,7 +1,7 @@
 use foldhash::{HashMap, HashSet};
 use palisade_core::Origin;
 
-use crate::pattern::Port;
+use crate::pattern::{Port, is_of_the_web};
 
 /// The hosts below which every host is let in.
 ///
@@ -34,6 +34,9 @@ impl Subdomains {
 
     /// The host is one or more labels longer than a listed one.
     pub(crate) fn contain(&self, origin: &Origin<'_>) -> bool {
+        if !is_of_the_web(origin) {
+            return false;
+        }
         let mut label = &self.root;
         for name in origin.host().rsplit('.') {
             // There is one more label in front of this one, or we were not here.
@@ -88,6 +91,8 @@ mod tests {
             ("http://app.localhost:3000", true),
             ("http://app.localhost", false),
             ("http://localhost:3000", false),
+            ("app://app.localhost:3000", false),
+            ("app://a.any.example.net", false),
             ("https://[2001:db8::1]", false),
             ("https://192.0.2.1", false),
         ];

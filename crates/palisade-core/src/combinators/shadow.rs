@@ -264,6 +264,6 @@ mod tests {
         let (head, ()) = Request::new(()).into_parts();
         let Decision::Later(mut decision) = shadow(Late).decide(&head) else { panic!("not late") };
         let polled = decision.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(matches!(polled, std::task::Poll::Ready(Ok(_))));
+        assert!(matches!(polled, Poll::Ready(Ok(_))));
     }
 }

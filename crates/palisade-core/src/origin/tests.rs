@@ -42,6 +42,44 @@ fn an_origin_as_browsers_send_it_is_taken_as_it_is() {
 }
 
 #[test]
+fn origins_of_extensions_and_apps_are_origins_but_of_no_host() {
+    for (text, scheme, host, port) in [
+        (
+            "chrome-extension://knldjmfmopnpolahpmmgbagdohdnhkik",
+            "chrome-extension",
+            "knldjmfmopnpolahpmmgbagdohdnhkik",
+            None,
+        ),
+        (
+            "moz-extension://53b1d2e0-0f39-4f7c-8f4c-0c0a2f0b0f0a",
+            "moz-extension",
+            "53b1d2e0-0f39-4f7c-8f4c-0c0a2f0b0f0a",
+            None,
+        ),
+        (
+            "safari-web-extension://53B1D2E0-0F39-4F7C-8F4C-0C0A2F0B0F0A",
+            "safari-web-extension",
+            "53B1D2E0-0F39-4F7C-8F4C-0C0A2F0B0F0A",
+            None,
+        ),
+        ("capacitor://localhost", "capacitor", "localhost", None),
+        ("ionic://localhost:80", "ionic", "localhost", Some(80)),
+        ("tauri://localhost", "tauri", "localhost", None),
+        ("vscode-webview://0fvr4b7g2k", "vscode-webview", "0fvr4b7g2k", None),
+        ("app://obsidian.md", "app", "obsidian.md", None),
+        ("com.example.app+1://127.0.0.1", "com.example.app+1", "127.0.0.1", None),
+    ] {
+        let origin = Origin::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!((origin.as_str(), origin.scheme(), origin.host()), (text, scheme, host));
+        assert_eq!(origin.port(), port);
+        assert!(!origin.is_https() && !origin.is_forgeable() && !origin.is_loopback(), "{text}");
+        let host = text.split_once("://").unwrap().1;
+        assert!(!origin.is_of_host(host) && !origin.is_of_host(origin.host()), "{text}");
+        assert_eq!(Origin::from_header(&HeaderValue::from_static(text)), Some(origin));
+    }
+}
+
+#[test]
 fn an_origin_that_would_never_match_is_an_error_with_a_remedy() {
     let long_label = format!("https://{}.example", "a".repeat(64));
     let long_host = format!("https://{}example", "a.".repeat(130));
@@ -56,10 +94,25 @@ fn an_origin_that_would_never_match_is_an_error_with_a_remedy() {
         ("localhost:3000", "write it in full"),
         ("//example.com", "write it in full"),
         ("https:example.com", "write it in full"),
-        ("ftp://example.com", "only http and https"),
-        ("chrome-extension://abcdef", "only http and https"),
-        (" https://example.com", "only http and https"),
-        ("://example.com", "only http and https"),
+        ("ftp://example.com", "no page has an origin of the scheme ftp"),
+        ("wss://example.com", "no page has an origin of the scheme wss"),
+        ("data://x", "no page has an origin of the scheme data"),
+        ("blob:https://example.com", "begin it with a scheme"),
+        (" https://example.com", "begin it with a scheme"),
+        ("://example.com", "begin it with a scheme"),
+        ("1app://localhost", "begin it with a scheme"),
+        ("app_1://localhost", "begin it with a scheme"),
+        ("Chrome-Extension://abcdef", "lower case, `chrome-extension`"),
+        ("chrome-extension://", "name a host"),
+        ("chrome-extension://abcdef/", "trailing slash: `chrome-extension://abcdef`"),
+        ("chrome-extension://abcdef/page.html", "leave out path"),
+        ("chrome-extension://*", "no patterns"),
+        ("chrome-extension://me@abcdef", "user name"),
+        ("tauri://local%68ost", "letters, digits"),
+        ("tauri://b\u{fc}cher", "letters, digits"),
+        ("app://[::1]", "letters, digits"),
+        ("capacitor://localhost:", "a port is a number"),
+        ("capacitor://localhost:0", "a port is a number"),
         ("HTTPS://example.com", "lower case, `https`"),
         ("https://example.com/", "trailing slash: `https://example.com`"),
         ("https://example.com:8443/", "trailing slash: `https://example.com:8443`"),
@@ -211,7 +264,8 @@ proptest! {
             let host = origin.host();
             let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
             let is_nearly_a_number = host.rsplit('.').next().unwrap().starts_with("0x");
-            prop_assert!(is_address || is_nearly_a_number, "{}", origin);
+            let is_of_the_web = matches!(origin.scheme(), "http" | "https");
+            prop_assert!(!is_of_the_web || is_address || is_nearly_a_number, "{}", origin);
         }
     }
 }

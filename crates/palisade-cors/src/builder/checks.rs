@@ -8,10 +8,11 @@ use super::{AnyHeader, CorsBuilder};
 use crate::{
     allowlist::{Allowlist, Listed},
     headers,
+    lookup::Lookup,
     paths::{self, Paths},
     pattern::Pattern,
-    policy::{Methods, Rules},
     request_headers::{ListedHeaders, RequestHeaders},
+    rules::{Methods, Rules},
 };
 
 /// What browsers allow without being told
@@ -80,6 +81,13 @@ impl CorsBuilder {
                  and would read what the user can",
             ));
         }
+        if self.null && self.private_network {
+            return Err(ConfigError::without_value(
+                "insecure_allow_null",
+                "leave it out, or allow_private_network(); every page of the internet can be `null`, \
+                 and would reach into the private network",
+            ));
+        }
         let asks = !self.predicates.is_empty() || self.lookup.is_some();
         if self.origins.is_empty() && !self.null && !asks {
             return Err(ConfigError::without_value(
@@ -96,12 +104,17 @@ impl CorsBuilder {
         Ok(Allowlist::Listed(Listed::new(
             patterns.into_iter().chain(null),
             self.predicates.clone(),
-            self.lookup.clone(),
+            self.lookup()?,
             !self.trusts_its_origins() || self.forgeable_credentials,
         )))
     }
 
-    /// Who is let in gets something that nobody else on the network should.
+    fn lookup(&self) -> Result<Option<Lookup>, ConfigError> {
+        let limits = self.lookup_limits.clone().unwrap_or_default();
+        self.lookup.clone().map(|ask| Lookup::new(ask, limits)).transpose()
+    }
+
+    /// A listed origin gets something that no other page on the network should get.
     fn trusts_its_origins(&self) -> bool {
         self.credentials || self.private_network
     }
@@ -285,6 +298,12 @@ impl CorsBuilder {
     }
 
     fn modes_fit(&self) -> Result<(), ConfigError> {
+        if self.lookup_limits.is_some() && self.lookup.is_none() {
+            return Err(ConfigError::without_value(
+                "lookup_limits",
+                "leave it out, or call allow_origin_lookup(); there is nothing to limit",
+            ));
+        }
         if self.forgeable_credentials && !self.trusts_its_origins() {
             return Err(ConfigError::without_value(
                 "insecure_allow_credentials_over_http",

@@ -1,14 +1,13 @@
 mod checks;
+mod modes;
+mod requests;
 
 use std::{future::Future, time::Duration};
 
 use http::{Method, StatusCode};
 use palisade_core::{BoxError, ConfigError, Origin};
 
-use crate::{
-    Cors,
-    asked::{Lookup, Predicate},
-};
+use crate::{Cors, LookupLimits, lookup::AskOrigin, predicate::Predicate};
 
 /// Makes a [`Cors`]. Every mistake in it is found by [`build`](CorsBuilder::build), not by a browser.
 ///
@@ -40,7 +39,8 @@ pub struct CorsBuilder {
     any_origin: bool,
     null: bool,
     predicates: Vec<Predicate>,
-    lookup: Option<Lookup>,
+    lookup: Option<AskOrigin>,
+    lookup_limits: Option<LookupLimits>,
     everyone_alike: bool,
     methods: Option<Vec<Method>>,
     any_method: bool,
@@ -81,6 +81,7 @@ impl CorsBuilder {
             null: false,
             predicates: Vec::new(),
             lookup: None,
+            lookup_limits: None,
             everyone_alike: false,
             methods: None,
             any_method: false,
@@ -116,8 +117,11 @@ impl CorsBuilder {
     /// | `http://localhost:*` | `http://localhost`, `http://localhost:3000` | `https://localhost`, `http://127.0.0.1:3000` |
     /// | `https://*.example.com:*` | both | |
     ///
-    /// Trusting all subdomains is trusting whoever can put a page on one of them. Below a
-    /// [public suffix](https://publicsuffix.org) such as `github.io` that is everybody, and an error.
+    /// An origin of another scheme, such as that of a browser extension (`chrome-extension://…`) or an app
+    /// (`capacitor://localhost`, `tauri://localhost`, `vscode-webview://…`), is listed exactly, without a `*`.
+    ///
+    /// All subdomains include any page that somebody else can put on one of them. Below a
+    /// [public suffix](https://publicsuffix.org) such as `github.io` anyone can, so that such a pattern is an error.
     ///
     /// ```
     /// use palisade_cors::Cors;
@@ -126,6 +130,7 @@ impl CorsBuilder {
     ///     .allow_origin("https://app.example.com")
     ///     .allow_origin("https://*.previews.example.com")
     ///     .allow_origin("http://localhost:*")
+    ///     .allow_origin("chrome-extension://knldjmfmopnpolahpmmgbagdohdnhkik")
     ///     .build()?;
     ///
     /// let error = Cors::builder().allow_origin("https://*.github.io").build().unwrap_err();
@@ -173,9 +178,10 @@ impl CorsBuilder {
 
     /// Lets in what a predicate says: tenants' domains held in memory, say. May be called more than once.
     ///
-    /// It is asked about origins that are not listed, and sees nothing but origins: http or https, written as browsers
-    /// write them, never `null`. With credentials it is not asked about plain http, save on this machine. What it
-    /// compares it should compare whole: the end of a host is also the end of `https://evilexample.com`.
+    /// It is asked about origins that are not listed, and sees only origins that are written as browsers write them, never
+    /// `null`. With credentials it is not asked about plain http, except on this machine. It should compare the whole
+    /// host, because `https://evilexample.com` ends with `example.com` too, and the scheme: extensions and apps have
+    /// schemes of their own, with hosts of their choice.
     ///
     /// ```
     /// use std::collections::HashSet;
@@ -195,11 +201,13 @@ impl CorsBuilder {
         self
     }
 
-    /// Lets in what somebody elsewhere says: origins that are kept in a database. Replaces an earlier one.
+    /// Asks a database or another service about origins. Replaces an earlier lookup.
     ///
-    /// It is asked last, about the same origins as [a predicate](Self::allow_origin_if), and once per request: keep
-    /// answers that are dear. If it fails, nobody may read: a preflight, and in [strict](Self::strict) mode every
-    /// request, gets 503; other requests are served without CORS headers.
+    /// It is asked last, about the same origins as [a predicate](Self::allow_origin_if), and within
+    /// [limits](Self::lookup_limits): its answers are remembered, and a client that makes origins up is not allowed many
+    /// lookups. If the lookup fails, takes longer than 1 s or is not asked because of a limit, no page may read the
+    /// response: a preflight, and in [strict](Self::strict) mode every request, is rejected with 503; other requests are
+    /// served without CORS headers. It needs a tokio runtime with time.
     ///
     /// ```
     /// use palisade_cors::Cors;
@@ -220,12 +228,28 @@ impl CorsBuilder {
         Fut: Future<Output = Result<bool, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        self.lookup = Some(Lookup::new(lookup));
+        self.lookup = Some(AskOrigin::new(lookup));
         self
     }
 
-    /// Lets in pages whose origin is `null`: any page, that is, which puts itself into a sandboxed frame. Cannot be
-    /// combined with credentials.
+    /// Limits the lookup. Default: [`LookupLimits::default`].
+    ///
+    /// ```
+    /// use palisade_cors::{Cors, LookupLimits};
+    ///
+    /// let cors = Cors::builder()
+    ///     .allow_origin_lookup(|origin| async move { Ok::<_, std::io::Error>(origin == "https://shop.example") })
+    ///     .lookup_limits(LookupLimits::default().concurrency(8))
+    ///     .build()?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn lookup_limits(mut self, limits: LookupLimits) -> Self {
+        self.lookup_limits = Some(limits);
+        self
+    }
+
+    /// Allows pages whose origin is `null`: any page can get that origin by a sandboxed frame. Cannot be combined with
+    /// credentials or [private networks](Self::allow_private_network).
     ///
     /// ```
     /// use palisade_cors::Cors;
@@ -267,337 +291,6 @@ impl CorsBuilder {
     /// ```
     pub fn tell_everyone_alike(mut self) -> Self {
         self.everyone_alike = true;
-        self
-    }
-
-    /// The methods that pages may use. Replaces the list; the default is GET, HEAD and POST.
-    ///
-    /// GET, HEAD and POST need not be listed, nor can they be refused: browsers let pages use the
-    /// [CORS-safelisted methods](https://fetch.spec.whatwg.org/#cors-safelisted-method) without being told. Methods
-    /// are case-sensitive.
-    ///
-    /// ```
-    /// use http::Method;
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"])
-    ///     .allow_methods([Method::PUT, Method::PATCH, Method::DELETE])
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn allow_methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
-        self.methods = Some(methods.into_iter().collect());
-        self
-    }
-
-    /// Lets pages use every method, with `Access-Control-Allow-Methods: *`. Cannot be combined with a list, nor with
-    /// credentials, where browsers take `*` for a method's name
-    /// ([Fetch, `Access-Control-Allow-Methods`](https://fetch.spec.whatwg.org/#http-access-control-allow-methods)).
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::builder().any_origin().any_method().build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn any_method(mut self) -> Self {
-        self.any_method = true;
-        self
-    }
-
-    /// The request headers that pages may set, in upper or lower case. Replaces the list; the default is
-    /// `content-type`, which is what JSON takes.
-    ///
-    /// The few [CORS-safelisted headers](https://fetch.spec.whatwg.org/#cors-safelisted-request-header) need not be
-    /// listed. `Authorization` must be, if pages send it; where a page is answered 401 with a challenge that it cannot
-    /// meet, a warning in the log says so.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"])
-    ///     .allow_headers(["Authorization", "Content-Type", "Idempotency-Key"])
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn allow_headers<I>(mut self, names: I) -> Self
-    where
-        I: IntoIterator<Item: AsRef<str>>,
-    {
-        self.request_headers = owned(names).collect();
-        self
-    }
-
-    /// Lets pages set every header, with `Access-Control-Allow-Headers: *`.
-    ///
-    /// The one header that `*` does not cover is `Authorization`
-    /// ([Fetch, CORS non-wildcard request-header name](https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name)).
-    /// So it must be listed besides, or left out on purpose with
-    /// [`any_header_but_authorization`](Self::any_header_but_authorization). Cannot be combined with credentials, where
-    /// browsers take `*` for a header's name.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::builder().any_origin().any_header().allow_headers(["Authorization"]).build()?;
-    /// assert!(Cors::builder().any_origin().any_header().build().is_err());
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn any_header(mut self) -> Self {
-        self.any_header = Some(AnyHeader::Authorization);
-        self
-    }
-
-    /// Lets pages set every header save `Authorization`: what a bare `*` means to browsers.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::builder().any_origin().any_header_but_authorization().build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn any_header_but_authorization(mut self) -> Self {
-        self.any_header = Some(AnyHeader::ButAuthorization);
-        self
-    }
-
-    /// The response headers that pages may read, beyond the
-    /// [CORS-safelisted ones](https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name). Replaces the list;
-    /// the default is `Retry-After`, `RateLimit`, `RateLimit-Policy`, `WWW-Authenticate` and `X-Request-Id`, so that
-    /// a page can make sense of a refusal.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"])
-    ///     .expose_headers(["ETag", "Retry-After", "X-Request-Id"])
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn expose_headers<I>(mut self, names: I) -> Self
-    where
-        I: IntoIterator<Item: AsRef<str>>,
-    {
-        self.exposed = owned(names).collect();
-        self
-    }
-
-    /// What pages that call [gRPC-web](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md) services need, on
-    /// top of what is listed: they may send `x-grpc-web`, `content-type`, `grpc-timeout` and `x-user-agent`, and read
-    /// `grpc-status`, `grpc-message` and `grpc-status-details-bin`.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"])
-    ///     .allow_headers(["Authorization"])
-    ///     .grpc_web()
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn grpc_web(mut self) -> Self {
-        self.grpc_web = true;
-        self
-    }
-
-    /// Lets pages of the listed origins read responses to requests with cookies, client certificates or HTTP
-    /// authentication ([Fetch, CORS protocol and credentials](https://fetch.spec.whatwg.org/#cors-protocol-and-credentials)).
-    /// Off by default.
-    ///
-    /// A token that a page puts into `Authorization` itself does not need it: list that header instead. With
-    /// credentials, an origin must be https, or on the machine itself (`localhost`, `127.0.0.1`, `[::1]`): any other
-    /// http page can be forged by whoever sits on the network.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com", "http://localhost:3000"])
-    ///     .allow_credentials(true)
-    ///     .build()?;
-    /// assert!(Cors::allow_origins(["http://app.example.com"]).allow_credentials(true).build().is_err());
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn allow_credentials(mut self, allow: bool) -> Self {
-        self.credentials = allow;
-        self
-    }
-
-    /// How long browsers may remember the answer to a preflight, in whole seconds and 24 hours at most. Zero: not at
-    /// all. Without it, browsers take 5 seconds
-    /// ([Fetch, `Access-Control-Max-Age`](https://fetch.spec.whatwg.org/#http-access-control-max-age)).
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"])
-    ///     .max_age(Duration::from_secs(7200))
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn max_age(mut self, age: Duration) -> Self {
-        self.max_age = Some(age);
-        self
-    }
-
-    /// Accepts plain http origins with credentials. Whoever sits on the network between can then read, as the user,
-    /// whatever the user can.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["http://intranet.example.com"])
-    ///     .allow_credentials(true)
-    ///     .insecure_allow_credentials_over_http()
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn insecure_allow_credentials_over_http(mut self) -> Self {
-        self.forgeable_credentials = true;
-        self
-    }
-
-    /// Answers `Access-Control-Allow-Private-Network: true` to a preflight that asks for it with
-    /// `Access-Control-Request-Private-Network: true`. Off by default.
-    ///
-    /// Private Network Access was never a part of Fetch and is given up: newer browsers ask the user
-    /// ([Local Network Access](https://wicg.github.io/local-network-access/)) and not the server. Only for browsers
-    /// that still ask, and only for origins that nobody can forge.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"]).allow_private_network(true).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn allow_private_network(mut self, allow: bool) -> Self {
-        self.private_network = allow;
-        self
-    }
-
-    /// The status of a granted preflight, an [ok status](https://fetch.spec.whatwg.org/#ok-status): 204 unless a proxy
-    /// or an old browser wants 200.
-    ///
-    /// ```
-    /// use http::StatusCode;
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"]).success_status(StatusCode::OK).build()?;
-    /// assert!(Cors::allow_origins(["https://b.example"]).success_status(StatusCode::FOUND).build().is_err());
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn success_status(mut self, status: StatusCode) -> Self {
-        self.success_status = status;
-        self
-    }
-
-    /// The status of a refused preflight: 403, or 204 where refusals must not count as errors. It has no CORS headers
-    /// either way, and that is what refuses.
-    ///
-    /// ```
-    /// use http::StatusCode;
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"])
-    ///     .refused_preflight_status(StatusCode::NO_CONTENT)
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn refused_preflight_status(mut self, status: StatusCode) -> Self {
-        self.refusal_status = status;
-        self
-    }
-
-    /// Adds to the `Vary` of preflights what their answers depend on besides the origin, for a CDN that caches OPTIONS
-    /// although it must not (RFC 9110, section 9.3.7). Browsers keep preflights in a cache of their own, for which
-    /// `Vary` means nothing.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"]).vary_preflights(true).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn vary_preflights(mut self, vary: bool) -> Self {
-        self.preflights_in_caches = vary;
-        self
-    }
-
-    /// Answers 403 with code `ORIGIN_NOT_ALLOWED` to every request whose `Origin` is not listed, before the service
-    /// runs. Off by default: a refused page cannot read the response, but the service has run.
-    ///
-    /// It is what keeps foreign pages from WebSockets, whose handshake
-    /// [is not under CORS](https://websockets.spec.whatwg.org/#websocket-opening-handshake): any page may open one, with
-    /// the user's cookies, and read. Requests without an `Origin` pass, for they come from no page of another origin.
-    /// Browsers send an `Origin` from pages of the service's own origin too, with a POST or a WebSocket: list the own
-    /// origin if there are such pages.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com", "https://api.example.com"]).strict(true).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn strict(mut self, strict: bool) -> Self {
-        self.strict = strict;
-        self
-    }
-
-    /// Says why: refusals are logged as warnings, and carry the reason in `X-Cors-Refused`, which the browser's network
-    /// panel shows. A preflight from a listed origin that asks for too much keeps the CORS headers it got so far, so that
-    /// the console names what was not listed.
-    ///
-    /// For development. Whoever asks learns what is listed; who may read stays the same.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"]).debug(cfg!(debug_assertions)).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn debug(mut self, debug: bool) -> Self {
-        self.debug = debug;
-        self
-    }
-
-    /// Leaves the CORS headers of a response alone if the service has written `Access-Control-Allow-Origin` itself: a
-    /// part of it that has its own configuration already. Off by default, and then they are taken off.
-    ///
-    /// Preflights do not get that far; the answer to them is this policy's.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"]).keep_service_headers(true).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn keep_service_headers(mut self, keep: bool) -> Self {
-        self.keeps_service_headers = keep;
-        self
-    }
-
-    /// Gives a path, and every path below it, a configuration of its own, which replaces this one there. The longest
-    /// path counts. It stays live: what [its handle](Cors::handle) changes, changes here. Paths that it has itself do not
-    /// count.
-    ///
-    /// A router can also have a layer for each route instead; this is for one that stands outside of it, as in a
-    /// `stack()`, where refusals of all kinds pass through. Paths are compared as they were sent. One that a router could
-    /// read in two ways (`/%61dmin`, `//admin`, `/public/../admin`, `%2F` in it) belongs to no configuration: its
-    /// responses have no CORS headers.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let public = Cors::builder().any_origin().build()?;
-    /// let cors = Cors::allow_origins(["https://app.example.com"])
-    ///     .allow_credentials(true)
-    ///     .on_path("/public", &public)
-    ///     .on_path("/internal", &Cors::same_origin_only())
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    pub fn on_path(mut self, path: impl Into<String>, cors: &Cors) -> Self {
-        self.paths.push((path.into(), cors.clone()));
         self
     }
 

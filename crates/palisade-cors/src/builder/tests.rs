@@ -58,6 +58,11 @@ fn a_configuration_that_cannot_be_right_does_not_build() {
             Cors::allow_origins(["http://*.example.com"]).allow_credentials(true),
             "serve it over https",
         ),
+        (
+            "null into a private network",
+            app().insecure_allow_null().allow_private_network(true),
+            "would reach into the private network",
+        ),
         // any origin
         ("any and listed", app().any_origin(), "`https://app.example.com`"),
         ("any and null", any().insecure_allow_null(), "insecure_allow_null"),

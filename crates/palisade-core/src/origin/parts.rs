@@ -1,0 +1,209 @@
+//! The parts of an origin, read closely: each must be as browsers write it.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
+use super::{MAX_HOST, MAX_LABEL, error::Wrong};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Scheme<'a> {
+    Http,
+    Https,
+    /// That of a browser extension or of an app.
+    Other(&'a str),
+}
+
+impl<'a> Scheme<'a> {
+    pub(super) fn as_str(self) -> &'a str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Other(scheme) => scheme,
+        }
+    }
+
+    pub(super) fn default_port(self) -> Option<u16> {
+        match self {
+            Self::Http => Some(80),
+            Self::Https => Some(443),
+            Self::Other(_) => None,
+        }
+    }
+
+    pub(super) fn default_port_suffix(self) -> &'static str {
+        match self {
+            Self::Http => ":80",
+            Self::Https => ":443",
+            Self::Other(_) => "",
+        }
+    }
+}
+
+/// Schemes of URLs that are not those of pages, or whose pages are `null` in every browser.
+const WITHOUT_PAGES: [&str; 9] =
+    ["about", "blob", "data", "filesystem", "ftp", "javascript", "view-source", "ws", "wss"];
+
+pub(super) fn scheme_and_authority(text: &str) -> Result<(Scheme<'_>, &str), Wrong<'_>> {
+    if text.eq_ignore_ascii_case("null") {
+        return Err(Wrong::Null);
+    }
+    if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:")) {
+        return Err(Wrong::File);
+    }
+    let Some((scheme, authority)) = text.split_once("://") else {
+        return Err(Wrong::NotInFull);
+    };
+    let scheme = match scheme {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        other => {
+            scheme_is_serialised(other)?;
+            Scheme::Other(other)
+        }
+    };
+    // In the order in which a pasted URL goes wrong, from its end.
+    if let Some(end) = authority.find(['/', '?', '#', '\\']) {
+        return Err(if &authority[end..] == "/" { Wrong::TrailingSlash } else { Wrong::Path });
+    }
+    if authority.contains('@') {
+        return Err(Wrong::UserInfo);
+    }
+    if authority.contains([',', ' ']) {
+        return Err(Wrong::List);
+    }
+    if authority.contains('*') {
+        return Err(Wrong::Pattern);
+    }
+    Ok((scheme, authority))
+}
+
+/// A scheme other than http and https (RFC 3986, section 3.1), in lower case.
+fn scheme_is_serialised(scheme: &str) -> Result<(), Wrong<'_>> {
+    let is_scheme_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    if !scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        || !scheme.bytes().all(is_scheme_byte)
+    {
+        return Err(Wrong::SchemeName);
+    }
+    if scheme.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err(Wrong::SchemeCase);
+    }
+    if WITHOUT_PAGES.contains(&scheme) {
+        return Err(Wrong::SchemeWithoutPages(scheme));
+    }
+    Ok(())
+}
+
+/// The host of a scheme that browsers do not know is
+/// [opaque](https://url.spec.whatwg.org/#opaque-host): they leave its case alone, as in the ids of Safari's extensions.
+pub(super) fn other_host_is_serialised(host: &str) -> Result<(), Wrong<'static>> {
+    if host.is_empty() {
+        return Err(Wrong::NoHost);
+    }
+    if host.len() > MAX_HOST {
+        return Err(Wrong::TooLong);
+    }
+    let is_host_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    if host.bytes().all(is_host_byte) { Ok(()) } else { Err(Wrong::OtherHost) }
+}
+
+pub(super) fn host_and_port(authority: &str) -> Result<(&str, Option<&str>), Wrong<'_>> {
+    if authority.starts_with('[') {
+        let Some(end) = authority.find(']') else {
+            return Err(Wrong::OpenBracket);
+        };
+        let (host, rest) = authority.split_at(end + 1);
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if rest.is_empty() => Ok((host, None)),
+            None => Err(Wrong::AfterBracket),
+        };
+    }
+    match authority.split_once(':') {
+        Some((_, port)) if port.contains(':') => Err(Wrong::NoBrackets),
+        Some((host, port)) => Ok((host, Some(port))),
+        None => Ok((authority, None)),
+    }
+}
+
+/// [Host serialising](https://url.spec.whatwg.org/#host-serializing) changes nothing about this host.
+pub(super) fn host_is_serialised(host: &str) -> Result<(), Wrong<'_>> {
+    if let Some(address) = host.strip_prefix('[') {
+        return ipv6_is_serialised(address.trim_end_matches(']'));
+    }
+    if host.is_empty() {
+        return Err(Wrong::NoHost);
+    }
+    if !host.is_ascii() {
+        return Err(Wrong::NotAscii);
+    }
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err(Wrong::HostCase);
+    }
+    if host.ends_with('.') {
+        return Err(Wrong::TrailingDot);
+    }
+    let is_host_byte = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+    if !host.bytes().all(is_host_byte) {
+        return Err(Wrong::HostBytes);
+    }
+    if host.len() > MAX_HOST || host.split('.').any(|label| label.len() > MAX_LABEL) {
+        return Err(Wrong::TooLong);
+    }
+    if host.split('.').any(str::is_empty) {
+        return Err(Wrong::EmptyLabel);
+    }
+    if ends_in_a_number(host) && host.parse::<Ipv4Addr>().is_err() {
+        return Err(Wrong::Ipv4);
+    }
+    Ok(())
+}
+
+/// Browsers take such a host for an IPv4 address, and rewrite it or refuse it
+/// ([URL, ends-in-a-number checker](https://url.spec.whatwg.org/#ends-in-a-number-checker)).
+fn ends_in_a_number(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or(host);
+    match last.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => last.bytes().all(|byte| byte.is_ascii_digit()),
+    }
+}
+
+fn ipv6_is_serialised(address: &str) -> Result<(), Wrong<'_>> {
+    let parsed = address.parse().map_err(|_| Wrong::Ipv6)?;
+    let mut rest = Rest(address);
+    match write_ipv6(parsed, &mut rest) {
+        Ok(()) if rest.0.is_empty() => Ok(()),
+        _ => Err(Wrong::Ipv6Form),
+    }
+}
+
+/// [IPv6 serialising](https://url.spec.whatwg.org/#concept-ipv6-serializer) is that of RFC 5952, save that it never
+/// writes an IPv4 address inside an IPv6 one.
+pub(super) fn write_ipv6(address: Ipv6Addr, out: &mut dyn fmt::Write) -> fmt::Result {
+    match (address.to_ipv4_mapped(), address.segments()) {
+        (Some(_), [.., high, low]) => write!(out, "::ffff:{high:x}:{low:x}"),
+        (None, _) => write!(out, "{address}"),
+    }
+}
+
+/// What is left of a text while the same text is written again.
+struct Rest<'a>(&'a str);
+
+impl fmt::Write for Rest<'_> {
+    fn write_str(&mut self, written: &str) -> fmt::Result {
+        self.0 = self.0.strip_prefix(written).ok_or(fmt::Error)?;
+        Ok(())
+    }
+}
+
+pub(super) fn serialised_port<'a>(scheme: Scheme<'a>, port: &str) -> Result<u16, Wrong<'a>> {
+    let is_decimal = port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
+    match port.parse() {
+        Ok(number) if Some(number) == scheme.default_port() => Err(Wrong::DefaultPort(scheme)),
+        Ok(number @ 1..) if is_decimal => Ok(number),
+        _ => Err(Wrong::Port),
+    }
+}

@@ -1,0 +1,104 @@
+//! What a request is answered, once it is known which configuration answers it.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, header, request};
+use palisade_core::{BoxError, Decision, Halt, Origin, is_preflight};
+
+use crate::{
+    CorsGrant,
+    allowlist::{Allowlist, Verdict, sole_value},
+    preflight::Preflight,
+    refusal::Refusal,
+    rules::Rules,
+};
+
+#[inline]
+pub(crate) fn decide_by(rules: &Arc<Rules>, request: &request::Parts) -> Decision<CorsGrant> {
+    if is_preflight(request) {
+        return answer_preflight(rules, request);
+    }
+    match rules.origins.judge(&request.headers) {
+        Verdict::NoOrigin => Decision::grant(rules.grant(None)),
+        Verdict::Allowed(origin) => Decision::grant(CorsGrant::to(origin, rules)),
+        Verdict::Refused => rules.refuse(Refusal::Origin, request),
+        Verdict::Unknown => look_up(Arc::clone(rules), request),
+    }
+}
+
+#[cold]
+fn answer_preflight(rules: &Arc<Rules>, head: &request::Parts) -> Decision<CorsGrant> {
+    let request: &HeaderMap = &head.headers;
+    let preflight = Preflight::of(request);
+    // A preflight that does not come from exactly one origin is malformed, also where any origin will do.
+    if sole_value(request, header::ORIGIN).is_none() {
+        return Decision::reply(preflight.refused(rules, Refusal::Origin));
+    }
+    let verdict = match rules.origins.judge(request) {
+        // What everybody is told is not what everybody may.
+        Verdict::Allowed(told) if matches!(rules.origins, Allowlist::Only(_)) => {
+            if request.get(header::ORIGIN) == Some(&told) {
+                Verdict::Allowed(told)
+            } else {
+                Verdict::Refused
+            }
+        }
+        verdict => verdict,
+    };
+    match verdict {
+        Verdict::Allowed(origin) => Decision::reply(preflight.answered(rules, origin)),
+        Verdict::NoOrigin | Verdict::Refused => {
+            Decision::reply(preflight.refused(rules, Refusal::Origin))
+        }
+        Verdict::Unknown => look_up_preflight(Arc::clone(rules), head),
+    }
+}
+
+/// Asks the lookup about the origin. Rules and headers go along, so that no later configuration answers.
+#[cold]
+fn look_up(rules: Arc<Rules>, request: &request::Parts) -> Decision<CorsGrant> {
+    let answer = ask(&rules, request);
+    let request = request.headers.clone();
+    Decision::later(async move {
+        match answer.await {
+            Ok(Some(origin)) => Ok(CorsGrant::to(origin, &rules)),
+            Ok(None) => rules.refuse_actual(Refusal::Origin, &request),
+            Err(error) if rules.strict => Err(rules.could_not_tell(error).into()),
+            Err(error) => {
+                tracing::warn!(target: "palisade::cors", error, "an origin could not be looked up");
+                Ok(rules.grant(None))
+            }
+        }
+    })
+}
+
+#[cold]
+fn look_up_preflight(rules: Arc<Rules>, request: &request::Parts) -> Decision<CorsGrant> {
+    let answer = ask(&rules, request);
+    let request = request.headers.clone();
+    Decision::later(async move {
+        let preflight = Preflight::of(&request);
+        Err(match answer.await {
+            Ok(Some(origin)) => Halt::Reply(Box::new(preflight.answered(&rules, origin))),
+            Ok(None) => Halt::Reply(Box::new(preflight.refused(&rules, Refusal::Origin))),
+            Err(error) => rules.could_not_tell(error).into(),
+        })
+    })
+}
+
+fn ask(
+    rules: &Rules,
+    request: &request::Parts,
+) -> impl Future<Output = Result<Option<HeaderValue>, BoxError>> + Send + use<> {
+    let sent = sole_value(&request.headers, header::ORIGIN).cloned();
+    let answer = sent.as_ref().and_then(Origin::from_header).and_then(|origin| {
+        let lookup = rules.origins.lookup()?;
+        Some(lookup.ask(&origin, &request.extensions))
+    });
+    async move {
+        match answer {
+            Some(answer) => Ok(if answer.await? { sent } else { None }),
+            None => Ok(None),
+        }
+    }
+}

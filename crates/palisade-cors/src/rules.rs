@@ -1,0 +1,145 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use foldhash::HashSet;
+use http::{HeaderMap, HeaderValue, StatusCode, header, request};
+use palisade_core::{ApiError, BoxError, Decision, Halt, is_preflight};
+
+use crate::{
+    CorsGrant,
+    allowlist::Allowlist,
+    paths::Paths,
+    policy::{ORIGIN, ORIGIN_NOT_ALLOWED, REFUSED},
+    preflight::Preflight,
+    refusal::Refusal,
+    request_headers::RequestHeaders,
+};
+
+/// All that a response may say, as it is written on the wire.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) origins: Allowlist,
+    pub(crate) methods: Methods,
+    pub(crate) request_headers: RequestHeaders,
+    pub(crate) exposed: Option<HeaderValue>,
+    pub(crate) credentials: bool,
+    pub(crate) max_age: Option<HeaderValue>,
+    pub(crate) private_network: bool,
+    pub(crate) granted: StatusCode,
+    pub(crate) refused: StatusCode,
+    pub(crate) vary_of_preflights: Option<HeaderValue>,
+    pub(crate) strict: bool,
+    pub(crate) debug: bool,
+    pub(crate) keeps_service_headers: bool,
+    pub(crate) paths: Paths,
+    /// Said once, and again by the next configuration.
+    pub(crate) warned_of_authorization: AtomicBool,
+}
+
+/// The methods that pages may use.
+#[derive(Debug)]
+pub(crate) enum Methods {
+    Any,
+    Listed(HashSet<HeaderValue>),
+}
+
+impl Rules {
+    /// Allows the request without telling any origin that it may read the response.
+    pub(crate) fn grant(&self, told: Option<Refusal>) -> CorsGrant {
+        CorsGrant {
+            allowed: None,
+            varies: self.origins.varies(),
+            keeps_service_headers: self.keeps_service_headers,
+            told,
+        }
+    }
+
+    /// A page of this origin may not read the response. Except in strict mode the service runs all the same: CORS is about
+    /// reading, and clients other than browsers may send an `Origin` too.
+    #[cold]
+    pub(crate) fn refuse(&self, refusal: Refusal, request: &request::Parts) -> Decision<CorsGrant> {
+        if is_preflight(request) {
+            return Decision::reply(Preflight::of(&request.headers).refused(self, refusal));
+        }
+        self.refuse_actual(refusal, &request.headers).into()
+    }
+
+    pub(crate) fn refuse_actual(
+        &self,
+        refusal: Refusal,
+        request: &HeaderMap,
+    ) -> Result<CorsGrant, Halt> {
+        if request.contains_key(header::ORIGIN) {
+            self.log("request", refusal, request);
+        } else if refusal == Refusal::AmbiguousPath {
+            return Ok(self.grant(None));
+        }
+        let told = self.debug.then_some(refusal);
+        if !self.strict {
+            return Ok(self.grant(told));
+        }
+        let mut error = ApiError::from(ORIGIN_NOT_ALLOWED);
+        if self.origins.varies() {
+            error = error.with_header(header::VARY, ORIGIN.clone());
+        }
+        if let Some(refusal) = told {
+            let reason = HeaderValue::from_static(refusal.as_str());
+            error = error.with_header(REFUSED.clone(), reason);
+        }
+        Err(error.into())
+    }
+
+    /// The lookup of the origin failed. No page may read the response; in strict mode the request is rejected with 503.
+    pub(crate) fn could_not_tell(&self, cause: BoxError) -> ApiError {
+        let error = ApiError::unavailable().with_source(cause);
+        if self.origins.varies() { error.with_header(header::VARY, ORIGIN.clone()) } else { error }
+    }
+
+    /// Warns, once, if a 401 asks pages for an `Authorization` that they may not send. The list of headers and the
+    /// authentication cannot see each other when they are built, and a page only sees the 401.
+    #[cold]
+    pub(crate) fn warn_if_authorization_cannot_be_sent(&self, response: &HeaderMap) {
+        let asks = response.get_all(header::WWW_AUTHENTICATE).iter().any(|challenge| {
+            let scheme = challenge.as_bytes().split(|byte| *byte == b' ').next();
+            let schemes = ["bearer", "basic", "dpop"];
+            scheme
+                .is_some_and(|sent| schemes.iter().any(|s| sent.eq_ignore_ascii_case(s.as_bytes())))
+        });
+        if asks
+            && !self.request_headers.include_authorization()
+            && !self.warned_of_authorization.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                target: "palisade::cors",
+                "a page was answered 401 and asked for an Authorization that it may not send; \
+                 add it: allow_headers([\"Authorization\", ...])"
+            );
+        }
+    }
+
+    /// One line for each refusal, with what the client sent, cut where it gets long.
+    pub(crate) fn log(&self, what: &str, reason: Refusal, request: &HeaderMap) {
+        let origin = Shown(request.get(header::ORIGIN));
+        let method = Shown(request.get(header::ACCESS_CONTROL_REQUEST_METHOD));
+        let headers = Shown(request.get(header::ACCESS_CONTROL_REQUEST_HEADERS));
+        if self.debug {
+            tracing::warn!(target: "palisade::cors", %reason, ?origin, ?method, ?headers, "CORS {what} refused");
+        } else {
+            tracing::debug!(target: "palisade::cors", %reason, ?origin, ?method, ?headers, "CORS {what} refused");
+        }
+    }
+}
+
+/// What a client sent, for the log: a line of it, escaped.
+struct Shown<'a>(Option<&'a HeaderValue>);
+
+const SHOWN_BYTES: usize = 256;
+
+impl std::fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some(value) = self.0 else { return f.write_str("none") };
+        let bytes = value.as_bytes();
+        let shown = &bytes[..bytes.len().min(SHOWN_BYTES)];
+        write!(f, "\"{}\"", shown.escape_ascii())?;
+        if shown.len() < bytes.len() { f.write_str("...") } else { Ok(()) }
+    }
+}
