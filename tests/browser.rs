@@ -94,6 +94,11 @@ impl Browser {
         Self { process, profile, console }
     }
 
+    /// What its console has said by now.
+    pub fn console(&self) -> Vec<String> {
+        self.console.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// True once its console has said this, in a line of its own; false if it does not within a few seconds.
     pub fn has_said(&self, text: &str) -> bool {
         (0..100).any(|_| {

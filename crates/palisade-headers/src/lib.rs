@@ -44,14 +44,14 @@ mod sources;
 mod tokens;
 
 pub use cache_control::{CacheControl, CacheControlBuilder, CacheControlGrant};
-pub use content_security_policy::ContentSecurityPolicy;
-pub use framing::Framing;
+pub use content_security_policy::{ContentSecurityPolicy, CspNonce};
+pub use framing::{FrameOptions, Framing};
 pub use geo::{Country, Geo, GeoBuilder};
 pub use head_from_get::{HeadFromGet, HeadFromGetFuture, HeadFromGetService};
 pub use hsts::Hsts;
 pub use methods::{Methods, MethodsBuilder};
 pub use permissions_policy::PermissionsPolicy;
-pub use security_headers::{SecurityHeaders, SecurityHeadersBuilder};
+pub use security_headers::{SecurityHeaders, SecurityHeadersBuilder, SecurityHeadersGrant};
 pub use tokens::{EmbedderPolicy, OpenerPolicy, ReferrerPolicy, ResourcePolicy};
 
 /// The error codes of this crate, beside [`ApiError::KINDS`](palisade_core::ApiError::KINDS).

@@ -1,7 +1,5 @@
 use http::HeaderValue;
-use palisade_core::ConfigError;
-
-use crate::sources;
+use palisade_core::{ConfigError, Origin};
 
 /// `Permissions-Policy`: which of the browser's features a page and its frames may use
 /// ([Permissions Policy, section 5](https://www.w3.org/TR/permissions-policy/#permissions-policy-http-header-field)).
@@ -22,7 +20,7 @@ pub struct PermissionsPolicy {
 }
 
 impl PermissionsPolicy {
-    /// Nobody uses these features, the page itself included.
+    /// Forbids these features, also to the page itself.
     pub fn deny<I>(features: I) -> Self
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -31,12 +29,15 @@ impl PermissionsPolicy {
         Self { features: features.map(|it| (it.as_ref().to_owned(), Vec::new())).collect() }
     }
 
-    /// The page uses this feature, and its frames of the same origin.
+    /// Allows this feature to the page, and to its frames of the same origin.
     pub fn allow_self(self, feature: impl AsRef<str>) -> Self {
         self.allow(feature, ["self"])
     }
 
-    /// Pages of these origins use this feature. The page itself is `self`.
+    /// Allows this feature to frames of these origins, which may begin with `https://*.`. The page itself is `self`.
+    ///
+    /// Origins are written as browsers send them. What browsers ignore does not build, a feature that they do not know
+    /// included.
     pub fn allow<I>(mut self, feature: impl AsRef<str>, origins: I) -> Self
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -47,37 +48,25 @@ impl PermissionsPolicy {
     }
 
     pub(crate) fn value(&self) -> Result<HeaderValue, ConfigError> {
-        const SETTING: &str = "permissions_policy";
         let mut members: Vec<String> = Vec::with_capacity(self.features.len());
         for (place, (feature, origins)) in self.features.iter().enumerate() {
-            let wrong = |remedy: &'static str| ConfigError::new(SETTING, feature, remedy);
-            let fits =
-                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-            if !feature.starts_with(|first: char| first.is_ascii_lowercase())
-                || !feature.bytes().all(fits)
-            {
-                return Err(wrong("name a feature in lower case, as in `display-capture`"));
-            }
+            check_feature(feature)?;
             if self.features[..place].iter().any(|(other, _)| other == feature) {
-                return Err(wrong("name it once"));
+                return Err(ConfigError::new(SETTING, feature, "name it once"));
             }
-            for origin in origins.iter().filter(|origin| *origin != "self") {
-                if origin.trim_matches('\'') == "self" {
-                    let remedy = "write `self`; quotes are for CSP";
-                    return Err(ConfigError::new(SETTING, origin, remedy));
+            for (place, origin) in origins.iter().enumerate() {
+                let wrong = |remedy: String| ConfigError::new(SETTING, origin, remedy);
+                check_member(origin).map_err(wrong)?;
+                if origins[..place].contains(origin) {
+                    return Err(wrong("list it once".to_owned()));
                 }
-                sources::check_origin(origin)
-                    .map_err(|remedy| ConfigError::new(SETTING, origin, remedy))?;
             }
-            // RFC 8941: an inner list of the token `self` and of strings.
-            let list: Vec<String> = origins
-                .iter()
-                .map(
-                    |origin| {
-                        if origin == "self" { origin.clone() } else { format!("\"{origin}\"") }
-                    },
-                )
-                .collect();
+            // RFC 9651: an inner list of the token `self` and of strings.
+            let member = |origin: &String| match origin.as_str() {
+                "self" => origin.clone(),
+                _ => format!("\"{origin}\""),
+            };
+            let list: Vec<String> = origins.iter().map(member).collect();
             members.push(format!("{feature}=({})", list.join(" ")));
         }
         if members.is_empty() {
@@ -89,6 +78,160 @@ impl PermissionsPolicy {
     }
 }
 
+const SETTING: &str = "permissions_policy";
+
+fn check_feature(feature: &str) -> Result<(), ConfigError> {
+    if FEATURES.contains(&feature) {
+        return Ok(());
+    }
+    let lower = feature.to_ascii_lowercase().replace('_', "-");
+    Err(if FEATURES.contains(&lower.as_str()) {
+        ConfigError::new(SETTING, feature, format!("write `{lower}`"))
+    } else {
+        ConfigError::new(
+            SETTING,
+            feature,
+            "name a feature that browsers know, such as `camera`; they ignore all others. For one that is newer than this \
+             list, write the header yourself: header(\"permissions-policy\", ...)",
+        )
+    })
+}
+
+/// `self`, or an origin whose host may begin with `*.`
+/// ([Permissions Policy, section 5.2](https://www.w3.org/TR/permissions-policy/#structured-header-serialization)).
+fn check_member(origin: &str) -> Result<(), String> {
+    if origin == "self" {
+        return Ok(());
+    }
+    match origin.trim_matches(['\'', '"']) {
+        "self" => return Err("write `self`; quotes are for CSP".to_owned()),
+        "none" => return Err("call deny() with the feature, or list no origin".to_owned()),
+        "*" => {
+            return Err(
+                "list the origins; a feature for all pages of the web needs no policy".to_owned()
+            );
+        }
+        "src" => {
+            return Err(
+                "leave it out; it means something in the `allow` of a frame only".to_owned()
+            );
+        }
+        _ => {}
+    }
+    let (scheme, host) = origin.split_once("://").unwrap_or(("", origin));
+    let exact = host.strip_prefix("*.").map(|host| format!("{scheme}://{host}"));
+    Origin::parse(exact.as_deref().unwrap_or(origin)).map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// The features of the [registry](https://github.com/w3c/webappsec-permissions-policy/blob/main/features.md) and those that
+/// Chromium knows besides. Browsers ignore any other name, so that a feature with a typing error would stay allowed.
+const FEATURES: &[&str] = &[
+    "accelerometer",
+    "all-screens-capture",
+    "ambient-light-sensor",
+    "aria-notify",
+    "attribution-reporting",
+    "autofill",
+    "autoplay",
+    "battery",
+    "bluetooth",
+    "browsing-topics",
+    "camera",
+    "captured-surface-control",
+    "ch-device-memory",
+    "ch-downlink",
+    "ch-dpr",
+    "ch-ect",
+    "ch-prefers-color-scheme",
+    "ch-prefers-reduced-motion",
+    "ch-prefers-reduced-transparency",
+    "ch-rtt",
+    "ch-save-data",
+    "ch-ua",
+    "ch-ua-arch",
+    "ch-ua-bitness",
+    "ch-ua-form-factors",
+    "ch-ua-full-version",
+    "ch-ua-full-version-list",
+    "ch-ua-mobile",
+    "ch-ua-model",
+    "ch-ua-platform",
+    "ch-ua-platform-version",
+    "ch-ua-wow64",
+    "ch-viewport-height",
+    "ch-viewport-width",
+    "ch-width",
+    "clipboard-read",
+    "clipboard-write",
+    "compute-pressure",
+    "controlled-frame",
+    "cross-origin-isolated",
+    "deferred-fetch",
+    "deferred-fetch-minimal",
+    "digital-credentials-create",
+    "digital-credentials-get",
+    "direct-sockets",
+    "direct-sockets-private",
+    "display-capture",
+    "document-domain",
+    "encrypted-media",
+    "execution-while-not-rendered",
+    "execution-while-out-of-viewport",
+    "fenced-unpartitioned-storage-read",
+    "focus-without-user-activation",
+    "fullscreen",
+    "gamepad",
+    "geolocation",
+    "gyroscope",
+    "hid",
+    "identity-credentials-get",
+    "idle-detection",
+    "interest-cohort",
+    "join-ad-interest-group",
+    "keyboard-map",
+    "language-detector",
+    "language-model",
+    "local-fonts",
+    "local-network",
+    "local-network-access",
+    "loopback-network",
+    "magnetometer",
+    "mediasession",
+    "microphone",
+    "midi",
+    "monetization",
+    "navigation-override",
+    "on-device-speech-recognition",
+    "otp-credentials",
+    "payment",
+    "picture-in-picture",
+    "private-aggregation",
+    "private-state-token-issuance",
+    "private-state-token-redemption",
+    "publickey-credentials-create",
+    "publickey-credentials-get",
+    "rewriter",
+    "run-ad-auction",
+    "screen-wake-lock",
+    "serial",
+    "shared-storage",
+    "shared-storage-select-url",
+    "smart-card",
+    "speaker-selection",
+    "storage-access",
+    "sub-apps",
+    "summarizer",
+    "sync-xhr",
+    "translator",
+    "unload",
+    "usb",
+    "web-app-installation",
+    "web-share",
+    "window-management",
+    "writer",
+    "xr-spatial-tracking",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,10 +240,11 @@ mod tests {
     fn features_are_members_of_a_dictionary() {
         let policy = PermissionsPolicy::deny(["camera"])
             .allow_self("geolocation")
-            .allow("payment", ["self", "https://pay.example.com"]);
+            .allow("payment", ["self", "https://pay.example.com", "https://*.example.org:8443"]);
         assert_eq!(
             policy.value().unwrap(),
-            "camera=(), geolocation=(self), payment=(self \"https://pay.example.com\")"
+            "camera=(), geolocation=(self), payment=(self \"https://pay.example.com\" \
+             \"https://*.example.org:8443\")"
         );
     }
 
@@ -113,7 +257,23 @@ mod tests {
             PermissionsPolicy::deny(["Camera"]),
             PermissionsPolicy::deny(["camera=*, geolocation"]),
             PermissionsPolicy::deny(["camera", "camera"]),
+            PermissionsPolicy::deny(["camra"]),
+            PermissionsPolicy::deny(["display_capture"]),
             none().allow_self("camera"),
+            none().allow("usb", ["self", "self"]),
+            none().allow("usb", ["none"]),
+            none().allow("usb", ["src"]),
+            none().allow("usb", ["a.example"]),
+            none().allow("usb", ["https:"]),
+            none().allow("usb", ["https:/a.example"]),
+            none().allow("usb", ["//a.example"]),
+            none().allow("usb", ["https://*"]),
+            none().allow("usb", ["https://*.*.example.com"]),
+            none().allow("usb", ["https://a.*.example.com"]),
+            none().allow("usb", ["https://A.example"]),
+            none().allow("usb", ["https://a.example:443"]),
+            none().allow("usb", ["https://a.example:99999"]),
+            none().allow("usb", ["https://a..example"]),
             none().allow("usb", ["'self'"]),
             none().allow("usb", ["*"]),
             none().allow("usb", ["https://a.example\" *"]),

@@ -7,10 +7,11 @@ use super::{Csp, Fields, Https, RESOURCE_POLICY, Resource, SecurityHeaders};
 use crate::{
     ContentSecurityPolicy, EmbedderPolicy, Framing, Hsts, OpenerPolicy, PermissionsPolicy,
     ReferrerPolicy, ResourcePolicy,
+    content_security_policy::{CspText, REPORT_ADDRESS, check_endpoint, is_report_address},
 };
 
 /// Makes a [`SecurityHeaders`]. Every mistake in it is found by [`build`](SecurityHeadersBuilder::build), not by a
-/// browser that passes over what it does not understand.
+/// browser that ignores what it does not understand.
 ///
 /// ```
 /// use palisade_headers::{OpenerPolicy, PermissionsPolicy, ReferrerPolicy, SecurityHeaders};
@@ -37,6 +38,9 @@ pub struct SecurityHeadersBuilder {
     opener_policy: Option<OpenerPolicy>,
     embedder_policy: Option<EmbedderPolicy>,
     permissions_policy: Option<PermissionsPolicy>,
+    reporting_endpoints: Vec<(String, String)>,
+    legacy: bool,
+    further: Vec<(HeaderName, HeaderValue)>,
     for_pages: bool,
     left_out: Vec<HeaderName>,
 }
@@ -46,6 +50,14 @@ const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-p
 const EMBEDDER_POLICY: HeaderName = HeaderName::from_static("cross-origin-embedder-policy");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 const ORIGIN_AGENT_CLUSTER: HeaderName = HeaderName::from_static("origin-agent-cluster");
+const REPORTING_ENDPOINTS: HeaderName = HeaderName::from_static("reporting-endpoints");
+
+/// What helmet writes besides, for clients of long ago.
+const LEGACY: [(HeaderName, &str); 3] = [
+    (HeaderName::from_static("x-dns-prefetch-control"), "off"),
+    (HeaderName::from_static("x-download-options"), "noopen"),
+    (HeaderName::from_static("x-permitted-cross-domain-policies"), "none"),
+];
 
 impl SecurityHeadersBuilder {
     pub(super) fn api() -> Self {
@@ -61,6 +73,9 @@ impl SecurityHeadersBuilder {
             opener_policy: None,
             embedder_policy: None,
             permissions_policy: None,
+            reporting_endpoints: Vec::new(),
+            legacy: false,
+            further: Vec::new(),
             for_pages: false,
             left_out: Vec::new(),
         }
@@ -113,7 +128,7 @@ impl SecurityHeadersBuilder {
         self
     }
 
-    /// Whose pages may show this one in a frame: `frame-ancestors` and `X-Frame-Options`.
+    /// The pages that may show this one in a frame: `frame-ancestors` and `X-Frame-Options`.
     pub fn framing(mut self, framing: Framing) -> Self {
         self.framing = framing;
         self
@@ -158,6 +173,60 @@ impl SecurityHeadersBuilder {
         self
     }
 
+    /// Defines an endpoint that browsers send reports to, in `Reporting-Endpoints`
+    /// ([Reporting API, section 3.2](https://www.w3.org/TR/reporting-1/#header)), such as the one that
+    /// [`report_to`](ContentSecurityPolicy::report_to) names. The address begins with `https://`, or with `/` for this origin.
+    ///
+    /// ```
+    /// use palisade_headers::{ContentSecurityPolicy, SecurityHeaders};
+    ///
+    /// let csp = ContentSecurityPolicy::default_src(["'self'"]).report_to("csp");
+    /// let security = SecurityHeaders::pages()
+    ///     .content_security_policy_report_only(csp)
+    ///     .reporting_endpoint("csp", "/reports")
+    ///     .build()?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn reporting_endpoint(
+        mut self,
+        name: impl Into<String>,
+        address: impl Into<String>,
+    ) -> Self {
+        self.reporting_endpoints.push((name.into(), address.into()));
+        self
+    }
+
+    /// Writes three headers that other toolkits write by default: `X-DNS-Prefetch-Control: off`, `X-Download-Options: noopen`
+    /// (Internet Explorer) and `X-Permitted-Cross-Domain-Policies: none` (Flash and Acrobat). Off by default.
+    ///
+    /// ```
+    /// use palisade_headers::SecurityHeaders;
+    ///
+    /// let security = SecurityHeaders::pages().legacy_headers().build()?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn legacy_headers(mut self) -> Self {
+        self.legacy = true;
+        self
+    }
+
+    /// Writes any further header, on each response on which the service has not written it. It replaces the value of a
+    /// header of the preset that has no setting of its own here.
+    ///
+    /// ```
+    /// use http::{HeaderName, HeaderValue};
+    /// use palisade_headers::SecurityHeaders;
+    ///
+    /// let security = SecurityHeaders::pages()
+    ///     .header(HeaderName::from_static("document-policy"), HeaderValue::from_static("oversized-images=2.0"))
+    ///     .build()?;
+    /// # Ok::<_, palisade_core::ConfigError>(())
+    /// ```
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.further.push((name, value));
+        self
+    }
+
     /// Leaves out one of these headers.
     ///
     /// ```
@@ -179,35 +248,45 @@ impl SecurityHeadersBuilder {
     ///
     /// # Errors
     ///
-    /// A source, origin, feature or endpoint that browsers would not understand, or that would end its header; an HSTS
-    /// that the preload list would refuse; a header to leave out that is not there; origins that may frame the page
-    /// while there is no `Content-Security-Policy` to name them.
+    /// A source, origin, feature or endpoint that browsers would ignore, or that would end its header; an HSTS that the
+    /// preload list would refuse; a header to leave out that is not there; a further header with a setting of its own;
+    /// origins that may frame the page while there is no `Content-Security-Policy` to name them.
     pub fn build(self) -> Result<SecurityHeaders, ConfigError> {
         let csp_text = self.csp.text()?;
         let ancestors = self.framing.directive()?;
         let csp = Csp {
-            value: csp_value(&format!("{csp_text}; {ancestors}"))?,
-            without_frame_ancestors: csp_value(&csp_text)?,
+            value: CspText::new(&format!("{csp_text}; {ancestors}"))?,
+            without_frame_ancestors: CspText::new(&csp_text)?,
         };
-        let report_only = self.csp_report_only.as_ref().map(ContentSecurityPolicy::text);
-        let report_only = report_only.transpose()?.map(|text| csp_value(&text)).transpose()?;
+        let report_only =
+            self.csp_report_only.as_ref().map(ContentSecurityPolicy::report_only_text);
+        let report_only = report_only.transpose()?.map(|text| CspText::new(&text)).transpose()?;
         let permissions = self.permissions_policy.as_ref().map(PermissionsPolicy::value);
         let pages = |text| self.for_pages.then(|| HeaderValue::from_static(text));
 
         let plain = [
             (header::X_CONTENT_TYPE_OPTIONS, Some(NOSNIFF)),
             (header::REFERRER_POLICY, Some(self.referrer_policy.value())),
-            (header::X_FRAME_OPTIONS, self.framing.x_frame_options()),
-            (header::CONTENT_SECURITY_POLICY_REPORT_ONLY, report_only),
+            (header::X_FRAME_OPTIONS, self.framing.x_frame_options_value()),
             (OPENER_POLICY, self.opener_policy.map(OpenerPolicy::value)),
             (EMBEDDER_POLICY, self.embedder_policy.map(EmbedderPolicy::value)),
             (PERMISSIONS_POLICY, permissions.transpose()?),
+            (REPORTING_ENDPOINTS, reporting_endpoints(&self.reporting_endpoints)?),
             (ORIGIN_AGENT_CLUSTER, pages("?1")),
             (header::X_XSS_PROTECTION, pages("0")),
         ];
+        let legacy = LEGACY
+            .into_iter()
+            .filter(|_| self.legacy)
+            .map(|(name, value)| (name, Some(HeaderValue::from_static(value))));
         let mut fields = Fields {
-            plain: plain.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+            plain: plain
+                .into_iter()
+                .chain(legacy)
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect(),
             csp: Some(csp),
+            csp_report_only: report_only,
             resource_policy: Some(Resource {
                 value: self.resource_policy.value(),
                 follows_cors: self.resource_policy_follows_cors,
@@ -215,10 +294,11 @@ impl SecurityHeadersBuilder {
             hsts: Some(self.hsts.value()?),
             https: self.https,
         };
+        fields.add(&self.further)?;
         for name in &self.left_out {
             fields.leave_out(name)?;
         }
-        if fields.csp.is_none() && self.framing.x_frame_options().is_none() {
+        if fields.csp.is_none() && self.framing.names_origins() {
             return Err(ConfigError::new(
                 "without",
                 header::CONTENT_SECURITY_POLICY,
@@ -229,17 +309,91 @@ impl SecurityHeadersBuilder {
     }
 }
 
-fn csp_value(text: &str) -> Result<HeaderValue, ConfigError> {
-    HeaderValue::try_from(text)
-        .map_err(|_| ConfigError::new("content_security_policy", text, "it is no header value"))
+/// A dictionary of strings (RFC 9651, section 3.2).
+fn reporting_endpoints(endpoints: &[(String, String)]) -> Result<Option<HeaderValue>, ConfigError> {
+    const SETTING: &str = "reporting_endpoint";
+    if endpoints.is_empty() {
+        return Ok(None);
+    }
+    for (place, (name, address)) in endpoints.iter().enumerate() {
+        check_endpoint(SETTING, name)?;
+        if endpoints[..place].iter().any(|(other, _)| other == name) {
+            return Err(ConfigError::new(SETTING, name, "define it once"));
+        }
+        if !is_report_address(address) {
+            return Err(ConfigError::new(SETTING, address, REPORT_ADDRESS));
+        }
+    }
+    let members = endpoints.iter().map(|(name, address)| format!("{name}=\"{address}\""));
+    let text = members.collect::<Vec<_>>().join(", ");
+    HeaderValue::try_from(text.as_str())
+        .map(Some)
+        .map_err(|_| ConfigError::new(SETTING, text, "it is no header value"))
+}
+
+/// The headers of a message and of its connection: the server and the service write them.
+fn is_of_the_message(name: &HeaderName) -> bool {
+    [
+        header::CONNECTION,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::SET_COOKIE,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ]
+    .contains(name)
 }
 
 impl Fields {
+    /// Adds the further headers, in place of those of the preset.
+    fn add(&mut self, further: &[(HeaderName, HeaderValue)]) -> Result<(), ConfigError> {
+        for (place, (name, value)) in further.iter().enumerate() {
+            let wrong = |remedy: &'static str| Err(ConfigError::new("header", name, remedy));
+            let own_setting = [
+                (header::CONTENT_SECURITY_POLICY, "call content_security_policy() and framing()"),
+                (
+                    header::CONTENT_SECURITY_POLICY_REPORT_ONLY,
+                    "call content_security_policy_report_only()",
+                ),
+                (header::STRICT_TRANSPORT_SECURITY, "call hsts()"),
+                (header::X_FRAME_OPTIONS, "call framing()"),
+                (
+                    header::VARY,
+                    "it would replace what other policies add to it; let the service write it",
+                ),
+                (RESOURCE_POLICY, "call resource_policy()"),
+                (header::CACHE_CONTROL, "use the policy `CacheControl`"),
+            ];
+            if let Some((_, remedy)) = own_setting.iter().find(|(own, _)| own == name) {
+                return wrong(remedy);
+            }
+            if is_of_the_message(name) {
+                return wrong(
+                    "leave it out; it describes one message, and is not the same on all responses",
+                );
+            }
+            if name.as_str().starts_with("access-control-") {
+                return wrong("leave it out; CORS headers are written by `Cors`");
+            }
+            if further[..place].iter().any(|(other, _)| other == name) {
+                return wrong("set it once");
+            }
+            self.plain.retain(|(other, _)| other != name);
+            self.plain.push((name.clone(), value.clone()));
+        }
+        Ok(())
+    }
+
     fn leave_out(&mut self, name: &HeaderName) -> Result<(), ConfigError> {
         let was_there = if name == header::CONTENT_SECURITY_POLICY {
             self.csp.take().is_some()
         } else if name == RESOURCE_POLICY {
             self.resource_policy.take().is_some()
+        } else if name == header::CONTENT_SECURITY_POLICY_REPORT_ONLY {
+            self.csp_report_only.take().is_some()
         } else if name == header::STRICT_TRANSPORT_SECURITY {
             self.hsts.take().is_some()
         } else {
@@ -250,6 +404,6 @@ impl Fields {
         if was_there {
             return Ok(());
         }
-        Err(ConfigError::new("without", name, "it is none of the headers that would be written"))
+        Err(ConfigError::new("without", name, "leave it out; no such header would be written"))
     }
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, header, header::Entry, request, response};
 use palisade_core::{Decision, Policy, PolicyLayer};
 
+use crate::{CspNonce, content_security_policy::CspText};
+
 pub use builder::SecurityHeadersBuilder;
 use https::Https;
 
@@ -25,9 +27,12 @@ use https::Https;
 /// | `Origin-Agent-Cluster` | | `?1` |
 /// | `X-XSS-Protection` | | `0` |
 ///
-/// A header that the service wrote itself stays as it is, and comes once. That holds for what two headers say together
-/// as well: where the service chose its own `X-Frame-Options` and no `Content-Security-Policy`, ours says nothing of
-/// frames, for browsers would follow it and not the service.
+/// With [`legacy_headers`](SecurityHeadersBuilder::legacy_headers) there are three more, and any other with
+/// [`header`](SecurityHeadersBuilder::header).
+///
+/// A header that the service wrote itself stays unchanged. This includes framing: if the service has set its own
+/// `X-Frame-Options` and no `Content-Security-Policy`, ours has no `frame-ancestors`, because browsers would follow that
+/// and not the service.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -71,6 +76,7 @@ struct Fields {
     /// On every response.
     plain: Vec<(HeaderName, HeaderValue)>,
     csp: Option<Csp>,
+    csp_report_only: Option<CspText>,
     resource_policy: Option<Resource>,
     hsts: Option<HeaderValue>,
     https: Https,
@@ -78,9 +84,9 @@ struct Fields {
 
 #[derive(Debug)]
 struct Csp {
-    value: HeaderValue,
-    /// For a service that says itself who may frame it.
-    without_frame_ancestors: HeaderValue,
+    value: CspText,
+    /// For a response on which the service itself has set `X-Frame-Options`.
+    without_frame_ancestors: CspText,
 }
 
 #[derive(Debug)]
@@ -126,9 +132,24 @@ impl SecurityHeaders {
     }
 }
 
+/// What the headers of a response depend on: whether the request came by https, and the nonce.
+///
+/// ```
+/// use palisade_core::Policy;
+/// use palisade_headers::{SecurityHeaders, SecurityHeadersGrant};
+///
+/// fn same<P: Policy<Grant = SecurityHeadersGrant>>(policy: P) -> P { policy }
+/// let security = same(SecurityHeaders::api().build()?);
+/// # Ok::<_, palisade_core::ConfigError>(())
+/// ```
+#[derive(Debug)]
+pub struct SecurityHeadersGrant {
+    is_https: bool,
+    nonce: Option<CspNonce>,
+}
+
 impl Policy for SecurityHeaders {
-    /// Whether the request came by https.
-    type Grant = bool;
+    type Grant = SecurityHeadersGrant;
 
     /// It does not decide who may come in.
     fn abstains(_: &Self::Grant) -> bool {
@@ -136,26 +157,42 @@ impl Policy for SecurityHeaders {
     }
 
     #[inline]
-    fn decide(&self, request: &request::Parts) -> Decision<bool> {
-        Decision::grant(self.0.hsts.is_some() && self.0.https.is_of(request))
+    fn decide(&self, request: &request::Parts) -> Decision<SecurityHeadersGrant> {
+        let is_https = self.0.hsts.is_some() && self.0.https.is_of(request);
+        if !self.0.has_nonce() {
+            return Decision::grant(SecurityHeadersGrant { is_https, nonce: None });
+        }
+        CspNonce::generate()
+            .map(|nonce| SecurityHeadersGrant { is_https, nonce: Some(nonce) })
+            .into()
     }
 
     #[inline]
-    fn finish(&self, is_https: bool, response: &mut response::Parts) {
-        let Fields { plain, csp, resource_policy, hsts, .. } = &*self.0;
-        let headers = &mut response.headers;
-        // One allocation for all of them. A map that is full stays as it is.
-        if headers.try_reserve(plain.len() + 3).is_err() {
-            return;
+    fn admit(&self, grant: &mut SecurityHeadersGrant, request: &mut request::Parts) {
+        if let Some(nonce) = &grant.nonce {
+            request.extensions.insert(nonce.clone());
         }
+    }
+
+    #[inline]
+    fn finish(&self, grant: SecurityHeadersGrant, response: &mut response::Parts) {
+        let Fields { plain, csp, csp_report_only, resource_policy, hsts, .. } = &*self.0;
+        let SecurityHeadersGrant { is_https, nonce } = grant;
+        let headers = &mut response.headers;
+        // One allocation for all of them. A response that has no room for all gets as many as there is room for.
+        let _ = headers.try_reserve(plain.len() + 4);
         let frames_of_the_service = headers.contains_key(header::X_FRAME_OPTIONS);
+        if let Some(csp) = csp {
+            let text =
+                if frames_of_the_service { &csp.without_frame_ancestors } else { &csp.value };
+            write_csp(headers, &header::CONTENT_SECURITY_POLICY, text, nonce.as_ref());
+        }
         for (name, value) in plain {
             write(headers, name, value);
         }
-        if let Some(csp) = csp {
-            let value =
-                if frames_of_the_service { &csp.without_frame_ancestors } else { &csp.value };
-            write(headers, &header::CONTENT_SECURITY_POLICY, value);
+        if let Some(text) = csp_report_only {
+            let name = &header::CONTENT_SECURITY_POLICY_REPORT_ONLY;
+            write_csp(headers, name, text, nonce.as_ref());
         }
         if let Some(Resource { value, follows_cors }) = resource_policy {
             if *follows_cors && everybody_may_read(headers) {
@@ -170,12 +207,29 @@ impl Policy for SecurityHeaders {
     }
 }
 
-/// Writes a header that the service did not write.
+impl Fields {
+    #[inline]
+    fn has_nonce(&self) -> bool {
+        let has = |text: &CspText| text.has_nonce();
+        self.csp.as_ref().is_some_and(|csp| csp.value.has_nonce())
+            || self.csp_report_only.as_ref().is_some_and(has)
+    }
+}
+
+/// Writes a header that the service did not write, if there is room for it.
 #[inline]
 fn write(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
     if let Ok(Entry::Vacant(place)) = headers.try_entry(name) {
-        // It was reserved.
         let _ = place.try_insert(value.clone());
+    }
+}
+
+#[inline]
+fn write_csp(headers: &mut HeaderMap, name: &HeaderName, text: &CspText, nonce: Option<&CspNonce>) {
+    if let Ok(Entry::Vacant(place)) = headers.try_entry(name)
+        && let Some(value) = text.value(nonce)
+    {
+        let _ = place.try_insert(value);
     }
 }
 

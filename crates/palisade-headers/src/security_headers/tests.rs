@@ -3,7 +3,7 @@ use palisade_core::{PeerAddr, TrustedProxies};
 
 use super::*;
 use crate::{
-    ContentSecurityPolicy, EmbedderPolicy, Framing, OpenerPolicy, PermissionsPolicy,
+    ContentSecurityPolicy, CspNonce, EmbedderPolicy, Framing, OpenerPolicy, PermissionsPolicy,
     ReferrerPolicy, ResourcePolicy,
 };
 
@@ -11,13 +11,13 @@ type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 /// The headers of a response on which the service wrote `own`, sorted.
 fn written(security: &SecurityHeaders, request: &request::Parts, own: Pairs<'_>) -> Vec<String> {
-    let Decision::Now(Ok(is_https)) = security.decide(request) else { panic!("it refuses nobody") };
+    let Decision::Now(Ok(grant)) = security.decide(request) else { panic!("it rejects nothing") };
     let (mut response, ()) = Response::new(()).into_parts();
     for (name, value) in own {
         let name: HeaderName = name.parse().unwrap();
         response.headers.append(name, value.parse().unwrap());
     }
-    security.finish(is_https, &mut response);
+    security.finish(grant, &mut response);
     let pairs = response.headers.iter();
     let mut pairs: Vec<_> =
         pairs.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
@@ -230,6 +230,7 @@ fn a_header_that_is_left_out_is_not_written() {
 fn a_configuration_that_cannot_be_right_does_not_build() {
     let api = SecurityHeaders::api;
     let csp = |source| ContentSecurityPolicy::default_src([source]);
+    let value = || HeaderValue::from_static("1");
     for (builder, expected) in [
         (api().without(header::SERVER), "without `server`"),
         (api().without(header::X_XSS_PROTECTION), "without `x-xss-protection`"),
@@ -247,9 +248,121 @@ fn a_configuration_that_cannot_be_right_does_not_build() {
         (api().content_security_policy(csp("none")), "default_src `none`"),
         (api().content_security_policy_report_only(csp("self")), "default_src `self`"),
         (api().permissions_policy(PermissionsPolicy::deny([""; 0])), "permissions_policy is"),
+        (
+            api().content_security_policy_report_only(csp("'self'").upgrade_insecure_requests()),
+            "upgrade_insecure_requests is",
+        ),
+        (api().reporting_endpoint("CSP", "https://a.example"), "reporting_endpoint `CSP`"),
+        (api().reporting_endpoint("csp", "http://a.example"), "reporting_endpoint `http://a"),
+        (api().reporting_endpoint("csp", "https://a\", x=\"b"), "reporting_endpoint `https://a"),
+        (
+            api().reporting_endpoint("csp", "/a").reporting_endpoint("csp", "/b"),
+            "reporting_endpoint `csp`",
+        ),
+        (
+            api().header(header::CONTENT_SECURITY_POLICY, value()),
+            "header `content-security-policy`",
+        ),
+        (api().header(header::CONTENT_LENGTH, value()), "header `content-length`"),
+        (api().header(header::SET_COOKIE, value()), "header `set-cookie`"),
+        (
+            api().header(header::ACCESS_CONTROL_ALLOW_ORIGIN, value()),
+            "header `access-control-allow-origin`",
+        ),
+        (api().header(header::SERVER, value()).header(header::SERVER, value()), "header `server`"),
         (api().hsts(crate::Hsts::default().this_host_only().preload()), "hsts `max-age"),
     ] {
         let error = builder.build().expect_err(expected);
         assert!(error.to_string().starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn each_response_has_a_nonce_of_its_own_that_the_request_has_too() {
+    let csp = ContentSecurityPolicy::default_src(["'self'"])
+        .script_src([ContentSecurityPolicy::NONCE, "'strict-dynamic'"])
+        .style_src([ContentSecurityPolicy::NONCE]);
+    let report_only = ContentSecurityPolicy::default_src([ContentSecurityPolicy::NONCE]);
+    let security = SecurityHeaders::pages()
+        .content_security_policy(csp)
+        .content_security_policy_report_only(report_only)
+        .build()
+        .unwrap();
+    let mut seen = Vec::new();
+    for own in [None, Some("DENY")] {
+        let mut head = request("/");
+        let Decision::Now(Ok(mut grant)) = security.decide(&head) else { panic!("it passes") };
+        security.admit(&mut grant, &mut head);
+        let nonce = head.extensions.get::<CspNonce>().expect("the handler can read it").clone();
+        let (mut response, ()) = Response::new(()).into_parts();
+        if let Some(own) = own {
+            response.headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static(own));
+        }
+        security.finish(grant, &mut response);
+        let frames = if own.is_none() { "; frame-ancestors 'self'" } else { "" };
+        assert_eq!(
+            response.headers[header::CONTENT_SECURITY_POLICY],
+            format!(
+                "default-src 'self'; script-src 'nonce-{nonce}' 'strict-dynamic'; \
+                 style-src 'nonce-{nonce}'{frames}"
+            )
+        );
+        assert_eq!(
+            response.headers[header::CONTENT_SECURITY_POLICY_REPORT_ONLY],
+            format!("default-src 'nonce-{nonce}'")
+        );
+        assert!(!seen.contains(&nonce));
+        seen.push(nonce);
+    }
+}
+
+#[test]
+fn the_three_headers_of_old_clients_are_an_option() {
+    let security = SecurityHeaders::pages().legacy_headers().build().unwrap();
+    let lines = written(&security, &over_https(), &[]);
+    assert_eq!(lines.len(), 12);
+    for line in [
+        "x-dns-prefetch-control: off",
+        "x-download-options: noopen",
+        "x-permitted-cross-domain-policies: none",
+    ] {
+        assert!(lines.iter().any(|other| other == line), "{line}");
+    }
+}
+
+#[test]
+fn further_headers_are_written_where_the_service_has_not() {
+    let value = HeaderValue::from_static;
+    let security = SecurityHeaders::api()
+        .header(header::SERVER, value("palisade"))
+        .header(header::REFERRER_POLICY, value("unsafe-url"))
+        .header(HeaderName::from_static("permissions-policy"), value("new-feature=()"))
+        .reporting_endpoint("csp", "https://a.example/csp")
+        .reporting_endpoint("other", "/other")
+        .build()
+        .unwrap();
+    assert_eq!(values(&security, "server", &[]), ["palisade"]);
+    assert_eq!(values(&security, "server", &[("server", "own")]), ["own"]);
+    assert_eq!(values(&security, "referrer-policy", &[]), ["unsafe-url"]);
+    assert_eq!(values(&security, "permissions-policy", &[]), ["new-feature=()"]);
+    assert_eq!(
+        values(&security, "reporting-endpoints", &[]),
+        ["csp=\"https://a.example/csp\", other=\"/other\""]
+    );
+}
+
+#[test]
+fn a_response_without_room_gets_what_fits_and_nothing_panics() {
+    let security = SecurityHeaders::pages().always_https().build().unwrap();
+    for room in [0, 1, 3] {
+        let Decision::Now(Ok(grant)) = security.decide(&request("/")) else { panic!("it passes") };
+        let (mut response, ()) = Response::new(()).into_parts();
+        for number in 0..24_576 - room {
+            let name = HeaderName::try_from(format!("x-{number}")).unwrap();
+            response.headers.insert(name, HeaderValue::from_static("1"));
+        }
+        security.finish(grant, &mut response);
+        assert_eq!(response.headers.len(), 24_576);
+        assert_eq!(response.headers.contains_key(header::CONTENT_SECURITY_POLICY), room > 0);
     }
 }
