@@ -1,5 +1,5 @@
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request, response};
-use palisade_core::{ApiError, ConfigError, Decision, Halt, Policy};
+use palisade_core::{ApiError, ConfigError, Decision, Halt, Policy, requested_uri};
 
 use crate::{Attempt, Authenticate, Identity, authenticate};
 
@@ -32,7 +32,7 @@ impl<A: Authenticate> LoginRedirect<A> {
         if !wants_a_page(request) {
             return None;
         }
-        let wanted = whole_uri(request).path_and_query().map_or("/", |path| path.as_str());
+        let wanted = requested_uri(request).path_and_query().map_or("/", |path| path.as_str());
         // `//evil.example` and `/\evil.example` would be other origins to a browser that follows the way back.
         let wanted: String =
             form_urlencoded::byte_serialize(return_to(wanted).as_bytes()).collect();
@@ -43,15 +43,6 @@ impl<A: Authenticate> LoginRedirect<A> {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Some(response)
     }
-}
-
-/// The URI as the client sent it: axum's `Router::nest` takes the prefix off the request's own.
-pub(crate) fn whole_uri(request: &request::Parts) -> &http::Uri {
-    #[cfg(feature = "axum")]
-    if let Some(axum::extract::OriginalUri(uri)) = request.extensions.get() {
-        return uri;
-    }
-    &request.uri
 }
 
 /// Returns the path to return to after a login if it leads to a page of this origin, or `/`.

@@ -2,10 +2,8 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, Uri, header, request, response};
-use palisade_core::{ApiError, ConfigError, Decision, Policy, PolicyLayer};
+use palisade_core::{ApiError, ConfigError, Decision, Policy, PolicyLayer, requested_uri};
 use serde_json::{Map, Value};
-
-use crate::login_redirect::whole_uri;
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
@@ -243,7 +241,7 @@ impl Policy for ProtectedResource {
 
     fn decide(&self, request: &request::Parts) -> Decision<()> {
         let settings = &*self.0;
-        if whole_uri(request).path() != &*settings.path {
+        if requested_uri(request).path() != &*settings.path {
             return Decision::grant(());
         }
         match request.method {
@@ -259,8 +257,8 @@ impl Policy for ProtectedResource {
             return;
         }
         // No entry is made unless there is a challenge: a 403 without one is not about tokens.
-        if let header::Entry::Occupied(mut challenges) =
-            response.headers.entry(header::WWW_AUTHENTICATE)
+        if let Ok(header::Entry::Occupied(mut challenges)) =
+            response.headers.try_entry(header::WWW_AUTHENTICATE)
         {
             for challenge in challenges.iter_mut() {
                 if let Some(extended) = self.0.extend(challenge, response.status) {

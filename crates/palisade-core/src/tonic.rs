@@ -115,7 +115,7 @@ fn with_headers(mut error: ApiError, metadata: &HeaderMap) -> ApiError {
     for name in metadata.keys().filter(|name| !ours(name)) {
         headers.remove(name);
         for value in metadata.get_all(name) {
-            headers.append(name.clone(), value.clone());
+            let _ = headers.try_append(name.clone(), value.clone());
         }
     }
     error

@@ -1,5 +1,7 @@
 use http::{HeaderMap, HeaderValue, header};
 
+use crate::set_header;
+
 /// Adds a field's name to those that caches must tell responses apart by (RFC 9110, section 12.5.5), unless it is there
 /// already.
 ///
@@ -25,7 +27,7 @@ pub fn vary_by(response: &mut HeaderMap, name: &HeaderValue) -> bool {
         return true;
     }
     let value = joined(response, name).unwrap_or_else(|| name.clone());
-    response.try_insert(header::VARY, value).is_ok()
+    set_header(response, header::VARY, value)
 }
 
 /// What the lines name, and `name`, as one line. `None` if there are no lines.

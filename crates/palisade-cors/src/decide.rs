@@ -93,7 +93,7 @@ fn ask(
     let sent = sole_value(&request.headers, header::ORIGIN).cloned();
     let answer = sent.as_ref().and_then(Origin::from_header).and_then(|origin| {
         let lookup = rules.origins.lookup()?;
-        Some(lookup.ask(&origin, &request.extensions))
+        Some(lookup.ask(&origin, request))
     });
     async move {
         match answer {

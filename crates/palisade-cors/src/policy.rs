@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request, response};
-use palisade_core::{Decision, ErrorCode, GrpcCode, Policy, PolicyLayer, requested_path, vary_by};
+use palisade_core::{
+    Decision, ErrorCode, GrpcCode, Policy, PolicyLayer, requested_uri, set_header, vary_by,
+};
 
 use crate::{
     CorsBuilder, CorsHandle, decide::decide_by, paths::Rule, refusal::Refusal, rules::Rules,
@@ -176,7 +178,7 @@ impl Policy for Cors {
         if rules.paths.is_empty() {
             return decide_by(&rules, request);
         }
-        match rules.paths.rule(requested_path(request)) {
+        match rules.paths.rule(requested_uri(request).path()) {
             Rule::Default => decide_by(&rules, request),
             // Its own paths are not asked: a handle could make it one of them.
             Rule::Other(cors) => decide_by(&cors.rules.load(), request),
@@ -197,17 +199,17 @@ impl Policy for Cors {
             return;
         }
         if let Some(refusal) = grant.told {
-            write(headers, REFUSED.clone(), HeaderValue::from_static(refusal.as_str()));
+            set_header(headers, REFUSED.clone(), HeaderValue::from_static(refusal.as_str()));
         }
         let Some((origin, rules)) = grant.allowed else { return };
-        write(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        set_header(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         if rules.credentials {
             // Fetch, CORS check: the byte sequence `true`, nothing like it.
             let allowed = HeaderValue::from_static("true");
-            write(headers, header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
+            set_header(headers, header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
         }
         if let Some(exposed) = &rules.exposed {
-            write(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed.clone());
+            set_header(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed.clone());
         }
         if response.status == StatusCode::UNAUTHORIZED {
             rules.warn_if_authorization_cannot_be_sent(&response.headers);
@@ -219,12 +221,6 @@ impl CorsGrant {
     pub(crate) fn to(origin: HeaderValue, rules: &Arc<Rules>) -> Self {
         Self { allowed: Some((origin, Arc::clone(rules))), ..rules.grant(None) }
     }
-}
-
-/// Writes a header, unless the response has as many as it can have: then the page cannot read it.
-#[inline]
-fn write(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
-    let _ = headers.try_insert(name, value);
 }
 
 /// Looking at the names that are there beats seven lookups of names that hardly ever are.

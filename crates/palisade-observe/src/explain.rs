@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use http::{HeaderName, HeaderValue, request, response};
-use palisade_core::{ConfigError, Secret, Trail};
+use palisade_core::{ConfigError, Secret, Trail, set_header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -110,7 +110,7 @@ impl Explain {
         // Names and codes are whatever their authors chose.
         text = text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect();
         if let Ok(value) = HeaderValue::try_from(text) {
-            response.headers.insert(X_PALISADE_EXPLAIN, value);
+            set_header(&mut response.headers, X_PALISADE_EXPLAIN, value);
         }
     }
 }

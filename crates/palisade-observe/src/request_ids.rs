@@ -2,7 +2,9 @@ use std::{cell::RefCell, fmt, sync::Arc};
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, request, response};
-use palisade_core::{Clock, Decision, Policy, PolicyLayer, RequestId, SystemClock, TrustedProxies};
+use palisade_core::{
+    Clock, Decision, Policy, PolicyLayer, RequestId, SystemClock, TrustedProxies, set_header,
+};
 
 use crate::random::{hex, random};
 
@@ -100,14 +102,14 @@ impl RequestIds {
     pub(crate) fn leave(id: &RequestId, request: &mut request::Parts) {
         // One that was kept is there, alone.
         if request.headers.get(X_REQUEST_ID) != Some(id.header_value()) {
-            request.headers.insert(X_REQUEST_ID, id.header_value().clone());
+            set_header(&mut request.headers, X_REQUEST_ID, id.header_value().clone());
         }
         request.extensions.insert(id.clone());
     }
 
     /// Tells the client.
     pub(crate) fn tell(id: &RequestId, response: &mut response::Parts) {
-        response.headers.insert(X_REQUEST_ID, id.header_value().clone());
+        set_header(&mut response.headers, X_REQUEST_ID, id.header_value().clone());
     }
 
     /// RFC 9562, section 5.7: 48 bits of milliseconds, 12 bits of what is below them (section 6.2, method 3), and 62

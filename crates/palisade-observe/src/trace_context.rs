@@ -1,7 +1,7 @@
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, request};
-use palisade_core::TrustedProxies;
+use palisade_core::{TrustedProxies, set_header};
 
 use crate::random::random;
 
@@ -136,12 +136,12 @@ impl TraceContext {
     pub(crate) fn leave(&self, request: &mut request::Parts) {
         let headers = &mut request.headers;
         if headers.contains_key(TRACEPARENT) {
-            headers.insert(TRACEPARENT, self.traceparent());
+            set_header(headers, TRACEPARENT, self.traceparent());
         }
         if headers.contains_key(TRACESTATE) {
-            match &self.state {
-                Some(state) => drop(headers.insert(TRACESTATE, state.clone())),
-                None => drop(headers.remove(TRACESTATE)),
+            headers.remove(TRACESTATE);
+            if let Some(state) = &self.state {
+                set_header(headers, TRACESTATE, state.clone());
             }
         }
         request.extensions.insert(self.clone());

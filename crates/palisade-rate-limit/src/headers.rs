@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use palisade_core::ConfigError;
+use palisade_core::{ConfigError, set_header};
 
 use crate::{Quota, Standing, calendar::Calendar};
 
@@ -144,8 +144,9 @@ impl QuotaHeaders {
             Self::Draft10 => {
                 for (fields, standing) in quotas {
                     // Limits further inside have written theirs, and a list may be several fields.
-                    headers.append(RATELIMIT_POLICY, fields.policy_now(&fields.policy, &unix));
-                    headers.append(RATELIMIT, fields.standing(standing));
+                    let policy = fields.policy_now(&fields.policy, &unix);
+                    let _ = headers.try_append(RATELIMIT_POLICY, policy);
+                    let _ = headers.try_append(RATELIMIT, fields.standing(standing));
                 }
             }
             _ => {
@@ -180,8 +181,8 @@ impl QuotaHeaders {
                 field.push(b", reset=");
                 field.push_number(seconds);
             }
-            headers.insert(RATELIMIT_POLICY, fields.policy_now(&fields.nameless, &unix));
-            headers.insert(RATELIMIT, field.value());
+            set_header(headers, RATELIMIT_POLICY, fields.policy_now(&fields.nameless, &unix));
+            set_header(headers, RATELIMIT, field.value());
             return;
         }
         let names = if self == Self::Draft6 { DRAFT_6 } else { X_RATELIMIT };
@@ -189,7 +190,7 @@ impl QuotaHeaders {
             return;
         }
         if self == Self::Draft6 {
-            headers.insert(RATELIMIT_POLICY, fields.policy_now(&fields.nameless, &unix));
+            set_header(headers, RATELIMIT_POLICY, fields.policy_now(&fields.nameless, &unix));
         }
         let reset = match self {
             Self::XRateLimitEpoch => standing.more_in().map(|more_in| {
@@ -199,12 +200,12 @@ impl QuotaHeaders {
             _ => reset(standing),
         };
         let [limit_name, remaining_name, reset_name] = names;
-        headers.insert(limit_name, HeaderValue::from(limit));
-        headers.insert(remaining_name, HeaderValue::from(remaining));
-        match reset {
-            Some(reset) => headers.insert(reset_name, HeaderValue::from(reset)),
-            None => headers.remove(reset_name),
-        };
+        set_header(headers, limit_name, HeaderValue::from(limit));
+        set_header(headers, remaining_name, HeaderValue::from(remaining));
+        headers.remove(&reset_name);
+        if let Some(reset) = reset {
+            set_header(headers, reset_name, HeaderValue::from(reset));
+        }
     }
 }
 

@@ -35,7 +35,7 @@ impl<K> AtTheEnd<K> {
 impl<K: Send + Sync + 'static> WatchBody for AtTheEnd<K> {
     fn trailers(&mut self, trailers: &HeaderMap) {
         for (name, value) in trailers {
-            self.head.headers.append(name.clone(), value.clone());
+            let _ = self.head.headers.try_append(name.clone(), value.clone());
         }
         if let Some((charge, amount)) = self.charge.take() {
             self.limit.settle(&charge, amount, &self.head);

@@ -62,7 +62,7 @@ impl TokenCheck {
         let in_query = self.sources.iter().any(|source| source.field().is_none());
         if in_query && !Personal::has_own_cache_control(response) {
             let no_store = HeaderValue::from_static("no-store");
-            response.headers.insert(header::CACHE_CONTROL, no_store);
+            palisade_core::set_header(&mut response.headers, header::CACHE_CONTROL, no_store);
         }
     }
 }

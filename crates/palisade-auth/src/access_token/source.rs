@@ -115,7 +115,8 @@ impl TokenSource {
         let others = HeaderValue::from_bytes(&others.join(&b", "[..])).ok();
         request.headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
         if let Some(others) = others.filter(|others| !others.is_empty()) {
-            request.headers.insert(header::SEC_WEBSOCKET_PROTOCOL, others);
+            // There is room: the field was removed above.
+            let _ = request.headers.try_insert(header::SEC_WEBSOCKET_PROTOCOL, others);
         }
     }
 }

@@ -111,7 +111,7 @@ impl SenderCheck {
     pub(crate) fn mark_response(&self, response: &mut response::Parts) {
         #[cfg(feature = "_public-keys")]
         if let Some((name, nonce)) = self.nonce() {
-            response.headers.insert(name, nonce);
+            palisade_core::set_header(&mut response.headers, name, nonce);
         }
         #[cfg(not(feature = "_public-keys"))]
         let _ = response;

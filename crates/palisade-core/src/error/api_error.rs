@@ -3,7 +3,7 @@ use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::{GrpcCode, GrpcDetail, Issue, IssueView, QuotaViolation, context::Rendered};
-use crate::BoxError;
+use crate::{BoxError, set_header};
 
 /// The one error: what a client may know of a failure, in every protocol, and what only the log may.
 ///
@@ -130,10 +130,10 @@ impl ApiError {
     }
 
     /// Adds a header that the response owes in every format, such as `WWW-Authenticate`. A name may be added more
-    /// than once.
+    /// than once. Beyond 24,576 of them it is left out.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.0.headers.append(name, value);
+        let _ = self.0.headers.try_append(name, value);
         self
     }
 
@@ -155,7 +155,7 @@ impl ApiError {
         self.0.retry_after = Some(wait);
         self.forget_detail("RetryInfo");
         let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
-        self.0.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        set_header(&mut self.0.headers, header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         self
     }
 

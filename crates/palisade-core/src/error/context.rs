@@ -9,7 +9,7 @@ use super::{
     grpc::{self, Wire},
     problem_types::ProblemTypes,
 };
-use crate::RequestId;
+use crate::{RequestId, set_header};
 
 /// How far an error has come on its way to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,17 @@ const OF_WHAT_WAS_ASKED_FOR: [HeaderName; 5] = [
 pub(super) fn is_of_the_body(name: &HeaderName, error: &ApiError) -> bool {
     let owed = OF_WHAT_WAS_ASKED_FOR.contains(name) && error.headers().contains_key(name);
     OF_THE_BODY.contains(name) && !owed
+}
+
+/// The header fields of an error's own: content type and length, those of a gRPC status, and `Vary`.
+const OWN_FIELDS: usize = 16;
+
+/// Makes room for what an error writes. A response may have as many header fields as it can have; then none of them stays,
+/// because an error without its content type or its gRPC status would be another response.
+pub(super) fn make_room(response: &mut HeaderMap, error: &ApiError) {
+    if response.try_reserve(OWN_FIELDS + error.headers().len()).is_err() {
+        response.clear();
+    }
 }
 
 /// What an error needs to know of the request that it answers.
@@ -156,6 +167,7 @@ impl ErrorContext {
         rendered: Rendered,
     ) -> Response<Bytes> {
         let headers = response.headers_mut();
+        make_room(headers, &error);
         for name in OF_THE_BODY.iter().filter(|name| is_of_the_body(name, &error)) {
             headers.remove(name);
         }
@@ -169,7 +181,7 @@ impl ErrorContext {
             let id = self.request_id().map(RequestId::as_str);
             *response.body_mut() = bodies::render(format, &error, types, id);
             let media_type = HeaderValue::from_static(format.media_type());
-            response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+            set_header(response.headers_mut(), header::CONTENT_TYPE, media_type);
             *response.status_mut() = error.status();
             self.without_forbidden_body(&mut response);
         }
@@ -189,7 +201,8 @@ impl ErrorContext {
             response.headers_mut().remove(header::CONTENT_LENGTH);
         } else if self.is_head {
             let length = std::mem::take(response.body_mut()).len();
-            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            let length = HeaderValue::from(length);
+            set_header(response.headers_mut(), header::CONTENT_LENGTH, length);
         }
     }
 }

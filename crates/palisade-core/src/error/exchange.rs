@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, reques
 
 use super::{
     ApiError, ErrorContext, ErrorFormat, LeaveAsIs, accept,
-    context::{Rendered, is_of_the_body},
+    context::{Rendered, is_of_the_body, make_room},
     framework::{self, Suspicion, is_routed, suspect},
     grpc::X_REQUEST_ID,
     known::chain,
@@ -183,10 +183,11 @@ impl Exchange {
 
     /// Gives `response` the body of `error`, and the headers that the error owes, where they are not there yet.
     fn render<B>(&self, mut response: Response<Bytes>, error: ApiError) -> Response<Body<B>> {
+        make_room(response.headers_mut(), &error);
         for name in error.headers().keys() {
             if !response.headers().contains_key(name) {
                 for value in error.headers().get_all(name) {
-                    response.headers_mut().append(name.clone(), value.clone());
+                    let _ = response.headers_mut().try_append(name.clone(), value.clone());
                 }
             }
         }
@@ -234,7 +235,7 @@ impl Exchange {
             }
             for value in values {
                 if !made.headers().get_all(name).iter().any(|there| there == value) {
-                    made.headers_mut().append(name.clone(), value.clone());
+                    let _ = made.headers_mut().try_append(name.clone(), value.clone());
                 }
             }
         }

@@ -11,7 +11,7 @@ use super::{
     ApiError, ErrorContext,
     grpc_details::{self, pushback_millis},
 };
-use crate::RequestId;
+use crate::{RequestId, set_header};
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -152,7 +152,7 @@ pub(super) fn dress(
     error: &ApiError,
     context: &ErrorContext,
 ) -> Bytes {
-    headers.insert(header::CONTENT_TYPE, wire.media_type());
+    set_header(headers, header::CONTENT_TYPE, wire.media_type());
     match wire {
         Wire::Native => {
             write_trailers(headers, error, context);
@@ -163,7 +163,7 @@ pub(super) fn dress(
             let mut trailers = error.headers().clone();
             write_trailers(&mut trailers, error, context);
             if let Some(id) = context.request_id() {
-                trailers.insert(X_REQUEST_ID, id.header_value().clone());
+                set_header(&mut trailers, X_REQUEST_ID, id.header_value().clone());
             }
             let frame = trailers_frame(&trailers);
             if wire == Wire::Web { frame.into() } else { STANDARD.encode(frame).into() }
@@ -172,16 +172,16 @@ pub(super) fn dress(
 }
 
 fn write_trailers(trailers: &mut HeaderMap, error: &ApiError, context: &ErrorContext) {
-    trailers.insert(GRPC_STATUS, HeaderValue::from(failure_code(error) as i32));
-    trailers.insert(GRPC_MESSAGE, encode_message(short(error.message())));
+    set_header(trailers, GRPC_STATUS, HeaderValue::from(failure_code(error) as i32));
+    set_header(trailers, GRPC_MESSAGE, encode_message(short(error.message())));
     let service = context.grpc_service().unwrap_or_default();
     let details = grpc_details::encode(error, service, context.request_id().map(RequestId::as_str));
     // base64 is always a header value.
     if let Ok(details) = HeaderValue::try_from(STANDARD_NO_PAD.encode(details)) {
-        trailers.insert(GRPC_STATUS_DETAILS, details);
+        set_header(trailers, GRPC_STATUS_DETAILS, details);
     }
     if let Some(pushback) = retry_pushback(error) {
-        trailers.insert(GRPC_RETRY_PUSHBACK_MS, pushback);
+        set_header(trailers, GRPC_RETRY_PUSHBACK_MS, pushback);
     }
 }
 

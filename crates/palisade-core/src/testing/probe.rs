@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
 use tower_service::Service;
 
@@ -94,6 +94,9 @@ impl fmt::Display for ProbeError {
 
 impl std::error::Error for ProbeError {}
 
+/// The most names that a `HeaderMap` can have.
+const MOST_HEADER_FIELDS: usize = 24_576;
+
 /// An inner service that does what it is told to and remembers how it was treated. Clones share what they remember;
 /// each must be polled ready itself before it is called, as tower asks.
 #[derive(Debug, Default)]
@@ -113,6 +116,7 @@ struct Shared {
     called_unready: AtomicBool,
     dropped_unanswered: AtomicUsize,
     answer: Mutex<Script>,
+    headers: Mutex<HeaderMap>,
 }
 
 impl Probe {
@@ -125,6 +129,20 @@ impl Probe {
     #[must_use]
     pub fn answering(self, body: Script) -> Self {
         *self.shared.answer.lock().unwrap() = body;
+        self
+    }
+
+    /// Answers with as many header fields as a response can have, less `room`.
+    ///
+    /// # Panics
+    ///
+    /// If `room` is more than that.
+    #[must_use]
+    pub fn with_header_fields_leaving(self, room: usize) -> Self {
+        let numbers = 0..MOST_HEADER_FIELDS.checked_sub(room).expect("less room than fields");
+        let name = |number| HeaderName::try_from(format!("x-{number}")).expect("a header name");
+        let field = |number| (name(number), HeaderValue::from_static("1"));
+        *self.shared.headers.lock().unwrap() = numbers.map(field).collect();
         self
     }
 
@@ -233,7 +251,9 @@ impl<B> Future for ProbeFuture<B> {
         Poll::Ready(if self.shared.call_fails.load(Ordering::SeqCst) {
             Err(ProbeError)
         } else {
-            Ok(Response::new(self.shared.answer.lock().unwrap().clone()))
+            let mut response = Response::new(self.shared.answer.lock().unwrap().clone());
+            *response.headers_mut() = self.shared.headers.lock().unwrap().clone();
+            Ok(response)
         })
     }
 }

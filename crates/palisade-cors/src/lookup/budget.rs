@@ -48,10 +48,10 @@ impl Budget {
     }
 
     /// Gives a lookup back that found an allowed origin, unless its window is over.
-    pub(super) fn refund(&self, charge: Charge) {
+    pub(super) fn refund(&self, charge: &Charge) {
         let Charge { cell, window } = charge;
-        let refunded = |word: u64| (word >> 32 == window && word as u32 > 0).then(|| word - 1);
-        let _ = self.cells[cell].fetch_update(Ordering::Relaxed, Ordering::Relaxed, refunded);
+        let refunded = |word: u64| (word >> 32 == *window && word as u32 > 0).then(|| word - 1);
+        let _ = self.cells[*cell].fetch_update(Ordering::Relaxed, Ordering::Relaxed, refunded);
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
         assert!(free > 190, "{free}: hardly any of them shares a cell");
 
         for charge in charges {
-            budget.refund(charge);
+            budget.refund(&charge);
         }
         assert!((0..3).all(|_| budget.charge(ada, now).is_some()));
         assert!(budget.charge(ada, now).is_none());
@@ -83,7 +83,7 @@ mod tests {
         let budget = Budget::new(1);
         let late = budget.charge(None, Duration::from_secs(9)).unwrap();
         assert!(budget.charge(None, Duration::from_secs(10)).is_some());
-        budget.refund(late);
+        budget.refund(&late);
         assert!(budget.charge(None, Duration::from_secs(11)).is_none());
     }
 }

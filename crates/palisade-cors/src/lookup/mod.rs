@@ -6,7 +6,7 @@ mod memory;
 
 use std::{fmt, future::Future, sync::Arc};
 
-use http::Extensions;
+use http::request;
 use palisade_core::{BoxError, BoxFuture, ClientIp, ConfigError, Origin};
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -76,18 +76,18 @@ impl Lookup {
     pub(crate) fn ask(
         &self,
         origin: &Origin<'_>,
-        request: &Extensions,
+        request: &request::Parts,
     ) -> impl Future<Output = Result<bool, BoxError>> + Send + use<> {
         let shared = Arc::clone(&self.0);
         let origin = origin.as_str().to_owned();
-        let client = ClientIp::of(request).map(ClientIp::network);
+        let client = ClientIp::of_request(request).map(ClientIp::network);
         async move {
             let charge = shared.budget.charge(client, shared.limits.clock.monotonic());
             let Some(charge) = charge else { return Err(USED_UP.into()) };
             let answered = timeout(shared.limits.timeout, shared.answer(origin)).await;
             let is_allowed = answered.map_err(|_| TIMED_OUT)??;
             if is_allowed {
-                shared.budget.refund(charge);
+                shared.budget.refund(&charge);
             }
             Ok(is_allowed)
         }

@@ -11,7 +11,7 @@ use http::{
     header::{self, Entry},
     request, response,
 };
-use palisade_core::{ApiError, Clock, ConfigError, Secret};
+use palisade_core::{ApiError, Clock, ConfigError, Secret, requested_uri};
 use sha2::{Digest, Sha256};
 
 #[cfg(feature = "redis")]
@@ -23,10 +23,7 @@ use self::{
     proof::{ALGORITHMS, Proof, ProofFault},
     target::Target,
 };
-use crate::{
-    login_redirect::whole_uri,
-    scheme::{challenge, with_challenge},
-};
+use crate::scheme::{challenge, with_challenge};
 
 /// By how much the clocks of the machines of a service may differ.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
@@ -160,7 +157,7 @@ impl Presented {
             // One too many is enough to reject them.
             proofs: request.headers.get_all(DPOP).iter().take(2).cloned().collect(),
             method: request.method.clone(),
-            path: whole_uri(request).path().into(),
+            path: requested_uri(request).path().into(),
             ath: Sha256::digest(token).into(),
         }
     }
