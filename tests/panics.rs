@@ -1,10 +1,12 @@
 //! A policy that panics behind `security_headers` and `cors`, on each host: the client gets a 500 that pages can read.
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use axum::{Router, routing::get};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request, response};
+use http::{
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, request, response,
+};
 use http_body_util::Full;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -12,12 +14,16 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use palisade::{
-    ApiError, Decision, ErrorLayer, Policy, cors::Cors, headers::SecurityHeaders,
-    observe::RequestIds, stack, when,
+    ApiError, Decision, ErrorLayer, PeerAddr, Policy,
+    cors::Cors,
+    headers::{CacheControl, SecurityHeaders},
+    observe::{Observe, RequestIds},
+    rate_limit::{Quota, QuotaHeaders, RateLimit},
+    stack, when,
 };
 use palisade_tests::Client;
 use tokio::net::TcpListener;
-use tower::service_fn;
+use tower::{ServiceExt, service_fn};
 
 const SECRET: &str = "hunter2";
 const APP: &str = "https://app.example.com";
@@ -80,6 +86,44 @@ macro_rules! guarded {
             .policy(predicate())
             .policy(PanicsAt)
     };
+}
+
+#[tokio::test]
+async fn a_response_full_of_header_fields_panics_in_no_layer() {
+    let limit = |headers| {
+        let quota = Quota::per(1_000, Duration::from_secs(60));
+        RateLimit::per_address(quota).headers(headers).build().unwrap()
+    };
+    let peer = PeerAddr(([192, 0, 2, 1], 4000).into());
+    for room in 0..20 {
+        for format in [
+            QuotaHeaders::Draft10,
+            QuotaHeaders::Draft7,
+            QuotaHeaders::Draft6,
+            QuotaHeaders::XRateLimit,
+        ] {
+            let full = move |number: usize| HeaderName::try_from(format!("x-{number}")).unwrap();
+            let service = stack()
+                .observe(RequestIds::new().then(Observe::new()))
+                .errors(ErrorLayer::new().negotiated())
+                .security_headers(&SecurityHeaders::pages().always_https().build().unwrap())
+                .cors(&Cors::allow_origins([APP]).allow_credentials(true).build().unwrap())
+                .policy(limit(format))
+                .policy(CacheControl::new())
+                .wrap(service_fn(move |_: Request<Full<Bytes>>| async move {
+                    let names = (0..24_576 - room).map(full);
+                    let mut response = Response::new(Full::<Bytes>::from("hello"));
+                    *response.headers_mut() =
+                        names.map(|name| (name, HeaderValue::from_static("1"))).collect();
+                    Ok::<_, Infallible>(response)
+                }));
+            let request = Request::get("/").header("origin", APP).extension(peer);
+            let request = request.body(Full::default()).unwrap();
+            let response = service.oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK, "{room}");
+            assert!(response.headers().len() >= 24_576 - room, "{room}");
+        }
+    }
 }
 
 async fn listen() -> (TcpListener, SocketAddr) {

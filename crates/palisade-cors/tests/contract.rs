@@ -34,3 +34,10 @@ fn its_layer_keeps_the_contract() {
     let layer = || Cors::builder().any_origin().build().unwrap().layer();
     Contract::new(requests(Method::GET, Some("https://app.example.com"))).check(layer);
 }
+
+#[test]
+fn a_response_that_is_full_of_headers_passes() {
+    for origin in ["https://app.example.com", "https://evil.example"] {
+        Contract::new(requests(Method::GET, Some(origin))).check_full_responses(cors);
+    }
+}

@@ -60,3 +60,10 @@ fn geo_keeps_the_contract() {
     Contract::new(from([10, 0, 0, 1])).check_policy(geo);
     Contract::new(from([203, 0, 113, 7])).check_refusal(geo);
 }
+
+#[test]
+fn a_response_that_is_full_of_headers_passes() {
+    Contract::new(get)
+        .check_full_responses(|| SecurityHeaders::pages().always_https().build().unwrap());
+    Contract::new(get).check_full_responses(CacheControl::new);
+}

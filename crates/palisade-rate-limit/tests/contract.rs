@@ -7,7 +7,7 @@ use palisade_core::{
     PeerAddr, Principal,
     testing::{Contract, Script},
 };
-use palisade_rate_limit::{Quota, RateLimit};
+use palisade_rate_limit::{Quota, QuotaHeaders, RateLimit};
 
 const PLENTY: Quota = Quota::per(1_000_000, Duration::from_secs(60));
 
@@ -23,4 +23,22 @@ fn a_limit_by_principal_keeps_the_contract_of_layers() {
     let ada = Principal::new("ada");
     Contract::new(|| Request::get("/").extension(ada.clone()).body(Script::empty()).unwrap())
         .check_policy(|| RateLimit::per_principal(PLENTY).capacity(10).build().unwrap());
+}
+
+#[test]
+fn a_response_that_is_full_of_headers_passes() {
+    let peer = PeerAddr("192.0.2.1:4000".parse().unwrap());
+    let contract =
+        Contract::new(|| Request::get("/").extension(peer).body(Script::empty()).unwrap());
+    for headers in [
+        QuotaHeaders::Draft10,
+        QuotaHeaders::Draft7,
+        QuotaHeaders::Draft6,
+        QuotaHeaders::XRateLimit,
+        QuotaHeaders::XRateLimitEpoch,
+    ] {
+        contract.check_full_responses(|| {
+            RateLimit::per_address(PLENTY).capacity(10).headers(headers).build().unwrap()
+        });
+    }
 }

@@ -81,7 +81,7 @@ fn check_host(host: &str) -> Result<(), Remedy> {
     if labels.ends_with('.') && labels.len() > 1 {
         return Err("leave out the dot at the end of the host");
     }
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     let is_label = |label: &str| !label.is_empty() && label.bytes().all(fits);
     if labels.split('.').all(is_label) { Ok(()) } else { Err(IN_FULL) }
 }
@@ -144,7 +144,6 @@ mod tests {
             "example.com",
             "localhost:3000",
             "127.0.0.1:3000",
-            "my_host.example",
             "*.example.com:443",
             "*.example.com:*",
             "https://cdn.example.com",
