@@ -104,7 +104,7 @@ async fn a_response_full_of_header_fields_panics_in_no_layer() {
         ] {
             let full = move |number: usize| HeaderName::try_from(format!("x-{number}")).unwrap();
             let service = stack()
-                .observe(RequestIds::new().then(Observe::new()))
+                .observe(Observe::new())
                 .errors(ErrorLayer::new().negotiated())
                 .security_headers(&SecurityHeaders::pages().always_https().build().unwrap())
                 .cors(&Cors::allow_origins([APP]).allow_credentials(true).build().unwrap())
