@@ -31,6 +31,7 @@ impl Place {
     }
 
     /// The steps to the enclosing value.
+    #[cfg(feature = "json-schema")]
     pub(crate) fn parent(&self) -> Option<&[Step]> {
         self.0.split_last().map(|(_, parent)| parent)
     }
