@@ -1,7 +1,6 @@
 use palisade_core::Metric;
 
 const JWT: &[&str] = &["jwt"];
-#[cfg(any(feature = "introspection", feature = "jwks"))]
 const ISSUER: &[&str] = &["issuer"];
 
 pub(crate) const CACHE_HITS: Metric =
@@ -35,32 +34,28 @@ pub(crate) const JWKS_FETCHES: Metric =
 pub(crate) const JWKS_FAILURES: Metric =
     Metric::counter("palisade_jwks_fetch_failures_total", ISSUER, "of these, those that failed");
 
-#[cfg(feature = "introspection")]
 pub(crate) const INTROSPECTION_USABLE: Metric = Metric::gauge(
     "palisade_introspection_usable",
     ISSUER,
     "0 while an issuer does not answer questions about tokens",
 );
-#[cfg(feature = "introspection")]
 pub(crate) const INTROSPECTION_HITS: Metric = Metric::counter(
     "palisade_introspection_cache_hits_total",
     ISSUER,
     "tokens whose answer was stored",
 );
-#[cfg(feature = "introspection")]
 pub(crate) const INTROSPECTION_QUESTIONS: Metric = Metric::counter(
     "palisade_introspection_questions_total",
     ISSUER,
     "questions about tokens that were asked",
 );
-#[cfg(feature = "introspection")]
 pub(crate) const INTROSPECTION_FAILURES: Metric = Metric::counter(
     "palisade_introspection_failures_total",
     ISSUER,
     "of these, those that were not answered",
 );
 
-/// The metrics of [`Jwt`](crate::Jwt), `Jwks` and `Introspection`, each a [`Measured`](palisade_core::Measured). The names
+/// The metrics of [`Jwt`](crate::Jwt), `Jwks` (feature `jwks`) and `Introspection`, each a [`Measured`](palisade_core::Measured). The names
 /// are a stable interface.
 ///
 /// ```
@@ -78,12 +73,8 @@ pub const METRICS: &[Metric] = &[
     JWKS_FETCHES,
     #[cfg(feature = "jwks")]
     JWKS_FAILURES,
-    #[cfg(feature = "introspection")]
     INTROSPECTION_USABLE,
-    #[cfg(feature = "introspection")]
     INTROSPECTION_HITS,
-    #[cfg(feature = "introspection")]
     INTROSPECTION_QUESTIONS,
-    #[cfg(feature = "introspection")]
     INTROSPECTION_FAILURES,
 ];
