@@ -143,3 +143,10 @@ pub use step_up::{LoginContext, StepUp, StepUpBuilder};
 /// assert_eq!(palisade_auth::CODES[0].code, "CSRF");
 /// ```
 pub const CODES: &[palisade_core::ErrorCode] = &[csrf::CSRF];
+
+use rules::Authorize;
+
+palisade_core::impl_layer!(ApiKeys<S>, Authorize<R>, Basic<F>, CsrfCheck, Decided, Jwt<C>, LoginRedirect<A>, MapClaims<A, F>, Optional<A>, ProtectedResource, Public, RequireDecision, RequireRole, Revoked<A, F>, RevokedLater<A, F>, Sessions<S>, StepUp<C>);
+
+#[cfg(feature = "introspection")]
+palisade_core::impl_layer!(Introspection<C>);

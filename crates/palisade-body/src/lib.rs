@@ -49,3 +49,5 @@ pub use head_limits::HeadLimits;
 pub use limit::{BodyLimit, BodyLimitFuture, BodyLimitService, LimitedBody};
 pub use map_body::{BoxedBody, MapRequestBody, MapRequestBodyService};
 pub use response_limit::{ResponseLimit, ResponseLimitFuture, ResponseLimitService};
+
+palisade_core::impl_layer!(HeadLimits);

@@ -14,8 +14,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    ApiError, Body, BoxError, BoxFuture, Decision, DiscardOnDrop, Halt, Outcome, Trail,
-    discard_unread,
+    AcceptsBody, ApiError, Body, BoxError, BoxFuture, Decision, DiscardOnDrop, Halt, Outcome,
+    Trail, discard_unread,
     error::find_in_chain,
     panics::{caught, replace_head},
     stage::{Refusal, answer},
@@ -121,14 +121,14 @@ impl<S: Clone, P> Clone for BodyPolicyService<S, P> {
     }
 }
 
-impl<S, P, ReqB, ResB> Service<Request<ReqB>> for BodyPolicyService<S, P>
+impl<S, P, ReqB> Service<Request<ReqB>> for BodyPolicyService<S, P>
 where
-    S: Service<Request<Body<ReqB>>, Response = Response<ResB>> + Clone,
+    S: AcceptsBody<Body<ReqB>> + Clone,
     P: BodyPolicy,
     ReqB: http_body::Body<Data = Bytes> + Unpin + 'static,
     ReqB::Error: Into<BoxError>,
 {
-    type Response = Response<Body<ResB>>;
+    type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;
     type Future = BodyPolicyFuture<S, P, ReqB>;
 
@@ -183,7 +183,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct BodyPolicyFuture<S, P, ReqB>
     where
-        S: Service<Request<Body<ReqB>>>,
+        S: AcceptsBody<Body<ReqB>>,
         P: BodyPolicy,
         ReqB: http_body::Body,
         ReqB: Unpin,
@@ -199,7 +199,7 @@ pin_project! {
     #[project = StateProj]
     enum State<S, P, ReqB>
     where
-        S: Service<Request<Body<ReqB>>>,
+        S: AcceptsBody<Body<ReqB>>,
         P: BodyPolicy,
         ReqB: http_body::Body,
         ReqB: Unpin,
@@ -214,7 +214,7 @@ pin_project! {
 
 impl<S, P, ReqB> State<S, P, ReqB>
 where
-    S: Service<Request<Body<ReqB>>>,
+    S: AcceptsBody<Body<ReqB>>,
     P: BodyPolicy,
     ReqB: http_body::Body + Unpin,
     ReqB::Error: Into<BoxError>,
@@ -270,7 +270,7 @@ where
 
 impl<S, P, ReqB> std::fmt::Debug for BodyPolicyFuture<S, P, ReqB>
 where
-    S: Service<Request<Body<ReqB>>>,
+    S: AcceptsBody<Body<ReqB>>,
     P: BodyPolicy,
     ReqB: http_body::Body + Unpin,
     ReqB::Error: Into<BoxError>,
@@ -282,14 +282,14 @@ where
 
 const POLLED_AGAIN: &str = "a BodyPolicyFuture was polled after it had completed";
 
-impl<S, P, ReqB, ResB> Future for BodyPolicyFuture<S, P, ReqB>
+impl<S, P, ReqB> Future for BodyPolicyFuture<S, P, ReqB>
 where
-    S: Service<Request<Body<ReqB>>, Response = Response<ResB>>,
+    S: AcceptsBody<Body<ReqB>>,
     P: BodyPolicy,
     ReqB: http_body::Body<Data = Bytes> + Unpin,
     ReqB::Error: Into<BoxError>,
 {
-    type Output = Result<Response<Body<ResB>>, S::Error>;
+    type Output = Result<Response<Body<S::ResponseBody>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();

@@ -48,6 +48,7 @@
 //! | `tonic` | [`ApiError`] as `tonic::Status` and back; peer addresses from `TcpConnectInfo` |
 //! | `testing` | the contract tests, for your own policies and layers |
 
+mod accepts_body;
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
@@ -61,7 +62,9 @@ mod cookies;
 mod error;
 mod grpc_web;
 mod hold;
+mod impl_layer;
 mod inserted;
+mod into_stage;
 mod layer;
 mod log_backoff;
 mod measured;
@@ -85,6 +88,7 @@ mod trail;
 mod unread;
 mod vary;
 
+pub use accepts_body::AcceptsBody;
 #[cfg(feature = "axum")]
 pub use axum::{TrackedListener, TrackedPeer};
 pub use body::Body;
@@ -109,6 +113,7 @@ pub use error::{
     ToApiError, is_grpc, is_grpc_web,
 };
 pub use hold::{BodyEnd, WatchBody, hold_until_end, watch_until_end};
+pub use into_stage::{ByReference, ByValue, IntoStage};
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};
 pub use log_backoff::LogBackoff;
 pub use measured::{Measured, Measurement, Metric};
@@ -128,6 +133,9 @@ pub use unread::DiscardUnread;
 #[doc(hidden)]
 pub use unread::{DiscardOnDrop, discard_unread};
 pub use vary::vary_by;
+
+/// tower's trait: every policy and every layer of Palisade implements it.
+pub use tower_layer::Layer;
 
 /// Any error, as tower passes them around.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -113,3 +113,5 @@ pub use policy::{Cors, CorsGrant};
 /// assert_eq!(palisade_cors::CODES[0].code, "ORIGIN_NOT_ALLOWED");
 /// ```
 pub const CODES: &[palisade_core::ErrorCode] = &[policy::ORIGIN_NOT_ALLOWED];
+
+palisade_core::impl_layer!(Cors);

@@ -1,6 +1,5 @@
 use http::HeaderValue;
 use palisade_core::Origin;
-use psl::Psl;
 
 /// What one `allow_origin` lets in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,12 +104,16 @@ fn subdomains(text: &str, base: &str, any_port: bool) -> Result<Written, String>
     })
 }
 
-/// The [Public Suffix List](https://publicsuffix.org/list/) has the names under which anybody can get a name of their
-/// own, `com` and `co.uk` as well as `github.io`. A name of one label that it does not know is one too, by its own
-/// default rule; `localhost` is this machine.
+/// Returns whether anyone can register a name below `host`. The [Public Suffix List](https://publicsuffix.org/list/)
+/// has these names, `com` and `co.uk` as well as `github.io`. Without the feature `public-suffix` this is its default
+/// rule alone: a name of one label is a public suffix, except `localhost`, which is this machine.
 fn is_public_suffix(host: &str) -> bool {
-    let suffix = psl::List.suffix(host.as_bytes());
-    host != "localhost" && suffix.is_some_and(|suffix| suffix.as_bytes() == host.as_bytes())
+    #[cfg(feature = "public-suffix")]
+    let is_suffix = psl::Psl::suffix(&psl::List, host.as_bytes())
+        .is_some_and(|suffix| suffix.as_bytes() == host.as_bytes());
+    #[cfg(not(feature = "public-suffix"))]
+    let is_suffix = !host.contains('.');
+    is_suffix && host != "localhost"
 }
 
 #[cfg(test)]

@@ -60,3 +60,5 @@ pub use tokens::{EmbedderPolicy, OpenerPolicy, ReferrerPolicy, ResourcePolicy};
 /// assert_eq!(palisade_headers::CODES[0].code, "COUNTRY_NOT_ALLOWED");
 /// ```
 pub const CODES: &[palisade_core::ErrorCode] = &[geo::COUNTRY_NOT_ALLOWED];
+
+palisade_core::impl_layer!(CacheControl, Geo, Methods, SecurityHeaders);

@@ -66,3 +66,5 @@ pub use recorder::{Recorder, RecorderService};
 pub use request_ids::RequestIds;
 pub use span::{RequestSpan, RequestSpanFuture, RequestSpanService};
 pub use trace_context::{HexId, TraceContext};
+
+palisade_core::impl_layer!(Observe, RequestIds);

@@ -164,3 +164,5 @@ pub use store::{
 /// assert_eq!(palisade_rate_limit::ISSUE_CODES[0].code, "cost_exceeds_limit");
 /// ```
 pub const ISSUE_CODES: &[palisade_core::IssueCode] = &[limiter::COST_EXCEEDS_LIMIT];
+
+palisade_core::impl_layer!(ConcurrencyLimit, RateLimit<K>);

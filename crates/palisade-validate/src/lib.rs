@@ -157,3 +157,5 @@ pub use tonic::{ValidateMessages, validate_message, validate_message_with};
 /// assert_eq!(palisade_validate::CODES[0].code, "INVALID_RESPONSE");
 /// ```
 pub const CODES: &[palisade_core::ErrorCode] = &[response::INVALID_RESPONSE];
+
+palisade_core::impl_layer!(RuleContext<C>, Validation);

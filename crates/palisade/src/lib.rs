@@ -1,22 +1,38 @@
 //! API policies as tower layers: authentication, roles, CORS, rate limits, body limits, validation, webhooks and one
 //! error format.
+//!
+//! - [`stack`]: many policies around a service, in an order that the compiler checks.
 #![cfg_attr(
-    all(
-        feature = "auth",
-        feature = "axum",
-        feature = "body",
-        feature = "cors",
-        feature = "headers",
-        feature = "observe",
-        feature = "rate-limit",
-        feature = "testing",
-        feature = "tonic",
-        feature = "tower",
-        feature = "validate",
-        feature = "webhook",
-    ),
-    doc = include_str!("../../../README.md")
+    feature = "auth",
+    doc = "- [`WithAuth`]: `with_auth` and `with_role` on a route, a handler or a `ServiceBuilder`."
 )]
+//! - [`Policy`]: a rule of your own. [`ErrorLayer`] and [`ApiError`]: one error format.
+//! - [`guide`]: the guide, page by page.
+//!
+//! [guide-authentication]: guide::authentication
+//! [guide-bodies]: guide::bodies
+//! [guide-client-address]: guide::client_address
+//! [guide-cors]: guide::cors
+//! [guide-errors]: guide::errors
+//! [guide-headers]: guide::headers
+//! [guide-observability]: guide::observability
+//! [guide-openapi]: guide::openapi
+//! [guide-rate-limits]: guide::rate_limits
+//! [guide-validation]: guide::validation
+//! [guide-webhooks]: guide::webhooks
+//!
+#![doc = include_str!("../docs/intro.md")]
+#![cfg_attr(
+    all(feature = "auth", feature = "axum", feature = "body", feature = "cors", feature = "observe", feature = "rate-limit"),
+    doc = include_str!("../docs/axum.md")
+)]
+#![cfg_attr(feature = "rate-limit", doc = include_str!("../docs/hyper.md"))]
+#![cfg_attr(all(feature = "auth", feature = "observe", feature = "tonic"), doc = include_str!("../docs/tonic.md"))]
+#![doc = include_str!("../docs/policies.md")]
+#![doc = include_str!("../docs/own_policy.md")]
+#![cfg_attr(feature = "testing", doc = include_str!("../docs/own_policy_test.md"))]
+#![doc = include_str!("../docs/features.md")]
+#![doc = include_str!("../docs/more.md")]
 
 mod catalogue;
 #[cfg(feature = "openapi")]
@@ -60,54 +76,72 @@ pub use palisade_validate as validate;
 pub use palisade_webhook as webhook;
 
 pub use catalogue::{CatalogueEntry, IssueCatalogueEntry, catalogue, issue_codes};
+#[cfg(all(feature = "body", feature = "tower"))]
+pub use stack::{BoxedService, BoxedStack};
 pub use stack::{Stack, order, stack};
 #[cfg(feature = "auth")]
 pub use with_auth::{WithAuth, on};
 
-/// The pages of the guide, whose examples are tests.
-#[cfg(all(doctest, feature = "axum"))]
-mod guide {
-    #[cfg(any(feature = "aws-lc", feature = "rust-crypto"))]
-    #[doc = include_str!("../../../docs/guide/authentication.md")]
-    struct Authentication;
+/// The pages of the guide. Their examples are tests.
+// browsers print URLs in quotes, and the guide quotes them
+#[allow(rustdoc::bare_urls)]
+pub mod guide {
+    #[cfg(any(
+        not(doctest),
+        all(feature = "axum", any(feature = "aws-lc", feature = "rust-crypto"))
+    ))]
+    #[doc = include_str!("../docs/guide/authentication.md")]
+    pub mod authentication {}
 
-    #[cfg(all(feature = "body", feature = "gzip"))]
-    #[doc = include_str!("../../../docs/guide/bodies.md")]
-    struct Bodies;
+    #[cfg(any(not(doctest), all(feature = "axum", all(feature = "body", feature = "gzip"))))]
+    #[doc = include_str!("../docs/guide/bodies.md")]
+    pub mod bodies {}
 
-    #[cfg(all(feature = "observe", feature = "tonic"))]
-    #[doc = include_str!("../../../docs/guide/errors.md")]
-    struct Errors;
+    #[cfg(any(not(doctest), all(feature = "axum", feature = "rate-limit")))]
+    #[doc = include_str!("../docs/guide/client-address.md")]
+    pub mod client_address {}
 
-    #[cfg(all(feature = "aide", feature = "auth", feature = "openapi"))]
-    #[doc = include_str!("../../../docs/guide/openapi.md")]
-    struct OpenApi;
+    #[cfg(any(not(doctest), all(feature = "axum", all(feature = "auth", feature = "cors"))))]
+    #[doc = include_str!("../docs/guide/cors.md")]
+    pub mod cors {}
 
-    #[cfg(feature = "rate-limit")]
-    #[doc = include_str!("../../../docs/guide/client-address.md")]
-    struct ClientAddress;
+    #[cfg(any(not(doctest), all(feature = "axum", all(feature = "observe", feature = "tonic"))))]
+    #[doc = include_str!("../docs/guide/errors.md")]
+    pub mod errors {}
 
-    #[cfg(all(feature = "auth", feature = "cors"))]
-    #[doc = include_str!("../../../docs/guide/cors.md")]
-    struct Cors;
+    #[cfg(any(
+        not(doctest),
+        all(feature = "axum", all(feature = "cors", feature = "headers", feature = "rate-limit"))
+    ))]
+    #[doc = include_str!("../docs/guide/headers.md")]
+    pub mod headers {}
 
-    #[cfg(feature = "rate-limit-redis")]
-    #[doc = include_str!("../../../docs/guide/rate-limits.md")]
-    struct RateLimits;
+    #[cfg(any(
+        not(doctest),
+        all(feature = "axum", all(feature = "auth", feature = "observe", feature = "rate-limit"))
+    ))]
+    #[doc = include_str!("../docs/guide/observability.md")]
+    pub mod observability {}
 
-    #[cfg(all(feature = "cors", feature = "headers", feature = "rate-limit"))]
-    #[doc = include_str!("../../../docs/guide/headers.md")]
-    struct Headers;
+    #[cfg(any(
+        not(doctest),
+        all(feature = "axum", all(feature = "aide", feature = "auth", feature = "openapi"))
+    ))]
+    #[doc = include_str!("../docs/guide/openapi.md")]
+    pub mod openapi {}
 
-    #[cfg(feature = "webhook-redis")]
-    #[doc = include_str!("../../../docs/guide/webhooks.md")]
-    struct Webhooks;
+    #[cfg(any(not(doctest), all(feature = "axum", feature = "rate-limit-redis")))]
+    #[doc = include_str!("../docs/guide/rate-limits.md")]
+    pub mod rate_limits {}
 
-    #[cfg(all(feature = "multipart", feature = "schemars"))]
-    #[doc = include_str!("../../../docs/guide/validation.md")]
-    struct Validation;
+    #[cfg(any(
+        not(doctest),
+        all(feature = "axum", all(feature = "multipart", feature = "schemars"))
+    ))]
+    #[doc = include_str!("../docs/guide/validation.md")]
+    pub mod validation {}
 
-    #[cfg(all(feature = "auth", feature = "observe", feature = "rate-limit"))]
-    #[doc = include_str!("../../../docs/guide/observability.md")]
-    struct Observability;
+    #[cfg(any(not(doctest), all(feature = "axum", feature = "webhook-redis")))]
+    #[doc = include_str!("../docs/guide/webhooks.md")]
+    pub mod webhooks {}
 }

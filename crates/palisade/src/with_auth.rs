@@ -3,7 +3,7 @@ use palisade_auth::{
     Decided, Public, RequireRole, public,
     rules::{Authorize, Rule},
 };
-use palisade_core::{Chain, Stage};
+use palisade_core::{Chain, IntoStage, Stage};
 
 /// `with_auth`, `with_role`, `with_rule` and `with_public`, on whatever can be guarded.
 ///
@@ -39,27 +39,37 @@ pub trait WithAuth<Kind>: Sized {
     /// Puts a stage around it.
     fn guarded_by<G: Stage>(self, guard: G) -> Self::Guarded<G>;
 
-    /// Requires authentication by `auth`: a scheme, or several policies in a row.
-    fn with_auth<P: Stage + Clone>(self, auth: &P) -> Self::Guarded<Chain<P, Decided>> {
-        self.guarded_by(Chain(auth.clone(), Decided))
+    /// Requires authentication by `auth`: a scheme, or several policies in a row, by value or by reference.
+    fn with_auth<A, Given>(self, auth: A) -> Self::Guarded<Chain<A::Stage, Decided>>
+    where
+        A: IntoStage<Given>,
+    {
+        self.guarded_by(Chain(auth.into_stage(), Decided))
     }
 
     /// Requires authentication by `auth`, and one of these roles.
-    fn with_role<P: Stage + Clone>(
+    fn with_role<A, Given>(
         self,
-        auth: &P,
+        auth: A,
         roles: impl Into<RequireRole>,
-    ) -> Self::Guarded<Chain<P, RequireRole>> {
-        self.guarded_by(Chain(auth.clone(), roles.into()))
+    ) -> Self::Guarded<Chain<A::Stage, RequireRole>>
+    where
+        A: IntoStage<Given>,
+    {
+        self.guarded_by(Chain(auth.into_stage(), roles.into()))
     }
 
     /// Requires authentication by `auth`, and that the rule allows the caller.
-    fn with_rule<P, R>(self, auth: &P, rule: R) -> Self::Guarded<Chain<P, Authorize<R>>>
+    fn with_rule<A, Given, R>(
+        self,
+        auth: A,
+        rule: R,
+    ) -> Self::Guarded<Chain<A::Stage, Authorize<R>>>
     where
-        P: Stage + Clone,
+        A: IntoStage<Given>,
         R: Rule<About = request::Parts>,
     {
-        self.guarded_by(Chain(auth.clone(), rule.authorize()))
+        self.guarded_by(Chain(auth.into_stage(), rule.authorize()))
     }
 
     /// Lets everybody pass, on purpose: [`Stack::deny_undecided`](crate::Stack::deny_undecided) wants it written.

@@ -6,7 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Extensions, Request, Response};
-use palisade_core::{Body, BoxError, Connection, DiscardOnDrop, is_grpc};
+use palisade_core::{AcceptsBody, Body, BoxError, Connection, DiscardOnDrop, is_grpc};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -167,13 +167,13 @@ pub struct DeadlineService<S> {
     deadline: Deadline,
 }
 
-impl<S, ReqB, ResB> Service<Request<ReqB>> for DeadlineService<S>
+impl<S, ReqB> Service<Request<ReqB>> for DeadlineService<S>
 where
-    S: Service<Request<TimedBody<ReqB>>, Response = Response<ResB>>,
+    S: AcceptsBody<TimedBody<ReqB>>,
     ReqB: http_body::Body<Data = Bytes> + Unpin + 'static,
     ReqB::Error: Into<BoxError>,
 {
-    type Response = Response<Body<AnswerBody<ResB>>>;
+    type Response = Response<Body<AnswerBody<S::ResponseBody>>>;
     type Error = S::Error;
     type Future = DeadlineFuture<S::Future>;
 

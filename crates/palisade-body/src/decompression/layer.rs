@@ -5,7 +5,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, header};
-use palisade_core::{ApiError, Body, BoxError};
+use palisade_core::{AcceptsBody, ApiError, Body, BoxError};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -91,13 +91,13 @@ pub struct DecompressionService<S> {
     caps: Caps,
 }
 
-impl<S, ReqB, ResB> Service<Request<ReqB>> for DecompressionService<S>
+impl<S, ReqB> Service<Request<ReqB>> for DecompressionService<S>
 where
-    S: Service<Request<DecodedBody<ReqB>>, Response = Response<ResB>>,
+    S: AcceptsBody<DecodedBody<ReqB>>,
     ReqB: http_body::Body<Data = Bytes>,
     ReqB::Error: Into<BoxError>,
 {
-    type Response = Response<Body<AnswerBody<ResB>>>;
+    type Response = Response<Body<AnswerBody<S::ResponseBody>>>;
     type Error = S::Error;
     type Future = DecompressionFuture<S::Future>;
 

@@ -8,9 +8,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, request};
-use palisade_core::{AnsweredByPolicy, ApiError, Body, BoxError};
+use palisade_core::{AcceptsBody, AnsweredByPolicy, ApiError, Body, BoxError};
 use pin_project_lite::pin_project;
-use tower_service::Service;
 
 use super::{
     LimitedBody,
@@ -24,7 +23,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct BodyLimitFuture<S, ReqB>
     where
-        S: Service<Request<LimitedBody<ReqB>>>,
+        S: AcceptsBody<LimitedBody<ReqB>>,
     {
         #[pin]
         state: State<S, ReqB>,
@@ -35,12 +34,12 @@ pin_project! {
     #[project = StateProj]
     enum State<S, ReqB>
     where
-        S: Service<Request<LimitedBody<ReqB>>>,
+        S: AcceptsBody<LimitedBody<ReqB>>,
     {
         Refused { refusal: Option<Response<Bytes>> },
         Collecting { held: Option<Box<Collecting<S, ReqB>>> },
         Inner { #[pin] future: S::Future, watched: Option<Arc<Watched<ReqB>>> },
-        Draining { held: Option<Box<Draining<S::Response, ReqB>>> },
+        Draining { held: Option<Box<Draining<Response<S::ResponseBody>, ReqB>>> },
     }
 }
 
@@ -99,7 +98,7 @@ impl Gathered {
 
 impl<S, ReqB> BodyLimitFuture<S, ReqB>
 where
-    S: Service<Request<LimitedBody<ReqB>>>,
+    S: AcceptsBody<LimitedBody<ReqB>>,
 {
     pub(super) fn refused(refusal: Response<Bytes>) -> Self {
         Self { state: State::Refused { refusal: Some(refusal) } }
@@ -123,7 +122,7 @@ where
 
 impl<S, ReqB> fmt::Debug for BodyLimitFuture<S, ReqB>
 where
-    S: Service<Request<LimitedBody<ReqB>>>,
+    S: AcceptsBody<LimitedBody<ReqB>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BodyLimitFuture").finish_non_exhaustive()
@@ -132,13 +131,13 @@ where
 
 const POLLED_AGAIN: &str = "a BodyLimitFuture was polled after it had completed";
 
-impl<S, ReqB, ResB> Future for BodyLimitFuture<S, ReqB>
+impl<S, ReqB> Future for BodyLimitFuture<S, ReqB>
 where
-    S: Service<Request<LimitedBody<ReqB>>, Response = Response<ResB>>,
+    S: AcceptsBody<LimitedBody<ReqB>>,
     ReqB: http_body::Body<Data = Bytes> + Unpin,
     ReqB::Error: Into<BoxError>,
 {
-    type Output = Result<Response<Body<AnswerBody<ResB>>>, S::Error>;
+    type Output = Result<Response<Body<AnswerBody<S::ResponseBody>>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();

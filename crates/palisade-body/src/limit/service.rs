@@ -5,7 +5,9 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
-use palisade_core::{ApiError, Body, BoxError, DiscardOnDrop, Trail, discard_unread, is_grpc};
+use palisade_core::{
+    AcceptsBody, ApiError, Body, BoxError, DiscardOnDrop, Trail, discard_unread, is_grpc,
+};
 use tower_service::Service;
 
 use super::{
@@ -30,13 +32,13 @@ impl<S> BodyLimitService<S> {
     }
 }
 
-impl<S, ReqB, ResB> Service<Request<ReqB>> for BodyLimitService<S>
+impl<S, ReqB> Service<Request<ReqB>> for BodyLimitService<S>
 where
-    S: Service<Request<LimitedBody<ReqB>>, Response = Response<ResB>> + Clone,
+    S: AcceptsBody<LimitedBody<ReqB>> + Clone,
     ReqB: http_body::Body<Data = Bytes> + Unpin + 'static,
     ReqB::Error: Into<BoxError>,
 {
-    type Response = Response<Body<AnswerBody<ResB>>>;
+    type Response = Response<Body<AnswerBody<S::ResponseBody>>>;
     type Error = S::Error;
     type Future = BodyLimitFuture<S, ReqB>;
 
@@ -102,7 +104,7 @@ where
 #[cold]
 fn refused<S, ReqB>(request: Request<ReqB>, error: ApiError) -> BodyLimitFuture<S, ReqB>
 where
-    S: Service<Request<LimitedBody<ReqB>>>,
+    S: AcceptsBody<LimitedBody<ReqB>>,
     ReqB: 'static,
 {
     let refusal = Asker::of(&request, NAME).refuse_unread(error);

@@ -1,15 +1,19 @@
 //! Many policies in one stack, in an order that the compiler checks.
 
+#[cfg(all(feature = "body", feature = "tower"))]
+mod boxed;
 pub mod order;
 mod segment;
 
-use std::{fmt, marker::PhantomData};
+use std::{borrow::Borrow, fmt, marker::PhantomData};
 
 #[cfg(feature = "observe")]
 use palisade_core::Policy;
-use palisade_core::{ErrorLayer, Stage, TrustedProxies};
+use palisade_core::{ErrorLayer, IntoStage, Stage, TrustedProxies};
 use tower_layer::{Identity, Layer};
 
+#[cfg(all(feature = "body", feature = "tower"))]
+pub use self::boxed::{BoxedService, BoxedStack};
 use self::segment::{Nest, Nothing, Segment};
 
 /// Begins a stack. Its methods are called from the outside in; see [`Stack`].
@@ -116,12 +120,12 @@ where
     /// ```
     pub fn client_ip(
         self,
-        proxies: &TrustedProxies,
+        proxies: impl Borrow<TrustedProxies>,
     ) -> With<TrustedProxies, order::ClientKnown, Outer, Open, Errors>
     where
         At: order::BeforeClientIp,
     {
-        self.then(proxies.clone())
+        self.then(proxies.borrow().clone())
     }
 
     /// Names each request ([`RequestIds`](palisade_observe::RequestIds)), or tells all that becomes of it
@@ -133,21 +137,23 @@ where
     /// let stack = stack().observe(Observe::new()).layer(RequestSpan).errors(ErrorLayer::new());
     /// ```
     #[cfg(feature = "observe")]
-    pub fn observe<P: Policy + Clone>(
+    pub fn observe<P, Given>(
         self,
         observer: P,
-    ) -> With<P, order::Observed, Outer, Open, Errors>
+    ) -> With<P::Stage, order::Observed, Outer, Open, Errors>
     where
         At: order::BeforeObserve,
+        P: IntoStage<Given, Stage: Policy + Clone>,
     {
-        self.then(observer)
+        self.then(observer.into_stage())
     }
 
     /// Turns everything that fails inside into one error format.
-    pub fn errors(self, errors: ErrorLayer) -> WithErrors<Outer, Open, Errors>
+    pub fn errors(self, errors: impl Borrow<ErrorLayer>) -> WithErrors<Outer, Open, Errors>
     where
         At: order::BeforeErrors,
     {
+        let errors = errors.borrow().clone();
         let outer = self.open.close(self.outer, &self.errors);
         Stack { outer: Nest::new(errors.clone(), outer), open: Nothing, errors, at: PhantomData }
     }
@@ -167,24 +173,24 @@ where
     #[cfg(feature = "headers")]
     pub fn security_headers(
         self,
-        headers: &palisade_headers::SecurityHeaders,
+        headers: impl Borrow<palisade_headers::SecurityHeaders>,
     ) -> With<palisade_headers::SecurityHeaders, At, Outer, Open, Errors>
     where
         At: order::BeforeSecurityHeaders,
     {
-        self.then(headers.clone())
+        self.then(headers.borrow().clone())
     }
 
     /// Says which origins may read the answers.
     #[cfg(feature = "cors")]
     pub fn cors(
         self,
-        cors: &palisade_cors::Cors,
+        cors: impl Borrow<palisade_cors::Cors>,
     ) -> With<palisade_cors::Cors, order::CrossOrigin, Outer, Open, Errors>
     where
         At: order::BeforeCors,
     {
-        self.then(cors.clone())
+        self.then(cors.borrow().clone())
     }
 
     /// Limits how often: by address outside of `auth`, by principal inside of it, by both together nowhere. A limit by a
@@ -192,25 +198,26 @@ where
     #[cfg(feature = "rate-limit")]
     pub fn rate_limit<K>(
         self,
-        limit: &palisade_rate_limit::RateLimit<K>,
+        limit: impl Borrow<palisade_rate_limit::RateLimit<K>>,
     ) -> With<palisade_rate_limit::RateLimit<K>, K::Next, Outer, Open, Errors>
     where
         K: palisade_rate_limit::Key + order::LimitAfter<At>,
     {
-        self.then(limit.clone())
+        self.then(limit.borrow().clone())
     }
 
     /// Says who is calling: a [`Jwt`](palisade_auth::Jwt), an [`any_of`](palisade_core::any_of), a policy of your own
     /// that leaves a [`Principal`](palisade_core::Principal).
     #[cfg(feature = "auth")]
-    pub fn auth<P: Stage + Clone>(
+    pub fn auth<P, Given>(
         self,
-        auth: &P,
-    ) -> With<P, order::Authenticated, Outer, Open, Errors>
+        auth: P,
+    ) -> With<P::Stage, order::Authenticated, Outer, Open, Errors>
     where
         At: order::BeforeAuth,
+        P: IntoStage<Given, Stage: Clone>,
     {
-        self.then(auth.clone())
+        self.then(auth.into_stage())
     }
 
     /// Lets pass who has one of these roles.
@@ -273,12 +280,12 @@ where
     #[cfg(feature = "body")]
     pub fn timeout(
         self,
-        deadline: palisade_body::Deadline,
+        deadline: impl Borrow<palisade_body::Deadline>,
     ) -> WithLayer<palisade_body::Deadline, order::TimeLimited, Outer, Open, Errors>
     where
         At: order::BeforeTimeout,
     {
-        self.then_layer(deadline)
+        self.then_layer(*deadline.borrow())
     }
 
     /// Limits how many bytes a request body may have. The service inside gets its request with a
@@ -303,12 +310,12 @@ where
     #[cfg(feature = "body")]
     pub fn body_limit(
         self,
-        limit: palisade_body::BodyLimit,
+        limit: impl Borrow<palisade_body::BodyLimit>,
     ) -> WithLayer<palisade_body::BodyLimit, order::SizeLimited, Outer, Open, Errors>
     where
         At: order::BeforeBodyLimit,
     {
-        self.then_layer(limit)
+        self.then_layer(limit.borrow().clone())
     }
 
     /// Lets pass what a sender has signed. The signature is of the bytes as they came, so it is verified before anything
@@ -316,29 +323,32 @@ where
     #[cfg(feature = "webhook")]
     pub fn webhook(
         self,
-        webhook: &palisade_webhook::Webhook,
+        webhook: impl Borrow<palisade_webhook::Webhook>,
     ) -> WithLayer<palisade_webhook::Webhook, order::WebhookVerified, Outer, Open, Errors>
     where
         At: order::BeforeWebhook,
     {
-        self.then_layer(webhook.clone())
+        self.then_layer(webhook.borrow().clone())
     }
 
     /// Checks each JSON body before the service sees it.
     #[cfg(feature = "validate")]
     pub fn validate<T>(
         self,
-        validate: palisade_validate::ValidateLayer<T>,
+        validate: impl Borrow<palisade_validate::ValidateLayer<T>>,
     ) -> WithLayer<palisade_validate::ValidateLayer<T>, order::Validated, Outer, Open, Errors>
     where
         At: order::BeforeValidate,
     {
-        self.then_layer(validate)
+        self.then_layer(validate.borrow().clone())
     }
 
     /// Adds any policy here, or several in a row, inside everything above. It fits anywhere; choose its place with care.
-    pub fn policy<P: Stage + Clone>(self, policy: P) -> With<P, At, Outer, Open, Errors> {
-        self.then(policy)
+    pub fn policy<P, Given>(self, policy: P) -> With<P::Stage, At, Outer, Open, Errors>
+    where
+        P: IntoStage<Given, Stage: Clone>,
+    {
+        self.then(policy.into_stage())
     }
 
     /// Adds any tower layer here, inside everything above.

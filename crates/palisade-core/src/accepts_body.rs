@@ -1,0 +1,53 @@
+use std::{
+    future::Future,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tower_service::Service;
+
+/// A service that accepts requests whose body is a `B`: what a layer requires of its inner service if it hands the
+/// request body on in another type.
+///
+/// Implemented for every such service. It repeats `Service` so that the compiler names this requirement, and its
+/// remedy, in place of all the types that implement `Service`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not accept requests whose body is a `{B}`",
+    label = "a layer around this service hands the request body on as `{B}`",
+    note = "a service that names the type of its request body, such as axum's `from_fn`, goes inside `.layer(MapRequestBody::new(axum::body::Body::new))`",
+    note = "a hyper service that takes `Incoming` takes `BoxedBody` instead, inside `.layer(MapRequestBody::new(BoxedBody::new))`"
+)]
+pub trait AcceptsBody<B> {
+    /// The body of its responses.
+    type ResponseBody;
+    /// As of `Service`.
+    type Error;
+    /// As of `Service`.
+    type Future: Future<Output = Result<Response<Self::ResponseBody>, Self::Error>>;
+
+    /// As of `Service`.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
+
+    /// As of `Service`.
+    fn call(&mut self, request: Request<B>) -> Self::Future;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S, B, ResB> AcceptsBody<B> for S
+where
+    S: Service<Request<B>, Response = Response<ResB>>,
+{
+    type ResponseBody = ResB;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Service::poll_ready(self, cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<B>) -> S::Future {
+        Service::call(self, request)
+    }
+}
