@@ -38,7 +38,8 @@ use crate::{Ban, Quotas, Store, limiter::Settings};
 ///
 /// A key that the store has refused is refused on this machine, without asking, until the wait is over, but for no longer
 /// than [`refusal_ttl`](Self::refusal_ttl). This is off where requests may be
-/// [given back](crate::RateLimitBuilder::count_if), because the key may then be admitted sooner.
+/// [given back](crate::RateLimitBuilder::count_if), because the key may then be admitted sooner, and in a limit with a
+/// [ban](crate::RateLimitBuilder::ban), because a refusal counts only if the store sees it. Blocks are always remembered.
 ///
 /// The store gets digests of keys, HMAC-SHA-256 under a [`secret`](Self::secret), 16 bytes each. All machines that share a
 /// limit must agree on its name, its key, its quotas and the secret, and be built by the same compiler, which has a say in
