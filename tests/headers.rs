@@ -100,7 +100,7 @@ async fn on_hyper(proxies: &TrustedProxies) -> SocketAddr {
         .errors(ErrorLayer::new())
         .security_headers(&security)
         .policy(cache)
-        .cors(&cors())
+        .cors(cors())
         .policy(unless(|request| request.uri.path() == "/health", geo))
         .policy(methods)
         .layer(HeadFromGet)
@@ -280,7 +280,7 @@ async fn axum_rejections_carry_headers_and_routes_set_caching() {
                 .errors(ErrorLayer::new())
                 .security_headers(&security)
                 .policy(CacheControl::new())
-                .cors(&cors())
+                .cors(cors())
                 .rate_limit(&limit),
         );
     let (listener, address) = listen().await;
