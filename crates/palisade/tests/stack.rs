@@ -82,7 +82,7 @@ async fn each_step_refuses_what_it_should_and_every_refusal_passes_the_steps_out
     let service = stack()
         .observe(RequestIds::new())
         .errors(ErrorLayer::new())
-        .cors(&cors())
+        .cors(cors())
         .rate_limit(&limit)
         .auth(&auth())
         .role(["admin"])
@@ -137,8 +137,8 @@ async fn a_failure_of_the_service_passes_all_policies_on_the_way_out() {
             let service = stack()
                 .observe(RequestIds::new())
                 .errors(ErrorLayer::new().format(format.clone()))
-                .cors(&cors())
-                .rate_limit(&per_address(10))
+                .cors(cors())
+                .rate_limit(per_address(10))
                 .wrap(service_fn(fails));
             let mut request = good();
             *request.uri_mut() = path.parse().unwrap();
@@ -160,7 +160,7 @@ async fn what_nobody_decided_about_is_withheld_in_the_format_of_the_stack() {
     let hello = service_fn(|_: Request<Full<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::from("\"hello\"")))
     });
-    let undecided = stack().errors(errors()).cors(&cors()).deny_undecided();
+    let undecided = stack().errors(errors()).cors(cors()).deny_undecided();
 
     let (head, body) = answer(undecided.wrap(hello), good()).await;
     assert_eq!((head.status, &body["code"]), (StatusCode::FORBIDDEN, &json!("FORBIDDEN")));
@@ -223,7 +223,7 @@ async fn an_error_of_ones_own_is_mapped_inside_any_layer() {
     let errors = ErrorLayer::new().map(|_: &OutOfStock| ApiError::conflict().with_code("SOLD_OUT"));
     let service = stack()
         .errors(errors)
-        .cors(&cors())
+        .cors(cors())
         .layer(TimeoutLayer::new(Duration::from_secs(60)))
         .policy(())
         .wrap(service_fn(|_: Request<Full<Bytes>>| async {
@@ -236,7 +236,7 @@ async fn an_error_of_ones_own_is_mapped_inside_any_layer() {
 
 #[tokio::test]
 async fn a_stack_without_errors_leaves_the_services_error_type_alone() {
-    let service = stack().cors(&cors()).policy(()).wrap(Probe::new().failing());
+    let service = stack().cors(cors()).policy(()).wrap(Probe::new().failing());
     let outcome: Result<_, ProbeError> = service.oneshot(good()).await;
     assert_eq!(outcome.unwrap_err(), ProbeError);
 }
@@ -271,7 +271,7 @@ fn a_whole_stack_keeps_the_contract() {
 #[test]
 fn a_stack_is_a_layer_like_any_other() {
     fn is_layer<L: Layer<Probe> + Clone + Send + Sync + 'static>(_: &L) {}
-    let stack = stack().observe(RequestIds::new()).errors(ErrorLayer::new()).cors(&cors());
+    let stack = stack().observe(RequestIds::new()).errors(ErrorLayer::new()).cors(cors());
     is_layer(&stack);
     assert_eq!(format!("{stack:?}"), "Stack { at: \"CrossOrigin\", .. }");
 }
