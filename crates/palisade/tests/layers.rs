@@ -115,6 +115,7 @@ async fn every_policy_is_a_layer() -> Result<(), ConfigError> {
 }
 
 #[tokio::test]
+#[allow(clippy::needless_borrows_for_generic_args)] // references are what it tests
 async fn steps_take_values_and_references() -> Result<(), ConfigError> {
     let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build()?;
     let (ids, errors, cors, limit, auth) =
