@@ -106,8 +106,8 @@ async fn a_response_full_of_header_fields_panics_in_no_layer() {
             let service = stack()
                 .observe(Observe::new())
                 .errors(ErrorLayer::new().negotiated())
-                .security_headers(&SecurityHeaders::pages().always_https().build().unwrap())
-                .cors(&Cors::allow_origins([APP]).allow_credentials(true).build().unwrap())
+                .security_headers(SecurityHeaders::pages().always_https().build().unwrap())
+                .cors(Cors::allow_origins([APP]).allow_credentials(true).build().unwrap())
                 .policy(limit(format))
                 .policy(CacheControl::new())
                 .wrap(service_fn(move |_: Request<Full<Bytes>>| async move {
