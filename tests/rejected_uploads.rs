@@ -44,7 +44,7 @@ async fn on_axum() -> SocketAddr {
     let app = Router::new()
         .route(
             "/limited",
-            handler().layer(stack().errors(ErrorLayer::new()).rate_limit(&nobody_passes())),
+            handler().layer(stack().errors(ErrorLayer::new()).rate_limit(nobody_passes())),
         )
         .route("/alone", handler().layer(nobody_passes().layer()))
         .route("/unauthenticated", handler().layer(stack().errors(ErrorLayer::new()).auth(&auth)))
@@ -66,7 +66,7 @@ async fn on_hyper() -> SocketAddr {
     let hello = service_fn(async |_: Request<hyper::body::Incoming>| {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("read")))
     });
-    let guarded = stack().errors(ErrorLayer::new()).rate_limit(&nobody_passes()).wrap(hello);
+    let guarded = stack().errors(ErrorLayer::new()).rate_limit(nobody_passes()).wrap(hello);
     tokio::spawn(async move {
         loop {
             let (stream, peer) = listener.accept().await.unwrap();
