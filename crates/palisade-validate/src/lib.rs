@@ -102,6 +102,7 @@
 //! | `schemars` | `SchemaJson`, `schema_of`: types with a schema, and exact places in unions and flattened structs |
 //! | `multipart` | `Valid<Multipart<T>>` and `Valid<MultipartStream<T>>`, for axum |
 //! | `tonic` | `ValidateMessages`, `validate_message` |
+//! | `gzip`, `deflate`, `zstd` | `ValidateMessages` reads messages in these codings |
 
 #[cfg(feature = "axum")]
 mod axum;
@@ -114,6 +115,8 @@ mod issue_codes;
 mod json;
 mod layer;
 pub mod maps;
+#[cfg(feature = "tonic")]
+mod message_coding;
 mod messages;
 mod names;
 mod place;

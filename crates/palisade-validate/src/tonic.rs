@@ -1,10 +1,10 @@
 //! What tonic's users need: messages that keep rules, checked by a call or by a layer.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
 use bytes::Bytes;
 use garde::Validate;
-use http::{Extensions, HeaderName, HeaderValue, request};
+use http::{Extensions, request};
 use palisade_core::{
     ApiError, BodyPolicy, BodyPolicyLayer, ConfigError, Decision, Halt, IssueSource,
 };
@@ -12,6 +12,7 @@ use tonic::Status;
 
 use crate::{
     RuleContext, Validation,
+    message_coding::decompress,
     place::{Findings, Place, Step},
     rules::{self, Component},
 };
@@ -98,8 +99,15 @@ fn check<T: Validate>(message: &T, context: &T::Context) -> Result<(), ApiError>
 
 /// Applies the rules of unary methods' messages before the methods are called: a tower layer for tonic's server.
 ///
-/// Methods that are not named pass as they are. Those that are get one message, which must not be compressed: a client
-/// that compresses is told UNIMPLEMENTED and that `identity` is understood.
+/// Requests for methods that are not listed pass unchanged. The layer reads native gRPC: place it inside tonic-web's
+/// `GrpcWebLayer`.
+///
+/// # Compressed messages
+///
+/// A message that is compressed with `gzip`, `deflate` or `zstd` is decompressed for its rules if the feature of that name is
+/// on, and reaches the method as it was sent. Turn on the codings that the service accepts (`accept_compressed` of the
+/// generated server). Any other coding is UNIMPLEMENTED, with the supported ones in `grpc-accept-encoding`. The size limit
+/// applies before and after decompression.
 ///
 /// ```
 /// use garde::Validate;
@@ -118,6 +126,7 @@ fn check<T: Validate>(message: &T, context: &T::Context) -> Result<(), ApiError>
 #[derive(Clone, Default)]
 pub struct ValidateMessages {
     methods: HashMap<&'static str, Rules>,
+    limit: usize,
 }
 
 type Rules = Arc<dyn Fn(&[u8], &Extensions) -> Result<(), ApiError> + Send + Sync>;
@@ -145,17 +154,18 @@ impl ValidateMessages {
         self
     }
 
-    /// The layer, which reads at most `limit` bytes of a message.
+    /// Returns the layer. It accepts messages of at most `limit` bytes, compressed and decompressed.
     ///
     /// # Errors
     ///
     /// A path is not of the form `/package.Service/Method`.
-    pub fn layer(self, limit: usize) -> Result<BodyPolicyLayer<Self>, ConfigError> {
+    pub fn layer(mut self, limit: usize) -> Result<BodyPolicyLayer<Self>, ConfigError> {
         for path in self.methods.keys() {
             if !path.starts_with('/') || path.matches('/').count() != 2 || path.ends_with('/') {
                 return Err(ConfigError::new("method", path, "write `/package.Service/Method`"));
             }
         }
+        self.limit = limit;
         Ok(BodyPolicyLayer::new(self, limit.saturating_add(PREFIX)))
     }
 }
@@ -178,12 +188,18 @@ impl BodyPolicy for ValidateMessages {
 
     fn decide(&self, request: &request::Parts, body: &Bytes) -> Decision<()> {
         let Some(rules) = self.methods.get(request.uri.path()) else { return Decision::grant(()) };
-        unframed(body).and_then(|message| rules(message, &request.extensions)).into()
+        unframed(body)
+            .and_then(|(is_compressed, message)| match is_compressed {
+                false => Ok(Cow::Borrowed(message)),
+                true => decompress(&request.headers, message, self.limit),
+            })
+            .and_then(|message| rules(&message, &request.extensions))
+            .into()
     }
 }
 
-/// The one message of a unary call.
-fn unframed(body: &[u8]) -> Result<&[u8], ApiError> {
+/// Returns the one message of a unary call, and whether it is compressed.
+fn unframed(body: &[u8]) -> Result<(bool, &[u8]), ApiError> {
     let malformed =
         || ApiError::bad_request().with_message("the call does not have exactly one message");
     let (prefix, message) = body.split_first_chunk::<PREFIX>().ok_or_else(malformed)?;
@@ -192,12 +208,8 @@ fn unframed(body: &[u8]) -> Result<&[u8], ApiError> {
         return Err(malformed());
     }
     match flag {
-        0 => Ok(message),
-        _ => Err(ApiError::not_implemented()
-            .with_message("compressed messages are not understood here")
-            .with_header(
-                HeaderName::from_static("grpc-accept-encoding"),
-                HeaderValue::from_static("identity"),
-            )),
+        0 => Ok((false, message)),
+        1 => Ok((true, message)),
+        _ => Err(malformed()),
     }
 }
