@@ -14,7 +14,8 @@ use axum::{
 };
 use http::StatusCode;
 use palisade::{
-    ApiError, ErrorCode, ErrorFormat, ErrorLayer, GrpcCode, ToApiError, observe::RequestIds, stack,
+    ApiError, ErrorCode, ErrorFormat, ErrorLayer, GrpcCode, OrApiError, ToApiError,
+    observe::RequestIds, stack,
 };
 use serde::Deserialize;
 
@@ -78,7 +79,7 @@ struct Order {
 }
 
 /// A handler that returns the type itself.
-async fn buy(Json(order): Json<Order>) -> Result<String, OrderError> {
+async fn buy(OrApiError(Json(order)): OrApiError<Json<Order>>) -> Result<String, OrderError> {
     if order.amount > 3 {
         return Err(OrderError::OutOfStock { left: 3 });
     }

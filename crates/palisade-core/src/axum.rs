@@ -50,7 +50,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Principal {
 
     async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
         request.extensions.get().cloned().ok_or_else(|| {
-            ApiError::internal().with_source(
+            ApiError::report_misconfiguration(
+                &request.extensions,
                 "a handler takes a `Principal`, and its route has no authentication: add `.with_auth(&auth)` to the \
                  route, or take `Option<Principal>` where authentication is optional",
             )

@@ -78,6 +78,12 @@ impl WebTrailers {
         }
         None
     }
+
+    /// Returns true if all frames that were seen are whole messages, so that trailers can follow.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        let whole = self.quad.as_ref().is_none_or(Vec::is_empty);
+        whole && matches!(&self.at, At::Head(head) if head.is_empty())
+    }
 }
 
 impl At {

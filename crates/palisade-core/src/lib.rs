@@ -43,7 +43,8 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `tower` (default) | [`ErrorLayer`] recognises tower's timeout and load-shed errors |
-//! | `axum` | [`ApiError`] and [`Body`] as axum responses; axum's own errors in our format, by option; peer addresses from `ConnectInfo` |
+//! | `axum` | [`ApiError`] and [`Body`] as axum responses; axum's own errors in our format, by option, or by their types with [`OrApiError`]; peer addresses from `ConnectInfo` |
+//! | `multipart` | errors of axum's `Multipart` as [`ApiError`] |
 //! | `hyper` | [`ErrorLayer`] recognises hyper's errors |
 //! | `tonic` | [`ApiError`] as `tonic::Status` and back; peer addresses from `TcpConnectInfo` |
 //! | `testing` | the contract tests, for your own policies and layers |
@@ -67,6 +68,7 @@ mod inserted;
 mod into_stage;
 mod layer;
 mod log_backoff;
+mod log_sampler;
 mod measured;
 mod origin;
 mod panics;
@@ -75,6 +77,8 @@ mod policy;
 mod preflight;
 mod principal;
 mod public_url;
+#[cfg(feature = "axum")]
+mod rejection;
 mod request_id;
 mod requested_uri;
 mod secret;
@@ -109,13 +113,14 @@ pub use connection::{
 pub use cookies::cookies;
 pub use error::{
     ApiError, ErrorCode, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService,
-    GrpcCode, GrpcDetail, Issue, IssueCode, IssueSource, IssueView, LeaveAsIs, QuotaViolation,
-    ToApiError, is_grpc, is_grpc_web,
+    FrameworkReason, GrpcCode, GrpcDetail, GrpcStream, Issue, IssueCode, IssueSource, IssueView,
+    LeaveAsIs, QuotaViolation, ToApiError, is_grpc, is_grpc_web,
 };
 pub use hold::{BodyEnd, WatchBody, hold_until_end, watch_until_end};
 pub use into_stage::{ByReference, ByValue, IntoStage};
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};
 pub use log_backoff::LogBackoff;
+pub use log_sampler::LogSampler;
 pub use measured::{Measured, Measurement, Metric};
 pub use origin::{Origin, OriginError};
 pub use personal::Personal;
@@ -123,6 +128,8 @@ pub use policy::{BoxFuture, Decision, Halt, Policy};
 pub use preflight::is_preflight;
 pub use principal::Principal;
 pub use public_url::PublicUrl;
+#[cfg(feature = "axum")]
+pub use rejection::OrApiError;
 pub use request_id::RequestId;
 pub use requested_uri::requested_uri;
 pub use secret::Secret;

@@ -9,7 +9,8 @@ use crate::{
     ApiError, GrpcCode,
     error::{
         GRPC_MESSAGE, GRPC_RETRY_PUSHBACK_MS, GRPC_STATUS, GRPC_STATUS_DETAILS, OF_THE_BODY,
-        X_REQUEST_ID, add_grpc_details, encode_grpc_details, retry_pushback, short_message,
+        X_REQUEST_ID, add_grpc_details, encode_grpc_details, metadata, retry_pushback,
+        short_message,
     },
 };
 
@@ -29,7 +30,7 @@ impl From<ApiError> for Status {
     /// assert_eq!(rename().unwrap_err().code(), Code::AlreadyExists);
     /// ```
     fn from(error: ApiError) -> Self {
-        let mut metadata = error.headers().clone();
+        let mut metadata = metadata(error.headers());
         if let Some(pushback) = retry_pushback(&error) {
             metadata.insert(GRPC_RETRY_PUSHBACK_MS, pushback);
         }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use http_body_util::{BodyExt, Full};
 use palisade_core::{
-    ApiError, BoxError, Decision, ErrorFormat, ErrorLayer, Issue, LeaveAsIs, Policy, PolicyLayer,
-    RequestId, testing::Log,
+    ApiError, BoxError, Decision, ErrorFormat, ErrorLayer, GrpcCode, Issue, LeaveAsIs, Policy,
+    PolicyLayer, RequestId, testing::Log,
 };
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -90,7 +90,10 @@ async fn a_refusal_looks_as_the_format_says_and_keeps_its_headers() {
     assert_eq!(head.headers["retry-after"], "3");
     assert_eq!(
         body,
-        json!({"error": "the input is not valid", "code": "VALIDATION_ERROR", "issues": issues})
+        json!({
+            "error": "the input is not valid", "code": "VALIDATION_ERROR", "field": "email",
+            "issues": issues, "request_id": ID,
+        })
     );
 
     let (head, body) = refused_in(ErrorFormat::Problem).await;
@@ -101,7 +104,7 @@ async fn a_refusal_looks_as_the_format_says_and_keeps_its_headers() {
         json!({
             "type": "about:blank", "title": "Bad Request", "status": 400,
             "detail": "the input is not valid", "instance": format!("urn:uuid:{ID}"),
-            "code": "VALIDATION_ERROR", "issues": issues,
+            "code": "VALIDATION_ERROR", "field": "email", "issues": issues,
         })
     );
 
@@ -342,7 +345,7 @@ async fn what_described_the_body_that_was_replaced_is_gone_and_what_caches_need_
 #[tokio::test]
 async fn a_failure_is_never_ok_over_grpc() {
     let fails = service_fn(|_: Request<Full<Bytes>>| async {
-        let error = ApiError::internal().with_grpc_code(palisade_core::GrpcCode::Ok);
+        let error = ApiError::internal().with_grpc_code(GrpcCode::Ok);
         Err::<Response<Full<Bytes>>, BoxError>(error.into())
     });
     let (head, _) = answer(ErrorLayer::new().layer(fails), grpc_request()).await;
@@ -422,9 +425,8 @@ async fn a_status_that_never_has_a_body_gets_none_in_any_format() {
             .unwrap()
     });
     let formats = [ErrorFormat::Envelope, ErrorFormat::Problem, ErrorFormat::Html, custom];
-    for (status, format) in [204, 205, 304].into_iter().flat_map(|status| {
-        formats.clone().map(|format| (StatusCode::from_u16(status).unwrap(), format))
-    }) {
+    let status = StatusCode::NOT_MODIFIED;
+    for format in formats {
         let error = ApiError::precondition_failed().with_status(status);
         let error = error.with_header(header::ETAG, HeaderValue::from_static("\"1\""));
         let layer = ErrorLayer::new().format(format);
@@ -644,4 +646,17 @@ async fn an_error_that_panics_when_it_is_logged_is_a_500_too() {
     let (head, _) = answer(ErrorLayer::new().layer(service_fn(fails)), request()).await;
     assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
     println!("{}", log.text());
+}
+
+#[test]
+fn error_is_never_a_success() {
+    let log = Log::of_this_thread(Level::ERROR);
+    for status in [100, 200, 204, 226] {
+        let status = StatusCode::from_u16(status).unwrap();
+        assert_eq!(ApiError::conflict().with_status(status).status(), StatusCode::CONFLICT);
+        let own = ApiError::new(status, GrpcCode::Ok, "OWN", "own");
+        assert_eq!(own.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    assert_eq!(log.text().lines().count(), 8);
+    assert_eq!(ApiError::conflict().with_status(StatusCode::GONE).status(), StatusCode::GONE);
 }

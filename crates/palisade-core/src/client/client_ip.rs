@@ -8,7 +8,9 @@ use http::{Extensions, request};
 
 use crate::ApiError;
 
-use super::{address::client_address, diagnostics, peer::Peer};
+use super::{
+    address::client_address, diagnostics, peer::Peer, trusted_proxies::UndeterminedClient,
+};
 
 /// The address a client is known by: the one answer to "who is this", wherever an address matters.
 ///
@@ -122,7 +124,8 @@ impl ClientIp {
     ///
     /// # Errors
     ///
-    /// If the request has none: 500, and the log says how each server leaves it there.
+    /// 500 if the server left no address: the log says how each server leaves it. 400 if a trusted proxy at a Unix socket
+    /// sent a header that tells no address, such as a `Forwarded` that the client made malformed.
     ///
     /// ```
     /// use palisade_core::ClientIp;
@@ -131,7 +134,15 @@ impl ClientIp {
     /// assert_eq!(ClientIp::required(&head).unwrap_err().status(), 500);
     /// ```
     pub fn required(request: &request::Parts) -> Result<Self, ApiError> {
-        Self::of_request(request).ok_or_else(|| ApiError::internal().with_source(NO_ADDRESS))
+        Self::of_request(request).ok_or_else(|| {
+            if request.extensions.get::<UndeterminedClient>().is_some() {
+                ApiError::bad_request()
+                    .with_message("the address of the client cannot be determined")
+                    .with_source("the header of the proxy at the Unix socket tells no address")
+            } else {
+                ApiError::internal().with_source(NO_ADDRESS)
+            }
+        })
     }
 
     /// The address.

@@ -255,6 +255,10 @@ impl TrustedProxies {
     }
 }
 
+/// On a request whose client cannot be determined from the header that it came with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UndeterminedClient;
+
 impl Policy for TrustedProxies {
     type Grant = Option<ClientIp>;
 
@@ -270,6 +274,11 @@ impl Policy for TrustedProxies {
     fn admit(&self, client: &mut Option<ClientIp>, request: &mut request::Parts) {
         if let Some(client) = client {
             request.extensions.insert(*client);
+        } else if Peer::of(&request.extensions) == Peer::UnixSocket
+            && request.headers.contains_key(self.0.model.header())
+        {
+            // The proxy sent its header, and has no address that could count instead.
+            request.extensions.insert(UndeterminedClient);
         }
     }
 }

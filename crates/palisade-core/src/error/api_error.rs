@@ -1,8 +1,8 @@
 use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::{GrpcCode, GrpcDetail, Issue, IssueView, QuotaViolation, context::Rendered};
+use super::{GrpcCode, GrpcDetail, Issue, IssueView, QuotaViolation, context::Rendered, log::log};
 use crate::{BoxError, set_header};
 
 /// The one error: what a client may know of a failure, in every protocol, and what only the log may.
@@ -42,10 +42,13 @@ struct Inner {
     details: Vec<GrpcDetail>,
     source: Option<Arc<dyn Error + Send + Sync>>,
     rendered: Rendered,
+    logged: bool,
 }
 
 impl ApiError {
-    /// An error of a kind of your own. The named constructors cover the usual ones.
+    /// Returns an error of a kind of your own. The named constructors cover the usual ones.
+    ///
+    /// `status` must not be a 1xx or 2xx. With one of those the error is a 500, and the log says so.
     pub fn new(
         status: StatusCode,
         grpc: GrpcCode,
@@ -53,7 +56,7 @@ impl ApiError {
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self(Box::new(Inner {
-            status,
+            status: StatusCode::INTERNAL_SERVER_ERROR,
             grpc,
             code: code.into(),
             message: message.into(),
@@ -67,13 +70,58 @@ impl ApiError {
             details: Vec::new(),
             source: None,
             rendered: Rendered::No,
+            logged: false,
         }))
+        .with_status(status)
+    }
+
+    /// Returns a 500 for a mistake in how the service is put together, such as a handler that takes the caller on a route
+    /// without authentication, and logs `remedy` now: an extractor cannot know whether an [`ErrorLayer`](super::ErrorLayer) is
+    /// outside, which logs other failures.
+    ///
+    /// ```
+    /// use palisade_core::ApiError;
+    ///
+    /// let (head, ()) = http::Request::new(()).into_parts();
+    /// let error = ApiError::report_misconfiguration(
+    ///     &head.extensions,
+    ///     "a handler takes a `Tenant`, and its route has no `TenantLayer`: add `.layer(TenantLayer)`",
+    /// );
+    /// assert_eq!((error.status().as_u16(), error.message()), (500, "internal error"));
+    /// ```
+    #[must_use]
+    pub fn report_misconfiguration(request: &Extensions, remedy: impl Into<BoxError>) -> Self {
+        let mut error = Self::internal().with_source(remedy);
+        log(&mut error, request.get());
+        error
     }
 
     /// Answers another HTTP status. The gRPC code stays.
+    ///
+    /// A 1xx or 2xx is refused: a client takes an error that is sent as a success for one. The error keeps its status, and the
+    /// log says so.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use palisade_core::ApiError;
+    ///
+    /// assert_eq!(ApiError::conflict().with_status(StatusCode::GONE).status(), 410);
+    /// assert_eq!(ApiError::conflict().with_status(StatusCode::OK).status(), 409);
+    /// ```
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
-        self.0.status = status;
+        if status >= StatusCode::MULTIPLE_CHOICES {
+            self.0.status = status;
+        } else {
+            tracing::error!(
+                target: "palisade::errors",
+                code = self.code(),
+                "the status of an ApiError must not be a success; got {}, and the error is sent with {}. Return a response of \
+                 your own for a success",
+                status.as_u16(),
+                self.0.status.as_u16(),
+            );
+        }
         self
     }
 
@@ -236,6 +284,15 @@ impl ApiError {
     /// When to come back.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Returns true if the log has the error.
+    pub(super) fn is_logged(&self) -> bool {
+        self.0.logged
+    }
+
+    pub(super) fn set_logged(&mut self) {
+        self.0.logged = true;
     }
 
     /// The headers that the response owes.

@@ -30,10 +30,14 @@ struct EnvelopeError<'a> {
 struct Flat<'a> {
     error: &'a str,
     code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
     #[serde(skip_serializing_if = "<[Issue]>::is_empty")]
     issues: &'a [Issue],
     #[serde(flatten)]
     beside_issues: BesideIssues<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -45,6 +49,8 @@ struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
     code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
     #[serde(skip_serializing_if = "<[Issue]>::is_empty")]
     issues: &'a [Issue],
     #[serde(flatten)]
@@ -61,20 +67,16 @@ pub(super) fn render(
     request_id: Option<&str>,
 ) -> Bytes {
     let (code, message, issues) = (error.code(), error.message(), error.listed_issues());
+    let field = error.field();
     let beside_issues = BesideIssues(error);
     match format {
         ErrorFormat::Envelope | ErrorFormat::Custom(_) => {
-            let error = EnvelopeError {
-                code,
-                message,
-                field: error.field(),
-                issues,
-                beside_issues,
-                request_id,
-            };
+            let error = EnvelopeError { code, message, field, issues, beside_issues, request_id };
             json(&Envelope { error })
         }
-        ErrorFormat::Flat => json(&Flat { error: message, code, issues, beside_issues }),
+        ErrorFormat::Flat => {
+            json(&Flat { error: message, code, field, issues, beside_issues, request_id })
+        }
         ErrorFormat::Problem => {
             let (r#type, title) = types.of(error);
             json(&Problem {
@@ -84,6 +86,7 @@ pub(super) fn render(
                 detail: message,
                 instance: request_id.map(instance),
                 code,
+                field,
                 issues,
                 beside_issues,
                 violated_policies: error
@@ -139,6 +142,9 @@ fn write_text(text: &mut String, error: &ApiError, request_id: Option<&str>) -> 
         writeln!(text, "- {MORE_ISSUES}")?;
     }
     writeln!(text, "code: {}", error.code())?;
+    if let Some(field) = error.field() {
+        writeln!(text, "field: {field}")?;
+    }
     if let Some(id) = request_id {
         writeln!(text, "request id: {id}")?;
     }
@@ -174,6 +180,9 @@ fn write_html(page: &mut String, error: &ApiError, request_id: Option<&str>) -> 
         page.push_str("</ul>\n");
     }
     write!(page, "<p><small>Code <code>{}</code>", Escaped(error.code()))?;
+    if let Some(field) = error.field() {
+        write!(page, ", field <code>{}</code>", Escaped(field))?;
+    }
     if let Some(id) = request_id {
         write!(page, ", request <code>{}</code>", Escaped(id))?;
     }
@@ -213,7 +222,23 @@ mod tests {
         let page = render(&ErrorFormat::Html, &error, &ProblemTypes::default(), Some(evil));
         let page = String::from_utf8(page.to_vec()).unwrap();
         assert!(!page.contains("<script") && !page.contains("'1'"), "{page}");
-        assert_eq!(page.matches("&lt;script&gt;").count(), 5);
+        assert_eq!(page.matches("&lt;script&gt;").count(), 6);
+    }
+
+    #[test]
+    fn every_format_has_the_field_and_the_request_id() {
+        let error = ApiError::bad_request().with_field("email");
+        for (format, field, id) in [
+            (ErrorFormat::Envelope, r#""field":"email""#, r#""request_id":"req-42""#),
+            (ErrorFormat::Flat, r#""field":"email""#, r#""request_id":"req-42""#),
+            (ErrorFormat::Problem, r#""field":"email""#, r#""instance":"urn:request:req-42""#),
+            (ErrorFormat::Text, "\nfield: email\n", "\nrequest id: req-42\n"),
+            (ErrorFormat::Html, "field <code>email</code>", "request <code>req-42</code>"),
+        ] {
+            let body = render(&format, &error, &ProblemTypes::default(), Some("req-42"));
+            let body = String::from_utf8(body.to_vec()).unwrap();
+            assert!(body.contains(field) && body.contains(id), "{format:?}: {body}");
+        }
     }
 
     #[test]

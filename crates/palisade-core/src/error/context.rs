@@ -7,6 +7,7 @@ use http::{
 use super::{
     ApiError, ErrorFormat, bodies,
     grpc::{self, Wire},
+    log::log,
     problem_types::ProblemTypes,
 };
 use crate::{RequestId, set_header};
@@ -129,10 +130,16 @@ impl ErrorContext {
         Self { grpc: None, is_head: false, known: false, request_id: None }
     }
 
-    /// Renders the default format: the envelope, or gRPC (native, web or web-text) where the request is gRPC. The error
-    /// stays in the response's extensions, where an [`ErrorLayer`](super::ErrorLayer) finds it.
-    pub fn render(&self, error: ApiError) -> Response<Bytes> {
+    /// Renders the default format: the envelope, or gRPC (native, web or web-text) if the request is gRPC. The error stays in
+    /// the response's extensions, where an [`ErrorLayer`](super::ErrorLayer) finds it.
+    ///
+    /// A 5xx is logged with its cause, at level ERROR, target `palisade::errors`.
+    pub fn render(&self, mut error: ApiError) -> Response<Bytes> {
         let rendered = if self.known { Rendered::ByDefault } else { Rendered::No };
+        // Without a request, an error layer outside may know more of it for the log.
+        if self.known && error.status().is_server_error() {
+            log(&mut error, self.request_id());
+        }
         let mut response = Response::new(Bytes::new());
         response.headers_mut().extend(error.headers().clone());
         self.dress(response, error, &ErrorFormat::Envelope, &ProblemTypes::default(), rendered)

@@ -1,6 +1,4 @@
 use std::{
-    error::Error,
-    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -11,10 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, reques
 use super::{
     ApiError, ErrorContext, ErrorFormat, LeaveAsIs, accept,
     context::{Rendered, is_of_the_body, make_room},
-    framework::{self, Suspicion, is_routed, suspect},
+    framework::{self, FrameworkReason, Verdict, is_routed},
     grpc::X_REQUEST_ID,
-    known::chain,
     layer::Config,
+    log::log,
 };
 use crate::{Body, BoxError, RequestId, panics::panicked, vary_by};
 
@@ -44,8 +42,8 @@ pub(super) struct Exchange {
 /// What becomes of a response.
 pub(super) enum Settled<B> {
     Done(Response<Body<B>>),
-    /// The text of its body must tell.
-    MustBeRead(Response<B>),
+    /// An error whose reason is the text of the response.
+    MustBeRead(Response<B>, ApiError, FrameworkReason),
 }
 
 impl Exchange {
@@ -53,7 +51,7 @@ impl Exchange {
     pub(super) fn begin<B>(config: &Arc<Config>, request: Request<B>) -> (Self, Request<B>) {
         let context = ErrorContext::of_request(&request);
         let accept = config.negotiated.then(|| accept::of(request.headers())).flatten();
-        let routed = config.framework && is_routed(request.extensions());
+        let routed = config.framework.are_rendered() && is_routed(request.extensions());
         let (request, head) = if matches!(config.format, ErrorFormat::Custom(_)) {
             let (head, body) = request.into_parts();
             (Request::from_parts(head.clone(), body), Some(Box::new(head)))
@@ -89,9 +87,9 @@ impl Exchange {
         if !as_chosen {
             return self.replace(response, error);
         }
-        self.log(&error);
         let mut response = response.map(Body::new);
         if let Some(error) = response.extensions_mut().get_mut::<ApiError>() {
+            log(error, self.context.request_id());
             error.set_rendered(Rendered::AsChosen);
         }
         self.vary(response.headers_mut());
@@ -99,9 +97,9 @@ impl Exchange {
     }
 
     /// The head of a response, with an error in place of its body.
-    fn replace<B, R>(&mut self, response: Response<B>, error: ApiError) -> Response<Body<R>> {
+    fn replace<B, R>(&mut self, response: Response<B>, mut error: ApiError) -> Response<Body<R>> {
         self.find_request_id(&response);
-        self.log(&error);
+        log(&mut error, self.context.request_id());
         let (head, _) = response.into_parts();
         self.render(Response::from_parts(head, Bytes::new()), error)
     }
@@ -111,31 +109,29 @@ impl Exchange {
         if let Some(error) = crate::tonic::error_behind(response.extensions()) {
             return Settled::Done(self.settle_error(response, error));
         }
-        if self.config.framework {
+        if self.config.framework.are_rendered() {
             let length = response.body().size_hint().exact();
             let (head, body) = response.into_parts();
-            let suspicion = suspect(&head, length, self.routed);
+            let verdict = self.config.framework.judge(&head, length, self.routed);
             let response = Response::from_parts(head, body);
-            return match suspicion {
+            return match verdict {
                 None => Settled::Done(response.map(Body::new)),
-                Some(Suspicion::Certain(error)) => Settled::Done(self.replace(response, error)),
-                Some(Suspicion::DependsOnText) => Settled::MustBeRead(response),
+                Some(Verdict::Error(error)) => Settled::Done(self.replace(response, error)),
+                Some(Verdict::Text(error, reason)) => Settled::MustBeRead(response, error, reason),
             };
         }
         Settled::Done(response.map(Body::new))
     }
 
-    /// A response whose text has been read: the framework's becomes ours, and any other stays as it was.
+    /// Returns the error of a response whose text has been read.
     pub(super) fn settle_text<B>(
         &mut self,
         response: Response<()>,
-        text: Bytes,
-        trailers: Option<Box<HeaderMap>>,
+        error: ApiError,
+        reason: FrameworkReason,
+        text: &Bytes,
     ) -> Response<Body<B>> {
-        match framework::of_text(response.status(), &text) {
-            Some(error) => self.replace(response, error),
-            None => response.map(|()| Body::collected(text, trailers)),
-        }
+        self.replace(response, framework::with_reason(error, text, reason))
     }
 
     /// Answers with what has become of an inner service's error.
@@ -145,8 +141,8 @@ impl Exchange {
     }
 
     /// Answers with an error that no response carries yet.
-    pub(super) fn answer<B>(&mut self, error: ApiError) -> Response<Body<B>> {
-        self.log(&error);
+    pub(super) fn answer<B>(&mut self, mut error: ApiError) -> Response<Body<B>> {
+        log(&mut error, self.context.request_id());
         self.render(Response::new(Bytes::new()), error)
     }
 
@@ -197,8 +193,8 @@ impl Exchange {
                 match catch_unwind(AssertUnwindSafe(|| custom.render(&error, head))) {
                     Ok(made) => self.merge(made, response, error),
                     Err(panic) => {
-                        let error = panicked(&*panic);
-                        self.log(&error);
+                        let mut error = panicked(&*panic);
+                        log(&mut error, self.context.request_id());
                         let format = ErrorFormat::Envelope;
                         self.context.dress(response, error, &format, types, Rendered::AsChosen)
                     }
@@ -244,36 +240,5 @@ impl Exchange {
         made.extensions_mut().extend(before.extensions);
         made.extensions_mut().insert(error);
         made
-    }
-
-    fn log(&self, error: &ApiError) {
-        if error.status().is_server_error() {
-            // A cause of the user's may panic when it is asked what it is.
-            let in_words = || error.source().map(|cause| Chain(cause).to_string());
-            let cause = catch_unwind(AssertUnwindSafe(in_words))
-                .unwrap_or_else(|panic| panicked(&*panic).source().map(ToString::to_string));
-            tracing::error!(
-                target: "palisade::errors",
-                status = error.status().as_u16(),
-                code = error.code(),
-                request_id = self.context.request_id().map(RequestId::as_str),
-                cause,
-                "{}",
-                error.message(),
-            );
-        }
-    }
-}
-
-/// An error and its sources on one line.
-struct Chain<'a>(&'a (dyn Error + 'static));
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (depth, error) in chain(self.0).enumerate() {
-            let separator = if depth == 0 { "" } else { ": " };
-            write!(f, "{separator}{error}")?;
-        }
-        Ok(())
     }
 }

@@ -10,9 +10,9 @@ use super::ApiError;
 /// | format | body |
 /// | --- | --- |
 /// | envelope | `{"error":{"code":"…","message":"…","field":"…","issues":[…],"request_id":"…"}}` |
-/// | flat | `{"error":"…","code":"…"}`, and `issues` where there are any |
-/// | problem | RFC 9457, `application/problem+json`, with `code` and `issues` as extension members, and `violated-policies` of a used-up quota |
-/// | text | the message, the issues and the code, a line each |
+/// | flat | `{"error":"…","code":"…","field":"…","issues":[…],"request_id":"…"}` |
+/// | problem | RFC 9457, `application/problem+json`, with `code`, `field` and `issues` as extension members, `violated-policies` of a used-up quota, and the request id in `instance` |
+/// | text | the message, the issues, the code, the field and the request id, a line each |
 /// | HTML | a page that says the same, for people |
 /// | custom | a function of yours |
 ///

@@ -1,90 +1,127 @@
-//! Errors that the framework answers by itself, in words of its own, and how they are told from answers that a service
-//! made on purpose.
+//! Errors that axum answers by itself, and how they are told from answers that a handler made.
+
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use http::{Extensions, HeaderValue, StatusCode, header, response};
+use http::{Extensions, StatusCode, header, response};
 
 use super::{ApiError, GrpcCode, kinds::METHOD_NOT_ALLOWED};
 use crate::AnsweredByPolicy;
 
-/// The most bytes of text that are read to tell whose they are.
+/// The most bytes of text that are taken for the reason of a rejection.
 pub(super) const MAX_TEXT: u64 = 16 * 1024;
 
-/// A status, the beginning of the text, and what it is.
-type Rejection = (StatusCode, &'static str, fn() -> ApiError);
+/// The most bytes of a reason that a client gets to see.
+const MAX_REASON: usize = 1024;
 
-/// What axum's extractors say, and tower-http's limit of bodies.
-const REJECTIONS: &[Rejection] = &[
-    (
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "Expected request with `Content-Type: application/json`",
-        ApiError::unsupported_media_type,
-    ),
-    (
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "Form requests must have `Content-Type: application/x-www-form-urlencoded`",
-        ApiError::unsupported_media_type,
-    ),
-    (
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "Failed to deserialize the JSON body into the target type: ",
-        ApiError::unprocessable,
-    ),
-    (
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "Failed to deserialize form body: ",
-        ApiError::unprocessable,
-    ),
-    (StatusCode::BAD_REQUEST, "Failed to parse the request body as JSON: ", ApiError::invalid_json),
-    (StatusCode::BAD_REQUEST, "Failed to deserialize form: ", ApiError::bad_request),
-    (StatusCode::BAD_REQUEST, "Failed to deserialize query string: ", ApiError::bad_request),
-    (StatusCode::BAD_REQUEST, "Invalid URL: ", ApiError::bad_request),
-    (StatusCode::BAD_REQUEST, "Failed to buffer the request body: ", ApiError::bad_request),
-    (StatusCode::BAD_REQUEST, "Request body didn't contain valid UTF-8: ", ApiError::bad_request),
-    (
-        StatusCode::BAD_REQUEST,
-        "Invalid `boundary` for `multipart/form-data` request",
-        ApiError::bad_request,
-    ),
-    (
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "Failed to buffer the request body: ",
-        ApiError::payload_too_large,
-    ),
-    (StatusCode::PAYLOAD_TOO_LARGE, "length limit exceeded", ApiError::payload_too_large),
-    (StatusCode::BAD_REQUEST, "Invalid UTF-8 in `", ApiError::bad_request),
-    // What reading the parts of a multipart form fails with, if a handler returns that.
-    (StatusCode::PAYLOAD_TOO_LARGE, "Request payload is too large", ApiError::payload_too_large),
-    (StatusCode::BAD_REQUEST, "incomplete multipart stream", ApiError::bad_request),
-    (StatusCode::BAD_REQUEST, "failed to read headers", ApiError::bad_request),
-    (StatusCode::BAD_REQUEST, "failed to read field complete headers", ApiError::bad_request),
-    (StatusCode::BAD_REQUEST, "failed to decode field's raw header ", ApiError::bad_request),
-    // A mistake of ours, whose text would show the names of our types.
-    (StatusCode::INTERNAL_SERVER_ERROR, "Missing request extension: ", ApiError::internal),
-    (
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "No paths parameters found for matched route",
-        ApiError::internal,
-    ),
-    (
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "Wrong number of path arguments for `Path`",
-        ApiError::internal,
-    ),
-    (StatusCode::INTERNAL_SERVER_ERROR, "Unsupported type `", ApiError::internal),
-    (StatusCode::INTERNAL_SERVER_ERROR, "No matched path found", ApiError::internal),
-    (StatusCode::INTERNAL_SERVER_ERROR, "The matched route is not nested", ApiError::internal),
-];
-
-/// What the head of a response says of who made it.
-pub(super) enum Suspicion {
-    /// The framework: this is the error.
-    Certain(ApiError),
-    /// The text must tell.
-    DependsOnText,
+/// What a client learns of the reason for which axum rejected its request. The log has it in both cases.
+///
+/// See [`ErrorLayer::framework_errors_by`](super::ErrorLayer::framework_errors_by).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameworkReason {
+    /// The reason is the message of the error.
+    Show,
+    /// The message is that of the error's kind, such as "the request is malformed".
+    Hide,
 }
 
-/// True if a route was found before the request came here, which axum says to layers of a `Router`.
+/// Which errors of the framework are rendered.
+#[derive(Clone, Default)]
+pub(super) enum FrameworkErrors {
+    #[default]
+    None,
+    /// Those that axum makes.
+    OfAxum,
+    Chosen(Arc<dyn Fn(StatusCode) -> Option<FrameworkReason> + Send + Sync>),
+}
+
+impl fmt::Debug for FrameworkErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::OfAxum => "OfAxum",
+            Self::Chosen(_) => "Chosen",
+        })
+    }
+}
+
+impl FrameworkErrors {
+    pub(super) fn are_rendered(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// Returns what becomes of a 404 or 405 without a body.
+    fn without_text(&self, status: StatusCode) -> bool {
+        match self {
+            Self::None => false,
+            Self::OfAxum => true,
+            Self::Chosen(choose) => choose(status).is_some(),
+        }
+    }
+
+    /// Returns what becomes of a text.
+    fn with_text(&self, status: StatusCode) -> Option<FrameworkReason> {
+        match self {
+            Self::None => None,
+            Self::OfAxum => match status {
+                StatusCode::BAD_REQUEST
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::UNSUPPORTED_MEDIA_TYPE
+                | StatusCode::UNPROCESSABLE_ENTITY => Some(FrameworkReason::Show),
+                // A mistake in the service, whose text shows the names of its types.
+                StatusCode::INTERNAL_SERVER_ERROR => Some(FrameworkReason::Hide),
+                _ => None,
+            },
+            Self::Chosen(choose) => choose(status),
+        }
+    }
+
+    /// Looks at the head of a response that carries no [`ApiError`]. `length` is that of its body, if it is known.
+    pub(super) fn judge(
+        &self,
+        head: &response::Parts,
+        length: Option<u64>,
+        routed: bool,
+    ) -> Option<Verdict> {
+        let made_on_purpose = head.extensions.get::<AnsweredByPolicy>().is_some()
+            || head.headers.contains_key(header::CONTENT_ENCODING);
+        if made_on_purpose {
+            return None;
+        }
+        let content_type = head.headers.get(header::CONTENT_TYPE);
+        match (head.status, content_type, length?) {
+            (status @ StatusCode::NOT_FOUND, None, 0) if !routed && self.without_text(status) => {
+                // An unknown gRPC method is UNIMPLEMENTED; NOT_FOUND is for what methods look for.
+                let error = ApiError::not_found().with_grpc_code(GrpcCode::Unimplemented);
+                Some(Verdict::Error(error))
+            }
+            // axum writes `Allow` outside of the layers of a route; layers further out see it on the response.
+            (status @ StatusCode::METHOD_NOT_ALLOWED, None, 0)
+                if (routed || head.headers.contains_key(header::ALLOW))
+                    && self.without_text(status) =>
+            {
+                Some(Verdict::Error(METHOD_NOT_ALLOWED.into()))
+            }
+            (status, Some(content_type), 1..=MAX_TEXT)
+                if (status.is_client_error() || status.is_server_error())
+                    && content_type == "text/plain; charset=utf-8" =>
+            {
+                let error = ApiError::of_status(status)?;
+                self.with_text(status).map(|reason| Verdict::Text(error, reason))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a response is, judged by its head.
+pub(super) enum Verdict {
+    Error(ApiError),
+    /// An error whose reason is the text of the body.
+    Text(ApiError, FrameworkReason),
+}
+
+/// Returns true if a route was found before the request came here, which axum says to layers of a `Router`.
 pub(super) fn is_routed(request: &Extensions) -> bool {
     #[cfg(feature = "axum")]
     let routed = request.get::<axum::extract::MatchedPath>().is_some();
@@ -93,48 +130,22 @@ pub(super) fn is_routed(request: &Extensions) -> bool {
     routed
 }
 
-/// Looks at the head of a response that carries no error of ours. `length` is that of its body, where it is known.
-pub(super) fn suspect(
-    head: &response::Parts,
-    length: Option<u64>,
-    routed: bool,
-) -> Option<Suspicion> {
-    let made_on_purpose = head.extensions.get::<AnsweredByPolicy>().is_some()
-        || head.headers.contains_key(header::CONTENT_ENCODING);
-    if made_on_purpose {
-        return None;
-    }
-    let content_type = head.headers.get(header::CONTENT_TYPE);
-    match (head.status, content_type, length?) {
-        (StatusCode::NOT_FOUND, None, 0) if !routed => {
-            // A method that nobody serves is UNIMPLEMENTED over gRPC; NOT_FOUND is for what methods look for.
-            Some(Suspicion::Certain(ApiError::not_found().with_grpc_code(GrpcCode::Unimplemented)))
-        }
-        // axum writes `Allow` outside of the layers of a route. Who is further out sees it on the response.
-        (StatusCode::METHOD_NOT_ALLOWED, None, 0)
-            if routed || head.headers.contains_key(header::ALLOW) =>
-        {
-            Some(Suspicion::Certain(METHOD_NOT_ALLOWED.into()))
-        }
-        (status, Some(content_type), 1..=MAX_TEXT)
-            if is_plain_text(content_type) && REJECTIONS.iter().any(|(of, ..)| *of == status) =>
-        {
-            Some(Suspicion::DependsOnText)
-        }
-        _ => None,
-    }
+/// Adds the reason to an error: for the log, and for the client where it may see it.
+pub(super) fn with_reason(error: ApiError, text: &Bytes, reason: FrameworkReason) -> ApiError {
+    let text = String::from_utf8_lossy(text);
+    let error = match reason {
+        FrameworkReason::Show => error.with_message(short(&text).to_owned()),
+        FrameworkReason::Hide => error,
+    };
+    error.with_source(text.into_owned())
 }
 
-/// As axum writes it.
-fn is_plain_text(content_type: &HeaderValue) -> bool {
-    content_type == "text/plain; charset=utf-8"
-}
-
-/// The error of which the framework says this. What it said becomes the cause: it may repeat what the client sent, or
-/// name types of ours.
-pub(super) fn of_text(status: StatusCode, text: &Bytes) -> Option<ApiError> {
-    let says_this = |start: &str| text.starts_with(start.as_bytes());
-    let (_, _, kind) =
-        REJECTIONS.iter().find(|(of, start, _)| *of == status && says_this(start))?;
-    Some(kind().with_source(String::from_utf8_lossy(text).into_owned()))
+/// Returns as much of a text as a message has room for.
+pub(crate) fn short(text: &str) -> &str {
+    let text = text.trim();
+    let mut end = text.len().min(MAX_REASON);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }

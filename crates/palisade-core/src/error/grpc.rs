@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{
     ApiError, ErrorContext,
+    context::OF_THE_BODY,
     grpc_details::{self, pushback_millis},
 };
 use crate::{RequestId, set_header};
@@ -158,17 +159,56 @@ pub(super) fn dress(
             write_trailers(headers, error, context);
             Bytes::new()
         }
-        Wire::Web | Wire::WebText => {
-            // A client takes the metadata of a status from its trailers.
-            let mut trailers = error.headers().clone();
-            write_trailers(&mut trailers, error, context);
-            if let Some(id) = context.request_id() {
-                set_header(&mut trailers, X_REQUEST_ID, id.header_value().clone());
-            }
-            let frame = trailers_frame(&trailers);
-            if wire == Wire::Web { frame.into() } else { STANDARD.encode(frame).into() }
-        }
+        Wire::Web | Wire::WebText => web_trailers(wire, error, context),
     }
+}
+
+/// Returns the trailers that end a response with an error.
+pub(super) fn trailers(error: &ApiError, context: &ErrorContext) -> HeaderMap {
+    // A client takes the metadata of a status from its trailers.
+    let mut trailers = metadata(error.headers());
+    write_trailers(&mut trailers, error, context);
+    trailers
+}
+
+/// Returns the last frame of a gRPC-web body that ends with an error.
+pub(super) fn web_trailers(wire: Wire, error: &ApiError, context: &ErrorContext) -> Bytes {
+    let mut trailers = trailers(error, context);
+    if let Some(id) = context.request_id() {
+        set_header(&mut trailers, X_REQUEST_ID, id.header_value().clone());
+    }
+    let frame = trailers_frame(&trailers);
+    if wire == Wire::WebText { STANDARD.encode(frame).into() } else { frame.into() }
+}
+
+/// Fields that concern one connection, or an HTTP response and its copies in caches. Trailers must not contain them
+/// (RFC 9110, section 6.5.1), and they are no metadata of a status.
+const NOT_METADATA: [HeaderName; 14] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::UPGRADE,
+    header::DATE,
+    header::CACHE_CONTROL,
+    header::PRAGMA,
+    header::EXPIRES,
+    header::AGE,
+    header::VARY,
+    header::SET_COOKIE,
+    header::HOST,
+    header::SERVER,
+];
+
+/// Returns the headers of an error that are metadata of its status.
+pub(crate) fn metadata(headers: &HeaderMap) -> HeaderMap {
+    let is_metadata =
+        |name: &HeaderName| !NOT_METADATA.contains(name) && !OF_THE_BODY.contains(name);
+    let mut metadata = headers.clone();
+    for name in headers.keys().filter(|name| !is_metadata(name)) {
+        metadata.remove(name);
+    }
+    metadata
 }
 
 fn write_trailers(trailers: &mut HeaderMap, error: &ApiError, context: &ErrorContext) {

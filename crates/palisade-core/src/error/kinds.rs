@@ -179,6 +179,11 @@ impl ApiError {
         }
     }
 
+    /// Returns the most general kind of error with this HTTP status, if there is one.
+    pub(crate) fn of_status(status: StatusCode) -> Option<Self> {
+        Self::KINDS.iter().find(|kind| kind.status == status).map(|kind| Self::from(*kind))
+    }
+
     /// The kind of error that has this gRPC code.
     #[cfg(feature = "tonic")]
     pub(crate) fn of_grpc_code(code: GrpcCode) -> Self {

@@ -12,7 +12,7 @@ pub(crate) fn find_in_chain(error: &(dyn Error + 'static)) -> Option<ApiError> {
 }
 
 /// An error and its sources.
-pub(super) fn chain<'a>(
+pub(crate) fn chain<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| inside(*error))

@@ -5,10 +5,15 @@ use std::{
     sync::Arc,
 };
 
+#[cfg(feature = "axum")]
+use http::StatusCode;
 use tower_layer::Layer;
 
+#[cfg(feature = "axum")]
+use super::FrameworkReason;
 use super::{
     ApiError, ErrorFormat, ErrorService, ToApiError,
+    framework::FrameworkErrors,
     known::{chain, find_in_chain},
     problem_types::ProblemTypes,
 };
@@ -24,7 +29,8 @@ use crate::{BoxError, ConfigError, panics::panicked};
 ///   service's error is `Infallible` from here on.
 /// - A panic, also of `poll_ready`, is a 500, and the connection lives. What was panicked with is logged and never shown.
 ///   In a body it comes too late for that: the answer breaks off.
-/// - Each 5xx is logged with its cause and the request id, at level ERROR, target `palisade::errors`.
+/// - Each 5xx is logged with its cause and the request id, at level ERROR, target `palisade::errors`; a 4xx that has a cause
+///   at level INFO.
 ///
 /// | an `Err(_)` that is, or has among its sources | becomes |
 /// | --- | --- |
@@ -68,7 +74,7 @@ pub(super) struct Config {
     pub(super) negotiated: bool,
     pub(super) html: bool,
     pub(super) types: ProblemTypes,
-    pub(super) framework: bool,
+    pub(super) framework: FrameworkErrors,
     maps: Vec<Arc<Map>>,
 }
 
@@ -175,25 +181,31 @@ impl ErrorLayer {
         self.map(E::to_api_error)
     }
 
-    /// Gives errors that axum answers by itself, in plain text or with no body, the format of all others: a path that no
-    /// route has (404), a method that a route has not (405), what its extractors but `WebSocketUpgrade` reject (400, 413,
-    /// 415, 422, and 500 where a handler asks for what is not there), and tower-http's limit of bodies (413). `Allow`,
-    /// and whatever else the response says, stays.
+    /// Renders the errors that axum answers by itself in the format of all others: a path without a route (404), a method
+    /// that a route does not have (405), and what its extractors reject (400, 413, 415, 422, and 500 if a handler asks for
+    /// something that the request does not have), tower-http's limit of bodies included (413).
     ///
-    /// A response is taken for one of these only if it
+    /// The reason, which is axum's text, is in the log, and the message of the error where it concerns the client's own
+    /// input: with 400, 413, 415 and 422. A 500 shows nothing of it. [`framework_errors_by`](Self::framework_errors_by)
+    /// chooses this for each status.
     ///
-    /// - carries no [`ApiError`], no [`LeaveAsIs`](super::LeaveAsIs), was not made by a policy, and is not compressed; and is
-    /// - a 404 without body and without content type, to a request for which no route was found; or
-    /// - a 405 without body and without content type, with an `Allow`, or from a route (where axum adds `Allow` further
+    /// A response is taken for an error of axum if it carries no [`ApiError`] and no [`LeaveAsIs`](super::LeaveAsIs), was not
+    /// made by a policy, is not compressed, and is
+    ///
+    /// - a 404 without a body and without a content type, to a request for which no route was found; or
+    /// - a 405 without a body and without a content type, with an `Allow`, or from a route (where axum adds `Allow` further
     ///   out); or
-    /// - a text of known length, of at most 16 KiB, sent as exactly `text/plain; charset=utf-8`, which begins with the
-    ///   words that axum (0.8) or tower-http begins it with for that very status.
+    /// - a text with one of the other statuses, of a known length of at most 16 KiB, sent as exactly
+    ///   `text/plain; charset=utf-8`.
     ///
-    /// Whether a route was found is known to layers of a `Router` (`Router::layer`), where a handler's own bare 404 stays
-    /// as it is. A layer around the whole router cannot tell those two apart. What else looks exactly like this, such as
-    /// a handler's own bare 405, or the answer of another axum service that is handed through, says `LeaveAsIs`.
+    /// A handler's own `(StatusCode::BAD_REQUEST, "why")` is such a text as well: it keeps its status, and the text is its
+    /// message. Add `LeaveAsIs` to the extensions of a response that must not change.
     ///
-    /// The framework's text is the cause in the log of a 500, and not shown: it may repeat what was sent.
+    /// Whether a route was found is known to layers of a `Router` (`Router::layer`), where a handler's own bare 404 is left
+    /// unchanged. A layer around the whole router cannot tell those two apart.
+    ///
+    /// [`OrApiError`](crate::OrApiError) around an extractor converts a rejection by its type instead, with a code of its own
+    /// for each kind, such as `INVALID_JSON`.
     ///
     /// ```
     /// use axum::{Json, Router, routing::post};
@@ -206,7 +218,34 @@ impl ErrorLayer {
     #[cfg(feature = "axum")]
     #[must_use]
     pub fn framework_errors(mut self) -> Self {
-        self.config_mut().framework = true;
+        self.config_mut().framework = FrameworkErrors::OfAxum;
+        self
+    }
+
+    /// Renders the errors that axum answers by itself, as [`framework_errors`](Self::framework_errors) does, for the statuses
+    /// for which `choose` returns `Some`: with the reason as the message, or with a general message. Responses with other
+    /// statuses are left unchanged.
+    ///
+    /// A status can be chosen if one of [`ApiError::KINDS`] has it.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use palisade_core::{ErrorLayer, FrameworkReason};
+    ///
+    /// let errors = ErrorLayer::new().framework_errors_by(|status| match status {
+    ///     StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Some(FrameworkReason::Hide),
+    ///     StatusCode::UNPROCESSABLE_ENTITY => Some(FrameworkReason::Show),
+    ///     status if status.is_server_error() => Some(FrameworkReason::Hide),
+    ///     _ => None,
+    /// });
+    /// ```
+    #[cfg(feature = "axum")]
+    #[must_use]
+    pub fn framework_errors_by(
+        mut self,
+        choose: impl Fn(StatusCode) -> Option<FrameworkReason> + Send + Sync + 'static,
+    ) -> Self {
+        self.config_mut().framework = FrameworkErrors::Chosen(Arc::new(choose));
         self
     }
 

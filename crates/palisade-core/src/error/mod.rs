@@ -13,6 +13,7 @@ mod grpc_detail;
 mod grpc_details;
 #[cfg(feature = "tonic")]
 mod grpc_read;
+mod grpc_stream;
 mod issue;
 mod issue_code;
 mod issue_view;
@@ -20,6 +21,7 @@ mod kinds;
 mod known;
 mod layer;
 mod leave_as_is;
+mod log;
 mod problem_types;
 mod quota_violation;
 mod reading;
@@ -30,12 +32,18 @@ pub use api_error::ApiError;
 pub use code::ErrorCode;
 pub use context::ErrorContext;
 pub use format::ErrorFormat;
+pub use framework::FrameworkReason;
+#[cfg(feature = "axum")]
+pub(crate) use framework::short;
 pub(crate) use grpc::Wire;
 pub use grpc::{GrpcCode, is_grpc, is_grpc_web};
 pub use grpc_detail::GrpcDetail;
+pub use grpc_stream::GrpcStream;
 pub use issue::{Issue, IssueSource};
 pub use issue_code::IssueCode;
 pub use issue_view::IssueView;
+#[cfg(feature = "axum")]
+pub(crate) use known::chain;
 pub(crate) use known::find_in_chain;
 pub use layer::ErrorLayer;
 pub use leave_as_is::LeaveAsIs;
@@ -49,7 +57,7 @@ pub(crate) use context::OF_THE_BODY;
 pub(crate) use {
     grpc::{
         GRPC_MESSAGE, GRPC_RETRY_PUSHBACK_MS, GRPC_STATUS, GRPC_STATUS_DETAILS, X_REQUEST_ID,
-        retry_pushback, short as short_message,
+        metadata, retry_pushback, short as short_message,
     },
     grpc_details::encode as encode_grpc_details,
     grpc_read::add_details as add_grpc_details,

@@ -16,6 +16,7 @@ use tower_service::Service;
 use super::{
     ApiError,
     exchange::{Exchange, Settled},
+    framework::FrameworkReason,
     layer::Config,
     reading::Reading,
 };
@@ -91,9 +92,16 @@ pin_project! {
     enum State<F, B> {
         Running { #[pin] future: F },
         Failed { error: Option<ApiError> },
-        /// A response that is the framework's if its text says so.
-        Reading { of: Box<(Response<()>, Reading<B>)> },
+        /// A response of the framework whose text is the reason.
+        Reading { of: Box<Rejected<B>> },
     }
+}
+
+struct Rejected<B> {
+    head: Response<()>,
+    error: ApiError,
+    reason: FrameworkReason,
+    text: Reading<B>,
 }
 
 impl<F, B> fmt::Debug for ErrorFuture<F, B> {
@@ -128,12 +136,12 @@ where
                     Ok(Poll::Ready(Settled::Done(exchange.answer(error))))
                 }
                 StateProj::Reading { of } => {
-                    let (head, reading) = &mut **of;
-                    catch_unwind(AssertUnwindSafe(|| reading.poll(cx))).map(|poll| {
+                    let Rejected { head, error, reason, text } = &mut **of;
+                    catch_unwind(AssertUnwindSafe(|| text.poll(cx))).map(|poll| {
                         poll.map(|outcome| match outcome {
-                            Ok((text, trailers)) => {
-                                let head = std::mem::take(head);
-                                Settled::Done(exchange.settle_text(head, text, trailers))
+                            Ok(text) => {
+                                let (head, error) = (std::mem::take(head), error.clone());
+                                Settled::Done(exchange.settle_text(head, error, *reason, &text))
                             }
                             Err(error) => Settled::Done(exchange.answer(error)),
                         })
@@ -144,9 +152,10 @@ where
                 Err(panic) => return Poll::Ready(Ok(exchange.answer(panicked(&*panic)))),
                 Ok(Poll::Pending) => return Poll::Pending,
                 Ok(Poll::Ready(Settled::Done(response))) => return Poll::Ready(Ok(response)),
-                Ok(Poll::Ready(Settled::MustBeRead(response))) => {
+                Ok(Poll::Ready(Settled::MustBeRead(response, error, reason))) => {
                     let (head, body) = response.into_parts();
-                    let of = Box::new((Response::from_parts(head, ()), Reading::new(body)));
+                    let (head, text) = (Response::from_parts(head, ()), Reading::new(body));
+                    let of = Box::new(Rejected { head, error, reason, text });
                     this.state.set(State::Reading { of });
                 }
             }

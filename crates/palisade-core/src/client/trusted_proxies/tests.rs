@@ -660,3 +660,38 @@ proptest! {
         prop_assert_eq!(client(&proxies, PROXY, &[&line]), expected.as_str());
     }
 }
+
+/// What a policy that needs an address makes of a request over a Unix socket.
+fn status_over_unix_socket(proxies: TrustedProxiesBuilder, fields: &[(&str, &str)]) -> Option<u16> {
+    let mut request = Request::get("/").extension(UnixPeer);
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    let (mut head, ()) = request.body(()).unwrap().into_parts();
+    let proxies = proxies.build().unwrap();
+    let mut client = proxies.client_of(&head);
+    proxies.admit(&mut client, &mut head);
+    ClientIp::required(&head).err().map(|error| error.status().as_u16())
+}
+
+#[test]
+fn malformed_header_behind_a_unix_socket_is_the_clients_mistake() {
+    let forwarded = || TrustedProxies::unix_sockets().forwarded();
+    let long = "for=192.0.2.1,".repeat(1000);
+    for (value, status) in [
+        ("for=203.0.113.7", None),
+        ("for=\", for=203.0.113.7", Some(400)),
+        ("for", Some(400)),
+        ("for=unknown", Some(400)),
+        (&*long, Some(400)),
+    ] {
+        let told = status_over_unix_socket(forwarded(), &[("forwarded", value)]);
+        assert_eq!(told, status, "{value}");
+    }
+    let list = || TrustedProxies::hops(2).unix_sockets();
+    let fields = [("x-forwarded-for", "203.0.113.7")];
+    assert_eq!(status_over_unix_socket(list(), &fields), Some(400), "it passed one proxy of two");
+    // the proxy sends no header at all, which the operator has to know
+    assert_eq!(status_over_unix_socket(forwarded(), &[]), Some(500));
+    assert_eq!(status_over_unix_socket(list(), &[("forwarded", "for")]), Some(500));
+}
