@@ -1,5 +1,6 @@
 //! What Python's grpcio sees of each code. `scripts/test` installs it.
 
+mod chat_service;
 mod refusing_greeter;
 
 use std::{env, path::PathBuf, process::Command};
@@ -12,24 +13,37 @@ fn python() -> Option<PathBuf> {
     python.exists().then_some(python)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn grpcio_client_sees_code_message_and_details_of_errors() {
+/// Runs a script against a server, and returns what it prints. Returns `None` if grpcio is not installed.
+async fn run(script: &str, arguments: &[&str]) -> Option<String> {
     let Some(python) = python() else {
         let missing =
             "grpcio is not installed: run scripts/test, which does it. NOTHING WAS TESTED";
         assert!(env::var("CI").map_or(true, |ci| ci != "true"), "{missing}");
         eprintln!("\n!!! {missing}\n");
-        return;
+        return None;
     };
-    let address = refusing_greeter::start().await;
     let mut client = Command::new(python);
-    client
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/grpc_client.py"))
-        .arg(address.to_string())
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.json"));
+    client.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(script)).args(arguments);
     let output = tokio::task::spawn_blocking(move || client.output()).await.unwrap();
     let output = output.expect("python runs");
-    let told = String::from_utf8_lossy(&output.stdout);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    Some(told)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grpcio_client_sees_code_message_and_details_of_errors() {
+    let address = refusing_greeter::start().await.to_string();
+    let catalogue = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.json");
+    let Some(told) = run("grpc_client.py", &[&address, catalogue]).await else { return };
     assert!(told.contains("as they should be"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grpcio_client_sees_the_status_of_a_message_that_is_too_long() {
+    let address = chat_service::start().await.to_string();
+    let limit = chat_service::LIMIT.to_string();
+    let arguments = [&*address, chat_service::TALK, &limit];
+    let Some(told) = run("grpc_bodies.py", &arguments).await else { return };
+    assert!(told.contains("as it should be"), "{told}");
 }

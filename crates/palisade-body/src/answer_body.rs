@@ -5,20 +5,26 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Response;
 use http_body::{Frame, SizeHint};
-use palisade_core::{ApiError, BoxError};
+use palisade_core::{ApiError, Body, BoxError, GrpcStream};
 use pin_project_lite::pin_project;
 
-use crate::{asker::Observer, codes, deadline::Clocks, verdict::Verdict};
+use crate::{
+    asker::{Asker, Observer},
+    codes,
+    deadline::Clocks,
+    verdict::Verdict,
+};
 
 pin_project! {
-    /// A response body that breaks off when a limit says so that nobody could know of before the head was sent: the
-    /// request's body, which is still being read, turns out too long ([`BodyLimit`](crate::BodyLimit)), the response's
-    /// own does ([`ResponseLimit`](crate::ResponseLimit)), or it pauses for too long ([`Deadline`](crate::Deadline)).
+    /// A response body that breaks off when a limit is exceeded after the head was sent: the request's body, which the
+    /// handler is still reading, turns out too long ([`BodyLimit`](crate::BodyLimit)), the response's body does
+    /// ([`ResponseLimit`](crate::ResponseLimit)), or it pauses for too long ([`Deadline`](crate::Deadline)).
     ///
-    /// The head of the response is with the client by then, so there is no other way to tell: over HTTP/1.1 the
-    /// connection closes without the end of the body, over HTTP/2 the stream is reset. Time that is up ends a gRPC stream
-    /// with `DEADLINE_EXCEEDED` in its trailers.
+    /// Over HTTP/1.1 the connection then closes without the end of the body; over HTTP/2 the stream is reset. A gRPC or
+    /// gRPC-web response ends with the status of the error in its trailers instead, such as `RESOURCE_EXHAUSTED` or
+    /// `DEADLINE_EXCEEDED`, and with its details.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -40,9 +46,16 @@ pin_project! {
     pub struct AnswerBody<B> {
         #[pin]
         inner: B,
-        watch: Option<(Until, Observer)>,
+        watch: Option<Watch>,
         ended: bool,
     }
+}
+
+#[derive(Debug)]
+struct Watch {
+    until: Until,
+    observer: Observer,
+    grpc: Option<Box<GrpcStream>>,
 }
 
 /// When a response breaks off.
@@ -57,10 +70,11 @@ pub(crate) enum Until {
 
 type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
-/// Why a response breaks off, and with what, if not with that error.
+/// Why a response breaks off.
 pub(crate) struct Broken {
     pub(crate) error: ApiError,
-    pub(crate) last: Option<Result<Frame<Bytes>, BoxError>>,
+    /// The body's error, if it is not `error` itself.
+    pub(crate) body_error: Option<BoxError>,
 }
 
 impl<B> AnswerBody<B> {
@@ -68,8 +82,15 @@ impl<B> AnswerBody<B> {
         Self { inner, watch: None, ended: false }
     }
 
-    pub(crate) fn until(inner: B, until: Until, observer: Observer) -> Self {
-        Self { inner, watch: Some((until, observer)), ended: false }
+    /// Returns a response that breaks off when `until` says so.
+    pub(crate) fn until(
+        response: Response<B>,
+        until: Until,
+        asker: &Asker,
+    ) -> Response<Body<Self>> {
+        let (grpc, observer) = (asker.grpc_stream(response.headers()), asker.observer.clone());
+        let watch = Some(Watch { until, observer, grpc });
+        response.map(|inner| Body::new(Self { inner, watch, ended: false }))
     }
 }
 
@@ -88,23 +109,38 @@ where
             return Poll::Ready(None);
         }
         let polled = this.inner.poll_frame(cx).map_err(Into::into);
-        let Some((until, observer)) = this.watch else { return polled };
+        let Some(Watch { until, observer, grpc }) = this.watch else { return polled };
         // Asked afterwards: the inner body may have read the request's just now, and end as if all were well.
-        let Some(Broken { error, last }) = until.judge(&polled, cx) else { return polled };
+        let Some(Broken { error, body_error }) = until.judge(&polled, cx) else {
+            if let (Some(grpc), Poll::Ready(Some(Ok(frame)))) = (grpc, &polled)
+                && let Some(data) = frame.data_ref()
+            {
+                grpc.record_data(data);
+            }
+            return polled;
+        };
         *this.ended = true;
         observer.note(&error);
-        Poll::Ready(Some(last.unwrap_or_else(|| Err(error.into()))))
+        let last = match grpc.as_ref().and_then(|grpc| grpc.last_frame(&error)) {
+            Some(frame) => Ok(frame),
+            None => Err(body_error.unwrap_or_else(|| error.into())),
+        };
+        Poll::Ready(Some(last))
     }
 
     #[inline]
     fn is_end_stream(&self) -> bool {
-        let is_over = self.watch.as_ref().is_some_and(|(until, _)| until.is_over());
+        let is_over = self.watch.as_ref().is_some_and(|watch| watch.until.is_over());
         self.ended || !is_over && self.inner.is_end_stream()
     }
 
     #[inline]
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.watch {
+            // A server would declare an exact length, and the last frame of an error would not fit it.
+            Some(Watch { grpc: Some(_), .. }) => SizeHint::default(),
+            _ => self.inner.size_hint(),
+        }
     }
 }
 
@@ -113,7 +149,7 @@ impl Until {
         match self {
             Self::Ruling(verdict) => match verdict.poll(cx) {
                 Poll::Ready(ruling) => {
-                    Some(Broken { error: ruling.error(), last: Some(Err(ruling.body_error())) })
+                    Some(Broken { error: ruling.error(), body_error: Some(ruling.body_error()) })
                 }
                 Poll::Pending => None,
             },
@@ -121,7 +157,8 @@ impl Until {
                 let Poll::Ready(Some(Ok(frame))) = polled else { return None };
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 if length > *left {
-                    return Some(Broken { error: codes::RESPONSE_TOO_LARGE.into(), last: None });
+                    let error = codes::RESPONSE_TOO_LARGE.into();
+                    return Some(Broken { error, body_error: None });
                 }
                 *left -= length;
                 None

@@ -1,6 +1,6 @@
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, header};
-use palisade_core::{ApiError, ErrorContext, Trail};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use palisade_core::{ApiError, ErrorContext, GrpcStream, Trail};
 
 /// Who made a request, and how to tell them that it does not go through.
 #[derive(Debug)]
@@ -31,6 +31,11 @@ impl Asker {
     pub(crate) fn refuse(&self, error: ApiError) -> Response<Bytes> {
         self.observer.note(&error);
         self.context.render(error)
+    }
+
+    /// Returns the gRPC response that an error can still end with a status, if the response is one.
+    pub(crate) fn grpc_stream(&self, response: &HeaderMap) -> Option<Box<GrpcStream>> {
+        GrpcStream::new(self.context.clone(), response).map(Box::new)
     }
 
     /// The answer to a request whose body will not be read to its end.

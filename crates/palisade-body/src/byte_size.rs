@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr};
 
 use palisade_core::ConfigError;
 
-/// A number of bytes, given as a number or as text.
+/// A number of bytes, given as a `usize`, `u32` or `u64`, as a literal, or as text.
 ///
 /// | unit | bytes |
 /// | --- | --- |
@@ -134,6 +134,29 @@ impl From<u64> for ByteSize {
     }
 }
 
+/// A count as `usize`, the type of axum's and tower-http's limits.
+impl From<usize> for ByteSize {
+    fn from(bytes: usize) -> Self {
+        // More than 64 bits is more than any body.
+        Self(u64::try_from(bytes).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<u32> for ByteSize {
+    fn from(bytes: u32) -> Self {
+        Self(u64::from(bytes))
+    }
+}
+
+/// A literal without a type, such as `64 * 1024`, which Rust takes for an `i32`. A negative number counts as 0 bytes.
+///
+/// From 2 GiB on, write a unit (`ByteSize::gb(5)`) or a type (`5_000_000_000_u64`).
+impl From<i32> for ByteSize {
+    fn from(bytes: i32) -> Self {
+        Self(u64::try_from(bytes).unwrap_or(0))
+    }
+}
+
 impl FromStr for ByteSize {
     type Err = ConfigError;
 
@@ -197,6 +220,15 @@ mod tests {
             let said = error.to_string();
             assert!(said.contains("`1mb`") || said.contains("64 bits"), "{said}");
         }
+    }
+
+    #[test]
+    fn every_type_of_a_count_is_a_size() {
+        let sizes: [ByteSize; 4] =
+            [1024.into(), 1024_u32.into(), 1024_u64.into(), 1024_usize.into()];
+        assert_eq!(sizes, [ByteSize::kb(1); 4]);
+        assert_eq!(ByteSize::from(usize::MAX).bytes(), usize::MAX as u64);
+        assert_eq!(ByteSize::from(-1), ByteSize::new(0), "fails closed");
     }
 
     #[test]

@@ -2,7 +2,16 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
+use palisade_core::is_grpc_web;
+
+/// Returns true if the body is gRPC-web in base64.
+pub(crate) fn is_web_text(headers: &HeaderMap) -> bool {
+    const TEXT: &[u8] = b"application/grpc-web-text";
+    let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
+    let start = content_type.and_then(|value| value.get(..TEXT.len()));
+    is_grpc_web(headers) && start.is_some_and(|start| start.eq_ignore_ascii_case(TEXT))
+}
 
 /// How long the client is going to wait. One that is malformed says nothing, and our own limit stands.
 pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {

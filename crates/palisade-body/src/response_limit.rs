@@ -21,7 +21,7 @@ const NAME: &str = "ResponseLimit";
 ///
 /// A response that says that it is longer becomes a 500 `RESPONSE_TOO_LARGE` before its head is sent, and an error in the
 /// log. One that does not say, and goes over as it streams, breaks off: HTTP/1.1 closes the connection, HTTP/2 resets
-/// the stream. There is no such limit unless this layer is there.
+/// the stream. A gRPC or gRPC-web response ends with `RESOURCE_EXHAUSTED` instead. Default: no limit.
 ///
 /// ```
 /// use palisade_body::{ByteSize, ResponseLimit};
@@ -132,7 +132,6 @@ where
                 .map(Body::full)));
         }
         let until = Until::Bytes(*this.limit);
-        let observer = this.asker.observer.clone();
-        Poll::Ready(Ok(response.map(|body| Body::new(AnswerBody::until(body, until, observer)))))
+        Poll::Ready(Ok(AnswerBody::until(response, until, this.asker)))
     }
 }

@@ -21,6 +21,7 @@ pub(crate) enum Ruling {
     TooSlow = 2,
     InflatesTooFar = 3,
     InflatesTooMuch = 4,
+    Malformed = 5,
 }
 
 impl Ruling {
@@ -31,6 +32,7 @@ impl Ruling {
             Self::TooSlow => ApiError::request_timeout(),
             Self::InflatesTooFar => codes::DECOMPRESSED_TOO_LARGE.into(),
             Self::InflatesTooMuch => codes::COMPRESSION_RATIO_TOO_HIGH.into(),
+            Self::Malformed => codes::INVALID_CONTENT_ENCODING.into(),
         }
     }
 
@@ -38,7 +40,7 @@ impl Ruling {
     pub(crate) fn body_error(self) -> BoxError {
         match self {
             Self::TooLarge | Self::InflatesTooFar | Self::InflatesTooMuch => length_limit_error(),
-            Self::TooSlow => Box::new(self.error()),
+            Self::TooSlow | Self::Malformed => Box::new(self.error()),
         }
     }
 }
@@ -70,6 +72,7 @@ impl Verdict {
             2 => Some(Ruling::TooSlow),
             3 => Some(Ruling::InflatesTooFar),
             4 => Some(Ruling::InflatesTooMuch),
+            5 => Some(Ruling::Malformed),
             _ => None,
         }
     }

@@ -232,7 +232,8 @@ async fn over_grpc_the_shorter_of_the_two_times_counts() {
 #[tokio::test(start_paused = true)]
 async fn the_time_of_a_grpc_client_also_ends_a_stream_and_says_so() {
     let streams = service_fn(|_: Request<TimedBody<Script>>| async {
-        Ok::<_, Infallible>(Response::new(dripping(3 * SECOND, 30)))
+        let response = Response::builder().header("content-type", "application/grpc");
+        Ok::<_, Infallible>(response.body(dripping(3 * SECOND, 30)).unwrap())
     });
     for (deadline, timeout, seconds) in [
         (Deadline::new(5 * SECOND), "10S", 10),
@@ -244,6 +245,7 @@ async fn the_time_of_a_grpc_client_also_ends_a_stream_and_says_so() {
         assert_eq!(start.elapsed().as_secs(), seconds);
         let ended = collected.trailers().expect("a status");
         assert_eq!(trailers(ended)[0], ("grpc-status", "4"));
+        assert!(ended.contains_key("grpc-status-details-bin"));
     }
 }
 

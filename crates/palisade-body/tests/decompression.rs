@@ -231,10 +231,10 @@ async fn a_body_that_does_not_match_its_coding_is_an_error_and_never_cut_short()
         let followed = [&whole[..], b"and more"].concat();
         for body in [half, followed, b"nothing of the kind".to_vec()] {
             let service = Decompression::new(100_000).layer(service_fn(reads));
-            let error = service.oneshot(request(coding, body)).await.unwrap_err();
-            let error = error.downcast::<ApiError>().expect("an error of ours");
+            let response = service.oneshot(request(coding, body)).await.unwrap();
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+            let error = response.extensions().get::<ApiError>().expect("an error of ours");
             assert_eq!(error.code(), "INVALID_CONTENT_ENCODING", "{coding}");
-            assert_eq!(error.status(), StatusCode::BAD_REQUEST);
         }
     }
 }
@@ -273,4 +273,102 @@ async fn trailers_follow_the_decoded_bytes() {
 async fn the_layer_keeps_the_contract() {
     Contract::new(|| Request::post("/").body(Script::of([Step::Data("body")])).unwrap())
         .check(|| Decompression::new(1024));
+}
+
+/// A route for each extractor of axum that reads the whole body.
+fn extractors() -> axum::Router {
+    axum::Router::new()
+        .route("/bytes", axum::routing::post(|_: Bytes| async {}))
+        .route("/string", axum::routing::post(|_: String| async {}))
+        .route("/json", axum::routing::post(|_: axum::Json<String>| async {}))
+        .layer(Decompression::new(ByteSize::kb(100)).max_ratio(200))
+}
+
+#[tokio::test]
+async fn rejections_keep_their_code_through_the_extractors_of_axum() {
+    let text = |length| format!("\"{}\"", "x".repeat(length)).into_bytes();
+    let large = coded("gzip", &[b"\"", &prose(110_000)[..], b"\""].concat()).await;
+    let blank = coded("gzip", &text(90_000)).await;
+    let mut cut = coded("gzip", &text(9)).await;
+    cut.truncate(cut.len() - 4);
+    for path in ["/bytes", "/string", "/json"] {
+        for (coding, body, status, code) in [
+            ("gzip", &large, 413, "DECOMPRESSED_TOO_LARGE"),
+            ("gzip", &blank, 413, "COMPRESSION_RATIO_TOO_HIGH"),
+            ("gzip", &cut, 400, "INVALID_CONTENT_ENCODING"),
+            ("zstd", &cut, 400, "INVALID_CONTENT_ENCODING"),
+            ("lzma", &cut, 415, "UNSUPPORTED_CONTENT_ENCODING"),
+        ] {
+            let mut request = request(coding, body.clone()).map(axum::body::Body::new);
+            *request.uri_mut() = path.parse().unwrap();
+            request.headers_mut().insert("content-type", "application/json".parse().unwrap());
+            let response = extractors().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), status, "{path} {code}");
+            assert_eq!(code_of(response.into_body()).await, code, "{path}");
+        }
+        let mut request = request("gzip", coded("gzip", &text(9)).await).map(axum::body::Body::new);
+        *request.uri_mut() = path.parse().unwrap();
+        request.headers_mut().insert("content-type", "application/json".parse().unwrap());
+        assert_eq!(extractors().oneshot(request).await.unwrap().status(), StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn many_members_without_content_are_refused_early() {
+    for coding in ["gzip", "zstd"] {
+        let empty = coded(coding, b"").await;
+        let service = Decompression::new(ByteSize::mb(10)).layer(service_fn(reads));
+        let few = service.clone().oneshot(request(coding, empty.repeat(60))).await.unwrap();
+        assert_eq!(few.status(), StatusCode::OK, "{coding}");
+
+        let (probe, body) = Metered::new(empty.repeat(500_000));
+        let many = Request::post("/").header("content-encoding", coding).body(body).unwrap();
+        let service = Decompression::new(ByteSize::mb(10)).layer(service_fn(reads));
+        let outcome = service.oneshot(many).await.unwrap();
+        assert_eq!(outcome.status(), StatusCode::BAD_REQUEST, "{coding}");
+        let read = probe.load(Ordering::SeqCst);
+        assert!(read <= 16, "{coding}: {read} frames of 16 KiB were read");
+    }
+}
+
+#[tokio::test]
+async fn members_of_some_size_are_a_body() {
+    for coding in ["gzip", "zstd"] {
+        let member = coded(coding, &prose(2048)).await;
+        let service = Decompression::new(ByteSize::mb(1)).layer(service_fn(reads));
+        let response = service.oneshot(request(coding, member.repeat(200))).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body.len(), 200 * 2048, "{coding}");
+    }
+}
+
+/// A body in frames of 16 KiB, which counts those that were taken.
+struct Metered {
+    rest: Bytes,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Metered {
+    fn new(body: Vec<u8>) -> (Arc<AtomicUsize>, Self) {
+        let taken = Arc::new(AtomicUsize::new(0));
+        (Arc::clone(&taken), Self { rest: body.into(), taken })
+    }
+}
+
+impl http_body::Body for Metered {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
+        if self.rest.is_empty() {
+            return std::task::Poll::Ready(None);
+        }
+        self.taken.fetch_add(1, Ordering::SeqCst);
+        let length = self.rest.len().min(16 * 1024);
+        let piece = self.rest.split_to(length);
+        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(piece))))
+    }
 }

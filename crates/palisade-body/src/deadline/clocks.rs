@@ -4,9 +4,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body::Frame;
-use palisade_core::{ApiError, GrpcCode};
+use palisade_core::ApiError;
 use tokio::time::Instant;
 
 use super::body::Pace;
@@ -18,7 +16,6 @@ pub(crate) struct Clocks {
     idle: Option<Alarm>,
     given_up: Option<Alarm>,
     pace: Option<Arc<Pace>>,
-    is_grpc: bool,
 }
 
 impl Clocks {
@@ -27,14 +24,13 @@ impl Clocks {
         idle: Option<Duration>,
         given_up_at: Option<Instant>,
         pace: Option<Arc<Pace>>,
-        is_grpc: bool,
     ) -> Option<Box<Self>> {
         // A body that nobody reads any more will not turn out too slow.
         let pace = pace.filter(|pace| Arc::strong_count(pace) > 1);
         let any = idle.is_some() || given_up_at.is_some() || pace.is_some();
         any.then(|| {
             let (idle, given_up) = (idle.map(Alarm::after), given_up_at.map(Alarm::at));
-            Box::new(Self { idle, given_up, pace, is_grpc })
+            Box::new(Self { idle, given_up, pace })
         })
     }
 
@@ -56,25 +52,10 @@ impl Clocks {
         } else {
             return None;
         };
-        let last = self.is_grpc.then(|| Ok(Frame::trailers(deadline_exceeded())));
-        Some(Broken { error, last })
+        Some(Broken { error, body_error: None })
     }
 
     pub(crate) fn are_over(&self) -> bool {
         self.pace.as_ref().is_some_and(|pace| pace.verdict.ruling().is_some())
     }
-}
-
-/// How a gRPC stream ends whose time is up.
-fn deadline_exceeded() -> HeaderMap {
-    let mut trailers = HeaderMap::with_capacity(2);
-    trailers.insert(
-        HeaderName::from_static("grpc-status"),
-        HeaderValue::from(GrpcCode::DeadlineExceeded as i32),
-    );
-    trailers.insert(
-        HeaderName::from_static("grpc-message"),
-        HeaderValue::from_static("the request took too long"),
-    );
-    trailers
 }

@@ -18,7 +18,6 @@ use crate::{AnswerBody, alarm::Alarm, answer_body::Until, asker::Asker};
 /// What the answer to one request is made with.
 pub(super) struct Exchange {
     pub(super) asker: Asker,
-    pub(super) is_grpc: bool,
     /// When the client stops waiting, as it said.
     pub(super) given_up_at: Option<Instant>,
     pub(super) response_idle: Option<Duration>,
@@ -26,13 +25,11 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    fn watch<B>(&mut self, body: B) -> AnswerBody<B> {
+    fn watch<B>(&mut self, response: Response<B>) -> Response<Body<AnswerBody<B>>> {
         let pace = self.pace.take();
-        match Clocks::of(self.response_idle, self.given_up_at, pace, self.is_grpc) {
-            Some(clocks) => {
-                AnswerBody::until(body, Until::Time(clocks), self.asker.observer.clone())
-            }
-            None => AnswerBody::new(body),
+        match Clocks::of(self.response_idle, self.given_up_at, pace) {
+            Some(clocks) => AnswerBody::until(response, Until::Time(clocks), &self.asker),
+            None => response.map(|body| Body::new(AnswerBody::new(body))),
         }
     }
 }
@@ -87,10 +84,7 @@ where
             match pace.and_then(|pace| pace.verdict.ruling()) {
                 Some(ruling) => ruling.error(),
                 None => {
-                    return Poll::Ready(
-                        outcome
-                            .map(|response| response.map(|body| Body::new(exchange.watch(body)))),
-                    );
+                    return Poll::Ready(outcome.map(|response| exchange.watch(response)));
                 }
             }
         } else {

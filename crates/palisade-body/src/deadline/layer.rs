@@ -6,7 +6,9 @@ use std::{
 
 use bytes::Bytes;
 use http::{Extensions, Request, Response};
-use palisade_core::{AcceptsBody, Body, BoxError, Connection, DiscardOnDrop, is_grpc};
+use palisade_core::{
+    AcceptsBody, Body, BoxError, Connection, DiscardOnDrop, is_grpc, is_grpc_web,
+};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -31,8 +33,9 @@ use crate::{AnswerBody, asker::Asker, grpc};
 ///
 /// # gRPC
 ///
-/// A client says in `grpc-timeout` how long it is going to wait; the shorter of the two times counts, and the answer is
-/// `DEADLINE_EXCEEDED`. The client's own time also ends a stream that has begun, with that status in its trailers.
+/// A client of gRPC or gRPC-web says in `grpc-timeout` how long it is going to wait; the shorter of the two times counts,
+/// and the answer is `DEADLINE_EXCEEDED`. The client's own time also ends a stream that has begun, with that status and its
+/// details in the trailers.
 ///
 /// # Costs
 ///
@@ -186,13 +189,12 @@ where
         if let Some(pause) = write_idle {
             limit_write_idle(request.extensions(), pause);
         }
-        let is_grpc = is_grpc(request.headers());
+        let is_grpc = is_grpc(request.headers()) || is_grpc_web(request.headers());
         let patience = is_grpc.then(|| grpc::timeout(request.headers())).flatten();
         // Most requests have no body, and nothing to share with it.
         let pace = (!request.body().is_end_stream()).then(Pace::shared);
         let exchange = Exchange {
             asker: Asker::of(&request, NAME),
-            is_grpc,
             // A time that the clock cannot tell never comes.
             given_up_at: patience.and_then(|patience| Instant::now().checked_add(patience)),
             response_idle,

@@ -62,6 +62,21 @@ impl Coding {
         None
     }
 
+    /// Returns true if a body is a series of members: RFC 1952, section 2.2, and RFC 8878, section 3.1. To stop after the
+    /// first would cut it short.
+    pub(super) fn has_members(self) -> bool {
+        match self {
+            #[cfg(feature = "gzip")]
+            Self::Gzip => true,
+            #[cfg(feature = "deflate")]
+            Self::Deflate => false,
+            #[cfg(feature = "brotli")]
+            Self::Brotli => false,
+            #[cfg(feature = "zstd")]
+            Self::Zstd => true,
+        }
+    }
+
     /// For a client that sent something else.
     pub(super) fn all() -> HeaderValue {
         let names = [
@@ -76,7 +91,7 @@ impl Coding {
     }
 }
 
-/// Undoes a coding.
+/// Undoes a coding, up to the end of one member.
 #[derive(Debug)]
 pub(super) enum Decoder<R> {
     #[cfg(feature = "gzip")]
@@ -97,12 +112,7 @@ impl<R: AsyncBufRead + Unpin> Decoder<R> {
     pub(super) fn new(coding: Coding, source: R) -> Self {
         match coding {
             #[cfg(feature = "gzip")]
-            Coding::Gzip => {
-                let mut decoder = async_compression::tokio::bufread::GzipDecoder::new(source);
-                // RFC 1952, section 2.2: a file is a series of members, and to stop after the first would cut it short.
-                decoder.multiple_members(true);
-                Self::Gzip(decoder)
-            }
+            Coding::Gzip => Self::Gzip(async_compression::tokio::bufread::GzipDecoder::new(source)),
             #[cfg(feature = "deflate")]
             Coding::Deflate => {
                 Self::Deflate(async_compression::tokio::bufread::ZlibDecoder::new(source))
@@ -114,10 +124,10 @@ impl<R: AsyncBufRead + Unpin> Decoder<R> {
             #[cfg(feature = "zstd")]
             Coding::Zstd => {
                 let window = async_compression::zstd::DParameter::window_log_max(ZSTD_WINDOW_LOG);
-                let mut decoder =
-                    async_compression::tokio::bufread::ZstdDecoder::with_params(source, &[window]);
-                decoder.multiple_members(true);
-                Self::Zstd(decoder)
+                let params = &[window];
+                Self::Zstd(async_compression::tokio::bufread::ZstdDecoder::with_params(
+                    source, params,
+                ))
             }
         }
     }

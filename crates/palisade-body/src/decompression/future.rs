@@ -74,9 +74,7 @@ where
                     return Poll::Ready(Ok(refusal.map(Body::full)));
                 }
                 let until = Until::Ruling(verdict);
-                Poll::Ready(outcome.map(|response| {
-                    response.map(|body| Body::new(AnswerBody::until(body, until, asker.observer)))
-                }))
+                Poll::Ready(outcome.map(|response| AnswerBody::until(response, until, &asker)))
             }
             StateProj::Refused { refusal } => {
                 let refusal = refusal

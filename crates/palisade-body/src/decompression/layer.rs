@@ -26,13 +26,18 @@ use crate::{AnswerBody, ByteSize, asker::Asker, codes, verdict::Verdict};
 /// | `br` | `brotli` |
 /// | `zstd`, with windows up to 8 MiB (RFC 9659) | `zstd` |
 ///
-/// A few bytes can be made to decompress to gigabytes, so there are two limits, and going over one is final: whatever
-/// the handler makes of the body's error, the client gets 413, `DECOMPRESSED_TOO_LARGE` over the number of bytes given to
-/// [`new`](Self::new) and `COMPRESSION_RATIO_TOO_HIGH` over [`max_ratio`](Self::max_ratio). Bytes are decoded as they are
-/// read, 16 KiB at a time, and nothing beyond a limit is.
+/// The layer rejects a request in these cases. The rejection is final: the client gets it whatever the handler, or an
+/// extractor of axum, makes of the body's error.
 ///
-/// Any other coding, or several at once, is a 415 whose `Accept-Encoding` says what would do (RFC 9110, section
-/// 15.5.16). The inner service sees neither `Content-Encoding` nor the `Content-Length` of the coded body.
+/// | body | rejection |
+/// | --- | --- |
+/// | larger than the limit of [`new`](Self::new), once it is decompressed | 413 `DECOMPRESSED_TOO_LARGE` |
+/// | over [`max_ratio`](Self::max_ratio): a few bytes can decompress to gigabytes | 413 `COMPRESSION_RATIO_TOO_HIGH` |
+/// | does not match its coding, or has more than 64 gzip members or zstd frames and another for each KiB, sent or decompressed | 400 `INVALID_CONTENT_ENCODING` |
+/// | in another coding, or in several | 415 `UNSUPPORTED_CONTENT_ENCODING`; `Accept-Encoding` names the supported ones (RFC 9110, section 15.5.16) |
+///
+/// Bytes are decoded as they are read, 16 KiB at a time, and none beyond a limit. The inner service sees neither
+/// `Content-Encoding` nor the `Content-Length` of the coded body.
 ///
 /// Put it inside a [`BodyLimit`](crate::BodyLimit), which counts the bytes as they are sent.
 ///

@@ -9,10 +9,18 @@ use http::HeaderMap;
 use palisade_core::BoxError;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
+/// The most bytes that are decoded at once, and before other tasks of the thread run: decoding can take a thousand times
+/// longer than usual for bodies that are made for it.
+const SLICE: usize = 8 * 1024;
+const TURN: usize = 64 * 1024;
+
 /// A body as the decoders read it, one frame in memory at a time.
 pub(super) struct Source<B> {
-    body: Pin<Box<B>>,
+    /// `None` after the body was passed on to the decoder of the next member.
+    body: Option<Pin<Box<B>>>,
     chunk: Bytes,
+    /// How many bytes may be decoded before other tasks run.
+    turn: usize,
     /// How many bytes came, still coded.
     pub(super) read: u64,
     pub(super) trailers: Option<HeaderMap>,
@@ -22,7 +30,13 @@ pub(super) struct Source<B> {
 
 impl<B> Source<B> {
     pub(super) fn new(body: B) -> Self {
-        Self { body: Box::pin(body), chunk: Bytes::new(), read: 0, trailers: None, error: None }
+        Self { body: Some(Box::pin(body)), ..Self::default() }
+    }
+}
+
+impl<B> Default for Source<B> {
+    fn default() -> Self {
+        Self { body: None, chunk: Bytes::new(), turn: TURN, read: 0, trailers: None, error: None }
     }
 }
 
@@ -39,8 +53,14 @@ where
 {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
+        if this.turn == 0 {
+            this.turn = TURN;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         while this.chunk.is_empty() {
-            match ready!(this.body.as_mut().poll_frame(cx)) {
+            let Some(body) = &mut this.body else { break };
+            match ready!(body.as_mut().poll_frame(cx)) {
                 None => break,
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
@@ -55,11 +75,13 @@ where
                 }
             }
         }
-        Poll::Ready(Ok(&this.chunk))
+        Poll::Ready(Ok(&this.chunk[..this.chunk.len().min(SLICE)]))
     }
 
     fn consume(self: Pin<&mut Self>, amount: usize) {
-        self.get_mut().chunk.advance(amount);
+        let this = self.get_mut();
+        this.chunk.advance(amount);
+        this.turn = this.turn.saturating_sub(amount);
     }
 }
 

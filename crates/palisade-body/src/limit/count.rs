@@ -1,10 +1,14 @@
-/// Counts what has arrived, and says when it is too much.
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+/// Counts the bytes that have arrived, and reports when there are too many.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Count {
     /// All bytes of the body.
     Whole { seen: u64 },
-    /// The bytes of each gRPC message, as its prefix declares them: a flag, and a length of four bytes.
-    EachMessage { prefix: [u8; 5], have: usize, left: u64 },
+    /// The bytes of each gRPC message.
+    EachMessage(Messages),
+    /// The same for gRPC-web in base64, which is decoded four characters at a time.
+    EachTextMessage { quad: [u8; 4], have: usize, messages: Messages },
 }
 
 impl Count {
@@ -13,10 +17,14 @@ impl Count {
     }
 
     pub(super) fn each_message() -> Self {
-        Self::EachMessage { prefix: [0; 5], have: 0, left: 0 }
+        Self::EachMessage(Messages::default())
     }
 
-    /// False once it is too much.
+    pub(super) fn each_text_message() -> Self {
+        Self::EachTextMessage { quad: [0; 4], have: 0, messages: Messages::default() }
+    }
+
+    /// Returns false once there are too many bytes.
     #[inline]
     pub(super) fn takes(&mut self, data: &[u8], limit: u64) -> bool {
         match self {
@@ -24,31 +32,63 @@ impl Count {
                 *seen = seen.saturating_add(data.len() as u64);
                 *seen <= limit
             }
-            Self::EachMessage { prefix, have, left } => {
-                let mut data = data;
-                while !data.is_empty() {
-                    if *left > 0 {
-                        let here = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
-                        *left -= here as u64;
-                        data = &data[here..];
-                    } else {
-                        let here = (prefix.len() - *have).min(data.len());
-                        prefix[*have..*have + here].copy_from_slice(&data[..here]);
-                        *have += here;
-                        data = &data[here..];
-                        if *have == prefix.len() {
-                            let [_, length @ ..] = *prefix;
-                            (*have, *left) = (0, u64::from(u32::from_be_bytes(length)));
-                            // Refused by its prefix, before a byte of it is read.
-                            if *left > limit {
-                                return false;
-                            }
-                        }
+            Self::EachMessage(messages) => messages.take(data, limit),
+            Self::EachTextMessage { quad, have, messages } => {
+                for byte in data {
+                    quad[*have] = *byte;
+                    *have += 1;
+                    if *have < quad.len() {
+                        continue;
+                    }
+                    *have = 0;
+                    let mut bytes = [0; 3];
+                    let Ok(count) = STANDARD.decode_slice(&*quad, &mut bytes) else {
+                        // There are no messages in such a body: all of it counts from here on.
+                        *self = Self::Whole { seen: 0 };
+                        return self.takes(data, limit);
+                    };
+                    if !messages.take(&bytes[..count], limit) {
+                        return false;
                     }
                 }
                 true
             }
         }
+    }
+}
+
+/// Reads the prefixes of gRPC messages: a flag, and a length of four bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Messages {
+    prefix: [u8; 5],
+    have: usize,
+    left: u64,
+}
+
+impl Messages {
+    /// Returns false if a message is longer than `limit`. Its prefix says so, before a byte of the message is read.
+    fn take(&mut self, mut data: &[u8], limit: u64) -> bool {
+        let Self { prefix, have, left } = self;
+        while !data.is_empty() {
+            if *left > 0 {
+                let here = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
+                *left -= here as u64;
+                data = &data[here..];
+            } else {
+                let here = (prefix.len() - *have).min(data.len());
+                prefix[*have..*have + here].copy_from_slice(&data[..here]);
+                *have += here;
+                data = &data[here..];
+                if *have == prefix.len() {
+                    let [_, length @ ..] = *prefix;
+                    (*have, *left) = (0, u64::from(u32::from_be_bytes(length)));
+                    if *left > limit {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
     }
 }
 
@@ -80,5 +120,21 @@ mod tests {
             assert!(!stream.chunks(chunk).all(|data| count.takes(data, 8)), "chunks of {chunk}");
         }
         assert!(!Count::each_message().takes(&[0, 0, 0, 0, 9], 8), "by its prefix alone");
+    }
+
+    #[test]
+    fn text_messages_are_counted_by_their_decoded_length() {
+        let encode = |lengths: &[u32]| {
+            lengths.iter().map(|length| STANDARD.encode(message(*length))).collect::<String>()
+        };
+        for chunk in 1..40 {
+            let takes = |text: &str| {
+                let mut count = Count::each_text_message();
+                text.as_bytes().chunks(chunk).all(|data| count.takes(data, 8))
+            };
+            assert!(takes(&encode(&[8, 0, 3, 8, 8])), "chunks of {chunk}");
+            assert!(!takes(&encode(&[8, 9])), "chunks of {chunk}");
+            assert!(!takes(&format!("***{}", "*".repeat(64))), "no base64, chunks of {chunk}");
+        }
     }
 }

@@ -169,9 +169,11 @@ where
                         Seen::Over => State::Refused { refusal: Some(too_large(&watched.asker)) },
                         Seen::Answered(verdict) => {
                             let until = Until::Ruling(verdict);
-                            let observer = watched.asker.observer.clone();
                             return Poll::Ready(outcome.map(|response| {
-                                response.map(|it| Body::new(AnswerBody::until(it, until, observer)))
+                                if has_grpc_status(&response) {
+                                    return answered(response);
+                                }
+                                AnswerBody::until(response, until, &watched.asker)
                             }));
                         }
                         Seen::IsRead | Seen::Ended => return Poll::Ready(outcome.map(answered)),
@@ -263,6 +265,11 @@ fn says_all_is_well<B>(response: &Response<B>) -> bool {
     let status = response.status();
     (status.is_success() || status.is_redirection())
         && response.extensions().get::<AnsweredByPolicy>().is_none()
+}
+
+/// The call has ended by then, and what the client still sends changes nothing.
+fn has_grpc_status<B>(response: &Response<B>) -> bool {
+    response.headers().contains_key("grpc-status")
 }
 
 fn answered<B>(response: Response<B>) -> Response<Body<AnswerBody<B>>> {

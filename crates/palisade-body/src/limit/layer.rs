@@ -24,7 +24,7 @@ use crate::ByteSize;
 /// | answers 2xx or 3xx without having read the body, or all of it | its answer, once the rest has arrived and is within the limit; else 413 |
 /// | the same, and the rest does not come within 10 s ([`drain_within`](Self::drain_within)) | 408 |
 /// | answers 4xx or 5xx without having read it all | its answer, at once |
-/// | answers while it goes on reading, and the body goes over then | a response that breaks off: HTTP/1.1 closes the connection, HTTP/2 resets the stream |
+/// | answers while it goes on reading, and the body goes over then | a response that breaks off: HTTP/1.1 closes the connection, HTTP/2 resets the stream; gRPC and gRPC-web end with `RESOURCE_EXHAUSTED` and its details |
 ///
 /// The reader sees [`http_body_util::LengthLimitError`] and then the end, and no byte beyond the limit.
 /// [`buffered`](Self::buffered) decides before the handler is called instead, at the price of memory.
@@ -198,11 +198,11 @@ impl BodyLimit {
         self
     }
 
-    /// Counts each message of a gRPC request by itself, as its prefix declares it, rather than the stream: a stream may
-    /// then be as long as it likes. What the service does not read of it is not counted.
+    /// Limits each message of a gRPC or gRPC-web request, as its prefix declares it, instead of the whole stream, which may
+    /// then be of any length. A message that the service does not read is not counted.
     ///
-    /// A request is gRPC if its content type says so, and the client says that. Use it where there is nothing but gRPC
-    /// inside, as in a tonic server: a handler that collects any body would collect one without end.
+    /// The content type says that a request is gRPC, and the client chooses it. Use this only where all handlers are gRPC
+    /// methods, as in a tonic server: any other handler that collects a body would collect one without end.
     ///
     /// ```
     /// use palisade_body::{BodyLimit, ByteSize};

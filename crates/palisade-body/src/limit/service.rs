@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
 use palisade_core::{
     AcceptsBody, ApiError, Body, BoxError, DiscardOnDrop, Trail, discard_unread, is_grpc,
+    is_grpc_web,
 };
 use tower_service::Service;
 
@@ -17,7 +18,7 @@ use super::{
     layer::{Mode, Rules},
     watched::Watched,
 };
-use crate::{AnswerBody, asker::Asker};
+use crate::{AnswerBody, asker::Asker, grpc};
 
 /// A service whose requests have limited bodies. Made by [`BodyLimit`](super::BodyLimit).
 #[derive(Clone, Debug)]
@@ -52,15 +53,17 @@ where
         if let Some(outer) = request.extensions().get::<Adjustable>() {
             outer.set(limit);
         }
-        let grpc = self.rules.each_message && is_grpc(request.headers());
+        let each_message =
+            self.rules.each_message.then(|| count_messages(request.headers())).flatten();
+        let by_message = each_message.is_some();
         let hint = request.body().size_hint();
         let declared = match declared_length(request.headers()) {
             // A stream of messages says nothing of any one of them.
-            _ if grpc => 0,
+            _ if by_message => 0,
             Ok(declared) => declared.unwrap_or(0).max(hint.lower()),
             Err(malformed) => return refused(request, malformed),
         };
-        let collects = self.rules.mode == Mode::Buffered && !grpc;
+        let collects = self.rules.mode == Mode::Buffered && !by_message;
         // Nobody inside can allow more of a body that is read before they are called.
         let overridable = self.rules.overridable && !collects;
         if declared > limit && !overridable {
@@ -68,7 +71,7 @@ where
         }
         let trail = Trail::of(request.extensions()).cloned();
         // A server keeps a body to the length that it declares, so only an unknown length has to be watched.
-        if !grpc && hint.upper().is_some_and(|most| most <= limit) {
+        if !by_message && hint.upper().is_some_and(|most| most <= limit) {
             let (head, body) = request.into_parts();
             let body = DiscardOnDrop::new(&head, body);
             let counted = Counted::new(body, Count::whole(), Limit::Fixed(limit), trail);
@@ -92,9 +95,9 @@ where
         } else {
             Limit::Fixed(limit)
         };
-        let drain_within = self.rules.drain_within.filter(|_| !grpc);
+        let drain_within = self.rules.drain_within.filter(|_| !by_message);
         let watched = Watched::new(limit.clone(), declared, asker, drain_within);
-        let count = if grpc { Count::each_message() } else { Count::whole() };
+        let count = each_message.unwrap_or_else(Count::whole);
         let counted = Counted::new(body, count, limit, trail).declaring(declared);
         let request = Request::from_parts(head, LimitedBody::watched(counted, &watched));
         BodyLimitFuture::inner(self.inner.call(request), Some(watched))
@@ -111,6 +114,17 @@ where
     let (head, body) = request.into_parts();
     discard_unread(&head, body);
     BodyLimitFuture::refused(refusal)
+}
+
+/// Returns how the messages of a gRPC or gRPC-web request are counted.
+fn count_messages(headers: &HeaderMap) -> Option<Count> {
+    if grpc::is_web_text(headers) {
+        Some(Count::each_text_message())
+    } else if is_grpc(headers) || is_grpc_web(headers) {
+        Some(Count::each_message())
+    } else {
+        None
+    }
 }
 
 /// What a request declares, if there is nothing that overrides it (RFC 9112, section 6.3).
