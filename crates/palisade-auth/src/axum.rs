@@ -21,10 +21,11 @@ where
     async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
         Self::from_extensions(&request.extensions).cloned().ok_or_else(|| {
             let claims = type_name::<C>();
-            ApiError::internal().with_source(format!(
+            let remedy = format!(
                 "a handler wants Identity<{claims}>, and no authentication with these claims is on its route: add \
                  `.with_auth(&auth)` to the route, or take Option<Identity<_>> where it is optional"
-            ))
+            );
+            ApiError::report_misconfiguration(&request.extensions, remedy)
         })
     }
 }

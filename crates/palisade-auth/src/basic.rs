@@ -106,7 +106,7 @@ where
     }
 
     fn malformed(&self) -> ApiError {
-        tracing::debug!(target: "palisade::auth", "basic credentials were rejected: malformed");
+        log_rejection!("basic credentials were rejected: malformed");
         self.rules.scheme.invalid(NOT_VALID)
     }
 
@@ -129,7 +129,7 @@ where
             match outcome {
                 Ok(Some(identity)) => Ok(identity.authenticated_by("basic")),
                 Ok(None) => {
-                    tracing::debug!(target: "palisade::auth", "basic credentials were rejected");
+                    log_rejection!("basic credentials were rejected");
                     Err(rules.scheme.invalid(NOT_VALID))
                 }
                 Err(error) => Err(ApiError::unavailable().with_source(error)),

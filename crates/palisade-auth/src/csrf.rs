@@ -77,7 +77,7 @@ impl CsrfCheck {
         if changes_nothing(request) || self.comes_from_a_page_of_ours(request) {
             return Ok(());
         }
-        tracing::debug!(target: "palisade::auth", "a request was refused: no page of ours sent it");
+        log_rejection!("a request was refused: no page of ours sent it");
         Err(CSRF.into())
     }
 

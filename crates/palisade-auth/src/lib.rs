@@ -59,6 +59,9 @@
 //!
 //! No feature is on by default: HMAC tokens, API keys, sessions, Basic and roles need neither a backend nor a C compiler.
 
+#[macro_use]
+mod log;
+
 mod access_token;
 mod any_of;
 mod api_key;

@@ -148,7 +148,7 @@ impl<A, F> RevokedLater<A, F> {
 
 /// Returns the error for a revoked identity. The client cannot tell it from any other that is not valid.
 fn revoked(refusal: ApiError) -> ApiError {
-    tracing::debug!(target: "palisade::auth", "an identity was rejected: revoked");
+    log_rejection!("an identity was rejected: revoked");
     refusal
 }
 

@@ -294,7 +294,7 @@ impl<S: SessionStore> Authenticate for Sessions<S> {
 policy_of!([S] Sessions<S>);
 
 fn refusal(scheme: &Scheme, fault: &'static str) -> ApiError {
-    tracing::debug!(target: "palisade::auth", fault, "a session was refused");
+    log_rejection!(fault, "a session was refused");
     scheme.invalid("the session is not valid")
 }
 

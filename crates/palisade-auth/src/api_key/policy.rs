@@ -144,7 +144,7 @@ impl<S> Rules<S> {
     }
 
     fn refusal(&self, fault: Fault) -> ApiError {
-        tracing::debug!(target: "palisade::auth", ?fault, "an API key was refused");
+        log_rejection!(?fault, "an API key was refused");
         self.scheme.invalid(match fault {
             // Only who has the secret gets to hear this.
             Fault::Expired => "the API key expired",

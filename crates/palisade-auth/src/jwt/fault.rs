@@ -69,8 +69,7 @@ impl Fault {
 
     /// Writes the event of a rejected token. `issuer` is the configured one whose keys and settings apply.
     pub(crate) fn log(&self, key_id: Option<&str>, issuer: Option<&str>) {
-        tracing::debug!(
-            target: "palisade::auth",
+        log_rejection!(
             check = self.check(),
             claim = self.claim(),
             kid = key_id,

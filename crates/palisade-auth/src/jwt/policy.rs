@@ -26,7 +26,7 @@ use crate::{
 ///
 /// A request that is allowed has an [`Identity<C>`] and a [`Principal`](palisade_core::Principal) in its extensions; `C`
 /// is the type of the claims, or `()` if the principal is enough. A request that is rejected gets 401 with a challenge, or
-/// 400 for two credentials (RFC 6750, section 3.1). The failed check is logged at level DEBUG, target `palisade::auth`,
+/// 400 for two credentials (RFC 6750, section 3.1). The failed check is logged at level INFO, at most ten times a second and else at DEBUG, target `palisade::auth`,
 /// with the claim, the `kid`, the issuer and the reason, and never the token; the client does not learn it.
 ///
 /// A token must be signed with the configured key and algorithm, which its header cannot change; contain `exp` and a subject;

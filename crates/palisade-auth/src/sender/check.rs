@@ -209,7 +209,7 @@ impl SenderCheck {
             return self.check_unbound(presented.scheme);
         };
         let reject = |reason: &'static str| {
-            tracing::debug!(target: "palisade::auth", reason, "a bound token was rejected");
+            log_rejection!(reason, "a bound token was rejected");
             challenges.invalid()
         };
         if self.accept_as_bearer && presented.scheme == Scheme::Bearer {
@@ -236,7 +236,7 @@ impl SenderCheck {
         match &self.dpop {
             // RFC 9449, section 7.1: the scheme is for tokens that are bound to a key.
             Some(dpop) if scheme == Scheme::Dpop || dpop.is_required() => {
-                tracing::debug!(target: "palisade::auth", "a token without `cnf.jkt` was rejected");
+                log_rejection!("a token without `cnf.jkt` was rejected");
                 Err(dpop.unbound_token())
             }
             _ => Ok(Checked::Done),

@@ -35,7 +35,7 @@ const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 ///
 /// A client sends `Authorization: DPoP <token>` and a proof in the header `DPoP`. The proof must be signed by the key that
 /// the token's `cnf.jkt` names, be made for this method, this URL and this token, be no older than `max_age`, and be new: its
-/// `jti` is remembered for as long as the proof could be sent again. What fails is in the log at level DEBUG, target
+/// `jti` is remembered for as long as the proof could be sent again. What fails is in the log at level INFO, sampled, target
 /// `palisade::auth`; the client gets 401 with a challenge of the scheme `DPoP`.
 ///
 /// Needs the feature `aws-lc` or `rust-crypto`. Under axum's `Router::nest` enable the feature `axum`, so that the whole path
@@ -183,7 +183,7 @@ impl UnusedProof {
                 Ok(())
             }
             Ok(false) => {
-                tracing::debug!(target: "palisade::auth", "a DPoP proof was used before");
+                log_rejection!("a DPoP proof was used before");
                 Err(self.replayed)
             }
             Err(error) => Err(ApiError::unavailable().with_source(error)),
@@ -262,7 +262,7 @@ impl DpopCheck {
     }
 
     pub(super) fn bearer_of_bound_token(&self) -> ApiError {
-        tracing::debug!(target: "palisade::auth", "a token with `cnf.jkt` came without the scheme DPoP");
+        log_rejection!("a token with `cnf.jkt` came without the scheme DPoP");
         reject(&self.bearer)
     }
 
@@ -274,7 +274,7 @@ impl DpopCheck {
     /// Checks a proof for a token that is bound to the key with this thumbprint (RFC 9449, section 4.3).
     pub(super) fn check(&self, presented: &Presented, jkt: &str) -> Result<UnusedProof, ApiError> {
         self.verify(presented, jkt).map_err(|fault| {
-            tracing::debug!(target: "palisade::auth", ?fault, "a DPoP proof was rejected");
+            log_rejection!(?fault, "a DPoP proof was rejected");
             match (fault, self.nonce_field()) {
                 (ProofFault::Nonce, Some((name, nonce))) => {
                     reject(&self.use_nonce).with_header(name, nonce)
