@@ -136,15 +136,33 @@ impl TraceContext {
     pub(crate) fn leave(&self, request: &mut request::Parts) {
         let headers = &mut request.headers;
         if headers.contains_key(TRACEPARENT) {
+            remove_lines(headers, &TRACEPARENT);
             set_header(headers, TRACEPARENT, self.traceparent());
         }
         if headers.contains_key(TRACESTATE) {
-            headers.remove(TRACESTATE);
+            remove_lines(headers, &TRACESTATE);
             if let Some(state) = &self.state {
                 set_header(headers, TRACESTATE, state.clone());
             }
         }
         request.extensions.insert(self.clone());
+    }
+}
+
+/// Removes a field, which a client may have sent in thousands of lines. `HeaderMap::remove` takes them out one by one, and
+/// checks all others each time if debug assertions are on; to take the map apart once is linear in every build.
+fn remove_lines(headers: &mut HeaderMap, name: &HeaderName) {
+    if headers.get_all(name).iter().nth(1).is_none() {
+        headers.remove(name);
+        return;
+    }
+    let mut current = None;
+    for (name_of_line, value) in std::mem::take(headers) {
+        // Further lines of a field come without its name.
+        current = name_of_line.or(current);
+        if let Some(current) = current.as_ref().filter(|current| *current != name) {
+            headers.append(current.clone(), value);
+        }
     }
 }
 
@@ -215,6 +233,10 @@ fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
 /// The members of all `tracestate` fields, as one; none of them if one is malformed.
 fn state_of(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut members: Vec<&str> = Vec::new();
+    // More lines than members are mostly empty ones.
+    if headers.get_all(TRACESTATE).iter().nth(MOST_MEMBERS).is_some() {
+        return None;
+    }
     for field in headers.get_all(TRACESTATE) {
         for member in field.to_str().ok()?.split(',') {
             let member = member.trim_matches([' ', '\t']);
@@ -383,6 +405,33 @@ mod tests {
         let list =
             (0..9).map(|at| format!("k{at}={}", "x".repeat(90))).collect::<Vec<_>>().join(",");
         assert!(state(&[&list]).unwrap().len() <= MOST_STATE);
+    }
+
+    #[test]
+    fn state_in_many_lines_is_dropped_and_other_fields_stay() {
+        let mut fields = headers(&[(TRACEPARENT, GOOD), (TRACESTATE, "a=1")]);
+        for _ in 0..20_000 {
+            fields.append(TRACESTATE, HeaderValue::from_static(""));
+        }
+        for value in ["1", "2"] {
+            fields.append("x-other", HeaderValue::from_static(value));
+        }
+        let mut request = http::Request::get("/").body(()).unwrap();
+        *request.headers_mut() = fields;
+        let (mut head, ()) = request.into_parts();
+        let trace = TraceContext::continued(&head.headers).unwrap();
+        assert_eq!(trace.tracestate(), None);
+        trace.leave(&mut head);
+        assert!(!head.headers.contains_key(TRACESTATE));
+        assert_eq!(head.headers[TRACEPARENT], trace.traceparent());
+        let others: Vec<_> = head.headers.get_all("x-other").iter().collect();
+        assert_eq!(others, ["1", "2"]);
+
+        // a few lines are one list
+        head.headers = headers(&[(TRACEPARENT, GOOD), (TRACESTATE, "a=1"), (TRACESTATE, "b=2")]);
+        TraceContext::continued(&head.headers).unwrap().leave(&mut head);
+        let state: Vec<_> = head.headers.get_all(TRACESTATE).iter().collect();
+        assert_eq!(state, ["a=1,b=2"]);
     }
 
     proptest! {

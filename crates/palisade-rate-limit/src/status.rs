@@ -119,7 +119,7 @@ mod extract {
 
         async fn from_request_parts(head: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
             let status = head.extensions.get().cloned();
-            status.ok_or_else(|| ApiError::internal().with_source(NO_LIMIT))
+            status.ok_or_else(|| ApiError::report_misconfiguration(&head.extensions, NO_LIMIT))
         }
     }
 

@@ -53,9 +53,11 @@ impl<C: Send + Sync + 'static> RuleContext<C> {
             .or_else(|| none.downcast_ref().map(ContextOf::None))
             .ok_or_else(|| {
                 let wanted = std::any::type_name::<C>();
-                let words =
-                    format!("rules ask for a context and no `RuleContext<{wanted}>` was left");
-                ApiError::internal().with_source(words)
+                let remedy = format!(
+                    "rules need a context, and the request has no `RuleContext<{wanted}>`: add \
+                     `.layer(RuleContext::new(context).layer())` to the route"
+                );
+                ApiError::report_misconfiguration(extensions, remedy)
             })
     }
 }

@@ -11,7 +11,7 @@ use axum::{
 use garde::Validate;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use palisade_core::IssueView;
+use palisade_core::{IssueView, SystemClock, Trail};
 use palisade_validate::{Cookies, Headers, RuleContext, Valid, Validation};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -351,4 +351,27 @@ async fn a_cookie_that_comes_twice_or_only_looks_like_it_is_not_taken() {
     {
         assert_eq!(issues(&with_cookies(&[other]).await.1), ["cookie page-size missing"]);
     }
+}
+
+#[tokio::test]
+async fn observer_hears_that_validation_rejected_the_request() {
+    let app = || Router::new().route("/", post(|_: Valid<Json<Item>>| async {}));
+    for (body, expected) in [
+        ("{\"name\":\"\"}", Some("Validation=refused(VALIDATION_ERROR)")),
+        ("{", Some("Validation=refused(INVALID_JSON)")),
+        ("{\"name\":\"lamp\"}", None),
+    ] {
+        let trail = Trail::new(SystemClock::shared());
+        let mut request = Request::post("/").header("content-type", "application/json");
+        request.extensions_mut().unwrap().insert(trail.clone());
+        app().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let steps: Vec<_> = trail.steps().iter().map(ToString::to_string).collect();
+        assert_eq!(steps, Vec::from_iter(expected), "{body}");
+    }
+    // an extractor of the head
+    let trail = Trail::new(SystemClock::shared());
+    let app = Router::new().route("/", get(|_: Valid<Query<Options>>| async {}));
+    let request = Request::get("/?copies=0").extension(trail.clone()).body(Body::empty()).unwrap();
+    app.oneshot(request).await.unwrap();
+    assert_eq!(trail.steps()[0].to_string(), "Validation=refused(VALIDATION_ERROR)");
 }

@@ -10,7 +10,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Verified {
 
     async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
         Self::of(&request.extensions).cloned().ok_or_else(|| {
-            ApiError::internal().with_source(
+            ApiError::report_misconfiguration(
+                &request.extensions,
                 "a handler wants a verified webhook, and no Webhook layer is on its route: add `.layer(webhook)`",
             )
         })

@@ -12,7 +12,7 @@ mod tuples;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::request;
-use palisade_core::ApiError;
+use palisade_core::{ApiError, Trail};
 
 use crate::{Validation, place::Findings};
 
@@ -121,8 +121,9 @@ where
     async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
         let settings = Validation::of(&request.extensions);
         let mut findings = Findings::default();
-        let value = E::read(request, &settings, &mut findings).await?;
-        settings.settle(value, findings).map(Self)
+        let read = E::read(request, &settings, &mut findings).await;
+        let checked = read.and_then(|value| settings.settle(value, findings));
+        checked.map(Self).inspect_err(|error| note(Trail::of(&request.extensions), error))
     }
 }
 
@@ -135,11 +136,20 @@ where
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let settings = Validation::of(request.extensions());
+        let trail = Trail::of(request.extensions()).cloned();
         let mut findings = Findings::default();
-        match E::read(request, &settings, &mut findings).await {
-            Ok(value) => settings.settle(value, findings).map(Self),
+        let checked = match E::read(request, &settings, &mut findings).await {
+            Ok(value) => settings.settle(value, findings),
             // What was wrong before the body is not forgotten.
             Err(error) => Err(settings.beside(error, findings)),
-        }
+        };
+        checked.map(Self).inspect_err(|error| note(trail.as_ref(), error))
+    }
+}
+
+/// Tells the observer of a request who rejected it.
+fn note(trail: Option<&Trail>, error: &ApiError) {
+    if let Some(trail) = trail {
+        trail.note_refusal("Validation", error);
     }
 }
