@@ -332,6 +332,24 @@ async fn many_members_without_content_are_refused_early() {
 }
 
 #[tokio::test]
+async fn blocks_without_content_are_refused_early() {
+    // Stored blocks of deflate.
+    let deflate = [&[0x78, 0x9c][..], &[0, 0, 0, 0xff, 0xff].repeat(200_000)].concat();
+    let gzip = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &deflate[2..]].concat();
+    // A zstd frame of empty raw blocks.
+    let zstd = [&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58][..], &[0, 0, 0].repeat(300_000)].concat();
+    for (coding, body) in [("gzip", gzip), ("deflate", deflate), ("zstd", zstd)] {
+        let (taken, body) = Metered::new(body);
+        let request = Request::post("/").header("content-encoding", coding).body(body).unwrap();
+        let service = Decompression::new(ByteSize::mb(10)).layer(service_fn(reads));
+        let response = service.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{coding}");
+        let taken = taken.load(Ordering::SeqCst);
+        assert!(taken <= 6, "{coding}: {taken} frames of 16 KiB were read");
+    }
+}
+
+#[tokio::test]
 async fn members_of_some_size_are_a_body() {
     for coding in ["gzip", "zstd"] {
         let member = coded(coding, &prose(2048)).await;

@@ -62,7 +62,6 @@ struct Decoding<B> {
     members: u64,
     buffer: BytesMut,
     caps: Caps,
-    produced: u64,
     decoded: bool,
     verdict: Arc<Verdict>,
 }
@@ -103,7 +102,6 @@ where
             decoder: Decoder::new(coding, Source::new(body)),
             buffer: BytesMut::new(),
             caps,
-            produced: 0,
             decoded: false,
             verdict,
         };
@@ -167,7 +165,7 @@ where
                 return Poll::Ready(Err(self.failure(error)));
             }
             if length > 0 {
-                self.produced += length as u64;
+                self.decoder.source().produced += length as u64;
                 if let Some(ruling) = self.too_much() {
                     self.verdict.pass(ruling);
                     return Poll::Ready(Err(ruling.body_error()));
@@ -197,7 +195,7 @@ where
         }
         self.members += 1;
         let source = std::mem::take(self.decoder.source());
-        let free = FREE_MEMBERS + source.read.saturating_add(self.produced) / BYTES_PER_MEMBER;
+        let free = FREE_MEMBERS + source.read.saturating_add(source.produced) / BYTES_PER_MEMBER;
         self.decoder = Decoder::new(self.coding, source);
         if self.members > free {
             return Err(self.malformed("there are too many members for so few bytes"));
@@ -220,11 +218,11 @@ where
     }
 
     fn too_much(&mut self) -> Option<Ruling> {
-        if self.produced > self.caps.output {
+        let (read, produced) = (self.decoder.source().read, self.decoder.source().produced);
+        if produced > self.caps.output {
             return Some(Ruling::InflatesTooFar);
         }
-        let read = self.decoder.source().read;
-        let much = self.produced > HARMLESS && self.produced > read.saturating_mul(self.caps.ratio);
+        let much = produced > HARMLESS && produced > read.saturating_mul(self.caps.ratio);
         much.then_some(Ruling::InflatesTooMuch)
     }
 }

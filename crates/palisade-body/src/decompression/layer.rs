@@ -33,7 +33,7 @@ use crate::{AnswerBody, ByteSize, asker::Asker, codes, verdict::Verdict};
 /// | --- | --- |
 /// | larger than the limit of [`new`](Self::new), once it is decompressed | 413 `DECOMPRESSED_TOO_LARGE` |
 /// | over [`max_ratio`](Self::max_ratio): a few bytes can decompress to gigabytes | 413 `COMPRESSION_RATIO_TOO_HIGH` |
-/// | does not match its coding, or has more than 64 gzip members or zstd frames and another for each KiB, sent or decompressed | 400 `INVALID_CONTENT_ENCODING` |
+/// | does not match its coding, is longer than eight times its content and 64 KiB, or has more than 64 gzip members or zstd frames and another for each KiB, sent or decompressed | 400 `INVALID_CONTENT_ENCODING` |
 /// | in another coding, or in several | 415 `UNSUPPORTED_CONTENT_ENCODING`; `Accept-Encoding` names the supported ones (RFC 9110, section 15.5.16) |
 ///
 /// Bytes are decoded as they are read, 16 KiB at a time, and none beyond a limit. The inner service sees neither

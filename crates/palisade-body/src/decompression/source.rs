@@ -14,6 +14,11 @@ use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 const SLICE: usize = 8 * 1024;
 const TURN: usize = 64 * 1024;
 
+/// How much longer a coded body may be than what it decodes to. Encoders add some bytes for each piece that they flush. A body
+/// of 10 MB can contain millions of blocks without content, each of which costs as much as one that has some.
+const OVERHEAD: u64 = 64 * 1024;
+const OVERHEAD_FACTOR: u64 = 8;
+
 /// A body as the decoders read it, one frame in memory at a time.
 pub(super) struct Source<B> {
     /// `None` after the body was passed on to the decoder of the next member.
@@ -23,6 +28,9 @@ pub(super) struct Source<B> {
     turn: usize,
     /// How many bytes came, still coded.
     pub(super) read: u64,
+    consumed: u64,
+    /// How many bytes they have decoded to.
+    pub(super) produced: u64,
     pub(super) trailers: Option<HeaderMap>,
     /// Why the body broke off. The decoders only know errors of their own kind.
     pub(super) error: Option<BoxError>,
@@ -36,7 +44,16 @@ impl<B> Source<B> {
 
 impl<B> Default for Source<B> {
     fn default() -> Self {
-        Self { body: None, chunk: Bytes::new(), turn: TURN, read: 0, trailers: None, error: None }
+        Self {
+            body: None,
+            chunk: Bytes::new(),
+            turn: TURN,
+            read: 0,
+            consumed: 0,
+            produced: 0,
+            trailers: None,
+            error: None,
+        }
     }
 }
 
@@ -57,6 +74,9 @@ where
             this.turn = TURN;
             cx.waker().wake_by_ref();
             return Poll::Pending;
+        }
+        if this.consumed > OVERHEAD + this.produced.saturating_mul(OVERHEAD_FACTOR) {
+            return Poll::Ready(Err(io::Error::other("the coding is longer than its content")));
         }
         while this.chunk.is_empty() {
             let Some(body) = &mut this.body else { break };
@@ -81,6 +101,7 @@ where
     fn consume(self: Pin<&mut Self>, amount: usize) {
         let this = self.get_mut();
         this.chunk.advance(amount);
+        this.consumed += amount as u64;
         this.turn = this.turn.saturating_sub(amount);
     }
 }
