@@ -135,7 +135,7 @@ impl ToApiError for axum::extract::multipart::MultipartError {
 /// Returns true if the error was one of reading a body.
 #[cfg(feature = "multipart")]
 fn is_of_the_body(error: &(dyn Error + 'static)) -> bool {
-    chain(error).any(|error| error.is::<axum::Error>())
+    chain(error).any(<dyn Error>::is::<axum::Error>)
 }
 
 fn rejected(rejection: &(dyn Error + 'static), status: StatusCode, text: &str) -> ApiError {
