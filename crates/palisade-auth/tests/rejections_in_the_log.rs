@@ -22,13 +22,13 @@ impl SessionStore for NoSessions {
 }
 
 /// Sends a request with one field, and returns what is logged at level INFO and above.
-fn logged<P: Policy>(policy: P, name: header::HeaderName, value: &str, times: usize) -> String {
+fn logged<P: Policy>(policy: P, name: &header::HeaderName, value: &str, times: usize) -> String {
     let service = PolicyLayer::new(policy).layer(service_fn(|_: Request<String>| async {
         Ok::<_, Infallible>(http::Response::new(String::new()))
     }));
     Log::during(Level::INFO, || {
         for _ in 0..times {
-            let request = Request::post("/").header(&name, value).body(String::new()).unwrap();
+            let request = Request::post("/").header(name, value).body(String::new()).unwrap();
             let mut future = pin!(service.clone().oneshot(request));
             let mut cx = task::Context::from_waker(task::Waker::noop());
             while future.as_mut().poll(&mut cx).is_pending() {}
@@ -53,13 +53,13 @@ fn rejected_credential_has_a_line_with_the_reason_and_without_the_secret() {
     let session = || Sessions::builder(NoSessions).bearer().build().unwrap();
     for (log, reason) in [
         (
-            logged(jwt().unwrap(), authorization.clone(), "Bearer hunter2.hunter2.hunter2", 1),
+            logged(jwt().unwrap(), &authorization, "Bearer hunter2.hunter2.hunter2", 1),
             "check=\"token syntax\"",
         ),
-        (logged(keys(), authorization.clone(), "ApiKey acme_k1.hunter2", 1), "UnknownOrWrong"),
-        (logged(session(), authorization.clone(), "Bearer hunter2", 1), "a session was refused"),
+        (logged(keys(), &authorization, "ApiKey acme_k1.hunter2", 1), "UnknownOrWrong"),
+        (logged(session(), &authorization, "Bearer hunter2", 1), "a session was refused"),
         (
-            logged(basic(), authorization.clone(), "Basic YWRhOmh1bnRlcjI=", 1),
+            logged(basic(), &authorization, "Basic YWRhOmh1bnRlcjI=", 1),
             "basic credentials were rejected",
         ),
     ] {
@@ -69,7 +69,7 @@ fn rejected_credential_has_a_line_with_the_reason_and_without_the_secret() {
     }
 
     // a flood of them fills no disk
-    let log = logged(jwt().unwrap(), authorization, "Bearer x.y.z", 10_000);
+    let log = logged(jwt().unwrap(), &authorization, "Bearer x.y.z", 10_000);
     assert!(log.lines().count() < 5_000, "{}", log.lines().count());
     assert!(log.lines().count() > 0);
 }

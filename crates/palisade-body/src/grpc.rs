@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use palisade_core::is_grpc_web;
 
 /// Returns true if the body is gRPC-web in base64.
 pub(crate) fn is_web_text(headers: &HeaderMap) -> bool {
     const TEXT: &[u8] = b"application/grpc-web-text";
-    let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let start = content_type.and_then(|value| value.get(..TEXT.len()));
     is_grpc_web(headers) && start.is_some_and(|start| start.eq_ignore_ascii_case(TEXT))
 }
@@ -36,8 +36,6 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]

@@ -42,7 +42,7 @@ impl Count {
                     }
                     *have = 0;
                     let mut bytes = [0; 3];
-                    let Ok(count) = STANDARD.decode_slice(&*quad, &mut bytes) else {
+                    let Ok(count) = STANDARD.decode_slice(*quad, &mut bytes) else {
                         // There are no messages in such a body: all of it counts from here on.
                         *self = Self::Whole { seen: 0 };
                         return self.takes(data, limit);
