@@ -6,9 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Extensions, Request, Response};
-use palisade_core::{
-    AcceptsBody, Body, BoxError, Connection, DiscardOnDrop, is_grpc, is_grpc_web,
-};
+use palisade_core::{AcceptsBody, Body, BoxError, Connection, DiscardOnDrop, is_grpc, is_grpc_web};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
