@@ -241,6 +241,7 @@ fn settings_that_contradict_are_config_errors() {
     assert!(own().skew(Duration::from_secs(3600)).build().is_ok());
     assert_eq!(setting(own().cache_bytes(usize::MAX)), "cache_bytes");
     assert_eq!(setting(own().cache_bytes((1 << 30) + 1)), "cache_bytes");
+    assert!(own().cache_bytes(1 << 30).build().is_ok());
     assert_eq!(setting(own().roles_at(["sub"])), "roles_at");
     assert_eq!(setting(own().roles_at(["roles"]).roles_at(["scope"])), "roles_at");
     assert_eq!(setting(own().roles_at([""; 0])), "roles_at");

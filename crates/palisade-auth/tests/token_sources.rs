@@ -236,3 +236,31 @@ async fn a_password_is_verified_without_a_request() {
     assert_eq!(anything(64).verify("ada", "x\u{7}").await.unwrap_err().status(), 401);
     assert_eq!(anything(64).verify("a\nb", "x").await.unwrap_err().status(), 401);
 }
+
+#[tokio::test]
+async fn responses_to_tokens_in_the_query_are_not_stored() {
+    async fn cache_control(auth: Jwt<()>, own: Option<&'static str>) -> Option<String> {
+        let service =
+            PolicyLayer::new(auth).layer(service_fn(move |_: Request<String>| async move {
+                let mut response = Response::new(String::new());
+                if let Some(own) = own {
+                    response.headers_mut().insert(header::CACHE_CONTROL, own.parse().unwrap());
+                }
+                Ok::<_, Infallible>(response)
+            }));
+        let request = Request::get(format!("/chat?token={}", token()))
+            .header("authorization", format!("Bearer {}", token()));
+        let response = service.oneshot(request.body(String::new()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let field = response.headers().get(header::CACHE_CONTROL);
+        field.map(|field| field.to_str().unwrap().to_owned())
+    }
+
+    let in_query = || builder().insecure_token_in_query("token").build().unwrap();
+    let in_header = || builder().build().unwrap();
+    assert_eq!(cache_control(in_query(), None).await.as_deref(), Some("no-store"));
+    assert_ne!(cache_control(in_header(), None).await.as_deref(), Some("no-store"));
+    let private = Some("private, max-age=60");
+    assert_eq!(cache_control(in_query(), private).await.as_deref(), private);
+    assert_eq!(cache_control(in_header(), private).await.as_deref(), private);
+}

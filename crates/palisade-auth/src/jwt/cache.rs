@@ -231,3 +231,117 @@ impl BadSignatures {
         (hash, &self.seen[(hash >> 32) as usize % Self::SLOTS])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use palisade_core::Principal;
+
+    use super::*;
+
+    const NOW: f64 = 1_000.0;
+    const FIRST: Generation = Generation { keys: 1, cleared: 0 };
+
+    fn one_bucket() -> TokenCache<u32> {
+        TokenCache::new(BYTES_PER_BUCKET)
+    }
+
+    fn keep(cache: &TokenCache<u32>, token: &str, claims: u32, leaves: f64) {
+        let identity = Identity::new(claims, Principal::new("ada"));
+        let validity = Validity::for_tests();
+        cache.keep(token.as_bytes(), &identity, validity, (0, FIRST), (NOW, leaves));
+    }
+
+    fn find(cache: &TokenCache<u32>, token: &str, now: f64) -> Option<u32> {
+        let hit = cache.find(token.as_bytes(), now, |_| Some(FIRST));
+        hit.map(|hit| *hit.identity.claims())
+    }
+
+    /// Tokens with the same end have the same hash.
+    fn token(start: u32) -> String {
+        format!("{start:04}.{}", "s".repeat(32))
+    }
+
+    #[test]
+    fn tokens_with_the_same_hash_are_different() {
+        let cache = one_bucket();
+        keep(&cache, &token(1), 1, NOW + 60.0);
+        assert_eq!(find(&cache, &token(1), NOW), Some(1));
+        assert_eq!(find(&cache, &token(2), NOW), None);
+        keep(&cache, &token(2), 2, NOW + 60.0);
+        assert_eq!(find(&cache, &token(1), NOW), Some(1));
+        assert_eq!(find(&cache, &token(2), NOW), Some(2));
+        let counts = cache.counts().unwrap();
+        assert_eq!(counts, CacheCounts { hits: 3, misses: 1, evictions: 0 });
+    }
+
+    #[test]
+    fn entry_is_not_found_when_its_time_is_over() {
+        let cache = one_bucket();
+        keep(&cache, &token(1), 1, NOW + 60.0);
+        assert_eq!(find(&cache, &token(1), NOW + 59.9), Some(1));
+        assert_eq!(find(&cache, &token(1), NOW + 60.0), None);
+    }
+
+    #[test]
+    fn entry_of_other_keys_is_not_found() {
+        let cache = one_bucket();
+        keep(&cache, &token(1), 1, NOW + 60.0);
+        for generation in [
+            None,
+            Some(Generation { keys: 2, cleared: 0 }),
+            Some(Generation { keys: 1, cleared: 1 }),
+        ] {
+            assert!(cache.find(token(1).as_bytes(), NOW, |_| generation).is_none());
+        }
+    }
+
+    #[test]
+    fn oldest_entry_leaves_for_the_fifth() {
+        let cache = one_bucket();
+        for number in 0..5 {
+            keep(&cache, &token(number), number, NOW + 60.0);
+        }
+        assert_eq!(find(&cache, &token(0), NOW), None);
+        for number in 1..5 {
+            assert_eq!(find(&cache, &token(number), NOW), Some(number));
+        }
+        assert_eq!(cache.counts().unwrap().evictions, 1);
+
+        keep(&cache, &token(4), 40, NOW + 60.0);
+        assert_eq!(find(&cache, &token(4), NOW), Some(40), "the same token takes its own place");
+        assert_eq!(find(&cache, &token(1), NOW), Some(1));
+        assert_eq!(cache.counts().unwrap().evictions, 1);
+    }
+
+    #[test]
+    fn expired_entries_do_not_count_as_evicted() {
+        let cache = one_bucket();
+        for number in 0..5 {
+            keep(&cache, &token(number), number, NOW);
+        }
+        assert_eq!(cache.counts().unwrap().evictions, 0);
+    }
+
+    #[test]
+    fn long_tokens_take_the_place_of_several() {
+        let cache = one_bucket();
+        let long = |length: usize| "l".repeat(length);
+        let largest = (BYTES_PER_BUCKET - ENTRY) / 2;
+        keep(&cache, &long(largest + 1), 1, NOW + 60.0);
+        assert_eq!(find(&cache, &long(largest + 1), NOW), None);
+
+        keep(&cache, &token(1), 1, NOW + 60.0);
+        keep(&cache, &long(largest), 2, NOW + 60.0);
+        assert_eq!(find(&cache, &long(largest), NOW), Some(2));
+        assert_eq!(find(&cache, &token(1), NOW), None);
+        assert_eq!(cache.counts().unwrap().evictions, 1);
+    }
+
+    #[test]
+    fn cache_without_bytes_keeps_nothing() {
+        let cache = TokenCache::new(0);
+        keep(&cache, &token(1), 1, NOW + 60.0);
+        assert_eq!(find(&cache, &token(1), NOW), None);
+        assert_eq!(cache.counts(), None);
+    }
+}

@@ -247,4 +247,33 @@ mod tests {
             assert!(PublicKey::rsa(&good, e).is_err(), "{e:?}");
         }
     }
+
+    #[test]
+    fn points_have_two_coordinates_of_full_length() {
+        for (curve, length) in [(Family::P256, 32), (Family::P384, 48), (Family::P521, 66)] {
+            let coordinate = |length| vec![1; length];
+            let full = coordinate(length);
+            assert!(PublicKey::point(curve, &full, &full).is_ok());
+            for wrong in [0, length - 1, length + 1] {
+                assert!(PublicKey::point(curve, &coordinate(wrong), &full).is_err(), "x: {wrong}");
+                assert!(PublicKey::point(curve, &full, &coordinate(wrong)).is_err(), "y: {wrong}");
+            }
+        }
+        assert!(PublicKey::point(Family::Rsa, &[1; 32], &[1; 32]).is_err());
+    }
+
+    #[test]
+    fn spki_with_a_curve_is_an_ec_key() {
+        /// RFC 5480: `id-ecPublicKey` (1.2.840.10045.2.1) with the parameter prime256v1, and a point.
+        fn spki(last_arc: u8) -> Vec<u8> {
+            let mut der = vec![0x30, 0x59, 0x30, 0x13];
+            der.extend([0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, last_arc]);
+            der.extend([0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]);
+            der.extend([0x03, 0x42, 0x00, 0x04]);
+            der.extend([7; 64]);
+            der
+        }
+        assert!(matches!(PublicKey::from_der(&spki(1)), Ok(PublicKey::Point { .. })));
+        assert!(PublicKey::from_der(&spki(2)).is_err(), "another algorithm with the same curve");
+    }
 }
