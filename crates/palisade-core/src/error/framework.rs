@@ -27,6 +27,7 @@ pub enum FrameworkReason {
 
 /// Which errors of the framework are rendered.
 #[derive(Clone, Default)]
+#[cfg_attr(not(feature = "axum"), allow(dead_code))] // the setters are axum's
 pub(super) enum FrameworkErrors {
     #[default]
     None,
