@@ -324,12 +324,13 @@ pub(crate) fn finish<A: Authenticate>(
     response: &mut response::Parts,
 ) {
     authenticate.mark_response(response);
+    let has_proof = identity.is_some_and(|identity| identity.has_proof());
     #[cfg(feature = "_public-keys")]
-    if identity.is_some_and(|identity| identity.has_proof()) {
+    if has_proof {
         crate::sender::dpop::name_scheme(response);
     }
     #[cfg(not(feature = "_public-keys"))]
-    let _ = identity;
+    let _ = has_proof;
 }
 
 /// Makes a policy of an authentication: it rejects requests without valid credentials.

@@ -207,6 +207,7 @@ fn judged(_: &str, _: &Validation, _: Option<&Judge>) -> Read<()> {
 }
 
 #[cfg(not(feature = "json-schema"))]
+#[allow(clippy::extra_unused_type_parameters)] // with the feature it is the type whose schema judges
 fn judged_form<T>(_: &str, _: &Validation, _: Option<&Judge>) -> Vec<Found> {
     Vec::new()
 }

@@ -50,7 +50,7 @@ impl ApiError {
                 Some(Place::Item(at)) => push(&mut fields, at.to_string(), message),
             }
         }
-        json!({ "formErrors": form, "fieldErrors": fields })
+        json!({ "fieldErrors": fields, "formErrors": form })
     }
 
     /// The messages of all issues, nested as the input is: `errors` here, `properties` by name, `items` by position,
