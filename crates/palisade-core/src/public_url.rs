@@ -73,7 +73,7 @@ impl PublicUrl {
         if self.is_https { 443 } else { 80 }
     }
 
-    /// Returns the path, without a slash at its end; empty if there is none.
+    /// Returns the path without a slash at its end. Empty if the URL has no path.
     pub fn path(&self) -> &str {
         &self.path
     }

@@ -133,7 +133,7 @@ impl<P: Policy> Stage for P {
     }
 
     fn fail(&self, pass: P::Grant) {
-        // The service's own error goes on, whatever becomes of this.
+        // The service's own error is returned even if this panics.
         let _ = caught(|| self.name(), || self.failed(pass));
     }
 

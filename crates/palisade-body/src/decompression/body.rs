@@ -22,7 +22,7 @@ pin_project! {
     ///
     /// A body over a limit fails with [`http_body_util::LengthLimitError`], which axum's extractors know; a body that does not
     /// match its coding fails with an [`ApiError`](palisade_core::ApiError), a 400 `INVALID_CONTENT_ENCODING`. The client gets
-    /// the error of the layer in both cases, whatever the handler or an extractor makes of the body's error.
+    /// the error of the layer in both cases, even if the handler or an extractor replaces the body's error.
     ///
     /// ```
     /// use http::{Request, Response};

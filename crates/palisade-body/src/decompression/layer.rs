@@ -26,8 +26,8 @@ use crate::{AnswerBody, ByteSize, asker::Asker, codes, verdict::Verdict};
 /// | `br` | `brotli` |
 /// | `zstd`, with windows up to 8 MiB (RFC 9659) | `zstd` |
 ///
-/// The layer rejects a request in these cases. The rejection is final: the client gets it whatever the handler, or an
-/// extractor of axum, makes of the body's error.
+/// The layer rejects a request in these cases. The rejection is final: the client gets it even if the handler, or an
+/// extractor of axum, replaces the error of the body.
 ///
 /// | body | rejection |
 /// | --- | --- |

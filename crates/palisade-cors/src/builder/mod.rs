@@ -120,8 +120,8 @@ impl CorsBuilder {
     /// An origin of another scheme, such as that of a browser extension (`chrome-extension://…`) or an app
     /// (`capacitor://localhost`, `tauri://localhost`, `vscode-webview://…`), is listed exactly, without a `*`.
     ///
-    /// All subdomains include any page that somebody else can put on one of them. Below a
-    /// [public suffix](https://publicsuffix.org) such as `github.io` anyone can, so that such a pattern is an error.
+    /// All subdomains include pages that other people can host on one of them. Below a
+    /// [public suffix](https://publicsuffix.org) such as `github.io` any developer can, so such a pattern is an error.
     ///
     /// ```
     /// use palisade_cors::Cors;

@@ -14,7 +14,7 @@ impl CorsBuilder {
     ///
     /// A token that a page puts into `Authorization` itself does not need it: list that header instead. With
     /// credentials, an origin must be https, or on the machine itself (`localhost`, `127.0.0.1`, `[::1]`): any other
-    /// http page can be forged by whoever sits on the network.
+    /// http page can be forged by an attacker on the network.
     ///
     /// ```
     /// use palisade_cors::Cors;
