@@ -1,16 +1,13 @@
 use std::{
-    env,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
-    path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::{
-        OnceLock,
-        mpsc::{Receiver, channel},
-    },
+    sync::mpsc::{Receiver, channel},
     thread,
     time::Duration,
 };
+
+use crate::Workspace;
 
 /// An example that runs as a process of its own on a free port, until this is dropped.
 #[derive(Debug)]
@@ -55,7 +52,7 @@ impl Example {
     }
 
     fn launch(name: &str, variables: &[(&str, &str)], logs: bool) -> Self {
-        let mut process = Command::new(built().join(name))
+        let mut process = Command::new(Workspace::built().folder().join("examples").join(name))
             .env("PALISADE_ADDR", "127.0.0.1:0")
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
@@ -148,21 +145,4 @@ impl Drop for Example {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// The folder of the examples, built with the features that `cargo test --workspace` builds them with.
-fn built() -> &'static PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let status = Command::new(cargo)
-            .args(["build", "--quiet", "--workspace", "--examples"])
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-            .status()
-            .expect("cargo runs");
-        assert!(status.success(), "the examples do not build");
-        let test = env::current_exe().expect("a test knows where it is");
-        let profile = test.parent().and_then(|deps| deps.parent()).expect("target/debug/deps/test");
-        profile.join("examples")
-    })
 }

@@ -89,6 +89,28 @@ fn palisade_forwards_every_feature_of_every_crate() {
     assert!(missing.is_empty(), "crates/palisade/Cargo.toml:\n{}", missing.join("\n"));
 }
 
+/// Otherwise `--all-features` would compile the tree a second time.
+#[test]
+fn tests_enable_every_feature() {
+    let all = features();
+    let metadata = cargo(&["metadata", "--no-deps", "--format-version", "1"]);
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    let find = |list: &Value, name: &str| -> Value {
+        list.as_array().unwrap().iter().find(|entry| entry["name"] == name).unwrap().clone()
+    };
+    let tests = find(&metadata["packages"], "palisade-tests");
+    let listed = find(&tests["dependencies"], "palisade")["features"].clone();
+    let listed: Vec<String> = serde_json::from_value(listed).unwrap();
+
+    let mut enabled = BTreeSet::new();
+    for feature in listed.iter().map(String::as_str).chain(["default"]) {
+        enabled_by(&all, "palisade", feature, &mut enabled);
+    }
+    let is_missing = |feature: &&String| !enabled.contains(&("palisade", feature.as_str()));
+    let missing: Vec<_> = all["palisade"].keys().filter(is_missing).collect();
+    assert!(missing.is_empty(), "add these features of palisade to tests/Cargo.toml: {missing:?}");
+}
+
 /// Returns the crates that are compiled with these features of `palisade`.
 fn crates(features: &str) -> BTreeSet<String> {
     let tree = cargo(&[

@@ -1,10 +1,8 @@
 //! What a tonic client sees of limits that end a call whose response has begun.
 
-mod chat_service;
-
 use std::time::Duration;
 
-use chat_service::{LIMIT, Note, TALK};
+use crate::chat_service::{self, LIMIT, Note, TALK};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::{
     Code, Request, Status, Streaming,

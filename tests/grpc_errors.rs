@@ -1,13 +1,11 @@
 //! What a tonic client sees of each code: refused by a policy, by a method, and in the middle of a stream.
 
-mod refusing_greeter;
-
-use palisade::catalogue;
-use refusing_greeter::{
+use crate::refusing_greeter::{
     MUCH, WAIT,
     greeter::{CountRequest, HelloRequest, ResetRequest, greeter_client::GreeterClient},
     start,
 };
+use palisade::catalogue;
 use tonic::{Code, Request, Status, transport::Endpoint};
 use tonic_types::StatusExt;
 

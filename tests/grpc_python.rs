@@ -1,9 +1,8 @@
 //! What Python's grpcio sees of each code. `scripts/test` installs it.
 
-mod chat_service;
-mod refusing_greeter;
-
 use std::{env, path::PathBuf, process::Command};
+
+use crate::{chat_service, refusing_greeter};
 
 /// The interpreter of the environment that `scripts/test` makes.
 fn python() -> Option<PathBuf> {

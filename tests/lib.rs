@@ -4,8 +4,10 @@ mod browser;
 mod client;
 mod example;
 mod tools;
+mod workspace;
 
 pub use browser::{Browser, Wiretap};
 pub use client::{Answer, Client};
 pub use example::Example;
 pub use tools::{did_not_run, installed};
+pub use workspace::Workspace;

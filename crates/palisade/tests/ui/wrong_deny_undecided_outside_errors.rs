@@ -1,5 +1,0 @@
-mod setup;
-
-fn main() {
-    let _ = setup::stack().deny_undecided();
-}

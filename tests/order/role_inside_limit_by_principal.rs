@@ -1,0 +1,6 @@
+use crate::setup;
+
+pub fn case() {
+    let parts = setup::parts();
+    let _ = setup::stack().auth(&parts.auth).rate_limit(&parts.by_principal).role(["admin"]);
+}
