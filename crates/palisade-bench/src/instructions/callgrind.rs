@@ -1,0 +1,63 @@
+//! Counts instructions by a second run of the program under callgrind.
+//!
+//! The second run comes to the same ladder, calls [`mark`] around each batch, and ends. Callgrind writes its counts at each
+//! mark, so that one run counts all subjects.
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// Names the ladder that the second run counts.
+const COUNTED_LADDER: &str = "PALISADE_BENCH_COUNTED_LADDER";
+
+/// Returns the title of the ladder that this process counts, if it is a second run.
+pub(crate) fn counted_ladder() -> Option<String> {
+    env::var(COUNTED_LADDER).ok()
+}
+
+/// Callgrind writes what it counted since the last mark.
+#[inline(never)]
+pub(crate) fn mark() {
+    std::hint::black_box(());
+}
+
+/// Runs this program under callgrind and returns the instructions between consecutive marks: `counts` of them.
+pub(crate) fn count(title: &str, counts: usize) -> Result<Vec<u64>, String> {
+    let program = env::current_exe().map_err(|error| format!("this program's file: {error}"))?;
+    let folder = tempfile::tempdir().map_err(|error| format!("a temporary folder: {error}"))?;
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--dump-before=*palisade_bench*callgrind*mark*"])
+        .arg(format!("--callgrind-out-file={}", folder.path().join("out").display()))
+        .arg(program)
+        .args(env::args_os().skip(1))
+        .env(COUNTED_LADDER, title)
+        // The tests of one file share a process, and callgrind counts all threads together.
+        .env("RUST_TEST_THREADS", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(|error| format!("valgrind: {error}; install valgrind to count instructions"))?;
+    // The first dump counts what came before the first mark.
+    let dumped: Result<Vec<u64>, _> =
+        (2..counts + 2).map(|part| read(&folder.path().join(format!("out.{part}")))).collect();
+    dumped.map_err(|error| {
+        let log = String::from_utf8_lossy(&output.stderr);
+        let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        format!(
+            "callgrind ({}) did not count ladder {title:?}: {error}; its last line: {last}",
+            output.status
+        )
+    })
+}
+
+/// Reads the sum of one of callgrind's files.
+fn read(file: &Path) -> Result<u64, String> {
+    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("totals:").or(line.strip_prefix("summary:")))
+        .and_then(|total| total.trim().parse().ok())
+        .ok_or_else(|| format!("{} has no sum", file.display()))
+}

@@ -1,0 +1,153 @@
+use std::time::Duration;
+
+use http::Request;
+
+use crate::{
+    Error, Instructions, Report,
+    measurement::Measurement,
+    steps::{Growing, Step, WithoutEach},
+};
+
+/// Measures what each layer of a stack costs.
+///
+/// The steps are added from the outside in, as in `tower::ServiceBuilder`. Each one is measured twice: by the difference to the
+/// stack that ends before it, and by the difference that leaving it out of the whole stack makes.
+///
+/// Requests are sent one after another, each to a clone of the service, as servers do. The clone of the request is not part of
+/// the measurement; the end of the response's body is. Subjects take turns in rounds of a fraction of a millisecond, so that
+/// noise of the machine hits all of them, and differences are those of the same round.
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use http::{HeaderName, HeaderValue, Request, Response};
+/// use palisade_bench::{CountingAllocator, Instructions, Ladder};
+/// use tower::service_fn;
+/// use tower_http::set_header::SetResponseHeaderLayer;
+///
+/// #[global_allocator]
+/// static ALLOCATOR: CountingAllocator = CountingAllocator::new();
+///
+/// let hello = service_fn(async |_: Request<String>| Ok::<_, Infallible>(Response::new("hello".to_owned())));
+/// let header = |name| SetResponseHeaderLayer::overriding(HeaderName::from_static(name), HeaderValue::from_static("1"));
+///
+/// let report = Ladder::new(hello, [Request::new(String::new())])
+///     .step("x-one", header("x-one"))
+///     .step("x-two", header("x-two"))
+///     .instructions(Instructions::Off) // counts take a few seconds
+///     .rounds(11)
+///     .run()?;
+/// report.print();
+/// let [bare, one, two] = &report.requests[0].steps[..] else { panic!("three rows") };
+/// assert_eq!(bare.total.allocations, Some(1), "the text of the response");
+/// assert!(one.added.unwrap().allocations > Some(0), "the first header makes the map");
+/// assert_eq!(two.added.unwrap().allocations, Some(0), "the second one fits into it");
+/// # Ok::<_, palisade_bench::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Ladder<S, B, L = ()> {
+    service: S,
+    requests: Vec<Request<B>>,
+    steps: L,
+    names: Vec<String>,
+    settings: Settings,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) title: String,
+    pub(crate) rounds: usize,
+    pub(crate) turn: Duration,
+    pub(crate) threads: usize,
+    pub(crate) instructions: Instructions,
+}
+
+impl<S, B> Ladder<S, B> {
+    /// Measures `service`, and later the layers around it, with each of `requests`.
+    ///
+    /// A request that the whole stack rejects is reported apart from those that it allows.
+    pub fn new(service: S, requests: impl IntoIterator<Item = Request<B>>) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, Into::into);
+        Self {
+            service,
+            requests: requests.into_iter().collect(),
+            steps: (),
+            names: Vec::new(),
+            settings: Settings {
+                title: "Ladder".to_owned(),
+                rounds: 101,
+                turn: Duration::from_micros(300),
+                threads,
+                instructions: Instructions::Automatic,
+            },
+        }
+    }
+}
+
+impl<S, B, L> Ladder<S, B, L> {
+    /// Adds a layer inside the layers so far. Any tower layer fits, by value or by reference.
+    #[must_use]
+    pub fn step<N>(self, name: impl Into<String>, layer: N) -> Ladder<S, B, Step<N, L>> {
+        let Self { service, requests, steps, mut names, settings } = self;
+        names.push(name.into());
+        Ladder { service, requests, steps: Step { layer, outside: steps }, names, settings }
+    }
+
+    /// Sets the title of the report. Default: "Ladder". Ladders of one program that count instructions by callgrind need
+    /// different titles.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.settings.title = title.into();
+        self
+    }
+
+    /// Sets the number of rounds, at least 1. Default: 101.
+    #[must_use]
+    pub fn rounds(mut self, rounds: usize) -> Self {
+        self.settings.rounds = rounds.max(1);
+        self
+    }
+
+    /// Sets how long a subject sends requests in one round. Default: 0.3 ms. Long turns measure the noise of a busy machine.
+    #[must_use]
+    pub fn turn(mut self, turn: Duration) -> Self {
+        self.settings.turn = turn;
+        self
+    }
+
+    /// Sets the number of threads of the measurement that shows what contends. Default: the number of cores. Up to 1: none.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.settings.threads = threads;
+        self
+    }
+
+    /// Sets how instructions are counted. Default: [`Instructions::Automatic`].
+    #[must_use]
+    pub fn instructions(mut self, instructions: Instructions) -> Self {
+        self.settings.instructions = instructions;
+        self
+    }
+
+    /// Measures all steps. Shows its progress if standard error is a terminal.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no request, if a service or a body fails, and if the status of a response changes during the
+    /// measurement, such as by a rate limit that is too low for it. Fails if instructions cannot be counted in the one way that
+    /// was asked for; with [`Instructions::Automatic`] the report then gives the reason.
+    pub fn run(self) -> Result<Report, Error>
+    where
+        S: Clone,
+        B: Clone + Send + 'static,
+        L: Growing<S, B> + WithoutEach<S, B>,
+    {
+        let mut growing = Vec::new();
+        self.steps.growing(&self.service, &mut growing);
+        let mut without = Vec::new();
+        self.steps.without_each(&self.service, &mut without);
+        without.reverse();
+        let names = std::iter::once("bare service".to_owned()).chain(self.names).collect();
+        Measurement::new(self.settings, self.requests, names, growing, without)?.run()
+    }
+}

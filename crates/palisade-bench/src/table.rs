@@ -1,0 +1,123 @@
+//! A report as a table for the terminal or a Markdown page.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::{InstructionSource, Report, RequestReport, Spread, report::StepReport};
+
+/// The width of the longest bar, in characters.
+const BAR: f64 = 24.0;
+
+impl Report {
+    /// Prints the report to standard output: a table for each request, with bars for the time that each step adds.
+    pub fn print(&self) {
+        if !self.is_of_other_ladder {
+            print!("{}", self.render(presets::UTF8_HORIZONTAL_ONLY, true));
+        }
+    }
+
+    /// Returns the report as Markdown: a table for each request.
+    pub fn to_markdown(&self) -> String {
+        self.render(presets::ASCII_MARKDOWN, false)
+    }
+
+    fn render(&self, preset: &str, bars: bool) -> String {
+        let mut text = String::new();
+        for request in &self.requests {
+            let outcome = if request.is_rejected() { "rejected" } else { "allowed" };
+            let heading =
+                format!("{}: {}, {outcome} with {}", self.title, request.name, request.status);
+            let _ = writeln!(text, "## {heading}\n\n{}\n", self.table(request, preset, bars));
+        }
+        let _ = writeln!(text, "{}", self.legend());
+        text
+    }
+
+    fn legend(&self) -> String {
+        let mut legend = "Time in nanoseconds: the median, and half of its interquartile range after ±; `~` marks a difference \
+             within the noise. \"Adds\": the difference to the stack up to the step before. \"Saves\": what leaving the step out of \
+             the whole stack saves. Cold: nothing in the processor's caches."
+            .to_owned();
+        if let InstructionSource::Missing(why) = &self.instructions {
+            let _ = write!(legend, " Instructions were not counted: {why}.");
+        }
+        if self
+            .requests
+            .iter()
+            .flat_map(|request| &request.steps)
+            .any(|step| step.total.allocations.is_none())
+        {
+            legend.push_str(
+                " Allocations were not counted: the program does not install `CountingAllocator`.",
+            );
+        }
+        legend
+    }
+
+    fn table(&self, request: &RequestReport, preset: &str, bars: bool) -> Table {
+        let mut header = vec!["step", "total", "adds", "saves", "cold"];
+        let contended = request.steps.iter().any(|step| step.contended.is_some());
+        let threads = format!("{} threads", self.threads);
+        if contended {
+            header.push(&threads);
+        }
+        header.extend(["allocations", "bytes", "instructions", "future", "polls"]);
+        if bars {
+            header.push("");
+        }
+        let longest = request.steps.iter().map(added).fold(1.0, f64::max);
+        let mut table = Table::new();
+        table.load_preset(preset).set_header(header);
+        for step in &request.steps {
+            let mut row = vec![
+                step.name.clone(),
+                format!("{:.0}", step.total.nanos.median),
+                step.added.map_or(String::new(), |added| difference(added.nanos)),
+                step.saved.map_or(String::new(), |saved| difference(saved.nanos)),
+                format!("{:.0}", step.cold.median),
+            ];
+            if contended {
+                row.push(
+                    step.contended.map_or(String::new(), |spread| format!("{:.0}", spread.median)),
+                );
+            }
+            let added = step.added;
+            row.extend([
+                count(step.total.allocations, added.and_then(|added| added.allocations)),
+                count(step.total.bytes, added.and_then(|added| added.bytes)),
+                count(step.total.instructions, added.and_then(|added| added.instructions)),
+                step.future_bytes.to_string(),
+                step.total.polls.to_string(),
+            ]);
+            if bars {
+                let length = (self::added(step) / longest * BAR).round().max(0.0);
+                row.push("█".repeat(length as usize));
+            }
+            table.add_row(row);
+        }
+        let columns = table.column_count() - usize::from(bars);
+        for column in table.column_iter_mut().take(columns).skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        table
+    }
+}
+
+/// The nanoseconds that a step adds; 0 for the bare service.
+pub(crate) fn added(step: &StepReport) -> f64 {
+    step.added.map_or(0.0, |added| added.nanos.median)
+}
+
+fn difference(nanos: Spread) -> String {
+    let noise = if nanos.is_noise() { "~" } else { "" };
+    format!("{noise}{:+.0} ±{:.0}", nanos.median, (nanos.upper - nanos.lower) / 2.0)
+}
+
+fn count(total: Option<u64>, added: Option<i64>) -> String {
+    match (total, added) {
+        (Some(total), Some(added)) => format!("{total} ({added:+})"),
+        (Some(total), None) => total.to_string(),
+        (None, _) => "–".to_owned(),
+    }
+}

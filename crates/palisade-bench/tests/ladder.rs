@@ -1,0 +1,286 @@
+//! Layers whose cost is known are reported with that cost.
+
+use std::{
+    convert::Infallible,
+    hint::black_box,
+    pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, StatusCode};
+use palisade_bench::{
+    CountingAllocator, Error, InstructionSource, Instructions, Ladder, Report, RequestReport,
+    Tolerance,
+};
+use tower::{Layer, Service, service_fn};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
+
+/// Does something before each request, and passes it on.
+#[derive(Clone)]
+struct Before<F>(F);
+
+#[derive(Clone)]
+struct BeforeService<F, S>(F, S);
+
+impl<F: Clone, S> Layer<S> for Before<F> {
+    type Service = BeforeService<F, S>;
+
+    fn layer(&self, service: S) -> Self::Service {
+        BeforeService(self.0.clone(), service)
+    }
+}
+
+impl<F: Fn(), S: Service<R>, R> Service<R> for BeforeService<F, S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.1.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        (self.0)();
+        self.1.call(request)
+    }
+}
+
+fn allocates(times: usize, bytes: usize) -> Before<impl Fn() + Clone + Send + 'static> {
+    Before(move || {
+        for _ in 0..times {
+            black_box(Vec::<u8>::with_capacity(black_box(bytes)));
+        }
+    })
+}
+
+fn computes(steps: u64) -> Before<impl Fn() + Clone + Send + 'static> {
+    Before(move || {
+        let mut value = black_box(1_u64);
+        for _ in 0..steps {
+            value = black_box(value.wrapping_mul(3));
+        }
+    })
+}
+
+type Ready = std::future::Ready<Result<Response<String>, Infallible>>;
+
+fn hello()
+-> impl Service<Request<String>, Response = Response<String>, Error = Infallible, Future = Ready>
++ Clone
++ Send {
+    service_fn(|_: Request<String>| std::future::ready(Ok(Response::new("hello".to_owned()))))
+}
+
+fn get(path: &str) -> Request<String> {
+    Request::get(path).body(String::new()).unwrap()
+}
+
+#[test]
+fn counts_allocations_and_bytes_of_each_step() {
+    let report = Ladder::new(hello(), [get("/items")])
+        .step("three", allocates(3, 100))
+        .step("none", computes(1))
+        .step("two", allocates(2, 1000))
+        .instructions(Instructions::Off)
+        .rounds(3)
+        .run()
+        .unwrap();
+    let steps = &report.requests[0].steps;
+    let names: Vec<_> = steps.iter().map(|step| &step.name[..]).collect();
+    assert_eq!(names, ["bare service", "three", "none", "two"]);
+    let counted = |step: usize| {
+        let added = steps[step].added.unwrap();
+        let saved = steps[step].saved.unwrap();
+        assert_eq!(added.allocations, saved.allocations);
+        assert_eq!(added.bytes, saved.bytes);
+        (added.allocations.unwrap(), added.bytes.unwrap())
+    };
+    assert_eq!([counted(1), counted(2), counted(3)], [(3, 300), (0, 0), (2, 2000)]);
+    assert_eq!(steps[0].total.allocations, Some(1), "the body of the response");
+    assert_eq!(steps[3].total.allocations, Some(6));
+    assert!(steps[0].added.is_none() && steps[0].saved.is_none());
+    assert_eq!(report.requests[0].name, "GET /items");
+    assert!(!report.requests[0].is_rejected());
+}
+
+/// Needs valgrind, which `scripts/test` installs.
+#[test]
+fn counts_instructions_under_callgrind() {
+    let ladder = |title: &str| {
+        Ladder::new(hello(), [get("/"), get("/again")])
+            .title(title)
+            .step("thousand", computes(1000))
+            .step("three thousand", computes(3000))
+            .instructions(Instructions::Callgrind)
+            .rounds(1)
+    };
+    let report = match ladder("counted").run() {
+        Err(Error::NoInstructions(why)) if std::env::var("CI").as_deref() != Ok("true") => {
+            eprintln!("NOT TESTED: {why}");
+            return;
+        }
+        report => report.unwrap(),
+    };
+    // The report is empty in the second run that counts the other ladder.
+    if !report.requests.is_empty() {
+        check_counts(&report);
+    }
+    let other = ladder("other").step("more", computes(500)).run().unwrap();
+    assert_eq!(other.requests[0].steps.len(), 4);
+}
+
+fn check_counts(report: &Report) {
+    assert_eq!(report.instructions, InstructionSource::Callgrind);
+    for request in &report.requests {
+        let added = |step: usize| request.steps[step].added.unwrap().instructions.unwrap() as f64;
+        let saved = |step: usize| request.steps[step].saved.unwrap().instructions.unwrap() as f64;
+        let ratio = added(2) / added(1);
+        assert!((2.9..3.1).contains(&ratio), "{} and {}: {ratio}", added(1), added(2));
+        let same = saved(2) / added(2);
+        assert!((0.98..1.02).contains(&same), "{} and {}: {same}", saved(2), added(2));
+    }
+    let [first, again] = &report.requests[..] else { panic!("two requests") };
+    let bare = |request: &RequestReport| request.steps[0].total.instructions.unwrap() as f64;
+    assert!((bare(first) / bare(again) - 1.0).abs() < 0.03);
+}
+
+#[test]
+fn counts_by_the_processor_where_it_may() {
+    let run = || {
+        Ladder::new(hello(), [get("/")])
+            .step("thousand", computes(1000))
+            .instructions(Instructions::Counter)
+            .rounds(1)
+            .run()
+    };
+    match run() {
+        Ok(report) => {
+            let counted = report.requests[0].steps[1].added.unwrap().instructions.unwrap();
+            assert!(counted >= 1000, "{counted}");
+        }
+        // Virtual machines often have no such counter: the error then gives the cause.
+        Err(Error::NoInstructions(why)) => {
+            eprintln!("NOT TESTED: {why}");
+            assert!(why.contains("perf_event_open"), "{why}");
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn tells_rejected_from_allowed_requests() {
+    #[derive(Clone)]
+    struct Guard<S>(S);
+    impl<S> Service<Request<String>> for Guard<S>
+    where
+        S: Service<Request<String>, Response = Response<String>, Error: 'static, Future: 'static>,
+    {
+        type Response = Response<String>;
+        type Error = S::Error;
+        type Future = Pin<Box<dyn Future<Output = Result<Response<String>, S::Error>>>>;
+
+        fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+            self.0.poll_ready(cx)
+        }
+
+        fn call(&mut self, request: Request<String>) -> Self::Future {
+            if request.uri().path() != "/private" {
+                return Box::pin(self.0.call(request));
+            }
+            let mut response = Response::new(String::new());
+            *response.status_mut() = StatusCode::UNAUTHORIZED;
+            Box::pin(std::future::ready(Ok(response)))
+        }
+    }
+    let report = Ladder::new(hello(), [get("/"), get("/private")])
+        .step("guard", tower::layer::layer_fn(Guard))
+        .instructions(Instructions::Off)
+        .rounds(3)
+        .run()
+        .unwrap();
+    let [allowed, rejected] = &report.requests[..] else { panic!("two requests") };
+    assert_eq!((allowed.status, allowed.is_rejected()), (200, false));
+    assert_eq!((rejected.status, rejected.is_rejected()), (401, true));
+    assert_eq!(rejected.steps[0].status, 200);
+    let markdown = report.to_markdown();
+    assert!(markdown.contains("## Ladder: GET /private, rejected with 401"), "{markdown}");
+}
+
+#[test]
+fn fails_if_the_status_changes_while_measuring() {
+    static SERVED: AtomicU64 = AtomicU64::new(0);
+    let limited = service_fn(|_: Request<String>| {
+        let mut response = Response::new(String::new());
+        if SERVED.fetch_add(1, Ordering::Relaxed) > 60 {
+            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        }
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let ran = Ladder::new(limited, [get("/")]).instructions(Instructions::Off).run();
+    let error = ran.unwrap_err().to_string();
+    assert!(error.contains("changed from 200 OK to 429 Too Many Requests"), "{error}");
+    let nothing = Ladder::new(hello(), Vec::<Request<String>>::new()).run();
+    assert!(matches!(nothing, Err(Error::NoRequests)));
+}
+
+#[test]
+fn failing_service_is_an_error() {
+    let broken =
+        service_fn(|_: Request<String>| std::future::ready(Err::<Response<String>, _>("down")));
+    let ran = Ladder::new(broken, [get("/")]).instructions(Instructions::Off).run();
+    assert!(matches!(ran, Err(Error::ServiceFailed { step }) if step == "bare service"));
+}
+
+#[test]
+fn changed_figures_fail_the_check_with_old_and_new_values() {
+    let measure = |allocations| {
+        Ladder::new(hello(), [get("/")])
+            .step("step", allocates(allocations, 8))
+            .instructions(Instructions::Off)
+            .rounds(3)
+            .run()
+            .unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("overhead.json");
+    let stored = measure(2);
+    stored.write_json(&file).unwrap();
+    measure(2).check_against(&file, Tolerance::default()).unwrap();
+    measure(3).check_against(&file, Tolerance::allocations(1)).unwrap();
+    for changed in [3, 1] {
+        let error = measure(changed).check_against(&file, Tolerance::default()).unwrap_err();
+        let expected = format!("GET /, up to \"step\": 3 -> {} allocations", changed + 1);
+        assert!(error.to_string().contains(&expected), "{error}");
+    }
+    let mut renamed = Report::read_json(&file).unwrap();
+    renamed.requests[0].steps[1].name = "other".to_owned();
+    assert!(renamed.check_against(&file, Tolerance::default()).is_err());
+    let mut slower = Report::read_json(&file).unwrap();
+    slower.requests[0].steps[1].total.instructions = Some(1030);
+    slower.write_json(&file).unwrap();
+    slower.requests[0].steps[1].total.instructions = Some(1000);
+    let error = slower.check_against(&file, Tolerance::default()).unwrap_err();
+    assert!(error.to_string().contains("1030 -> 1000 instructions (-2.9 %)"), "{error}");
+    slower.check_against(&file, Tolerance::default().instructions_percent(5.0)).unwrap();
+    assert!(slower.check_against(folder.path().join("none.json"), Tolerance::default()).is_err());
+}
+
+#[test]
+fn chart_has_a_bar_for_each_step_and_both_schemes() {
+    let report = Ladder::new(hello(), [get("/")])
+        .step("slow <step>", computes(3000))
+        .instructions(Instructions::Off)
+        .rounds(3)
+        .run()
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("overhead.svg");
+    report.write_svg(&file).unwrap();
+    let svg = std::fs::read_to_string(&file).unwrap();
+    assert!(svg.contains("prefers-color-scheme:dark"), "{svg}");
+    assert!(svg.contains("slow &lt;step&gt;"), "{svg}");
+    assert_eq!(svg.matches("<rect x=").count(), 2, "{svg}");
+}
