@@ -13,6 +13,9 @@ use std::{
 
 use serde_json::Value;
 
+/// Tools for development, which no service depends on.
+const TOOLS: [&str; 1] = ["palisade-bench"];
+
 /// Features by crate, and what each of them enables.
 type Features = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
@@ -38,6 +41,7 @@ fn features() -> Features {
             let name = package["name"].as_str().unwrap().to_owned();
             (name, serde_json::from_value(package["features"].clone()).unwrap())
         })
+        .filter(|(name, _)| !TOOLS.contains(&name.as_str()))
         .collect()
 }
 
