@@ -22,6 +22,13 @@ pub trait Clock: Send + Sync + 'static {
     /// Time since the Unix epoch: for what others have dated, such as tokens. It may jump.
     fn unix(&self) -> Duration;
 
+    /// The same, a few milliseconds late where that is cheaper to read: the system's clock as of the last timer interrupt.
+    ///
+    /// Default: [`unix`](Self::unix).
+    fn unix_coarse(&self) -> Duration {
+        self.unix()
+    }
+
     /// Time since a fixed moment in the life of the process. It never runs backwards.
     fn monotonic(&self) -> Duration;
 }
@@ -49,6 +56,12 @@ impl Clock for SystemClock {
     fn unix(&self) -> Duration {
         // A clock set before 1970 counts as 1970: every token is then in the future or expired, never valid by accident.
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn unix_coarse(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        Duration::try_from(time).unwrap_or_default()
     }
 
     fn monotonic(&self) -> Duration {
@@ -93,5 +106,18 @@ impl Clock for ManualClock {
 
     fn monotonic(&self) -> Duration {
         self.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coarse_time_of_the_system_is_late_and_never_ahead() {
+        let clock = SystemClock;
+        let (coarse, exact) = (clock.unix_coarse(), clock.unix());
+        assert!(coarse <= exact, "{coarse:?} {exact:?}");
+        assert!(exact - coarse < Duration::from_secs(10), "{coarse:?} {exact:?}");
     }
 }

@@ -120,7 +120,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Shared<C> {
                 let now = self.clock.unix().as_secs_f64();
                 let checked = validity
                     .check(now, self.expectations.skew())
-                    .and_then(|()| self.expectations.validate(&identity));
+                    .and_then(|()| self.expectations.validate(identity.claims()));
                 match checked {
                     Ok(()) => Ok(identity),
                     Err(fault) => Err(self.reject(fault)),
@@ -229,15 +229,14 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Shared<C> {
             Answer::Active { is_dpop } => self
                 .expectations
                 .check_introspected(body, self.clock.unix().as_secs_f64())
-                .map(|(identity, validity)| {
-                    let is_bound = identity.confirmation().is_some();
+                .map(|(mut verified, validity)| {
                     // Without its key such a token would be a bearer token, which the issuer did not issue.
-                    let identity = if is_dpop && !is_bound {
-                        identity.bound_to(Some(Confirmation::UNKNOWN_KEY))
-                    } else {
-                        identity
-                    };
-                    (identity, validity)
+                    if is_dpop {
+                        verified
+                            .confirmation
+                            .get_or_insert_with(|| Arc::new(Confirmation::UNKNOWN_KEY));
+                    }
+                    (Identity::from(verified), validity)
                 }),
         };
         let fault = match checked {

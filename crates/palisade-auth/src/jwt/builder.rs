@@ -65,6 +65,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtBuilder<C> {
 
     /// Sets how much memory verified tokens may take, in bytes. Default: 8 MiB, about 4,000 tokens. At most 1 GiB. With 0
     /// no token is remembered. The user's claims are assumed to be as large as their token.
+    ///
+    /// Each thread also has the tokens at hand that it sees most: a sixteenth of this, and at most 256 tokens and 512 KiB.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;

@@ -1,8 +1,11 @@
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
-use super::registered::{Registered, Texts};
+use super::{
+    payload::plain_text,
+    registered::{List, Registered, Texts},
+};
 
 /// Where a value is in the claims: the names of members, from the outside in. Names are whole: they may contain dots and
 /// slashes.
@@ -24,12 +27,12 @@ impl ClaimPath {
         Self { member, within }
     }
 
-    fn raw<'a>(&self, claims: &Registered<'a>) -> Option<&'a RawValue> {
+    fn raw<'a>(&self, claims: &Registered<'a>) -> Option<&'a str> {
         claims.members.get(self.member).copied().flatten()
     }
 
     fn value(&self, claims: &Registered<'_>) -> Option<Value> {
-        let mut value: Value = serde_json::from_str(self.raw(claims)?.get()).ok()?;
+        let mut value: Value = serde_json::from_str(self.raw(claims)?).ok()?;
         for name in &self.within {
             value = value.as_object_mut()?.remove(name)?;
         }
@@ -37,7 +40,7 @@ impl ClaimPath {
     }
 
     /// Returns the string at this path, or the digits of an integer.
-    pub(super) fn id(&self, claims: &Registered<'_>) -> Option<Box<str>> {
+    pub(super) fn id<'a>(&self, claims: &Registered<'a>) -> Option<Cow<'a, str>> {
         match self.value(claims)? {
             Value::String(text) if !text.is_empty() => Some(text.into()),
             Value::Number(number) if number.is_i64() || number.is_u64() => {
@@ -47,14 +50,19 @@ impl ClaimPath {
         }
     }
 
-    /// Returns the string or the strings at this path. Values of another type count for nothing.
-    pub(super) fn texts(&self, claims: &Registered<'_>) -> Vec<Box<str>> {
-        let raw = self.raw(claims).map(RawValue::get).unwrap_or_default();
-        if let (true, Ok(texts)) = (self.within.is_empty(), serde_json::from_str::<Texts<'_>>(raw))
-        {
-            return texts.0.into_iter().filter(|text| !text.is_empty()).map(Into::into).collect();
+    /// Adds the string or the strings at this path. Values of another type count for nothing.
+    pub(super) fn add_texts<'a>(&self, claims: &Registered<'a>, list: &mut List<'a>) {
+        let Some(raw) = self.raw(claims) else { return };
+        if self.within.is_empty() {
+            if let Some(text) = plain_text(raw) {
+                return list.extend(Some(Cow::Borrowed(text)).filter(|text| !text.is_empty()));
+            }
+            if let Ok(Texts(texts)) = serde_json::from_str(raw) {
+                return list.extend(texts.into_iter().filter(|text| !text.is_empty()));
+            }
         }
-        self.value(claims).map(texts_in).unwrap_or_default()
+        let texts = self.value(claims).map(texts_in).unwrap_or_default();
+        list.extend(texts.into_iter().map(Cow::Owned));
     }
 
     /// Returns the roles by tenant at this path: `{"acme": ["editor"]}`.
@@ -62,7 +70,7 @@ impl ClaimPath {
         for (tenant, roles) in
             self.object(claims).into_iter().filter(|(tenant, _)| !tenant.is_empty())
         {
-            into.entry(tenant.into()).or_default().extend(texts_in(roles));
+            into.entry(tenant).or_default().extend(texts_in(roles));
         }
     }
 
@@ -71,13 +79,11 @@ impl ClaimPath {
         for (role, tenants) in self.object(claims).into_iter().filter(|(role, _)| !role.is_empty())
         {
             let tenants = match tenants {
-                Value::Object(tenants) => {
-                    tenants.into_iter().map(|(name, _)| name.into()).collect()
-                }
+                Value::Object(tenants) => tenants.into_iter().map(|(name, _)| name).collect(),
                 other => texts_in(other),
             };
             for tenant in tenants {
-                into.entry(tenant).or_default().push(role.as_str().into());
+                into.entry(tenant).or_default().push(role.clone());
             }
         }
     }
@@ -91,11 +97,11 @@ impl ClaimPath {
 }
 
 /// The roles that a caller has in each tenant.
-pub(super) type RolesByTenant = BTreeMap<Box<str>, Vec<Box<str>>>;
+pub(super) type RolesByTenant = BTreeMap<String, Vec<String>>;
 
-fn texts_in(value: Value) -> Vec<Box<str>> {
+fn texts_in(value: Value) -> Vec<String> {
     let text = |value| match value {
-        Value::String(text) if !text.is_empty() => Some(text.into()),
+        Value::String(text) if !text.is_empty() => Some(text),
         _ => None,
     };
     match value {

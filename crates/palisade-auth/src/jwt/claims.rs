@@ -1,16 +1,18 @@
 use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use palisade_core::{ApiError, Principal};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use smallvec::SmallVec;
 
 use super::{
+    cache::Verified,
     claim_path::{ClaimPath, RolesByTenant},
     claims_type,
     fault::{Fault, Reason},
-    registered::Registered,
+    payload,
+    registered::{List, Registered},
     token::{TokenType, Unverified},
 };
-use crate::Identity;
 
 /// What the tokens of one issuer must contain (RFC 7519, section 4.1), and what they grant.
 pub(crate) struct Expectations<C> {
@@ -118,8 +120,8 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         &self,
         token: &Unverified<'_>,
         now: f64,
-    ) -> Result<(Identity<C>, Validity), Fault> {
-        self.check_payload(&token.payload, token.header.token_type, now)
+    ) -> Result<(Verified<C>, Validity), Fault> {
+        self.check_payload(token.payload, token.header.token_type, now)
     }
 
     /// Checks what the issuer says about a token.
@@ -128,7 +130,7 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         &self,
         answer: &[u8],
         now: f64,
-    ) -> Result<(Identity<C>, Validity), Fault> {
+    ) -> Result<(Verified<C>, Validity), Fault> {
         self.check_payload(answer, TokenType::Jwt, now)
     }
 
@@ -137,8 +139,19 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         payload: &[u8],
         token_type: TokenType,
         now: f64,
-    ) -> Result<(Identity<C>, Validity), Fault> {
-        let registered = Registered::read(payload, &self.grants.members)?;
+    ) -> Result<(Verified<C>, Validity), Fault> {
+        let payload =
+            std::str::from_utf8(payload).map_err(|error| Fault::unreadable(None, error))?;
+        let members = &self.grants.members;
+        let (found, claims) = match claims_type::read_with(payload, members) {
+            Some((found, claims)) => (found, Some(claims)),
+            // In two passes: what is wrong with the registered claims is reported before a type that does not fit.
+            None => {
+                let found = payload::read::<IgnoredAny>(payload, members);
+                (found.map_err(|error| Fault::unreadable(None, error))?.0, None)
+            }
+        };
+        let registered = Registered::new(found)?;
         let validity = self.check_times(&registered, now)?;
         let issuer = match registered.iss.as_deref() {
             #[cfg(feature = "introspection")]
@@ -154,15 +167,10 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         if self.profile == Profile::AccessToken {
             self.check_access_token(token_type, &registered)?;
         }
-        let claims = claims_type::read(payload)?;
+        let claims = claims.map_or_else(|| claims_type::read(payload), Ok)?;
         let principal = self.principal(&registered, issuer, &claims)?;
-        let method = match self.profile {
-            #[cfg(feature = "introspection")]
-            Profile::Introspected => "introspection",
-            Profile::Plain | Profile::AccessToken => "jwt",
-        };
-        let identity = Identity::new(claims, principal).authenticated_by(method);
-        Ok((identity.bound_to(registered.cnf), validity))
+        let confirmation = registered.cnf.map(Arc::new);
+        Ok((Verified { claims, principal, confirmation }, validity))
     }
 
     fn principal(
@@ -172,13 +180,12 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         claims: &C,
     ) -> Result<Principal, Fault> {
         let subject = self.subject.find(registered)?;
-        let principal = Principal::new(subject).issued_by(issuer);
-        let principal = self.grants.grant(registered, principal);
+        let principal = self.grants.principal(registered, issuer, &subject);
         let principal = match &self.conversion {
             None => principal,
             Some(convert) => match convert(claims, principal) {
                 // Two issuers may use the same subject: a principal without its issuer could be taken for another.
-                own if own.issuer().is_empty() => own.issued_by(issuer),
+                own if own.issuer().is_empty() && !issuer.is_empty() => own.issued_by(issuer),
                 own => own,
             },
         };
@@ -188,7 +195,17 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         }
         // A conversion that sets another issuer has mapped the caller to one of that issuer.
         let is_mapped = principal.issuer() != issuer;
-        Ok(if self.is_home || is_mapped { principal } else { principal.as_foreign() })
+        let principal = if self.is_home || is_mapped { principal } else { principal.as_foreign() };
+        let method = match self.profile {
+            #[cfg(feature = "introspection")]
+            Profile::Introspected => "introspection",
+            Profile::Plain | Profile::AccessToken => "jwt",
+        };
+        Ok(if principal.method().is_empty() {
+            principal.authenticated_by(method)
+        } else {
+            principal
+        })
     }
 
     fn check_times(&self, claims: &Registered<'_>, now: f64) -> Result<Validity, Fault> {
@@ -257,20 +274,18 @@ impl<C> Expectations<C> {
 }
 
 impl<C> Expectations<C> {
-    /// Runs the checks of the user. They run on each request, also for a remembered token.
-    pub(crate) fn validate(&self, identity: &Identity<C>) -> Result<(), Fault> {
+    /// Runs the user's checks. They run on each request, also for a remembered token.
+    pub(crate) fn validate(&self, claims: &C) -> Result<(), Fault> {
         let mut checks = self.checks.iter();
-        checks
-            .try_for_each(|check| check(identity.claims()))
-            .map_err(|error| Fault::Own(Box::new(error)))
+        checks.try_for_each(|check| check(claims)).map_err(|error| Fault::Own(Box::new(error)))
     }
 }
 
 impl Subject {
     /// Returns the subject of a token; empty if it has none.
-    fn find(&self, claims: &Registered<'_>) -> Result<Box<str>, Fault> {
-        let subject: Option<Box<str>> = match &*self.paths {
-            [] => claims.sub.as_deref().map(Into::into),
+    fn find<'a>(&self, claims: &Registered<'a>) -> Result<Cow<'a, str>, Fault> {
+        let subject = match &*self.paths {
+            [] => claims.sub.clone(),
             paths => paths.iter().find_map(|path| path.id(claims)),
         };
         let subject = subject.unwrap_or_default();
@@ -313,15 +328,9 @@ impl Audience {
 }
 
 impl Grants {
-    fn grant(&self, claims: &Registered<'_>, principal: Principal) -> Principal {
-        let texts = |paths: &[ClaimPath]| -> Vec<Box<str>> {
-            paths.iter().flat_map(|path| path.texts(claims)).collect()
-        };
-        // A scope has no space (RFC 6749, section 3.3), so that an entry of a list may be a list too.
-        let scopes: Vec<Box<str>> = texts(&self.scopes)
-            .iter()
-            .flat_map(|scopes| scopes.split_ascii_whitespace().map(Into::into))
-            .collect();
+    fn principal(&self, claims: &Registered<'_>, issuer: &str, subject: &str) -> Principal {
+        let [roles, scopes, tenants] =
+            [&self.roles, &self.scopes, &self.tenants].map(|paths| texts(paths, claims));
         let mut by_tenant = RolesByTenant::new();
         for path in &self.roles_by_tenant {
             path.roles_by_tenant(claims, &mut by_tenant);
@@ -329,18 +338,40 @@ impl Grants {
         for path in &self.tenants_by_role {
             path.tenants_by_role(claims, &mut by_tenant);
         }
-        let principal = principal
-            .with_roles(without_repeats(texts(&self.roles)))
-            .with_scopes(without_repeats(scopes))
-            .with_tenants(without_repeats(texts(&self.tenants)));
-        by_tenant.into_iter().fold(principal, |principal, (tenant, roles)| {
-            principal.with_tenant_roles(tenant, without_repeats(roles))
-        })
+        let roles = unique(roles.iter().map(AsRef::as_ref));
+        // A scope has no space (RFC 6749, section 3.3), so that an entry of a list may be a list too.
+        let scopes = unique(scopes.iter().flat_map(|scopes| scopes.split_ascii_whitespace()));
+        let listed = tenants.iter().map(AsRef::as_ref);
+        let tenants = unique(listed.chain(by_tenant.keys().map(String::as_str)));
+        let tenants = tenants.into_iter().map(|tenant| {
+            let roles = by_tenant.get(tenant).into_iter().flatten();
+            (tenant, unique(roles.map(String::as_str)))
+        });
+        Principal::from_names(issuer, subject, roles, scopes, tenants)
     }
 }
 
-fn without_repeats(mut names: Vec<Box<str>>) -> Vec<Box<str>> {
-    let mut seen = HashSet::with_capacity(names.len());
-    names.retain(|name| seen.insert(name.clone()));
+fn texts<'a>(paths: &[ClaimPath], claims: &Registered<'a>) -> List<'a> {
+    let mut list = List::new();
+    paths.iter().for_each(|path| path.add_texts(claims, &mut list));
+    list
+}
+
+/// Returns each name once, in the order in which they come.
+fn unique<'n>(names: impl Iterator<Item = &'n str>) -> SmallVec<[&'n str; FEW]> {
+    let mut names: SmallVec<[&str; FEW]> = names.collect();
+    if names.len() > FEW {
+        let mut seen = HashSet::with_capacity(names.len());
+        names.retain(|name| seen.insert(*name));
+    } else {
+        for at in (1..names.len()).rev() {
+            if names[..at].contains(&names[at]) {
+                names.remove(at);
+            }
+        }
+    }
     names
 }
+
+/// So many names are compared with each other; of more, a set is made.
+const FEW: usize = 16;

@@ -3,16 +3,28 @@ use std::any::{TypeId, type_name};
 use palisade_core::ConfigError;
 use serde::de::DeserializeOwned;
 
-use super::fault::Fault;
+use super::{
+    fault::Fault,
+    payload::{self, Found},
+};
+
+/// Reads the claims as the user's type, and the values of those that are searched, in one pass. `None` if that is not
+/// possible.
+pub(super) fn read_with<'a, C: DeserializeOwned + 'static>(
+    payload: &'a str,
+    members: &[String],
+) -> Option<(Found<'a>, C)> {
+    (!is_unit::<C>()).then(|| payload::read(payload, members).ok()).flatten()
+}
 
 /// Reads the claims as the user's type. `()` means that the user wants none.
-pub(super) fn read<C: DeserializeOwned + 'static>(payload: &[u8]) -> Result<C, Fault> {
+pub(super) fn read<C: DeserializeOwned + 'static>(payload: &str) -> Result<C, Fault> {
     if is_unit::<C>() {
         return serde_json::from_str("null").map_err(|error| Fault::unreadable(None, error));
     }
-    serde_json::from_slice(payload).map_err(|_| {
+    serde_json::from_str(payload).map_err(|_| {
         // Again, slowly, for the name of the claim.
-        let mut json = serde_json::Deserializer::from_slice(payload);
+        let mut json = serde_json::Deserializer::from_str(payload);
         match serde_path_to_error::deserialize::<_, C>(&mut json) {
             Ok(_) => Fault::unreadable(None, "unknown"),
             Err(error) => {

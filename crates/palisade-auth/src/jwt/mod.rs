@@ -18,6 +18,7 @@ mod key;
 mod key_set;
 mod keys;
 mod no_duplicates;
+mod payload;
 mod policy;
 #[cfg(feature = "_public-keys")]
 mod public_key;
@@ -32,6 +33,7 @@ pub(crate) use self::{
 };
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
+pub(crate) use cache::{Entry, ThreadEntry, Verified};
 #[cfg(feature = "introspection")]
 pub(crate) use claims::{Expectations, Validity};
 #[cfg(feature = "introspection")]

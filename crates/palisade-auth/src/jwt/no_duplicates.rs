@@ -4,6 +4,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
+use smallvec::SmallVec;
 
 /// Any JSON value in which no object has a member twice: two parsers that disagree on which one counts would see two
 /// different tokens (RFC 7515, section 4; RFC 7519, section 4).
@@ -25,36 +26,37 @@ pub(super) struct Name<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// The names of an object's members, as they come.
 #[derive(Default)]
-pub(super) struct Names<'a>(Vec<Name<'a>>);
+pub(super) struct Names<'a>(SmallVec<[Name<'a>; FEW]>);
 
 impl<'a> Names<'a> {
     pub(super) fn add<E: Error>(&mut self, name: Name<'a>) -> Result<(), E> {
-        // A few names are compared as they come. Many are sorted in the end, so that a thousand of them do not cost a
+        // A few names are compared as they come. Many are sorted in the end, so that a thousand of them do not take a
         // million comparisons.
         if self.0.len() < FEW && self.0.contains(&name) {
-            return Err(twice());
+            return Err(Self::twice());
         }
         self.0.push(name);
         Ok(())
     }
 
-    /// Refuses names that came twice.
+    /// Rejects names that came twice.
     pub(super) fn check<E: Error>(mut self) -> Result<(), E> {
         if self.0.len() > FEW {
             self.0.sort_unstable();
             if self.0.windows(2).any(|pair| pair[0] == pair[1]) {
-                return Err(twice());
+                return Err(Self::twice());
             }
         }
         Ok(())
     }
+
+    /// Returns the error for a name that comes twice.
+    pub(super) fn twice<E: Error>() -> E {
+        E::custom("a member is there twice")
+    }
 }
 
 const FEW: usize = 16;
-
-fn twice<E: Error>() -> E {
-    E::custom("a member is there twice")
-}
 
 impl<'de> Deserialize<'de> for NoDuplicates {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

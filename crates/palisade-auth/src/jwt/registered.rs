@@ -2,13 +2,13 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
+    de::{SeqAccess, Visitor},
 };
-use serde_json::value::RawValue;
+use smallvec::{SmallVec, smallvec};
 
 use super::{
     fault::Fault,
-    no_duplicates::{Name, Names, NoDuplicates},
+    payload::{Found, Members, plain_text},
 };
 use crate::sender::Confirmation;
 
@@ -21,7 +21,7 @@ pub(super) struct Registered<'a> {
     pub(super) iat: Option<f64>,
     pub(super) iss: Option<Cow<'a, str>>,
     pub(super) sub: Option<Cow<'a, str>>,
-    pub(super) aud: Vec<Cow<'a, str>>,
+    pub(super) aud: List<'a>,
     /// A number is taken as its digits.
     pub(super) jti: Option<Cow<'a, str>>,
     pub(super) client_id: Option<Cow<'a, str>>,
@@ -29,29 +29,22 @@ pub(super) struct Registered<'a> {
     /// The key of the client that the token is bound to.
     pub(super) cnf: Option<Confirmation>,
     /// The values of the members that were asked for, as they stand in the token, in the order of the request.
-    pub(super) members: Vec<Option<&'a RawValue>>,
+    pub(super) members: Members<'a>,
 }
 
-/// The claims whose meaning is fixed, so that they cannot contain roles or tenants.
-pub(super) const NAMES: [&str; 10] =
-    ["exp", "nbf", "iat", "iss", "sub", "aud", "jti", "client_id", "azp", "cnf"];
-
 impl<'a> Registered<'a> {
-    /// Reads the registered claims and the values of other `members`. No member may occur twice, at any depth.
-    pub(super) fn read(payload: &'a [u8], members: &[String]) -> Result<Self, Fault> {
-        let mut json = serde_json::Deserializer::from_slice(payload);
-        let found = Wanted(members)
-            .deserialize(&mut json)
-            .and_then(|found| json.end().map(|()| found))
-            .map_err(|error| Fault::unreadable(None, error))?;
+    pub(super) fn new(found: Found<'a>) -> Result<Self, Fault> {
         let [exp, nbf, iat, iss, sub, aud, jti, client_id, azp, cnf] = found.registered;
         Ok(Self {
-            exp: typed("exp", exp)?,
-            nbf: typed("nbf", nbf)?,
-            iat: typed("iat", iat)?,
+            exp: time("exp", exp)?,
+            nbf: time("nbf", nbf)?,
+            iat: time("iat", iat)?,
             iss: text("iss", iss)?,
             sub: text("sub", sub)?,
-            aud: typed::<Texts<'a>>("aud", aud)?.map(|texts| texts.0).unwrap_or_default(),
+            aud: match aud.and_then(plain_text) {
+                Some(aud) => smallvec![Cow::Borrowed(aud)],
+                None => typed::<Texts<'a>>("aud", aud)?.unwrap_or_default().0,
+            },
             jti: text_or_number("jti", jti)?,
             client_id: text("client_id", client_id)?,
             azp: text("azp", azp)?,
@@ -73,26 +66,33 @@ impl<'a> Registered<'a> {
 
 fn typed<'a, T: Deserialize<'a>>(
     claim: &'static str,
-    value: Option<&'a RawValue>,
+    value: Option<&'a str>,
 ) -> Result<Option<T>, Fault> {
     let Some(value) = value else { return Ok(None) };
-    serde_json::from_str(value.get()).map_err(|error| Fault::unreadable(Some(claim), error))
+    serde_json::from_str(value).map_err(|error| Fault::unreadable(Some(claim), error))
 }
 
-fn text<'a>(
-    claim: &'static str,
-    value: Option<&'a RawValue>,
-) -> Result<Option<Cow<'a, str>>, Fault> {
-    Ok(typed::<Text<'a>>(claim, value)?.map(|text| text.0))
+fn time(claim: &'static str, value: Option<&str>) -> Result<Option<f64>, Fault> {
+    match value.map(str::parse::<u64>) {
+        Some(Ok(seconds)) => Ok(Some(seconds as f64)),
+        _ => typed(claim, value),
+    }
+}
+
+fn text<'a>(claim: &'static str, value: Option<&'a str>) -> Result<Option<Cow<'a, str>>, Fault> {
+    match value.and_then(plain_text) {
+        Some(text) => Ok(Some(Cow::Borrowed(text))),
+        None => Ok(typed::<Text<'a>>(claim, value)?.map(|text| text.0)),
+    }
 }
 
 fn text_or_number<'a>(
     claim: &'static str,
-    value: Option<&'a RawValue>,
+    value: Option<&'a str>,
 ) -> Result<Option<Cow<'a, str>>, Fault> {
-    let digits =
+    let is_number =
         |text: &str| text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-    match value.map(RawValue::get).filter(|text| digits(text)) {
+    match value.filter(|text| is_number(text)) {
         Some(number) => Ok(Some(Cow::Borrowed(number))),
         None => text(claim, value),
     }
@@ -101,57 +101,12 @@ fn text_or_number<'a>(
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The names of the members to keep, beside the registered ones.
-struct Wanted<'w>(&'w [String]);
-
-struct Found<'a> {
-    registered: [Option<&'a RawValue>; NAMES.len()],
-    members: Vec<Option<&'a RawValue>>,
-}
-
-impl<'de> DeserializeSeed<'de> for Wanted<'_> {
-    type Value = Found<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found<'de>, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Wanted<'_> {
-    type Value = Found<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of claims")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found<'de>, A::Error> {
-        let mut found =
-            Found { registered: [None; NAMES.len()], members: vec![None; self.0.len()] };
-        let mut names = Names::default();
-        while let Some(name) = map.next_key::<Name<'de>>()? {
-            let registered = NAMES.iter().position(|other| **other == *name.0);
-            let member = self.0.iter().position(|other| **other == *name.0);
-            if registered.is_none() && member.is_none() {
-                map.next_value::<NoDuplicates>()?;
-            } else {
-                let value: &'de RawValue = map.next_value()?;
-                serde_json::from_str::<NoDuplicates>(value.get()).map_err(A::Error::custom)?;
-                if let Some(at) = registered {
-                    found.registered[at] = Some(value);
-                }
-                if let Some(at) = member {
-                    found.members[at] = Some(value);
-                }
-            }
-            names.add(name)?;
-        }
-        names.check().map(|()| found)
-    }
-}
-
 /// A string, or a list of strings.
 #[derive(Default)]
-pub(super) struct Texts<'a>(pub(super) Vec<Cow<'a, str>>);
+pub(super) struct Texts<'a>(pub(super) List<'a>);
+
+/// Texts, borrowed from the token where they have no escapes.
+pub(super) type List<'a> = SmallVec<[Cow<'a, str>; 8]>;
 
 impl<'de> Deserialize<'de> for Texts<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -169,15 +124,15 @@ impl<'de> Visitor<'de> for OneOrMany {
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Texts<'de>, E> {
-        Ok(Texts(vec![Cow::Borrowed(text)]))
+        Ok(Texts(smallvec![Cow::Borrowed(text)]))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Texts<'de>, E> {
-        Ok(Texts(vec![Cow::Owned(text.to_owned())]))
+        Ok(Texts(smallvec![Cow::Owned(text.to_owned())]))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Texts<'de>, A::Error> {
-        let mut texts = Vec::new();
+        let mut texts = List::new();
         while let Some(Text(text)) = list.next_element()? {
             texts.push(text);
         }

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{Engine, decoded_len_estimate, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 pub(super) use super::fault::Fault;
@@ -23,8 +23,28 @@ pub(super) struct Unverified<'a> {
     /// The part that the signature covers.
     pub(super) message: &'a str,
     pub(super) header: Header,
-    pub(super) payload: Vec<u8>,
-    pub(super) signature: Vec<u8>,
+    pub(super) payload: &'a [u8],
+    pub(super) signature: &'a [u8],
+}
+
+/// The memory for the decoded parts of a token: that of a token of usual size is on the stack.
+pub(super) struct Buffer {
+    inline: [u8; 1024],
+    heap: Vec<u8>,
+}
+
+impl Buffer {
+    pub(super) fn new() -> Self {
+        Self { inline: [0; 1024], heap: Vec::new() }
+    }
+
+    fn with_length(&mut self, length: usize) -> &mut [u8] {
+        if length <= self.inline.len() {
+            return &mut self.inline;
+        }
+        self.heap.resize(length, 0);
+        &mut self.heap
+    }
 }
 
 /// The header of a token.
@@ -61,7 +81,7 @@ impl<'de> Deserialize<'de> for IsPresent {
 
 impl<'a> Unverified<'a> {
     /// Splits and decodes a token (RFC 7515, section 5.2, steps 1 to 7).
-    pub(super) fn parse(token: &'a [u8]) -> Result<Self, Fault> {
+    pub(super) fn parse(token: &'a [u8], buffer: &'a mut Buffer) -> Result<Self, Fault> {
         if token.len() > MAX_TOKEN {
             return Err(Fault::TooLong);
         }
@@ -73,9 +93,15 @@ impl<'a> Unverified<'a> {
         }
         let header = match usual_header(header) {
             Some(header) => header,
-            None => read_header(&decode(header)?)?,
+            None => {
+                let buffer = buffer.with_length(decoded_len_estimate(header.len()));
+                read_header(decode(header, buffer)?.0)?
+            }
         };
-        let (payload, signature) = (decode(payload)?, decode(signature)?);
+        let lengths = [payload.len(), signature.len()].map(decoded_len_estimate);
+        let buffer = buffer.with_length(lengths.iter().sum());
+        let (payload, rest) = decode(payload, buffer)?;
+        let (signature, _) = decode(signature, rest)?;
         Ok(Self { message, header, payload, signature })
     }
 }
@@ -87,9 +113,12 @@ fn usual_header(header: &str) -> Option<Header> {
     usual.then_some(Header { algorithm: Algorithm::Hs256, kid: None, token_type: TokenType::Jwt })
 }
 
-fn decode(part: &str) -> Result<Vec<u8>, Fault> {
+/// Decodes a part to the start of a buffer. Returns it, and the rest of the buffer.
+fn decode<'b>(part: &str, buffer: &'b mut [u8]) -> Result<(&'b [u8], &'b mut [u8]), Fault> {
     // No padding, no white space, no trailing bits: one spelling for each value.
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| Fault::Malformed)
+    let length = URL_SAFE_NO_PAD.decode_slice(part, buffer).map_err(|_| Fault::Malformed)?;
+    let (decoded, rest) = buffer.split_at_mut(length);
+    Ok((decoded, rest))
 }
 
 fn read_header(header: &[u8]) -> Result<Header, Fault> {
@@ -181,7 +210,10 @@ mod tests {
 
         let prefix = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.";
         let token = |length: usize| format!("{prefix}{}", "A".repeat(length - prefix.len()));
-        assert!(Unverified::parse(token(8192).as_bytes()).is_ok());
-        assert!(matches!(Unverified::parse(token(8193).as_bytes()), Err(Fault::TooLong)));
+        assert!(Unverified::parse(token(8192).as_bytes(), &mut Buffer::new()).is_ok());
+        assert!(matches!(
+            Unverified::parse(token(8193).as_bytes(), &mut Buffer::new()),
+            Err(Fault::TooLong)
+        ));
     }
 }

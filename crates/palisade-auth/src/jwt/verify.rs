@@ -7,13 +7,13 @@ use serde::de::DeserializeOwned;
 
 use super::{
     algorithm::Family,
-    cache::Generation,
+    cache::{Generation, Lease},
     fault::{Fault, Reason},
     issuer_keys::{Found, FoundKeys},
     key_set::Choice,
     policy::{Jwt, Rules},
     registered::Registered,
-    token::Unverified,
+    token::{Buffer, Unverified},
 };
 use crate::{Attempt, Identity};
 
@@ -24,7 +24,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
         if let Some(remembered) = rules.recall(token) {
             return Attempt::Now(remembered);
         }
-        let unverified = match Unverified::parse(token) {
+        let mut buffer = Buffer::new();
+        let unverified = match Unverified::parse(token, &mut buffer) {
             Ok(unverified) => unverified,
             Err(fault) => return Attempt::Now(Err(rules.reject(fault, None, None))),
         };
@@ -88,8 +89,9 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
         Attempt::Later(crate::Pending::new(async move {
             let keys = keys.await?;
             let rules = &*jwt.rules;
-            let unverified =
-                Unverified::parse(&token).map_err(|fault| rules.reject(fault, None, Some(at)))?;
+            let mut buffer = Buffer::new();
+            let unverified = Unverified::parse(&token, &mut buffer)
+                .map_err(|fault| rules.reject(fault, None, Some(at)))?;
             rules
                 .verify(&token, &unverified, at, &keys)
                 .map_err(|fault| rules.reject(fault, unverified.header.kid.as_deref(), Some(at)))
@@ -97,22 +99,29 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
     }
 }
 
-impl<C: DeserializeOwned + 'static> Rules<C> {
+impl<C: DeserializeOwned + Send + Sync + 'static> Rules<C> {
     /// Returns the outcome for a token that was verified before.
     fn recall(&self, token: &[u8]) -> Option<Result<Identity<C>, ApiError>> {
-        let now = self.clock.unix().as_secs_f64();
-        let hit = self.cache.find(token, now, |issuer| self.generation(issuer))?;
-        let expectations = &self.issuers[hit.issuer].expectations;
-        let checked = hit
+        let now = self.clock.unix_coarse().as_secs_f64();
+        let (identity, lease) = self.cache.find(token, now, |issuer| self.generation(issuer))?;
+        let expectations = &self.issuers[lease.issuer].expectations;
+        let checked = lease
             .validity
             .check(now, expectations.skew)
-            .and_then(|()| expectations.validate(&hit.identity));
+            // The exact time decides about a token that is rejected: without a skew it may be valid since a moment.
+            .or_else(|_| {
+                let now = self.clock.unix().as_secs_f64();
+                lease.validity.check(now, expectations.skew)
+            })
+            .and_then(|()| expectations.validate(identity.claims()));
         Some(match checked {
-            Ok(()) => Ok(hit.identity),
+            Ok(()) => Ok(identity),
             Err(fault) => {
                 // Parsed again, for the log only.
-                let kid = Unverified::parse(token).ok().and_then(|token| token.header.kid);
-                Err(self.reject(fault, kid.as_deref(), Some(hit.issuer)))
+                let mut buffer = Buffer::new();
+                let unverified = Unverified::parse(token, &mut buffer).ok();
+                let kid = unverified.as_ref().and_then(|token| token.header.kid.as_deref());
+                Err(self.reject(fault, kid, Some(lease.issuer)))
             }
         })
     }
@@ -138,17 +147,18 @@ impl<C: DeserializeOwned + 'static> Rules<C> {
         if costly && self.bad.contains(token, generation) {
             return Err(Fault::KnownBad);
         }
-        if !key.verifies(unverified.message.as_bytes(), &unverified.signature) {
+        if !key.verifies(unverified.message.as_bytes(), unverified.signature) {
             if costly {
                 self.bad.add(token, generation);
             }
             return Err(Fault::Signature);
         }
         let now = self.clock.unix().as_secs_f64();
-        let (identity, validity) = issuer.expectations.check(unverified, now)?;
-        let until = (now + self.cache_for).min(validity.end(issuer.expectations.skew));
-        self.cache.keep(token, &identity, validity, (at, generation), (now, until));
-        issuer.expectations.validate(&identity).map(|()| identity)
+        let (verified, validity) = issuer.expectations.check(unverified, now)?;
+        let ends = (now + self.cache_for).min(validity.end(issuer.expectations.skew));
+        let lease = Lease { generation, ends, validity, issuer: at };
+        let identity = self.cache.insert(token, verified, lease, now);
+        issuer.expectations.validate(identity.claims()).map(|()| identity)
     }
 }
 
@@ -169,7 +179,7 @@ impl<C> Rules<C> {
         if self.issuers.len() == 1 {
             return Ok(0);
         }
-        let named = Registered::issuer(&unverified.payload).ok_or(Fault::Missing("iss"))?;
+        let named = Registered::issuer(unverified.payload).ok_or(Fault::Missing("iss"))?;
         let position = self.issuers.iter().position(|issuer| issuer.name() == Some(&named));
         position.ok_or_else(|| Fault::Issuer(Reason::new(format_args!("found {named:?}"))))
     }

@@ -2,7 +2,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use palisade_core::Principal;
 
-use super::{Denial, Predicate, Rule, Verdict};
+use super::{Denial, Predicate, Rule, Verdict, needs::Needs};
 
 /// Holds for callers who have the role, character for character.
 ///
@@ -36,8 +36,8 @@ pub fn all_roles<T: ?Sized, R: Into<Box<str>>>(roles: impl IntoIterator<Item = R
 
 /// See [`role`], [`any_role`] and [`all_roles`].
 pub struct HasRoles<T: ?Sized> {
-    /// One role of each of these. If empty, the rule holds for no caller.
-    needs: Arc<[Vec<Box<str>>]>,
+    /// If empty, the rule holds for no caller.
+    needs: Arc<Needs>,
     lacking: Arc<str>,
     about: PhantomData<fn(&T)>,
 }
@@ -45,8 +45,8 @@ pub struct HasRoles<T: ?Sized> {
 impl<T: ?Sized> HasRoles<T> {
     /// One role of each of `needs`.
     pub(super) fn new(needs: impl IntoIterator<Item = Vec<Box<str>>>) -> Self {
-        let needs: Arc<[Vec<Box<str>>]> = needs.into_iter().collect();
-        Self { lacking: format!("not {}", Needs(&needs)).into(), needs, about: PhantomData }
+        let needs = Arc::new(Needs::new(needs));
+        Self { lacking: format!("not {needs}").into(), needs, about: PhantomData }
     }
 }
 
@@ -54,33 +54,16 @@ impl<T: ?Sized + 'static> Rule for HasRoles<T> {
     type About = T;
 
     fn decide(&self, caller: &Principal, _: &T) -> Verdict {
-        let has_one_of = |roles: &Vec<Box<str>>| roles.iter().any(|role| caller.has_role(role));
-        let holds = !self.needs.is_empty() && self.needs.iter().all(has_one_of);
+        let holds = self.needs.are_met_by(|| caller.roles());
         Verdict::holds_if(holds, || Denial::new(Arc::clone(&self.lacking)))
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Needs(&self.needs))
+        write!(f, "{}", self.needs)
     }
 }
 
 impl<T: ?Sized + 'static> Predicate for HasRoles<T> {}
-
-/// `role admin|editor & role auditor`
-struct Needs<'a>(&'a [Vec<Box<str>>]);
-
-impl fmt::Display for Needs<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("role");
-        }
-        for (index, roles) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { " & " };
-            write!(f, "{separator}role {}", roles.join("|"))?;
-        }
-        Ok(())
-    }
-}
 
 impl<T: ?Sized> Clone for HasRoles<T> {
     fn clone(&self) -> Self {
@@ -94,6 +77,6 @@ impl<T: ?Sized> Clone for HasRoles<T> {
 
 impl<T: ?Sized> fmt::Debug for HasRoles<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Needs(&self.needs))
+        write!(f, "{}", self.needs)
     }
 }

@@ -3,7 +3,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 use http::HeaderValue;
 use palisade_core::Principal;
 
-use super::{Denial, Predicate, Rule, Verdict};
+use super::{Denial, Predicate, Rule, Verdict, needs::Needs};
 
 /// Holds for callers whose token has the scope, or all of them where several are separated by spaces. An empty list
 /// holds for no caller.
@@ -23,18 +23,19 @@ use super::{Denial, Predicate, Rule, Verdict};
 /// );
 /// ```
 pub fn scope<T: ?Sized>(scope: impl AsRef<str>) -> HasScopes<T> {
-    let scopes: Arc<[Box<str>]> = scope.as_ref().split_ascii_whitespace().map(Into::into).collect();
+    let scopes: Vec<Box<str>> = scope.as_ref().split_ascii_whitespace().map(Into::into).collect();
     HasScopes {
         challenge: challenge(&scopes),
         lacking: format!("not scope {}", scopes.join(" ")).into(),
-        scopes,
+        scopes: Arc::new(Needs::new(scopes.into_iter().map(|scope| vec![scope]))),
         about: PhantomData,
     }
 }
 
 /// See [`scope`].
 pub struct HasScopes<T: ?Sized> {
-    scopes: Arc<[Box<str>]>,
+    /// All of these: each is a list of its own.
+    scopes: Arc<Needs>,
     challenge: HeaderValue,
     lacking: Arc<str>,
     about: PhantomData<fn(&T)>,
@@ -55,15 +56,14 @@ impl<T: ?Sized + 'static> Rule for HasScopes<T> {
     type About = T;
 
     fn decide(&self, caller: &Principal, _: &T) -> Verdict {
-        let holds =
-            !self.scopes.is_empty() && self.scopes.iter().all(|scope| caller.has_scope(scope));
+        let holds = self.scopes.are_met_by(|| caller.scopes());
         Verdict::holds_if(holds, || {
             Denial::new(Arc::clone(&self.lacking)).with_challenge(self.challenge.clone())
         })
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "scope {}", self.scopes.join(" "))
+        write!(f, "scope {}", self.scopes.lists().concat().join(" "))
     }
 }
 
@@ -82,6 +82,6 @@ impl<T: ?Sized> Clone for HasScopes<T> {
 
 impl<T: ?Sized> fmt::Debug for HasScopes<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "scope {}", self.scopes.join(" "))
+        write!(f, "scope {}", self.scopes.lists().concat().join(" "))
     }
 }

@@ -35,6 +35,7 @@ mod has_scopes;
 mod hidden;
 mod hierarchy;
 mod judge;
+mod needs;
 mod not;
 mod owner;
 mod path_template;

@@ -75,11 +75,11 @@ pub(super) fn write<C: Serialize>(
 pub(super) fn read<C: DeserializeOwned>(data: &str) -> Result<Found<C>, BoxError> {
     let Record { issuer, subject, foreign, roles, scopes, tenants, ends, claims } =
         serde_json::from_str::<Record<C>>(data)?;
-    let principal = Principal::new(subject).issued_by(issuer).with_roles(roles).with_scopes(scopes);
+    let tenants = tenants.iter().map(|(name, roles)| (name.as_str(), roles));
+    let roles = roles.iter().map(String::as_str);
+    let scopes = scopes.iter().map(String::as_str);
+    let principal = Principal::from_names(&issuer, &subject, roles, scopes, tenants);
     let principal = if foreign { principal.as_foreign() } else { principal };
-    let principal = tenants
-        .into_iter()
-        .fold(principal, |principal, (name, roles)| principal.with_tenant_roles(name, roles));
     Ok(Found { identity: Identity::new(claims, principal), ends: Duration::from_millis(ends) })
 }
 

@@ -1,4 +1,8 @@
-use std::{fmt, sync::Arc};
+mod names;
+
+use std::{collections::HashMap, fmt};
+
+use names::{Names, Tenant, Writer};
 
 /// The caller, as far as other policies need to know: an identity, and what it may do.
 ///
@@ -26,33 +30,54 @@ use std::{fmt, sync::Arc};
 /// ```
 #[derive(Clone)]
 pub struct Principal {
-    inner: Arc<Inner>,
+    names: Names,
     /// The position of the tenant that the caller acts in.
     tenant: Option<usize>,
     method: &'static str,
     foreign: bool,
 }
 
-#[derive(Clone, Default, PartialEq, Eq)]
-struct Inner {
-    issuer: Box<str>,
-    subject: Box<str>,
-    roles: Box<[Box<str>]>,
-    scopes: Box<[Box<str>]>,
-    tenants: Vec<Tenant>,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-struct Tenant {
-    name: Box<str>,
-    roles: Box<[Box<str>]>,
-}
-
 impl Principal {
     /// Returns the principal that its issuer calls `subject`.
     pub fn new(subject: impl Into<Box<str>>) -> Self {
-        let inner = Inner { subject: subject.into(), ..Inner::default() };
-        Self { inner: Arc::new(inner), tenant: None, method: "", foreign: false }
+        Self::with_names(Writer::new("", &subject.into()).roles(NONE).scopes(NONE).finish())
+    }
+
+    /// Returns the principal with these names: one allocation, where each of the other methods that set names makes one.
+    /// A tenant comes with the roles that the caller has in it only, and is named once.
+    ///
+    /// ```
+    /// use palisade_core::Principal;
+    ///
+    /// let ada = Principal::from_names(
+    ///     "https://issuer.example",
+    ///     "ada",
+    ///     ["member"],
+    ///     ["orders:read"],
+    ///     [("acme", &["editor"][..])],
+    /// );
+    /// assert!(ada.has_role("member") && ada.has_scope("orders:read"));
+    /// assert!(ada.in_tenant("acme").unwrap().has_role("editor"));
+    /// ```
+    pub fn from_names<'a, T>(
+        issuer: &str,
+        subject: &str,
+        roles: impl IntoIterator<Item = &'a str>,
+        scopes: impl IntoIterator<Item = &'a str>,
+        tenants: impl IntoIterator<Item = (&'a str, T)>,
+    ) -> Self
+    where
+        T: IntoIterator<Item: AsRef<str>>,
+    {
+        let mut writer = Writer::new(issuer, subject).roles(roles).scopes(scopes);
+        for (tenant, roles) in tenants {
+            writer.tenant(tenant, roles);
+        }
+        Self::with_names(writer.finish())
+    }
+
+    fn with_names(names: Names) -> Self {
+        Self { names, tenant: None, method: "", foreign: false }
     }
 
     /// Sets the method by which the caller authenticated. The schemes of `palisade-auth` set `jwt`, `api_key`, `session` and
@@ -77,7 +102,8 @@ impl Principal {
     /// Sets the issuer. Two issuers may use the same subject for different people.
     #[must_use]
     pub fn issued_by(mut self, issuer: impl Into<Box<str>>) -> Self {
-        self.edit().issuer = issuer.into();
+        let writer = Writer::new(&issuer.into(), self.subject());
+        self.names = self.tenants_after(writer.roles(self.names.roles()).scopes(self.scopes()));
         self
     }
 
@@ -105,32 +131,33 @@ impl Principal {
     /// Sets the roles that the caller has everywhere: in each tenant, and outside of all.
     #[must_use]
     pub fn with_roles<R: Into<Box<str>>>(mut self, roles: impl IntoIterator<Item = R>) -> Self {
-        self.edit().roles = roles.into_iter().map(Into::into).collect();
+        let roles: Vec<Box<str>> = roles.into_iter().map(Into::into).collect();
+        let writer = Writer::new(self.issuer(), self.subject()).roles(&roles);
+        self.names = self.tenants_after(writer.scopes(self.scopes()));
         self
     }
 
     /// Sets the scopes.
     #[must_use]
     pub fn with_scopes<R: Into<Box<str>>>(mut self, scopes: impl IntoIterator<Item = R>) -> Self {
-        self.edit().scopes = scopes.into_iter().map(Into::into).collect();
+        let scopes: Vec<Box<str>> = scopes.into_iter().map(Into::into).collect();
+        let writer = Writer::new(self.issuer(), self.subject()).roles(self.names.roles());
+        self.names = self.tenants_after(writer.scopes(&scopes));
         self
     }
 
     /// Sets the tenants: the organisations, accounts or projects that the caller is a member of. Roles in a tenant that
     /// is not listed are removed.
     #[must_use]
-    pub fn with_tenants<R: Into<Box<str>>>(mut self, tenants: impl IntoIterator<Item = R>) -> Self {
-        self.tenant = None;
-        let inner = self.edit();
-        let mut before = std::mem::take(&mut inner.tenants);
-        let tenants = tenants.into_iter().map(|name| {
-            let name = name.into();
-            let same = before.iter_mut().find(|tenant| tenant.name == name);
-            let roles = same.map(|tenant| std::mem::take(&mut tenant.roles)).unwrap_or_default();
-            Tenant { name, roles }
-        });
-        inner.tenants = tenants.collect();
-        self
+    pub fn with_tenants<R: Into<Box<str>>>(self, tenants: impl IntoIterator<Item = R>) -> Self {
+        let before: HashMap<&str, Tenant<'_>> =
+            self.names.tenants().map(|tenant| (tenant.name, tenant)).collect();
+        let mut writer = self.all_but_tenants();
+        for name in tenants.into_iter().map(Into::into) {
+            let before = before.get(&*name).into_iter();
+            writer.tenant(&name, before.flat_map(Tenant::roles));
+        }
+        Self { names: writer.finish(), tenant: None, ..self }
     }
 
     /// Sets the roles that the caller has in one tenant only, and makes the caller a member of it.
@@ -140,52 +167,60 @@ impl Principal {
         tenant: impl Into<Box<str>>,
         roles: impl IntoIterator<Item = R>,
     ) -> Self {
-        let (name, roles) = (tenant.into(), roles.into_iter().map(Into::into).collect());
-        let tenants = &mut self.edit().tenants;
-        match tenants.iter_mut().find(|tenant| tenant.name == name) {
-            Some(tenant) => tenant.roles = roles,
-            None => tenants.push(Tenant { name, roles }),
+        let (name, roles) = (tenant.into(), roles.into_iter().map(Into::into));
+        let roles: Vec<Box<str>> = roles.collect();
+        let mut writer = self.all_but_tenants();
+        for tenant in self.names.tenants() {
+            if *tenant.name == *name {
+                writer.tenant(&name, &roles);
+            } else {
+                writer.tenant(tenant.name, tenant.roles());
+            }
         }
+        if !self.is_member_of(&name) {
+            writer.tenant(&name, &roles);
+        }
+        self.names = writer.finish();
         self
     }
 
     /// Returns this principal as it acts in `tenant`: its roles are then those that it has everywhere and those that it
     /// has in this tenant. Returns `None` if it is not a member.
     pub fn in_tenant(&self, tenant: &str) -> Option<Self> {
-        let position = self.inner.tenants.iter().position(|member| *member.name == *tenant)?;
+        let position = self.tenants().position(|member| member == tenant)?;
         Some(Self { tenant: Some(position), ..self.clone() })
     }
 
     /// Returns the issuer; empty if there is only one and it has no name.
     pub fn issuer(&self) -> &str {
-        &self.inner.issuer
+        self.names.issuer()
     }
 
     /// Returns the issuer's name for the caller. Only the issuer and the subject together identify a caller.
     pub fn subject(&self) -> &str {
-        &self.inner.subject
+        self.names.subject()
     }
 
     /// Returns the roles that the caller has everywhere, then those in the [tenant](Self::tenant) that it acts in, each
     /// in the order in which they were given.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
-        let here = self.acting_in().into_iter().flat_map(|tenant| tenant.roles.iter());
-        self.inner.roles.iter().chain(here).map(AsRef::as_ref)
+        let here = self.acting_in().into_iter().flat_map(|tenant| tenant.roles());
+        self.names.roles().chain(here)
     }
 
     /// Returns the scopes, in the order in which they were given.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.inner.scopes.iter().map(AsRef::as_ref)
+        self.names.scopes()
     }
 
     /// Returns the tenants that the caller is a member of, in the order in which they were given.
     pub fn tenants(&self) -> impl Iterator<Item = &str> {
-        self.inner.tenants.iter().map(|tenant| tenant.name.as_ref())
+        self.names.tenants().map(|tenant| tenant.name)
     }
 
     /// Returns the tenant that the caller acts in, if a rule about a tenant has selected one.
     pub fn tenant(&self) -> Option<&str> {
-        self.acting_in().map(|tenant| tenant.name.as_ref())
+        self.acting_in().map(|tenant| tenant.name)
     }
 
     /// Returns true if `role` is among the [roles](Self::roles), character for character.
@@ -203,18 +238,33 @@ impl Principal {
         self.tenants().any(|own| own == tenant)
     }
 
-    fn edit(&mut self) -> &mut Inner {
-        Arc::make_mut(&mut self.inner)
+    /// Returns an equal principal that shares no memory with this one. Clones of it on one thread then write no memory
+    /// that clones of the other write on another thread.
+    #[must_use]
+    pub fn to_unshared(&self) -> Self {
+        Self { names: self.names.to_unshared(), ..*self }
     }
 
-    fn acting_in(&self) -> Option<&Tenant> {
-        self.inner.tenants.get(self.tenant?)
+    fn acting_in(&self) -> Option<Tenant<'_>> {
+        self.names.tenants().nth(self.tenant?)
+    }
+
+    fn all_but_tenants(&self) -> Writer {
+        Writer::new(self.issuer(), self.subject()).roles(self.names.roles()).scopes(self.scopes())
+    }
+
+    /// Completes names with the tenants of this principal.
+    fn tenants_after(&self, mut writer: Writer) -> Names {
+        for tenant in self.names.tenants() {
+            writer.tenant(tenant.name, tenant.roles());
+        }
+        writer.finish()
     }
 }
 
 impl PartialEq for Principal {
     fn eq(&self, other: &Self) -> bool {
-        self.inner == other.inner && self.tenant == other.tenant
+        self.names == other.names && self.tenant == other.tenant
     }
 }
 
@@ -225,9 +275,9 @@ impl fmt::Debug for Principal {
         f.debug_struct("Principal")
             .field("issuer", &self.issuer())
             .field("subject", &self.subject())
-            .field("roles", &self.inner.roles)
-            .field("scopes", &self.inner.scopes)
-            .field("tenants", &self.inner.tenants)
+            .field("roles", &self.names.roles().collect::<Vec<_>>())
+            .field("scopes", &self.scopes().collect::<Vec<_>>())
+            .field("tenants", &self.names.tenants().collect::<Vec<_>>())
             .field("tenant", &self.tenant())
             .field("method", &self.method)
             .field("foreign", &self.foreign)
@@ -235,14 +285,8 @@ impl fmt::Debug for Principal {
     }
 }
 
-impl fmt::Debug for Tenant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.roles.is_empty() {
-            return fmt::Debug::fmt(&self.name, f);
-        }
-        f.debug_tuple(&self.name).field(&self.roles).finish()
-    }
-}
+/// No names.
+const NONE: [&str; 0] = [];
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,43 @@
+use std::{
+    hash::BuildHasher,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::Generation;
+
+/// The tokens whose signature was not valid lately: a flood of one of them must not cost a verification each.
+///
+/// Stores hashes under a key of this process. Two tokens have the same hash with a probability of 2^-64.
+#[derive(Debug)]
+pub(in crate::jwt) struct BadSignatures {
+    seen: Box<[AtomicU64]>,
+    /// SipHash: a client must not be able to find a bad token with the hash of another client's good one.
+    hasher: std::hash::RandomState,
+}
+
+impl BadSignatures {
+    const SLOTS: usize = 1024;
+
+    pub(in crate::jwt) fn new() -> Self {
+        Self {
+            seen: (0..Self::SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            hasher: std::hash::RandomState::new(),
+        }
+    }
+
+    pub(in crate::jwt) fn contains(&self, token: &[u8], generation: Generation) -> bool {
+        let (hash, slot) = self.slot_of(token, generation);
+        slot.load(Ordering::Relaxed) == hash
+    }
+
+    pub(in crate::jwt) fn add(&self, token: &[u8], generation: Generation) {
+        let (hash, slot) = self.slot_of(token, generation);
+        slot.store(hash, Ordering::Relaxed);
+    }
+
+    fn slot_of(&self, token: &[u8], generation: Generation) -> (u64, &AtomicU64) {
+        // Other keys may say otherwise: what was bad under these is not known to be bad under the next.
+        let hash = self.hasher.hash_one((token, generation.keys, generation.cleared)) | 1;
+        (hash, &self.seen[(hash >> 32) as usize % Self::SLOTS])
+    }
+}
