@@ -58,6 +58,7 @@
 //! | `testing` | [`testing::sign_hs256`], which makes tokens for your tests |
 //!
 //! No feature is on by default: HMAC tokens, API keys, sessions, Basic and roles need neither a backend nor a C compiler.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[macro_use]
 mod log;

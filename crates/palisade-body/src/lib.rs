@@ -23,6 +23,7 @@
 //! # Ok(()) })
 //! # }
 //! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod alarm;
 mod answer_body;

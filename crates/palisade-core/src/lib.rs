@@ -48,6 +48,7 @@
 //! | `hyper` | [`ErrorLayer`] recognises hyper's errors |
 //! | `tonic` | [`ApiError`] as `tonic::Status` and back; peer addresses from `TcpConnectInfo` |
 //! | `testing` | the contract tests, for your own policies and layers |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accepts_body;
 #[cfg(feature = "axum")]

@@ -85,6 +85,7 @@
 //! listed still reaches the service, only its response stays closed to the page. Who may do what is the business of
 //! authentication, and forged writes that of CSRF protection. WebSocket handshakes are not covered by CORS at all;
 //! [`strict`](CorsBuilder::strict) refuses those, and every other request from a page that is not listed.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod allowlist;
 mod builder;

@@ -30,6 +30,7 @@
 //! # Ok(()) })
 //! # }
 //! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod cache_control;
 mod content_security_policy;

@@ -42,6 +42,7 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `metrics` | counts and times through the `metrics` facade |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access_log;
 mod escape;

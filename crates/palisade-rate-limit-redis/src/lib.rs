@@ -99,6 +99,7 @@
 //! | `cluster` | `Redis::cluster` |
 //! | `tls` | `rediss://`, trusting the web's certificate authorities or your own |
 //! | `testing` | servers for tests, started and stopped, paused and emptied, and told the time |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod error;
 mod exact;

@@ -109,6 +109,7 @@
 //! | `tonic` | peer addresses from tonic's `TcpConnectInfo` |
 //!
 //! [`missing_key`]: RateLimitBuilder::missing_key
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admission;
 mod algorithm;

@@ -48,6 +48,7 @@
 //! | `cluster` | `Redis::cluster` |
 //! | `tls` | `rediss://`, trusting the web's certificate authorities or your own |
 //! | `testing` | servers for tests, started and stopped, paused and emptied |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
 mod client;

@@ -103,6 +103,7 @@
 //! | `multipart` | `Valid<Multipart<T>>` and `Valid<MultipartStream<T>>`, for axum |
 //! | `tonic` | `ValidateMessages`, `validate_message` |
 //! | `gzip`, `deflate`, `zstd` | `ValidateMessages` reads messages in these codings |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]
 mod axum;

@@ -43,6 +43,7 @@
 //! | `axum` | [`Verified`] as an extractor |
 //! | `ed25519` | the asymmetric signatures of Standard Webhooks (`v1a`) and of RFC 9421, which need a library written in C |
 //! | `redis` | `RedisReplays`, for an endpoint on several machines |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]
 mod axum;

@@ -33,6 +33,7 @@
 #![cfg_attr(feature = "testing", doc = include_str!("../docs/own_policy_test.md"))]
 #![doc = include_str!("../docs/features.md")]
 #![doc = include_str!("../docs/more.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod catalogue;
 #[cfg(feature = "openapi")]
