@@ -15,7 +15,7 @@ use aws_lc_rs::{
 use http::{Request, request};
 use jsonwebtoken::{Algorithm as Theirs, DecodingKey, EncodingKey, Header, Validation};
 use palisade::auth::{Algorithm, Attempt, Authenticate, Jwt, Keys};
-use palisade_benches::{Counting, compare, doing};
+use palisade_benches::{Counting, compare, doing, is_measured};
 use serde::{Deserialize, Serialize};
 
 #[global_allocator]
@@ -117,7 +117,7 @@ fn passes(auth: &Jwt<Claims>, head: &request::Parts) -> bool {
 fn main() {
     // With two backends in the build jsonwebtoken has no default provider.
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-    let quick = !std::env::args().any(|argument| argument == "--bench");
+    let quick = !is_measured();
     for Contender { name, theirs, signs, decodes, keys } in contenders() {
         let token =
             jsonwebtoken::encode(&Header::new(theirs), &claims(0), &signs).expect("a token");

@@ -28,7 +28,7 @@ use palisade::{
     Clock, Decision, ManualClock, Policy, PolicyLayer, SystemClock,
     rate_limit::{Key, Quota, QuotaHeaders, RateLimit, by},
 };
-use palisade_benches::{Counting, asking, compare};
+use palisade_benches::{Counting, asking, compare, is_measured};
 use tower::{Layer, service_fn};
 use tower_governor::{
     GovernorError, GovernorLayer, governor::GovernorConfigBuilder, key_extractor::KeyExtractor,
@@ -46,7 +46,7 @@ const LIMIT: u32 = 65_534;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn main() {
-    let quick = !std::env::args().any(|argument| argument == "--bench");
+    let quick = !is_measured();
     let sizes: &[usize] = if quick { &[1, 1000] } else { &[1, 100_000, 1_000_000, 10_000_000] };
     for keys in sizes {
         if wanted(&format!("{keys} keys")) {

@@ -1,8 +1,8 @@
 //! An axum service behind every policy. Run it, and paste the commands that it prints:
 //!
 //! ```sh
-//! cargo run --example quickstart
-//! PALISADE_ADDR=127.0.0.1:8080 cargo run --example quickstart
+//! cargo run -p palisade-quickstart --example quickstart
+//! PALISADE_ADDR=127.0.0.1:8080 cargo run -p palisade-quickstart --example quickstart
 //! ```
 
 use std::{convert::Infallible, env, net::SocketAddr, time::Duration};

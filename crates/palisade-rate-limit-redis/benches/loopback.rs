@@ -16,8 +16,13 @@ const HOUR: Duration = Duration::from_secs(3600);
 const TASKS: u64 = 64;
 
 fn main() {
-    // `cargo test --benches` only wants to know whether it runs.
-    let rounds = if std::env::args().any(|argument| argument == "--bench") { 20_000 } else { 20 };
+    let measured = std::env::args().any(|argument| argument == "--bench");
+    if !measured {
+        println!(
+            "TEST MODE: NOTHING IS MEASURED, and figures below mean nothing. `cargo bench` measures."
+        );
+    }
+    let rounds = if measured { 20_000 } else { 20 };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.expect("a runtime").block_on(measure(rounds));
 }
