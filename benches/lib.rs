@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 mod allocations;
+pub mod stacks;
 
 use std::{
     hint::black_box,

@@ -57,3 +57,7 @@ pub use report::{Difference, Figures, Report, RequestReport, StepReport};
 pub use spread::Spread;
 pub use steps::{Build, Growing, Step, WithoutEach};
 pub use subject::{Measured, MeasuredResponse};
+
+/// The page of the guide.
+#[doc = include_str!("../docs/measuring.md")]
+pub mod guide {}

@@ -13,7 +13,7 @@ impl Report {
     /// Prints the report to standard output: a table for each request, with bars for the time that each step adds.
     pub fn print(&self) {
         if !self.is_of_other_ladder {
-            print!("{}", self.render(presets::UTF8_HORIZONTAL_ONLY, true));
+            print!("{}", self.render(presets::UTF8_FULL_CONDENSED, true));
         }
     }
 

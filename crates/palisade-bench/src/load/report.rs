@@ -113,7 +113,7 @@ impl LoadReport {
 
     /// Prints the report to standard output, as a table.
     pub fn print(&self) {
-        println!("{}", self.render(presets::UTF8_HORIZONTAL_ONLY));
+        println!("{}", self.render(presets::UTF8_FULL_CONDENSED));
     }
 
     /// Returns the report as Markdown.
