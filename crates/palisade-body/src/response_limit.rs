@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use palisade_core::{Body, BoxError};
+use palisade_core::{Body, BoxError, HttpResponse};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -71,13 +71,12 @@ pub struct ResponseLimitService<S> {
     limit: u64,
 }
 
-impl<S, ReqB, ResB> Service<Request<ReqB>> for ResponseLimitService<S>
+impl<S, ReqB> Service<Request<ReqB>> for ResponseLimitService<S>
 where
-    S: Service<Request<ReqB>, Response = Response<ResB>>,
-    ResB: http_body::Body<Data = Bytes>,
-    ResB::Error: Into<BoxError>,
+    S: Service<Request<ReqB>>,
+    S::Response: HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>>>,
 {
-    type Response = Response<Body<AnswerBody<ResB>>>;
+    type Response = Response<Body<AnswerBody<<S::Response as HttpResponse>::Body>>>;
     type Error = S::Error;
     type Future = ResponseLimitFuture<S::Future>;
 
@@ -110,22 +109,21 @@ impl<F> fmt::Debug for ResponseLimitFuture<F> {
     }
 }
 
-impl<F, ResB, E> Future for ResponseLimitFuture<F>
+impl<F, R, E> Future for ResponseLimitFuture<F>
 where
-    F: Future<Output = Result<Response<ResB>, E>>,
-    ResB: http_body::Body<Data = Bytes>,
-    ResB::Error: Into<BoxError>,
+    F: Future<Output = Result<R, E>>,
+    R: HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>>>,
 {
-    type Output = Result<Response<Body<AnswerBody<ResB>>>, E>;
+    type Output = Result<Response<Body<AnswerBody<R::Body>>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.future.poll(cx))?;
+        let response = ready!(this.future.poll(cx))?.into_response();
         // The length of an answer to HEAD, or of what has not changed, is that of a body that does not come.
         let comes = !*this.is_head && response.status() != StatusCode::NOT_MODIFIED;
         let declared = response.headers().get(header::CONTENT_LENGTH).filter(|_| comes);
         let declared = declared.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
-        if response.body().size_hint().lower().max(declared) > *this.limit {
+        if http_body::Body::size_hint(response.body()).lower().max(declared) > *this.limit {
             return Poll::Ready(Ok(this
                 .asker
                 .refuse(codes::RESPONSE_TOO_LARGE.into())

@@ -3,8 +3,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::Request;
 use tower_service::Service;
+
+use crate::HttpResponse;
 
 /// A service that accepts requests whose body is a `B`: what a layer requires of its inner service if it hands the
 /// request body on in another type.
@@ -18,12 +20,14 @@ use tower_service::Service;
     note = "a hyper service that takes `Incoming` takes `BoxedBody` instead, inside `.layer(MapRequestBody::new(BoxedBody::new))`"
 )]
 pub trait AcceptsBody<B> {
+    /// As of `Service`: an `http::Response`.
+    type Response: HttpResponse<Body = Self::ResponseBody>;
     /// The body of its responses.
     type ResponseBody;
     /// As of `Service`.
     type Error;
     /// As of `Service`.
-    type Future: Future<Output = Result<Response<Self::ResponseBody>, Self::Error>>;
+    type Future: Future<Output = Result<Self::Response, Self::Error>>;
 
     /// As of `Service`.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
@@ -33,11 +37,13 @@ pub trait AcceptsBody<B> {
 }
 
 #[diagnostic::do_not_recommend]
-impl<S, B, ResB> AcceptsBody<B> for S
+impl<S, B> AcceptsBody<B> for S
 where
-    S: Service<Request<B>, Response = Response<ResB>>,
+    S: Service<Request<B>>,
+    S::Response: HttpResponse,
 {
-    type ResponseBody = ResB;
+    type Response = S::Response;
+    type ResponseBody = <S::Response as HttpResponse>::Body;
     type Error = S::Error;
     type Future = S::Future;
 

@@ -14,8 +14,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    AcceptsBody, ApiError, Body, BoxError, BoxFuture, Decision, DiscardOnDrop, Halt, Outcome,
-    Trail, discard_unread,
+    AcceptsBody, ApiError, Body, BoxError, BoxFuture, Decision, DiscardOnDrop, Halt, HttpResponse,
+    Outcome, Trail, discard_unread,
     error::find_in_chain,
     panics::{caught, replace_head},
     stage::{Refusal, answer},
@@ -340,7 +340,7 @@ where
                     State::decided(policy, outcome, inner, head, body)
                 }
                 StateProj::Inner { future, grant } => {
-                    let (mut head, body) = ready!(future.poll(cx))?.into_parts();
+                    let (mut head, body) = ready!(future.poll(cx))?.into_response().into_parts();
                     let finished = grant.take().map_or(Ok(()), |grant| {
                         caught(|| policy.name(), || policy.finish(grant, &mut head))
                     });

@@ -19,7 +19,7 @@ use tokio::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::Body;
+use crate::{Body, HttpResponse};
 
 /// What a socket and the requests of its connection share.
 #[derive(Default)]
@@ -222,12 +222,12 @@ pub struct TrackUpgradesService<S> {
     inner: S,
 }
 
-impl<S, ReqB, ResB> Service<Request<ReqB>> for TrackUpgradesService<S>
+impl<S, ReqB> Service<Request<ReqB>> for TrackUpgradesService<S>
 where
-    S: Service<Request<ReqB>, Response = Response<ResB>>,
-    ResB: http_body::Body + Send + 'static,
+    S: Service<Request<ReqB>>,
+    S::Response: HttpResponse<Body: http_body::Body + Send + 'static>,
 {
-    type Response = Response<Body<ResB>>;
+    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
     type Error = S::Error;
     type Future = TrackUpgradesFuture<S::Future>;
 
@@ -266,22 +266,22 @@ impl<F> fmt::Debug for TrackUpgradesFuture<F> {
     }
 }
 
-impl<F, ResB, E> Future for TrackUpgradesFuture<F>
+impl<F, R, E> Future for TrackUpgradesFuture<F>
 where
-    F: Future<Output = Result<Response<ResB>, E>>,
-    ResB: http_body::Body + Send + 'static,
+    F: Future<Output = Result<R, E>>,
+    R: HttpResponse<Body: http_body::Body + Send + 'static>,
 {
-    type Output = Result<Response<Body<ResB>>, E>;
+    type Output = Result<Response<Body<R::Body>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let (head, body) = ready!(this.inner.poll(cx))?.into_parts();
+        let (head, body) = ready!(this.inner.poll(cx))?.into_response().into_parts();
         let is_upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS
             || *this.connects && head.status.is_success();
         let body = match this.connection.take() {
             Some(connection) if is_upgraded => {
                 // The body was complete before it is dropped with the connection.
-                body.is_end_stream();
+                http_body::Body::is_end_stream(&body);
                 connection.hold(body);
                 Body::full(bytes::Bytes::new())
             }

@@ -5,13 +5,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, request};
+use bytes::Bytes;
+use http::{Request, Response, request, response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    Body, Personal, Stage, Trail, discard_unread,
+    Body, HttpResponse, Personal, Stage, Trail, discard_unread,
     hold::Watched,
     stage::{Entry, Refusal},
 };
@@ -75,13 +76,14 @@ impl<S: Clone, P> Clone for PolicyService<S, P> {
     }
 }
 
-impl<S, P, ReqB, ResB> Service<Request<ReqB>> for PolicyService<S, P>
+impl<S, P, ReqB> Service<Request<ReqB>> for PolicyService<S, P>
 where
-    S: Service<Request<ReqB>, Response = Response<ResB>> + Clone,
+    S: Service<Request<ReqB>> + Clone,
+    S::Response: HttpResponse,
     P: Stage,
     ReqB: 'static,
 {
-    type Response = Response<Body<ResB>>;
+    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
     type Error = S::Error;
     type Future = PolicyFuture<S, P, ReqB>;
 
@@ -170,13 +172,14 @@ where
 
 const POLLED_AGAIN: &str = "a PolicyFuture was polled after it had completed";
 
-impl<S, P, ReqB, ResB> Future for PolicyFuture<S, P, ReqB>
+impl<S, P, ReqB> Future for PolicyFuture<S, P, ReqB>
 where
-    S: Service<Request<ReqB>, Response = Response<ResB>>,
+    S: Service<Request<ReqB>>,
+    S::Response: HttpResponse,
     P: Stage,
     ReqB: 'static,
 {
-    type Output = Result<Response<Body<ResB>>, S::Error>;
+    type Output = Result<Response<Body<<S::Response as HttpResponse>::Body>>, S::Error>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -186,33 +189,18 @@ where
                 StateProj::Inner { future, pass, personal } => {
                     let answered = ready!(future.poll(cx));
                     let pass = pass.take().expect(POLLED_AGAIN);
-                    let (mut head, body) = match answered {
-                        Ok(response) => response.into_parts(),
+                    let (head, body) = match answered {
+                        Ok(response) => response.into_response().into_parts(),
                         Err(error) => {
                             this.stage.fail(pass);
                             return Poll::Ready(Err(error));
                         }
                     };
-                    if *personal {
-                        Personal::mark(&mut head);
-                    }
-                    let replaced = this.stage.leave(pass, &mut head);
-                    if *personal {
-                        Personal::keep_private(&mut head);
-                    }
-                    let held = Watched::taken_from(&mut head.extensions)
-                        .map(|held| held.of(&head.headers));
-                    let body = match replaced {
-                        None => Body::new(body),
-                        Some(replaced) => Body::full(replaced),
-                    };
-                    return Poll::Ready(Ok(Response::from_parts(head, body.holding(held))));
+                    let response = finished(&**this.stage, pass, *personal, head, Body::new(body));
+                    return Poll::Ready(Ok(response));
                 }
                 StateProj::Refused { refusal } => {
-                    let mut refusal = refusal.take().expect(POLLED_AGAIN);
-                    let held = Watched::taken_from(refusal.extensions_mut())
-                        .map(|held| held.of(refusal.headers()));
-                    return Poll::Ready(Ok(refusal.map(|bytes| Body::full(bytes).holding(held))));
+                    return Poll::Ready(Ok(refused(*refusal.take().expect(POLLED_AGAIN))));
                 }
                 StateProj::Waiting { held } => {
                     let waiting = held.as_deref_mut().expect(POLLED_AGAIN);
@@ -238,4 +226,34 @@ where
             this.state.set(next);
         }
     }
+}
+
+/// Returns a response that the policies of a stage have finished.
+#[inline]
+pub(crate) fn finished<P: Stage, B>(
+    stage: &P,
+    pass: P::Pass,
+    personal: bool,
+    mut head: response::Parts,
+    body: Body<B>,
+) -> Response<Body<B>> {
+    if personal {
+        Personal::mark(&mut head);
+    }
+    let replaced = stage.leave(pass, &mut head);
+    if personal {
+        Personal::keep_private(&mut head);
+    }
+    let held = Watched::taken_from(&mut head.extensions).map(|held| held.of(&head.headers));
+    let body = match replaced {
+        None => body,
+        Some(replaced) => Body::full(replaced),
+    };
+    Response::from_parts(head, body.holding(held))
+}
+
+/// Returns the response of a refusal.
+pub(crate) fn refused<B>(mut refusal: Response<Bytes>) -> Response<Body<B>> {
+    let held = Watched::taken_from(refusal.extensions_mut()).map(|held| held.of(refusal.headers()));
+    refusal.map(|bytes| Body::full(bytes).holding(held))
 }

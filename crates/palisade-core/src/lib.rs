@@ -64,6 +64,7 @@ mod cookies;
 mod error;
 mod grpc_web;
 mod hold;
+mod http_response;
 mod impl_layer;
 mod inserted;
 mod into_stage;
@@ -113,11 +114,13 @@ pub use connection::{
 };
 pub use cookies::cookies;
 pub use error::{
-    ApiError, ErrorCode, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorService,
-    FrameworkReason, GrpcCode, GrpcDetail, GrpcStream, Issue, IssueCode, IssueSource, IssueView,
-    LeaveAsIs, QuotaViolation, ToApiError, is_grpc, is_grpc_web,
+    ApiError, ErrorCode, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorPolicyFuture,
+    ErrorPolicyLayer, ErrorPolicyService, ErrorService, FrameworkReason, GrpcCode, GrpcDetail,
+    GrpcStream, Issue, IssueCode, IssueSource, IssueView, LeaveAsIs, QuotaViolation, ToApiError,
+    is_grpc, is_grpc_web,
 };
 pub use hold::{BodyEnd, WatchBody, hold_until_end, watch_until_end};
+pub use http_response::{HttpResponse, HttpService};
 pub use into_stage::{ByReference, ByValue, IntoStage};
 pub use layer::{PolicyFuture, PolicyLayer, PolicyService};
 pub use log_backoff::LogBackoff;
@@ -135,6 +138,8 @@ pub use request_id::RequestId;
 pub use requested_uri::requested_uri;
 pub use secret::Secret;
 pub use set_header::set_header;
+#[doc(hidden)]
+pub use stage::NoPolicies;
 pub use stage::{AnsweredByPolicy, Chain, Stage};
 pub use trail::{Step, Trail};
 pub use unread::DiscardUnread;

@@ -1,5 +1,6 @@
 use std::{
     borrow::Cow,
+    convert::Infallible,
     task::{Context, Poll, ready},
 };
 
@@ -8,6 +9,7 @@ use http::{Response, request, response};
 
 use crate::{
     BoxFuture, Decision, ErrorContext, Halt, Policy, Trail,
+    error::{Errors, Exchange},
     panics::{caught, replace_head},
 };
 
@@ -330,9 +332,90 @@ impl<A: Stage, B: Stage> Stage for Chain<A, B> {
     }
 }
 
+/// A stage that lets every request pass: not a policy, and not on a [`Trail`].
+pub(crate) trait Unconditional: Send + Sync + 'static {
+    type Pass: Send + 'static;
+
+    fn enter(&self, request: &request::Parts) -> Self::Pass;
+
+    fn leave(&self, pass: Self::Pass, response: &mut response::Parts) -> Option<Bytes>;
+}
+
+/// No policies: where a [`Stack`](https://docs.rs/palisade/latest/palisade/struct.Stack.html) begins.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPolicies;
+
+impl Unconditional for NoPolicies {
+    type Pass = ();
+
+    #[inline]
+    fn enter(&self, _: &request::Parts) {}
+
+    #[inline]
+    fn leave(&self, (): (), _: &mut response::Parts) -> Option<Bytes> {
+        None
+    }
+}
+
+macro_rules! impl_stage {
+    ($($stage:ty => $pass:ty),+) => {$(
+        impl Stage for $stage {
+            type Pass = $pass;
+            type Wait = Infallible;
+
+            #[inline]
+            fn enter(
+                &self,
+                request: &mut request::Parts,
+                _: bool,
+            ) -> Entry<Self::Pass, Infallible> {
+                Entry::Passed(Unconditional::enter(self, request))
+            }
+
+            fn resume(
+                &self,
+                wait: &mut Infallible,
+                _: &mut Context<'_>,
+                _: &mut request::Parts,
+            ) -> Poll<Result<Self::Pass, Refusal>> {
+                match *wait {}
+            }
+
+            #[inline]
+            fn leave(&self, pass: Self::Pass, response: &mut response::Parts) -> Option<Bytes> {
+                Unconditional::leave(self, pass, response)
+            }
+
+            fn fail(&self, _: Self::Pass) {}
+
+            #[inline]
+            fn observes(&self) -> bool {
+                false
+            }
+
+            fn prepare_all(&self, _: &mut request::Parts) {}
+
+            const MAY_BE_ALTERNATIVE: bool = true;
+
+            fn abstained(_: &Self::Pass) -> bool {
+                true
+            }
+
+            fn names(&self) -> Cow<'static, str> {
+                Cow::Borrowed("none")
+            }
+        }
+    )+};
+}
+
+impl_stage!(NoPolicies => (), Errors => Exchange);
+
 mod sealed {
     /// Keeps `Stage` free to change: the engine's states are nobody else's business.
     pub trait Sealed {}
     impl<P: super::Policy> Sealed for P {}
     impl<A, B> Sealed for super::Chain<A, B> {}
+    impl Sealed for super::NoPolicies {}
+    impl Sealed for super::Errors {}
 }

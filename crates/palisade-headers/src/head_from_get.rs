@@ -6,7 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header, response};
-use palisade_core::Body;
+use palisade_core::{Body, HttpResponse};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -57,12 +57,12 @@ pub struct HeadFromGetService<S> {
     inner: S,
 }
 
-impl<S, ReqB, ResB> Service<Request<ReqB>> for HeadFromGetService<S>
+impl<S, ReqB> Service<Request<ReqB>> for HeadFromGetService<S>
 where
-    S: Service<Request<ReqB>, Response = Response<ResB>>,
-    ResB: http_body::Body<Data = Bytes>,
+    S: Service<Request<ReqB>>,
+    S::Response: HttpResponse<Body: http_body::Body<Data = Bytes>>,
 {
-    type Response = Response<Body<ResB>>;
+    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
     type Error = S::Error;
     type Future = HeadFromGetFuture<S::Future>;
 
@@ -95,22 +95,22 @@ pin_project! {
     }
 }
 
-impl<F, ResB, E> Future for HeadFromGetFuture<F>
+impl<F, R, E> Future for HeadFromGetFuture<F>
 where
-    F: Future<Output = Result<Response<ResB>, E>>,
-    ResB: http_body::Body<Data = Bytes>,
+    F: Future<Output = Result<R, E>>,
+    R: HttpResponse<Body: http_body::Body<Data = Bytes>>,
 {
-    type Output = Result<Response<Body<ResB>>, E>;
+    type Output = Result<Response<Body<R::Body>>, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.future.poll(cx))?;
+        let response = ready!(this.future.poll(cx))?.into_response();
         if !*this.is_head {
             return Poll::Ready(Ok(response.map(Body::new)));
         }
         let (mut head, body) = response.into_parts();
-        if let Some(length) = body.size_hint().exact() {
+        if let Some(length) = http_body::Body::size_hint(&body).exact() {
             say_length(&mut head, length);
         }
         Poll::Ready(Ok(Response::from_parts(head, Body::empty())))

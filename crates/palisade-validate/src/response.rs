@@ -10,7 +10,7 @@ use bytes::Bytes;
 use garde::Validate;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use palisade_core::{ApiError, Body, BoxError, ErrorCode, ErrorContext, GrpcCode};
+use palisade_core::{ApiError, Body, BoxError, ErrorCode, ErrorContext, GrpcCode, HttpResponse};
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -113,16 +113,16 @@ impl<S: Clone, T> Clone for ValidateResponse<S, T> {
 /// The longest response that is read.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-impl<S, T, ReqB, ResB> Service<Request<ReqB>> for ValidateResponse<S, T>
+impl<S, T, ReqB> Service<Request<ReqB>> for ValidateResponse<S, T>
 where
-    S: Service<Request<ReqB>, Response = Response<ResB>>,
+    S: Service<Request<ReqB>>,
+    S::Response:
+        HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
     S::Future: Send + 'static,
     T: DeserializeOwned + Validate + 'static,
     T::Context: Send + Sync + 'static,
-    ResB: http_body::Body<Data = Bytes> + Send + 'static,
-    ResB::Error: Into<BoxError>,
 {
-    type Response = Response<Body<ResB>>;
+    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
@@ -137,9 +137,10 @@ where
         let told = RuleContext::<T::Context>::of(request.extensions());
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let (head, body) = answer.await?.into_parts();
+            let (head, body) = answer.await?.into_response().into_parts();
             let is_wanted = settings.is_on && has_body && head.status.is_success();
-            let is_short = body.size_hint().exact().is_some_and(|bytes| bytes <= MAX_BYTES);
+            let is_short =
+                http_body::Body::size_hint(&body).exact().is_some_and(|bytes| bytes <= MAX_BYTES);
             if !(is_wanted && is_short && is_plain_json(&head.headers)) {
                 return Ok(Response::from_parts(head, Body::new(body)));
             }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::{Method, Request, Response, Uri};
-use palisade_core::{AnsweredByPolicy, Body, ErrorContext};
+use palisade_core::{AnsweredByPolicy, Body, ErrorContext, HttpResponse};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -83,11 +83,12 @@ pub struct DenyUndecidedService<S> {
     inner: S,
 }
 
-impl<S, ReqB, ResB> Service<Request<ReqB>> for DenyUndecidedService<S>
+impl<S, ReqB> Service<Request<ReqB>> for DenyUndecidedService<S>
 where
-    S: Service<Request<ReqB>, Response = Response<ResB>>,
+    S: Service<Request<ReqB>>,
+    S::Response: HttpResponse,
 {
-    type Response = Response<Body<ResB>>;
+    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
     type Error = S::Error;
     type Future = DenyUndecidedFuture<S::Future>;
 
@@ -132,15 +133,16 @@ impl<F> fmt::Debug for DenyUndecidedFuture<F> {
     }
 }
 
-impl<F, ResB, E> Future for DenyUndecidedFuture<F>
+impl<F, R, E> Future for DenyUndecidedFuture<F>
 where
-    F: Future<Output = Result<Response<ResB>, E>>,
+    F: Future<Output = Result<R, E>>,
+    R: HttpResponse,
 {
-    type Output = Result<Response<Body<ResB>>, E>;
+    type Output = Result<Response<Body<R::Body>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.future.poll(cx))?;
+        let response = ready!(this.future.poll(cx))?.into_response();
         let reached_no_handler = response.extensions().get::<AnsweredByPolicy>().is_some();
         Poll::Ready(Ok(match this.doubt {
             Some(doubt) if !doubt.flag.is_set() && !reached_no_handler => {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::Response;
-use palisade_core::{ApiError, Body};
+use palisade_core::{ApiError, Body, HttpResponse};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
@@ -65,11 +65,12 @@ impl<F> fmt::Debug for DeadlineFuture<F> {
     }
 }
 
-impl<F, ResB, E> Future for DeadlineFuture<F>
+impl<F, R, E> Future for DeadlineFuture<F>
 where
-    F: Future<Output = Result<Response<ResB>, E>>,
+    F: Future<Output = Result<R, E>>,
+    R: HttpResponse,
 {
-    type Output = Result<Response<Body<AnswerBody<ResB>>>, E>;
+    type Output = Result<Response<Body<AnswerBody<R::Body>>>, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -84,7 +85,9 @@ where
             match pace.and_then(|pace| pace.verdict.ruling()) {
                 Some(ruling) => ruling.error(),
                 None => {
-                    return Poll::Ready(outcome.map(|response| exchange.watch(response)));
+                    return Poll::Ready(
+                        outcome.map(|response| exchange.watch(response.into_response())),
+                    );
                 }
             }
         } else {

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http::Response;
-use palisade_core::Body;
+use palisade_core::{Body, HttpResponse};
 use pin_project_lite::pin_project;
 
 use crate::{AnswerBody, answer_body::Until, asker::Asker, verdict::Verdict};
@@ -52,16 +52,17 @@ impl<F> fmt::Debug for DecompressionFuture<F> {
     }
 }
 
-impl<F, ResB, E> Future for DecompressionFuture<F>
+impl<F, R, E> Future for DecompressionFuture<F>
 where
-    F: Future<Output = Result<Response<ResB>, E>>,
+    F: Future<Output = Result<R, E>>,
+    R: HttpResponse,
 {
-    type Output = Result<Response<Body<AnswerBody<ResB>>>, E>;
+    type Output = Result<Response<Body<AnswerBody<R::Body>>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Inner { future, watch } => {
-                let outcome = ready!(future.poll(cx));
+                let outcome = ready!(future.poll(cx)).map(HttpResponse::into_response);
                 let Some(watch) = watch.take() else {
                     return Poll::Ready(
                         outcome

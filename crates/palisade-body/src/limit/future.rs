@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, request};
-use palisade_core::{AcceptsBody, AnsweredByPolicy, ApiError, Body, BoxError};
+use palisade_core::{AcceptsBody, AnsweredByPolicy, ApiError, Body, BoxError, HttpResponse};
 use pin_project_lite::pin_project;
 
 use super::{
@@ -159,7 +159,7 @@ where
                     )
                 }
                 StateProj::Inner { future, watched } => {
-                    let outcome = ready!(future.poll(cx));
+                    let outcome = ready!(future.poll(cx)).map(HttpResponse::into_response);
                     let Some(watched) = watched.take() else {
                         return Poll::Ready(outcome.map(answered));
                     };

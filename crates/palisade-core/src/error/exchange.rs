@@ -1,10 +1,7 @@
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header, request, response};
 
 use super::{
     ApiError, ErrorContext, ErrorFormat, LeaveAsIs, accept,
@@ -14,7 +11,7 @@ use super::{
     layer::Config,
     log::log,
 };
-use crate::{Body, BoxError, RequestId, panics::panicked, vary_by};
+use crate::{BoxError, RequestId, panics::panicked, vary_by};
 
 const ACCEPT: HeaderValue = HeaderValue::from_static("Accept");
 
@@ -30,8 +27,7 @@ const ADD_UP: [HeaderName; 7] = [
 ];
 
 /// What the answer to one request is made with.
-pub(super) struct Exchange {
-    config: Arc<Config>,
+pub(crate) struct Exchange {
     context: ErrorContext,
     /// For a format of the user's own.
     head: Option<Box<request::Parts>>,
@@ -39,120 +35,147 @@ pub(super) struct Exchange {
     routed: bool,
 }
 
-/// What becomes of a response.
-pub(super) enum Settled<B> {
-    Done(Response<Body<B>>),
-    /// An error whose reason is the text of the response.
-    MustBeRead(Response<B>, ApiError, FrameworkReason),
+/// What becomes of the body of a response.
+pub(super) enum Settled {
+    Unchanged,
+    Replaced(Bytes),
+    /// The response is an error whose reason is its text.
+    MustBeRead(ApiError, FrameworkReason),
 }
 
 impl Exchange {
-    /// Takes from a request what its error would need, and hands the request on.
-    pub(super) fn begin<B>(config: &Arc<Config>, request: Request<B>) -> (Self, Request<B>) {
-        let context = ErrorContext::of_request(&request);
-        let accept = config.negotiated.then(|| accept::of(request.headers())).flatten();
-        let routed = config.framework.are_rendered() && is_routed(request.extensions());
-        let (request, head) = if matches!(config.format, ErrorFormat::Custom(_)) {
-            let (head, body) = request.into_parts();
-            (Request::from_parts(head.clone(), body), Some(Box::new(head)))
+    /// Takes from a request what its error would need.
+    pub(super) fn begin(config: &Config, request: &request::Parts) -> Self {
+        let accept = config.negotiated.then(|| accept::of(&request.headers)).flatten();
+        let routed = config.framework.are_rendered() && is_routed(&request.extensions);
+        let custom = matches!(config.format, ErrorFormat::Custom(_));
+        let head = custom.then(|| Box::new(request.clone()));
+        Self { context: ErrorContext::of(request), head, accept, routed }
+    }
+
+    /// Renders a response that carries an error, or is one of the framework. Leaves every other response unchanged.
+    pub(super) fn settle(
+        &mut self,
+        config: &Config,
+        head: &mut response::Parts,
+        length: impl FnOnce() -> Option<u64>,
+    ) -> Settled {
+        let replaced = if head.extensions.get::<LeaveAsIs>().is_some() {
+            None
+        } else if let Some(error) = head.extensions.get::<ApiError>() {
+            let error = error.clone();
+            self.settle_error(config, head, error)
         } else {
-            (request, None)
+            return self.settle_other(config, head, length);
         };
-        let exchange = Self { config: Arc::clone(config), context, head, accept, routed };
-        (exchange, request)
+        replaced.map_or(Settled::Unchanged, Settled::Replaced)
     }
 
-    /// Re-renders a response that carries an error; lets every other response pass.
-    pub(super) fn settle<B: http_body::Body>(&mut self, response: Response<B>) -> Settled<B> {
-        if response.extensions().get::<LeaveAsIs>().is_some() {
-            return Settled::Done(response.map(Body::new));
+    /// Renders the refusal of a policy, or the failure of one. Returns the new body.
+    pub(super) fn settle_refusal(
+        &mut self,
+        config: &Config,
+        head: &mut response::Parts,
+    ) -> Option<Bytes> {
+        if head.extensions.get::<LeaveAsIs>().is_some() {
+            return None;
         }
-        match response.extensions().get::<ApiError>() {
-            Some(error) => {
-                let error = error.clone();
-                Settled::Done(self.settle_error(response, error))
-            }
-            None => self.settle_other(response),
-        }
+        let error = head.extensions.get::<ApiError>()?.clone();
+        self.settle_error(config, head, error)
     }
 
-    fn settle_error<B>(&mut self, response: Response<B>, error: ApiError) -> Response<Body<B>> {
+    fn settle_error(
+        &mut self,
+        config: &Config,
+        head: &mut response::Parts,
+        error: ApiError,
+    ) -> Option<Bytes> {
         if error.rendered() == Rendered::AsChosen {
-            return response.map(Body::new);
+            return None;
         }
-        let named = self.find_request_id(&response);
+        let named = self.find_request_id(head);
         let as_chosen = error.rendered() == Rendered::ByDefault
             && !named
-            && (self.context.is_grpc() || matches!(self.format(), ErrorFormat::Envelope));
+            && (self.context.is_grpc() || matches!(self.format(config), ErrorFormat::Envelope));
         if !as_chosen {
-            return self.replace(response, error);
+            return Some(self.replace(config, head, error));
         }
-        let mut response = response.map(Body::new);
-        if let Some(error) = response.extensions_mut().get_mut::<ApiError>() {
+        if let Some(error) = head.extensions.get_mut::<ApiError>() {
             log(error, self.context.request_id());
             error.set_rendered(Rendered::AsChosen);
         }
-        self.vary(response.headers_mut());
-        response
+        self.vary(config, &mut head.headers);
+        None
     }
 
-    /// The head of a response, with an error in place of its body.
-    fn replace<B, R>(&mut self, response: Response<B>, mut error: ApiError) -> Response<Body<R>> {
-        self.find_request_id(&response);
-        log(&mut error, self.context.request_id());
-        let (head, _) = response.into_parts();
-        self.render(Response::from_parts(head, Bytes::new()), error)
-    }
-
-    fn settle_other<B: http_body::Body>(&mut self, response: Response<B>) -> Settled<B> {
-        #[cfg(feature = "tonic")]
-        if let Some(error) = crate::tonic::error_behind(response.extensions()) {
-            return Settled::Done(self.settle_error(response, error));
-        }
-        if self.config.framework.are_rendered() {
-            let length = response.body().size_hint().exact();
-            let (head, body) = response.into_parts();
-            let verdict = self.config.framework.judge(&head, length, self.routed);
-            let response = Response::from_parts(head, body);
-            return match verdict {
-                None => Settled::Done(response.map(Body::new)),
-                Some(Verdict::Error(error)) => Settled::Done(self.replace(response, error)),
-                Some(Verdict::Text(error, reason)) => Settled::MustBeRead(response, error, reason),
-            };
-        }
-        Settled::Done(response.map(Body::new))
-    }
-
-    /// Returns the error of a response whose text has been read.
-    pub(super) fn settle_text<B>(
+    /// Makes the head of a response that of an error, and returns the body of the error.
+    fn replace(
         &mut self,
-        response: Response<()>,
+        config: &Config,
+        head: &mut response::Parts,
+        mut error: ApiError,
+    ) -> Bytes {
+        self.find_request_id(head);
+        log(&mut error, self.context.request_id());
+        let (empty, ()) = Response::new(()).into_parts();
+        let before = Response::from_parts(std::mem::replace(head, empty), Bytes::new());
+        let (made, body) = self.render(config, before, error).into_parts();
+        *head = made;
+        body
+    }
+
+    fn settle_other(
+        &mut self,
+        config: &Config,
+        head: &mut response::Parts,
+        length: impl FnOnce() -> Option<u64>,
+    ) -> Settled {
+        #[cfg(feature = "tonic")]
+        if let Some(error) = crate::tonic::error_behind(&head.extensions) {
+            let replaced = self.settle_error(config, head, error);
+            return replaced.map_or(Settled::Unchanged, Settled::Replaced);
+        }
+        if !config.framework.are_rendered() {
+            return Settled::Unchanged;
+        }
+        match config.framework.judge(head, length(), self.routed) {
+            None => Settled::Unchanged,
+            Some(Verdict::Error(error)) => Settled::Replaced(self.replace(config, head, error)),
+            Some(Verdict::Text(error, reason)) => Settled::MustBeRead(error, reason),
+        }
+    }
+
+    /// Makes the head of a response whose text has been read that of an error, and returns the body of the error.
+    pub(super) fn settle_text(
+        &mut self,
+        config: &Config,
+        head: &mut response::Parts,
         error: ApiError,
         reason: FrameworkReason,
         text: &Bytes,
-    ) -> Response<Body<B>> {
-        self.replace(response, framework::with_reason(error, text, reason))
+    ) -> Bytes {
+        self.replace(config, head, framework::with_reason(error, text, reason))
     }
 
-    /// Answers with what has become of an inner service's error.
-    pub(super) fn failed<B>(&mut self, error: BoxError) -> Response<Body<B>> {
-        let error = self.config.api_error(error);
-        self.answer(error)
+    /// Returns the response that an error of the inner service becomes.
+    pub(super) fn failed(&mut self, config: &Config, error: BoxError) -> Response<Bytes> {
+        self.answer(config, config.api_error(error))
     }
 
-    /// Answers with an error that no response carries yet.
-    pub(super) fn answer<B>(&mut self, mut error: ApiError) -> Response<Body<B>> {
+    /// Returns the response of an error that no response carries yet.
+    pub(super) fn answer(&mut self, config: &Config, mut error: ApiError) -> Response<Bytes> {
         log(&mut error, self.context.request_id());
-        self.render(Response::new(Bytes::new()), error)
+        self.render(config, Response::new(Bytes::new()), error)
     }
 
-    /// Who gives ids out may stand inside of this layer: then the response says which. True if that is so.
-    fn find_request_id<B>(&mut self, response: &Response<B>) -> bool {
+    /// Looks for the id in the response, if the request has none: the policy that makes ids may stand inside of this layer.
+    /// Returns true if the response has one.
+    fn find_request_id(&mut self, response: &response::Parts) -> bool {
         if self.context.request_id().is_some() {
             return false;
         }
-        let mut fields = response.headers().get_all(X_REQUEST_ID).iter();
-        let id = match (response.extensions().get(), fields.next(), fields.next()) {
+        let mut fields = response.headers.get_all(X_REQUEST_ID).iter();
+        let id = match (response.extensions.get(), fields.next(), fields.next()) {
             (Some(id), ..) => Some(RequestId::clone(id)),
             // It goes into bodies and logs, so it must be as harmless as one that came with a request.
             (None, Some(id), None) => id.to_str().ok().and_then(RequestId::parse),
@@ -163,22 +186,27 @@ impl Exchange {
         found
     }
 
-    fn format(&self) -> ErrorFormat {
-        if self.config.negotiated && !self.context.is_grpc() {
-            accept::choose(self.accept.as_ref(), &self.config.format, self.config.html)
+    fn format(&self, config: &Config) -> ErrorFormat {
+        if config.negotiated && !self.context.is_grpc() {
+            accept::choose(self.accept.as_ref(), &config.format, config.html)
         } else {
-            self.config.format.clone()
+            config.format.clone()
         }
     }
 
-    fn vary(&self, headers: &mut HeaderMap) {
-        if self.config.negotiated && !self.context.is_grpc() {
+    fn vary(&self, config: &Config, headers: &mut HeaderMap) {
+        if config.negotiated && !self.context.is_grpc() {
             vary_by(headers, &ACCEPT);
         }
     }
 
     /// Gives `response` the body of `error`, and the headers that the error owes, where they are not there yet.
-    fn render<B>(&self, mut response: Response<Bytes>, error: ApiError) -> Response<Body<B>> {
+    fn render(
+        &self,
+        config: &Config,
+        mut response: Response<Bytes>,
+        error: ApiError,
+    ) -> Response<Bytes> {
         make_room(response.headers_mut(), &error);
         for name in error.headers().keys() {
             if !response.headers().contains_key(name) {
@@ -187,8 +215,8 @@ impl Exchange {
                 }
             }
         }
-        let types = &self.config.types;
-        let mut response = match (self.format(), &self.head) {
+        let types = &config.types;
+        let mut response = match (self.format(config), &self.head) {
             (ErrorFormat::Custom(custom), Some(head)) if !self.context.is_grpc() => {
                 match catch_unwind(AssertUnwindSafe(|| custom.render(&error, head))) {
                     Ok(made) => self.merge(made, response, error),
@@ -202,8 +230,8 @@ impl Exchange {
             }
             (format, _) => self.context.dress(response, error, &format, types, Rendered::AsChosen),
         };
-        self.vary(response.headers_mut());
-        response.map(Body::full)
+        self.vary(config, response.headers_mut());
+        response
     }
 
     /// The user's own response, with the headers that the error owes and that policies have added.

@@ -65,7 +65,7 @@ use crate::{BoxError, ConfigError, panics::panicked};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ErrorLayer {
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
 }
 
 #[derive(Clone, Default)]

@@ -5,11 +5,11 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -20,7 +20,7 @@ use super::{
     layer::Config,
     reading::Reading,
 };
-use crate::{Body, BoxError, panics::panicked};
+use crate::{Body, BoxError, HttpResponse, HttpService, panics::panicked};
 
 /// A service whose failures are responses. Made by [`ErrorLayer`](super::ErrorLayer).
 #[derive(Debug)]
@@ -43,122 +43,205 @@ impl<S: Clone> Clone for ErrorService<S> {
     }
 }
 
-impl<S, ReqB, ResB> Service<Request<ReqB>> for ErrorService<S>
+impl<S, ReqB> Service<Request<ReqB>> for ErrorService<S>
 where
-    S: Service<Request<ReqB>, Response = Response<ResB>>,
-    S::Error: Into<BoxError>,
-    ResB: http_body::Body<Data = Bytes>,
+    S: HttpService<ReqB>,
 {
-    type Response = Response<Body<ResB>>;
+    type Response = Response<Body<S::ResponseBody>>;
     type Error = Infallible;
-    type Future = ErrorFuture<S::Future, ResB>;
+    type Future = ErrorFuture<S, ReqB>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        let polled = match catch_unwind(AssertUnwindSafe(|| self.inner.poll_ready(cx))) {
-            Ok(polled) => polled.map_err(|error| self.config.api_error(error.into())),
-            Err(panic) => Poll::Ready(Err(panicked(&*panic))),
-        };
-        polled.map(|ready| {
-            self.unready = ready.err();
-            Ok(())
-        })
+        self.unready = ready!(poll_ready(&mut self.inner, &self.config, cx));
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let (exchange, request) = Exchange::begin(&self.config, request);
+        let (head, body) = request.into_parts();
+        let exchange = Exchange::begin(&self.config, &head);
         let state = match self.unready.take() {
             Some(error) => State::Failed { error: Some(error) },
-            None => match catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) {
+            None => match call(&mut self.inner, Request::from_parts(head, body)) {
                 Ok(future) => State::Running { future },
-                Err(panic) => State::Failed { error: Some(panicked(&*panic)) },
+                Err(error) => State::Failed { error: Some(error) },
             },
         };
-        ErrorFuture { state, exchange }
+        ErrorFuture { state, config: Arc::clone(&self.config), exchange }
+    }
+}
+
+/// Polls a service for readiness. Returns the error that it fails with, by itself or by a panic, and that the next request is
+/// answered with.
+pub(super) fn poll_ready<S: HttpService<B>, B>(
+    inner: &mut S,
+    config: &Config,
+    cx: &mut Context<'_>,
+) -> Poll<Option<ApiError>> {
+    let polled = catch_unwind(AssertUnwindSafe(|| match inner.poll_ready(cx) {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(ready) => Poll::Ready(ready.err().map(|error| config.api_error(error.into()))),
+    }));
+    polled.unwrap_or_else(|panic| Poll::Ready(Some(panicked(&*panic))))
+}
+
+/// Calls a service. Returns an error if it panics.
+#[inline]
+pub(super) fn call<S: HttpService<B>, B>(
+    inner: &mut S,
+    request: Request<B>,
+) -> Result<S::Future, ApiError> {
+    catch_unwind(AssertUnwindSafe(|| inner.call(request))).map_err(|panic| panicked(&*panic))
+}
+
+/// What an inner service has answered.
+pub(super) enum Answer<B> {
+    /// Its own response.
+    Own(response::Parts, B),
+    /// An error in place of it.
+    Error(response::Parts, Bytes),
+    /// An error whose reason is the text of the response.
+    MustBeRead(Box<Rejected<B>>),
+}
+
+/// A response of the framework whose text is the reason.
+pub(super) struct Rejected<B> {
+    head: response::Parts,
+    error: ApiError,
+    reason: FrameworkReason,
+    text: Reading<B>,
+}
+
+/// Polls the future of a service. Its errors and its panics are answers.
+#[inline]
+pub(super) fn poll_answer<F, R, E>(
+    future: Pin<&mut F>,
+    config: &Config,
+    exchange: &mut Exchange,
+    cx: &mut Context<'_>,
+) -> Poll<Answer<R::Body>>
+where
+    F: Future<Output = Result<R, E>>,
+    R: HttpResponse<Body: http_body::Body<Data = Bytes>>,
+    E: Into<BoxError>,
+{
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        future.poll(cx).map(|outcome| {
+            let response = match outcome {
+                Ok(response) => response.into_response(),
+                Err(error) => return Answer::error(exchange.failed(config, error.into())),
+            };
+            let (mut head, body) = response.into_parts();
+            let length = || http_body::Body::size_hint(&body).exact();
+            match exchange.settle(config, &mut head, length) {
+                Settled::Unchanged => Answer::Own(head, body),
+                Settled::Replaced(bytes) => Answer::Error(head, bytes),
+                Settled::MustBeRead(error, reason) => {
+                    let text = Reading::new(body);
+                    Answer::MustBeRead(Box::new(Rejected { head, error, reason, text }))
+                }
+            }
+        })
+    }));
+    polled.unwrap_or_else(|panic| {
+        Poll::Ready(Answer::error(exchange.answer(config, panicked(&*panic))))
+    })
+}
+
+impl<B> Answer<B> {
+    pub(super) fn error(response: Response<Bytes>) -> Self {
+        let (head, body) = response.into_parts();
+        Self::Error(head, body)
+    }
+}
+
+impl<B: http_body::Body<Data = Bytes>> Rejected<B> {
+    /// Reads the text, and makes the response an error with it.
+    pub(super) fn poll(
+        &mut self,
+        config: &Config,
+        exchange: &mut Exchange,
+        cx: &mut Context<'_>,
+    ) -> Poll<(response::Parts, Bytes)> {
+        let (mut head, ()) = Response::new(()).into_parts();
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            self.text.poll(cx).map(|outcome| match outcome {
+                Ok(text) => {
+                    std::mem::swap(&mut head, &mut self.head);
+                    let error = self.error.clone();
+                    let body = exchange.settle_text(config, &mut head, error, self.reason, &text);
+                    (head, body)
+                }
+                Err(error) => exchange.answer(config, error).into_parts(),
+            })
+        }));
+        polled.unwrap_or_else(|panic| {
+            Poll::Ready(exchange.answer(config, panicked(&*panic)).into_parts())
+        })
     }
 }
 
 pin_project! {
     /// The future of [`ErrorService`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct ErrorFuture<F, B> {
+    pub struct ErrorFuture<S, ReqB>
+    where
+        S: HttpService<ReqB>,
+    {
         #[pin]
-        state: State<F, B>,
+        state: State<S, ReqB>,
+        config: Arc<Config>,
         exchange: Exchange,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<F, B> {
-        Running { #[pin] future: F },
+    enum State<S, ReqB>
+    where
+        S: HttpService<ReqB>,
+    {
+        Running { #[pin] future: S::Future },
         Failed { error: Option<ApiError> },
-        /// A response of the framework whose text is the reason.
-        Reading { of: Box<Rejected<B>> },
+        Reading { of: Box<Rejected<S::ResponseBody>> },
     }
 }
 
-struct Rejected<B> {
-    head: Response<()>,
-    error: ApiError,
-    reason: FrameworkReason,
-    text: Reading<B>,
-}
-
-impl<F, B> fmt::Debug for ErrorFuture<F, B> {
+impl<S: HttpService<ReqB>, ReqB> fmt::Debug for ErrorFuture<S, ReqB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ErrorFuture").finish_non_exhaustive()
     }
 }
 
-impl<F, ResB, E> Future for ErrorFuture<F, ResB>
-where
-    F: Future<Output = Result<Response<ResB>, E>>,
-    ResB: http_body::Body<Data = Bytes>,
-    E: Into<BoxError>,
-{
-    type Output = Result<Response<Body<ResB>>, Infallible>;
+impl<S: HttpService<ReqB>, ReqB> Future for ErrorFuture<S, ReqB> {
+    type Output = Result<Response<Body<S::ResponseBody>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let exchange = this.exchange;
+        let (config, exchange) = (&**this.config, this.exchange);
         loop {
-            let polled = match this.state.as_mut().project() {
-                StateProj::Running { future } => catch_unwind(AssertUnwindSafe(|| future.poll(cx)))
-                    .map(|poll| {
-                        poll.map(|outcome| match outcome {
-                            Ok(response) => exchange.settle(response),
-                            Err(error) => Settled::Done(exchange.failed(error.into())),
-                        })
-                    }),
+            let (head, body) = match this.state.as_mut().project() {
+                StateProj::Running { future } => {
+                    match ready!(poll_answer(future, config, exchange, cx)) {
+                        Answer::Own(head, body) => (head, Body::new(body)),
+                        Answer::Error(head, bytes) => (head, Body::full(bytes)),
+                        Answer::MustBeRead(of) => {
+                            this.state.set(State::Reading { of });
+                            continue;
+                        }
+                    }
+                }
                 StateProj::Failed { error } => {
                     let error =
                         error.take().expect("an ErrorFuture was polled after it had completed");
-                    Ok(Poll::Ready(Settled::Done(exchange.answer(error))))
+                    let (head, bytes) = exchange.answer(config, error).into_parts();
+                    (head, Body::full(bytes))
                 }
                 StateProj::Reading { of } => {
-                    let Rejected { head, error, reason, text } = &mut **of;
-                    catch_unwind(AssertUnwindSafe(|| text.poll(cx))).map(|poll| {
-                        poll.map(|outcome| match outcome {
-                            Ok(text) => {
-                                let (head, error) = (std::mem::take(head), error.clone());
-                                Settled::Done(exchange.settle_text(head, error, *reason, &text))
-                            }
-                            Err(error) => Settled::Done(exchange.answer(error)),
-                        })
-                    })
+                    let (head, bytes) = ready!(of.poll(config, exchange, cx));
+                    (head, Body::full(bytes))
                 }
             };
-            match polled {
-                Err(panic) => return Poll::Ready(Ok(exchange.answer(panicked(&*panic)))),
-                Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(Settled::Done(response))) => return Poll::Ready(Ok(response)),
-                Ok(Poll::Ready(Settled::MustBeRead(response, error, reason))) => {
-                    let (head, body) = response.into_parts();
-                    let (head, text) = (Response::from_parts(head, ()), Reading::new(body));
-                    let of = Box::new(Rejected { head, error, reason, text });
-                    this.state.set(State::Reading { of });
-                }
-            }
+            return Poll::Ready(Ok(Response::from_parts(head, body)));
         }
     }
 }

@@ -6,8 +6,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
-use palisade_core::{BoxError, BoxFuture};
+use http::Request;
+use palisade_core::{BoxError, BoxFuture, HttpResponse};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -33,13 +33,14 @@ impl Pending {
 #[derive(Clone, Debug)]
 pub struct Settle<S>(pub(crate) S);
 
-impl<S, ReqB, ResB> Service<Request<ReqB>> for Settle<S>
+impl<S, ReqB> Service<Request<ReqB>> for Settle<S>
 where
-    S: Service<Request<ReqB>, Response = Response<ResB>>,
+    S: Service<Request<ReqB>>,
+    S::Response: HttpResponse,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = SettleFuture<S::Future, ResB>;
+    type Future = SettleFuture<S::Future, S::Response>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.0.poll_ready(cx)
@@ -56,32 +57,33 @@ pin_project! {
     /// The future of [`Settle`].
     #[doc(hidden)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct SettleFuture<F, ResB> {
+    pub struct SettleFuture<F, R> {
         #[pin]
-        state: State<F, ResB>,
+        state: State<F, R>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<F, ResB> {
+    enum State<F, R> {
         // A future that fails or is dropped drops the reservation, which gives it back.
         Inner { #[pin] future: F, reservation: Option<Box<dyn Reservation>> },
-        Confirming { confirmed: BoxFuture<Result<(), BoxError>>, response: Option<Response<ResB>> },
+        Confirming { confirmed: BoxFuture<Result<(), BoxError>>, response: Option<R> },
     }
 }
 
-impl<F, ResB> fmt::Debug for SettleFuture<F, ResB> {
+impl<F, R> fmt::Debug for SettleFuture<F, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SettleFuture").finish_non_exhaustive()
     }
 }
 
-impl<F, ResB, E> Future for SettleFuture<F, ResB>
+impl<F, R, E> Future for SettleFuture<F, R>
 where
-    F: Future<Output = Result<Response<ResB>, E>>,
+    F: Future<Output = Result<R, E>>,
+    R: HttpResponse,
 {
-    type Output = Result<Response<ResB>, E>;
+    type Output = Result<R, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -89,7 +91,10 @@ where
             let next = match this.state.as_mut().project() {
                 StateProj::Inner { future, reservation } => {
                     let response = ready!(future.poll(cx))?;
-                    match reservation.take().filter(|_| response.status().is_success()) {
+                    match reservation
+                        .take()
+                        .filter(|_| response.as_response().status().is_success())
+                    {
                         Some(reservation) => State::Confirming {
                             confirmed: reservation.confirm(),
                             response: Some(response),

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use palisade_body::BoxedBody;
-use palisade_core::{BoxError, BoxFuture};
+use palisade_core::{BoxError, BoxFuture, HttpResponse};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -75,20 +75,20 @@ impl<L, ReqB> BoxedStack<L, ReqB> {
     }
 }
 
-impl<S, L, ReqB, ResB> Layer<S> for BoxedStack<L, ReqB>
+impl<S, L, ReqB> Layer<S> for BoxedStack<L, ReqB>
 where
     L: Layer<S>,
-    L::Service: Service<Request<ReqB>, Response = Response<ResB>> + Clone + Send + Sync + 'static,
+    L::Service: Service<Request<ReqB>> + Clone + Send + Sync + 'static,
+    <L::Service as Service<Request<ReqB>>>::Response:
+        HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
     <L::Service as Service<Request<ReqB>>>::Future: Send + 'static,
     ReqB: 'static,
-    ResB: http_body::Body<Data = Bytes> + Send + 'static,
-    ResB::Error: Into<BoxError>,
 {
     type Service = BoxedService<ReqB, <L::Service as Service<Request<ReqB>>>::Error>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let service = self.stack.layer(inner);
-        let service = service.map_response(|response: Response<ResB>| response.map(BoxedBody::new));
+        let service = service.map_response(|response| response.into_response().map(BoxedBody::new));
         BoxedService { service: BoxCloneSyncService::new(service) }
     }
 }

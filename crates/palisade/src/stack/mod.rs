@@ -38,7 +38,8 @@ pub fn stack() -> Stack<order::Start> {
 /// ```
 ///
 /// [`policy`](Stack::policy) and [`layer`](Stack::layer) fit anywhere. Consecutive policies run as one
-/// [`Chain`](palisade_core::Chain): one service and one future however many they are.
+/// [`Chain`](palisade_core::Chain), with the error format among them: one service, one future and one response body however
+/// many they are.
 ///
 /// The stack is a layer as it is: give it to `Router::layer`, to `tonic::transport::Server::layer`, or call
 /// [`wrap`](Stack::wrap).
@@ -46,15 +47,14 @@ pub fn stack() -> Stack<order::Start> {
 /// # Errors
 ///
 /// With [`errors`](Stack::errors), failures of your service (an `Err(_)` or a panic) become responses right where they
-/// happen, so that they pass all policies on the way out and carry their headers; what fails further out is caught by
-/// the outermost layer.
+/// happen, so that they pass all policies on the way out and carry their headers.
 #[derive(Clone, Copy)]
 pub struct Stack<At, Outer = Identity, Open = Nothing, Errors = Identity> {
     /// What is complete, outside.
     outer: Outer,
-    /// The policies since then, inside it: they become one stage.
+    /// The policies since then, and the error format if it is among them, inside it: they become one service.
     open: Open,
-    /// What makes responses of failures, inside each stage.
+    /// What makes responses of failures, inside each service.
     errors: Errors,
     at: PhantomData<fn() -> At>,
 }
@@ -74,17 +74,13 @@ type WithLayer<L, At, Outer, Open, Errors> =
     Stack<At, Nest<<Open as Segment>::Onto<Outer, Errors>, L>, Nothing, Errors>;
 
 /// A stack with one error format, inside everything that was there.
-type WithErrors<Outer, Open, Errors> = Stack<
-    order::ErrorsHandled,
-    Nest<<Open as Segment>::Onto<Outer, Errors>, ErrorLayer>,
-    Nothing,
-    ErrorLayer,
->;
+type WithErrors<Outer, Open> =
+    Stack<order::ErrorsHandled, Outer, <Open as Segment>::Handled, ErrorLayer>;
 
 impl<At, Outer, Open, Errors> Stack<At, Outer, Open, Errors>
 where
     Open: Segment,
-    Errors: Clone,
+    Errors: segment::Errors,
 {
     fn then<P: Stage + Clone, To>(self, policy: P) -> With<P, To, Outer, Open, Errors> {
         Stack {
@@ -149,13 +145,13 @@ where
     }
 
     /// Turns everything that fails inside into one error format.
-    pub fn errors(self, errors: impl Borrow<ErrorLayer>) -> WithErrors<Outer, Open, Errors>
+    pub fn errors(self, errors: impl Borrow<ErrorLayer>) -> WithErrors<Outer, Open>
     where
         At: order::BeforeErrors,
     {
         let errors = errors.borrow().clone();
-        let outer = self.open.close(self.outer, &self.errors);
-        Stack { outer: Nest::new(errors.clone(), outer), open: Nothing, errors, at: PhantomData }
+        let open = self.open.handled(errors.clone());
+        Stack { outer: self.outer, open, errors, at: PhantomData }
     }
 
     /// Writes the headers with which browsers protect the service. Outside of everything that answers, so that refusals
@@ -369,7 +365,7 @@ impl<S, At, Outer, Open, Errors> Layer<S> for Stack<At, Outer, Open, Errors>
 where
     Outer: Clone,
     Open: Segment + Clone,
-    Errors: Clone,
+    Errors: segment::Errors,
     Open::Onto<Outer, Errors>: Layer<S>,
 {
     type Service = <Open::Onto<Outer, Errors> as Layer<S>>::Service;

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Extensions, Request, Response};
-use palisade_core::{ApiError, Body, BoxError, ErrorContext};
+use palisade_core::{ApiError, Body, BoxError, ErrorContext, HttpResponse};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -60,14 +60,14 @@ pub struct UploadsService<S> {
     uploads: Uploads,
 }
 
-impl<S, ReqB, ResB> Service<Request<ReqB>> for UploadsService<S>
+impl<S, ReqB> Service<Request<ReqB>> for UploadsService<S>
 where
-    S: Service<Request<ReqB>, Response = Response<ResB>>,
+    S: Service<Request<ReqB>>,
     S::Future: Send + 'static,
-    ResB: http_body::Body<Data = Bytes> + Send + 'static,
-    ResB::Error: Into<BoxError>,
+    S::Response:
+        HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
 {
-    type Response = Response<Body<ResB>>;
+    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
@@ -86,7 +86,7 @@ where
             match breach.get() {
                 // A handler that caught the error, or made one of its own of it, has half a form.
                 Some(error) => Ok(context.render(error.clone()).map(Body::full)),
-                None => Ok(answer?.map(Body::new)),
+                None => Ok(answer?.into_response().map(Body::new)),
             }
         })
     }

@@ -1,0 +1,328 @@
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, request, response};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{
+    ApiError, ErrorLayer,
+    exchange::Exchange,
+    layer::Config,
+    service::{Answer, Rejected, call, poll_answer, poll_ready},
+};
+use crate::{
+    Body, Chain, HttpService, Personal, Stage, Trail, discard_unread,
+    layer::{finished, refused},
+    stage::{Entry, Refusal, Unconditional},
+};
+
+/// One error format as a stage of a chain: the refusals of the policies inside it are rendered in this format.
+#[derive(Clone)]
+pub(crate) struct Errors(Arc<Config>);
+
+impl Unconditional for Errors {
+    type Pass = Exchange;
+
+    #[inline]
+    fn enter(&self, request: &request::Parts) -> Exchange {
+        Exchange::begin(&self.0, request)
+    }
+
+    #[inline]
+    fn leave(&self, mut exchange: Exchange, response: &mut response::Parts) -> Option<Bytes> {
+        exchange.settle_refusal(&self.0, response)
+    }
+}
+
+/// The policies outside of the error format, the error format, and the policies inside of it.
+type Plan<O, I> = Chain<Chain<O, Errors>, I>;
+
+/// The grants of all of them.
+type Pass<O, I> = <Plan<O, I> as Stage>::Pass;
+
+/// An [`ErrorLayer`] and the policies around and inside it, as one layer: one service, one future and one response body.
+///
+/// Made by [`ErrorLayer::with_policies`]. The errors and panics of the inner service become responses before any policy
+/// finishes them, and refusals of the policies inside are rendered before the policies outside finish them.
+pub struct ErrorPolicyLayer<O, I> {
+    plan: Arc<Plan<O, I>>,
+}
+
+impl ErrorLayer {
+    /// Returns this layer with policies around it and inside it, as one service. A stack does this.
+    ///
+    /// ```
+    /// use http::request;
+    /// use palisade_core::{ApiError, Decision, ErrorFormat, ErrorLayer, Policy};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// struct Closed;
+    ///
+    /// impl Policy for Closed {
+    ///     type Grant = ();
+    ///     fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::refuse(ApiError::forbidden()) }
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let errors = ErrorLayer::new().format(ErrorFormat::Problem);
+    /// let service = errors.with_policies((), Closed).layer(service_fn(async |_: http::Request<String>| {
+    ///     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    /// }));
+    /// let response = service.oneshot(http::Request::default()).await.unwrap();
+    /// assert_eq!(response.headers()["content-type"], "application/problem+json");
+    /// # });
+    /// ```
+    pub fn with_policies<O: Stage, I: Stage>(
+        self,
+        outside: O,
+        inside: I,
+    ) -> ErrorPolicyLayer<O, I> {
+        let plan = Chain(Chain(outside, Errors(self.config)), inside);
+        ErrorPolicyLayer { plan: Arc::new(plan) }
+    }
+}
+
+impl<O, I> Clone for ErrorPolicyLayer<O, I> {
+    fn clone(&self) -> Self {
+        Self { plan: Arc::clone(&self.plan) }
+    }
+}
+
+impl<O, I> fmt::Debug for ErrorPolicyLayer<O, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErrorPolicyLayer").finish_non_exhaustive()
+    }
+}
+
+impl<S, O, I> Layer<S> for ErrorPolicyLayer<O, I> {
+    type Service = ErrorPolicyService<S, O, I>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ErrorPolicyService { inner, plan: Arc::clone(&self.plan), unready: None }
+    }
+}
+
+/// A service behind policies, whose failures are responses. Made by [`ErrorPolicyLayer`].
+pub struct ErrorPolicyService<S, O, I> {
+    inner: S,
+    plan: Arc<Plan<O, I>>,
+    /// Why the inner service is not ready and will not be; the next call answers with it.
+    unready: Option<ApiError>,
+}
+
+impl<S: Clone, O, I> Clone for ErrorPolicyService<S, O, I> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), plan: Arc::clone(&self.plan), unready: None }
+    }
+}
+
+impl<S: fmt::Debug, O, I> fmt::Debug for ErrorPolicyService<S, O, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErrorPolicyService").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+fn config<O, I>(plan: &Plan<O, I>) -> &Config {
+    &plan.0.1.0
+}
+
+impl<S, O, I, ReqB> Service<Request<ReqB>> for ErrorPolicyService<S, O, I>
+where
+    S: HttpService<ReqB> + Clone,
+    O: Stage,
+    I: Stage,
+    ReqB: 'static,
+{
+    type Response = Response<Body<S::ResponseBody>>;
+    type Error = Infallible;
+    type Future = ErrorPolicyFuture<S, O, I, ReqB>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.unready = ready!(poll_ready(&mut self.inner, config(&self.plan), cx));
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
+        let plan = Arc::clone(&self.plan);
+        let unready = self.unready.take();
+        let observed = Trail::of(&head.extensions).is_some();
+        match plan.enter(&mut head, observed) {
+            Entry::Passed(pass) => {
+                let state = State::passed(&mut self.inner, unready, pass, head, body);
+                ErrorPolicyFuture { state, plan }
+            }
+            Entry::Refused(refusal) => {
+                discard_unread(&head, body);
+                ErrorPolicyFuture { state: State::Refused { refusal: Some(refusal) }, plan }
+            }
+            Entry::Waiting(wait) => {
+                // The service that was polled ready is the one that must be called: it leaves with the future.
+                let fresh = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, fresh);
+                let held = Some(Box::new(Held { inner, unready, head, body, wait }));
+                ErrorPolicyFuture { state: State::Waiting { held }, plan }
+            }
+        }
+    }
+}
+
+/// A request that waits for a decision, with the ready service that it will be given to.
+struct Held<S, ReqB, W> {
+    inner: S,
+    unready: Option<ApiError>,
+    head: request::Parts,
+    body: ReqB,
+    wait: W,
+}
+
+/// What the policies have granted to a request, and whether its caller is known.
+struct Granted<P> {
+    pass: P,
+    personal: bool,
+}
+
+pin_project! {
+    /// The future of [`ErrorPolicyService`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ErrorPolicyFuture<S, O, I, ReqB>
+    where
+        S: HttpService<ReqB>,
+        O: Stage,
+        I: Stage,
+    {
+        plan: Arc<Plan<O, I>>,
+        #[pin]
+        state: State<S, O, I, ReqB>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, O, I, ReqB>
+    where
+        S: HttpService<ReqB>,
+        O: Stage,
+        I: Stage,
+    {
+        Waiting { held: Option<Box<Held<S, ReqB, <Plan<O, I> as Stage>::Wait>>> },
+        Running { #[pin] future: S::Future, granted: Option<Granted<Pass<O, I>>> },
+        Failed { error: Option<ApiError>, granted: Option<Granted<Pass<O, I>>> },
+        Reading { of: Box<Rejected<S::ResponseBody>>, granted: Option<Granted<Pass<O, I>>> },
+        Refused { refusal: Option<Refusal> },
+    }
+}
+
+impl<S, O, I, ReqB> State<S, O, I, ReqB>
+where
+    S: HttpService<ReqB>,
+    O: Stage,
+    I: Stage,
+{
+    #[inline]
+    fn passed(
+        inner: &mut S,
+        unready: Option<ApiError>,
+        pass: Pass<O, I>,
+        head: request::Parts,
+        body: ReqB,
+    ) -> Self {
+        let granted = Some(Granted { pass, personal: Personal::is_request(&head) });
+        if let Some(error) = unready {
+            return Self::Failed { error: Some(error), granted };
+        }
+        match call(inner, Request::from_parts(head, body)) {
+            Ok(future) => Self::Running { future, granted },
+            Err(error) => Self::Failed { error: Some(error), granted },
+        }
+    }
+}
+
+impl<S, O, I, ReqB> fmt::Debug for ErrorPolicyFuture<S, O, I, ReqB>
+where
+    S: HttpService<ReqB>,
+    O: Stage,
+    I: Stage,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErrorPolicyFuture").finish_non_exhaustive()
+    }
+}
+
+const POLLED_AGAIN: &str = "an ErrorPolicyFuture was polled after it had completed";
+
+impl<S, O, I, ReqB> Future for ErrorPolicyFuture<S, O, I, ReqB>
+where
+    S: HttpService<ReqB>,
+    O: Stage,
+    I: Stage,
+    ReqB: 'static,
+{
+    type Output = Result<Response<Body<S::ResponseBody>>, Infallible>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let config = config(this.plan);
+        loop {
+            let (head, body, granted) = match this.state.as_mut().project() {
+                StateProj::Running { future, granted } => {
+                    let exchange = &mut granted.as_mut().expect(POLLED_AGAIN).pass.0.1;
+                    match ready!(poll_answer(future, config, exchange, cx)) {
+                        Answer::Own(head, body) => (head, Body::new(body), granted),
+                        Answer::Error(head, bytes) => (head, Body::full(bytes), granted),
+                        Answer::MustBeRead(of) => {
+                            let granted = granted.take();
+                            this.state.set(State::Reading { of, granted });
+                            continue;
+                        }
+                    }
+                }
+                StateProj::Failed { error, granted } => {
+                    let exchange = &mut granted.as_mut().expect(POLLED_AGAIN).pass.0.1;
+                    let error = error.take().expect(POLLED_AGAIN);
+                    let (head, bytes) = exchange.answer(config, error).into_parts();
+                    (head, Body::full(bytes), granted)
+                }
+                StateProj::Reading { of, granted } => {
+                    let exchange = &mut granted.as_mut().expect(POLLED_AGAIN).pass.0.1;
+                    let (head, bytes) = ready!(of.poll(config, exchange, cx));
+                    (head, Body::full(bytes), granted)
+                }
+                StateProj::Refused { refusal } => {
+                    let refusal = refusal.take().expect(POLLED_AGAIN);
+                    return Poll::Ready(Ok(refused(*refusal)));
+                }
+                StateProj::Waiting { held } => {
+                    let waiting = held.as_deref_mut().expect(POLLED_AGAIN);
+                    let decided =
+                        ready!(this.plan.resume(&mut waiting.wait, cx, &mut waiting.head));
+                    let Held { mut inner, unready, head, body, .. } =
+                        *held.take().expect(POLLED_AGAIN);
+                    let next = match decided {
+                        Ok(pass) => State::passed(&mut inner, unready, pass, head, body),
+                        Err(refusal) => {
+                            discard_unread(&head, body);
+                            State::Refused { refusal: Some(refusal) }
+                        }
+                    };
+                    this.state.set(next);
+                    continue;
+                }
+            };
+            let Granted { pass, personal } = granted.take().expect(POLLED_AGAIN);
+            return Poll::Ready(Ok(finished(&**this.plan, pass, personal, head, body)));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+use std::{
+    future::Future,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tower_service::Service;
+
+use crate::BoxError;
+
+/// The response of an inner service: an [`http::Response`].
+///
+/// A layer that wraps the body of a response requires this of the inner service's response and names its body by
+/// [`HttpResponse::Body`]. The usual bound, `S: Service<R, Response = Response<B>>` with a type parameter `B`, makes the
+/// compile time of nested layers double with each layer if the layer itself responds with `Response<Body<B>>`. With an
+/// associated type it stays linear. No other type implements the trait.
+///
+/// ```
+/// use http::Response;
+/// use palisade_core::HttpResponse;
+///
+/// fn status_of<R: HttpResponse>(response: R) -> http::StatusCode {
+///     response.into_response().status()
+/// }
+/// assert_eq!(status_of(Response::new("hello")), 200);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an `http::Response`",
+    label = "a layer around this service requires responses of the type `http::Response<_>`"
+)]
+pub trait HttpResponse: sealed::Sealed {
+    /// The body of the response.
+    type Body;
+
+    /// Returns the response.
+    fn into_response(self) -> Response<Self::Body>;
+
+    /// Returns a reference to the response.
+    fn as_response(&self) -> &Response<Self::Body>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<B> HttpResponse for Response<B> {
+    type Body = B;
+
+    #[inline]
+    fn into_response(self) -> Self {
+        self
+    }
+
+    #[inline]
+    fn as_response(&self) -> &Self {
+        self
+    }
+}
+
+/// A service that returns an [`http::Response`] or an error that can be a [`BoxError`]: what a layer requires of its inner
+/// service if it turns errors into responses.
+///
+/// Implemented for every such service. It repeats `Service` because bounds on both the response and the error of a service
+/// would make the compile time of nested layers double with each layer; see [`HttpResponse`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not respond to requests whose body is a `{B}` with an `http::Response` or a `BoxError`",
+    label = "an `ErrorLayer` around this service requires `Service<Request<{B}>, Response = http::Response<_>>` with an error that is `Into<BoxError>`"
+)]
+pub trait HttpService<B> {
+    /// The body of its responses.
+    type ResponseBody: http_body::Body<Data = Bytes>;
+    /// As of `Service`.
+    type Response: HttpResponse<Body = Self::ResponseBody>;
+    /// As of `Service`.
+    type Error: Into<BoxError>;
+    /// As of `Service`.
+    type Future: Future<Output = Result<Self::Response, Self::Error>>;
+
+    /// As of `Service`.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
+
+    /// As of `Service`.
+    fn call(&mut self, request: Request<B>) -> Self::Future;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S, B> HttpService<B> for S
+where
+    S: Service<Request<B>>,
+    S::Response: HttpResponse<Body: http_body::Body<Data = Bytes>>,
+    S::Error: Into<BoxError>,
+{
+    type ResponseBody = <S::Response as HttpResponse>::Body;
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Service::poll_ready(self, cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<B>) -> S::Future {
+        Service::call(self, request)
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<B> Sealed for http::Response<B> {}
+}
