@@ -1,44 +1,46 @@
--- Counts of eighths of the window. An interval of a window's length touches at most nine in a row, and all nine are counted
--- whole.
+-- Counts of eighths of the window, the oldest first. An interval of a window's length touches at most nine in a row, and all
+-- nine are counted whole. They are locals, because to make a table of nine takes longer than all the rest.
 --@read
 local part_N = floor(now * 8 / window_N)
-local held_N, fresh_N, counts_N = now, true, { 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+local held_N, fresh_N, a_N, b_N, c_N, d_N, e_N, f_N, g_N, h_N, i_N = now, true, 0, 0, 0, 0, 0, 0, 0, 0, 0
 if value_N and #value_N == 42 then
-  local stored = { unpack_value('>I6I4I4I4I4I4I4I4I4I4', value_N) }
-  local newest = stored[1]
+  local newest, counts = unpack_value('>I6', value_N), value_N
   if newest > part_N then
     -- the beginning of that part, to the first whole millisecond
     part_N, held_N = newest, ceil(newest * window_N / 8)
   end
   local passed = part_N - newest
-  for i = 1, 9 - passed do
-    counts_N[i] = stored[i + passed + 1]
+  if passed < 9 then
+    fresh_N = passed > 0
+    if fresh_N then counts = value_N .. string.rep('\0', passed * 4) end
+    a_N, b_N, c_N, d_N, e_N, f_N, g_N, h_N, i_N = unpack_value('>I4I4I4I4I4I4I4I4I4', counts, 7 + passed * 4)
   end
-  fresh_N = passed > 0
 end
-local room_N = limit_N
-for i = 1, 9 do
-  room_N = room_N - counts_N[i]
-end
+local room_N = limit_N - a_N - b_N - c_N - d_N - e_N - f_N - g_N - h_N - i_N
 --@wait
 wait = -1
 if n <= limit_N then
-  local room = room_N
-  for i = 1, 9 do
-    room = room + counts_N[i]
-    if n <= room then
-      wait = ceil((part_N + i) * window_N / 8) - now
-      break
-    end
-  end
+  -- how many parts have to pass
+  local room, parts = room_N + a_N, 1
+  if n > room then room, parts = room + b_N, 2 end
+  if n > room then room, parts = room + c_N, 3 end
+  if n > room then room, parts = room + d_N, 4 end
+  if n > room then room, parts = room + e_N, 5 end
+  if n > room then room, parts = room + f_N, 6 end
+  if n > room then room, parts = room + g_N, 7 end
+  if n > room then room, parts = room + h_N, 8 end
+  if n > room then parts = 9 end
+  wait = ceil((part_N + parts) * window_N / 8) - now
 end
 --@charge
-counts_N[9], room_N = counts_N[9] + charged, room_N - charged
+i_N, room_N = i_N + charged, room_N - charged
 --@refund
-local i = 9 + floor(moment * 8 / window_N) - part_N
-if counts_N[i] then
-  counts_N[i], given = math.max(0, counts_N[i] - amount), given + 1
+local part = 9 + floor(moment * 8 / window_N) - part_N
+local counts = { a_N, b_N, c_N, d_N, e_N, f_N, g_N, h_N, i_N }
+if counts[part] then
+  counts[part], given = math.max(0, counts[part] - amount), given + 1
+  a_N, b_N, c_N, d_N, e_N, f_N, g_N, h_N, i_N = unpack(counts)
 end
 --@value
-value_N = pack_value('>I6I4I4I4I4I4I4I4I4I4', part_N, unpack(counts_N))
+value_N = pack_value('>I6I4I4I4I4I4I4I4I4I4', part_N, a_N, b_N, c_N, d_N, e_N, f_N, g_N, h_N, i_N)
 ends_N = ceil((part_N + 9) * window_N / 8)
