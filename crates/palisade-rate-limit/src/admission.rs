@@ -2,17 +2,12 @@ use std::fmt;
 
 use palisade_core::{ApiError, Outcome};
 
-use crate::{
-    Standing,
-    attempt::Chosen,
-    counters::{Counter, Each},
-    settle::Unsettled,
-};
+use crate::{Standing, attempt::Chosen, counters::Counter, per_quota::PerQuota, settle::Unsettled};
 
 /// What a [`RateLimit`](crate::RateLimit) knows of a request that it let pass: the grant of the policy.
 pub struct Admission {
     /// Where the key stands with each quota, in their order. None if the request was not counted.
-    standings: Each<Standing>,
+    standings: PerQuota<Standing>,
     /// The key is only watched: whatever is found, the request passes.
     watched: bool,
     /// Of the quotas that the standings are of: they may be replaced before the response comes.
@@ -37,7 +32,7 @@ pub(crate) struct Rest {
 pub(crate) enum Charge {
     Here {
         key: u64,
-        at: Each<u64>,
+        at: PerQuota<u64>,
         counters: Box<[Counter]>,
     },
     #[cfg(feature = "store")]
@@ -47,10 +42,11 @@ pub(crate) enum Charge {
 impl Admission {
     /// A request that is not counted.
     pub(crate) fn uncounted() -> Self {
-        Self::standing_at(Each::none(Standing::new(0, None)), 0)
+        Self::standing_at(PerQuota::None, 0)
     }
 
-    pub(crate) fn standing_at(standings: Each<Standing>, generation: u32) -> Self {
+    #[inline]
+    pub(crate) fn standing_at(standings: PerQuota<Standing>, generation: u32) -> Self {
         Self { standings, watched: false, generation, rest: None }
     }
 
@@ -81,8 +77,8 @@ impl Admission {
     }
 
     /// Returns where the key stands, as a copy.
-    pub(crate) fn all_standings(&self) -> Each<Standing> {
-        self.standings
+    pub(crate) fn all_standings(&self) -> PerQuota<Standing> {
+        self.standings.clone()
     }
 
     pub(crate) fn take_unsettled(&mut self) -> Option<Box<dyn Unsettled>> {

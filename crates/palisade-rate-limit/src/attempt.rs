@@ -1,6 +1,6 @@
 //! How a key is decided about: one try to charge it, which a request that waits repeats.
 
-use std::{hash::BuildHasher, sync::Arc};
+use std::sync::{Arc, atomic::Ordering};
 
 use http::request;
 use palisade_core::{ApiError, ConfigError, Decision};
@@ -8,8 +8,9 @@ use palisade_core::{ApiError, ConfigError, Decision};
 #[cfg(feature = "store")]
 use crate::shared;
 use crate::{
-    Admission, Key, Quota, RateLimit, RateLimitStatus, counters,
+    Admission, Key, Quota, RateLimit, RateLimitStatus, Standing, counters,
     headers::Fields,
+    per_quota::PerQuota,
     plan::{PerKey, Plan},
     waiting::Patient,
 };
@@ -40,8 +41,7 @@ impl<K: Key> RateLimit<K> {
         request: Option<&request::Parts>,
     ) -> Decision<Admission> {
         let limit = &*self.shared;
-        // An Option is hashed with its variant: no key equals that of requests without one.
-        let hash = limit.hasher.hash_one(key);
+        let hash = limit.hasher.hash_or_missing(key.as_ref());
         let attempt = Attempt { hash, cost, may_wait: false };
         let chosen = match &limit.plan {
             Plan::Same(_) => None,
@@ -92,11 +92,24 @@ impl<K: Key> RateLimit<K> {
             (Plan::PerKey(_), None) => Decision::refuse(ApiError::internal()),
             (Plan::Same(current), _) => {
                 let same = current.get();
-                match counters::charge(same.counters.iter(), hash, limit.moment(), cost) {
+                let now = limit.moment();
+                if let ([counter], [quota]) = (&*same.counters, &*same.quotas)
+                    && !limit.keeps_charges()
+                    && limit.is_enforced(Some(hash))
+                    && cost > 0
+                    && let Some(standing) = counter.charge_known(hash, now, cost)
+                {
+                    if standing.has_less_than(quota.limit().div_ceil(10)) {
+                        limit.stats.near.fetch_add(1, Ordering::Relaxed);
+                    }
+                    let standing = PerQuota::one(Standing::of_window(standing));
+                    return Decision::grant(Admission::standing_at(standing, same.generation));
+                }
+                match counters::charge(&same.counters, hash, now, cost) {
                     Ok(charged) => {
                         limit.note_near(&same.quotas, charged.standings.as_slice());
                         let (counters, generation) = (&same.counters, same.generation);
-                        Decision::grant(limit.admit(&charged, counters, hash, cost, generation))
+                        Decision::grant(limit.admit(charged, counters, hash, cost, generation))
                     }
                     Err(refused) => limit.refuse(attempt, &same.quotas, &same.fields, &refused),
                 }

@@ -10,8 +10,9 @@ use palisade_core::{Clock, ConfigError};
 
 use crate::{
     Algorithm, Quota, Standing,
-    algorithm::{AnyMeter, Meter, Outcome},
+    algorithm::{AnyMeter, Meter, Outcome, window::WindowStanding},
     calendar::{Calendar, TableTime},
+    per_quota::PerQuota,
     quotas::MOST_QUOTAS,
     table::Table,
 };
@@ -38,10 +39,10 @@ impl<'a> Now<'a> {
 }
 
 /// What a request was charged: where it stands with each quota, and when it was charged to it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Charged {
-    pub(crate) standings: Each<Standing>,
-    pub(crate) at: Each<u64>,
+    pub(crate) standings: PerQuota<Standing>,
+    pub(crate) at: PerQuota<u64>,
 }
 
 /// Where a refused request stands with each quota, and how long it would have to wait for it: 0 where it fits, nothing
@@ -87,31 +88,50 @@ const NOTHING: Standing = Standing::new(0, None);
 /// The counters are asked in turn. When one refuses, those before it are given back what they were charged. Meanwhile
 /// another request may see them fuller than they will be. As whoever refused has no room now, a request of the same cost
 /// would have been refused in any case; a cheaper one may be refused that would have fitted, for that moment.
-pub(crate) fn charge<'a>(
-    counters: impl Iterator<Item = &'a Counter> + Clone,
+#[inline]
+pub(crate) fn charge(
+    counters: &[Counter],
     key: u64,
     now: Now<'_>,
     cost: u32,
 ) -> Result<Charged, Box<Refused>> {
-    let mut charged = Charged { standings: Each::none(NOTHING), at: Each::none(0) };
-    for (which, counter) in counters.clone().enumerate() {
+    let [counter] = counters else { return charge_several(counters, key, now, cost) };
+    match counter.charge(key, now, cost) {
+        Outcome::Admitted { standing, at } => {
+            Ok(Charged { standings: PerQuota::one(standing), at: PerQuota::one(at) })
+        }
+        Outcome::Refused { standing, wait } => {
+            Err(refused(counters, key, now, cost, 0, (standing, wait)))
+        }
+    }
+}
+
+#[inline(never)]
+fn charge_several(
+    counters: &[Counter],
+    key: u64,
+    now: Now<'_>,
+    cost: u32,
+) -> Result<Charged, Box<Refused>> {
+    let (mut standings, mut times) = (Each::none(NOTHING), Each::none(0));
+    for (which, counter) in counters.iter().enumerate() {
         match counter.charge(key, now, cost) {
             Outcome::Admitted { standing, at } => {
-                charged.standings.push(standing);
-                charged.at.push(at);
+                standings.push(standing);
+                times.push(at);
             }
             Outcome::Refused { standing, wait } => {
-                give_back(counters.clone(), key, now, cost, charged.at.as_slice());
+                give_back(counters, key, now, cost, times.as_slice());
                 return Err(refused(counters, key, now, cost, which, (standing, wait)));
             }
         }
     }
-    Ok(charged)
+    Ok(Charged { standings: standings.as_slice().into(), at: times.as_slice().into() })
 }
 
 /// Takes back what was charged to the first counters.
-pub(crate) fn give_back<'a>(
-    counters: impl Iterator<Item = &'a Counter>,
+pub(crate) fn give_back(
+    counters: &[Counter],
     key: u64,
     now: Now<'_>,
     amount: u32,
@@ -120,7 +140,7 @@ pub(crate) fn give_back<'a>(
     if amount == 0 {
         return;
     }
-    for (counter, at) in counters.zip(charged_at) {
+    for (counter, at) in counters.iter().zip(charged_at) {
         counter.table.refund(&counter.meter, key, counter.time(now).at, *at, amount);
     }
 }
@@ -141,8 +161,8 @@ pub(crate) fn charge_more(counter: &Counter, key: u64, now: Now<'_>, more: u32) 
 
 /// Where a request stands that the counter `which` refuses: the others are asked too, and charged nothing.
 #[cold]
-fn refused<'a>(
-    counters: impl Iterator<Item = &'a Counter>,
+fn refused(
+    counters: &[Counter],
     key: u64,
     now: Now<'_>,
     cost: u32,
@@ -150,7 +170,7 @@ fn refused<'a>(
     said: (Standing, Option<u64>),
 ) -> Box<Refused> {
     let mut refused = Refused { standings: Each::none(NOTHING), waits: Each::none(None) };
-    for (at, counter) in counters.enumerate() {
+    for (at, counter) in counters.iter().enumerate() {
         let (standing, wait) = if at == which {
             said
         } else {
@@ -166,9 +186,32 @@ fn refused<'a>(
 }
 
 impl Counter {
+    /// Charges a request if its key was charged in this window before, and if it fits; that is nearly every request. Returns
+    /// `None` if the request is neither charged nor decided on.
+    ///
+    /// What it returns stays in registers until the grant is written: with one path for all outcomes each call copies them
+    /// from one stack frame to the next, which takes three times as long.
+    #[inline(always)]
+    pub(crate) fn charge_known(&self, key: u64, now: Now<'_>, cost: u32) -> Option<WindowStanding> {
+        match (&*self.table, &self.meter, &self.kind.calendar) {
+            (Table::Narrow(table), AnyMeter::Window(window), None) => {
+                table.charge_known(window, key, now.monotonic, cost)
+            }
+            _ => None,
+        }
+    }
+
     /// Checks a request and charges it, in one step.
     #[inline]
     fn charge(&self, key: u64, now: Now<'_>, cost: u32) -> Outcome {
+        match &self.kind.calendar {
+            None => self.table.charge(&self.meter, key, now.monotonic, cost),
+            Some(_) => self.charge_by_calendar(key, now, cost),
+        }
+    }
+
+    #[inline(never)]
+    fn charge_by_calendar(&self, key: u64, now: Now<'_>, cost: u32) -> Outcome {
         let time = self.time(now);
         time.translate(self.table.charge(&self.meter, key, time.at, cost))
     }

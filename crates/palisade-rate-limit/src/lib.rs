@@ -125,6 +125,7 @@ mod key;
 mod limiter;
 mod measured;
 mod operate;
+mod per_quota;
 mod plan;
 mod policy;
 mod quota;

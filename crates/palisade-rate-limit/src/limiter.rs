@@ -2,7 +2,6 @@
 
 use std::{
     error::Error,
-    hash::RandomState,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -22,8 +21,10 @@ use crate::{
     admission::Charge,
     attempt::{Attempt, Chosen},
     blocks::Blocks,
-    counters::{self, Charged, Counter, Each, Now, Refused},
+    counters::{self, Charged, Counter, Now, Refused},
     headers::Fields,
+    key::hash::KeyHash,
+    per_quota::PerQuota,
     plan::{Plan, Same},
     waiting::Waiting,
 };
@@ -35,9 +36,7 @@ pub(crate) struct Shared<K> {
     pub(crate) key: K,
     pub(crate) plan: Plan,
     pub(crate) settings: Settings,
-    /// Keys are chosen by clients, and two with the same hash share a quota: SipHash with a random seed, so that nobody
-    /// can look for a name that uses up somebody else's.
-    pub(crate) hasher: RandomState,
+    pub(crate) hasher: KeyHash,
     pub(crate) blocks: Blocks,
     pub(crate) waiting: Option<Arc<Waiting>>,
     pub(crate) stats: Stats,
@@ -102,7 +101,13 @@ pub(crate) type Choose = dyn Fn(Option<&Principal>, &request::Parts) -> Quotas +
 
 /// Returns the time of the monotonic clock, in nanoseconds.
 pub(crate) fn monotonic(clock: &dyn Clock) -> u64 {
-    u64::try_from(clock.monotonic().as_nanos()).unwrap_or(u64::MAX)
+    let time = clock.monotonic();
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
+}
+
+#[inline(never)]
+fn keep_charge(admission: &mut Admission, charge: Charge, amount: u32) {
+    admission.rest_mut().charge = Some((charge, amount));
 }
 
 impl<K> Shared<K> {
@@ -114,10 +119,10 @@ impl<K> Shared<K> {
         counters: &[Counter],
     ) -> Decision<Admission> {
         let (Attempt { hash, cost, .. }, Chosen { quotas, fields }) = (attempt, &chosen);
-        match counters::charge(counters.iter(), hash, self.moment(), cost) {
+        match counters::charge(counters, hash, self.moment(), cost) {
             Ok(charged) => {
                 self.note_near(quotas, charged.standings.as_slice());
-                let mut admission = self.admit(&charged, counters, hash, cost, 0);
+                let mut admission = self.admit(charged, counters, hash, cost, 0);
                 admission.rest_mut().chosen = Some(chosen);
                 Decision::grant(admission)
             }
@@ -136,18 +141,20 @@ impl<K> Shared<K> {
     }
 
     /// The grant of a request that was charged.
+    #[inline]
     pub(crate) fn admit(
         &self,
-        charged: &Charged,
+        charged: Charged,
         counters: &[Counter],
         key: u64,
         amount: u32,
         generation: u32,
     ) -> Admission {
-        let mut admission = self.admission(key, charged.standings, generation);
+        let Charged { standings, at } = charged;
+        let mut admission = self.admission(key, standings, generation);
         if self.keeps_charges() {
-            let charge = Charge::Here { key, at: charged.at, counters: counters.into() };
-            admission.rest_mut().charge = Some((charge, amount));
+            let charge = Charge::Here { key, at, counters: counters.into() };
+            keep_charge(&mut admission, charge, amount);
         }
         admission
     }
@@ -158,10 +165,11 @@ impl<K> Shared<K> {
     }
 
     /// A grant that tells the response where the key stands, unless the key is only observed.
+    #[inline]
     pub(crate) fn admission(
         &self,
         hash: u64,
-        standings: Each<Standing>,
+        standings: PerQuota<Standing>,
         generation: u32,
     ) -> Admission {
         if self.is_enforced(Some(hash)) {
@@ -172,10 +180,11 @@ impl<K> Shared<K> {
     }
 
     /// Counts requests that leave less than a tenth of a quota.
+    #[inline]
     pub(crate) fn note_near(&self, quotas: &[Quota], standings: &[Standing]) {
         let mut quotas = quotas.iter().zip(standings);
         let is_near = |(quota, standing): (&Quota, &Standing)| {
-            u64::from(standing.remaining()) * 10 < u64::from(quota.limit())
+            standing.has_less_than(quota.limit().div_ceil(10))
         };
         if quotas.any(is_near) {
             self.stats.near.fetch_add(1, Ordering::Relaxed);
@@ -183,6 +192,7 @@ impl<K> Shared<K> {
     }
 
     /// Whether a key is refused what it is over. Who has none is, unless nobody is.
+    #[inline]
     pub(crate) fn is_enforced(&self, hash: Option<u64>) -> bool {
         let enforced = self.settings.enforced;
         enforced == u64::MAX || hash.map_or(enforced > 0, |hash| hash < enforced)
@@ -215,7 +225,7 @@ impl<K> Shared<K> {
     pub(crate) fn give_back(&self, charge: &Charge, amount: u32) {
         match charge {
             Charge::Here { key, at, counters } => {
-                counters::give_back(counters.iter(), *key, self.moment(), amount, at.as_slice());
+                counters::give_back(counters, *key, self.moment(), amount, at.as_slice());
             }
             #[cfg(feature = "store")]
             Charge::Shared(receipt) => receipt.give_back(amount),

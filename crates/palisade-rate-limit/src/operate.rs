@@ -1,6 +1,6 @@
 //! A limit without a request, and in the hands of an operator.
 
-use std::{future::Future, hash::BuildHasher, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use palisade_core::{ApiError, Decision, Halt};
 
@@ -9,7 +9,8 @@ use crate::Action;
 use crate::{
     Key, Quota, RateLimit, RateLimitStatus, Standing,
     algorithm::Outcome,
-    counters::{Counter, Each, Now},
+    counters::{Counter, Now},
+    per_quota::PerQuota,
     plan::Plan,
 };
 
@@ -62,6 +63,9 @@ impl<K: Key> RateLimit<K> {
 
     /// Returns what is left of each quota of a key, and charges nothing. A blocked key still has what it had.
     ///
+    /// With a shared store that includes the permits that this machine has leased for the key (`SharedStore::leased`), but
+    /// not those of other machines.
+    ///
     /// # Errors
     ///
     /// 503 if a shared store fails.
@@ -83,18 +87,22 @@ impl<K: Key> RateLimit<K> {
     ) -> impl Future<Output = Result<RateLimitStatus, ApiError>> + Send + use<K> {
         let limit = &*self.shared;
         let key = Some(key);
-        let hash = limit.hasher.hash_one(&key);
+        let hash = limit.hasher.hash_or_missing(key.as_ref());
         let quotas = self.quotas_without_request();
         #[cfg(feature = "store")]
-        let asked = limit.store.as_ref().map(|store| store.look(&key, &quotas));
+        let cached_as = match &limit.plan {
+            Plan::Same(current) => limit.cached_as(hash, None, current.get().generation),
+            Plan::PerKey(_) => limit.cached_as(hash, Some(&quotas), 0),
+        };
+        #[cfg(feature = "store")]
+        let asked = limit.store.as_ref().map(|store| store.look(&key, cached_as, &quotas));
         let standings =
             self.counters(&quotas).map(|counters| look(&counters, hash, limit.moment()));
         async move {
             #[cfg(feature = "store")]
             if let Some(asked) = asked {
-                let verdict = asked.await.map_err(unavailable)?;
-                let standings = crate::shared::standings(&verdict.readings);
-                return Ok(RateLimitStatus::new(quotas, standings));
+                let standings = asked.await.map_err(unavailable)?;
+                return Ok(RateLimitStatus::new(quotas, standings.as_slice().into()));
             }
             Ok(RateLimitStatus::new(quotas, standings?))
         }
@@ -111,7 +119,7 @@ impl<K: Key> RateLimit<K> {
     ) -> impl Future<Output = Result<(), ApiError>> + Send + use<K> {
         let limit = &*self.shared;
         let key = Some(key);
-        let hash = limit.hasher.hash_one(&key);
+        let hash = limit.hasher.hash_or_missing(key.as_ref());
         for table in limit.plan.tables() {
             table.reset(hash);
         }
@@ -162,7 +170,11 @@ impl<K: Key> RateLimit<K> {
         #[cfg(not(feature = "store"))]
         let is_local = true;
         if is_local {
-            limit.blocks.block(limit.hasher.hash_one(&key), now, now.saturating_add(nanos));
+            limit.blocks.block(
+                limit.hasher.hash_or_missing(key.as_ref()),
+                now,
+                now.saturating_add(nanos),
+            );
         }
         async move {
             #[cfg(feature = "store")]
@@ -185,7 +197,7 @@ impl<K: Key> RateLimit<K> {
     ) -> impl Future<Output = Result<(), ApiError>> + Send + use<K> {
         let limit = &*self.shared;
         let key = Some(key);
-        limit.blocks.unblock(limit.hasher.hash_one(&key));
+        limit.blocks.unblock(limit.hasher.hash_or_missing(key.as_ref()));
         #[cfg(feature = "store")]
         let asked = limit.store.as_ref().map(|store| store.intervene(&key, Action::Unblock));
         async move {
@@ -216,16 +228,11 @@ impl<K: Key> RateLimit<K> {
 }
 
 /// Returns where a key stands, without charging it.
-fn look(counters: &[Counter], key: u64, now: Now<'_>) -> Each<Standing> {
-    let mut standings = Each::none(Standing::new(0, None));
-    for counter in counters {
-        match counter.look(key, now, 0) {
-            Outcome::Admitted { standing, .. } | Outcome::Refused { standing, .. } => {
-                standings.push(standing);
-            }
-        }
-    }
-    standings
+fn look(counters: &[Counter], key: u64, now: Now<'_>) -> PerQuota<Standing> {
+    let standing = |counter: &Counter| match counter.look(key, now, 0) {
+        Outcome::Admitted { standing, .. } | Outcome::Refused { standing, .. } => standing,
+    };
+    counters.iter().map(standing).collect::<Vec<_>>()[..].into()
 }
 
 #[cfg(feature = "store")]

@@ -1,4 +1,6 @@
-use std::time::Duration;
+use std::{fmt, time::Duration};
+
+use crate::algorithm::window::WindowStanding;
 
 /// Where a key stands with one quota.
 ///
@@ -16,11 +18,18 @@ use std::time::Duration;
 /// assert_eq!(standing.remaining(), 99);
 /// assert!(standing.more_in().unwrap() > Duration::ZERO);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    remaining: u32,
-    /// [`NEVER`] if there never is more.
-    more_in_nanos: u64,
+#[derive(Clone, Copy)]
+pub struct Standing(State);
+
+#[derive(Clone, Copy)]
+enum State {
+    Known {
+        remaining: u32,
+        /// [`NEVER`] if there never is more.
+        more_in_nanos: u64,
+    },
+    /// Computed when asked for, because that takes longer than to decide, and a response without fields needs neither number.
+    Window(WindowStanding),
 }
 
 const NEVER: u64 = u64::MAX;
@@ -31,19 +40,36 @@ impl Standing {
             Some(nanos) => nanos,
             None => NEVER,
         };
-        Self { remaining, more_in_nanos }
+        Self(State::Known { remaining, more_in_nanos })
     }
 
-    /// How many more requests would pass now: `r` of the `RateLimit` field.
+    #[inline]
+    pub(crate) fn of_window(window: WindowStanding) -> Self {
+        Self(State::Window(window))
+    }
+
+    /// Returns how many more requests would be admitted now: `r` of the `RateLimit` field.
     pub fn remaining(&self) -> u32 {
-        self.remaining
+        match self.0 {
+            State::Known { remaining, .. } => remaining,
+            State::Window(window) => window.remaining(),
+        }
     }
 
-    /// How long until one more request than that would pass: `t` of the `RateLimit` field, which rounds it up to
-    /// whole seconds. In a sliding window this is not the end of anything: quota comes back bit by bit. `None` if there
-    /// is never more than now.
+    /// Returns how long it takes until one more request than that would be admitted: `t` of the `RateLimit` field, which
+    /// rounds it up to whole seconds. In a sliding window that is earlier than the end of the window, because quota comes
+    /// back bit by bit. `None` if there never is more than now.
     pub fn more_in(&self) -> Option<Duration> {
         self.more_in_nanos().map(Duration::from_nanos)
+    }
+
+    /// Returns true if fewer than `count` more requests would be admitted now, without a division.
+    #[inline]
+    pub(crate) fn has_less_than(&self, count: u32) -> bool {
+        match &self.0 {
+            State::Known { remaining, .. } => *remaining < count,
+            State::Window(window) => window.has_less_than(count),
+        }
     }
 
     /// The same, this many nanoseconds later.
@@ -54,16 +80,36 @@ impl Standing {
 
     /// With another wait for more.
     pub(crate) fn with_more_in(self, other: impl Fn(u64) -> u64) -> Self {
-        Self::new(self.remaining, self.more_in_nanos().map(other))
+        Self::new(self.remaining(), self.more_in_nanos().map(other))
     }
 
     /// With permits that were taken before.
     #[cfg(feature = "store")]
     pub(crate) fn with_more(self, permits: u32) -> Self {
-        Self { remaining: self.remaining.saturating_add(permits), ..self }
+        Self::new(self.remaining().saturating_add(permits), self.more_in_nanos())
     }
 
     pub(crate) fn more_in_nanos(&self) -> Option<u64> {
-        (self.more_in_nanos != NEVER).then_some(self.more_in_nanos)
+        match self.0 {
+            State::Known { more_in_nanos, .. } => (more_in_nanos != NEVER).then_some(more_in_nanos),
+            State::Window(window) => window.more_in(),
+        }
+    }
+}
+
+impl PartialEq for Standing {
+    fn eq(&self, other: &Self) -> bool {
+        (self.remaining(), self.more_in_nanos()) == (other.remaining(), other.more_in_nanos())
+    }
+}
+
+impl Eq for Standing {}
+
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standing")
+            .field("remaining", &self.remaining())
+            .field("more_in", &self.more_in())
+            .finish()
     }
 }

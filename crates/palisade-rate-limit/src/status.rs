@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{Quota, Standing, counters::Each};
+use crate::{Quota, Standing, per_quota::PerQuota};
 
 /// What is left of each quota that a request was charged to: in the extensions of the request, for handlers.
 ///
@@ -35,7 +35,7 @@ pub struct RateLimitStatus {
 #[derive(Clone)]
 struct Limit {
     quotas: Arc<[Quota]>,
-    standings: Each<Standing>,
+    standings: PerQuota<Standing>,
 }
 
 /// What is left of one quota. See [`RateLimitStatus::quotas`].
@@ -46,7 +46,7 @@ pub struct QuotaStatus<'a> {
 }
 
 impl RateLimitStatus {
-    pub(crate) fn new(quotas: Arc<[Quota]>, standings: Each<Standing>) -> Self {
+    pub(crate) fn new(quotas: Arc<[Quota]>, standings: PerQuota<Standing>) -> Self {
         Self { first: Some(Limit { quotas, standings }), others: Vec::new() }
     }
 

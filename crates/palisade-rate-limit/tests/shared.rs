@@ -514,6 +514,19 @@ async fn leased_permits_are_spent_without_asking_the_store() {
 }
 
 #[tokio::test]
+async fn peek_includes_permits_leased_on_this_machine() {
+    let (subject, server) = leasing(100, 10);
+    let key = ByAddress::default().key_of("192.0.2.1".parse().unwrap());
+    let left = async || subject.limit.peek(key).await.unwrap().remaining();
+    assert_eq!(left().await, Some(100));
+    for sent in 1..=25 {
+        subject.send(PEER).await;
+        assert_eq!(left().await, Some(100 - sent));
+    }
+    assert!(server.asked.load(Ordering::SeqCst) < 25 + 25, "the permits were leased");
+}
+
+#[tokio::test]
 async fn a_fleet_that_leases_stays_within_the_stated_bounds() {
     const MACHINES: usize = 5;
     const LEASE: u32 = 8;

@@ -65,8 +65,7 @@ elseif charged > 0 then
         "-2"
     };
     let count = 2 + 3 * letters.len();
-    let blocked =
-        packed(&format!("{blocked}, moment"), &format!("{left}, blocked"), count + 1);
+    let blocked = packed(&format!("{blocked}, moment"), &format!("{left}, blocked"), count + 1);
     let refused = packed("-1, moment", &left, count);
     text.push_str(&format!("if blocked > 0 then return {blocked} end\nreturn {refused}\n"));
     Script::new(text)

@@ -2,7 +2,6 @@ mod counting;
 
 use std::{
     fmt,
-    hash::RandomState,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -14,6 +13,7 @@ use crate::{
     Key, QuotaHeaders, Quotas, RateLimit,
     blocks::{Ban, Blocks},
     counters::Tables,
+    key::hash::KeyHash,
     limiter::{Choose, CostOf, Counts, Matches, Settings, Shared},
     plan::{Counted, Current, PerKey, Plan, Same},
     waiting::Waiting,
@@ -347,7 +347,7 @@ impl<K: Key> RateLimitBuilder<K> {
             key: self.key,
             plan,
             settings,
-            hasher: RandomState::new(),
+            hasher: KeyHash::new(),
             blocks,
             waiting,
             stats: Default::default(),

@@ -1,4 +1,5 @@
 mod address;
+pub(crate) mod hash;
 mod principal;
 mod request;
 mod translation;

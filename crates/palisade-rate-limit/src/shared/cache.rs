@@ -155,6 +155,15 @@ impl LocalCache {
         }
     }
 
+    /// Returns how many leased permits of a key are not spent.
+    pub(super) fn permits(&self, key: u64, now: u64) -> u32 {
+        let set = self.set(key);
+        match set.iter().find(|entry| entry.is_of(key, now)).map(|entry| entry.state) {
+            Some(State::Leased(lease)) => lease.permits,
+            _ => 0,
+        }
+    }
+
     /// Remembers that the store has refused a key, until it would be admitted and for at most `ttl`. Not if the key has
     /// leased permits, and a lease that comes later replaces it. A refusal for ever is not remembered, because quotas may be
     /// raised.

@@ -1,7 +1,6 @@
 //! How a request is decided on: by what this machine remembers, by the store, or without it.
 
 use std::{
-    hash::BuildHasher,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -25,6 +24,7 @@ use crate::{
     counters::{self, Each},
     headers::Fields,
     limiter::Shared as Limit,
+    per_quota::PerQuota,
     plan::Plan,
 };
 
@@ -95,12 +95,8 @@ pub(crate) fn decide<K: Key>(
         }
         (None, Plan::PerKey(plan)) => (Arc::clone(&plan.given), None, 0),
     };
-    let cached_as = match fields {
-        None if generation == 0 => hash,
-        // What is remembered of quotas that were replaced is not true of the new ones.
-        None => limit.hasher.hash_one((hash, generation)),
-        Some(_) => limit.hasher.hash_one((hash, &quotas[..])),
-    };
+    let chosen = fields.is_some().then_some(&quotas[..]);
+    let cached_as = limit.cached_as(hash, chosen, generation);
     let asked_at = client.now();
     let question = |fields, key| Question {
         quotas: Arc::clone(&quotas),
@@ -171,6 +167,16 @@ impl StoreClient {
 }
 
 impl<K: Key> Limit<K> {
+    /// Returns the hash by which the local cache knows a key: together with quotas that were chosen for the request.
+    pub(crate) fn cached_as(&self, hash: u64, chosen: Option<&[Quota]>, generation: u32) -> u64 {
+        match chosen {
+            None if generation == 0 => hash,
+            // What is remembered of quotas that were replaced is not true of the new ones.
+            None => self.hasher.hash_one(&(hash, generation)),
+            Some(quotas) => self.hasher.hash_one(&(hash, quotas)),
+        }
+    }
+
     /// Asks the store.
     async fn asked(
         self: Arc<Self>,
@@ -231,6 +237,7 @@ impl<K: Key> Limit<K> {
         }
         // The first request of a lease has the same standing as the next one will have.
         let standings = standings.map(|standing| standing.with_more(kept));
+        let standings = standings.as_slice().into();
         let mut admission = self.admission(question.attempt.hash, standings, question.generation);
         self.keep_receipt(&mut admission, client, question, verdict.moment, false);
         Ok(admission)
@@ -245,6 +252,7 @@ impl<K: Key> Limit<K> {
         moment: u64,
     ) -> Admission {
         count(&client.stats.leased);
+        let standings = standings.as_slice().into();
         let mut admission = self.admission(question.attempt.hash, standings, question.generation);
         self.keep_receipt(&mut admission, client, question, moment, true);
         admission
@@ -290,12 +298,8 @@ impl<K: Key> Limit<K> {
                 return self.refuse_with(Some(question.attempt.hash), error);
             }
             Failure::Open => {
-                let nowhere = Each::none(Standing::new(0, None));
-                return Decision::grant(self.admission(
-                    question.attempt.hash,
-                    nowhere,
-                    question.generation,
-                ));
+                let (hash, generation) = (question.attempt.hash, question.generation);
+                return Decision::grant(self.admission(hash, PerQuota::None, generation));
             }
             Failure::Local(fraction) => fraction,
         };
@@ -305,9 +309,9 @@ impl<K: Key> Limit<K> {
             Plan::Same(current) => {
                 let same = current.get();
                 // These were made of the fraction.
-                match counters::charge(same.counters.iter(), hash, self.moment(), cost) {
+                match counters::charge(&same.counters, hash, self.moment(), cost) {
                     Ok(charged) => Decision::grant(self.admit(
-                        &charged,
+                        charged,
                         &same.counters,
                         hash,
                         cost,

@@ -106,7 +106,7 @@ impl StoreClient {
         })
     }
 
-    /// Asks the store how a key stands, without charging it.
+    /// Asks the store how a key stands, without charging it, and adds the permits that are leased on this machine.
     ///
     /// # Errors
     ///
@@ -114,13 +114,16 @@ impl StoreClient {
     pub(crate) fn look(
         self: &Arc<Self>,
         key: &impl Hash,
+        cached_as: u64,
         quotas: &Arc<[Quota]>,
-    ) -> BoxFuture<Result<Verdict, BoxError>> {
+    ) -> BoxFuture<Result<Each<Standing>, BoxError>> {
         let (client, key, quotas) = (Arc::clone(self), self.digest.digest(key), Arc::clone(quotas));
         Box::pin(async move {
             let limit = Arc::clone(&client.limit);
             let demand = Demand { limit, key, quotas, cost: 0, most: 0, ban: None };
-            client.in_time(client.store.charge(demand)).await
+            let verdict = client.in_time(client.store.charge(demand)).await?;
+            let leased = client.cache.permits(cached_as, client.now());
+            Ok(standings(&verdict.readings).map(|standing| standing.with_more(leased)))
         })
     }
 
@@ -297,7 +300,7 @@ fn refund_of(demand: &Demand) -> Refund {
     Refund { limit, key: demand.key, quotas, amount: 0, moment: 0, id: 0 }
 }
 
-pub(crate) fn standings(readings: &[Reading]) -> Each<Standing> {
+fn standings(readings: &[Reading]) -> Each<Standing> {
     let mut standings = Each::none(Standing::new(0, None));
     for reading in readings {
         standings.push(Standing::new(reading.remaining, reading.more_in.map(nanos)));

@@ -73,7 +73,7 @@ pub(super) enum Failure {
 /// Without a secret of its own, the digest of a key is the same in all deployments.
 const NO_SECRET: &[u8] = b"palisade";
 
-/// Keys of which something is remembered on this machine: 208 bytes each.
+/// Keys of which something is remembered on this machine: 272 bytes each.
 const MOST_REMEMBERED: usize = 16_384;
 
 impl SharedStore {

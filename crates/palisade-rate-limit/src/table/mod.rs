@@ -178,14 +178,6 @@ fn buckets_of(key: u64, buckets: usize) -> (usize, usize) {
     (home, (home + 1 + other) % buckets)
 }
 
-/// The other bucket of a key with this mixture of its bits, if `bucket` is one of the two. The number of buckets is even.
-/// As the sum of the two is odd, they differ, and one of them is even.
-fn partner_of(bucket: usize, mixture: u64, buckets: usize) -> usize {
-    debug_assert!(buckets.is_multiple_of(2));
-    let sum = scaled(mixture, buckets) | 1;
-    if sum >= bucket { sum - bucket } else { sum + buckets - bucket }
-}
-
 /// Spreads hashes over `0..count` by their upper bits, without a division.
 fn scaled(hash: u64, count: usize) -> usize {
     ((u128::from(hash) * count as u128) >> 64) as usize

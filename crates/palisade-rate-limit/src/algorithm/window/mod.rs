@@ -33,6 +33,19 @@ pub(crate) struct Window {
     length: NonZeroU64,
     /// Forgets a window when it is over.
     fixed: bool,
+    /// `(2^64 - 1) / length`, rounded down: see [`Window::moment`].
+    reciprocal: u64,
+}
+
+/// What a key had done when it was admitted: enough to compute what is left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WindowStanding {
+    length: NonZeroU64,
+    elapsed: u64,
+    limit: u32,
+    previous: u32,
+    current: u32,
+    fixed: bool,
 }
 
 /// What a key did in the window `index` and in the one before it.
@@ -53,6 +66,7 @@ pub(crate) struct Moment {
 }
 
 impl Counts {
+    #[inline]
     fn rolled_to(self, index: u64) -> Self {
         match index.checked_sub(self.index) {
             None | Some(0) => self,
@@ -69,11 +83,11 @@ impl Counts {
 
 impl Window {
     pub(crate) fn sliding(limit: u32, length: NonZeroU64) -> Self {
-        Self { limit, length, fixed: false }
+        Self { limit, length, fixed: false, reciprocal: u64::MAX / length }
     }
 
     pub(crate) fn fixed(limit: u32, length: NonZeroU64) -> Self {
-        Self { limit, length, fixed: true }
+        Self { fixed: true, ..Self::sliding(limit, length) }
     }
 
     pub(crate) fn limit(&self) -> u32 {
@@ -90,20 +104,32 @@ impl Window {
     }
 
     /// The same history, told in the window `index`. Counts of a later window stay as they are.
+    #[inline]
     pub(crate) fn roll(&self, counts: Counts, index: u64) -> Counts {
         let rolled = counts.rolled_to(index);
         if self.fixed { Counts { previous: 0, ..rolled } } else { rolled }
     }
 
     /// Reads a clock that shows `now` nanoseconds since some fixed moment.
+    ///
+    /// The division is a multiplication by the reciprocal. That is less than `1 / length` by at most `1 / 2^64`, and `now` is
+    /// less than `2^64`, so the product is less than the quotient by less than 1: rounded down, it is the quotient or one less.
+    #[inline]
     pub(crate) fn moment(&self, now: u64) -> Moment {
-        Moment { index: now / self.length, elapsed: now % self.length, behind: 0 }
+        let length = self.length.get();
+        let index = ((u128::from(now) * u128::from(self.reciprocal)) >> 64) as u64;
+        let elapsed = now - index * length;
+        match elapsed.checked_sub(length) {
+            None => Moment { index, elapsed, behind: 0 },
+            Some(elapsed) => Moment { index: index + 1, elapsed, behind: 0 },
+        }
     }
 
     /// The moment, or the beginning of the window `index` where the clock is still before it.
     ///
     /// A reading may be older than what is written already: another thread was faster, or the clock went backwards.
     /// The beginning of a window is when its history weighs most, so an old reading never grants.
+    #[inline]
     pub(crate) fn no_earlier_than(&self, at: Moment, index: u64) -> Moment {
         match index.checked_sub(at.index) {
             None | Some(0) => at,
@@ -136,12 +162,22 @@ impl Window {
         weighted + u64::from(counts.current)
     }
 
-    /// Returns true if a request of this cost fits.
+    /// Returns true if a request of this cost fits: if [`used`](Self::used) and the cost are at most the limit.
+    #[inline]
     pub(crate) fn admits(&self, counts: Counts, at: Moment, cost: u32) -> bool {
-        self.used(counts, at) + u64::from(cost) <= u64::from(self.limit)
+        let room = self.limit.checked_sub(counts.current).and_then(|room| room.checked_sub(cost));
+        let Some(room) = room else { return false };
+        if counts.previous == 0 {
+            return true;
+        }
+        // The quotient of this product and the length is at most `room`, rounded down, if it is less than `room + 1`.
+        let length = self.length.get();
+        let product = u128::from(counts.previous) * u128::from(length - at.elapsed);
+        product < (u128::from(room) + 1) * u128::from(length)
     }
 
     /// The counts after a request of this cost, if it fits. A request that does not fit is not charged.
+    #[inline]
     pub(crate) fn charge(&self, counts: Counts, at: Moment, cost: u32) -> Option<Counts> {
         // What is admitted is within the limit, so the sum is too.
         self.admits(counts, at, cost)
@@ -149,24 +185,43 @@ impl Window {
     }
 
     /// What is left, and how long until there is more of it.
+    #[inline]
     pub(crate) fn standing(&self, counts: Counts, at: Moment) -> Standing {
-        let remaining = u64::from(self.limit).saturating_sub(self.used(counts, at)) as u32;
-        let more_in = remaining.checked_add(1).and_then(|more| self.wait(counts, at, more));
-        Standing::new(remaining, more_in)
+        let standing = Standing::of_window(self.standing_now(counts, at));
+        match at.behind {
+            0 => standing,
+            behind => standing.with_more_in(|wait| wait.saturating_add(behind)),
+        }
+    }
+
+    /// The same at a moment that the clock shows.
+    #[inline]
+    pub(crate) fn standing_now(&self, counts: Counts, at: Moment) -> WindowStanding {
+        let Self { limit, length, fixed, .. } = *self;
+        let Counts { previous, current, .. } = counts;
+        WindowStanding { length, elapsed: at.elapsed, limit, previous, current, fixed }
+    }
+
+    fn remaining(&self, counts: Counts, at: Moment) -> u32 {
+        u64::from(self.limit).saturating_sub(self.used(counts, at)) as u32
     }
 
     /// What becomes of a request, and the counts after it.
+    #[inline]
     pub(crate) fn decide(&self, counts: Counts, at: Moment, cost: u32) -> (Counts, Outcome) {
         match self.charge(counts, at, cost) {
             Some(charged) => {
                 let standing = self.standing(charged, at);
                 (charged, Outcome::Admitted { standing, at: self.time_of(at) })
             }
-            None => {
-                let wait = self.wait(counts, at, cost);
-                (counts, Outcome::Refused { standing: self.standing(counts, at), wait })
-            }
+            None => (counts, self.refused(counts, at, cost)),
         }
+    }
+
+    #[cold]
+    fn refused(&self, counts: Counts, at: Moment, cost: u32) -> Outcome {
+        let wait = self.wait(counts, at, cost);
+        Outcome::Refused { standing: self.standing(counts, at), wait }
     }
 
     /// The counts without what was charged at a time, as far as it still counts.
@@ -178,8 +233,10 @@ impl Window {
         }
     }
 
+    #[inline]
     fn time_of(&self, at: Moment) -> u64 {
-        at.index.saturating_mul(self.length.get()).saturating_add(at.elapsed)
+        // What the clock shows, or the beginning of a later window that it has shown to another thread.
+        at.index.wrapping_mul(self.length.get()).wrapping_add(at.elapsed)
     }
 
     /// How long until a request of this cost is admitted if nothing else comes, to the tick: it is admitted then, and
@@ -215,6 +272,36 @@ impl Window {
             }
         };
         overlap.map_or(0, |overlap| length.saturating_sub(overlap))
+    }
+}
+
+impl WindowStanding {
+    pub(crate) fn remaining(&self) -> u32 {
+        let (window, counts, at) = self.parts();
+        window.remaining(counts, at)
+    }
+
+    /// Returns how long it takes until there is more, in nanoseconds. `None` if there never is.
+    pub(crate) fn more_in(&self) -> Option<u64> {
+        let (window, counts, at) = self.parts();
+        let more = window.remaining(counts, at).checked_add(1)?;
+        window.wait(counts, at, more)
+    }
+
+    /// Returns true if less than `count` is left.
+    #[inline]
+    pub(crate) fn has_less_than(&self, count: u32) -> bool {
+        let (window, counts, at) = self.parts();
+        count > 0 && !window.admits(counts, at, count)
+    }
+
+    #[inline]
+    fn parts(&self) -> (Window, Counts, Moment) {
+        let Self { length, elapsed, limit, previous, current, fixed } = *self;
+        // No clock is read with this window.
+        let window = Window { limit, length, fixed, reciprocal: 0 };
+        let at = Moment { index: 0, elapsed, behind: 0 };
+        (window, Counts { index: 0, previous, current }, at)
     }
 }
 

@@ -30,7 +30,47 @@ pub(super) enum Known {
     Unswept,
 }
 
+/// What a newcomer finds in a bucket.
+#[derive(Clone, Copy)]
+pub(super) struct Scan {
+    /// The newest window in which anything was written.
+    pub(super) newest: u64,
+    /// The newcomer has a slot.
+    pub(super) is_found: bool,
+    pub(super) empty: Option<usize>,
+    /// How many slots are not empty.
+    pub(super) taken: usize,
+}
+
 impl<M: Memory, const S: usize> Bucket<M, S> {
+    /// Begins to fetch the bucket from memory.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        // An acquiring load is not removed although its value is not used, and no later load waits for it.
+        self.header.load();
+    }
+
+    /// Charges a key whose word is of the window of now, in a bucket that need not be swept, if the request fits.
+    #[inline(always)]
+    pub(super) fn charge_known(
+        &self,
+        window: &Window,
+        tag: Tag,
+        now: Moment,
+        cost: u32,
+    ) -> Option<Counts> {
+        let swept = self.swept();
+        let (slot, word) = self.find(tag)?;
+        let is_swept = (now.index as u32).wrapping_sub(swept) < SWEPT_WITHIN as u32;
+        let is_of_now = is_swept && (word >> 32) as u8 == now.index as u8;
+        // The word may be of a time that the header, as it was read, knows nothing of.
+        if !is_of_now || self.swept() != swept {
+            return None;
+        }
+        let counts = window.charge(window.roll(counts(word, now.index), now.index), now, cost)?;
+        self.slots[slot].replace(word, tag.with(counts)).then_some(counts)
+    }
+
     #[inline]
     pub(super) fn decide(
         &self,
@@ -77,19 +117,17 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
     }
 
     /// The lower 32 bits of the number of the window in which the bucket was last swept.
+    #[inline]
     fn swept(&self) -> u32 {
         (self.header.load() >> 32) as u32
     }
 
+    #[inline]
     pub(super) fn find(&self, tag: Tag) -> Option<(usize, u64)> {
         self.slots.iter().enumerate().find_map(|(slot, word)| {
             let word = word.load();
             (Tag::of_word(word) == tag).then_some((slot, word))
         })
-    }
-
-    pub(super) fn words(&self) -> [u64; S] {
-        std::array::from_fn(|slot| self.slots[slot].load())
     }
 
     // What follows is done by whoever holds the bucket's lock.
@@ -98,18 +136,34 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
         counts(word, full_index(self.swept(), at))
     }
 
-    /// The newest window in which anything was written here.
-    pub(super) fn newest(&self, now: Moment) -> u64 {
-        let swept = full_index(self.swept(), now);
-        let live = self.words().into_iter().filter(|word| *word != 0);
-        live.map(|word| counts(word, swept).index).fold(swept, u64::max)
+    /// Reads all slots once.
+    #[inline]
+    pub(super) fn scan(&self, tag: Tag, now: Moment) -> Scan {
+        let swept = self.swept();
+        let (mut is_found, mut empty, mut taken, mut newest) = (false, None, 0, 0);
+        for (slot, word) in self.slots.iter().enumerate() {
+            let word = word.load();
+            if word == 0 {
+                empty = Some(slot);
+                continue;
+            }
+            taken += 1;
+            is_found |= Tag::of_word(word) == tag;
+            newest = newest.max(windows_after(word, swept.into()));
+        }
+        let newest = full_index(swept, now).saturating_add_signed(newest.into());
+        Scan { newest, is_found, empty, taken }
     }
 
-    /// Clears what is over, and moves the header to the window of `at`.
-    pub(super) fn sweep(&self, window: &Window, at: Moment) {
+    pub(super) fn words(&self) -> [u64; S] {
+        std::array::from_fn(|slot| self.slots[slot].load())
+    }
+
+    /// Clears what is over, and moves the header to the window of `at`. Returns false if there was nothing to do.
+    pub(super) fn sweep(&self, window: &Window, at: Moment) -> bool {
         let swept = full_index(self.swept(), at);
         if swept >= at.index {
-            return;
+            return false;
         }
         let oldest = at.index - u64::from(!window.is_fixed());
         for slot in &self.slots {
@@ -122,6 +176,7 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
             }
         }
         self.header.store(u64::from(at.index as u32) << 32);
+        true
     }
 
     pub(super) fn vacancy(&self, words: &[u64; S], window: &Window, at: Moment) -> Vacancy {
@@ -135,6 +190,7 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
 /// How many windows ago the bucket was swept; negative where another thread's clock is ahead of ours.
 ///
 /// The header's 32 bits are enough for a bucket that nobody visits for 13 years, of the shortest windows.
+#[inline]
 fn behind(swept: u32, now: Moment) -> i64 {
     const AHEAD: u32 = 1 << 20;
     let windows = (now.index as u32).wrapping_sub(swept);
@@ -142,31 +198,41 @@ fn behind(swept: u32, now: Moment) -> i64 {
 }
 
 /// All bits of the number of the window in which the bucket was last swept.
+#[inline]
 fn full_index(swept: u32, now: Moment) -> u64 {
     now.index.wrapping_add_signed(-behind(swept, now))
 }
 
+/// By how many windows a word is newer than its bucket's header.
+#[inline]
+fn windows_after(word: u64, swept: u64) -> i8 {
+    ((word >> 32) as u8).wrapping_sub(swept as u8) as i8
+}
+
 /// What a slot's word says, in a bucket that was last swept in this window.
+#[inline]
 fn counts(word: u64, swept: u64) -> Counts {
-    let newer = ((word >> 32) as u8).wrapping_sub(swept as u8) as i8;
     Counts {
-        index: swept.saturating_add_signed(newer.into()),
+        index: swept.saturating_add_signed(windows_after(word, swept).into()),
         previous: (word >> 16) as u16 as u32,
         current: word as u16 as u32,
     }
 }
 
 impl Tag {
+    #[inline]
     pub(super) fn of(key: u64) -> Self {
         let tag = key & 0xFF_FFFF;
         Self(if tag == 0 { 1 } else { tag })
     }
 
+    #[inline]
     pub(super) fn of_word(word: u64) -> Self {
         Self(word >> 40)
     }
 
     /// The word of a key with these counts.
+    #[inline]
     pub(super) fn with(self, counts: Counts) -> u64 {
         debug_assert!(counts.previous.max(counts.current) <= LARGEST_LIMIT);
         self.0 << 40

@@ -19,12 +19,13 @@
 //!   window that a slot could be mistaken about. Windows shorter than a tenth of a second go into the wide table: no
 //!   thread sleeps through half of 256 longer ones between two instructions.
 //!
-//! The two buckets of a key follow from its tag and from either of them, so that a key that is evicted can be recorded in
-//! the [sketch](super::sketch) under an id of its own: its even bucket and its tag.
+//! The two buckets of a key are in one group of [`GROUP`], which is a page of memory: to find a key that has no slot takes
+//! one translation of an address, and both buckets are fetched at once. Either follows from the other and the tag, so that
+//! a key that is evicted can be recorded in the [sketch](super::sketch) under an id of its own: its even bucket and its tag.
 //!
-//! A newcomer takes the lock of its home bucket and that of its spare, each shared with other buckets. So no key ever
-//! gets two slots, and headers are written by one thread at a time. Charges of keys that have a slot go on meanwhile:
-//! if one comes in between, the newcomer's own compare-and-swap fails, and it looks again.
+//! A newcomer takes the lock of its group. So no key ever gets two slots, and headers are written by one thread at a time.
+//! Charges of keys that have a slot go on meanwhile: if one comes in between, the newcomer's own compare-and-swap fails,
+//! and it looks again.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -33,15 +34,15 @@ use std::sync::{
 
 mod bucket;
 
-use self::bucket::{Bucket, Known, Tag};
+use self::bucket::{Bucket, Known, Scan, Tag};
 use super::{
     memory::{Lock, Machine, Memory, Word},
-    partner_of, scaled,
+    scaled,
     sketch::{Sketch, Used},
 };
 use crate::algorithm::{
     Outcome,
-    window::{Counts, Moment, Window},
+    window::{Counts, Moment, Window, WindowStanding},
 };
 
 const SLOTS: usize = 7;
@@ -57,8 +58,11 @@ const SHORTEST_WINDOW: u64 = 100_000_000;
 /// The largest count that fits, less one, so that no sum ever wraps.
 const LARGEST_LIMIT: u32 = 0xFFFE;
 
-/// Locks for newcomers. Two of them meet at one by chance only.
-const MOST_LOCKS: usize = 512;
+/// The buckets of a group: 4 KiB.
+const GROUP: usize = 64;
+
+/// Locks for newcomers, shared by groups: few enough to stay in a processor's cache.
+const MOST_LOCKS: usize = 1024;
 
 /// Parts of the sketch, each with a lock.
 const MOST_SKETCHES: usize = 256;
@@ -72,8 +76,9 @@ pub(crate) struct Narrow<M: Memory = Machine, const S: usize = SLOTS> {
     newcomers: Box<[Alone<M::Lock>]>,
     /// What evicted keys had used. Its locks are taken last, and one at a time.
     sketches: Box<[Mutex<Sketch>]>,
-    /// The newest window in which a key was evicted, plus one: a table that has room never reads the sketch.
-    recorded_in: AtomicU64,
+    /// The window in which the last evicted key is forgotten, 0 if none was evicted: a table that has room never reads the
+    /// sketch.
+    forgotten_in: AtomicU64,
     /// Keys that had to go while they still had counts. Only newcomers write it.
     evicted: AtomicU64,
     /// Requests that were refused because of what evicted keys had used.
@@ -94,14 +99,19 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
     /// Returns a table for this many active keys and a limit, in 32 bytes for each key. `None` if there is not that much
     /// memory.
     pub(super) fn for_keys(keys: usize, limit: u32) -> Option<Self> {
-        let count = keys.div_ceil(KEYS_PER_BUCKET).max(2).checked_next_multiple_of(2)?;
+        let count = keys.div_ceil(KEYS_PER_BUCKET).max(2);
+        let count = match count {
+            ..GROUP => count.next_power_of_two(),
+            _ => count.checked_next_multiple_of(GROUP)?,
+        };
+        let groups = count.div_ceil(GROUP);
         let sketches = (keys / FEWEST_KEYS).next_power_of_two().min(MOST_SKETCHES);
         let sketch = |_| Sketch::for_keys(keys.div_ceil(sketches), limit).map(Mutex::new);
         Some(Self {
             buckets: boxed(count)?,
-            newcomers: boxed(count.next_power_of_two().min(MOST_LOCKS))?,
+            newcomers: boxed(groups.next_power_of_two().min(MOST_LOCKS))?,
             sketches: (0..sketches).map(sketch).collect::<Option<_>>()?,
-            recorded_in: AtomicU64::new(0),
+            forgotten_in: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             floor_reached: AtomicU64::new(0),
         })
@@ -135,28 +145,62 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         slots.filter(|slot| slot.load() != 0).count()
     }
 
+    /// Charges a key that is at home and was charged in this window before, if the request fits. Anything else changes
+    /// nothing and returns `None`.
+    #[inline(always)]
+    pub(crate) fn charge_known(
+        &self,
+        window: &Window,
+        key: u64,
+        now: u64,
+        cost: u32,
+    ) -> Option<WindowStanding> {
+        let now = window.moment(now);
+        let (home, spare) = self.buckets_of(key);
+        // Otherwise it would be fetched when the home has been searched.
+        self.buckets[spare].fetch();
+        let counts = self.buckets[home].charge_known(window, Tag::of(key), now, cost)?;
+        Some(window.standing_now(counts, now))
+    }
+
     #[inline]
     pub(super) fn charge(&self, window: &Window, key: u64, now: u64, cost: u32) -> Outcome {
-        self.decide(window, key, now, cost, cost > 0)
+        let charge = cost > 0;
+        let now = window.moment(now);
+        let (home, spare) = self.buckets_of(key);
+        self.buckets[spare].fetch();
+        match self.buckets[home].decide(window, Tag::of(key), now, cost, charge) {
+            Known::Decided(outcome) => outcome,
+            Known::No => self.decide_at_spare(window, key, now, cost, charge),
+            Known::Unswept => self.decide_newcomer(window, key, now, cost, charge),
+        }
     }
 
     pub(super) fn look(&self, window: &Window, key: u64, now: u64, cost: u32) -> Outcome {
-        let look = |cost| self.decide(window, key, now, cost, false);
+        let now = window.moment(now);
+        let home = &self.buckets[self.buckets_of(key).0];
+        let look = |cost| match home.decide(window, Tag::of(key), now, cost, false) {
+            Known::Decided(outcome) => outcome,
+            _ => self.decide_at_spare(window, key, now, cost, false),
+        };
         look(cost).uncharged(|| look(0))
     }
 
-    #[inline]
-    fn decide(&self, window: &Window, key: u64, now: u64, cost: u32, charge: bool) -> Outcome {
-        let now = window.moment(now);
-        let (home, spare) = self.buckets_of(key);
-        for bucket in [home, spare] {
-            match self.buckets[bucket].decide(window, Tag::of(key), now, cost, charge) {
-                Known::Decided(outcome) => return outcome,
-                Known::No => {}
-                Known::Unswept => break,
-            }
+    /// Decides about a key that is not at home.
+    #[inline(never)]
+    fn decide_at_spare(
+        &self,
+        window: &Window,
+        key: u64,
+        now: Moment,
+        cost: u32,
+        charge: bool,
+    ) -> Outcome {
+        let spare = &self.buckets[self.buckets_of(key).1];
+        match spare.decide(window, Tag::of(key), now, cost, charge) {
+            Known::Decided(outcome) => outcome,
+            _ => self.decide_newcomer(window, key, now, cost, charge),
         }
-        self.decide_newcomer(window, key, now, cost, charge)
     }
 
     pub(super) fn refund(&self, window: &Window, key: u64, charged_at: u64, amount: u32) {
@@ -171,7 +215,7 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
     }
 
     /// Sweeps the two buckets of a key, and gives it a slot if it has none and its request is admitted.
-    #[cold]
+    #[inline(never)]
     fn decide_newcomer(
         &self,
         window: &Window,
@@ -181,21 +225,24 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         charge: bool,
     ) -> Outcome {
         let (home, spare) = self.buckets_of(key);
-        let _locks = self.lock_both(home, spare);
+        let _lock = self.lock(home);
         let tag = Tag::of(key);
         let id = self.id_of(home, tag);
         loop {
-            let buckets = [home, spare].map(|bucket| &self.buckets[bucket]);
-            let newest = buckets.iter().map(|bucket| bucket.newest(now)).fold(now.index, u64::max);
+            let (here, there) = (&self.buckets[home], &self.buckets[spare]);
+            let (at_home, at_spare) = (here.scan(tag, now), there.scan(tag, now));
+            let newest = now.index.max(at_home.newest).max(at_spare.newest);
             let known = self.used(id, newest, window.limit());
             let at = window.no_earlier_than(now, known.epoch.max(newest));
-            for bucket in buckets {
-                bucket.sweep(window, at);
+            if here.sweep(window, at) | there.sweep(window, at) {
+                continue;
             }
-            for bucket in buckets {
-                // Another thread may have given the key a slot before the lock was ours.
-                if let Known::Decided(outcome) = bucket.decide(window, tag, now, cost, charge) {
-                    return outcome;
+            // Another thread may have given the key a slot before the lock was ours.
+            if at_home.is_found || at_spare.is_found {
+                for bucket in [here, there] {
+                    if let Known::Decided(outcome) = bucket.decide(window, tag, now, cost, charge) {
+                        return outcome;
+                    }
                 }
             }
             let cap = |count: u32| count.min(LARGEST_LIMIT);
@@ -212,31 +259,47 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
             if !charge || matches!(outcome, Outcome::Refused { .. }) {
                 return outcome;
             }
-            if self.seat([home, spare], window, tag.with(charged), at) {
+            if self.seat([home, spare], at_home, window, tag.with(charged), at) {
                 return outcome;
             }
         }
     }
 
     /// Puts a newcomer into the better of two buckets. Returns false if a charge came in between.
-    fn seat(&self, [home, spare]: [usize; 2], window: &Window, newcomer: u64, at: Moment) -> bool {
-        let words = [home, spare].map(|bucket| self.buckets[bucket].words());
-        let at_home = self.buckets[home].vacancy(&words[0], window, at);
-        let at_spare = self.buckets[spare].vacancy(&words[1], window, at);
-        let (index, slot, word) = if at_spare.is_better_than(&at_home) {
-            (spare, at_spare.slot, words[1][at_spare.slot])
-        } else {
-            (home, at_home.slot, words[0][at_home.slot])
+    fn seat(
+        &self,
+        [home, spare]: [usize; 2],
+        found: Scan,
+        window: &Window,
+        newcomer: u64,
+        at: Moment,
+    ) -> bool {
+        let (index, slot, word) = match found.empty {
+            // What `Vacancy` says of a home that is at most half full, without weighing all slots.
+            Some(slot) if found.taken <= S / 2 => (home, slot, 0),
+            _ => {
+                let words = [home, spare].map(|bucket| self.buckets[bucket].words());
+                let at_home = self.buckets[home].vacancy(&words[0], window, at);
+                let at_spare = self.buckets[spare].vacancy(&words[1], window, at);
+                if at_spare.is_better_than(&at_home) {
+                    (spare, at_spare.slot, words[1][at_spare.slot])
+                } else {
+                    (home, at_home.slot, words[0][at_home.slot])
+                }
+            }
         };
+        if word == 0 {
+            return self.buckets[index].slots[slot].replace(0, newcomer);
+        }
         let bucket = &self.buckets[index];
         let leaving = window.roll(bucket.counts(word, at), at.index);
-        let evicts = word != 0 && !leaving.is_idle();
+        let evicts = !leaving.is_idle();
         if evicts {
             // Before the slot is taken: a key that has lost its slot must find what it had used at any time.
             let Counts { index: epoch, previous, current } = leaving;
             let id = self.id_of(index, Tag::of_word(word));
             held(self.sketch_of(id)).record(id, Used { epoch, previous, current });
-            self.recorded_in.fetch_max(epoch.saturating_add(1), Ordering::Relaxed);
+            self.forgotten_in.fetch_max(epoch.saturating_add(2), Ordering::Relaxed);
         }
         let seated = bucket.slots[slot].replace(word, newcomer);
         if evicts && seated {
@@ -249,7 +312,7 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
     fn used(&self, id: u64, epoch: u64, limit: u32) -> Used {
         // A table that has evicted no key for two windows. The order is that of the locks of the key's buckets, which
         // whoever evicted it has held.
-        if self.recorded_in.load(Ordering::Relaxed) < epoch {
+        if self.forgotten_in.load(Ordering::Relaxed) <= epoch {
             return Used { epoch, ..Used::default() };
         }
         held(self.sketch_of(id)).used(id, epoch, limit)
@@ -273,16 +336,18 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         (home, self.partner_of(home, Tag::of(key)))
     }
 
+    /// Returns the other bucket of a key with this tag, if `bucket` is one of the two. One of them is even.
     #[inline]
     fn partner_of(&self, bucket: usize, tag: Tag) -> usize {
-        // The multiplier is 2^64 over the golden ratio.
-        partner_of(bucket, tag.0.wrapping_mul(0x9E37_79B9_7F4A_7C15), self.buckets.len())
+        // The multiplier is 2^64 over the golden ratio. A table of less than a group has a power of two of buckets.
+        let mixture = tag.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        bucket ^ ((mixture as usize & (self.buckets.len().min(GROUP) - 1)) | 1)
     }
 
     /// Empties the slot of a key.
     pub(super) fn reset(&self, key: u64) {
         let (home, spare) = self.buckets_of(key);
-        let _locks = self.lock_both(home, spare);
+        let _lock = self.lock(home);
         for bucket in [home, spare] {
             while let Some((slot, word)) = self.buckets[bucket].find(Tag::of(key)) {
                 if self.buckets[bucket].slots[slot].replace(word, 0) {
@@ -292,16 +357,11 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         }
     }
 
-    /// The locks of two buckets, in the order of the locks, so that two threads never wait for each other.
-    fn lock_both(&self, home: usize, spare: usize) -> (Guard<'_, M>, Option<Guard<'_, M>>) {
-        let lock = |bucket| bucket & (self.newcomers.len() - 1);
-        let (first, second) = (lock(home).min(lock(spare)), lock(home).max(lock(spare)));
-        let guard = self.newcomers[first].0.lock();
-        (guard, (first != second).then(|| self.newcomers[second].0.lock()))
+    /// Takes the lock of the group of a bucket.
+    fn lock(&self, bucket: usize) -> <M::Lock as Lock>::Guard<'_> {
+        self.newcomers[(bucket / GROUP) & (self.newcomers.len() - 1)].0.lock()
     }
 }
-
-type Guard<'a, M> = <<M as Memory>::Lock as Lock>::Guard<'a>;
 
 /// No holder panics half way.
 fn held(sketch: &Mutex<Sketch>) -> MutexGuard<'_, Sketch> {
