@@ -1,4 +1,4 @@
-//! API keys: made, used, rotated and withdrawn while the service runs. Run it, and paste the commands that it prints:
+//! API keys that are created, used, rotated and revoked at run time. Run it, and paste the commands that it prints:
 //!
 //! ```sh
 //! cargo run --example auth_api_keys
@@ -25,10 +25,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-/// What every key of ours begins with, so that one that leaked can be found and told from all others.
+/// The prefix of every key, so that scanners recognise a leaked key.
 const PREFIX: &str = "acme";
 
-/// What the tokens of our people say; programs have keys.
+/// The claims of employees' tokens. Programs use keys.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     sub: String,
@@ -45,12 +45,12 @@ async fn delete_invoice(Path(_id): Path<String>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// For whoever came in, with whatever it was.
+/// Accepts either credential.
 async fn whoami(Extension(principal): Extension<Principal>) -> String {
     format!("{}\n", principal.subject())
 }
 
-/// Another key for the same owner: both are good until the old one is withdrawn, so nothing stops meanwhile.
+/// Creates another key for the same owner. Both keys are valid until the old one is revoked, so no client is interrupted.
 async fn new_key(
     State(keys): State<InMemoryApiKeys>,
     identity: Identity<ApiKey>,
@@ -59,7 +59,7 @@ async fn new_key(
         .map_err(|error| ApiError::unavailable().with_source(error))?;
     let in_90_days = SystemClock.unix() + Duration::from_secs(90 * 24 * 60 * 60);
     keys.insert(key.record().clone().expires_at(in_90_days));
-    // The one time that anybody sees it.
+    // The key is shown this once.
     let body = json!({ "id": key.record().id(), "key": key.plaintext() });
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)))
 }
@@ -75,11 +75,11 @@ async fn withdraw_key(
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    // A service of yours keeps the records in its database; see `ApiKeyStore`.
+    // Your service stores the records in its database: see `ApiKeyStore`.
     let store = InMemoryApiKeys::new();
     let keys = ApiKeys::builder(PREFIX, store.clone()).build()?;
 
-    // A new secret at each start: the token below is good until this process ends.
+    // A new secret at each start: the token below is valid until this process ends.
     let secret = format!("{}{}", Uuid::new_v4(), Uuid::new_v4());
     let tokens = Jwt::<Claims>::hs256(secret.as_str()).audience("invoices").build()?;
     let either = any_of(tokens, keys.clone());

@@ -1,4 +1,4 @@
-//! A session in a cookie: log in, ask who one is, log out. Run it, and paste the commands that it prints:
+//! A session in a cookie: log in, read the current user, log out. Run it, and paste the commands that it prints:
 //!
 //! ```sh
 //! cargo run --example auth_cookie_session
@@ -33,22 +33,22 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-/// This example speaks plain http on loopback, where not every client keeps `Secure` cookies. Behind TLS it is
-/// `__Host-session`, set with `; Secure`: then no other host and no plain http can have set it.
+/// Plain http on loopback, where not every client stores `Secure` cookies. Behind TLS use `__Host-session` with `; Secure`, so
+/// that no other host and no plain http can set the cookie.
 const COOKIE: &str = "session";
 const LIFETIME: Duration = Duration::from_secs(60 * 60);
 const MAX_SESSIONS: usize = 10_000;
 
-/// Who is logged in. `Identity<User>` is proof that a session was found.
+/// The user of a session. `Identity<User>` exists only if a session was found.
 #[derive(Clone, Serialize)]
 struct User {
     name: String,
-    /// To end this session and no other; never shown.
+    /// Identifies this session for logout. Never shown.
     #[serde(skip)]
     token: String,
 }
 
-/// Sessions in memory. Yours are in a database, by a hash of the token, so that who reads the table cannot use it.
+/// Sessions in memory. Store yours in a database by a hash of the token, so that a reader of the table cannot use them.
 #[derive(Clone, Default)]
 struct Store(Arc<Mutex<HashMap<String, Session>>>);
 
@@ -58,7 +58,7 @@ struct Session {
 }
 
 impl Store {
-    /// A session with a token of its own: who planted a token before the login gains nothing by it.
+    /// Creates a session with a new token, so that a token planted before the login is worthless (session fixation).
     fn begin(&self, name: &str) -> Result<String, ApiError> {
         let now = SystemClock.unix();
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +89,7 @@ impl SessionStore for Store {
     }
 }
 
-/// The password comes once, here, as HTTP Basic; everything after has the cookie.
+/// Takes the password once, as HTTP Basic. Later requests carry the cookie.
 async fn log_in(
     State(store): State<Store>,
     identity: Identity<()>,
@@ -111,7 +111,7 @@ async fn me(user: Identity<User>) -> impl IntoResponse {
     ([(header::CACHE_CONTROL, "private, no-store")], Json(user.claims().clone()))
 }
 
-/// The same where nobody has to be logged in.
+/// The same for a route that also accepts anonymous callers.
 async fn greeting(user: Option<Identity<User>>) -> impl IntoResponse {
     let name = user.as_ref().map_or("stranger", |user| &user.claims().name);
     ([(header::CACHE_CONTROL, "private, no-store")], format!("hello {name}\n"))
@@ -121,7 +121,7 @@ async fn greeting(user: Option<Identity<User>>) -> impl IntoResponse {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    // One user, and a new password at each start. Yours are hashed with argon2 or the like, on a blocking thread.
+    // One user with a new password at each start. Hash yours with argon2 or similar, on a blocking thread.
     let password = Uuid::new_v4().simple().to_string();
     let secret = Secret::from(password.as_str());
     let passwords = Basic::builder(move |user: String, password: Password| {
@@ -131,12 +131,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     .build()?;
 
     let store = Store::default();
-    // A cookie turns the CSRF check on.
+    // Cookies enable the CSRF check.
     let sessions = Sessions::builder(store.clone()).cookie(COOKIE).build()?;
     let logins =
         RateLimit::per_address(Quota::per(10, Duration::from_secs(60))).name("logins").build()?;
-    // A login has no cookie yet, so there the check is a policy of its own. It is the outermost, so that no page of
-    // another site spends the attempts that a user has.
+    // A login has no cookie yet, so it needs the check as a separate policy. It is outermost, so that a page of another site
+    // cannot use up the attempts of a user.
     let login = CsrfCheck::new().then(logins.then(passwords));
 
     let app = Router::new()
@@ -151,7 +151,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = env::var("PALISADE_ADDR").unwrap_or_else(|_| "127.0.0.1:3005".to_owned());
     let listener = TcpListener::bind(&address).await?;
     print_what_to_try(listener.local_addr()?, &password);
-    // The line that tells the policies who is at the other end.
+    // Gives the policies the address of the peer.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Opaque tokens, about which the issuer is asked (RFC 7662). The example starts an issuer of its own, beside the service:
+//! Opaque tokens that the issuer introspects (RFC 7662). The example also starts an issuer:
 //!
 //! ```sh
 //! cargo run --example auth_introspection
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let (issuer, issuer_url) = start_issuer().await?;
 
-    // A real issuer has https.
+    // Use https for a real issuer.
     let auth = Introspection::<Claims>::endpoint(format!("{issuer_url}/introspect"))
         .client_secret_basic("profiles-api", "secret of the profiles API")
         .audience("profiles")
@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-// ---- An issuer for tests, behind a server. ------------------------------------------------------------------------
+// ---- A test issuer behind a server. -------------------------------------------------------------------------------
 
 async fn start_issuer() -> Result<(TestIssuer, String), Box<dyn std::error::Error>> {
     let issuer = TestIssuer::new("profiles-api", "secret of the profiles API");

@@ -1,4 +1,4 @@
-//! Tokens whose keys an issuer publishes. The example starts an issuer of its own, beside the service:
+//! Tokens whose keys an issuer publishes. The example also starts an issuer:
 //!
 //! ```sh
 //! cargo run --example auth_jwks
@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let issuer = Issuer::start().await?;
 
-    // Where the keys are is in `{issuer}/.well-known/openid-configuration`. A real issuer has https.
+    // The URL of the keys comes from `{issuer}/.well-known/openid-configuration`. Use https for a real issuer.
     let published = Jwks::issuer(&issuer.name).insecure_allow_loopback_http().build()?;
     published.start(StartUp::Wait(Duration::from_secs(30))).await?;
     let auth = Jwt::<Claims>::with_keys(Keys::published(&published))
@@ -65,7 +65,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-// ---- An issuer, as small as one can be. ---------------------------------------------------------------------------
+// ---- A minimal issuer. ---------------------------------------------------------------------------------------------
 
 #[derive(Clone)]
 struct Issuer {
@@ -88,7 +88,7 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// A token signed with the newest key.
+    /// Returns a token signed with the newest key.
     fn token(&self) -> String {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let kid = keys.len() - 1;

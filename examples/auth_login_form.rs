@@ -1,4 +1,4 @@
-//! A login form, with sessions in a cookie that neither scripts nor other sites can use. Run it, and open the page that it
+//! A login form, with session cookies that neither scripts nor other sites can use. Run it, and open the page that it
 //! prints in a browser:
 //!
 //! ```sh
@@ -26,19 +26,19 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-/// What a session knows of its user, beside the `Principal`. It is stored as JSON.
+/// The data of a session, beside the `Principal`. Stored as JSON.
 #[derive(Serialize, Deserialize)]
 struct User {
     name: String,
 }
 
-/// In memory, for one process. For several machines it is `RedisSessions::new(redis)`.
+/// In memory, for one process. Use `RedisSessions::new(redis)` for several machines.
 type Manager = SessionManager<User, InMemorySessions>;
 
 #[derive(Clone)]
 struct App {
     sessions: Manager,
-    /// The password of the one user. Yours are hashed with argon2 or the like, and verified on a blocking thread.
+    /// The password of the only user. Hash yours with argon2 or similar, on a blocking thread.
     password: Arc<str>,
 }
 
@@ -56,9 +56,9 @@ struct Login {
     return_to: String,
 }
 
-/// `LoginRedirect` sends browsers here with the path that they asked for.
+/// The page to which `LoginRedirect` sends browsers, with the path that they requested.
 async fn form(Query(page): Query<Page>) -> Html<String> {
-    // Only a path of this origin comes back from `return_to`, and it may have characters that HTML reads.
+    // `return_to` returns paths of this origin only, which can contain characters that need escaping in HTML.
     let back = return_to(&page.return_to).replace('&', "&amp;").replace('"', "&quot;");
     let back = back.replace('<', "&lt;");
     Html(format!(
@@ -128,8 +128,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let auth = sessions.sessions().build()?;
     let pages = auth.clone().login_redirect("/login")?;
 
-    // A login has no session yet, so there the CSRF check is a policy of its own: no page of another site can log its
-    // visitor in as somebody else, or spend the attempts.
+    // A login has no session yet, so it needs the CSRF check as a separate policy: a page of another site can neither log its
+    // visitor in to another account nor use up the attempts.
     let logins =
         RateLimit::per_address(Quota::per(10, Duration::from_secs(60))).name("logins").build()?;
     let login = CsrfCheck::new().then(logins);
@@ -154,7 +154,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(&address).await?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
-    // Browsers take cookies with `Secure` from `localhost` also over plain http.
+    // Browsers accept `Secure` cookies from `localhost` also over plain http.
     println!("\nOpen http://localhost:{}/account\n", address.port());
     println!("user:     ada\npassword: {password}");
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;

@@ -1,5 +1,5 @@
-//! An MCP server whose clients find out by themselves where to get tokens (RFC 9728). What it says of tools is as little as a
-//! client needs; what it says of authorization is all of it.
+//! An MCP server whose clients discover its authorization server (RFC 9728). Authorization is complete; of MCP's tools it has the
+//! minimum that a client needs.
 //!
 //! ```sh
 //! cargo run --example auth_mcp
@@ -22,10 +22,10 @@ use palisade::{
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// For the example only: a real service verifies with the keys that its authorization server publishes (`auth_jwks`).
+/// For this example only: a real service uses the keys that its authorization server publishes (`auth_jwks`).
 const SECRET: &str = "a signing key of at least thirty-two bytes";
 
-/// A message of JSON-RPC, in the Streamable HTTP transport without streams.
+/// A JSON-RPC message, in the Streamable HTTP transport without streams.
 async fn mcp(identity: Identity<()>, Json(message): Json<Value>) -> Response {
     let Some(id) = message.get("id") else {
         // A notification gets no response.
@@ -56,7 +56,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(&address).await?;
     let address = listener.local_addr()?;
 
-    // The URL that clients are given. Tokens must be issued for it, and not for another service of the same server.
+    // The URL that clients use. Tokens must be issued for it, and not for another service of the same server.
     let server = format!("http://{address}/mcp");
     let auth =
         Jwt::<()>::hs256(SECRET).issuer("https://login.example.com").audience(&server).build()?;
@@ -69,7 +69,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let app = Router::new()
         .route("/mcp", post(mcp).with_rule(&auth, scope("tools:call")))
-        // Around all routes: it replies to the path of the metadata, and sees the rejections of every route.
+        // Around all routes: it serves the metadata, and completes the challenges of every route.
         .layer(stack().errors(ErrorLayer::new()).policy(resource));
     print_what_to_try(address, &server);
     axum::serve(listener, app).await?;

@@ -1,5 +1,5 @@
-//! Who may do what, in whose organisation: roles that include others, members of a tenant, scopes, owners, an explicit
-//! no, and a net for the route that somebody forgot. Run it, and paste the commands that it prints:
+//! Authorization in organisations: role hierarchies, members of a tenant, scopes, owners, explicit denials, and a default denial
+//! for routes without a decision. Run it, and paste the commands that it prints:
 //!
 //! ```sh
 //! cargo run --example auth_roles_and_tenants
@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-/// What our tokens say.
+/// The claims of a token.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     sub: String,
@@ -53,7 +53,7 @@ const REPORTS: [Report; 3] = [
     Report { id: 3, org: "globex", author: "mallory", title: "Plans" },
 ];
 
-/// A rule that handlers ask about a report that they have loaded.
+/// A rule that handlers evaluate for a report that they have loaded.
 type MayRead = Arc<dyn Rule<About = Report>>;
 
 async fn list(
@@ -72,7 +72,7 @@ async fn read(
 ) -> Result<Json<Report>, ApiError> {
     let report = REPORTS.into_iter().find(|report| report.org == org && report.id == id);
     let report = report.ok_or_else(ApiError::not_found)?;
-    // Whoever may not read it gets the same 404 as if it were not there.
+    // A caller who may not read the report gets the same 404 as for a missing one.
     identity.require(&may_read, &report)?;
     Ok(Json(report))
 }
@@ -93,13 +93,13 @@ async fn nothing_here() -> ApiError {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    // A new secret at each start: the tokens below are good until this process ends.
+    // A new secret at each start: the tokens below are valid until this process ends.
     let secret = format!("{}{}", Uuid::new_v4(), Uuid::new_v4());
-    // The claim `orgs` says where the owner of a token is a member.
+    // The claim `orgs` lists the organisations of the caller.
     let auth =
         Jwt::<Claims>::hs256(secret.as_str()).audience("reports").tenants_at(["orgs"]).build()?;
 
-    // An admin is an editor is a viewer; a role that is not in here is an error when the server starts.
+    // An admin is also an editor, an editor also a viewer. A role that is not listed is an error when the server starts.
     let roles = RoleHierarchy::new()
         .role("admin")
         .includes(["editor"])
@@ -127,7 +127,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             get(read.with_rule(&auth, may_open)).merge(delete(remove.with_rule(&auth, may_remove))),
         )
         .route("/orgs/{org_id}/exports", post(export).with_rule(&auth, may_export))
-        // It says nothing of who may come in, so nobody may.
+        // Without an authorization decision, every request is rejected.
         .route("/forgotten", get(|| async { "nobody reads this" }))
         .fallback(nothing_here.with_public())
         .with_state(may_read)

@@ -1,5 +1,5 @@
-//! Settled costs: callers have a budget of tokens for each day and month, as of a language model. A request reserves what it
-//! may need, and when it is over it is charged what it took: known from the response, or only at the end of a stream, or when the client leaves.
+//! Budgets: callers have a number of tokens for each day and month, as with a language model. A request reserves the most that it
+//! may use, and is charged what it used: known from the response, at the end of a stream, or when the client disconnects.
 //!
 //! ```sh
 //! cargo run --example budgets
@@ -27,7 +27,7 @@ use tokio_stream::{Stream, StreamExt};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What a request reserves: as many tokens as an answer may have.
+/// The reservation of a request: the most tokens that a response can have.
 const RESERVED: u32 = 200;
 
 #[derive(Deserialize)]
@@ -39,17 +39,17 @@ struct Prompt {
 struct Completion {
     text: String,
     tokens: u32,
-    /// Of the budget, before this request is settled.
+    /// The rest of the budget, before this request is settled.
     left: Option<u32>,
 }
 
-/// Stands for a model: answers with each word twice.
+/// A stand-in for a model: repeats each word.
 fn complete(prompt: &str) -> (String, u32) {
     let words: Vec<&str> = prompt.split_whitespace().flat_map(|word| [word, word]).collect();
     (words.join(" "), words.len() as u32)
 }
 
-/// The cost is known when the handler responds: the extensions of the response tell it.
+/// The cost is known when the handler responds: it is an extension of the response.
 async fn completion(
     status: RateLimitStatus,
     Json(prompt): Json<Prompt>,
@@ -67,8 +67,8 @@ struct Length {
     tokens: u32,
 }
 
-/// The cost is known when the stream is over: each token is counted when it is sent. A client that leaves pays for those
-/// that it got.
+/// The cost is known when the stream ends: each token is counted when it is sent. A client that disconnects pays for the tokens
+/// that were sent.
 async fn stream(
     Extension(cost): Extension<ActualCost>,
     Query(length): Query<Length>,
@@ -85,7 +85,7 @@ async fn stream(
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    // In your own, count by a principal: this field is believed because the example has no authentication.
+    // Count by principal in your service: this header is believed because the example has no authentication.
     let caller = ByHeader::new(HeaderName::from_static("x-caller"));
     // The day begins at midnight in Berlin, also when the clocks change.
     let budgets = [
@@ -98,7 +98,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .route("/completions", post(completion))
         .route("/stream", get(stream))
         .layer(stack().observe(RequestIds::new()).errors(ErrorLayer::new()).rate_limit(&budget))
-        // What is left of a budget costs nothing.
+        // Reading the budget costs nothing.
         .route(
             "/budget/{caller}",
             get({

@@ -1,4 +1,4 @@
-//! A page and an API on two ports, which to a browser are two origins. Run it, and open what it says:
+//! A page and an API on two ports: two origins for a browser. Run it, and open the address that it prints:
 //!
 //! ```sh
 //! cargo run --example cors
@@ -38,7 +38,7 @@ struct Order {
 
 async fn orders() -> impl IntoResponse {
     let orders = [Order { id: 7, item: "tea".into() }];
-    // Pages may read the headers that are exposed, and this one is not.
+    // Pages can read exposed headers only; this one is not exposed.
     ([("x-not-exposed", "for programs only")], Json(orders))
 }
 
@@ -54,15 +54,15 @@ async fn fail() -> Result<(), ApiError> {
     Err(ApiError::internal().with_source("the database is down"))
 }
 
-/// One session, which everybody gets who asks for one: how to log in is another example's business.
+/// Gives every client the same session. Other examples show a login.
 #[derive(Clone)]
 struct Visitor {
     token: String,
 }
 
 impl Visitor {
-    /// Plain http on loopback has no `Secure` cookies. Behind TLS, and for pages of another site, it is
-    /// `__Host-session` with `; Secure; SameSite=None`.
+    /// Plain http on loopback has no `Secure` cookies. Behind TLS, and for pages of another site, use `__Host-session` with
+    /// `; Secure; SameSite=None`.
     fn cookie(&self) -> String {
         format!("session={}; Path=/; Max-Age=600; HttpOnly; SameSite=Lax", self.token)
     }
@@ -78,7 +78,7 @@ impl SessionStore for Visitor {
     }
 }
 
-// ---- Who may call it from a page, and the servers. -----------------------------------------------------------------
+// ---- The CORS policy and the servers. -------------------------------------------------------------------------------
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -89,8 +89,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pages = TcpListener::bind("127.0.0.1:0").await?;
     let (api, page) = (listener.local_addr()?, pages.local_addr()?);
 
-    // The page's own origin, and those that whoever runs this adds, separated by commas. A mistake in them ends the
-    // program here, with the remedy.
+    // The page's origin, and further origins from the environment, separated by commas. A mistake in them ends the program
+    // here, with the remedy.
     let others = env::var("PALISADE_ORIGINS").unwrap_or_default();
     let others: Vec<_> = others.split(',').filter(|origin| !origin.is_empty()).collect();
     let cors = Cors::allow_origins([format!("http://{page}")])
@@ -99,13 +99,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .allow_credentials(true)
         .max_age(Duration::from_secs(600))
-        // in development: the browser's console and network panel then say what was not listed
+        // in development: the browser's console and network panel show what is not listed
         .debug(cfg!(debug_assertions))
         .build()?;
 
     let visitor = Visitor { token: Uuid::new_v4().simple().to_string() };
     let cookie = visitor.cookie();
-    // A cookie turns the CSRF check on, and the same pages may send requests with it.
+    // Cookies enable the CSRF check, which trusts the same pages.
     let own = CsrfCheck::builder().trust_origin(format!("http://{page}"));
     let csrf = others.iter().fold(own, |csrf, origin| csrf.trust_origin(*origin)).build()?;
     let sessions = Sessions::builder(visitor).cookie("session").csrf(csrf.clone()).build()?;
@@ -132,7 +132,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     print_what_to_try(api, page);
     let document = PAGE.replace("{api}", &format!("http://{api}"));
     let site = Router::new().route("/", get(move || ready(Html(document.clone()))));
-    // The line that tells the policies who is at the other end.
+    // Gives the policies the address of the peer.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     tokio::select! {
         ended = axum::serve(listener, app).into_future() => ended?,

@@ -1,4 +1,4 @@
-//! A policy of one's own: the opening hours of an API, in about 15 lines.
+//! A policy of your own: the opening hours of an API, in about 15 lines.
 //!
 //! ```sh
 //! cargo run --example custom_policy
@@ -10,7 +10,7 @@ use axum::{Router, http::request, routing::get};
 use palisade::{ApiError, Clock, Decision, ErrorLayer, Policy, SystemClock, stack};
 use tokio::net::TcpListener;
 
-/// Lets requests pass in the first half of each period, and says when the next period begins in the second.
+/// Allows requests in the first half of each period, and rejects them in the second with the time until the next period.
 #[derive(Clone)]
 struct OpeningHours {
     period: Duration,

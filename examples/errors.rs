@@ -1,4 +1,4 @@
-//! One error format for everything: a type of your own, what axum answers by itself, panics, and what clients ask for.
+//! One error format for your own error type, axum's own responses and panics, in the format that the client accepts.
 //!
 //! ```sh
 //! cargo run --example errors   # prints what to try
@@ -19,7 +19,7 @@ use palisade::{
 };
 use serde::Deserialize;
 
-/// What can go wrong with an order.
+/// The errors of orders.
 #[derive(Debug)]
 enum OrderError {
     NotFound,
@@ -27,7 +27,7 @@ enum OrderError {
     Database(std::io::Error),
 }
 
-// `thiserror` writes these two.
+// `thiserror` generates these two.
 impl fmt::Display for OrderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -54,7 +54,7 @@ const OUT_OF_STOCK: ErrorCode = ErrorCode::new(
     "not enough is left",
 );
 
-/// What each of them is to a client. The cause of the last one is for the log.
+/// The response for each error. The cause of the last one goes to the log.
 impl ToApiError for OrderError {
     fn to_api_error(&self) -> ApiError {
         match self {
@@ -86,7 +86,7 @@ async fn buy(OrApiError(Json(order)): OrApiError<Json<Order>>) -> Result<String,
     Ok(format!("{} are on their way\n", order.amount))
 }
 
-/// A handler that may fail in several ways, and takes them all with `?`.
+/// A handler with several kinds of errors, all propagated by `?`.
 async fn find(Path(id): Path<u32>) -> Result<String, ApiError> {
     match id {
         0 => Err(OrderError::Database(std::io::Error::other("the password is hunter2")))?,

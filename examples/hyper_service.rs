@@ -1,4 +1,4 @@
-//! A service written for hyper alone, and wrapped in a stack without being changed:
+//! A service written for hyper, wrapped in a stack without a change:
 //!
 //! ```sh
 //! cargo run --example hyper_service
@@ -29,9 +29,9 @@ use tokio::net::TcpListener;
 use tower::{Layer, service_fn};
 use uuid::Uuid;
 
-// ---- The service. It knows hyper and nothing else. ----------------------------------------------------------------
+// ---- The service. It depends on hyper only. ------------------------------------------------------------------------
 
-/// `GET /` greets, `POST /echo` sends back what it gets, everything else is not found.
+/// `GET /` greets, `POST /echo` returns the body, everything else is not found.
 async fn service<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, BoxError>
 where
     B: hyper::body::Body<Data = Bytes>,
@@ -71,7 +71,7 @@ struct Claims {
 async fn main() -> Result<(), BoxError> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    // A new secret at each start: the token below is good until this process ends.
+    // A new secret at each start: the token below is valid until this process ends.
     let secret = format!("{}{}", Uuid::new_v4(), Uuid::new_v4());
     let auth = Jwt::<Claims>::hs256(secret.as_str()).audience("hyper_service").build()?;
     let cors = Cors::builder()
@@ -85,7 +85,7 @@ async fn main() -> Result<(), BoxError> {
         .errors(ErrorLayer::new())
         .cors(&cors)
         .rate_limit(&limit)
-        // without a router, a predicate says which requests need a token
+        // without a router, a predicate selects the requests that need a token
         .auth(&when(|request| request.uri.path() == "/whoami", auth))
         .body_limit(BodyLimit::new(1024))
         .wrap(service_fn(service));
@@ -100,17 +100,17 @@ async fn main() -> Result<(), BoxError> {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // one connection's failure, such as too many open files, is not the server's end
+                // an error of one connection, such as too many open files, does not stop the server
                 eprintln!("accept: {error}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
-        // The line that tells the policies who is at the other end.
+        // Gives the policies the address of the peer.
         let service = PolicyLayer::new(PeerAddr(peer)).layer(guarded.clone());
         tokio::spawn(async move {
             let service = TowerToHyperService::new(service);
-            // a connection that breaks off is the client's business
+            // an error here means that the client closed the connection
             let _: Result<(), BoxError> = auto::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(stream), service)
                 .await;

@@ -1,5 +1,4 @@
-//! What happens, seen: an access log, metrics for Prometheus, a page with the last requests, and an answer to "why was
-//! I refused?". Run it, and paste the commands that it prints:
+//! Observation: an access log, metrics for Prometheus, a page with the last requests, and explained rejections. Run it, and paste the commands that it prints:
 //!
 //! ```sh
 //! cargo run --example observe                       # a log to read
@@ -37,7 +36,7 @@ use tokio_stream::{Stream, StreamExt};
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
-/// What our tokens say.
+/// The claims of a token.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     sub: String,
@@ -47,7 +46,7 @@ struct Claims {
 }
 
 async fn item(Path(id): Path<String>) -> Json<Value> {
-    // This line carries the request's id: it is inside of the request's span.
+    // This line is inside the request's span, so it contains the request's id.
     tracing::info!(target: "example", "looking for an item");
     Json(json!({ "id": id }))
 }
@@ -60,7 +59,7 @@ async fn replace(body: String) -> String {
     format!("{} bytes\n", body.len())
 }
 
-/// Fifty events, 100 ms apart. Who leaves before the last is `aborted` in the log.
+/// Fifty events, 100 ms apart. If the client disconnects early, the log shows `aborted`.
 async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let numbers = tokio_stream::iter(1..=50).throttle(Duration::from_millis(100));
     Sse::new(numbers.map(|number| Ok(Event::default().data(format!("tick {number}")))))
@@ -72,7 +71,7 @@ async fn boom() {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // To read in development, a line of JSON for each event in production.
+    // Readable text in development, one line of JSON for each event in production.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match env::var("PALISADE_LOG").as_deref() {
@@ -85,13 +84,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(&address).await?;
     let address = listener.local_addr()?;
 
-    // New secrets at each start. The service is its own issuer of tokens, so that there are published keys to watch.
+    // New secrets at each start. The service is its own issuer, so that the metrics include published keys.
     let (secret, why) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
     let issuer = Ed25519KeyPair::generate()?;
     let jwks =
         Jwks::url(format!("http://{address}/keys")).insecure_allow_loopback_http().build()?;
     let auth = Jwt::<Claims>::with_keys(Keys::published(&jwks)).audience("observe").build()?;
-    // Opaque tokens of partners, about which their issuer is asked.
+    // Opaque tokens of partners, introspected at their issuer.
     let partners = Introspection::<Value>::endpoint(format!("http://{address}/introspect"))
         .client_secret_basic("observe", secret.as_str())
         .audience("observe")
@@ -99,7 +98,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
 
     let limit = RateLimit::per_address(Quota::per(1000, Duration::from_secs(10))).build()?;
-    // Shared with other machines. While Redis is away everybody passes, and the metrics say so.
+    // Shared with other machines. During an outage of Redis all requests are allowed, and the metrics show the outage.
     let redis = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
     let redis = Redis::builder(&redis).build()?;
     let reports = RateLimit::per_address(Quota::per(10, Duration::from_secs(60)))
@@ -107,7 +106,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .store(SharedStore::new(RedisStore::new(redis)).fail_open())
         .build()?;
 
-    // How many streams a client may have open.
+    // The number of open streams for each client.
     let streams = ConcurrencyLimit::per_key(ByAddress::default(), 10).build()?;
 
     let recorder = Recorder::new();
@@ -116,7 +115,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .metrics()
         .explain(Explain::for_requests_with("x-explain", why.as_str())?)
         .recorder(&recorder);
-    // What the parts count for themselves: read when Prometheus asks.
+    // The components' own counters, read when Prometheus scrapes.
     let readings = Readings::new()
         .part("default", limit.clone())
         .part("reports", reports.clone())
@@ -143,11 +142,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 .layer(RequestSpan)
                 .errors(ErrorLayer::new())
                 .rate_limit(&limit)
-                // A rule on trial: it never refuses, and what it would have done shows everywhere.
+                // A rule on trial: it never rejects, and its decisions are in the log, the metrics and on the page.
                 .policy(shadow(role("admin").authorize()))
                 .body_limit(BodyLimit::new(1024)),
         )
-        // For operators, and outside of what is observed. In production these have an address of their own.
+        // For operators, and not observed. In production use a separate address.
         .route(
             "/metrics",
             get(move || async move {

@@ -1,4 +1,4 @@
-//! A service that describes itself: handlers by aide, and the layers in front of them by `palisade::openapi`.
+//! An OpenAPI document: aide describes the handlers, `palisade::openapi` the layers in front of them.
 //!
 //! ```sh
 //! cargo run --example openapi
@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// Something that is sold.
+/// A product.
 #[derive(Serialize, Deserialize, JsonSchema, Validate)]
 struct Item {
     #[garde(length(chars, min = 1, max = 100))]
@@ -51,7 +51,7 @@ struct ItemPath {
 
 #[derive(Deserialize, JsonSchema, Validate)]
 struct View {
-    /// How many of it there are in the list.
+    /// The number of products in the list.
     #[garde(range(min = 1, max = 100))]
     limit: u32,
 }
@@ -91,7 +91,7 @@ async fn health() -> Json<&'static str> {
     Json("ok")
 }
 
-/// The same schema that the document has, for clients that check their input first.
+/// The schema of the document, for clients that validate their input first.
 async fn item_schema() -> Json<Value> {
     Json(schema_for!(Item).to_value())
 }
@@ -122,7 +122,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .route("/openapi.json", axum::routing::get(serve_document))
         .fallback(|| async { ApiError::not_found() });
 
-    // What aide cannot know: the layers of `app`.
+    // The layers of `app`, which aide does not see.
     let mut document = serde_json::to_value(api)?;
     StackDescription::new()
         .request_ids()

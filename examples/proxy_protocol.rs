@@ -1,5 +1,5 @@
-//! Behind a load balancer that forwards TCP and announces the client's address by the PROXY protocol, version 2: the server
-//! reads the announcement of each connection, and every policy sees the client.
+//! A load balancer that forwards TCP and sends the client's address by the PROXY protocol, version 2. The server reads the header
+//! of each connection, so that every policy sees the client's address.
 //!
 //! ```sh
 //! cargo run --example proxy_protocol
@@ -26,12 +26,12 @@ use tokio::{
 };
 use tower::Layer;
 
-/// The load balancers. Any other peer could announce any address.
+/// The load balancers. Any other peer could claim any address.
 fn is_load_balancer(peer: SocketAddr) -> bool {
     peer.ip().is_loopback()
 }
 
-/// Reads the announcement, which comes before the first byte of HTTP or TLS, and returns the client's address.
+/// Reads the header, which precedes the first byte of HTTP or TLS, and returns the client's address.
 async fn read_announcement(stream: &mut TcpStream) -> io::Result<SocketAddr> {
     let invalid = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason.to_owned());
     // 12 bytes of signature, version and command, family and protocol, and the length of the rest.

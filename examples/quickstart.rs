@@ -30,7 +30,7 @@ use tokio::net::TcpListener;
 use tokio_stream::{Stream, StreamExt};
 use uuid::Uuid;
 
-/// What our tokens say. `Identity<Claims>` is proof that one was checked.
+/// The claims of a token. A handler that takes `Identity<Claims>` runs only after authentication.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     sub: String,
@@ -39,7 +39,7 @@ struct Claims {
     roles: Vec<String>,
 }
 
-/// What `POST /items` takes.
+/// The body of `POST /items`.
 #[derive(Serialize, Deserialize, Validate)]
 struct Item {
     #[garde(length(chars, min = 1, max = 100))]
@@ -51,7 +51,7 @@ struct Item {
     color: Option<String>,
 }
 
-/// What `GET /search` takes.
+/// The query of `GET /search`.
 #[derive(Serialize, Deserialize, Validate)]
 #[serde(default)]
 struct Search {
@@ -85,7 +85,7 @@ async fn search(Valid(Query(search)): Valid<Query<Search>>) -> Json<Search> {
     Json(search)
 }
 
-/// Five events, 200 ms apart. They leave as they are made: no policy buffers a response.
+/// Five events, 200 ms apart. Each is sent at once: no policy buffers a response.
 async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let numbers = tokio_stream::iter(1..=5).throttle(Duration::from_millis(200));
     Sse::new(numbers.map(|number| Ok(Event::default().data(format!("tick {number}")))))
@@ -99,7 +99,7 @@ async fn boom() -> StatusCode {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    // A new secret at each start: the tokens below are good until this process ends.
+    // A new secret at each start: the tokens below are valid until this process ends.
     let secret = format!("{}{}", Uuid::new_v4(), Uuid::new_v4());
     let auth = Jwt::<Claims>::hs256(secret.as_str()).audience("quickstart").build()?;
     let cors = Cors::builder()
@@ -139,7 +139,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let aud = "quickstart".to_owned();
         testing::sign_hs256(secret.as_str(), &Claims { sub: name.to_owned(), aud, exp, roles })
     });
-    // The line that tells the policies who is at the other end.
+    // Gives the policies the address of the peer.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).await?;
     Ok(())

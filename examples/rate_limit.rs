@@ -1,5 +1,4 @@
-//! Limits of every kind: by address and by user, tiers, several quotas at once, logins of which only the failures
-//! count, and streams of which only so many may be open. Run it, and paste the commands that it prints:
+//! Rate limits: by address and by user, tiers, several quotas at once, failed logins, and a number of open streams. Run it, and paste the commands that it prints:
 //!
 //! ```sh
 //! cargo run --example rate_limit
@@ -30,7 +29,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// What our tokens say.
+/// The claims of a token.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     sub: String,
@@ -46,7 +45,7 @@ struct Login {
 }
 
 async fn login(Json(login): Json<Login>) -> Result<&'static str, ApiError> {
-    // Compare hashes of passwords, in your own.
+    // Compare hashes of passwords in your service.
     if login.user == "ada" && login.password == "correct horse battery staple" {
         Ok("welcome\n")
     } else {
@@ -58,7 +57,7 @@ async fn whoami(user: Identity<Claims>) -> String {
     format!("{}\n", user.claims().sub)
 }
 
-/// Five events a second, until the client has had enough.
+/// Five events a second, until the client disconnects.
 async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let numbers = tokio_stream::iter(1..).throttle(SECOND / 5);
     Sse::new(numbers.map(|number: u32| Ok(Event::default().data(format!("tick {number}")))))
@@ -68,11 +67,11 @@ async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    // A new secret at each start: the tokens below are good until this process ends.
+    // A new secret at each start: the tokens below are valid until this process ends.
     let secret = format!("{}{}", Uuid::new_v4(), Uuid::new_v4());
     let auth = Jwt::<Claims>::hs256(secret.as_str()).audience("rate_limit").build()?;
 
-    // By address, outside of everything else: this protects authentication too.
+    // By address, before everything else, so that it also protects authentication.
     let everything =
         RateLimit::per_address(Quota::per(100, 10 * SECOND).named("address")).build()?;
 
@@ -84,7 +83,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     .cost(|head| if head.uri.path() == "/export" { 5 } else { 1 })
     .build()?;
 
-    // By user, inside authentication. Whoever has the role gets more of it.
+    // By user, after authentication, with a larger quota for a role.
     let free = Quota::per(3, MINUTE).named("free");
     let pro = Quota::per(6, MINUTE).named("pro");
     let tiers = RateLimit::per_principal(free.clone())
@@ -94,16 +93,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .build()?;
 
-    // Wrong passwords only, each remembered by itself: never more than three in any quarter of an hour.
+    // Wrong passwords only, with an exact log: never more than three in any 15 minutes.
     let guesses = RateLimit::per_address(Quota::per(3, 15 * MINUTE).exact_log().named("login"))
         .only_failures()
         .build()?;
 
-    // Two streams at the same time; a slot is free again when its stream is over.
+    // Two streams at a time; a slot is released when its stream ends.
     let streams = ConcurrencyLimit::per_key(ByAddress::default(), 2).build()?;
 
-    // An even flow: one every two seconds, and two at once after a pause. Reading does not wait for writing. The
-    // response fields are those that Envoy and Kong send.
+    // An even flow: one request every two seconds, and two at once after a pause. Reads do not count. The response headers are
+    // those of Envoy and Kong.
     let notes = RateLimit::per_key(
         (ByAddress::default(), ByMethod),
         Quota::per(30, MINUTE).gcra_with_burst(2).named("notes"),
@@ -137,7 +136,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let aud = "rate_limit".to_owned();
         testing::sign_hs256(secret.as_str(), &Claims { sub: name.to_owned(), aud, exp, roles })
     });
-    // The line that tells the policies who is at the other end.
+    // Gives the policies the address of the peer.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).await?;
     Ok(())

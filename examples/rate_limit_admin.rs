@@ -1,5 +1,5 @@
-//! Routes for operators: what a client has left, and how to reset, block and unblock it. They are guarded by an API key;
-//! put them on a port of their own, or behind the authentication of your operators.
+//! Routes for operators, which inspect, reset, block and unblock a client. An API key protects them; serve them on a separate port,
+//! or behind the authentication of your operators.
 //!
 //! ```sh
 //! cargo run --example rate_limit_admin
@@ -96,7 +96,7 @@ struct NewQuota {
     limit: u32,
 }
 
-/// Replaces the quota while the limit serves. Counts stay.
+/// Replaces the quota at run time. Counts are kept.
 async fn replace(
     State(limit): State<RateLimit>,
     Json(quota): Json<NewQuota>,
@@ -110,12 +110,12 @@ async fn replace(
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    // Clients that go on after 20 rejections in a minute are blocked for a minute, then for two, four … up to an hour.
+    // Clients with more than 20 rejections in a minute are blocked for a minute, then for two, four … up to an hour.
     let ban = Ban::after(20, MINUTE).growing_to(60 * MINUTE);
     let limit =
         RateLimit::per_address(Quota::per(5, MINUTE).named("per-client")).ban(ban).build()?;
 
-    // A new key at each start. In your own, operators have keys in a database, or tokens.
+    // A new key at each start. Use keys from a database, or tokens, in your service.
     let store = InMemoryApiKeys::new();
     let keys = ApiKeys::builder("acme", store.clone()).build()?;
     let operator = ApiKey::generate("acme", Principal::new("operations").with_roles([OPERATOR]))?;

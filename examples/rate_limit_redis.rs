@@ -1,4 +1,4 @@
-//! Two instances of one service that share a limit in Redis, and what they do while Redis is away:
+//! Two instances of one service that share a limit in Redis, also during an outage of Redis:
 //!
 //! ```sh
 //! redis-server --port 6379 --save '' &
@@ -28,7 +28,7 @@ use palisade::{
 };
 use tokio::net::TcpListener;
 
-/// Set for the instances, to their number.
+/// The number of an instance, set for its process.
 const INSTANCE: &str = "RATE_LIMIT_REDIS_INSTANCE";
 
 fn main() -> Result<(), BoxError> {
@@ -44,7 +44,7 @@ fn router(redis: &str) -> Result<Router, BoxError> {
     // One connection serves all limits.
     let store = Arc::new(RedisStore::new(Redis::builder(redis).build()?));
 
-    // A request is charged to both quotas or to none. While Redis is away, each instance allows half.
+    // A request is charged to both quotas or to none. During an outage each instance allows half.
     let clients = RateLimit::per_address([
         Quota::per(10, Duration::from_secs(1)).named("burst"),
         Quota::per(20, Duration::from_secs(60)).named("steady"),
@@ -53,20 +53,20 @@ fn router(redis: &str) -> Result<Router, BoxError> {
     .store(SharedStore::new(Arc::clone(&store)).fallback_local(0.5))
     .build()?;
 
-    // For whom a 429 too many is worse than one too few: without Redis, everybody passes.
+    // Availability first: during an outage all requests are allowed.
     let news = RateLimit::per_address(Quota::per(5, Duration::from_secs(60)))
         .name("news")
         .store(SharedStore::new(Arc::clone(&store)).fail_open())
         .build()?;
 
-    // What guards something: without Redis, nobody passes.
+    // Protection first: during an outage all requests are rejected.
     let codes = RateLimit::per_address(Quota::per(3, Duration::from_secs(60)).exact_log())
         .name("codes")
         .store(SharedStore::new(Arc::clone(&store)).fail_closed())
         .build()?;
 
-    // Busy callers, each known by a field that a gateway has verified: an instance takes 100 permits at a time, and
-    // Redis sees a hundredth of the traffic.
+    // High rates, by a header that a gateway has verified: an instance leases 100 permits at a time, so Redis sees a hundredth of
+    // the traffic.
     let caller = ByHeader::new(HeaderName::from_static("x-verified-caller"));
     let bulk = RateLimit::per_key(caller, Quota::per(1000, Duration::from_secs(60)))
         .name("bulk")
@@ -85,7 +85,7 @@ fn router(redis: &str) -> Result<Router, BoxError> {
 
 fn serve(number: &str) -> Result<(), BoxError> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
-    // The standard input ends with the program that has started us, however it ends.
+    // The standard input ends when the parent process ends.
     std::thread::spawn(|| {
         let _ = std::io::stdin().read(&mut [0]);
         std::process::exit(0);
@@ -116,14 +116,14 @@ fn start_two_instances() -> Result<(), BoxError> {
     let (mut one, first) = start(1)?;
     let (mut two, second) = start(2)?;
     print_what_to_try(&first, &second);
-    // To wait for an instance would close its input, and end it: these stay open as long as this program lives.
+    // `Child::wait` would close the input and end the instance, so these handles stay open.
     let _inputs = (one.stdin.take(), two.stdin.take());
     one.wait()?;
     two.wait()?;
     Ok(())
 }
 
-/// Starts an instance, and reads from it where it listens.
+/// Starts an instance, and returns the address that it prints.
 fn start(number: u32) -> Result<(Child, String), BoxError> {
     let mut instance = Command::new(env::current_exe()?)
         .env(INSTANCE, number.to_string())

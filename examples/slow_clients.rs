@@ -1,5 +1,5 @@
-//! Clients that take their time: an axum service on hyper's own server, which closes connections whose request does not arrive
-//! in time. No layer can do that, because no layer is called before the head of a request is complete.
+//! Slow clients: an axum service on hyper's own server, which closes connections whose request head does not arrive in time. No
+//! layer can do that, because no layer is called before the head of a request is complete.
 //!
 //! ```sh
 //! cargo run --example slow_clients
@@ -20,14 +20,14 @@ use palisade::{
 use tokio::net::TcpListener;
 use tower::Layer;
 
-/// How long the head of a request may take to arrive, from the first byte of a connection or the end of the last response.
+/// The time for the head of a request, from the start of the connection or the end of the last response.
 const HEAD: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    // Once the head has arrived, layers take over: the body, the handler, and a client that does not read.
+    // After the head, layers limit the body, the handler, and clients that do not read.
     let deadline = Deadline::new(Duration::from_secs(10))
         .request_idle(Duration::from_secs(5))
         .write_idle(Duration::from_secs(30));
@@ -52,7 +52,7 @@ async fn main() -> Result<(), BoxError> {
         let service = PolicyLayer::new(PeerAddr(peer).then(stream.connection())).layer(app.clone());
         tokio::spawn(async move {
             let mut server = auto::Builder::new(TokioExecutor::new());
-            // The timer is what makes the time-out work.
+            // Without a timer the timeout has no effect.
             server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
             server.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20));
             let connection = server.serve_connection_with_upgrades(

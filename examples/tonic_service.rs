@@ -1,4 +1,4 @@
-//! A tonic service with a unary and a streaming method in the same stack; refusals arrive as gRPC statuses.
+//! A tonic service with a unary and a streaming method in the same stack; rejections are gRPC statuses.
 //!
 //! ```sh
 //! cargo run --example tonic_service                  # the server; it prints what to try
@@ -85,7 +85,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn serve(address: &str) -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    // A new secret at each start: the tokens below are good until this process ends.
+    // A new secret at each start: the tokens below are valid until this process ends.
     let secret = format!("{}{}", Uuid::new_v4(), Uuid::new_v4());
     let auth = Jwt::<Claims>::hs256(secret.as_str()).audience("tonic_service").build()?;
     let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(10))).build()?;
@@ -106,7 +106,7 @@ async fn serve(address: &str) -> Result<(), Box<dyn std::error::Error>> {
         let aud = "tonic_service".to_owned();
         testing::sign_hs256(secret.as_str(), &Claims { sub: name.to_owned(), aud, exp, roles })
     });
-    // tonic itself tells the policies who is at the other end.
+    // tonic itself gives the policies the address of the peer.
     Server::builder()
         .layer(guarded)
         .add_service(GreeterServer::new(Service))

@@ -1,5 +1,4 @@
-//! An axum service that takes files: small ones in memory, large ones in a temporary file, and very large ones as they
-//! come. Run it, and paste the commands that it prints:
+//! File uploads with axum: small files in memory, large ones in a temporary file, very large ones streamed. Run it, and paste the commands that it prints:
 //!
 //! ```sh
 //! cargo run --example upload
@@ -19,7 +18,7 @@ use palisade::{
 use serde::Deserialize;
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
-/// The fields of the forms that are no files.
+/// The fields of the forms that are not files.
 #[derive(Deserialize, Validate)]
 struct About {
     #[garde(length(chars, min = 1, max = 80))]
@@ -28,7 +27,7 @@ struct About {
     stars: Option<u8>,
 }
 
-/// In memory: a picture is small, and somebody wants all of its bytes.
+/// In memory: a picture is small, and the handler needs all bytes.
 async fn picture(Valid(form): Valid<Multipart<About>>) -> Result<String, ApiError> {
     let mut answer = described(&form.fields);
     for file in form.files {
@@ -39,8 +38,7 @@ async fn picture(Valid(form): Valid<Multipart<About>>) -> Result<String, ApiErro
     Ok(answer)
 }
 
-/// In a temporary file, which is gone when it is dropped: a document is read from its beginning to its end, by something
-/// that may wait for the disk.
+/// In a temporary file, which is deleted on drop: a document is read once, from the beginning to the end, by blocking code.
 async fn document(Valid(form): Valid<Multipart<About>>) -> Result<String, ApiError> {
     let mut answer = described(&form.fields);
     for file in form.files {
@@ -54,11 +52,11 @@ async fn document(Valid(form): Valid<Multipart<About>>) -> Result<String, ApiErr
     Ok(answer)
 }
 
-/// As it comes: a film is larger than memory, and each chunk goes on to where it is kept.
+/// Streamed: a film is larger than memory, so each chunk is stored as it arrives.
 async fn film(Valid(mut form): Valid<MultipartStream<About>>) -> Result<String, ApiError> {
     let mut answer = String::new();
     while let Some(mut file) = form.next_file().await? {
-        // A name of ours and not the client's, which nobody finds before the form is known to be right.
+        // A name of the server and not of the client, unknown to clients until the whole form is valid.
         let mut stored = tokio::io::sink();
         let mut bytes = 0;
         while let Some(chunk) = file.chunk().await? {
@@ -70,7 +68,7 @@ async fn film(Valid(mut form): Valid<MultipartStream<About>>) -> Result<String, 
     Ok(described(&form.finish().await?) + &answer)
 }
 
-/// A handler that loses the error. The client is told all the same.
+/// A handler that ignores the error. The client gets it nevertheless.
 async fn careless_film(Valid(mut form): Valid<MultipartStream<About>>) -> &'static str {
     while let Ok(Some(mut file)) = form.next_file().await {
         while let Ok(Some(_)) = file.chunk().await {}
@@ -96,13 +94,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pictures = Uploads::builder()
         .max_files(2)
         .max_file_bytes(MB)
-        .allow_types(["image/png", "image/jpeg"]) // by their first bytes
+        .allow_types(["image/png", "image/jpeg"]) // recognised by their first bytes
         .require_file("picture")
         .build()?;
     let documents = Uploads::builder()
         .max_file_bytes(20 * MB)
         .allow_types(["application/pdf"])
-        .insecure_allow_declared_type("text/csv") // which has no first bytes of its own
+        .insecure_allow_declared_type("text/csv") // CSV has no signature of its own
         .build()?;
     let films = Uploads::builder()
         .max_files(1)

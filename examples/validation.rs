@@ -1,4 +1,4 @@
-//! An axum service that checks everything it is sent. Run it, and paste the commands that it prints:
+//! An axum service that validates all input. Run it, and paste the commands that it prints:
 //!
 //! ```sh
 //! cargo run --example validation
@@ -35,7 +35,7 @@ struct Shop {
     shop_id: u32,
 }
 
-/// `z.coerce.number().default(1)` is a number with a default: what is in a query is text anyway.
+/// `z.coerce.number().default(1)` is a number with a default, because values of a query are always text.
 #[derive(Deserialize, Validate)]
 #[serde(default, rename_all = "camelCase")]
 struct Delivery {
@@ -82,7 +82,7 @@ struct Line {
     amount: u32,
 }
 
-/// What rules are told beside the value.
+/// The context of rules.
 #[derive(Default)]
 struct Catalogue {
     codes: Vec<&'static str>,
@@ -99,7 +99,7 @@ fn is_listed(code: &str, catalogue: &Catalogue) -> garde::Result {
 
 type NewOrder = Valid<(Path<Shop>, Query<Delivery>, Headers<Needed>, Json<Order>)>;
 
-/// Everything that is wrong with path, query, headers and body is in one answer.
+/// One response reports all mistakes of path, query, headers and body.
 async fn order(
     Valid((Path(shop), Query(delivery), Headers(needed), Json(order))): NewOrder,
 ) -> (StatusCode, Json<serde_json::Value>) {
@@ -142,7 +142,7 @@ async fn upload(Valid(form): Valid<Multipart<Caption>>) -> String {
     format!("{}: {file}", form.fields.caption)
 }
 
-/// Described by data: see `main`. The layer has checked it.
+/// The schema is data: see `main`. The layer has validated the body.
 async fn reading(Json(reading): Json<serde_json::Value>) -> Json<serde_json::Value> {
     Json(reading)
 }
@@ -158,7 +158,7 @@ async fn health() -> Json<serde_json::Value> {
     Json(json!({"state": "up"}))
 }
 
-/// A mistake that is found while the service is developed.
+/// A response that breaks its own schema, which is detected during development.
 async fn broken_health() -> Json<serde_json::Value> {
     Json(json!({"state": "sideways"}))
 }

@@ -1,4 +1,4 @@
-//! Standard Webhooks, both ends: one service signs what it sends, the other verifies it. Run it, and paste the commands
+//! Standard Webhooks: a sender that signs, and a receiver that verifies. Run it, and paste the commands
 //! that it prints:
 //!
 //! ```sh
@@ -28,14 +28,14 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-/// The receiver's side: runs for what was signed, once for each message.
+/// The receiver: runs for signed messages, once for each.
 async fn receive(verified: Verified, body: Bytes) -> Json<Value> {
     let body = String::from_utf8_lossy(&body);
     Json(json!({ "id": verified.id(), "key": verified.key_id(), "body": body }))
 }
 
-/// The sender's side: what it would send for this body, as headers for curl. A sender of yours gives them to its HTTP
-/// client, keeps the id for all attempts, and signs each attempt anew.
+/// The sender: returns the headers for this body, for curl. Your sender passes them to its HTTP client, uses one id for all
+/// attempts, and signs each attempt again.
 async fn sign(
     State(signer): State<Arc<StandardSigner>>,
     body: Bytes,
@@ -54,7 +54,7 @@ fn lines(headers: &HeaderMap) -> String {
     headers.iter().map(line).collect()
 }
 
-/// Keys as Standard Webhooks writes them.
+/// Keys in the text format of Standard Webhooks.
 fn written(prefix: &str, bytes: &[u8]) -> String {
     format!("{prefix}_{}", BASE64.encode(bytes))
 }
@@ -63,7 +63,7 @@ fn written(prefix: &str, bytes: &[u8]) -> String {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    // New keys at each start: a secret that both ends know, and a key pair of which the receiver knows one half.
+    // New keys at each start: a shared secret, and a key pair whose public half the receiver has.
     let random = || [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat();
     let secret = written("whsec", &random());
     let seed = random();
@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shared = Webhook::standard(secret.as_str()).key_id("shared").replays(replays()?).build()?;
     let asymmetric =
         Webhook::standard(public.as_str()).key_id("public").replays(replays()?).build()?;
-    // One message may have a signature of each kind, and a receiver looks at the one that it can verify.
+    // A message can have signatures of both kinds; a receiver uses the one that it can verify.
     let signer = Standard::signer(secret.as_str())?.and_secret(private)?;
 
     let app = Router::new()

@@ -31,26 +31,26 @@ use std::sync::{
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-/// What we need of an event; Stripe sends much more.
+/// The fields that this example needs; Stripe sends many more.
 #[derive(Deserialize)]
 struct Event {
     r#type: String,
 }
 
-/// How many events were processed: each once, however often it comes.
+/// The number of processed events. Retries do not count.
 type Processed = Arc<AtomicU64>;
 
-/// Runs for what Stripe has signed, once for each event. `Verified` is the proof.
+/// Runs for events that Stripe signed, once for each. `Verified` exists only after verification.
 async fn on_event(
     State(processed): State<Processed>,
     verified: Verified,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
-    // Parsed after it was verified, and out of the very bytes that were.
+    // Parsed after the verification, from exactly the verified bytes.
     let event: Event = serde_json::from_slice(&body)
         .map_err(|error| ApiError::invalid_json().with_source(error))?;
     if event.r#type == "invoice.payment_failed" {
-        // Anything but 2xx: Stripe sends it again, and it is processed then.
+        // After any other status than 2xx Stripe retries, and the event is processed then.
         return Err(ApiError::unavailable());
     }
     let count = processed.fetch_add(1, Ordering::SeqCst) + 1;
@@ -68,9 +68,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let made_up = || format!("whsec_{}", Uuid::new_v4().simple());
     let secret = env::var("STRIPE_WEBHOOK_SECRET").unwrap_or_else(|_| made_up());
-    // The one before, which Stripe goes on signing with for a day after you roll it.
+    // The previous secret, with which Stripe also signs for a day after a rotation.
     let old_secret = made_up();
-    // One machine remembers by itself; several remember together.
+    // In memory for one machine, in Redis for several.
     let replays = match env::var("REDIS_URL") {
         Ok(url) => Replays::new(RedisReplays::new(Redis::builder(url).build()?)),
         Err(_) => Replays::new(InMemoryReplays::new(100_000)?),

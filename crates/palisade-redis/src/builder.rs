@@ -261,7 +261,7 @@ impl RedisBuilder {
 
 /// # Errors
 ///
-/// If nodes of a cluster, which are told by one of them later on, would need different schemes or credentials.
+/// If the nodes of a cluster have different schemes or credentials: nodes that are discovered later get those of the first.
 #[cfg(feature = "cluster")]
 fn check_alike(nodes: &[ConnectionInfo]) -> Result<(), ConfigError> {
     let kind = |node: &ConnectionInfo| {

@@ -10,8 +10,7 @@ use crate::{
     topology::Timeouts,
 };
 
-/// Redis or Valkey: one connection (in a cluster one to each node) that all clones share, and a prefix for the names of
-/// keys.
+/// A client of Redis or Valkey: one connection (in a cluster one to each node) that all clones share, and a prefix for keys.
 ///
 /// ```
 /// use std::time::Duration;
@@ -47,9 +46,9 @@ pub(crate) enum Route {
 }
 
 impl Redis {
-    /// One server: `redis://[user:password@]host[:port][/database]`, `rediss://` with TLS, or `unix:///path/to/socket`.
+    /// Configures one server: `redis://[user:password@]host[:port][/database]`, `rediss://` with TLS, or `unix:///path/to/socket`.
     ///
-    /// A special character in a password has to be percent-encoded, or given to [`RedisBuilder::password`] as it is.
+    /// Percent-encode special characters of a password, or set it with [`RedisBuilder::password`].
     ///
     /// ```
     /// use palisade_redis::Redis;
@@ -64,7 +63,7 @@ impl Redis {
         RedisBuilder::standalone(url.into())
     }
 
-    /// A Redis Cluster, found through any of these nodes. All of them are given the same credentials.
+    /// Configures a Redis Cluster, discovered through any of these nodes. All nodes get the same credentials.
     ///
     /// ```
     /// use palisade_redis::Redis;
@@ -78,13 +77,13 @@ impl Redis {
         RedisBuilder::cluster(urls.into_iter().map(Into::into).collect())
     }
 
-    /// The master that these sentinels watch under this name. After a failover they are asked again.
+    /// Configures the master that these sentinels watch under this name. After a failover they are queried again.
     ///
     /// Credentials in the URLs are for the sentinels; those of the master are given to
     /// [`username`](RedisBuilder::username) and [`password`](RedisBuilder::password). With `rediss://`, master and sentinels
     /// are both spoken to with TLS.
     ///
-    /// A replica knows of the last moments before a failover only what reached it: the rest is forgotten.
+    /// Writes that had not reached the replica before a failover are lost.
     ///
     /// ```
     /// use palisade_redis::Redis;
@@ -104,13 +103,13 @@ impl Redis {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Returns what the names of all keys begin with: the [prefix](RedisBuilder::prefix) as a [`key_part`].
+    /// Returns the start of all keys: the [prefix](RedisBuilder::prefix) as a [`key_part`].
     pub fn prefix(&self) -> &str {
         &self.inner.prefix
     }
 
-    /// Connects, in a cluster to all masters. A service that awaits this before it accepts requests spares the first of them
-    /// the time that connecting takes.
+    /// Connects, in a cluster to all masters. Await it before the service accepts requests, so that the first request does not wait
+    /// for the connection.
     ///
     /// # Errors
     ///
@@ -139,7 +138,7 @@ impl Redis {
         self.inner.setup.add_script(script);
     }
 
-    /// Returns the channel on which [`listen`](Self::listen) hears: `prefix:changes`.
+    /// Returns the channel of [`listen`](Self::listen): `prefix:changes`.
     pub fn channel(&self) -> &str {
         self.inner.setup.channel().unwrap_or_default()
     }
@@ -148,12 +147,12 @@ impl Redis {
     /// false. It must not block.
     ///
     /// Messages come over the connections that calls use, while they are open, from Redis 6 on, and to users with
-    /// `+subscribe` and `&palisade:changes`. What is published while there is no connection is lost.
+    /// `+subscribe` and `&palisade:changes`. Messages that are published while there is no connection are lost.
     pub fn listen(&self, listener: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
         self.inner.setup.add_listener(Arc::new(listener));
     }
 
-    /// True if keys are spread over several nodes.
+    /// Returns whether keys are distributed over several nodes.
     pub fn is_cluster(&self) -> bool {
         match &self.inner.route {
             Route::Link(_) => false,
@@ -162,7 +161,7 @@ impl Redis {
         }
     }
 
-    /// Returns a number that tells nodes of a cluster apart: that of the node which keeps this key. 0 without a cluster.
+    /// Returns a number that identifies the node of this key in a cluster; 0 without a cluster.
     pub fn node_of(&self, key: &str) -> u64 {
         let _ = key;
         match &self.inner.route {
@@ -172,7 +171,7 @@ impl Redis {
         }
     }
 
-    /// Returns a future that connects to the node which keeps this key, or `None` if that was tried before.
+    /// Returns a future that connects to the node of this key, or `None` if that was tried before.
     pub fn connecting(&self, key: &str) -> Option<BoxFuture<Result<(), RedisError>>> {
         let _ = key;
         match &self.inner.route {
@@ -188,14 +187,14 @@ impl Redis {
         }
     }
 
-    /// Runs a script and returns the numbers that it answers.
+    /// Runs a script and returns its numbers.
     ///
-    /// A caller that gives up before there is an answer does not know whether the script ran.
+    /// If the future is dropped early, it is unknown whether the script ran.
     ///
     /// # Errors
     ///
-    /// If there is no answer within the time-outs, if it is an error, or if it is not an array of whole numbers: a proxy or
-    /// a server of another kind may answer anything. Outside of a tokio runtime with I/O and time.
+    /// If there is no reply within the timeouts, if the reply is an error, or if it is not an array of whole numbers; outside a
+    /// tokio runtime with I/O and time.
     pub async fn run(
         &self,
         script: &Script,
@@ -206,8 +205,8 @@ impl Redis {
         Ok(numbers(&answer).ok_or(Failure::Unexpected)?)
     }
 
-    /// Runs a script whose arguments are bytes, such as packed numbers, and returns the numbers that it answers: an array, or
-    /// a string of numbers that `struct.pack('>i8…')` has packed. Of six numbers, the string costs the server 0.7 µs less.
+    /// Runs a script whose arguments are bytes, such as packed numbers, and returns its numbers: an array, or a string of numbers
+    /// that `struct.pack('>i8…')` has packed. For six numbers the string costs the server 0.7 µs less.
     ///
     /// # Errors
     ///
@@ -222,13 +221,13 @@ impl Redis {
         Ok(numbers(&answer).or_else(|| unpacked(&answer)).ok_or(Failure::Unexpected)?)
     }
 
-    /// Runs a script and returns the text that it answers, or `None` if it answers `false`.
+    /// Runs a script and returns its text, or `None` if it returns `false`.
     ///
-    /// A caller that gives up before there is an answer does not know whether the script ran.
+    /// If the future is dropped early, it is unknown whether the script ran.
     ///
     /// # Errors
     ///
-    /// Those of [`run`](Self::run), and an answer that is not a text in UTF-8.
+    /// Those of [`run`](Self::run), and a reply that is not UTF-8.
     pub async fn run_text(
         &self,
         script: &Script,
@@ -250,7 +249,7 @@ impl Redis {
     }
 }
 
-/// Bytes that are not UTF-8 are not what a script of ours stored.
+/// Our scripts store UTF-8 only, so other bytes are an error.
 fn text(answer: Value) -> Option<Option<String>> {
     match answer {
         Value::Nil => Some(None),
@@ -289,8 +288,7 @@ impl fmt::Debug for Redis {
     }
 }
 
-/// Encodes text as a part of a key's name: no byte of it can be taken for a separator or a brace, and different texts stay
-/// different.
+/// Encodes text as a part of a key: without separators and braces, and different for different texts.
 ///
 /// ```
 /// use palisade_redis::key_part;

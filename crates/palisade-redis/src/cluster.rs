@@ -1,4 +1,4 @@
-//! The nodes of a cluster: which has which slots, and a link to each.
+//! The nodes of a cluster: their slots, and a link to each.
 //!
 //! The cluster client of `redis` has one queue for all nodes, and while it connects to a node that is gone, or asks for the
 //! slots again, calls to the other nodes wait. Here a node that is down or stalled has a link of its own that fails, and the
@@ -238,7 +238,7 @@ impl Inner {
         Ok(link)
     }
 
-    /// Takes a node's word for one slot until all are asked for.
+    /// Records the owner of one slot, as a redirection names it, until all slots are read again.
     fn learn(&self, slot: u16, master: &str) {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         let range = Range { first: slot, last: slot, master: master.to_owned() };
@@ -248,7 +248,7 @@ impl Inner {
         *slots = Arc::new(learnt);
     }
 
-    /// Asks all nodes which node has which slots, and believes the first answer.
+    /// Reads the slots from all nodes at once, and uses the first reply.
     async fn refresh(&self) {
         let mut refreshed = self.refreshed.lock().await;
         if refreshed.is_some_and(|then| then.elapsed() < REFRESH_PAUSE) {

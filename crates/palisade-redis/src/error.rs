@@ -1,6 +1,6 @@
 use std::{error::Error, fmt, time::Duration};
 
-/// Why there is no answer. It goes to the log and never to a client, and contains no credentials.
+/// The reason of a failed call. For logs, not for clients. Contains no credentials.
 #[derive(Clone)]
 pub struct RedisError(Failure);
 

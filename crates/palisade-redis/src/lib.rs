@@ -1,5 +1,4 @@
-//! The connection to Redis or Valkey that machines share their counts and deliveries by, for the limits of
-//! `palisade-rate-limit-redis` and the replays of `palisade-webhook`.
+//! The Redis and Valkey client of Palisade's shared stores: rate limits, sessions, DPoP proofs and webhook deliveries.
 //!
 //! ```no_run
 //! use palisade_redis::{Redis, Script};
@@ -23,12 +22,12 @@
 //!
 //! No call takes longer than the connect and the response time-out together, 1 s and 500 ms unless
 //! [set](RedisBuilder::response_timeout), and while a connection is open only the latter. Then it returns an error. No call is
-//! sent again if that could do a thing twice: only one on a connection that was closed while it was idle is, and one that a
-//! cluster's node did not run because its slot is elsewhere.
+//! repeated if it could run twice: only a call on a connection that was closed while it was idle is repeated, and one that a
+//! node of a cluster did not run because another node serves the slot.
 //!
 //! The connection is opened by the first call, or by [`Redis::ready`], and shared by all. When it breaks, the next call opens
-//! another; when that fails, attempts become rarer, down to one a second, and the calls between them fail at once. A
-//! connection whose server is silent for a second is given up, and so is one to a master that became a replica (`READONLY`)
+//! another; if that fails, attempts become rarer, down to one a second, and calls between them fail at once. A
+//! connection is closed if its server is silent for a second, and so is one to a master that became a replica (`READONLY`)
 //! or has lost its replicas (`NOREPLICAS`). Behind sentinels, a connection that was idle for a second is used after a
 //! sentinel has confirmed that its server still is the master.
 //!

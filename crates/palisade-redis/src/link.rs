@@ -79,7 +79,7 @@ struct Connection {
     answered: Arc<AtomicBool>,
 }
 
-/// What is sent to a node.
+/// A request to a node.
 enum Request<'a> {
     Script(&'a Call<'a>),
     #[cfg(feature = "cluster")]
@@ -113,7 +113,7 @@ impl Request<'_> {
 }
 
 impl Link {
-    /// Connects nowhere yet.
+    /// Creates a link without connecting.
     pub(crate) fn new(place: Place, timeouts: Timeouts, setup: Arc<Setup>) -> Self {
         let stage = Stage::Down(None);
         let state = Mutex::new(State { stage, attempted: None, pause: Duration::ZERO });
@@ -310,7 +310,7 @@ impl Inner {
         if replace {
             self.replace(connection, failure.clone());
         } else if !matches!(failure, Failure::NoAnswer(_)) {
-            // An error is an answer, too.
+            // An error is a reply too.
             self.hear(connection);
         }
     }
@@ -320,7 +320,7 @@ impl Inner {
         connection.answered.store(true, Ordering::Relaxed);
     }
 
-    /// Gives the connection up, unless another caller has already.
+    /// Drops the connection, unless another caller already has.
     fn replace(&self, connection: &Connection, failure: Failure) {
         let mut state = self.state();
         let is_current = matches!(&state.stage, Stage::Up(current) if Arc::ptr_eq(&current.heard, &connection.heard));
@@ -332,7 +332,7 @@ impl Inner {
         }
     }
 
-    /// Forgets an attempt whose task is gone.
+    /// Removes an attempt whose task has ended.
     fn abandon(&self, attempt: &Attempt) {
         let mut state = self.state();
         if matches!(&state.stage, Stage::Connecting(current) if current.same_channel(attempt)) {
@@ -340,7 +340,7 @@ impl Inner {
         }
     }
 
-    /// How long ago the last answer came.
+    /// Returns the time since the last reply.
     fn silence(&self, connection: &Connection) -> Duration {
         let heard = connection.heard.load(Ordering::Relaxed);
         Duration::from_millis(self.millis().saturating_sub(heard))

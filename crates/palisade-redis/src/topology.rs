@@ -20,7 +20,7 @@ pub(crate) struct Timeouts {
     pub(crate) response: Duration,
 }
 
-/// Where a link leads to.
+/// The target of a link.
 pub(crate) enum Place {
     Node(Client),
     Master(Sentinels),
@@ -30,18 +30,18 @@ pub(crate) enum Place {
 pub(crate) struct Sentinels {
     pub(crate) links: Vec<Link>,
     pub(crate) master: String,
-    /// The credentials on the master.
+    /// The credentials for the master.
     pub(crate) login: RedisConnectionInfo,
     pub(crate) certificates: Certificates,
 }
 
-/// A connection that is ready for calls, and where it leads to.
+/// A connection that is ready for calls, with its address.
 pub(crate) struct Opened {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) address: String,
 }
 
-/// Boxed, because connecting to a master asks links, which connect.
+/// Boxed, because connecting to a master uses links to sentinels, which connect too.
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl Place {
@@ -58,8 +58,8 @@ impl Place {
         })
     }
 
-    /// True unless the sentinels name another master than the node at this address. A master that was cut off goes on
-    /// calling itself one until a sentinel tells it.
+    /// Returns false if the sentinels name another master than the node at this address. A master that was cut off still reports
+    /// the role of a master.
     pub(crate) fn is_still_master<'a>(&'a self, address: &'a str) -> Boxed<'a, bool> {
         Box::pin(async move {
             match self {
@@ -139,8 +139,8 @@ async fn connect(
 }
 
 impl Sentinels {
-    /// Asks all sentinels at once and believes the first whose master calls itself one: a sentinel that was cut off
-    /// remembers a master of the past.
+    /// Queries all sentinels at once and uses the first whose master confirms its role: a sentinel that was cut off names an
+    /// old master.
     async fn connect_to_master(
         &self,
         timeouts: Timeouts,

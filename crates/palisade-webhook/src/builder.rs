@@ -10,7 +10,7 @@ use crate::{
     webhook::{Rules, Verify},
 };
 
-/// The settings of a [`Webhook`]. Made by its constructors, one for each scheme.
+/// Configures a [`Webhook`]. Created by its constructors, one for each scheme.
 ///
 /// ```
 /// use std::time::Duration;
@@ -48,45 +48,44 @@ impl WebhookBuilder {
         }
     }
 
-    /// What the first secret is called in [`Verified::key_id`](crate::Verified::key_id); `default` unless said
-    /// otherwise.
+    /// Names the first secret in [`Verified::key_id`](crate::Verified::key_id). Default: `default`.
     #[must_use]
     pub fn key_id(mut self, key_id: impl Into<String>) -> Self {
         self.first_key_id = key_id.into();
         self
     }
 
-    /// Another secret that is active, while one is rotated; 5 at most in all.
+    /// Adds an active secret, for a rotation. At most 5.
     #[must_use]
     pub fn and_secret(mut self, key_id: impl Into<String>, secret: impl Into<Secret>) -> Self {
         self.secrets.push((key_id.into(), secret.into()));
         self
     }
 
-    /// How far a timestamp may be from now, in the past and in the future; 5 minutes unless said otherwise, and never
-    /// without a limit. Counted in whole seconds.
+    /// Sets the accepted age of a timestamp, in the past and in the future, in whole seconds. Default: 5 minutes. There is
+    /// always a limit.
     #[must_use]
     pub fn tolerance(mut self, tolerance: Duration) -> Self {
         self.tolerance = Some(tolerance);
         self
     }
 
-    /// Reads at most this many bytes of a body; 1 MiB unless said otherwise.
+    /// Limits the size of bodies, in bytes. Default: 1 MiB.
     #[must_use]
     pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;
         self
     }
 
-    /// Remembers what was processed. Without this a request that was seen can be sent again until its timestamp is too
-    /// old, and where there is no timestamp for ever.
+    /// Rejects deliveries that were processed before. Without this setting a captured request can be repeated until its
+    /// timestamp is too old, or forever if the scheme has no timestamp.
     #[must_use]
     pub fn replays(mut self, replays: Replays) -> Self {
         self.replays = Some(replays);
         self
     }
 
-    /// Takes the time from this clock.
+    /// Sets the clock.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -97,9 +96,9 @@ impl WebhookBuilder {
     ///
     /// # Errors
     ///
-    /// For a secret that is empty, too short or written as no secret of the scheme is; for more than 5 of them, or two
-    /// of the same name; for a tolerance of nothing or of more than a day, or for a scheme that has no timestamp; for
-    /// replays that are not kept for twice the tolerance; for a description of a scheme that makes no sense.
+    /// If a secret is empty, too short or malformed; if there are more than 5 secrets, or two with the same name; if the
+    /// tolerance is 0, more than a day, or set for a scheme without timestamps; if replays are kept for less than twice the
+    /// tolerance; if the description of a scheme is contradictory.
     pub fn build(self) -> Result<Webhook, ConfigError> {
         let scheme = self.scheme?;
         let mut keys = vec![(self.first_key_id.into(), scheme.key(&self.first_secret)?)];
@@ -130,7 +129,7 @@ impl WebhookBuilder {
             replays: replays.transpose()?.map(Arc::new),
             scheme,
         };
-        Ok(Webhook::of(Verify { rules: Arc::new(rules) }, self.limit))
+        Ok(Webhook::from_policy(Verify { rules: Arc::new(rules) }, self.limit))
     }
 }
 

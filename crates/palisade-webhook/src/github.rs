@@ -8,21 +8,19 @@ use crate::HmacScheme;
 /// [GitHub](https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries):
 /// `X-Hub-Signature-256: sha256=757107ea…`.
 ///
-/// The HMAC-SHA-256 of the body. `X-Hub-Signature`, of SHA-1, is sent beside it for old receivers and is ignored. GitHub
-/// sends up to 25 MB; the default here is 1 MiB, so raise [`limit`](crate::WebhookBuilder::limit) where large pushes
-/// matter.
+/// The HMAC-SHA-256 of the body. `X-Hub-Signature`, of SHA-1, is for old receivers and is ignored. GitHub
+/// sends up to 25 MB; the default here is 1 MiB, so raise [`limit`](crate::WebhookBuilder::limit) for large pushes.
 ///
-/// There is no timestamp: a request that somebody has seen stays valid until the secret changes. The delivery's name,
-/// `X-GitHub-Delivery`, is [`Verified::id`](crate::Verified::id). It is not signed, so it recognises what GitHub sends
-/// twice and nothing else; [`Replays::by_content`](crate::Replays::by_content) also stops others for as long as it
-/// remembers.
+/// There is no timestamp: a captured request stays valid until the secret changes. [`Verified::id`](crate::Verified::id) is
+/// `X-GitHub-Delivery`, which is not signed: it identifies retries of GitHub, but an attacker can change it.
+/// [`Replays::by_content`](crate::Replays::by_content) also rejects such repetitions, for as long as it stores them.
 ///
 /// ```
 /// use palisade_webhook::{GitHub, Webhook};
 ///
 /// let layer = Webhook::github("It's a Secret to Everybody").limit(25 * 1024 * 1024).build()?;
 ///
-/// // what GitHub sends
+/// // a request of GitHub
 /// let headers = GitHub::sign("It's a Secret to Everybody", b"Hello, World!")?;
 /// assert_eq!(
 ///     headers["x-hub-signature-256"],
@@ -43,7 +41,7 @@ impl GitHub {
             .id_header("x-github-delivery")
     }
 
-    /// The header of a request with this body, as GitHub would send it.
+    /// Returns the header that GitHub would send with this body.
     ///
     /// # Errors
     ///

@@ -9,22 +9,22 @@ use sha2::{Sha256, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::{
-    scheme::{Message, Presented},
+    scheme::{Message, SignatureHeaders},
     signature::{Kind, Signature},
 };
 
 /// The hash of an HMAC (RFC 2104).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
-    /// HMAC-SHA-256, which nearly everybody uses.
+    /// HMAC-SHA-256, the most common one.
     Sha256,
     /// HMAC-SHA-512.
     Sha512,
-    /// HMAC-SHA-1. SHA-1 is broken for collisions; as an HMAC it is not, and some vendors still use it.
+    /// HMAC-SHA-1. Collisions of SHA-1 are known, but do not affect HMACs. Some vendors still use it.
     Sha1,
 }
 
-/// What makes a signature, or proves one. The state of an HMAC after its key, which each message starts from.
+/// A key that signs or verifies. For HMACs, the state after the key, from which each message starts.
 #[derive(Clone)]
 pub(crate) enum Key {
     Sha1(Hmac<Sha1>),
@@ -34,13 +34,12 @@ pub(crate) enum Key {
     Ed25519(ParsedPublicKey),
 }
 
-/// The shortest secret, in bytes. What vendors give out has 24 or more; less than 16 can be guessed from one request
-/// that was seen.
+/// The shortest secret, in bytes. Vendors issue 24 or more; less than 16 can be guessed from one captured request.
 const SHORTEST: usize = 16;
 
 impl Key {
-    /// The key of an HMAC, of a secret that somebody may have chosen.
-    pub(crate) fn of_text(algorithm: Algorithm, secret: &Secret) -> Result<Self, ConfigError> {
+    /// Creates an HMAC key from a secret that a person may have chosen.
+    pub(crate) fn from_text(algorithm: Algorithm, secret: &Secret) -> Result<Self, ConfigError> {
         if secret.len() < SHORTEST {
             return Err(ConfigError::without_value(
                 "secret",
@@ -53,7 +52,7 @@ impl Key {
         Self::of_token(algorithm, secret)
     }
 
-    /// The key of an HMAC, of a secret that the sender makes and nobody can choose: however long it is, it is there.
+    /// Creates an HMAC key from a secret that the sender generates, of any length except 0.
     #[allow(clippy::disallowed_methods, reason = "the bytes go into the key that is made of them")]
     pub(crate) fn of_token(algorithm: Algorithm, secret: &Secret) -> Result<Self, ConfigError> {
         if secret.is_empty() {
@@ -68,12 +67,12 @@ impl Key {
                 "it begins or ends with white space, as text that was read from a file does: trim it",
             ));
         }
-        Self::of_bytes(algorithm, secret)
+        Self::from_bytes(algorithm, secret)
     }
 
-    /// The key of an HMAC, of bytes whose length was checked.
+    /// Creates an HMAC key from bytes whose length was checked.
     #[allow(clippy::disallowed_methods, reason = "the bytes go into the key that is made of them")]
-    pub(crate) fn of_bytes(algorithm: Algorithm, secret: &Secret) -> Result<Self, ConfigError> {
+    pub(crate) fn from_bytes(algorithm: Algorithm, secret: &Secret) -> Result<Self, ConfigError> {
         let bytes = secret.expose();
         let key = match algorithm {
             Algorithm::Sha1 => Hmac::new_from_slice(bytes).ok().map(Self::Sha1),
@@ -95,7 +94,7 @@ impl Key {
         ParsedPublicKey::new(&ED25519, public).map(Self::Ed25519).map_err(|_| wrong())
     }
 
-    /// What the HMAC of a message comes to. A public key makes nothing.
+    /// Returns the HMAC of a message, or `None` for a public key.
     pub(crate) fn tag_of(&self, message: &Message<'_>) -> Vec<u8> {
         fn tag<M: Mac + Clone>(key: &M, message: &Message<'_>) -> Vec<u8> {
             let mut mac = key.clone();
@@ -113,19 +112,19 @@ impl Key {
         }
     }
 
-    /// Whether one of these signatures is of this message. All are compared, each in constant time.
+    /// Returns whether one of these signatures is valid for this message. All are compared, each in constant time.
     fn made_one_of(&self, signatures: &[Signature], message: &Message<'_>) -> bool {
         #[cfg(feature = "ed25519")]
         if let Self::Ed25519(key) = self {
             let signatures: Vec<_> =
                 signatures.iter().filter(|signature| signature.kind == Kind::Ed25519).collect();
-            // Only where there is something to prove: the bytes have to be in one piece.
+            // Only if there is a signature to verify, because the message must be copied into one piece.
             let message = if signatures.is_empty() { Vec::new() } else { message.concat() };
             return signatures
                 .into_iter()
                 .any(|signature| key.verify_sig(&message, signature.bytes()).is_ok());
         }
-        // The tag is made also where nothing of its length came: it takes as long.
+        // The tag is computed also if no signature has its length, so that the time is the same.
         let tag = self.tag_of(message);
         let macs = signatures.iter().filter(|signature| signature.kind == Kind::Mac);
         let equal = macs.map(|signature| tag.ct_eq(signature.bytes()));
@@ -145,11 +144,11 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The keys that are active, each with the name that tells which one it was.
+/// The active keys with their names.
 #[derive(Debug)]
 pub(crate) struct Keys(Vec<(Arc<str>, Key)>);
 
-/// The most secrets at a time. A rotation needs two.
+/// The maximum number of active secrets. A rotation needs two.
 pub(crate) const MOST_KEYS: usize = 5;
 
 impl Keys {
@@ -167,12 +166,12 @@ impl Keys {
         Ok(Self(keys))
     }
 
-    /// The name of the first key that made one of these signatures of one of these messages. Every key is tried on
-    /// every message, also after one was found: the time does not tell which.
+    /// Returns the name of the first key that made one of these signatures. Every key is tried on every message, also after
+    /// a match, so that the time does not reveal which key matched.
     pub(crate) fn which_signed(
         &self,
         messages: &[Message<'_>],
-        presented: &Presented<'_>,
+        presented: &SignatureHeaders<'_>,
     ) -> Option<&Arc<str>> {
         let mut found = None;
         let named = |id: &str| presented.key_id.is_none_or(|named| named == id);

@@ -1,11 +1,11 @@
-//! Did they really send it: webhooks that are verified before a handler sees them, and signed before they leave.
+//! Verifies incoming webhooks before the handler runs, and signs outgoing ones.
 //!
 //! [`Webhook`] is a layer for one endpoint. It knows how [Stripe], [GitHub], [Slack], [Twilio], [Shopify],
 //! [Standard Webhooks](Standard) and [RFC 9421](HttpSignatures) sign, and can be told how [anybody else](HmacScheme)
-//! does. It verifies the raw bytes in constant time, wants timestamps near now in both directions, knows several secrets
-//! at a time, and with [`Replays`] processes nothing twice.
+//! sign. It verifies the raw bytes in constant time, rejects timestamps that are too far in the past or the future, supports
+//! several active secrets, and with [`Replays`] processes each delivery once.
 //!
-//! Each scheme can also `sign`, for your tests; and [`StandardSigner`] for what you send yourself.
+//! Each scheme can also `sign`, for your tests; [`StandardSigner`] signs the webhooks that you send.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -20,7 +20,7 @@
 //! let secret = "It's a Secret to Everybody";
 //! let webhook = Webhook::github(secret).build()?;
 //! let service = webhook.layer(service_fn(|request: Request<In>| async move {
-//!     let verified = Verified::of(request.extensions()).expect("verified");
+//!     let verified = Verified::from_extensions(request.extensions()).expect("verified");
 //!     assert_eq!(verified.scheme(), "github");
 //!     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default()))
 //! }));

@@ -6,61 +6,61 @@ use palisade_core::{ApiError, ConfigError, Secret};
 
 use crate::{key::Key, signature::Signature, timestamp::Timestamp};
 
-/// How a vendor signs: what differs between them, and nothing else.
+/// The parts of a signature scheme that differ between vendors.
 pub(crate) trait Scheme: Send + Sync + 'static {
     /// Its name, in [`Verified`](crate::Verified), in challenges and in the keys of a replay store.
     fn name(&self) -> &str;
 
-    /// True if what is signed says when.
+    /// Returns whether the scheme signs a timestamp.
     fn is_dated(&self) -> bool;
 
-    /// A settled secret as the key that it is.
+    /// Converts a configured secret into a key.
     fn key(&self, secret: &Secret) -> Result<Key, ConfigError>;
 
-    /// What the head says, without a look at the body or at a key.
-    fn read<'r>(&self, head: &'r request::Parts) -> Result<Presented<'r>, Fault>;
+    /// Reads the signature headers, without the body or a key.
+    fn read<'r>(&self, head: &'r request::Parts) -> Result<SignatureHeaders<'r>, Fault>;
 
-    /// What the sender has signed. More than one, where vendors write the same thing in two ways.
+    /// Returns the signed message. Several, if vendors write the same content in two ways.
     fn messages<'r>(
         &'r self,
-        presented: &Presented<'r>,
+        presented: &SignatureHeaders<'r>,
         head: &'r request::Parts,
         body: &'r [u8],
     ) -> Result<Vec<Message<'r>>, Fault>;
 
-    /// The sender's own name for the delivery, where only the body tells it. The body is verified by then.
+    /// Returns the id of the delivery, if it is in the body. Called after verification.
     fn id_in_body(&self, body: &[u8]) -> Option<String> {
         let _ = body;
         None
     }
 
-    /// What is answered in place of the handler. The body is verified by then.
+    /// Returns a response that replaces the handler's. Called after verification.
     fn reply(&self, body: &[u8]) -> Option<Response<Bytes>> {
         let _ = body;
         None
     }
 }
 
-/// What a request claims about itself.
+/// The signature headers of a request, before verification.
 #[derive(Debug)]
-pub(crate) struct Presented<'r> {
+pub(crate) struct SignatureHeaders<'r> {
     pub(crate) signatures: Vec<Signature>,
     pub(crate) timestamp: Option<Timestamp<'r>>,
     pub(crate) id: Option<&'r str>,
-    /// The end of its life, where a sender sets one.
+    /// The expiry, if the sender sets one.
     pub(crate) expires: Option<Timestamp<'r>>,
-    /// Which key it says it was, where a sender says so. No other is tried then.
+    /// The id of the key, if the sender sets one. No other key is tried then.
     pub(crate) key_id: Option<&'r str>,
 }
 
-impl<'r> Presented<'r> {
-    pub(crate) fn of(signatures: Vec<Signature>) -> Self {
+impl<'r> SignatureHeaders<'r> {
+    pub(crate) fn from_signatures(signatures: Vec<Signature>) -> Self {
         Self { signatures, timestamp: None, id: None, expires: None, key_id: None }
     }
 
-    /// One signature, and nothing else.
+    /// Creates a value with signatures only.
     pub(crate) fn only(signature: Signature) -> Self {
-        Self::of(vec![signature])
+        Self::from_signatures(vec![signature])
     }
 
     pub(crate) fn at(mut self, timestamp: Timestamp<'r>) -> Self {
@@ -74,19 +74,19 @@ impl<'r> Presented<'r> {
     }
 }
 
-/// What was signed, in pieces that follow each other, so that a body is not copied to put something in front of it.
+/// The signed message in consecutive pieces, so that a body is not copied to put a timestamp in front of it.
 pub(crate) type Message<'r> = Vec<Cow<'r, [u8]>>;
 
-/// Why a request is refused. The log says it, and the client does not learn it.
+/// The reason of a rejection. It is logged, and not sent to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// A header that the scheme needs is not there, or there is no signature of a version that is known.
+    /// A required header is missing, or no signature has a known version.
     Missing(&'static str),
-    /// A header, or what is signed of the request, breaks the scheme's grammar.
+    /// A header or a signed part of the request is malformed.
     Malformed(&'static str),
-    /// The timestamp is too far from now, in either direction.
+    /// The timestamp is too far in the past or in the future.
     Stale,
-    /// No secret of ours made any of the signatures.
+    /// None of the configured secrets made any of the signatures.
     Mismatch,
 }
 
@@ -96,8 +96,8 @@ impl Fault {
         if let Self::Malformed(_) = self {
             return ApiError::bad_request().with_message("the webhook's signature is malformed");
         }
-        // One answer for all: whoever guesses does not learn how far they came. RFC 9110, section 15.5.2 wants a
-        // challenge; there is no registered scheme for webhooks.
+        // One response for all reasons, so that an attacker learns nothing. RFC 9110, section 15.5.2 requires a challenge;
+        // there is no registered scheme for webhooks.
         let challenge = HeaderValue::from_str(&format!("Webhook realm=\"{scheme}\""))
             .unwrap_or(HeaderValue::from_static("Webhook"));
         ApiError::unauthenticated()
@@ -106,13 +106,13 @@ impl Fault {
     }
 }
 
-/// The longest value of a header that is looked at. Ten signatures of 64 bytes are 1,000.
+/// The maximum length of a header value. Ten signatures of 64 bytes take 1,000.
 const LONGEST_VALUE: usize = 4096;
 
-/// The longest name of a delivery. They are UUIDs and the like.
+/// The maximum length of a delivery's id. Most are UUIDs.
 pub(crate) const LONGEST_ID: usize = 256;
 
-/// The value of a header that is there once, of visible ASCII and spaces.
+/// Returns the value of a header that occurs at most once, of visible ASCII and spaces.
 pub(crate) fn field<'r>(
     headers: &'r HeaderMap,
     name: &'static str,
@@ -120,12 +120,12 @@ pub(crate) fn field<'r>(
     sole(headers.get_all(name).iter()).map_err(|()| Fault::Malformed(name))
 }
 
-/// The same for a header that nothing works without.
+/// Returns the value of a required header.
 pub(crate) fn required<'r>(headers: &'r HeaderMap, name: &'static str) -> Result<&'r str, Fault> {
     field(headers, name)?.ok_or(Fault::Missing(name))
 }
 
-/// What a header says the delivery is called.
+/// Reads the id of the delivery from a header.
 pub(crate) fn id_field<'r>(
     headers: &'r HeaderMap,
     name: &'static str,
@@ -140,14 +140,14 @@ pub(crate) fn sole<'r>(
     mut values: impl Iterator<Item = &'r HeaderValue>,
 ) -> Result<Option<&'r str>, ()> {
     let Some(value) = values.next() else { return Ok(None) };
-    // Two signatures, of which one layer checks the first and another believes the second.
+    // With two headers, one layer could verify the first and another one trust the second.
     if values.next().is_some() || value.len() > LONGEST_VALUE {
         return Err(());
     }
     value.to_str().map(Some).map_err(|_| ())
 }
 
-/// Visible ASCII, and not much of it: an id becomes the key of a store.
+/// Returns whether an id is short visible ASCII, because it becomes the key of a store.
 pub(crate) fn is_id(id: &str) -> bool {
     (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -11,7 +11,7 @@ use crate::{Encoding, HmacScheme};
 /// The HMAC-SHA-256 of the body in base64. The key is the app's client secret, as text.
 ///
 /// There is no signed timestamp (`X-Shopify-Triggered-At` is not signed). `X-Shopify-Webhook-Id`, which Shopify repeats
-/// when it tries again, is [`Verified::id`](crate::Verified::id); it is not signed either, see
+/// in retries, is [`Verified::id`](crate::Verified::id); it is not signed either, see
 /// [`Replays::by_content`](crate::Replays::by_content).
 ///
 /// ```
@@ -19,7 +19,7 @@ use crate::{Encoding, HmacScheme};
 ///
 /// let layer = Webhook::shopify("1f2e3d4c5b6a79880123456789abcdef").build()?;
 ///
-/// // what Shopify sends
+/// // a request of Shopify
 /// let headers = Shopify::sign("1f2e3d4c5b6a79880123456789abcdef", br#"{"id":820982911946154508}"#)?;
 /// assert_eq!(headers["x-shopify-hmac-sha256"].len(), 44);
 /// # Ok::<_, palisade_core::ConfigError>(())
@@ -37,7 +37,7 @@ impl Shopify {
             .id_header("x-shopify-webhook-id")
     }
 
-    /// The header of a request with this body, as Shopify would send it.
+    /// Returns the header that Shopify would send with this body.
     ///
     /// # Errors
     ///

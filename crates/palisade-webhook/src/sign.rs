@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header::IntoHeaderName};
 
-/// The headers that a signer made. What goes in is hexadecimal, base64 and what was checked, so all of it is a value.
+/// The headers of a signer. Their values are hexadecimal, base64 and checked text, so each is a valid header value.
 pub(crate) struct Headers(HeaderMap);
 
 impl Headers {
@@ -12,7 +12,7 @@ impl Headers {
 
     pub(crate) fn with(mut self, name: impl IntoHeaderName, value: String) -> Self {
         if let Ok(mut value) = HeaderValue::try_from(value) {
-            // What proves a request is worth as much as what it says.
+            // A signature is as sensitive as the request.
             value.set_sensitive(true);
             self.0.insert(name, value);
         }
@@ -24,7 +24,7 @@ impl Headers {
     }
 }
 
-/// A time since the Unix epoch, as headers write it.
+/// Returns a time since the Unix epoch as header text.
 pub(crate) fn unix_seconds(time: Duration) -> String {
     time.as_secs().to_string()
 }

@@ -2,13 +2,13 @@ use std::fmt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-/// The longest signature that is known, of SHA-512 and of Ed25519.
+/// The maximum length of a signature: SHA-512 and Ed25519.
 pub(crate) const LONGEST: usize = 64;
 
-/// The most signatures that one request may have: with the most secrets there may be, 50 comparisons.
+/// The maximum number of signatures of a request: with 5 secrets, 50 comparisons.
 pub(crate) const MOST: usize = 10;
 
-/// A signature as it came, decoded.
+/// A decoded signature of a request.
 #[derive(Clone, Copy)]
 pub(crate) struct Signature {
     pub(crate) kind: Kind,
@@ -16,7 +16,7 @@ pub(crate) struct Signature {
     length: usize,
 }
 
-/// What kind of key it is for. A public key is never taken for the secret of an HMAC.
+/// The kind of key. A public key is never used as the secret of an HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Mac,
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
 }
 
 impl Signature {
-    /// Lower-case hexadecimal. Senders write it that way, and one spelling is enough.
+    /// Decodes lower-case hexadecimal. Senders use it, and a signature must have one spelling.
     pub(crate) fn hex(text: &str) -> Option<Self> {
         let (pairs, rest) = text.as_bytes().as_chunks::<2>();
         if !rest.is_empty() || pairs.is_empty() || pairs.len() > LONGEST {
@@ -37,12 +37,12 @@ impl Signature {
         Some(Self { kind: Kind::Mac, bytes, length: pairs.len() })
     }
 
-    /// Base64 of the standard alphabet, with padding and without stray bits (RFC 4648, section 4).
+    /// Decodes base64 of the standard alphabet, with padding and without stray bits (RFC 4648, section 4).
     pub(crate) fn base64(text: &str) -> Option<Self> {
         if text.is_empty() || text.len() > LONGEST.div_ceil(3) * 4 {
             return None;
         }
-        // The decoder wants room for what the length of the text allows, before it looks at the padding.
+        // The decoder requires space for the maximum that the length of the text allows, before it reads the padding.
         let mut room = [0; LONGEST.div_ceil(3) * 3];
         let length = STANDARD.decode_slice(text, &mut room).ok()?;
         let mut bytes = [0; LONGEST];
@@ -60,7 +60,7 @@ impl Signature {
     }
 }
 
-/// A valid signature is worth as much as a password until its timestamp is over.
+/// A valid signature is as sensitive as a password until its timestamp expires.
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Signature({:?}, {} bytes)", self.kind, self.length)
@@ -75,14 +75,14 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-/// Bytes as lower-case hexadecimal.
+/// Encodes bytes as lower-case hexadecimal.
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
-/// Bytes as base64.
+/// Encodes bytes as base64.
 pub(crate) fn to_base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }

@@ -11,11 +11,11 @@ use crate::{HmacScheme, hmac_scheme::Vendor};
 /// `X-Slack-Signature: v0=a2114d57…` and `X-Slack-Request-Timestamp: 1531420618`.
 ///
 /// The HMAC-SHA-256 of `v0:`, the timestamp, a colon and the body, with the app's signing secret. Events, slash commands
-/// and interactions are signed alike.
+/// and interactions are signed in the same way.
 ///
 /// When the address of an app is set, Slack sends a
 /// [`url_verification`](https://docs.slack.dev/reference/events/url_verification) and wants its challenge back. It is
-/// answered here, in place of the handler, once its signature was verified. [`Verified::id`](crate::Verified::id) is the
+/// answered by the layer instead of the handler, after its signature is verified. [`Verified::id`](crate::Verified::id) is the
 /// `event_id` of an event, which stays the same when Slack tries again.
 ///
 /// ```
@@ -24,7 +24,7 @@ use crate::{HmacScheme, hmac_scheme::Vendor};
 ///
 /// let layer = Webhook::slack("8f742231b10e8888abcd99yyyzzz85a5").build()?;
 ///
-/// // what Slack sends
+/// // a request of Slack
 /// let now = Duration::from_secs(1_531_420_618);
 /// let headers = Slack::sign("8f742231b10e8888abcd99yyyzzz85a5", now, br#"{"type":"event_callback"}"#)?;
 /// assert_eq!(headers["x-slack-request-timestamp"], "1531420618");
@@ -34,7 +34,7 @@ use crate::{HmacScheme, hmac_scheme::Vendor};
 #[non_exhaustive]
 pub struct Slack {}
 
-/// A challenge is a short token in a short body. Nothing larger is looked at, or sent back.
+/// A challenge is a short token in a short body. Larger ones are ignored.
 const LONGEST_CHALLENGE: usize = 4096;
 
 impl Slack {
@@ -47,7 +47,7 @@ impl Slack {
             .with_vendor(Vendor { reply: answer_challenge, ..Vendor::default() })
     }
 
-    /// The headers of a request with this body, as Slack would send it at this time since the Unix epoch.
+    /// Returns the headers that Slack would send with this body at this time since the Unix epoch.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ fn answer_challenge(body: &[u8]) -> Option<Response<Bytes>> {
     let mut response = Response::new(Bytes::from(verification.challenge));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    // It is text that came from outside, and nothing may take it for a page.
+    // The text is the client's, so a browser must not render it as a page.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Some(response)
 }

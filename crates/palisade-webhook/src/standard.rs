@@ -8,7 +8,7 @@ use palisade_core::{ConfigError, Secret};
 
 use crate::{
     key::{Algorithm, Key},
-    scheme::{Fault, Message, Presented, Scheme, id_field, is_id, required},
+    scheme::{Fault, Message, Scheme, SignatureHeaders, id_field, is_id, required},
     sign::{Headers, unix_seconds},
     signature::{Kind, MOST, Signature, to_base64},
     timestamp::Timestamp,
@@ -20,8 +20,8 @@ use crate::{
 ///
 /// `v1` is the HMAC-SHA-256, in base64, of id, timestamp and body with dots between them. Its secrets are written
 /// `whsec_` and base64, of 24 to 64 bytes. `v1a` is an Ed25519 signature of the same; its public keys are written
-/// `whpk_` and base64, and are given where a secret would be. It needs the feature `ed25519`. The header has as many
-/// signatures as the sender has keys; versions that are not known are passed over.
+/// `whpk_` and base64, and are given in place of a secret. It needs the feature `ed25519`. The header has as many
+/// signatures as the sender has keys; unknown versions are ignored.
 ///
 /// [`Webhook::svix`](crate::Webhook::svix) reads `svix-id`, `svix-timestamp` and `svix-signature`, which Svix sends
 /// beside the others. Only one set is read, whichever you choose.
@@ -64,7 +64,7 @@ impl Standard {
     ///
     /// # Errors
     ///
-    /// For a secret that is not one of these, or has another length.
+    /// If the secret has another prefix or a wrong length.
     pub fn signer(secret: impl Into<Secret>) -> Result<StandardSigner, ConfigError> {
         StandardSigner { headers: Self::WEBHOOK, keys: Vec::new() }.and_secret(secret)
     }
@@ -74,7 +74,7 @@ fn message<'r>(id: &'r str, timestamp: &'r str, body: &'r [u8]) -> Message<'r> {
     [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].map(Cow::Borrowed).into()
 }
 
-/// A dot in an id would move what follows it into the timestamp, and that into the body: one signature, two readings.
+/// A dot in an id would make one signature valid for two readings of id, timestamp and body.
 fn is_message_id(id: &str) -> bool {
     is_id(id) && !id.contains('.')
 }
@@ -89,21 +89,21 @@ impl Scheme for Standard {
     }
 
     fn key(&self, secret: &Secret) -> Result<Key, ConfigError> {
-        match Written::read(secret)? {
-            Written::Symmetric(bytes) => Key::of_bytes(Algorithm::Sha256, &bytes),
+        match EncodedKey::read(secret)? {
+            EncodedKey::Symmetric(bytes) => Key::from_bytes(Algorithm::Sha256, &bytes),
             #[cfg(feature = "ed25519")]
             #[allow(clippy::disallowed_methods, reason = "the bytes of a public key")]
-            Written::Public(bytes) => Key::ed25519(bytes.expose()),
+            EncodedKey::Public(bytes) => Key::ed25519(bytes.expose()),
             #[cfg(not(feature = "ed25519"))]
-            Written::Public(_) => Err(without_ed25519()),
-            Written::Private(_) => Err(ConfigError::without_value(
+            EncodedKey::Public(_) => Err(without_ed25519()),
+            EncodedKey::Private(_) => Err(ConfigError::without_value(
                 "secret",
                 "`whsk_` is the private key of the sender: verify with its public key, which begins with `whpk_`",
             )),
         }
     }
 
-    fn read<'r>(&self, head: &'r request::Parts) -> Result<Presented<'r>, Fault> {
+    fn read<'r>(&self, head: &'r request::Parts) -> Result<SignatureHeaders<'r>, Fault> {
         let malformed = Fault::Malformed(self.signature);
         let id = id_field(&head.headers, self.id)?.ok_or(Fault::Missing(self.id))?;
         if !is_message_id(id) {
@@ -127,12 +127,12 @@ impl Scheme for Standard {
         if signatures.is_empty() {
             return Err(Fault::Missing("v1"));
         }
-        Ok(Presented::of(signatures).at(timestamp).named(Some(id)))
+        Ok(SignatureHeaders::from_signatures(signatures).at(timestamp).named(Some(id)))
     }
 
     fn messages<'r>(
         &'r self,
-        presented: &Presented<'r>,
+        presented: &SignatureHeaders<'r>,
         _: &'r request::Parts,
         body: &'r [u8],
     ) -> Result<Vec<Message<'r>>, Fault> {
@@ -141,15 +141,15 @@ impl Scheme for Standard {
     }
 }
 
-/// A secret as Standard Webhooks writes it.
+/// A secret in the text format of Standard Webhooks.
 #[cfg_attr(not(feature = "ed25519"), allow(dead_code, reason = "only the feature uses such keys"))]
-enum Written {
+enum EncodedKey {
     Symmetric(Secret),
     Public(Secret),
     Private(Secret),
 }
 
-impl Written {
+impl EncodedKey {
     #[allow(clippy::disallowed_methods, reason = "the text of a key becomes its bytes")]
     fn read(secret: &Secret) -> Result<Self, ConfigError> {
         let wrong = |remedy: &'static str| ConfigError::without_value("secret", remedy);
@@ -163,7 +163,7 @@ impl Written {
         if let Some(base64) = text.strip_prefix(b"whsk_") {
             return decoded(base64, "`whsk_` must be followed by base64").map(Self::Private);
         }
-        // Svix and the reference libraries take secrets without their prefix as well.
+        // Svix and the reference libraries also accept secrets without their prefix.
         let base64 = text.strip_prefix(b"whsec_").unwrap_or(text);
         let bytes = decoded(base64, "write it `whsec_` and base64, as the sender shows it")?;
         if !(24..=64).contains(&bytes.len()) {
@@ -183,7 +183,7 @@ fn without_ed25519() -> ConfigError {
     )
 }
 
-/// Signs what you send, as [Standard Webhooks](Standard) says.
+/// Signs outgoing requests by [Standard Webhooks](Standard).
 ///
 /// ```
 /// use palisade_webhook::{Standard, StandardSigner};
@@ -193,7 +193,7 @@ fn without_ed25519() -> ConfigError {
 /// let signer = Standard::signer("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?
 ///     .and_secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")?;
 ///
-/// // the id stays the same when a delivery is tried again, the time does not
+/// // all attempts to deliver a message have the same id, but their own time
 /// let body = br#"{"type":"invoice.paid"}"#;
 /// let headers = signer.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", SystemClock.unix(), body)?;
 /// assert_eq!(headers.len(), 3);
@@ -201,8 +201,8 @@ fn without_ed25519() -> ConfigError {
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A receiver answers 2xx when it has the message. 410 asks never to be sent to again; 429 and 503 ask to wait, for as
-/// long as `Retry-After` says; anything else, or nothing, is to be tried again later.
+/// A receiver returns 2xx when it has the message. 410 disables the endpoint; 429 and 503 ask for a retry after
+/// `Retry-After`; retry later after any other status or no response.
 pub struct StandardSigner {
     headers: Standard,
     keys: Vec<SigningKey>,
@@ -215,27 +215,27 @@ enum SigningKey {
 }
 
 impl StandardSigner {
-    /// Signs with this secret or private key as well.
+    /// Adds a second secret or private key to sign with.
     ///
     /// # Errors
     ///
-    /// For a secret that is not `whsec_…` or `whsk_…`, or has another length; for more than 10 of them.
+    /// If the secret is not `whsec_…` or `whsk_…`, has a wrong length, or is the eleventh.
     pub fn and_secret(mut self, secret: impl Into<Secret>) -> Result<Self, ConfigError> {
         let wrong = |remedy: &'static str| ConfigError::without_value("secret", remedy);
         if self.keys.len() == MOST {
             return Err(wrong("no receiver looks at more than 10 signatures"));
         }
-        self.keys.push(match Written::read(&secret.into())? {
-            Written::Symmetric(bytes) => {
-                SigningKey::Mac(Box::new(Key::of_bytes(Algorithm::Sha256, &bytes)?))
+        self.keys.push(match EncodedKey::read(&secret.into())? {
+            EncodedKey::Symmetric(bytes) => {
+                SigningKey::Mac(Box::new(Key::from_bytes(Algorithm::Sha256, &bytes)?))
             }
             #[cfg(feature = "ed25519")]
             #[allow(
                 clippy::disallowed_methods,
                 reason = "the bytes go into the key that is made of them"
             )]
-            Written::Private(bytes) => {
-                // A seed, or a seed and the public key that follows from it.
+            EncodedKey::Private(bytes) => {
+                // a seed, or a seed and its public key
                 let key = match bytes.expose().split_at_checked(32) {
                     Some((seed, [])) => Ed25519KeyPair::from_seed_unchecked(seed).ok(),
                     Some((seed, public)) => {
@@ -248,8 +248,8 @@ impl StandardSigner {
                 })?)
             }
             #[cfg(not(feature = "ed25519"))]
-            Written::Private(_) => return Err(without_ed25519()),
-            Written::Public(_) => {
+            EncodedKey::Private(_) => return Err(without_ed25519()),
+            EncodedKey::Public(_) => {
                 return Err(wrong("`whpk_` is a public key: sign with the private one, `whsk_`"));
             }
         });
@@ -263,11 +263,11 @@ impl StandardSigner {
         self
     }
 
-    /// The headers of a request with this body, sent at this time since the Unix epoch.
+    /// Returns the headers of a request with this body, sent at this time since the Unix epoch.
     ///
     /// # Errors
     ///
-    /// For an id that is not 1 to 256 visible ASCII characters without dots.
+    /// If the id is not 1 to 256 visible ASCII characters without dots.
     pub fn sign(
         &self,
         id: &str,

@@ -9,7 +9,7 @@ use crate::{HmacScheme, hmac_scheme::Vendor};
 ///
 /// `v1` is the HMAC-SHA-256 of the timestamp, a dot and the body. The key is the endpoint's signing secret, the whole
 /// text with its `whsec_`; while a secret is rolled there is one `v1` for each. Schemes other than `v1` are ignored: the
-/// `v0` of test events proves nothing, and believing it would be a downgrade.
+/// `v0` of test events proves nothing, and accepting it would be a downgrade.
 ///
 /// [`Verified::id`](crate::Verified::id) is the `id` of the event, which is the same for each attempt to deliver it.
 ///
@@ -19,7 +19,7 @@ use crate::{HmacScheme, hmac_scheme::Vendor};
 ///
 /// let layer = Webhook::stripe("whsec_5yJ2nGd0tGZc8fVt7bqW3mKx1oLpQr9s").build()?;
 ///
-/// // what Stripe sends
+/// // a request of Stripe
 /// let now = Duration::from_secs(1_614_265_330);
 /// let headers = Stripe::sign("whsec_5yJ2nGd0tGZc8fVt7bqW3mKx1oLpQr9s", now, br#"{"id":"evt_1"}"#)?;
 /// assert!(headers["stripe-signature"].to_str()?.starts_with("t=1614265330,v1="));
@@ -38,7 +38,7 @@ impl Stripe {
             .with_vendor(Vendor { check_secret: is_no_api_key, ..Vendor::default() })
     }
 
-    /// The headers of a request with this body, as Stripe would send it at this time since the Unix epoch.
+    /// Returns the headers that Stripe would send with this body at this time since the Unix epoch.
     ///
     /// # Errors
     ///

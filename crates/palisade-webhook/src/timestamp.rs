@@ -4,7 +4,7 @@ use palisade_core::{Clock, ConfigError};
 
 use crate::scheme::Fault;
 
-/// When a request says it was sent. The text is kept, because the text is what was signed.
+/// The timestamp of a request. The text is stored, because the text is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timestamp<'r> {
     pub(crate) text: &'r str,
@@ -12,34 +12,34 @@ pub(crate) struct Timestamp<'r> {
 }
 
 impl<'r> Timestamp<'r> {
-    /// Whole seconds since the Unix epoch: digits, and a number that fits.
+    /// Parses whole seconds since the Unix epoch: digits only, without overflow.
     pub(crate) fn in_seconds(text: &'r str, of: &'static str) -> Result<Self, Fault> {
         Ok(Self { text, seconds: number(text).ok_or(Fault::Malformed(of))? })
     }
 
-    /// Whole milliseconds.
+    /// Parses whole milliseconds.
     pub(crate) fn in_millis(text: &'r str, of: &'static str) -> Result<Self, Fault> {
         Ok(Self { text, seconds: number(text).ok_or(Fault::Malformed(of))? / 1000 })
     }
 
-    /// The time that it says, since the Unix epoch.
+    /// Returns the time since the Unix epoch.
     pub(crate) fn unix(self) -> Duration {
         Duration::from_secs(self.seconds.unsigned_abs())
     }
 }
 
 fn number(text: &str) -> Option<i64> {
-    // `parse` alone would take a sign.
+    // `parse` alone would accept a sign.
     let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_digits.then(|| text.parse().ok()).flatten()
 }
 
-/// How far a timestamp may be from now, before it and after it.
+/// The accepted distance of a timestamp from now, in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tolerance(u64);
 
 impl Tolerance {
-    /// What Stripe, Slack and Standard Webhooks ask for.
+    /// The tolerance that Stripe, Slack and Standard Webhooks recommend.
     pub(crate) const DEFAULT: Duration = Duration::from_secs(300);
 
     const MOST: u64 = 24 * 60 * 60;
@@ -56,20 +56,20 @@ impl Tolerance {
         ))
     }
 
-    /// Both directions: a timestamp in the future would be good for longer than anybody said.
+    /// Checks both directions: a timestamp in the future would be valid for longer than configured.
     pub(crate) fn check(self, timestamp: Timestamp<'_>, clock: &dyn Clock) -> Result<(), Fault> {
         let now = i64::try_from(clock.unix().as_secs()).unwrap_or(i64::MAX);
         if now.abs_diff(timestamp.seconds) <= self.0 { Ok(()) } else { Err(Fault::Stale) }
     }
 
-    /// A sender may say that it ends sooner. That moment itself is over (RFC 9421, section 2.3).
+    /// Checks the sender's expiry, which is exclusive (RFC 9421, section 2.3).
     pub(crate) fn check_end(end: Timestamp<'_>, clock: &dyn Clock) -> Result<(), Fault> {
         let now = i64::try_from(clock.unix().as_secs()).unwrap_or(i64::MAX);
         if now < end.seconds { Ok(()) } else { Err(Fault::Stale) }
     }
 
-    /// How long a request may be accepted after it was accepted first: it may have come from as far in the future as
-    /// is allowed. Time is counted in whole seconds here, and in less where replays are remembered.
+    /// Returns how long a request can be accepted again: twice the tolerance, because its timestamp may be in the future. One second
+    /// is added, because timestamps are whole seconds and stores count in smaller units.
     pub(crate) fn window(self) -> Duration {
         Duration::from_secs(2 * self.0 + 2)
     }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_may_be_off_by_the_tolerance_in_both_directions_and_by_no_more() {
+    fn accepts_timestamps_within_tolerance_in_both_directions() {
         for fine in [NOW, NOW - 300, NOW + 300] {
             assert_eq!(check(fine, 300), Ok(()));
         }

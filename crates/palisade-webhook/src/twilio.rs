@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 
 use crate::{
     key::{Algorithm, Key},
-    scheme::{Fault, Message, Presented, Scheme, id_field, required, sole},
+    scheme::{Fault, Message, Scheme, SignatureHeaders, id_field, required, sole},
     sign::Headers,
     signature::{Signature, to_base64, to_hex},
 };
@@ -16,15 +16,14 @@ use crate::{
 /// `X-Twilio-Signature: RSOYDt4T1cUTdK1PDd93/VVr8B8=`.
 ///
 /// The HMAC-SHA-1, in base64, of the address that Twilio called. Form parameters follow it, sorted by name, name and
-/// value without anything between them. A JSON body is not signed itself: its SHA-256 is in the address, as
-/// `bodySHA256`. A body of another kind is covered by nothing, and is refused. The key is the account's auth token.
+/// value without a separator. A JSON body is not signed itself: its SHA-256 is in the address, as `bodySHA256`. The signature does
+/// not cover other bodies, so they are rejected. The key is the account's auth token.
 ///
-/// The address is yours to configure, because a `Host` that the client wrote would let it choose what was signed. Give
-/// what Twilio calls up to where the path that your service sees begins: `https://api.example.com`, or
-/// `https://api.example.com/v2` if a proxy or a nested router takes `/v2` away. Twilio signs it with or without the
+/// Configure the address, because a client can choose the `Host` of its request. Give the part of the URL before the path that
+/// your service sees: `https://api.example.com`, or `https://api.example.com/v2` if a proxy or a nested router removes `/v2`. Twilio signs it with or without the
 /// port, depending on the product, so both are tried.
 ///
-/// The scheme has no timestamp and no id. `I-Twilio-Idempotency-Token`, which stays the same when Twilio tries again,
+/// The scheme has no timestamp and no id. `I-Twilio-Idempotency-Token`, which is the same for all attempts,
 /// is [`Verified::id`](crate::Verified::id), and is not signed; see
 /// [`Replays::by_content`](crate::Replays::by_content). Nor is the method, nor where in the parameters a name ends and
 /// a value begins.
@@ -34,7 +33,7 @@ use crate::{
 ///
 /// let layer = Webhook::twilio("0123456789abcdef0123456789abcdef", "https://api.example.com").build()?;
 ///
-/// // what Twilio sends
+/// // a request of Twilio
 /// let token = "0123456789abcdef0123456789abcdef";
 /// let form = Twilio::sign_form(token, "https://api.example.com/calls", b"CallSid=CA12&From=%2B14158675309")?;
 /// assert_eq!(form["x-twilio-signature"].len(), 28);
@@ -45,7 +44,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Twilio {
-    /// What was configured, and the same with or without its port.
+    /// The configured address, with and without its port.
     bases: [String; 2],
 }
 
@@ -53,7 +52,7 @@ const SIGNATURE: &str = "x-twilio-signature";
 const IDEMPOTENCY_TOKEN: &str = "i-twilio-idempotency-token";
 const BODY_HASH: &str = "bodySHA256";
 
-/// Twilio sends some dozens. They are sorted before it is known who sent them.
+/// Twilio sends some dozens. They are sorted before the signature is verified.
 const MOST_PARAMETERS: usize = 1000;
 
 impl Twilio {
@@ -66,7 +65,7 @@ impl Twilio {
         })
     }
 
-    /// The header of a request to `url` with this form, as Twilio would send it.
+    /// Returns the header that Twilio would send to `url` with this form.
     ///
     /// # Errors
     ///
@@ -85,7 +84,7 @@ impl Twilio {
         Ok(signed(&key(&secret.into())?, &message))
     }
 
-    /// The address to call in place of `url` with this JSON body, and the header, as Twilio would send it.
+    /// Returns the address that Twilio would call instead of `url` with this JSON body, and the header.
     ///
     /// # Errors
     ///
@@ -123,15 +122,15 @@ impl Scheme for Twilio {
         key(secret)
     }
 
-    fn read<'r>(&self, head: &'r request::Parts) -> Result<Presented<'r>, Fault> {
+    fn read<'r>(&self, head: &'r request::Parts) -> Result<SignatureHeaders<'r>, Fault> {
         let signature = Signature::base64(required(&head.headers, SIGNATURE)?)
             .ok_or(Fault::Malformed(SIGNATURE))?;
-        Ok(Presented::only(signature).named(id_field(&head.headers, IDEMPOTENCY_TOKEN)?))
+        Ok(SignatureHeaders::only(signature).named(id_field(&head.headers, IDEMPOTENCY_TOKEN)?))
     }
 
     fn messages<'r>(
         &'r self,
-        _: &Presented<'r>,
+        _: &SignatureHeaders<'r>,
         head: &'r request::Parts,
         body: &'r [u8],
     ) -> Result<Vec<Message<'r>>, Fault> {
@@ -158,7 +157,7 @@ impl Scheme for Twilio {
     }
 }
 
-/// The hash that the address has for the body.
+/// Returns the hash of the body that the address contains.
 fn body_hash(query: &str) -> Result<Option<Signature>, Fault> {
     let malformed = Fault::Malformed(BODY_HASH);
     let mut hashes = query.split('&').filter_map(|pair| {
@@ -181,7 +180,7 @@ fn is_form(headers: &HeaderMap) -> Result<bool, Fault> {
     }))
 }
 
-/// Names and values in the order in which they are signed: by name, then by value, each pair once.
+/// Returns names and values in signing order: by name, then by value, each pair once.
 fn parameters(form: &[u8]) -> Result<Vec<Cow<'static, [u8]>>, Fault> {
     let malformed = Fault::Malformed("form");
     let mut pairs = Vec::new();
@@ -199,8 +198,8 @@ fn parameters(form: &[u8]) -> Result<Vec<Cow<'static, [u8]>>, Fault> {
     Ok(pairs.into_iter().flat_map(|(name, value)| [Cow::Owned(name), Cow::Owned(value)]).collect())
 }
 
-/// Bytes of a form without their escapes. Not as text: a decoder that puts U+FFFD for what is no UTF-8 would make two
-/// bodies one.
+/// Decodes the escapes of a form to bytes. Not to text: a decoder that replaces invalid UTF-8 by U+FFFD would give two bodies
+/// one signature.
 fn decoded(text: &[u8]) -> Option<Vec<u8>> {
     let digit =
         |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
@@ -224,9 +223,9 @@ mod tests {
 
     const FORM: &[u8] = b"Digits=1234&To=%2B18005551212&From=%2B14158675309&Caller=%2B14158675309&CallSid=CA1234567890ABCDE";
 
-    /// Twilio's own example has a token of five characters, which the layer would refuse.
+    /// Twilio's own example has a token of five characters, which the layer rejects.
     fn short_key() -> Key {
-        Key::of_bytes(Algorithm::Sha1, &Secret::from("12345")).unwrap()
+        Key::from_bytes(Algorithm::Sha1, &Secret::from("12345")).unwrap()
     }
 
     fn messages_of(
@@ -237,7 +236,7 @@ mod tests {
     ) -> Result<Vec<Vec<u8>>, Fault> {
         let request = Request::post(uri).header("content-type", content_type).body(()).unwrap();
         let head = request.into_parts().0;
-        let presented = Presented::only(Signature::hex("00").unwrap());
+        let presented = SignatureHeaders::only(Signature::hex("00").unwrap());
         let twilio = Twilio::new(base).unwrap();
         let messages = twilio.messages(&presented, &head, body)?;
         Ok(messages.into_iter().map(|message| message.concat()).collect())
@@ -311,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_in_the_address_is_that_of_the_body_and_is_there_once() {
+    fn address_contains_the_body_hash_once() {
         let hash = to_hex(&Sha256::digest(b"{}"));
         let of = |query: &str| {
             messages_of("https://a.example", &format!("/?{query}"), "application/json", b"{}")

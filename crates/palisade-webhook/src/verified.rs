@@ -2,17 +2,16 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::Extensions;
 
-/// The proof that a request was sent by whom it should be. [`Webhook`](crate::Webhook) leaves it in the extensions.
+/// The proof that the signature of a request was verified. [`Webhook`](crate::Webhook) puts it into the extensions.
 ///
-/// A handler that asks for it cannot run for a request that nobody verified. With the feature `axum` it is an
-/// extractor.
+/// A handler that takes it never runs for an unverified request. With the feature `axum` it is an extractor.
 ///
 /// ```
 /// use http::Request;
 /// use palisade_webhook::Verified;
 ///
 /// fn handle<B>(request: &Request<B>) -> Option<String> {
-///     let verified = Verified::of(request.extensions())?;
+///     let verified = Verified::from_extensions(request.extensions())?;
 ///     Some(format!("{} from {}", verified.id().unwrap_or("a delivery"), verified.scheme()))
 /// }
 /// ```
@@ -41,30 +40,29 @@ impl Verified {
         }))
     }
 
-    /// Finds the proof. `None`: no [`Webhook`](crate::Webhook) let this request pass.
-    pub fn of(extensions: &Extensions) -> Option<&Self> {
+    /// Returns the proof, or `None` if no [`Webhook`](crate::Webhook) has verified the request.
+    pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
     }
 
-    /// How it was signed: `stripe`, `github`, `slack`, `twilio`, `shopify`, `standard`, `svix`, `http-signatures`, or the name of an
+    /// Returns the name of the scheme: `stripe`, `github`, `slack`, `twilio`, `shopify`, `standard`, `svix`, `http-signatures`, or the name of an
     /// [`HmacScheme`](crate::HmacScheme).
     pub fn scheme(&self) -> &str {
         &self.0.scheme
     }
 
-    /// The sender's own name for the delivery or the event: the same when it is sent again. What it is, and whether it
-    /// is signed, each scheme says.
+    /// Returns the sender's id of the delivery or the event, which is the same for all attempts. Each scheme documents its source
+    /// and whether it is signed.
     pub fn id(&self) -> Option<&str> {
         self.0.id.as_deref()
     }
 
-    /// When the sender says it was signed, since the Unix epoch. It is within the tolerance of now. `None`: the scheme
-    /// signs no time.
+    /// Returns the signed timestamp, since the Unix epoch, or `None` if the scheme signs none. It is within the tolerance.
     pub fn timestamp(&self) -> Option<Duration> {
         self.0.timestamp
     }
 
-    /// Which secret it was, by the name that you gave it: when no request has the old one any more, it can go.
+    /// Returns the configured name of the secret that matched. Remove an old secret when requests no longer use it.
     pub fn key_id(&self) -> &str {
         &self.0.key_id
     }

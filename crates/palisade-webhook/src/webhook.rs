@@ -14,25 +14,25 @@ use crate::{
     hmac_scheme::Described,
     key::Keys,
     replay::{Outcome, Pending, Ready, Reservation, Settle},
-    scheme::{Fault, Presented, Scheme},
+    scheme::{Fault, Scheme, SignatureHeaders},
     timestamp::{Timestamp, Tolerance},
 };
 
-/// Lets pass what a sender has signed, as a tower layer.
+/// Verifies the signatures of webhooks, as a tower layer.
 ///
-/// The body is read under a cap, verified as the bytes that it is, and handed on unchanged; the handler finds
-/// [`Verified`] in the request's extensions. Every request is verified, of whatever method.
+/// The body is read up to a limit, verified byte for byte, and passed on unchanged; the handler finds
+/// [`Verified`] in the request's extensions. Requests of every method are verified.
 ///
-/// | what comes | is answered |
+/// | request | response |
 /// | --- | --- |
-/// | no signature, one that no secret made, a timestamp too far from now | 401 `UNAUTHENTICATED`; which it was is in the log |
-/// | headers that break the scheme's grammar, are there twice, or are huge | 400 `BAD_REQUEST` |
-/// | a body over the cap | 413 `PAYLOAD_TOO_LARGE` |
-/// | a delivery that was processed, with [`Replays`](crate::Replays) | 200, or 409 `DUPLICATE_DELIVERY` |
-/// | one that is being processed | 409 `DELIVERY_IN_PROGRESS` |
+/// | no signature, a wrong one, or a timestamp outside the tolerance | 401 `UNAUTHENTICATED`; the log has the reason |
+/// | a signature header that is malformed, repeated or too long | 400 `BAD_REQUEST` |
+/// | a body over the limit | 413 `PAYLOAD_TOO_LARGE` |
+/// | a delivery that was processed before, with [`Replays`](crate::Replays) | 200, or 409 `DUPLICATE_DELIVERY` |
+/// | a delivery that is being processed | 409 `DELIVERY_IN_PROGRESS` |
 /// | any, while the store of replays fails | 503 `UNAVAILABLE` |
 ///
-/// What needs no body is checked before a byte of it is read. Clones share everything.
+/// Headers and timestamps are checked before the body is read. Clones share everything.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -47,7 +47,7 @@ use crate::{
 /// # type In = palisade_core::Body<Full<Bytes>>;
 /// let secret = "whsec_5yJ2nGd0tGZc8fVt7bqW3mKx1oLpQr9s";
 /// let service = Webhook::stripe(secret).build()?.layer(service_fn(|request: Request<In>| async move {
-///     let verified = Verified::of(request.extensions()).expect("verified").clone();
+///     let verified = Verified::from_extensions(request.extensions()).expect("verified").clone();
 ///     assert_eq!(verified.id(), Some("evt_1"));
 ///     Ok::<_, std::convert::Infallible>(Response::new(request.into_body()))
 /// }));
@@ -110,7 +110,7 @@ impl Webhook {
         WebhookBuilder::new(Ok(Box::new(Standard::SVIX)), secret.into())
     }
 
-    /// Anybody else, as [described](HmacScheme).
+    /// Verifies any other vendor's HMAC by its [description](HmacScheme).
     #[allow(clippy::needless_pass_by_value, reason = "a description is made for this one call")]
     pub fn hmac(scheme: HmacScheme, secret: impl Into<Secret>) -> WebhookBuilder {
         let scheme = Described::new(&scheme);
@@ -124,7 +124,7 @@ impl Webhook {
         WebhookBuilder::new(scheme, secret.into())
     }
 
-    pub(crate) fn of(policy: Verify, limit: usize) -> Self {
+    pub(crate) fn from_policy(policy: Verify, limit: usize) -> Self {
         Self { policy, limit }
     }
 }
@@ -153,19 +153,19 @@ pub struct Verify {
 pub(crate) struct Rules {
     pub(crate) scheme: Box<dyn Scheme>,
     pub(crate) keys: Keys,
-    /// None for schemes that sign no time.
+    /// `None` for schemes without timestamps.
     pub(crate) tolerance: Option<Tolerance>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) replays: Option<Arc<Ready>>,
 }
 
 impl Rules {
-    fn read<'r>(&self, head: &'r request::Parts) -> Result<Presented<'r>, Fault> {
+    fn read<'r>(&self, head: &'r request::Parts) -> Result<SignatureHeaders<'r>, Fault> {
         let presented = self.scheme.read(head)?;
         match (self.tolerance, presented.timestamp) {
             (None, None) => {}
             (Some(tolerance), Some(timestamp)) => tolerance.check(timestamp, &*self.clock)?,
-            // No scheme of ours does this, and one that did must not pass.
+            // No built-in scheme does this. If one did, the request must not be allowed.
             _ => return Err(Fault::Stale),
         }
         if let Some(end) = presented.expires {
@@ -174,8 +174,8 @@ impl Rules {
         Ok(presented)
     }
 
-    fn verify(&self, head: &request::Parts, body: &Bytes) -> Result<Passed, Fault> {
-        // Again, because a body may take as long as it likes to arrive.
+    fn verify(&self, head: &request::Parts, body: &Bytes) -> Result<VerifiedRequest, Fault> {
+        // Checked again, because the body may have taken long to arrive.
         let presented = self.read(head)?;
         let messages = self.scheme.messages(&presented, head, body)?;
         let signed_by = self.keys.which_signed(&messages, &presented);
@@ -189,18 +189,21 @@ impl Rules {
                 pieces.fold(Sha256::new(), Digest::chain_update).finalize().into()
             })
         });
-        Ok(Passed { verified: Verified::new(self.scheme.name(), id, timestamp, key_id), delivery })
+        Ok(VerifiedRequest {
+            verified: Verified::new(self.scheme.name(), id, timestamp, key_id),
+            delivery,
+        })
     }
 }
 
 /// A request whose signature is valid.
-struct Passed {
+struct VerifiedRequest {
     verified: Verified,
-    /// What it is called where replays are remembered.
+    /// The key in the store of replays.
     delivery: Option<String>,
 }
 
-/// What a request that passes is given.
+/// The grant of a verified request.
 #[doc(hidden)]
 pub struct Admitted {
     verified: Verified,
@@ -218,7 +221,7 @@ impl BodyPolicy for Verify {
 
     fn decide(&self, head: &request::Parts, body: &Bytes) -> Decision<Admitted> {
         let rules = &*self.rules;
-        let Passed { verified, delivery } = match rules.verify(head, body) {
+        let VerifiedRequest { verified, delivery } = match rules.verify(head, body) {
             Ok(passed) => passed,
             Err(fault) => return Decision::refuse(fault.into_error(rules.scheme.name())),
         };

@@ -1,4 +1,4 @@
-//! Whatever is changed on a signed request, it is refused with 400 or 401 and the handler does not see it.
+//! Any change to a signed request is rejected with 400 or 401, before the handler runs.
 
 mod common;
 

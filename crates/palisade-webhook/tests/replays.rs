@@ -40,7 +40,7 @@ fn standard(replays: Replays) -> Webhook {
 }
 
 #[tokio::test]
-async fn a_delivery_that_was_processed_is_acknowledged_and_the_handler_is_not_called() {
+async fn processed_delivery_is_acknowledged_without_handler() {
     let layer = standard(in_memory(10));
     send(&layer, delivery("msg_1")).await.assert_passed(b"hello");
     let again = send(&layer, delivery("msg_1")).await;
@@ -81,7 +81,7 @@ async fn a_handler_that_errs_gives_the_delivery_back() {
 }
 
 #[tokio::test]
-async fn while_its_handler_runs_a_delivery_is_refused_and_given_back_if_the_handler_is_dropped() {
+async fn running_delivery_is_rejected_and_released_on_drop() {
     let layer = standard(in_memory(10));
     let service = layer.layer(service_fn(|_: Request<Body<Full<Bytes>>>| {
         std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
@@ -133,7 +133,7 @@ async fn what_is_not_verified_is_neither_claimed_nor_remembered() {
 }
 
 #[tokio::test]
-async fn a_full_store_refuses_new_deliveries_and_forgets_none_that_could_be_sent_again() {
+async fn full_store_rejects_new_deliveries() {
     let clock = ManualClock::at(at(NOW));
     let store = InMemoryReplays::with_clock(2, Arc::new(clock.clone())).unwrap();
     let layer = |now| {
@@ -164,7 +164,7 @@ async fn a_full_store_refuses_new_deliveries_and_forgets_none_that_could_be_sent
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_asked_refuses_unless_that_is_not_the_policy() {
+async fn failing_store_rejects_by_default() {
     struct Down;
 
     impl ReplayStore for Down {
@@ -198,7 +198,7 @@ impl ReplayStore for Noting {
 }
 
 #[tokio::test]
-async fn a_delivery_is_called_by_what_its_sender_calls_it_or_by_what_was_signed() {
+async fn delivery_key_is_the_id_or_the_signed_content() {
     let noting = Noting::default();
     let replays = || Replays::new(noting.clone()).namespace("orders");
     let last = || noting.0.lock().unwrap().last().unwrap().clone();
@@ -237,7 +237,7 @@ async fn a_delivery_is_called_by_what_its_sender_calls_it_or_by_what_was_signed(
 }
 
 #[tokio::test]
-async fn an_id_that_is_not_signed_does_not_make_a_delivery_new_where_content_counts() {
+async fn by_content_ignores_unsigned_ids() {
     let request = |id: &str| {
         let mut request = signed("/", GitHub::sign(SECRET, b"hello").unwrap(), "hello");
         request.headers_mut().insert("x-github-delivery", id.parse().unwrap());

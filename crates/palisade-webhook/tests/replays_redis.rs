@@ -70,7 +70,7 @@ fn end_lease(server: &RedisServer, key: &str) {
     assert_eq!(server.command(&["DEL", key]), ["1"]);
 }
 
-/// Asks until something has happened that nobody waits for.
+/// Polls until a background effect is visible.
 async fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
     for _ in 0..PATIENCE.as_millis() / 10 {
         if happened() {
@@ -82,7 +82,7 @@ async fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_deliveries_of_one_message_at_two_machines_run_the_handler_once() {
+async fn hundred_deliveries_at_two_machines_run_the_handler_once() {
     let Some(server) = RedisServer::start() else { return };
     let calls = Arc::new(AtomicUsize::new(0));
     let machine = || {
@@ -109,7 +109,7 @@ async fn a_hundred_deliveries_of_one_message_at_two_machines_run_the_handler_onc
 }
 
 #[tokio::test]
-async fn what_one_machine_has_processed_another_acknowledges_for_as_long_as_it_should() {
+async fn other_machine_acknowledges_until_retention_ends() {
     let Some(server) = RedisServer::start() else { return };
     let machines = [layer(store(&server)), layer(store(&server))];
     send(&machines[0], delivery("msg_1")).await.assert_passed(b"hello");
@@ -127,7 +127,7 @@ async fn what_one_machine_has_processed_another_acknowledges_for_as_long_as_it_s
 }
 
 #[tokio::test]
-async fn a_delivery_that_failed_on_one_machine_is_processed_on_another() {
+async fn failed_delivery_is_processed_by_another_machine() {
     let Some(server) = RedisServer::start() else { return };
     let machines = [layer(store(&server)), layer(store(&server))];
     for status in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::BAD_REQUEST, StatusCode::FOUND] {
@@ -139,8 +139,7 @@ async fn a_delivery_that_failed_on_one_machine_is_processed_on_another() {
 }
 
 #[tokio::test]
-async fn while_it_runs_on_one_machine_a_delivery_is_refused_on_the_other_and_the_claim_has_an_end()
-{
+async fn running_delivery_is_rejected_elsewhere_until_lease_ends() {
     let Some(server) = RedisServer::start() else { return };
     let running = layer(store(&server)).layer(service_fn(|_: Request<Body<Full<Bytes>>>| {
         std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
@@ -198,7 +197,7 @@ async fn a_lost_claim_neither_settles_nor_returns_that_of_another() {
 }
 
 #[tokio::test]
-async fn a_handler_that_outlasts_its_lease_is_remembered_if_nobody_has_begun_anew() {
+async fn slow_handler_settles_if_not_claimed_again() {
     let Some(server) = RedisServer::start() else { return };
     let store = store(&server);
     let late = first(&store).await;
@@ -209,7 +208,7 @@ async fn a_handler_that_outlasts_its_lease_is_remembered_if_nobody_has_begun_ane
 }
 
 #[tokio::test]
-async fn a_caller_that_gives_up_while_it_claims_leaves_no_claim_behind() {
+async fn cancelled_claim_is_released() {
     let Some(server) = RedisServer::start() else { return };
     let store = store(&server);
     drop(first(&store).await);
@@ -239,7 +238,7 @@ async fn a_delivery_that_was_settled_is_not_given_back_as_well() {
     let Some(server) = RedisServer::start() else { return };
     let store = store(&server);
     first(&store).await.confirm().await.unwrap();
-    // Over the same connection, so behind whatever was sent before.
+    // Over the same connection, so after all earlier commands.
     assert!(matches!(store.claim("a", RETENTION).await, Ok(Claim::Processed)));
     let stats = server.command(&["INFO", "commandstats"]).concat();
     // when it was settled, and when it was claimed again
@@ -247,7 +246,7 @@ async fn a_delivery_that_was_settled_is_not_given_back_as_well() {
 }
 
 #[tokio::test]
-async fn what_is_to_be_kept_for_ever_is_kept_and_has_an_expiry_all_the_same() {
+async fn unlimited_retention_still_has_an_expiry() {
     let Some(server) = RedisServer::start() else { return };
     let store = store(&server);
     let for_ever = Retention { at_most: Duration::MAX, ..RETENTION };
@@ -296,7 +295,7 @@ async fn without_redis_deliveries_are_refused_or_pass_as_was_said() {
 }
 
 #[tokio::test]
-async fn redis_that_goes_away_while_the_handler_runs_does_not_undo_what_it_did() {
+async fn outage_during_handler_keeps_the_settlement() {
     let Some(mut server) = RedisServer::start() else { return };
     let reservation = first(&store(&server)).await;
     server.stop();

@@ -137,7 +137,7 @@ async fn twilio_as_its_documentation_signs_it() {
 }
 
 #[tokio::test]
-async fn twilio_as_another_library_signs_it_whoever_the_request_says_it_is_for() {
+async fn verifies_twilio_for_any_host_header() {
     let token = "0123456789abcdef0123456789abcdef";
     let layer = build_at(Webhook::twilio(token, "https://mycompany.com"), 0);
     let form = "Digits=1234&To=%2B18005551212&From=%2B14158675309&Caller=%2B14158675309&CallSid=CA1234567890ABCDE";

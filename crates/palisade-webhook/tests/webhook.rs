@@ -1,4 +1,4 @@
-//! What is said of the layer, whatever the scheme.
+//! The behaviour of the layer that all schemes share.
 
 mod common;
 
@@ -27,7 +27,7 @@ fn stripe_at(seconds: u64) -> Request<Bytes> {
 }
 
 #[tokio::test]
-async fn a_missing_signature_and_a_wrong_one_get_the_same_401_with_a_challenge() {
+async fn missing_and_wrong_signature_get_the_same_401() {
     let layer = build(Webhook::stripe(STRIPE));
     let unsigned = send(&layer, post("/", &[], BODY)).await;
     let wrong = signed("/", Stripe::sign(OTHER, at(NOW), BODY.as_bytes()).unwrap(), BODY);
@@ -53,7 +53,7 @@ async fn a_broken_header_is_a_400() {
 }
 
 #[tokio::test]
-async fn a_timestamp_is_refused_in_both_directions_beyond_five_minutes_unless_said_otherwise() {
+async fn rejects_timestamps_beyond_five_minutes_by_default() {
     let layer = build(Webhook::stripe(STRIPE));
     for fine in [NOW, NOW - 300, NOW + 300] {
         send(&layer, stripe_at(fine)).await.assert_passed(BODY.as_bytes());
@@ -132,7 +132,7 @@ async fn what_the_handler_answers_is_passed_on() {
     let layer = build(Webhook::stripe(STRIPE).replays(replays(10)));
     for status in [StatusCode::GONE, StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE]
     {
-        // Senders that are asked to wait, or that somebody un-disables, send the very same again.
+        // A sender repeats the identical request after a pause or after its endpoint was enabled again.
         for _ in 0..2 {
             let answer = send_answering(&layer, stripe_at(NOW), status).await;
             assert_eq!((answer.status, answer.calls), (status, 1));
@@ -203,7 +203,7 @@ async fn ten_signatures_are_tried_and_eleven_are_refused() {
 }
 
 #[tokio::test]
-async fn every_one_of_five_secrets_is_tried_on_every_one_of_ten_signatures() {
+async fn tries_five_secrets_on_ten_signatures() {
     let secret = |n: usize| format!("whsec_{n:032}");
     let layer = (1..5).fold(Webhook::stripe(secret(0)).key_id("0"), |layer, n| {
         layer.and_secret(n.to_string(), secret(n))
@@ -222,7 +222,7 @@ async fn every_one_of_five_secrets_is_tried_on_every_one_of_ten_signatures() {
 }
 
 #[tokio::test]
-async fn svix_is_the_same_in_headers_of_its_own_and_neither_is_read_for_the_other() {
+async fn svix_and_standard_read_only_their_own_headers() {
     let signer = || Standard::signer(STANDARD).unwrap();
     let standard = signer().sign("msg_1", at(NOW), BODY.as_bytes()).unwrap();
     let svix = signer().svix().sign("msg_1", at(NOW), BODY.as_bytes()).unwrap();

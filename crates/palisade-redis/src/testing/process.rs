@@ -46,7 +46,7 @@ impl Drop for Directory {
     }
 }
 
-/// Returns the server that a variable of the environment names, or one that is installed. If there is none, says so loudly.
+/// Returns the server that a variable of the environment names, or one that is installed. Prints a warning if there is no server.
 pub(super) fn program(needs_tls: bool) -> Option<String> {
     let named = |variable| std::env::var(variable).ok().filter(|path| !path.is_empty());
     if let Some(named) = named(PROGRAM_WITH_TLS).filter(|_| needs_tls).or_else(|| named(PROGRAM)) {

@@ -14,12 +14,12 @@ use super::{
 };
 use crate::{
     key::{Algorithm, Key},
-    scheme::{Fault, Message, Presented, Scheme, is_id, sole},
+    scheme::{Fault, Message, Scheme, SignatureHeaders, is_id, sole},
     signature::{MOST, Signature, to_base64, to_hex},
     timestamp::Timestamp,
 };
 
-/// A description that makes sense: the engine of all schemes that are an HMAC in a header.
+/// A checked description: the engine of all schemes with an HMAC in a header.
 #[derive(Debug)]
 pub(crate) struct Described {
     name: String,
@@ -28,7 +28,7 @@ pub(crate) struct Described {
     algorithm: Algorithm,
     encoding: Encoding,
     pub(super) template: Template,
-    dated: Option<Dated>,
+    dated: Option<TimestampSource>,
     in_millis: bool,
     pub(super) id: Option<HeaderName>,
     id_in_json: Option<String>,
@@ -36,7 +36,7 @@ pub(crate) struct Described {
 }
 
 #[derive(Debug)]
-enum Dated {
+enum TimestampSource {
     ByHeader(HeaderName),
     ByPair { separator: char, timestamp: String, signature: String },
 }
@@ -53,7 +53,7 @@ impl Described {
         }
         let wrong = |remedy| ConfigError::new("signs", scheme.signs.escape_debug(), remedy);
         let template = Template::new(&scheme.signs).map_err(wrong)?;
-        let dated = scheme.timestamp.as_ref().map(Dated::new).transpose()?;
+        let dated = scheme.timestamp.as_ref().map(TimestampSource::new).transpose()?;
         match (&dated, scheme.undated, template.signs(Name::Timestamp)) {
             (Some(_), false, true) | (None, true, false) => {}
             (Some(_), false, false) => {
@@ -89,7 +89,7 @@ impl Described {
 
     pub(super) fn timestamp_header(&self) -> Option<&HeaderName> {
         match &self.dated {
-            Some(Dated::ByHeader(name)) => Some(name),
+            Some(TimestampSource::ByHeader(name)) => Some(name),
             _ => None,
         }
     }
@@ -102,7 +102,7 @@ impl Described {
         is_id(id) && self.template.delimits(id)
     }
 
-    /// A tag as the vendor writes it.
+    /// Returns a tag in the vendor's encoding.
     pub(super) fn written(&self, tag: &[u8]) -> String {
         let encoded = match self.encoding {
             Encoding::Hex => to_hex(tag),
@@ -124,13 +124,13 @@ impl Described {
         read(text, "timestamp")
     }
 
-    /// `t=1614265330,v1=5257a869…,v1=…`. Names that are not known are passed over, and prove nothing.
+    /// `t=1614265330,v1=5257a869…,v1=…`. Unknown names are ignored, and prove nothing.
     fn read_pairs<'r>(
         &self,
         pairs: &'r str,
         separator: char,
         [time, tag]: [&str; 2],
-    ) -> Result<Presented<'r>, Fault> {
+    ) -> Result<SignatureHeaders<'r>, Fault> {
         let malformed = Fault::Malformed("signature");
         let (mut timestamp, mut signatures) = (None, Vec::new());
         for pair in pairs.split(separator) {
@@ -146,11 +146,11 @@ impl Described {
         if signatures.is_empty() {
             return Err(Fault::Missing("signature"));
         }
-        Ok(Presented::of(signatures).at(timestamp.ok_or(malformed)?))
+        Ok(SignatureHeaders::from_signatures(signatures).at(timestamp.ok_or(malformed)?))
     }
 }
 
-impl Dated {
+impl TimestampSource {
     fn new(time: &Time) -> Result<Self, ConfigError> {
         let (separator, timestamp, signature) = match time {
             Time::Header(name) => {
@@ -203,20 +203,20 @@ impl Scheme for Described {
 
     fn key(&self, secret: &Secret) -> Result<Key, ConfigError> {
         (self.vendor.check_secret)(secret)?;
-        Key::of_text(self.algorithm, secret)
+        Key::from_text(self.algorithm, secret)
     }
 
-    fn read<'r>(&self, head: &'r request::Parts) -> Result<Presented<'r>, Fault> {
+    fn read<'r>(&self, head: &'r request::Parts) -> Result<SignatureHeaders<'r>, Fault> {
         let required = |name, what| field(&head.headers, name, what)?.ok_or(Fault::Missing(what));
         let text = required(&self.signature, "signature")?;
         let presented = match &self.dated {
-            None => Presented::only(self.read_signature(text)?),
-            Some(Dated::ByHeader(name)) => {
+            None => SignatureHeaders::only(self.read_signature(text)?),
+            Some(TimestampSource::ByHeader(name)) => {
                 let signature = self.read_signature(text)?;
                 let timestamp = self.read_timestamp(required(name, "timestamp")?)?;
-                Presented::only(signature).at(timestamp)
+                SignatureHeaders::only(signature).at(timestamp)
             }
-            Some(Dated::ByPair { separator, timestamp, signature }) => {
+            Some(TimestampSource::ByPair { separator, timestamp, signature }) => {
                 self.read_pairs(text, *separator, [timestamp, signature])?
             }
         };
@@ -233,7 +233,7 @@ impl Scheme for Described {
 
     fn messages<'r>(
         &'r self,
-        presented: &Presented<'r>,
+        presented: &SignatureHeaders<'r>,
         _: &'r request::Parts,
         body: &'r [u8],
     ) -> Result<Vec<Message<'r>>, Fault> {
@@ -253,7 +253,7 @@ impl Scheme for Described {
     }
 }
 
-/// Reads the string that this member of an object is. One that comes twice is an error: another reader may take the other.
+/// Returns the string of this member of an object. A duplicate member is an error, because another parser may use the other.
 struct Member<'n>(&'n str);
 
 impl<'de> Visitor<'de> for Member<'_> {

@@ -1,4 +1,4 @@
-//! HMACs that are described: one engine, and what users and our own schemes say of a vendor.
+//! HMAC schemes by description: one engine for the built-in vendors and those of users.
 
 mod described;
 mod template;
@@ -13,7 +13,7 @@ pub(crate) use described::Described;
 
 use crate::{key::Algorithm, scheme::Scheme, sign::Headers};
 
-/// The HMAC of any other vendor, described: where the signature is, how it is written, and what is signed.
+/// Describes the HMAC of any other vendor: the header, its encoding, and the signed content.
 ///
 /// ```
 /// use palisade_webhook::{Algorithm, Encoding, HmacScheme, Webhook};
@@ -30,8 +30,8 @@ use crate::{key::Algorithm, scheme::Scheme, sign::Headers};
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
 ///
-/// A vendor that signs no time says so with [`without_timestamp`](HmacScheme::without_timestamp): a description that
-/// says neither is refused, because what somebody has seen once could then be sent for ever, and nobody had decided so.
+/// A description needs a timestamp or [`without_timestamp`](HmacScheme::without_timestamp). Without a timestamp a captured
+/// request can be repeated forever, which must be an explicit choice.
 #[derive(Clone, Debug)]
 pub struct HmacScheme {
     name: String,
@@ -48,11 +48,11 @@ pub struct HmacScheme {
     vendor: Vendor,
 }
 
-/// Where the time is.
+/// The place of the timestamp.
 #[derive(Clone, Debug)]
 enum Time {
     Header(String),
-    /// In the signature's header, which is a list of names and values.
+    /// In the signature header, which is a list of names and values.
     Pair {
         separator: char,
         timestamp: String,
@@ -60,12 +60,12 @@ enum Time {
     },
 }
 
-/// What only one vendor does.
+/// Special cases of single vendors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Vendor {
-    /// What is no secret of theirs although it looks like one.
+    /// Detects a value that looks like a secret of the vendor but is not.
     pub(crate) check_secret: fn(&Secret) -> Result<(), ConfigError>,
-    /// What is answered in place of the handler.
+    /// Returns a response that replaces the handler's.
     pub(crate) reply: fn(&[u8]) -> Option<Response<Bytes>>,
 }
 
@@ -75,7 +75,7 @@ impl Default for Vendor {
     }
 }
 
-/// How a signature is written.
+/// The encoding of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// Lower-case hexadecimal.
@@ -85,8 +85,7 @@ pub enum Encoding {
 }
 
 impl HmacScheme {
-    /// A scheme of this name, whose signature is in this header: the HMAC-SHA-256 of the body in hexadecimal, unless
-    /// more is said.
+    /// Creates a scheme with this name and signature header. Default: the HMAC-SHA-256 of the body, in hexadecimal.
     pub fn new(name: impl Into<String>, signature_header: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -104,43 +103,44 @@ impl HmacScheme {
         }
     }
 
-    /// What stands in front of the signature, such as `sha256=`.
+    /// Sets the prefix of the signature, such as `sha256=`.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// The hash of the HMAC; SHA-256 unless said otherwise.
+    /// Sets the hash of the HMAC. Default: SHA-256.
     #[must_use]
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = algorithm;
         self
     }
 
-    /// How the signature is written; hexadecimal unless said otherwise.
+    /// Sets the encoding of the signature. Default: hexadecimal.
     #[must_use]
     pub fn encoding(mut self, encoding: Encoding) -> Self {
         self.encoding = encoding;
         self
     }
 
-    /// What is signed: text with `{body}` once, and `{timestamp}` and `{id}` where it is said where they are.
+    /// Sets the signed content: text with `{body}` once, and optionally `{timestamp}` and `{id}`, whose places are configured
+    /// too. Default: `{body}`.
     #[must_use]
     pub fn signs(mut self, template: impl Into<String>) -> Self {
         self.signs = template.into();
         self
     }
 
-    /// The header that has the time, in seconds since the Unix epoch.
+    /// Sets the header that contains the time, in seconds since the Unix epoch.
     #[must_use]
     pub fn timestamp_header(mut self, name: impl Into<String>) -> Self {
         self.timestamp = Some(Time::Header(name.into()));
         self
     }
 
-    /// The signature's header is a list of names and values, in which these are those of the time and of signatures, of
-    /// which there may be up to 10. Other names are passed over.
+    /// Declares the signature header as a list of names and values, with the names of the time and of up to 10 signatures.
+    /// Other names are ignored.
     ///
     /// ```
     /// use palisade_webhook::{HmacScheme, Webhook};
@@ -162,28 +162,28 @@ impl HmacScheme {
         self
     }
 
-    /// The time is in milliseconds.
+    /// Reads the time in milliseconds instead of seconds.
     #[must_use]
     pub fn timestamp_in_millis(mut self) -> Self {
         self.in_millis = true;
         self
     }
 
-    /// The vendor signs no time.
+    /// Declares that the vendor signs no timestamp.
     #[must_use]
     pub fn without_timestamp(mut self) -> Self {
         self.undated = true;
         self
     }
 
-    /// The header that has the sender's name for the delivery. It must be there if `{id}` is signed.
+    /// Sets the header that contains the id of the delivery. It is required if `{id}` is signed.
     #[must_use]
     pub fn id_header(mut self, name: impl Into<String>) -> Self {
         self.id = Some(name.into());
         self
     }
 
-    /// The body is a JSON object, and this member of it the sender's name for the delivery, where no header says it.
+    /// Reads the id of the delivery from this member of a JSON object, if no header contains it.
     #[must_use]
     pub fn id_in_json(mut self, member: impl Into<String>) -> Self {
         self.id_in_json = Some(member.into());
@@ -195,13 +195,13 @@ impl HmacScheme {
         self
     }
 
-    /// The headers of a request with this body, sent at this time since the Unix epoch, and of this name where a header
-    /// has it. An id that is not signed may be empty, and is then left out.
+    /// Returns the headers of a request with this body and id, sent at this time since the Unix epoch. An unsigned id may be
+    /// empty, and is then omitted.
     ///
     /// # Errors
     ///
-    /// For a description or a secret that [`Webhook::hmac`](crate::Webhook::hmac) refuses, and an id that is not 1 to
-    /// 256 visible ASCII characters.
+    /// If [`Webhook::hmac`](crate::Webhook::hmac) rejects the description or the secret, or if the id is not 1 to 256 visible
+    /// ASCII characters.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is signed, as a text with names in it.
+//! The signed content, as text with placeholders.
 
 use std::borrow::Cow;
 
@@ -20,14 +20,14 @@ enum Piece {
 #[derive(Debug)]
 pub(super) struct Template {
     pieces: Vec<Piece>,
-    /// What ends the id in what is signed, and must therefore not be in it.
+    /// The separator after the id, which the id must therefore not contain.
     after_id: Option<u8>,
 }
 
 impl Template {
     /// # Errors
     ///
-    /// With the remedy, if what is signed could be read in two ways, or does not cover the body.
+    /// If the signed content is ambiguous or does not cover the body; with the remedy.
     pub(super) fn new(text: &str) -> Result<Self, &'static str> {
         let pieces = pieces(text);
         let mut template = Self { pieces, after_id: None };
@@ -56,7 +56,7 @@ impl Template {
         self.times(name) > 0
     }
 
-    /// Whether an id has its end where it should.
+    /// Returns whether an id is free of the separator.
     pub(super) fn delimits(&self, id: &str) -> bool {
         !self.after_id.is_some_and(|end| id.as_bytes().contains(&end))
     }

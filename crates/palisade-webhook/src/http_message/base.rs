@@ -1,4 +1,4 @@
-//! What was signed of a message, byte for byte.
+//! The signature base of a message.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl HttpSignatures {
-    /// The signature base (RFC 9421, section 2.5).
+    /// Returns the signature base (RFC 9421, section 2.5).
     pub(super) fn base(&self, input: &Input<'_>, head: &request::Parts) -> Result<Vec<u8>, Fault> {
         let mut base = Vec::new();
         for name in &input.components {
@@ -48,7 +48,7 @@ impl HttpSignatures {
     }
 }
 
-/// `Content-Digest` (RFC 9530, section 2): all digests that are known must be right, and one must be known.
+/// Verifies `Content-Digest` (RFC 9530, section 2): every digest of a known algorithm must match, and there must be one.
 pub(super) fn check_digest(value: &str, body: &[u8]) -> Result<(), Fault> {
     let mut known = false;
     for (name, base64) in byte_sequences(value).ok_or(Fault::Malformed(DIGEST))? {
@@ -76,7 +76,7 @@ mod tests {
     use crate::{
         http_message::fields::inputs,
         key::{Algorithm, Key, Keys},
-        scheme::Presented,
+        scheme::SignatureHeaders,
         signature::{Kind, to_base64},
     };
 
@@ -100,14 +100,14 @@ mod tests {
         let base = example().base(&input, &request()).unwrap();
         let signature = Signature::base64(signature).unwrap().of_kind(kind);
         let keys = Keys::new(vec![(input.keyid.unwrap().into(), key.clone())]).unwrap();
-        keys.which_signed(&[vec![Cow::Owned(base)]], &Presented::only(signature)).is_some()
+        keys.which_signed(&[vec![Cow::Owned(base)]], &SignatureHeaders::only(signature)).is_some()
     }
 
     #[test]
     fn the_hmac_of_rfc_9421_appendix_b_2_5() {
         let secret = "uzvJfB4u3N0Jy4T7NZ75MDVcr8zSTInedJtkgcu46YW4XByzNJjxBdtjUkdJPBtbmHhIDi6pcl8jsasjlTMtDQ==";
         let secret = Secret::from(STANDARD.decode(secret).unwrap());
-        let key = Key::of_bytes(Algorithm::Sha256, &secret).unwrap();
+        let key = Key::from_bytes(Algorithm::Sha256, &secret).unwrap();
         let input = r#"sig-b25=("date" "@authority" "content-type");created=1618884473;keyid="test-shared-secret""#;
         let base = example().base(&inputs(input).unwrap()[0], &request()).unwrap();
         assert_eq!(
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn derived_components_are_what_was_configured_and_what_was_asked_for() {
+    fn derived_components_use_configured_address_and_request() {
         let of = |public: &str, uri: &str, name: &str| {
             let head = Request::get(uri).body(()).unwrap().into_parts().0;
             HttpSignatures::hmac_sha256(public)

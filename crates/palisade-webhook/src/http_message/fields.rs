@@ -1,22 +1,22 @@
-//! What the fields of RFC 9421 and RFC 9530 have in them: the part of structured fields (RFC 9651) that is needed here.
+//! The header fields of RFC 9421 and RFC 9530: the required subset of structured fields (RFC 9651).
 
 use http::HeaderName;
 
 use crate::{scheme::is_id, signature::MOST};
 
-/// The most components of a signature: each is looked up and copied before it is known who signed.
+/// The maximum number of components: each is looked up and copied before the signature is verified.
 const MOST_COMPONENTS: usize = 32;
 
-/// The components that are no fields (RFC 9421, section 2.2).
+/// The derived components (RFC 9421, section 2.2).
 const DERIVED: [&str; 6] = ["@method", "@target-uri", "@authority", "@scheme", "@path", "@query"];
 
-/// Whether there is a component of this name, without parameters.
+/// Returns whether this is the name of a component without parameters.
 pub(super) fn is_component(name: &str) -> bool {
     DERIVED.contains(&name)
         || HeaderName::from_bytes(name.as_bytes()).is_ok_and(|field| field.as_str() == name)
 }
 
-/// What was signed, and how, as one member of `Signature-Input` says (RFC 9421, section 4.1).
+/// One member of `Signature-Input` (RFC 9421, section 4.1).
 #[derive(Debug, Default)]
 pub(super) struct Input<'r> {
     pub(super) label: &'r str,
@@ -27,11 +27,11 @@ pub(super) struct Input<'r> {
     pub(super) alg: Option<&'r str>,
     pub(super) nonce: Option<&'r str>,
     pub(super) tag: Option<&'r str>,
-    /// The list and its parameters as they came. They are read strictly, so that there is one way to write them.
+    /// The original text of the list and its parameters. Parsing is strict, so that each has one spelling.
     pub(super) text: &'r str,
 }
 
-/// The part of structured fields (RFC 9651) that is needed here, and not one space more.
+/// A strict parser for the required subset of structured fields (RFC 9651).
 pub(super) fn inputs(value: &str) -> Option<Vec<Input<'_>>> {
     let mut rest = value;
     let mut inputs: Vec<Input<'_>> = Vec::new();
@@ -47,7 +47,7 @@ pub(super) fn inputs(value: &str) -> Option<Vec<Input<'_>>> {
             }
             let name;
             (name, rest) = string(rest)?;
-            // A name with a parameter (`;req`, `;bs`, `;sf`, `;key`) is followed by neither a space nor the end.
+            // A name with a parameter (`;req`, `;bs`, `;sf`, `;key`) is rejected: neither a space nor the end follows.
             if !is_component(name)
                 || input.components.contains(&name)
                 || input.components.len() == MOST_COMPONENTS
@@ -91,7 +91,7 @@ pub(super) fn inputs(value: &str) -> Option<Vec<Input<'_>>> {
     }
 }
 
-/// A dictionary of byte sequences: `label=:base64:, other=:base64:`.
+/// Parses a dictionary of byte sequences: `label=:base64:, other=:base64:`.
 pub(super) fn byte_sequences(value: &str) -> Option<Vec<(&str, &str)>> {
     let mut members: Vec<(&str, &str)> = Vec::new();
     for (at, member) in value.split(',').enumerate() {
@@ -119,7 +119,7 @@ fn digits(text: &str) -> Option<(&str, &str)> {
     (end > 0).then(|| text.split_at(end))
 }
 
-/// A string without escapes, which nothing here needs.
+/// Parses a string without escapes. No value here needs them.
 fn string(text: &str) -> Option<(&str, &str)> {
     let (string, rest) = text.strip_prefix('"')?.split_once('"')?;
     let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'\\';

@@ -1,4 +1,4 @@
-//! HTTP Message Signatures: `fields` reads the headers, `base` says what was signed, `sign` signs, and here it is verified.
+//! HTTP Message Signatures: `fields` parses the headers, `base` creates the signature base, `sign` signs; this file verifies.
 
 mod base;
 mod fields;
@@ -17,7 +17,7 @@ use self::{
 };
 use crate::{
     key::{Algorithm, Key},
-    scheme::{Fault, Message, Presented, Scheme, is_id, required},
+    scheme::{Fault, Message, Scheme, SignatureHeaders, is_id, required},
     signature::{Kind, Signature},
     timestamp::Timestamp,
 };
@@ -25,15 +25,14 @@ use crate::{
 /// [HTTP Message Signatures](https://www.rfc-editor.org/rfc/rfc9421) (RFC 9421), over a digest of the body
 /// ([RFC 9530](https://www.rfc-editor.org/rfc/rfc9530)).
 ///
-/// The sender chooses which parts of a message it signs, so the receiver says which it must have:
-/// `@method`, `@target-uri` and `content-digest` unless [more](HttpSignatures::require) is said. `created` must be there
-/// and near now, `expires` not over if it is there, `keyid` the name of a secret of yours; a `nonce` is
+/// The sender chooses the signed parts of a message, so the receiver requires some. Default: `@method`, `@target-uri` and
+/// `content-digest`; [`require`](HttpSignatures::require) adds others. `created` must be present and recent, `expires` must be
+/// in the future if present, `keyid` must be the name of a configured secret; a `nonce` is
 /// [`Verified::id`](crate::Verified::id). The algorithm is that of your key: what `alg` says may agree with it, and is
-/// never followed. The address is yours to configure, as `Host` is the client's to choose.
+/// never followed. Configure the address, because a client can choose the `Host` of its request.
 ///
-/// Components with parameters (`;sf`, `;bs`, `;key`, `;req`, `;tr`), components and parameters that are not known, and
-/// fields that are there more than once in lines of their own are refused. So is a message with several signatures,
-/// unless [`tag`](HttpSignatures::tag) says which is meant.
+/// Components with parameters (`;sf`, `;bs`, `;key`, `;req`, `;tr`), unknown components and parameters, and repeated field lines
+/// are rejected. A message with several signatures is rejected too, unless [`tag`](HttpSignatures::tag) selects one.
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,7 +41,7 @@ use crate::{
 /// let partner = HttpSignatures::hmac_sha256("https://hooks.example.com")?.tag("partner");
 /// let secret = "a secret that the partner and we share";
 ///
-/// // what the partner sends
+/// // a request of the partner
 /// let headers = partner.sign(secret, "key-1", &http::Method::POST, "/events", Duration::from_secs(1_618_884_473), b"{}")?;
 /// assert_eq!(
 ///     headers["signature-input"],
@@ -56,15 +55,15 @@ use crate::{
 pub struct HttpSignatures {
     scheme: &'static str,
     authority: String,
-    /// What the path of a request is appended to: empty, or a path that a proxy takes away.
+    /// The prefix of the request's path: empty, or a path that a proxy removes.
     path: String,
-    algorithm: Signs,
+    algorithm: SignatureAlgorithm,
     required: Vec<String>,
     tag: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signs {
+enum SignatureAlgorithm {
     HmacSha256,
     #[cfg(feature = "ed25519")]
     Ed25519,
@@ -75,29 +74,29 @@ const SIGNATURE: &str = "signature";
 const DIGEST: &str = "content-digest";
 
 impl HttpSignatures {
-    /// Signatures of `hmac-sha256`. The address is what senders call, up to where the path begins that your service
-    /// sees, such as `https://hooks.example.com`.
+    /// Accepts signatures of `hmac-sha256`. The address is the URL that senders call without the path that your service sees,
+    /// such as `https://hooks.example.com`.
     ///
     /// # Errors
     ///
-    /// For an address that is none.
+    /// If the address is not a valid URL.
     pub fn hmac_sha256(public_url: &str) -> Result<Self, ConfigError> {
-        Self::new(public_url, Signs::HmacSha256)
+        Self::new(public_url, SignatureAlgorithm::HmacSha256)
     }
 
-    /// Signatures of `ed25519`. Secrets are public keys then: 32 bytes in base64.
+    /// Accepts signatures of `ed25519`. Secrets are public keys: 32 bytes in base64.
     ///
     /// # Errors
     ///
-    /// For an address that is none.
+    /// If the address is not a valid URL.
     #[cfg(feature = "ed25519")]
     pub fn ed25519(public_url: &str) -> Result<Self, ConfigError> {
-        Self::new(public_url, Signs::Ed25519)
+        Self::new(public_url, SignatureAlgorithm::Ed25519)
     }
 
-    fn new(public_url: &str, algorithm: Signs) -> Result<Self, ConfigError> {
+    fn new(public_url: &str, algorithm: SignatureAlgorithm) -> Result<Self, ConfigError> {
         let url = PublicUrl::parse("public_url", public_url)?;
-        // RFC 9421, section 2.2.3: in lower case, and without the default port.
+        // RFC 9421, section 2.2.3: lower case, without the default port.
         let host = url.host().to_ascii_lowercase();
         let authority = match url.port().filter(|port| *port != url.default_port()) {
             Some(port) => format!("{host}:{port}"),
@@ -113,14 +112,14 @@ impl HttpSignatures {
         })
     }
 
-    /// Wants these components signed as well: `@authority`, `@scheme`, `@path`, `@query`, or names of header fields.
+    /// Also requires these components: `@authority`, `@scheme`, `@path`, `@query`, or names of header fields.
     #[must_use]
     pub fn require<C: Into<String>>(mut self, components: impl IntoIterator<Item = C>) -> Self {
         self.required.extend(components.into_iter().map(Into::into));
         self
     }
 
-    /// Looks at the signature with this tag, and at no other.
+    /// Verifies the signature with this tag, and ignores all others.
     #[must_use]
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
         self.tag = Some(tag.into());
@@ -154,10 +153,10 @@ impl Scheme for HttpSignatures {
 
     fn key(&self, secret: &Secret) -> Result<Key, ConfigError> {
         match self.algorithm {
-            Signs::HmacSha256 => Key::of_text(Algorithm::Sha256, secret),
+            SignatureAlgorithm::HmacSha256 => Key::from_text(Algorithm::Sha256, secret),
             #[cfg(feature = "ed25519")]
             #[allow(clippy::disallowed_methods, reason = "the bytes of a public key")]
-            Signs::Ed25519 => match STANDARD.decode(secret.expose()) {
+            SignatureAlgorithm::Ed25519 => match STANDARD.decode(secret.expose()) {
                 Ok(public) => Key::ed25519(&public),
                 Err(_) => Err(ConfigError::without_value(
                     "secret",
@@ -167,15 +166,15 @@ impl Scheme for HttpSignatures {
         }
     }
 
-    fn read<'r>(&self, head: &'r request::Parts) -> Result<Presented<'r>, Fault> {
+    fn read<'r>(&self, head: &'r request::Parts) -> Result<SignatureHeaders<'r>, Fault> {
         let input = self.input(head)?;
         if self.required.iter().any(|name| !input.components.contains(&&**name)) {
             return Err(Fault::Missing("components"));
         }
         let kind = match self.algorithm {
-            Signs::HmacSha256 => ("hmac-sha256", Kind::Mac),
+            SignatureAlgorithm::HmacSha256 => ("hmac-sha256", Kind::Mac),
             #[cfg(feature = "ed25519")]
-            Signs::Ed25519 => ("ed25519", Kind::Ed25519),
+            SignatureAlgorithm::Ed25519 => ("ed25519", Kind::Ed25519),
         };
         if input.alg.is_some_and(|alg| alg != kind.0) {
             return Err(Fault::Mismatch);
@@ -188,7 +187,7 @@ impl Scheme for HttpSignatures {
             .ok_or(Fault::Missing(SIGNATURE))?;
         let signature = Signature::base64(signature.1).ok_or(Fault::Malformed(SIGNATURE))?;
         let created = input.created.ok_or(Fault::Missing("created"))?;
-        let mut presented = Presented::only(signature.of_kind(kind.1)).named(input.nonce);
+        let mut presented = SignatureHeaders::only(signature.of_kind(kind.1)).named(input.nonce);
         presented.timestamp = Some(Timestamp::in_seconds(created, "created")?);
         presented.expires =
             input.expires.map(|expires| Timestamp::in_seconds(expires, "expires")).transpose()?;
@@ -198,7 +197,7 @@ impl Scheme for HttpSignatures {
 
     fn messages<'r>(
         &'r self,
-        _: &Presented<'r>,
+        _: &SignatureHeaders<'r>,
         head: &'r request::Parts,
         body: &'r [u8],
     ) -> Result<Vec<Message<'r>>, Fault> {
@@ -208,7 +207,7 @@ impl Scheme for HttpSignatures {
 }
 
 impl HttpSignatures {
-    /// The one member of `Signature-Input` that counts.
+    /// Returns the selected member of `Signature-Input`.
     fn input<'r>(&self, head: &'r request::Parts) -> Result<Input<'r>, Fault> {
         let inputs = inputs(required(&head.headers, INPUT)?).ok_or(Fault::Malformed(INPUT))?;
         let mut meant = inputs

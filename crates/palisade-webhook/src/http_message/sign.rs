@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Uri};
 use palisade_core::{ConfigError, Secret};
 use sha2::{Digest, Sha256};
 
-use super::{DIGEST, HttpSignatures, INPUT, SIGNATURE, Signs, fields::Input};
+use super::{DIGEST, HttpSignatures, INPUT, SIGNATURE, SignatureAlgorithm, fields::Input};
 use crate::{
     key::{Algorithm, Key},
     scheme::is_id,
@@ -17,14 +17,14 @@ use crate::{
 };
 
 impl HttpSignatures {
-    /// The headers of a request without other header fields to sign, created at this time since the Unix epoch. The
-    /// target is path and query, as your service sees them. The secret of `ed25519` is the seed of the private key:
-    /// 32 bytes in base64.
+    /// Returns the headers of a request without other header fields to sign, created at this time since the Unix epoch. The
+    /// target is path and query that your service sees. The secret of `ed25519` is the seed of the private key: 32 bytes in
+    /// base64.
     ///
     /// # Errors
     ///
-    /// For a secret that is refused by the layer; for a key id or a tag that is not visible ASCII; for a target that is
-    /// none; for required components that are fields other than `content-digest`.
+    /// If the layer rejects the secret; if a key id or a tag is not visible ASCII; if the target is not valid; if fields other
+    /// than `content-digest` are required.
     pub fn sign(
         &self,
         secret: impl Into<Secret>,
@@ -66,15 +66,14 @@ impl HttpSignatures {
             )
         })?;
         let signature = match self.algorithm {
-            Signs::HmacSha256 => {
-                Key::of_text(Algorithm::Sha256, &secret.into())?.tag_of(&vec![Cow::Borrowed(&base)])
-            }
+            SignatureAlgorithm::HmacSha256 => Key::from_text(Algorithm::Sha256, &secret.into())?
+                .tag_of(&vec![Cow::Borrowed(&base)]),
             #[cfg(feature = "ed25519")]
             #[allow(
                 clippy::disallowed_methods,
                 reason = "the bytes go into the key that is made of them"
             )]
-            Signs::Ed25519 => {
+            SignatureAlgorithm::Ed25519 => {
                 let seed = STANDARD.decode(secret.into().expose()).map(Secret::from);
                 let pair = seed
                     .ok()

@@ -9,13 +9,13 @@ use palisade_core::{BoxError, BoxFuture, Clock, ConfigError, SystemClock};
 
 use super::store::{Claim, ReplayStore, Reservation, Retention};
 
-/// Deliveries in the memory of this process, of which there is room for a fixed number. Clones share them.
+/// Stores a fixed number of deliveries in memory. Clones share them.
 ///
-/// When it is full it forgets the delivery that may be forgotten first, and never one whose timestamp would still be
-/// accepted: if there are only such, new deliveries are refused (503, and their senders try again). So nobody can drive
-/// out a delivery to send it once more, however much they send. Only what is signed gets in at all.
+/// A full store evicts the delivery that expires first, but never one whose timestamp would still be accepted. If there are only
+/// such deliveries, it rejects new ones (503, so that senders retry). So an attacker cannot evict a delivery in order to repeat
+/// it. Only verified deliveries are stored.
 ///
-/// It is enough for one process that may forget on restart. Several behind a load balancer need a shared
+/// For a single process that may forget deliveries on restart. Several behind a load balancer need a shared
 /// [`ReplayStore`], such as `RedisReplays`.
 ///
 /// ```
@@ -39,7 +39,7 @@ struct Shared {
 #[derive(Default)]
 struct Deliveries {
     by_key: HashMap<Arc<str>, State>,
-    /// Those that were processed, by when they may be forgotten; the number tells those of the same moment apart.
+    /// Processed deliveries by their expiry; the number distinguishes those with the same expiry.
     forgettable: BTreeMap<(Duration, u64), Arc<str>>,
     confirmed: u64,
 }
@@ -50,21 +50,21 @@ enum State {
 }
 
 impl InMemoryReplays {
-    /// Room for this many deliveries: as many as may come within twice the tolerance of timestamps, 10 minutes, and
-    /// better as many as may come in a day.
+    /// Creates a store with this capacity: at least the deliveries of twice the tolerance of timestamps (10 minutes), preferably
+    /// those of a day.
     ///
     /// # Errors
     ///
-    /// For no room at all.
+    /// If the capacity is 0.
     pub fn new(capacity: usize) -> Result<Self, ConfigError> {
         Self::with_clock(capacity, SystemClock::shared())
     }
 
-    /// The same, with the time from this clock.
+    /// Creates a store with this capacity and clock.
     ///
     /// # Errors
     ///
-    /// For no room at all.
+    /// If the capacity is 0.
     pub fn with_clock(capacity: usize, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         if capacity == 0 {
             return Err(ConfigError::new(
@@ -106,7 +106,7 @@ impl InMemoryReplays {
 
 impl Shared {
     fn deliveries(&self) -> MutexGuard<'_, Deliveries> {
-        // Nothing in here panics, so what it guards is whole.
+        // No code under the lock panics, so a poisoned lock guards consistent data.
         self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -154,7 +154,7 @@ impl Drop for Claimed {
     }
 }
 
-/// Every delivery in it may still be sent again.
+/// The store is full of deliveries that could still be repeated.
 #[derive(Debug)]
 struct Full;
 
@@ -166,7 +166,7 @@ impl fmt::Display for Full {
 
 impl std::error::Error for Full {}
 
-/// Shows how many deliveries there are.
+/// Shows the number of deliveries.
 impl fmt::Debug for InMemoryReplays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.shared.deliveries().by_key.len();
@@ -199,7 +199,7 @@ mod tests {
         store.claim_now(key, RETENTION)
     }
 
-    /// `true` if it was the first.
+    /// Returns `true` for the first claim.
     fn process(store: &InMemoryReplays, key: &str) -> Result<bool, BoxError> {
         match claim(store, key)? {
             Claim::First(reservation) => {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_is_claimed_once_and_given_back_if_it_is_not_confirmed() {
+    fn claims_once_and_releases_without_confirmation() {
         let (store, _) = store(10);
         let first = claim(&store, "a").unwrap();
         assert!(matches!(first, Claim::First(_)));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_store_refuses_what_is_new_sooner_than_it_forgets_what_may_be_sent_again() {
+    fn full_store_rejects_new_before_evicting_repeatable() {
         let (store, clock) = store(3);
         for key in ["a", "b", "c"] {
             assert!(process(&store, key).unwrap());
@@ -291,7 +291,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_processed_twice_within_its_time_and_the_store_stays_in_its_bounds(
+        fn processes_once_within_retention_and_stays_bounded(
             steps in prop::collection::vec((0u8..20, 0u64..200), 1..300),
         ) {
             let (store, clock) = store(8);

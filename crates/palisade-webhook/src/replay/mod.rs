@@ -1,4 +1,4 @@
-//! A delivery that was processed is not processed again.
+//! Replay protection: each delivery is processed once.
 
 mod memory;
 #[cfg(feature = "redis")]
@@ -22,7 +22,7 @@ pub use store::{Claim, ReplayStore, Reservation, Retention};
 
 use crate::{signature::to_hex, timestamp::Tolerance};
 
-/// The code of a delivery whose handler has succeeded before.
+/// The code for a delivery that was processed before.
 pub(crate) const DUPLICATE_DELIVERY: ErrorCode = ErrorCode::new(
     "DUPLICATE_DELIVERY",
     StatusCode::CONFLICT,
@@ -33,7 +33,7 @@ pub(crate) const DUPLICATE_DELIVERY: ErrorCode = ErrorCode::new(
     "The webhook came before, and its handler succeeded. Where duplicates are acknowledged the answer is 200 instead.",
 );
 
-/// The code of a delivery whose handler is still at it.
+/// The code for a delivery whose handler is running.
 pub(crate) const DELIVERY_IN_PROGRESS: ErrorCode = ErrorCode::new(
     "DELIVERY_IN_PROGRESS",
     StatusCode::CONFLICT,
@@ -42,15 +42,17 @@ pub(crate) const DELIVERY_IN_PROGRESS: ErrorCode = ErrorCode::new(
 )
 .about("The same webhook is with its handler now. Send it again later.");
 
-/// What becomes of a delivery that came before: the policy around a [`ReplayStore`].
+/// Configures replay protection with a [`ReplayStore`].
 ///
-/// A delivery is claimed before the handler runs, and kept once the handler has answered 2xx. A handler that fails, or
-/// is given up, gives the claim back, so that the sender's next attempt is processed. So one that was processed is
-/// answered 200 without calling the handler, which is what senders that try again want to hear; one whose handler is
-/// still running gets 409 and may come back; and a store that cannot be asked refuses with 503. The second and the last
-/// can be chosen otherwise.
+/// A delivery is claimed before the handler runs, and confirmed when the handler returns 2xx. If the handler fails or is cancelled,
+/// the claim is released, so that the sender's next attempt is processed.
 ///
-/// Deliveries are told apart by [`Verified::id`](crate::Verified::id), and where there is none by what was signed.
+/// - A delivery that was processed gets 200 without calling the handler, as senders expect
+///   ([`refuse_duplicates`](Self::refuse_duplicates): 409).
+/// - A delivery whose handler is running gets 409 with `Retry-After`.
+/// - While the store fails, deliveries get 503 ([`accept_when_store_fails`](Self::accept_when_store_fails) allows them).
+///
+/// Deliveries are identified by [`Verified::id`](crate::Verified::id), or by the signed content if the scheme has no id.
 ///
 /// ```
 /// use palisade_webhook::{InMemoryReplays, Replays, Webhook};
@@ -69,11 +71,11 @@ pub struct Replays {
     accept_unchecked: bool,
 }
 
-/// How long a delivery is remembered unless something else is said: most senders try for a day or three.
+/// The default retention. Most senders retry for one to three days.
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Replays {
-    /// Deliveries are remembered in this store.
+    /// Stores deliveries here.
     pub fn new(store: impl ReplayStore) -> Self {
         Self {
             store: Arc::new(store),
@@ -85,42 +87,41 @@ impl Replays {
         }
     }
 
-    /// Sets the deliveries to this endpoint apart from those to others in the same store. Some senders give one id to
-    /// the same message at several endpoints.
+    /// Separates the deliveries of this endpoint from others in the same store. Some senders use one id for the same message
+    /// to several endpoints.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// Remembers deliveries for this long, where there is room; 24 hours unless said otherwise. It must be at least
-    /// twice the tolerance of timestamps, and for so long no delivery is forgotten for want of room.
+    /// Sets the retention of deliveries. Default: 24 hours. It must be at least twice the tolerance of timestamps; a full store
+    /// never evicts a delivery before that.
     #[must_use]
     pub fn keep(mut self, keep: Duration) -> Self {
         self.keep = Some(keep);
         self
     }
 
-    /// Answers 409 to a delivery that was processed, in place of 200.
+    /// Rejects processed deliveries with 409 instead of 200.
     #[must_use]
     pub fn refuse_duplicates(mut self) -> Self {
         self.refuse = true;
         self
     }
 
-    /// Tells deliveries apart by what was signed, whatever they are called. The ids of GitHub, Shopify and Twilio are
-    /// not signed: somebody who has seen a request could send it again under another.
+    /// Identifies deliveries by their signed content instead of their id. The ids of GitHub, Shopify and Twilio are not signed:
+    /// an attacker could repeat a captured request with another id.
     ///
-    /// Two deliveries that say the very same are then one; and an attempt that is signed anew, with another timestamp,
-    /// is another delivery.
+    /// Two deliveries with identical content count as one, and a retry that is signed with another timestamp counts as another
+    /// delivery.
     #[must_use]
     pub fn by_content(mut self) -> Self {
         self.by_content = true;
         self
     }
 
-    /// Processes deliveries also when the store cannot be asked, or is full: some may be processed twice then. Without
-    /// this they get 503, and senders try again.
+    /// Allows deliveries while the store fails or is full; some may be processed twice. Default: 503, so that senders retry.
     #[must_use]
     pub fn accept_when_store_fails(mut self) -> Self {
         self.accept_unchecked = true;
@@ -172,7 +173,7 @@ impl fmt::Debug for Replays {
     }
 }
 
-/// The same, with what was computed once.
+/// The settings, with values that are computed once.
 #[derive(Debug)]
 pub(crate) struct Ready {
     replays: Replays,
@@ -181,7 +182,7 @@ pub(crate) struct Ready {
     failures: Arc<Failures>,
 }
 
-/// Logs what the store fails to do: less often while it goes on.
+/// Logs failures of the store, less often while they continue.
 #[derive(Debug)]
 struct Failures {
     clock: Arc<dyn Clock>,
@@ -189,7 +190,7 @@ struct Failures {
     settled: LogBackoff,
 }
 
-/// A reservation that logs when it could not be confirmed.
+/// A reservation that logs a failed confirmation.
 struct Logged {
     reservation: Box<dyn Reservation>,
     failures: Arc<Failures>,
@@ -215,7 +216,7 @@ impl Reservation for Logged {
     }
 }
 
-/// What a store's answer comes to.
+/// The result of a claim.
 pub(crate) enum Outcome {
     Process(Option<Box<dyn Reservation>>),
     Acknowledge,
@@ -223,8 +224,8 @@ pub(crate) enum Outcome {
 }
 
 impl Ready {
-    /// The name of a delivery in the store. The second part says what the third is, so that no sender's id is taken
-    /// for the hash of another's content.
+    /// Returns the key of a delivery in the store. The second part is the kind of the third, so that an id cannot equal the hash
+    /// of another delivery's content.
     pub(crate) fn key(&self, id: Option<&str>, content: impl FnOnce() -> [u8; 32]) -> String {
         match id.filter(|_| !self.replays.by_content) {
             Some(id) => format!("{}id:{id}", self.prefix),

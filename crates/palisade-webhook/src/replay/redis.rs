@@ -14,13 +14,13 @@ use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 use super::store::{Claim, ReplayStore, Reservation, Retention};
 use crate::signature::to_hex;
 
-/// Remembers deliveries in Redis or Valkey, for an endpoint that runs on several machines.
+/// Stores deliveries in Redis or Valkey, for an endpoint that runs on several machines.
 ///
 /// ```no_run
 /// use palisade_redis::Redis;
 /// use palisade_webhook::{RedisReplays, Replays, Webhook};
 ///
-/// // one connection, for this and for the limits that machines share
+/// // one connection, also for shared rate limits
 /// let redis = Redis::builder("redis://127.0.0.1:6379").build()?;
 /// let layer = Webhook::standard("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 ///     .replays(Replays::new(RedisReplays::new(redis)))
@@ -28,26 +28,24 @@ use crate::signature::to_hex;
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
 ///
-/// A delivery is claimed, settled and given back by one script each, so that of claims at the same time, from however many
-/// machines, one is the first.
+/// A delivery is claimed, settled and released by one script each, so that only one of several concurrent claims succeeds.
 ///
-/// - **A claim is a lease**, of 60 seconds unless [set](Self::with_lease). It should outlast the handler. It ends the claim of
-///   a machine that is gone: then the sender's next attempt is processed. A handler that takes longer may find that
-///   another machine has begun to process the delivery.
-/// - **It carries a token.** A machine that lost its claim can neither settle nor give back the claim of another; that a
-///   handler took longer than its lease is logged.
-/// - **Settling and giving back are repeated** in the background when Redis does not answer, until the lease is over. Both
-///   may arrive twice. So a stall or a failover neither processes a delivery twice nor keeps the sender's next attempts
-///   away.
+/// - **A claim is a lease.** Default: 60 seconds ([`with_lease`](Self::with_lease)). The claim of a machine that crashed expires,
+///   so that the sender's next attempt is processed. It should be longer than the handler runs: after it, another machine may
+///   process the delivery.
+/// - **It has a token.** A machine whose lease expired can neither settle nor release the claim of another; a handler that
+///   took longer than its lease is logged.
+/// - **Settling and releasing are retried** in the background if Redis does not respond, until the lease expires. Both are
+///   idempotent. So a stall or a failover neither processes a delivery twice nor blocks the sender's next attempts.
 /// - **Every key expires**, at the end of the lease or of [`Replays::keep`](super::Replays::keep), by the server's clock.
 /// - **Without Redis**, or when it is slower than the [connection's time-outs](palisade_redis), deliveries are rejected with
 ///   503, and senders try again. [`Replays::accept_when_store_fails`](super::Replays::accept_when_store_fails) accepts them
 ///   unchecked.
 ///
-/// A replica that is promoted may not know the last deliveries, and a server that evicts keys forgets some: give it
+/// A promoted replica may lack the last deliveries, and a server that evicts keys forgets some: set
 /// `maxmemory-policy noeviction`.
 ///
-/// The key of a delivery is `prefix:webhook:` and its name, percent-encoded. The user needs `+evalsha +eval +get +set +del`
+/// The key of a delivery is `prefix:webhook:` and its id, percent-encoded. The user needs `+evalsha +eval +get +set +del`
 /// on `~palisade:*`, and `+script|load` to load the scripts when the connection is opened. It runs on tokio, as the connection
 /// does.
 #[derive(Clone)]
@@ -57,34 +55,34 @@ pub struct RedisReplays {
     repetitions: Arc<Repetitions>,
 }
 
-/// What is repeated until Redis has taken it.
+/// The commands that are retried until Redis has executed them.
 struct Repetitions {
-    /// Settlements and returns that are being repeated.
+    /// Settlements and releases that are being retried.
     under_way: AtomicUsize,
     began: Instant,
-    /// Of settlements that were lost.
+    /// For settlements that failed.
     log: LogBackoff,
 }
 
-/// More are sent once: each holds a few hundred bytes, and a sender that tries again finds its claim's end.
+/// Further ones are sent once: each takes a few hundred bytes, and a retry of the sender finds the claim expired.
 const MOST_REPEATED: usize = 10_000;
 
-/// The pauses between repetitions, the first and the longest.
+/// The first and the longest pause between retries.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Longer than senders wait for an answer: GitHub 10 s, Stripe and Standard Webhooks 15 to 30 s.
+/// Longer than senders wait for a response: GitHub 10 s, Stripe and Standard Webhooks 15 to 30 s.
 const LEASE: Duration = Duration::from_secs(60);
 
 const LONGEST_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Redis counts milliseconds since 1970 in 63 bits. A retention without an end is one of a hundred years.
+/// Redis counts milliseconds since 1970 in 63 bits. An unlimited retention becomes a hundred years.
 const LONGEST_KEPT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// The value of a delivery that was processed. It differs from all tokens.
+/// The value of a processed delivery. It differs from all tokens.
 const PROCESSED: &str = "processed";
 
-/// The answers of the scripts.
+/// The replies of the scripts.
 const FIRST: i64 = 0;
 const IN_PROGRESS: i64 = 1;
 const WAS_PROCESSED: i64 = 2;
@@ -104,8 +102,8 @@ return {{ {IN_PROGRESS} }}
     ))
 });
 
-/// Arguments: the token, and how long to remember it in milliseconds. If the lease is over and no other machine has claimed
-/// the delivery since, it is settled nevertheless. A settlement that is repeated finds what the first one wrote.
+/// Arguments: the token, and the retention in milliseconds. If the lease has expired and no other machine has claimed the
+/// delivery since, it is settled nevertheless. A repeated settlement finds the value of the first one.
 static SETTLE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(format!(
         "
@@ -118,7 +116,7 @@ return {{ {SETTLED} }}
     ))
 });
 
-/// Argument: the token. Answers 1 if the claim was there.
+/// Argument: the token. Returns 1 if the claim existed.
 static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "
@@ -129,7 +127,7 @@ return { redis.call('DEL', KEYS[1]) }
 });
 
 impl RedisReplays {
-    /// Remembers deliveries on this server, with leases of 60 seconds.
+    /// Stores deliveries on this server, with leases of 60 seconds.
     pub fn new(redis: Redis) -> Self {
         for script in [&CLAIM, &SETTLE, &GIVE_BACK] {
             redis.preload(script);
@@ -139,12 +137,11 @@ impl RedisReplays {
         Self { redis, lease: LEASE, repetitions: Arc::new(repetitions) }
     }
 
-    /// Sets the length of leases: longer for handlers that take longer, shorter so that a machine that is gone is replaced
-    /// sooner.
+    /// Sets the duration of leases: longer for slow handlers, shorter to retry the deliveries of a crashed machine sooner.
     ///
     /// # Errors
     ///
-    /// For less than a second, or more than a day.
+    /// If it is less than a second or more than a day.
     pub fn with_lease(redis: Redis, lease: Duration) -> Result<Self, ConfigError> {
         if !(Duration::from_secs(1)..=LONGEST_LEASE).contains(&lease) {
             let remedy = "use a time that outlasts the handler: 1 second to 1 day";
@@ -161,7 +158,7 @@ impl ReplayStore for RedisReplays {
         let repetitions = Arc::clone(&self.repetitions);
         Box::pin(async move {
             let (token, runtime) = (token()?, Handle::try_current()?);
-            // Before it is asked: a claim whose answer did not come may have been made nevertheless, and is given back.
+            // Created before the request: a claim whose reply was lost may exist, and must be released.
             let until = Instant::now() + lease;
             let mut claimed = Box::new(Claimed {
                 delivery: Arc::new(Delivery { redis, key, token, until, repetitions }),
@@ -176,7 +173,7 @@ impl ReplayStore for RedisReplays {
                 FIRST => return Ok(Claim::First(claimed)),
                 IN_PROGRESS => Claim::InProgress,
                 WAS_PROCESSED => Claim::Processed,
-                _ => return Err(Strange.into()),
+                _ => return Err(UnexpectedReply.into()),
             };
             claimed.open = false;
             Ok(claim)
@@ -184,19 +181,19 @@ impl ReplayStore for RedisReplays {
     }
 }
 
-/// Makes a token that no other claim has.
+/// Returns a random token.
 fn token() -> Result<String, BoxError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random)?;
     Ok(to_hex(&random))
 }
 
-/// A delivery under the token of one claim.
+/// A delivery and the token of its claim.
 struct Delivery {
     redis: Redis,
     key: String,
     token: String,
-    /// The end of the lease, or a little sooner.
+    /// The end of the lease, or slightly earlier.
     until: Instant,
     repetitions: Arc<Repetitions>,
 }
@@ -207,10 +204,10 @@ impl Delivery {
         arguments.extend(lifetime.map(|lifetime| lifetime.as_millis().to_string()));
         let keys = std::slice::from_ref(&self.key);
         let answer: Result<_, RedisError> = self.redis.run(script, keys, &arguments).await;
-        answer?.first().copied().ok_or_else(|| Strange.into())
+        answer?.first().copied().ok_or_else(|| UnexpectedReply.into())
     }
 
-    /// Runs a script until it answers as it should, or the lease is over. `first` gets the first outcome.
+    /// Runs a script until it succeeds or the lease expires. `first` receives the first outcome.
     async fn repeat(
         &self,
         script: &Script,
@@ -231,7 +228,7 @@ impl Delivery {
                 _ => None,
             };
             if let Some(first) = first.take() {
-                // The caller may have hung up.
+                // The caller may be gone.
                 let _ = first.send(outcome);
             }
             if let Some(last) = last {
@@ -249,9 +246,9 @@ struct Claimed {
     delivery: Arc<Delivery>,
     runtime: Handle,
     retention: Retention,
-    /// It is neither settled nor another machine's.
+    /// Whether the claim is still held by this machine.
     open: bool,
-    /// The answer to the claim has come. Otherwise the claim may still be on its way.
+    /// Whether the reply to the claim has arrived. If not, the claim may still arrive at the server.
     is_certain: bool,
 }
 
@@ -260,7 +257,7 @@ impl Reservation for Claimed {
         self.open = false;
         let (delivery, keep) =
             (Arc::clone(&self.delivery), self.retention.at_most.min(LONGEST_KEPT));
-        // On a task of its own: it was processed, also if the sender hangs up now.
+        // On a separate task, because the delivery was processed also if the sender disconnects now.
         let (first, outcome) = oneshot::channel();
         self.runtime.spawn(async move {
             let settled = delivery.repeat(&SETTLE, Some(keep), |_| true, first).await;
@@ -279,7 +276,7 @@ impl Reservation for Claimed {
         Box::pin(async move {
             match outcome.await?? {
                 SETTLED => Ok(()),
-                _ => Err(Lost.into()),
+                _ => Err(LeaseExpired.into()),
             }
         })
     }
@@ -291,7 +288,7 @@ impl Drop for Claimed {
             let (delivery, is_certain) = (Arc::clone(&self.delivery), self.is_certain);
             let (first, _) = oneshot::channel();
             self.runtime.spawn(async move {
-                // A claim that is on its way may arrive after its return, as over a connection that was stalled.
+                // A delayed claim may arrive after its release, for example over a stalled connection.
                 let is_done = |answer| is_certain || answer == 1;
                 if let Err(error) = delivery.repeat(&GIVE_BACK, None, is_done, first).await {
                     tracing::debug!(target: "palisade::webhook", %error, "a delivery that was not processed could not be given back, and its lease has to end first");
@@ -301,29 +298,29 @@ impl Drop for Claimed {
     }
 }
 
-/// The answer is not one of the scripts'.
+/// The reply is not one of the scripts'.
 #[derive(Debug)]
-struct Strange;
+struct UnexpectedReply;
 
-impl fmt::Display for Strange {
+impl fmt::Display for UnexpectedReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("redis: the answer does not fit the claim")
     }
 }
 
-impl std::error::Error for Strange {}
+impl std::error::Error for UnexpectedReply {}
 
-/// The lease was over before the handler was, and another machine has the delivery.
+/// The lease expired before the handler finished, and another machine has claimed the delivery.
 #[derive(Debug)]
-struct Lost;
+struct LeaseExpired;
 
-impl fmt::Display for Lost {
+impl fmt::Display for LeaseExpired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("its lease was over before its handler was, and another machine has claimed it: give `RedisReplays` a longer lease")
     }
 }
 
-impl std::error::Error for Lost {}
+impl std::error::Error for LeaseExpired {}
 
 impl fmt::Debug for RedisReplays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

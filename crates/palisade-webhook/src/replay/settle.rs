@@ -13,8 +13,8 @@ use tower_service::Service;
 
 use super::store::Reservation;
 
-/// A reservation on its way from the policy to [`Settle`], directly inside of it. Extensions want to be cloned; a
-/// reservation is taken once.
+/// Passes a reservation from the policy to [`Settle`], directly inside it. Extensions are cloned; a reservation is taken
+/// once.
 #[derive(Clone)]
 pub(crate) struct Pending(Arc<Mutex<Option<Box<dyn Reservation>>>>);
 
@@ -28,7 +28,7 @@ impl Pending {
     }
 }
 
-/// Remembers a delivery once the service inside has answered 2xx. Made by [`Webhook`](crate::Webhook).
+/// Confirms a delivery after the inner service returned 2xx. Created by [`Webhook`](crate::Webhook).
 #[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct Settle<S>(pub(crate) S);
@@ -66,7 +66,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, R> {
-        // A future that fails or is dropped drops the reservation, which gives it back.
+        // A future that fails or is dropped drops the reservation, which releases the claim.
         Inner { #[pin] future: F, reservation: Option<Box<dyn Reservation>> },
         Confirming { confirmed: BoxFuture<Result<(), BoxError>>, response: Option<R> },
     }
@@ -103,8 +103,8 @@ where
                     }
                 }
                 StateProj::Confirming { confirmed, response } => {
-                    // It was processed, and the sender gets the response, also if the store did not answer, which is
-                    // logged where the store is asked.
+                    // The delivery was processed, so the sender gets the response, also if the store failed. That failure
+                    // is logged by the store.
                     let _ = ready!(confirmed.as_mut().poll(cx));
                     let response = response.take();
                     return Poll::Ready(Ok(

@@ -2,18 +2,18 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use palisade_core::{BoxError, BoxFuture};
 
-/// Where deliveries that were processed are remembered: [in memory](super::InMemoryReplays), in Redis with the feature
-/// `redis`, or in a store of yours.
+/// Stores processed deliveries: [in memory](super::InMemoryReplays), in Redis (feature `redis`), or in your own store.
 ///
-/// Across processes a claim has to be a lease, which ends when its process is gone, and should outlast the handler. It needs a
-/// token of its own, so that who lost it can neither confirm nor give back what somebody else has claimed since.
+/// A claim of a store that several processes share must be a lease, which expires if its process crashes and is longer than the
+/// handler runs. Each claim needs its own token, so that a process whose lease expired can neither confirm nor release the claim
+/// of another one.
 ///
 /// ```
 /// use std::{collections::HashMap, sync::{Arc, Mutex}};
 /// use palisade_core::{BoxError, BoxFuture};
 /// use palisade_webhook::{Claim, ReplayStore, Reservation, Retention};
 ///
-/// /// A table over the network, as far as this example goes. It has no clock, and forgets nothing.
+/// /// Stands for a table in a database. It has no clock, and evicts nothing.
 /// #[derive(Clone, Default)]
 /// struct Table(Arc<Mutex<HashMap<String, bool>>>);
 ///
@@ -56,14 +56,14 @@ use palisade_core::{BoxError, BoxFuture};
 /// }
 /// ```
 pub trait ReplayStore: Send + Sync + 'static {
-    /// Claims a delivery, unless it was claimed or processed before. Of claims at the same time one is the first.
+    /// Claims a delivery, unless it was claimed or processed before. Exactly one of several concurrent claims succeeds.
     ///
-    /// The key is visible ASCII but for what a namespace of yours adds, and at most 300 bytes longer than that. Only
-    /// deliveries whose signature was verified are claimed.
+    /// The key is visible ASCII after your namespace, and at most 300 bytes longer than it. Only verified deliveries are
+    /// claimed.
     ///
     /// # Errors
     ///
-    /// If it cannot tell, or has no room left. See [`Replays::accept_when_store_fails`](super::Replays::accept_when_store_fails).
+    /// If the store fails or is full. See [`Replays::accept_when_store_fails`](super::Replays::accept_when_store_fails).
     fn claim(&self, key: &str, retention: Retention) -> BoxFuture<Result<Claim, BoxError>>;
 }
 
@@ -73,22 +73,22 @@ impl<S: ReplayStore + ?Sized> ReplayStore for Arc<S> {
     }
 }
 
-/// How long a delivery that was processed is to be remembered, from when that is confirmed.
+/// The retention of a processed delivery, counted from its confirmation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// It must not be forgotten sooner, whatever else there is to remember: its timestamp would still be accepted.
+    /// The minimum. The store must not evict it earlier, because its timestamp would still be accepted.
     pub at_least: Duration,
-    /// It should be remembered for so long: senders may try again.
+    /// The intended retention, because senders retry for that long.
     pub at_most: Duration,
 }
 
-/// What a store says of a delivery.
+/// The result of [`ReplayStore::claim`].
 pub enum Claim {
-    /// Nobody has it. It is the caller's until the reservation is confirmed or dropped.
+    /// The claim succeeded. It holds until the reservation is confirmed or dropped.
     First(Box<dyn Reservation>),
-    /// Its handler is running.
+    /// The handler of this delivery is running.
     InProgress,
-    /// It was processed.
+    /// The delivery was processed.
     Processed,
 }
 
@@ -102,8 +102,8 @@ impl fmt::Debug for Claim {
     }
 }
 
-/// A delivery that was claimed. Dropped without being confirmed, it gives the claim back, for the next attempt.
+/// A claimed delivery. Dropping it without confirmation releases the claim for the next attempt.
 pub trait Reservation: Send + 'static {
-    /// The delivery was processed, and is to be remembered.
+    /// Marks the delivery as processed.
     fn confirm(self: Box<Self>) -> BoxFuture<Result<(), BoxError>>;
 }

@@ -49,7 +49,7 @@ impl Answer {
         body["error"]["code"].as_str().unwrap().to_owned()
     }
 
-    /// The body came back as it was sent, and somebody vouched for it.
+    /// Asserts that the handler got the body unchanged, with `Verified`.
     pub(crate) fn assert_passed(&self, body: &[u8]) -> &Verified {
         assert_eq!(self.status, StatusCode::OK, "{self:?}");
         assert_eq!(self.body, body);
@@ -78,7 +78,7 @@ pub(crate) async fn send_answering(
     let service = layer.layer(service_fn(move |request: Request<Body<Full<Bytes>>>| {
         counted.fetch_add(1, Ordering::SeqCst);
         async move {
-            let verified = Verified::of(request.extensions()).cloned();
+            let verified = Verified::from_extensions(request.extensions()).cloned();
             let body = request.into_body().collect().await.unwrap().to_bytes();
             let mut response = Response::new(Full::new(body));
             *response.status_mut() = with;
