@@ -115,6 +115,45 @@ fn tests_enable_every_feature() {
     assert!(missing.is_empty(), "add these features of palisade to tests/Cargo.toml: {missing:?}");
 }
 
+/// The toolchain of the tests is newer, so only the manifests can tell here. The workflow compiles with that version.
+#[test]
+fn dependencies_support_the_minimum_rust_version() {
+    let metadata = cargo(&["metadata", "--all-features", "--format-version", "1"]);
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    let list = |value: &Value| value.as_array().unwrap().clone();
+    let version =
+        |text: &str| -> Vec<u32> { text.split('.').map(|n| n.parse().unwrap()).collect() };
+    let packages: BTreeMap<String, Value> = list(&metadata["packages"])
+        .into_iter()
+        .map(|package| (package["id"].as_str().unwrap().to_owned(), package))
+        .collect();
+    let nodes: BTreeMap<String, Value> = list(&metadata["resolve"]["nodes"])
+        .into_iter()
+        .map(|node| (node["id"].as_str().unwrap().to_owned(), node))
+        .collect();
+
+    let (root, palisade) =
+        packages.iter().find(|(_, package)| package["name"] == "palisade").unwrap();
+    let minimum = version(palisade["rust_version"].as_str().unwrap());
+    let (mut open, mut seen) = (vec![root.clone()], BTreeSet::new());
+    while let Some(id) = open.pop() {
+        if !seen.insert(id.clone()) {
+            continue;
+        }
+        if let Some(needed) = packages[&id]["rust_version"].as_str() {
+            assert!(
+                version(needed) <= [&minimum[..], &[u32::MAX]].concat(),
+                "{id} needs Rust {needed}"
+            );
+        }
+        for dependency in list(&nodes[&id]["deps"]) {
+            if list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"] != "dev") {
+                open.push(dependency["pkg"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+}
+
 /// Returns the crates that are compiled with these features of `palisade`.
 fn crates(features: &str) -> BTreeSet<String> {
     let tree = cargo(&[
