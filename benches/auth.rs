@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
-use std::{hint::black_box, time::Instant};
+use std::{collections::HashSet, hint::black_box, time::Instant};
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
@@ -14,7 +14,10 @@ use aws_lc_rs::{
 };
 use http::{Request, request};
 use jsonwebtoken::{Algorithm as Theirs, DecodingKey, EncodingKey, Header, Validation};
-use palisade::auth::{Algorithm, Attempt, Authenticate, Jwt, Keys};
+use palisade::{
+    Principal,
+    auth::{Algorithm, Attempt, Authenticate, Identity, Jwt, Keys, rules::any_role},
+};
 use palisade_benches::{Counting, compare, doing, is_measured};
 use serde::{Deserialize, Serialize};
 
@@ -145,6 +148,7 @@ fn main() {
             two_threads(&remembers, &good, if quick { 1_000 } else { 2_000_000 });
         }
     }
+    many_roles();
 }
 
 /// 10,000 tokens, in an order that no cache line foresees.
@@ -174,6 +178,25 @@ fn cold(keys: &Keys, signs: &EncodingKey, theirs: Theirs) {
             }),
         ],
     );
+}
+
+/// A rule that asks for many roles, of a caller who has as many others. `tower-http` and axum have no such rule: the peer is
+/// the set that users write.
+fn many_roles() {
+    let names = |start: usize, count: usize| (start..start + count).map(|n| format!("role-{n:04}"));
+    for count in [1, 8, 64] {
+        let rule = any_role::<str, _>(names(0, count));
+        let caller = Identity::new((), Principal::new("ada").with_roles(names(500, count)));
+        let (asked, held): (HashSet<_>, Vec<_>) =
+            (names(0, count).collect(), names(500, count).collect());
+        compare(
+            &format!("{count} roles asked, {count} others held"),
+            &mut [
+                doing("a HashSet", || assert!(!held.iter().any(|role| asked.contains(role)))),
+                doing("any_role", || assert!(!caller.may(&rule, "a resource"))),
+            ],
+        );
+    }
 }
 
 /// Both threads on one token.

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 mod allocations;
+mod instructions;
 pub mod stacks;
 
 use std::{
@@ -78,6 +79,10 @@ pub fn doing<'a, T>(name: &'a str, mut run: impl FnMut() -> T + 'a) -> Subject<'
 ///
 /// In test mode each subject runs a few times, and no table is printed.
 pub fn compare(title: &str, subjects: &mut [Subject<'_>]) {
+    if instructions::is_second_run() {
+        subjects.iter_mut().for_each(|subject| instructions::run(&mut subject.run));
+        return;
+    }
     if !is_measured() {
         for subject in subjects.iter_mut() {
             (0..100).for_each(|_| (subject.run)());
@@ -85,7 +90,8 @@ pub fn compare(title: &str, subjects: &mut [Subject<'_>]) {
         println!("{title}: {} subjects work", subjects.len());
         return;
     }
-    let rounds = 41;
+    // Short rounds and many: a long round is interrupted on any machine that does something else, too.
+    let rounds = 401;
 
     let allocations: Vec<_> = subjects.iter_mut().map(count_allocations).collect();
     let requests: Vec<_> = subjects.iter_mut().map(per_round).collect();
@@ -104,25 +110,35 @@ pub fn compare(title: &str, subjects: &mut [Subject<'_>]) {
     }
     eprintln!();
 
+    let instructions: Vec<_> = subjects.iter().map(|_| instructions::next()).collect();
     let medians: Vec<f64> = nanos.iter_mut().map(|nanos| median(nanos)).collect();
     println!("## {title}\n");
-    println!("| per request | ns | over {} | allocations | bytes |", subjects[0].name);
-    println!("|---|--:|--:|--:|--:|");
-    for ((subject, median), (count, bytes)) in subjects.iter().zip(&medians).zip(&allocations) {
+    let base = subjects[0].name;
+    println!(
+        "| per request | ns | over {base} | instructions | over {base} | allocations | bytes |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|--:|");
+    for (at, Subject { name, .. }) in subjects.iter().enumerate() {
+        let (median, (count, bytes)) = (medians[at], allocations[at]);
         let over = median - medians[0];
-        println!("| {} | {median:.0} | {over:.0} | {count} | {bytes} |", subject.name);
+        let counted = instructions[at].map_or_else(|| "-".to_owned(), |count| count.to_string());
+        let more = match (instructions[at], instructions[0]) {
+            (Some(count), Some(base)) => (count as i64 - base as i64).to_string(),
+            _ => "-".to_owned(),
+        };
+        println!("| {name} | {median:.0} | {over:.0} | {counted} | {more} | {count} | {bytes} |");
     }
     println!();
 }
 
-/// How many requests make a round of some 5 ms.
+/// How many requests make a round of some 0.3 ms.
 fn per_round(subject: &mut Subject<'_>) -> u32 {
     let start = Instant::now();
     for _ in 0..100 {
         (subject.run)();
     }
     let each = start.elapsed().as_nanos() / 100;
-    u32::try_from(5_000_000 / each.max(1)).unwrap_or(u32::MAX).max(10)
+    u32::try_from(300_000 / each.max(1)).unwrap_or(u32::MAX).max(1)
 }
 
 /// What one request allocates once everything is warm.

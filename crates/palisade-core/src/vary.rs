@@ -1,4 +1,7 @@
-use http::{HeaderMap, HeaderValue, header};
+use http::{
+    HeaderMap, HeaderValue,
+    header::{self, Entry},
+};
 
 use crate::set_header;
 
@@ -23,6 +26,10 @@ use crate::set_header;
 /// ```
 #[inline]
 pub fn vary_by(response: &mut HeaderMap, name: &HeaderValue) -> bool {
+    // One look-up for a response without the field, as most are.
+    if let Ok(Entry::Vacant(place)) = response.try_entry(header::VARY) {
+        return place.try_insert(name.clone()).is_ok();
+    }
     if names(response, name.as_bytes()) {
         return true;
     }

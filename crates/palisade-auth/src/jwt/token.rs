@@ -62,12 +62,16 @@ struct Members<'a> {
     #[serde(borrow)]
     alg: Cow<'a, str>,
     #[serde(borrow)]
-    typ: Option<Cow<'a, str>>,
+    typ: Option<Text<'a>>,
     #[serde(borrow)]
-    kid: Option<Cow<'a, str>>,
+    kid: Option<Text<'a>>,
     #[serde(default)]
     crit: IsPresent,
 }
+
+/// A text that is borrowed if it has no escapes. An option of a `Cow` would not be.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// True for a member of any value, also `null`.
 #[derive(Default)]
@@ -130,16 +134,16 @@ fn read_header(header: &[u8]) -> Result<Header, Fault> {
     if header.crit.0 {
         return Err(Fault::Critical);
     }
-    if header.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
+    if header.kid.as_ref().is_some_and(|kid| kid.0.len() > MAX_KID) {
         return Err(Fault::KeyIdTooLong);
     }
-    let token_type = match header.typ.as_deref().map(media_subtype) {
+    let token_type = match header.typ.as_ref().map(|typ| media_subtype(&typ.0)) {
         None => TokenType::Jwt,
         Some(typ) if typ.eq_ignore_ascii_case("jwt") => TokenType::Jwt,
         Some(typ) if typ.eq_ignore_ascii_case("at+jwt") => TokenType::AccessToken,
         Some(_) => return Err(Fault::Type),
     };
-    Ok(Header { algorithm, kid: header.kid.map(Into::into), token_type })
+    Ok(Header { algorithm, kid: header.kid.map(|kid| kid.0.into()), token_type })
 }
 
 /// `typ` may leave out `application/` (RFC 7515, section 4.1.9).

@@ -25,13 +25,22 @@ impl Count {
     }
 
     /// Returns false once there are too many bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn takes(&mut self, data: &[u8], limit: u64) -> bool {
         match self {
             Self::Whole { seen } => {
                 *seen = seen.saturating_add(data.len() as u64);
                 *seen <= limit
             }
+            messages => messages.takes_messages(data, limit),
+        }
+    }
+
+    /// The same for messages, apart: the usual case is a few instructions.
+    #[inline(never)]
+    fn takes_messages(&mut self, data: &[u8], limit: u64) -> bool {
+        match self {
+            Self::Whole { .. } => self.takes(data, limit),
             Self::EachMessage(messages) => messages.take(data, limit),
             Self::EachTextMessage { quad, have, messages } => {
                 for byte in data {

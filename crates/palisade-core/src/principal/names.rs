@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{cell::Cell, fmt, sync::Arc};
 
 /// The names that a principal consists of, in one allocation.
 ///
@@ -9,6 +9,14 @@ use std::{fmt, sync::Arc};
 pub(super) struct Names(Arc<str>);
 
 const NUMBER: usize = 5;
+
+thread_local! {
+    /// The text that this thread wrote last, for its memory.
+    static SCRATCH: Cell<String> = const { Cell::new(String::new()) };
+}
+
+/// The most memory that a thread keeps for the next text, in bytes.
+const MAX_SCRATCH: usize = 8 * 1024;
 
 /// Writes [`Names`] in their order.
 pub(super) struct Writer {
@@ -25,7 +33,9 @@ enum Kind {
 
 impl Writer {
     pub(super) fn new(issuer: &str, subject: &str) -> Self {
-        let mut text = String::with_capacity(256);
+        // Without one while the thread ends.
+        let mut text = SCRATCH.try_with(Cell::take).unwrap_or_default();
+        text.clear();
         text.push_str(issuer);
         let issuer_end = text.len();
         text.push_str(subject);
@@ -54,7 +64,11 @@ impl Writer {
         for end in self.ends {
             push_number(&mut self.text, end);
         }
-        Names(self.text.into())
+        let names = Names(self.text.as_str().into());
+        if self.text.capacity() <= MAX_SCRATCH {
+            let _ = SCRATCH.try_with(|scratch| scratch.set(self.text));
+        }
+        names
     }
 
     fn push(&mut self, name: &str, kind: Kind) {

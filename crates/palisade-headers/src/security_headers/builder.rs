@@ -293,6 +293,7 @@ impl SecurityHeadersBuilder {
             }),
             hsts: Some(self.hsts.value()?),
             https: self.https,
+            alone: Default::default(),
         };
         fields.add(&self.further)?;
         for name in &self.left_out {
@@ -305,7 +306,7 @@ impl SecurityHeadersBuilder {
                 "it names the origins that may frame a page: X-Frame-Options cannot. Leave out the origins, or let it stay",
             ));
         }
-        Ok(SecurityHeaders(Arc::new(fields)))
+        Ok(SecurityHeaders(Arc::new(fields.complete())))
     }
 }
 

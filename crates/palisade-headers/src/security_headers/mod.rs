@@ -3,7 +3,7 @@
 mod builder;
 mod https;
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header, header::Entry, request, response};
 use palisade_core::{Decision, Policy, PolicyLayer};
@@ -80,6 +80,8 @@ struct Fields {
     resource_policy: Option<Resource>,
     hsts: Option<HeaderValue>,
     https: Https,
+    /// All headers of a response that has no others: over http, and over https. Without those that contain a nonce.
+    alone: [HeaderMap; 2],
 }
 
 #[derive(Debug)]
@@ -176,23 +178,65 @@ impl Policy for SecurityHeaders {
 
     #[inline]
     fn finish(&self, grant: SecurityHeadersGrant, response: &mut response::Parts) {
-        let Fields { plain, csp, csp_report_only, resource_policy, hsts, .. } = &*self.0;
         let SecurityHeadersGrant { is_https, nonce } = grant;
         let headers = &mut response.headers;
-        // One allocation for all of them. A response that has no room for all gets as many as there is room for.
-        let _ = headers.try_reserve(plain.len() + 4);
+        let alone = &self.0.alone[usize::from(is_https)];
+        if nonce.is_none() && self.0.is_simple(headers, alone) {
+            // A copy costs half of writing them one by one, and a response without room for them needs new memory anyway.
+            let own = mem::replace(headers, alone.clone());
+            headers.extend(own);
+        } else {
+            self.0.write(headers, is_https, nonce.as_ref());
+        }
+    }
+}
+
+impl Fields {
+    /// Makes the headers of a response that has no others.
+    fn complete(mut self) -> Self {
+        self.alone = [false, true].map(|is_https| {
+            // Copies have room in their index for the headers of most services.
+            let mut headers = HeaderMap::with_capacity(20);
+            self.write(&mut headers, is_https, None);
+            headers
+        });
+        self
+    }
+
+    /// Returns true for a response that needs more room, and whose headers change nothing about ours.
+    fn is_simple(&self, headers: &HeaderMap, alone: &HeaderMap) -> bool {
+        let follows_cors = || self.resource_policy.as_ref().is_some_and(|own| own.follows_cors);
+        headers.capacity() < headers.len() + alone.len()
+            && headers.len() < 64
+            && !headers
+                .keys()
+                .any(|name| *name == header::X_FRAME_OPTIONS || alone.contains_key(name))
+            && !(follows_cors() && everybody_may_read(headers))
+    }
+
+    /// Writes the headers that a response does not have.
+    fn write(&self, headers: &mut HeaderMap, is_https: bool, nonce: Option<&CspNonce>) {
+        let Self { plain, csp, csp_report_only, resource_policy, hsts, .. } = self;
+        // One allocation for all of them, and none that is larger: the system's allocator is slower above 1 KiB. A response
+        // that has no room for all gets as many as there is room for.
+        let count = plain.len()
+            + usize::from(csp.is_some())
+            + usize::from(csp_report_only.is_some())
+            + usize::from(resource_policy.is_some())
+            + usize::from(is_https && hsts.is_some());
+        let _ = headers.try_reserve(count);
         let frames_of_the_service = headers.contains_key(header::X_FRAME_OPTIONS);
         if let Some(csp) = csp {
             let text =
                 if frames_of_the_service { &csp.without_frame_ancestors } else { &csp.value };
-            write_csp(headers, &header::CONTENT_SECURITY_POLICY, text, nonce.as_ref());
+            write_csp(headers, &header::CONTENT_SECURITY_POLICY, text, nonce);
         }
         for (name, value) in plain {
             write(headers, name, value);
         }
         if let Some(text) = csp_report_only {
             let name = &header::CONTENT_SECURITY_POLICY_REPORT_ONLY;
-            write_csp(headers, name, text, nonce.as_ref());
+            write_csp(headers, name, text, nonce);
         }
         if let Some(Resource { value, follows_cors }) = resource_policy {
             if *follows_cors && everybody_may_read(headers) {
@@ -205,9 +249,7 @@ impl Policy for SecurityHeaders {
             write(headers, &header::STRICT_TRANSPORT_SECURITY, hsts);
         }
     }
-}
 
-impl Fields {
     #[inline]
     fn has_nonce(&self) -> bool {
         let has = |text: &CspText| text.has_nonce();

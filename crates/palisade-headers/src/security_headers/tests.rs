@@ -151,6 +151,19 @@ fn what_the_service_wrote_stays_and_comes_once() {
 }
 
 #[test]
+fn other_headers_of_the_service_stay() {
+    let security = SecurityHeaders::api().build().unwrap();
+    let own = [("set-cookie", "a=1"), ("etag", "x"), ("set-cookie", "b=2")];
+    assert_eq!(values(&security, "set-cookie", &own), ["a=1", "b=2"]);
+    assert_eq!(values(&security, "etag", &own), ["x"]);
+    assert_eq!(values(&security, "x-frame-options", &own), ["DENY"]);
+    // Left out, it still says who may frame the page if the service writes it.
+    let security = SecurityHeaders::api().without(header::X_FRAME_OPTIONS).build().unwrap();
+    let own = [("x-frame-options", "SAMEORIGIN")];
+    assert_eq!(values(&security, "content-security-policy", &own), ["default-src 'none'"]);
+}
+
+#[test]
 fn a_service_that_says_who_may_frame_it_is_not_contradicted() {
     let security = SecurityHeaders::api().build().unwrap();
     let own = [("x-frame-options", "SAMEORIGIN")];
