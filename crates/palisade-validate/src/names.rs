@@ -9,7 +9,7 @@
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
 };
 
 use serde_json::Value;
@@ -109,8 +109,8 @@ impl<'a> Resolver<'a> {
     }
 
     /// The items of a list.
-    pub(crate) fn of_items(&self, trail: Trail) -> HashMap<usize, Trail> {
-        let mut items: HashMap<_, Trail> = HashMap::new();
+    pub(crate) fn of_items(&self, trail: Trail) -> BTreeMap<usize, Trail> {
+        let mut items: BTreeMap<_, Trail> = BTreeMap::new();
         for ((at, taken), step) in self.below(trail) {
             if let Component::Item(item) = step {
                 items.entry(*item).or_default().push((at, taken + 1));
@@ -160,7 +160,7 @@ impl<'a> Resolver<'a> {
         trail: Trail,
         known: &'static [&'static str],
         members: &[(Cow<'_, str>, &str)],
-    ) -> HashMap<&'static str, Trail> {
+    ) -> BTreeMap<&'static str, Trail> {
         let mut by_name: HashMap<&str, Trail> = HashMap::new();
         for (step, name) in self.below(trail) {
             if let Component::Name(name) = name {
@@ -172,7 +172,7 @@ impl<'a> Resolver<'a> {
         let value = |name: &str| {
             members.iter().find(|(member, _)| member == name).map_or("null", |(_, raw)| raw)
         };
-        let mut fields: HashMap<&'static str, Trail> = HashMap::new();
+        let mut fields: BTreeMap<&'static str, Trail> = BTreeMap::new();
         let mut renamed = Vec::new();
         for (name, trail) in by_name {
             let can = |field: &str| {

@@ -47,11 +47,7 @@ impl Place {
                     }
                     text.push_str(shown(name));
                 }
-                Step::Item(at) => {
-                    text.push('[');
-                    text.push_str(&at.to_string());
-                    text.push(']');
-                }
+                Step::Item(at) => text.push_str(&format!("[{at}]")),
             }
         }
         text
@@ -63,7 +59,7 @@ impl Place {
         for step in &self.0 {
             text.push('/');
             match step {
-                Step::Name(name) if name.contains(['~', '/']) => {
+                Step::Name(name) if name.contains('~') || name.contains('/') => {
                     text.push_str(&shown(name).replace('~', "~0").replace('/', "~1"));
                 }
                 Step::Name(name) => text.push_str(shown(name)),

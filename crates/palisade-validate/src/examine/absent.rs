@@ -46,15 +46,15 @@ impl<'r> Absent<'r> {
         path: &Path<'_>,
         read: impl FnOnce(Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let at = round.knowledge.rejected(path);
+        let of = type_name::<T>();
+        let at = round.knowledge.rejected(of);
         let text = TEXTS.get(at).copied().unwrap_or_default();
         let outcome = read(Self { round, text, depth: 0 });
         if outcome.is_err() {
-            let place = path.to_place();
             round.learn(if at < TEXTS.len() {
-                Fact::Rejected(place, at)
+                Fact::Rejected(of, at)
             } else {
-                Fact::EndedAt(place)
+                Fact::EndedAt(path.to_place())
             });
         }
         outcome

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::de::{
     DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
@@ -19,7 +19,7 @@ use crate::{issue_codes, names::Trail, place::Found};
 pub(super) struct Items<'t, 'r> {
     path: &'r Path<'r>,
     round: &'r Round<'t>,
-    trails: HashMap<usize, Trail>,
+    trails: BTreeMap<usize, Trail>,
     at: usize,
     state: State,
 }
@@ -46,7 +46,7 @@ impl<'t, 'r> Items<'t, 'r> {
     fn of(list: Examiner<'t, 'r>, is_ordered: bool) -> Self {
         let trails = match list.round.resolver {
             Some(resolver) if is_ordered => resolver.of_items(list.trail),
-            _ => HashMap::new(),
+            _ => BTreeMap::new(),
         };
         Self { path: list.path, round: list.round, trails, at: 0, state: State::Closed }
     }
@@ -95,7 +95,7 @@ fn read<'de, S: DeserializeSeed<'de>>(
     trail: Trail,
     seed: S,
 ) -> Result<S::Value, Fault> {
-    round.count_value()?;
+    round.go_on()?;
     round.cursor.kind();
     let start = round.cursor.at();
     let outcome = seed.deserialize(Examiner::new(path, round, trail));
@@ -121,7 +121,7 @@ pub(super) struct Fields<'t, 'r> {
     missing: Option<Vec<&'static str>>,
     required: Vec<&'static str>,
     trail: Trail,
-    trails: HashMap<&'static str, Trail>,
+    trails: BTreeMap<&'static str, Trail>,
 }
 
 enum Member<'t> {
@@ -155,7 +155,7 @@ impl<'t, 'r> Fields<'t, 'r> {
             missing: None,
             required: round.knowledge.required(of).collect(),
             trail: object.trail,
-            trails: HashMap::new(),
+            trails: BTreeMap::new(),
         };
         if let Some(resolver) = round.resolver
             && !fields.trail.is_empty()
@@ -213,7 +213,7 @@ impl<'t, 'r> Fields<'t, 'r> {
                 self.end = Some(round.cursor.at());
                 break;
             }
-            round.count_value()?;
+            round.go_on()?;
             let name = round.cursor.name();
             let position = self.position(&name);
             self.count += 1;
@@ -227,7 +227,7 @@ impl<'t, 'r> Fields<'t, 'r> {
                     Found::new(place, issue_codes::UNKNOWN_FIELD, unknown_field(known))
                 });
                 round.cursor.skip();
-            } else if path.leads_to(&round.knowledge.ended_at) {
+            } else if path.leads_to(&round.knowledge.ended_at) && round.may_pass_over() {
                 self.last.push((name, position, round.cursor.at()));
                 round.cursor.skip();
             } else {

@@ -7,6 +7,8 @@ use std::{borrow::Cow, cell::Cell};
 pub(crate) struct Cursor<'t> {
     text: &'t str,
     at: Cell<usize>,
+    /// Where it was put last, and how many bytes it had passed until then.
+    begun: Cell<(usize, usize)>,
 }
 
 /// The kind of a JSON value, by its first byte.
@@ -22,7 +24,12 @@ pub(crate) enum Kind {
 
 impl<'t> Cursor<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
-        Self { text, at: Cell::new(0) }
+        Self { text, at: Cell::new(0), begun: Cell::default() }
+    }
+
+    /// The size of the text in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.text.len()
     }
 
     pub(crate) fn at(&self) -> usize {
@@ -30,7 +37,14 @@ impl<'t> Cursor<'t> {
     }
 
     pub(crate) fn seek(&self, at: usize) {
+        self.begun.set((at, self.passed()));
         self.at.set(at);
+    }
+
+    /// How many bytes have been passed, those that were passed again included: the work.
+    pub(crate) fn passed(&self) -> usize {
+        let (start, before) = self.begun.get();
+        before + self.at.get() - start
     }
 
     /// The text from a position to here.
@@ -44,7 +58,8 @@ impl<'t> Cursor<'t> {
     }
 
     fn byte(&self) -> u8 {
-        self.text.as_bytes().get(self.at.get()).copied().unwrap_or_default()
+        let (bytes, at) = (self.text.as_bytes(), self.at.get());
+        if at < bytes.len() { bytes[at] } else { 0 }
     }
 
     /// The next byte that is not white space (RFC 8259, section 2).

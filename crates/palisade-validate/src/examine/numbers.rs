@@ -24,23 +24,26 @@ impl<'t> Examiner<'t, '_> {
             Kind::Number => Some(self.skip().into()),
             _ => self.coercible(),
         };
-        let wide = rust.ends_with("128");
+        let wide = max > u64::MAX.into();
         if let Some(digits) = &digits {
-            let is_integer = |digits: &str| !digits.contains(['.', 'e', 'E']) && digits != "-0";
-            if is_integer(digits) {
-                match (digits.parse::<u128>(), digits.parse::<i128>()) {
-                    (Ok(number), _) if number <= max && wide && rust.starts_with('u') => {
+            // `-0` is a float, as for serde_json.
+            let signed = digits.parse::<i128>().ok().filter(|_| **digits != *"-0");
+            match signed {
+                Some(number) if number < min => {}
+                Some(number) if wide && min < 0 => return visitor.visit_i128(number),
+                Some(number) if number < 0 => {
+                    return visitor.visit_i64(i64::try_from(number).unwrap_or(i64::MIN));
+                }
+                Some(number) if wide => return visitor.visit_u128(number.unsigned_abs()),
+                Some(number) if number.unsigned_abs() <= max => {
+                    return visitor.visit_u64(u64::try_from(number).unwrap_or(u64::MAX));
+                }
+                None if wide && min == 0 => {
+                    if let Ok(number) = digits.parse() {
                         return visitor.visit_u128(number);
                     }
-                    (_, Ok(number)) if wide && number >= min => return visitor.visit_i128(number),
-                    (Ok(number), _) if number <= max && !wide => {
-                        return visitor.visit_u64(u64::try_from(number).unwrap_or(u64::MAX));
-                    }
-                    (Err(_), Ok(number)) if number >= min && !wide => {
-                        return visitor.visit_i64(i64::try_from(number).unwrap_or(i64::MIN));
-                    }
-                    _ => {}
                 }
+                _ => {}
             }
             // A type with a visitor of its own may take what the primitive type does not.
             if !self.round.mode.coerces_text && !wide && Words(&visitor).to_string() != rust {

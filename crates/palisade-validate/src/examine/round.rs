@@ -18,8 +18,8 @@ pub(super) enum Fact {
     Strict(&'static str),
     /// The enum rejects variants that it does not know.
     Closed(&'static str),
-    /// The stand-in for the value at this place was rejected.
-    Rejected(Place, usize),
+    /// The type rejected this stand-in.
+    Rejected(&'static str, usize),
     /// Reading ended at this place, which comes last from now on.
     EndedAt(Place),
     /// A text in a query or a form stands for another kind of value.
@@ -71,15 +71,10 @@ impl Knowledge {
         })
     }
 
-    /// How many stand-ins have been rejected at this place.
-    pub(super) fn rejected(&self, path: &Path<'_>) -> usize {
-        let is_rejected = |fact: &&Fact| matches!(fact, Fact::Rejected(..));
-        if !self.facts.iter().any(|fact| is_rejected(&fact)) {
-            return 0;
-        }
-        let here = path.to_place();
-        let at_here = |fact: &&Fact| matches!(fact, Fact::Rejected(place, _) if *place == here);
-        self.facts.iter().filter(at_here).count()
+    /// How many stand-ins this type has rejected.
+    pub(super) fn rejected(&self, of: &str) -> usize {
+        let is_of = |fact: &&Fact| matches!(fact, Fact::Rejected(known, _) if *known == of);
+        self.facts.iter().filter(is_of).count()
     }
 
     pub(super) fn reads(&self, path: &Path<'_>, what: ReadAs) -> bool {
@@ -95,6 +90,10 @@ pub(crate) type Watched = RefCell<Vec<(Place, Option<&'static [&'static str]>)>>
 /// How many lists, objects and variants are made up in one reading.
 const MAX_STAND_INS: usize = 1_000;
 
+/// The work for a reading, and for each stand-in, in bytes of the document.
+const READING: usize = 64;
+const STAND_IN: usize = 32;
+
 /// One reading of the document.
 pub(super) struct Round<'a> {
     pub(super) cursor: Cursor<'a>,
@@ -102,7 +101,6 @@ pub(super) struct Round<'a> {
     pub(super) knowledge: &'a Knowledge,
     pub(super) resolver: Option<&'a Resolver<'a>>,
     watched: &'a Watched,
-    pub(super) values: Cell<usize>,
     stand_ins: Cell<usize>,
     most: usize,
     found: RefCell<Vec<Found>>,
@@ -112,6 +110,8 @@ pub(super) struct Round<'a> {
 pub(super) struct Learned {
     pub(super) found: Vec<Found>,
     pub(super) facts: Vec<Fact>,
+    /// In bytes of the document.
+    pub(super) work: usize,
     pub(super) most: usize,
 }
 
@@ -129,7 +129,6 @@ impl<'a> Round<'a> {
             knowledge,
             resolver,
             watched,
-            values: Cell::new(0),
             stand_ins: Cell::new(0),
             most: if mode.only_first { 1 } else { MAX_ISSUES },
             found: RefCell::default(),
@@ -138,8 +137,9 @@ impl<'a> Round<'a> {
     }
 
     pub(super) fn into_learned(self) -> Learned {
+        let work = READING + self.cursor.passed() + STAND_IN * self.stand_ins.get();
         let (found, facts) = (self.found.into_inner(), self.facts.into_inner());
-        Learned { found, facts, most: self.most }
+        Learned { found, facts, work, most: self.most }
     }
 
     pub(super) fn note(&self, path: &Path<'_>, found: impl FnOnce(Place) -> Found) {
@@ -169,12 +169,17 @@ impl<'a> Round<'a> {
         self.facts.borrow_mut().push(fact);
     }
 
-    /// Counts a value that is read next. Fails if no more is to be learned.
-    pub(super) fn count_value(&self) -> Result<(), Fault> {
-        self.values.set(self.values.get() + 1);
+    /// Fails if no more is to be learned from the next value.
+    pub(super) fn go_on(&self) -> Result<(), Fault> {
         let is_full = self.found.borrow().len() >= self.most;
         let is_done = self.resolver.is_some_and(Resolver::is_done);
         if is_full || is_done { Err(Fault::Noted) } else { Ok(()) }
+    }
+
+    /// Returns true if a member may be passed over, to be read after its siblings. Each level of a deep document passes over
+    /// all that is below.
+    pub(super) fn may_pass_over(&self) -> bool {
+        self.cursor.passed() < 2 * self.cursor.size()
     }
 
     /// Counts a stand-in. A type that contains itself several times would need endlessly many.
