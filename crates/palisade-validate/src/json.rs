@@ -52,29 +52,31 @@ pub(crate) fn check(
 
 /// `application/json` or any `+json`, in UTF-8 (RFC 8259, section 8.1).
 fn is_json(content_type: &str) -> bool {
-    is_utf8_of(content_type, |essence| match essence.split_once('/') {
-        Some(("application", "json")) => true,
-        // Two types in one field are not a media type.
-        Some((kind, subtype)) => {
-            is_token(kind)
-                && is_token(subtype)
-                && subtype.len() > "+json".len()
-                && subtype.ends_with("+json")
-        }
-        None => false,
+    is_utf8(content_type, |essence| {
+        essence.eq_ignore_ascii_case("application/json") || has_json_suffix(essence)
     })
+}
+
+fn has_json_suffix(essence: &str) -> bool {
+    // Two types in one field are not a media type.
+    let Some((kind, subtype)) = essence.split_once('/') else { return false };
+    let suffix = subtype.len().checked_sub("+json".len()).filter(|start| *start > 0);
+    let suffix = suffix.and_then(|start| subtype.get(start..));
+    is_token(kind)
+        && is_token(subtype)
+        && suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
 }
 
 /// RFC 9110, section 5.6.2.
 fn is_token(text: &str) -> bool {
-    let is_one = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_one)
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_part)
 }
 
-pub(crate) fn is_utf8_of(content_type: &str, is_expected: impl Fn(&str) -> bool) -> bool {
+/// Returns true for an expected media type in UTF-8, which is the default.
+pub(crate) fn is_utf8(content_type: &str, is_expected: impl Fn(&str) -> bool) -> bool {
     let mut parts = content_type.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-    is_expected(&essence)
+    is_expected(parts.next().unwrap_or_default())
         && parts.all(|parameter| {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             !name.eq_ignore_ascii_case("charset")

@@ -135,7 +135,7 @@ mod tonic;
 #[cfg(all(feature = "axum", feature = "schemars"))]
 pub use axum::SchemaJson;
 #[cfg(feature = "axum")]
-pub use axum::{Cookies, FromBody, FromHead, Headers, OfTexts, Valid};
+pub use axum::{Cookies, Extractor, FromBody, FromHead, HasRules, Headers, OfTexts, Valid};
 #[cfg(feature = "multipart")]
 pub use axum::{
     Multipart, MultipartStream, Upload, UploadStream, Uploads, UploadsBuilder, UploadsLayer,

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use smallvec::SmallVec;
+
 /// Where in the text, in bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
@@ -12,6 +14,9 @@ pub(crate) enum Flaw {
 
 /// An object with more names than this remembers them in a set. Fewer are compared one by one, which is faster.
 const FEW: usize = 16;
+
+/// The names of all objects that are open.
+type Names<'t> = SmallVec<[&'t str; 32]>;
 
 struct Object {
     /// Where its names begin among those of all objects around it.
@@ -24,8 +29,9 @@ struct Object {
 /// Goes through a text once. It need not be JSON: what is no JSON is somebody else's to say, and is passed over.
 pub(crate) fn scan(text: &str, max_depth: usize, allows_duplicates: bool) -> Result<(), Flaw> {
     let bytes = text.as_bytes();
-    let mut open: Vec<Object> = Vec::new();
-    let mut names: Vec<&str> = Vec::new();
+    // Usual bodies are not deep, and have few names: nothing is allocated for them.
+    let mut open: SmallVec<[Object; 8]> = SmallVec::new();
+    let mut names: Names<'_> = SmallVec::new();
     let mut at = 0;
     // True where a text would be a name.
     let mut expects_name = false;
@@ -73,7 +79,7 @@ pub(crate) fn scan(text: &str, max_depth: usize, allows_duplicates: bool) -> Res
 
 fn is_new<'t>(
     object: &mut Object,
-    names: &mut Vec<&'t str>,
+    names: &mut Names<'t>,
     name: &'t str,
     has_escapes: bool,
 ) -> bool {

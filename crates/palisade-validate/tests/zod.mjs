@@ -67,10 +67,36 @@ const values = {
   even,
   evens: z.array(even),
   date,
+  uuid: z.uuid(),
+  uuids: z.array(z.uuid()),
+  iso_date: z.iso.date(),
+  iso_date_optional: z.iso.date().nullish(),
+  iso_datetime: z.iso.datetime({ offset: true }),
+  record_of_dates: z.record(z.string(), z.iso.date()),
+};
+
+const number = z.coerce.number();
+const boolean = z.stringbool({ truthy: ["true", "1"], falsy: ["false", "0"], case: "sensitive" });
+const queries = {
+  query_int: number.int().min(1).max(100),
+  query_int_default: z.coerce.number().int().min(1).max(4294967295).default(1),
+  query_int_optional: number.int().min(1).max(2147483647).optional(),
+  query_number: number.min(0.5),
+  query_boolean: boolean,
+  query_text: z.string().min(1).max(3),
+  query_word: word,
+  query_uuid: z.uuid(),
+  query_list: z.preprocess(
+    (value) => (typeof value === "string" ? [value] : value),
+    z.array(number.int().min(0).max(4294967295)).max(2).default([]),
+  ),
 };
 
 const schemas = {
   ...Object.fromEntries(Object.entries(values).map(([name, value]) => [name, z.object({ value })])),
+  ...Object.fromEntries(
+    Object.entries(queries).map(([name, value]) => [name, z.object({ value, other: boolean.optional() })]),
+  ),
   signup: z
     .object({
       userName: z.string().min(2).max(10),

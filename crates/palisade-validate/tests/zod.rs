@@ -12,7 +12,9 @@ use std::{
     process::{Command, Stdio},
 };
 
+use ::uuid::Uuid;
 use garde::Validate;
+use jiff::{Timestamp, civil};
 use palisade_validate::Validation;
 use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -37,6 +39,15 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("tuple", "[\"a\"]", "zod does not look at the items of a list of the wrong length"),
     ("tuple", "[null]", "zod does not look at the items of a list of the wrong length"),
     ("words", "[", "zod does not look at the items of a list of the wrong length"),
+    ("uuid", "67e5504410b1", "a `Uuid` is also read without dashes"),
+    ("iso_date", "+02:00", "jiff reads the date of a date and time"),
+    ("query_", "\"\"", "JavaScript reads an empty text as 0; here it is not a number"),
+    ("query_", "0x10", "JavaScript reads hexadecimal numbers"),
+    ("query_", " 5", "JavaScript ignores blanks around a number"),
+    ("query_int", "5.0", "a text with a decimal point is not an integer"),
+    ("query_int", "1e1", "a text with an exponent is not an integer"),
+    ("query_list", "5.0", "a text with a decimal point is not an integer"),
+    ("query_list", "1e1", "a text with an exponent is not an integer"),
 ];
 
 type Paths = BTreeSet<String>;
@@ -49,6 +60,25 @@ where
 {
     let settings = Validation::new().accept_integral_floats();
     match settings.json_by_schema::<T>(input.to_string().as_bytes()) {
+        Ok(_) => Paths::new(),
+        Err(error) => error.issues().iter().map(|issue| issue.path.clone()).collect(),
+    }
+}
+
+/// The same of a query string, which has texts and lists of texts.
+fn read_query<T>(input: &Value) -> Paths
+where
+    T: DeserializeOwned + Validate,
+    T::Context: Default,
+{
+    let pairs = input.as_object().unwrap().iter().flat_map(|(name, texts)| {
+        let texts = texts.as_array().cloned().unwrap_or_else(|| vec![texts.clone()]);
+        texts.into_iter().map(move |text| {
+            let bytes = text.as_str().unwrap().bytes();
+            format!("{name}={}", bytes.map(|byte| format!("%{byte:02X}")).collect::<String>())
+        })
+    });
+    match Validation::new().query::<T>(&pairs.collect::<Vec<_>>().join("&")) {
         Ok(_) => Paths::new(),
         Err(error) => error.issues().iter().map(|issue| issue.path.clone()).collect(),
     }
@@ -120,6 +150,12 @@ values! {
     even: Even, garde(skip);
     evens: Vec<Even>, garde(skip);
     date: Date, garde(skip);
+    uuid: Uuid, garde(skip);
+    uuids: Vec<Uuid>, garde(skip);
+    iso_date: civil::Date, garde(skip);
+    iso_date_optional: Option<civil::Date>, garde(skip);
+    iso_datetime: Timestamp, garde(skip);
+    record_of_dates: BTreeMap<String, civil::Date>, garde(skip);
 }
 
 fn word() -> String {
@@ -178,7 +214,9 @@ fn pool() -> Vec<Value> {
         300, 70000, [], [1], ["a"], ["", "ab"], [1, 2, 3, 4], [0, 1], [[1], [1, 2, 3]], [null], [true, 1], [7, "a"],
         {}, {"a": 1}, {"a": "x", "b": 300}, {"a": ["x"]}, {"innerName": "abc"}, {"innerName": "a", "amount": 11},
         {"innerName": 1, "amount": "x"}, [{"innerName": "abc"}, {"amount": 1}, 7], {"k": {"innerName": "a"}}, ["ab", "xy"],
-        [1, 2, "x"],
+        [1, 2, "x"], "2024-02-30", "2024-02-03T10:00:00Z", "2024-02-03T10:00:00+02:00", "2024-02-03T25:00:00Z",
+        "67e55044-10b1-426f-9247-bb680e5fe0c8", "67e5504410b1426f9247bb680e5fe0c8", "67e55044-10b1-426f-9247-bb680e5fe0cx",
+        ["67e55044-10b1-426f-9247-bb680e5fe0c8", "x", 7], {"a": "2024-02-03", "b": "2024-02-30"},
     ]);
     let mut inputs: Vec<_> =
         values.as_array().unwrap().iter().map(|value| json!({"value": value})).collect();
@@ -408,6 +446,76 @@ objects! {
     ];
 }
 
+/// A query of two parameters for each kind of text that is converted.
+macro_rules! queries {
+    ($($name:ident: $type:ty, $rules:meta $(, $serde:meta)?;)*) => {
+        $(
+            #[derive(Deserialize, Validate)]
+            #[allow(dead_code, non_camel_case_types)]
+            struct $name {
+                #[$rules]
+                $(#[$serde])?
+                value: $type,
+                #[garde(skip)]
+                other: Option<bool>,
+            }
+        )*
+        const QUERIES: &[Schema] = &[$((stringify!($name), read_query::<$name>)),*];
+    };
+}
+
+queries! {
+    query_int: u32, garde(range(min = 1, max = 100));
+    query_int_default: u32, garde(range(min = 1)), serde(default = "one");
+    query_int_optional: Option<i32>, garde(range(min = 1));
+    query_number: f64, garde(range(min = 0.5));
+    query_boolean: bool, garde(skip);
+    query_text: String, garde(length(chars, min = 1, max = 3));
+    query_word: Word, garde(skip);
+    query_uuid: Uuid, garde(skip);
+    query_list: Vec<u32>, garde(length(max = 2)), serde(default);
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn query_pool() -> Vec<Value> {
+    let texts = [
+        "0",
+        "1",
+        "20",
+        "101",
+        "-1",
+        "1.5",
+        "5.0",
+        "1e1",
+        "0x10",
+        " 5",
+        "",
+        "x",
+        "true",
+        "false",
+        "ab",
+        "abcd",
+        "67e55044-10b1-426f-9247-bb680e5fe0c8",
+        "9007199254740993",
+        "NaN",
+        "Infinity",
+    ];
+    let mut inputs: Vec<_> = texts.iter().map(|text| json!({"value": text})).collect();
+    inputs.extend([
+        json!({}),
+        json!({"value": "1", "other": "true"}),
+        json!({"value": "x", "other": "yes"}),
+        json!({"other": "0"}),
+        json!({"value": ["1", "2"]}),
+        json!({"value": ["1", "x"]}),
+        json!({"value": ["1", "2", "3"]}),
+    ]);
+    inputs
+}
+
 /// Installs zod, or says loudly why not. `None`: the test does not run.
 fn folder() -> Option<PathBuf> {
     let not_run = |reason: String| {
@@ -453,6 +561,7 @@ fn zod_gives_the_same_verdicts_and_paths() {
     let mut inputs: BTreeMap<&str, Vec<Value>> =
         VALUES.iter().map(|(name, _)| (*name, pool())).collect();
     inputs.extend(object_inputs());
+    inputs.extend(QUERIES.iter().map(|(name, _)| (*name, query_pool())));
     let mut node = Command::new("node")
         .arg("zod.mjs")
         .current_dir(folder)
@@ -467,8 +576,8 @@ fn zod_gives_the_same_verdicts_and_paths() {
     sender.join().unwrap().unwrap();
     let theirs: BTreeMap<String, Vec<Paths>> = serde_json::from_slice(&answer.stdout).unwrap();
 
-    let schemas: Vec<_> = VALUES.iter().chain(OBJECTS).collect();
-    assert!(schemas.len() >= 58, "{}", schemas.len());
+    let schemas: Vec<_> = VALUES.iter().chain(OBJECTS).chain(QUERIES).collect();
+    assert!(schemas.len() >= 60, "{}", schemas.len());
     let mut different = BTreeSet::new();
     let mut compared = 0;
     for (name, read) in schemas {

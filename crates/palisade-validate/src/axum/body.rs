@@ -11,18 +11,14 @@ use http_body_util::LengthLimitError;
 use palisade_core::{ApiError, IssueSource};
 use serde::de::DeserializeOwned;
 
+use super::Extractor;
 use crate::{RuleContext, Validation, json, place::Findings, texts::Texts};
 
 /// What [`Valid`](crate::Valid) reads from a whole request: `Json`, `Form`, `Multipart`, `MultipartStream`, and tuples
 /// that end with one of them.
 ///
 /// It cannot be implemented elsewhere.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be validated",
-    note = "`Valid` takes `Path`, `Query`, `Headers`, `Cookies`, `Json`, `Form`, or a tuple of them with the body last",
-    note = "their type must implement `serde::Deserialize` and `garde::Validate`"
-)]
-pub trait FromBody: Sized {
+pub trait FromBody: Extractor + Sized {
     /// `Ok(None)`: what is wrong was added.
     #[doc(hidden)]
     fn read(
@@ -156,7 +152,7 @@ where
             Bytes::copy_from_slice(request.uri().query().unwrap_or_default().as_bytes())
         } else {
             json::check(request.headers(), FORM, |field| {
-                json::is_utf8_of(field, |essence| essence == FORM)
+                json::is_utf8(field, |essence| essence.eq_ignore_ascii_case(FORM))
             })?;
             bytes_of(request).await?
         };

@@ -6,18 +6,14 @@ use http::request;
 use palisade_core::{ApiError, IssueSource};
 use serde::de::DeserializeOwned;
 
+use super::Extractor;
 use crate::{RuleContext, Validation, place::Findings, texts::Texts};
 
 /// What [`Valid`](crate::Valid) reads from the head of a request: `Path`, `Query`, [`Headers`](crate::Headers),
 /// [`Cookies`](crate::Cookies), and tuples of them.
 ///
 /// It cannot be implemented elsewhere.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be validated",
-    note = "`Valid` takes `Path`, `Query`, `Headers`, `Cookies`, `Json`, `Form`, or a tuple of them with the body last",
-    note = "their type must implement `serde::Deserialize` and `garde::Validate`"
-)]
-pub trait FromHead: Sized {
+pub trait FromHead: Extractor + Sized {
     /// `Ok(None)`: what is wrong was added.
     #[doc(hidden)]
     fn read(
@@ -28,12 +24,7 @@ pub trait FromHead: Sized {
 }
 
 /// A part of the head that is names and texts, as all of its parts are.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be validated",
-    note = "`Valid` takes `Path`, `Query`, `Headers`, `Cookies`, `Json`, `Form`, or a tuple of them with the body last",
-    note = "their type must implement `serde::Deserialize` and `garde::Validate`"
-)]
-pub trait OfTexts: Sized {
+pub trait OfTexts: Extractor + Sized {
     /// What the texts become.
     type Value: DeserializeOwned + Validate<Context = Self::Context>;
 

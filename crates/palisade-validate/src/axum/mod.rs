@@ -1,6 +1,7 @@
 //! Extractors that check what they extract.
 
 mod body;
+mod extractor;
 mod head;
 #[cfg(feature = "multipart")]
 mod multipart;
@@ -25,6 +26,7 @@ pub use self::multipart::{
 };
 pub use self::{
     body::FromBody,
+    extractor::{Extractor, HasRules},
     head::{FromHead, OfTexts},
     named::{Cookies, Headers},
 };
@@ -106,7 +108,7 @@ pub use self::{
 /// let app: Router = Router::new().route("/{shop}", get(about)).route("/{shop}/{item}", get(show));
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Valid<E>(
+pub struct Valid<E: Extractor>(
     /// The extractor that holds the value.
     pub E,
 );

@@ -8,12 +8,12 @@ use aide::{
 };
 use schemars::{JsonSchema, Schema};
 
-use super::{Cookies, Headers, Valid};
+use super::{Cookies, Extractor, Headers, Valid};
 
 /// What is inside describes itself: `Valid<(Path<A>, Query<B>, Json<C>)>` has the parameters and the body of all three. The
 /// rules of garde are constraints of the schema, because `schemars` reads them. The errors are those of the whole stack,
 /// which `palisade::openapi` adds.
-impl<E: OperationInput> OperationInput for Valid<E> {
+impl<E: Extractor + OperationInput> OperationInput for Valid<E> {
     fn operation_input(context: &mut GenContext, operation: &mut Operation) {
         E::operation_input(context, operation);
     }

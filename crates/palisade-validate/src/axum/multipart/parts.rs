@@ -68,7 +68,7 @@ impl Parts {
     /// Begins to read a form. What its head tells is checked.
     pub(super) fn of(request: Request) -> Result<Self, ApiError> {
         json::check(request.headers(), FORM_DATA, |field| {
-            json::is_utf8_of(field, |essence| essence == FORM_DATA)
+            json::is_utf8(field, |essence| essence.eq_ignore_ascii_case(FORM_DATA))
         })?;
         let caps = Uploads::of(request.extensions());
         let boundary = parameters::boundary(request.headers()).map_err(malformed)?;
