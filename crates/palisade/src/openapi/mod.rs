@@ -4,11 +4,15 @@
 //! runs. [`StackDescription`] adds those responses, with their codes, bodies and headers, and the security scheme, to the
 //! JSON of a document.
 
+mod error_schema;
+
 use std::collections::BTreeMap;
 
 use http::StatusCode;
 use palisade_core::{ApiError, ConfigError, ErrorCode, ErrorFormat};
 use serde_json::{Map, Value, json};
+
+use self::error_schema::error_schema;
 
 /// Describes the stack in front of the handlers, in the order in which it was built, and adds its responses to an OpenAPI
 /// document (3.0 or 3.1).
@@ -300,9 +304,12 @@ impl StackDescription {
         let mut codes: Vec<_> = answers.iter().map(|answer| answer.code.code).collect();
         codes.sort_unstable();
         codes.dedup();
-        let code = json!({"properties": {"code": {"enum": codes}}});
+        // Each schema has a type, because utoipa reads no others.
+        let object =
+            |name: &str, schema: Value| json!({"type": "object", "properties": {name: schema}});
+        let code = object("code", json!({"type": "string", "enum": codes}));
         let code = match self.format {
-            ErrorFormat::Envelope => json!({"properties": {"error": code}}),
+            ErrorFormat::Envelope => object("error", code),
             _ => code,
         };
         let mut schema = json!({"allOf": [{"$ref": format!("#/components/schemas/{name}")}, code]});
@@ -364,148 +371,5 @@ fn set(value: &mut Value, path: &[&str], new: Value) {
     }
 }
 
-/// The schema of the body of an error, and its name among the components. `None`: the body is not JSON, or is not known.
-fn error_schema(format: &ErrorFormat) -> Option<(&'static str, Value)> {
-    let issues = json!({"type": "array", "items": {
-        "type": "object",
-        "required": ["path", "code", "message"],
-        "properties": {
-            "path": {"type": "string"},
-            "code": {"type": "string"},
-            "message": {"type": "string"},
-            "source": {"type": "string"},
-            "pointer": {"type": "string"},
-            "params": {"type": "object"},
-        },
-    }});
-    let text = json!({"type": "string"});
-    Some(match format {
-        ErrorFormat::Envelope => (
-            "ErrorEnvelope",
-            json!({"type": "object", "required": ["error"], "properties": {"error": {
-                "type": "object",
-                "required": ["code", "message"],
-                "properties": {
-                    "code": text, "message": text, "field": text, "request_id": text,
-                    "issues": issues, "truncated": {"type": "boolean"},
-                },
-            }}}),
-        ),
-        ErrorFormat::Flat => (
-            "FlatError",
-            json!({
-                "type": "object",
-                "required": ["error", "code"],
-                "properties": {
-                    "error": text, "code": text, "issues": issues, "truncated": {"type": "boolean"},
-                },
-            }),
-        ),
-        ErrorFormat::Problem => (
-            "Problem",
-            json!({
-                "type": "object",
-                "required": ["type", "title", "status", "detail", "code"],
-                "properties": {
-                    "type": text, "title": text, "status": {"type": "integer"}, "detail": text,
-                    "instance": text, "code": text, "issues": issues,
-                    "truncated": {"type": "boolean"},
-                },
-            }),
-        ),
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn document() -> Value {
-        json!({
-            "openapi": "3.1.0",
-            "paths": {
-                "/health": {"get": {"responses": {"200": {"description": "fine"}}}},
-                "/items/{id}": {
-                    "parameters": [{"name": "id", "in": "path", "required": true}],
-                    "get": {"responses": {}},
-                    "put": {
-                        "requestBody": {}, "security": [],
-                        "responses": {"400": {"description": "mine", "content": {"application/json": {"schema": {"type": "string"}}}}},
-                    },
-                },
-            },
-        })
-    }
-
-    fn described() -> Value {
-        let mut document = document();
-        StackDescription::new()
-            .request_ids()
-            .rate_limit(["ratelimit"])
-            .auth("key", json!({"type": "apiKey", "in": "header", "name": "x-api-key"}))
-            .public("/health")
-            .rule()
-            .timeout()
-            .body_limit()
-            .validate(StatusCode::UNPROCESSABLE_ENTITY)
-            .describe(&mut document)
-            .unwrap();
-        document
-    }
-
-    fn statuses(operation: &Value) -> Vec<&str> {
-        operation["responses"].as_object().unwrap().keys().map(String::as_str).collect()
-    }
-
-    #[test]
-    fn each_operation_has_the_answers_that_it_can_give() {
-        let document = described();
-        let paths = &document["paths"];
-        assert_eq!(statuses(&paths["/health"]["get"]), ["200", "429", "500", "504"]);
-        let get = &paths["/items/{id}"]["get"];
-        assert_eq!(statuses(get), ["400", "401", "403", "422", "429", "500", "504"]);
-        let put = &paths["/items/{id}"]["put"];
-        assert_eq!(statuses(put), ["400", "408", "413", "415", "422", "429", "500", "504"]);
-        assert_eq!(document["components"]["securitySchemes"]["key"]["name"], "x-api-key");
-    }
-
-    #[test]
-    fn what_the_document_says_is_kept() {
-        let document = described();
-        let response = &document["paths"]["/items/{id}"]["put"]["responses"]["400"];
-        assert_eq!(response["description"], "mine");
-        let schemas = &response["content"]["application/json"]["schema"]["anyOf"];
-        assert_eq!(schemas[0], json!({"type": "string"}));
-        let codes = &schemas[1]["allOf"][1]["properties"]["error"]["properties"]["code"]["enum"];
-        assert_eq!(*codes, json!(["BAD_REQUEST", "INVALID_JSON"]));
-        assert!(response["headers"]["X-Request-Id"].is_object());
-    }
-
-    #[test]
-    fn other_formats_have_other_bodies() {
-        for (format, media_type) in [
-            (ErrorFormat::Problem, Some("application/problem+json")),
-            (ErrorFormat::Flat, Some("application/json")),
-            (ErrorFormat::Text, None),
-        ] {
-            let mut document = document();
-            StackDescription::new().format(format).describe(&mut document).unwrap();
-            let response = &document["paths"]["/health"]["get"]["responses"]["500"];
-            let content = response.get("content").and_then(Value::as_object);
-            assert_eq!(content.and_then(|all| all.keys().next()).map(String::as_str), media_type);
-        }
-    }
-
-    #[test]
-    fn other_documents_are_errors() {
-        for other in [
-            json!({}),
-            json!({"openapi": "3.1.0"}),
-            json!({"swagger": "2.0", "paths": {}}),
-            json!(1),
-        ] {
-            assert!(StackDescription::new().describe(&mut other.clone()).is_err(), "{other}");
-        }
-    }
-}
+mod tests;
