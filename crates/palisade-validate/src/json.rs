@@ -109,7 +109,7 @@ where
     }
     check_text(&text, settings)?;
     if parsed.is_none()
-        && settings.accepts_integral_floats()
+        && settings.accepts_integral_floats
         && let Some(whole) = with_whole_numbers(&text)
     {
         text = Cow::Owned(whole);
@@ -156,7 +156,7 @@ fn judged(text: &str, settings: &Validation, judge: Option<&Judge>) -> Judgement
     let document = judge.and_then(|_| serde_json::from_str(text).ok());
     let (Some(judge), Some(document)) = (judge, document) else { return Judgement::default() };
     let manner = Manner {
-        accepts_integral_floats: settings.accepts_integral_floats(),
+        accepts_integral_floats: settings.accepts_integral_floats,
         denies_unknown_fields: mode.refuses_unknown,
         may_have_aliases: true,
     };
@@ -217,8 +217,15 @@ fn judged_form<T>(_: &str, _: &Validation, _: Option<&Judge>) -> Vec<Found> {
 /// A tree takes up to 700 bytes for an object and 40 for any other value. Larger ones than 6 MiB are not made.
 #[cfg(feature = "json-schema")]
 fn is_small_as_tree(text: &str) -> bool {
-    let count = |byte: u8| text.bytes().filter(|other| *other == byte).count();
-    700 * count(b'{') + 100 * (count(b',') + count(b'[')) < 6 * 1024 * 1024
+    let mut most = 0;
+    for byte in text.as_bytes() {
+        most += match byte {
+            b'{' => 700,
+            b',' | b'[' => 100,
+            _ => 0,
+        };
+    }
+    most < 6 * 1024 * 1024
 }
 
 /// Writes `62.0` as `62`. `None`: there is no such number.
@@ -281,7 +288,7 @@ fn position(before: &[u8]) -> (usize, usize) {
 }
 
 fn check_text(text: &str, settings: &Validation) -> Result<(), ApiError> {
-    scan(text, settings.depth(), settings.allows_duplicate_keys())
+    scan(text, settings.max_depth, settings.allows_duplicate_keys)
         .map_err(|flaw| flawed(text, &flaw))
 }
 
@@ -297,7 +304,7 @@ fn flawed(text: &str, flaw: &Flaw) -> ApiError {
 
 fn malformed(text: &str, settings: &Validation, error: &serde_json::Error) -> ApiError {
     // serde_json has a limit to depth as well, and does not say what it is.
-    if let Err(flaw @ Flaw::TooDeep { .. }) = scan(text, settings.depth(), true) {
+    if let Err(flaw @ Flaw::TooDeep { .. }) = scan(text, settings.max_depth, true) {
         return flawed(text, &flaw);
     }
     if text.trim_ascii().is_empty() {

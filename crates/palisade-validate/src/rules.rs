@@ -165,110 +165,35 @@ fn find(message: &str, written: &[Written]) -> Written {
     })
 }
 
+/// A rule of garde: its method, its code, its parameters, and its words.
+macro_rules! rules {
+    ($($method:ident($($arg:ident: $type:ty)?) = $code:ident, [$($param:literal: $value:expr)?], $words:literal;)*) => {$(
+        fn $method(&self, $($arg: $type)?) -> Cow<'static, str> {
+            self.rule(issue_codes::$code, &[$(($param, $value))?], format_args!($words))
+        }
+    )*};
+}
+
 impl I18n for Coded<'_> {
-    fn length_lower_than(&self, min: usize) -> Cow<'static, str> {
-        self.rule(
-            issue_codes::TOO_SHORT,
-            &[("min", min.into())],
-            format_args!("must have a length of at least {min}"),
-        )
-    }
-
-    fn length_greater_than(&self, max: usize) -> Cow<'static, str> {
-        self.rule(
-            issue_codes::TOO_LONG,
-            &[("max", max.into())],
-            format_args!("must have a length of at most {max}"),
-        )
-    }
-
-    fn range_lower_than(&self, min: &dyn Display) -> Cow<'static, str> {
-        self.rule(
-            issue_codes::TOO_SMALL,
-            &[("min", limit(min))],
-            format_args!("must be at least {min}"),
-        )
-    }
-
-    fn range_greater_than(&self, max: &dyn Display) -> Cow<'static, str> {
-        self.rule(
-            issue_codes::TOO_BIG,
-            &[("max", limit(max))],
-            format_args!("must be at most {max}"),
-        )
-    }
-
-    fn credit_card_invalid(&self, _: InvalidCreditCard) -> Cow<'static, str> {
-        self.rule(issue_codes::INVALID_CREDIT_CARD, &[], "must be a credit card number")
-    }
-
-    // The pattern is how we check, not what the client should learn.
-    fn pattern_no_match(&self, _: &dyn Display) -> Cow<'static, str> {
-        self.rule(issue_codes::INVALID_FORMAT, &[], "does not have the expected format")
-    }
-
-    fn contains_missing(&self, part: &dyn Display) -> Cow<'static, str> {
-        self.rule(
-            issue_codes::INVALID_FORMAT,
-            &[("substring", text(part))],
-            format_args!("must contain \"{part}\""),
-        )
-    }
-
-    fn url_invalid(&self, _: InvalidUrl) -> Cow<'static, str> {
-        self.rule(issue_codes::INVALID_URL, &[], "must be a URL")
-    }
-
-    fn prefix_missing(&self, prefix: &dyn Display) -> Cow<'static, str> {
-        self.rule(
-            issue_codes::INVALID_FORMAT,
-            &[("prefix", text(prefix))],
-            format_args!("must start with \"{prefix}\""),
-        )
-    }
-
-    fn suffix_missing(&self, suffix: &dyn Display) -> Cow<'static, str> {
-        self.rule(
-            issue_codes::INVALID_FORMAT,
-            &[("suffix", text(suffix))],
-            format_args!("must end with \"{suffix}\""),
-        )
-    }
-
-    fn phone_number_invalid(&self, _: InvalidPhoneNumber) -> Cow<'static, str> {
-        self.rule(issue_codes::INVALID_PHONE_NUMBER, &[], "must be a phone number")
-    }
-
-    fn ip_invalid(&self, kind: IpKind) -> Cow<'static, str> {
-        self.rule(
-            issue_codes::INVALID_IP,
-            &[("kind", text(&kind))],
-            format_args!("must be an {kind} address"),
-        )
-    }
-
-    fn matches_field_mismatch(&self, field: &dyn Display) -> Cow<'static, str> {
-        self.rule(
-            issue_codes::MISMATCH,
-            &[("field", text(field))],
-            format_args!("must equal \"{field}\""),
-        )
-    }
-
-    fn email_invalid(&self, _: InvalidEmail) -> Cow<'static, str> {
-        self.rule(issue_codes::INVALID_EMAIL, &[], "must be an email address")
-    }
-
-    fn ascii_invalid(&self) -> Cow<'static, str> {
-        self.rule(issue_codes::INVALID_FORMAT, &[], "must be ASCII")
-    }
-
-    fn alphanumeric_invalid(&self) -> Cow<'static, str> {
-        self.rule(issue_codes::INVALID_FORMAT, &[], "must consist of letters and digits")
-    }
-
-    fn required_not_set(&self) -> Cow<'static, str> {
-        self.rule(issue_codes::MISSING, &[], "is missing")
+    rules! {
+        length_lower_than(min: usize) = TOO_SHORT, ["min": min.into()], "must have a length of at least {min}";
+        length_greater_than(max: usize) = TOO_LONG, ["max": max.into()], "must have a length of at most {max}";
+        range_lower_than(min: &dyn Display) = TOO_SMALL, ["min": limit(min)], "must be at least {min}";
+        range_greater_than(max: &dyn Display) = TOO_BIG, ["max": limit(max)], "must be at most {max}";
+        contains_missing(part: &dyn Display) = INVALID_FORMAT, ["substring": text(part)], "must contain \"{part}\"";
+        prefix_missing(prefix: &dyn Display) = INVALID_FORMAT, ["prefix": text(prefix)], "must start with \"{prefix}\"";
+        suffix_missing(suffix: &dyn Display) = INVALID_FORMAT, ["suffix": text(suffix)], "must end with \"{suffix}\"";
+        matches_field_mismatch(field: &dyn Display) = MISMATCH, ["field": text(field)], "must equal \"{field}\"";
+        ip_invalid(kind: IpKind) = INVALID_IP, ["kind": text(&kind)], "must be an {kind} address";
+        credit_card_invalid(_why: InvalidCreditCard) = INVALID_CREDIT_CARD, [], "must be a credit card number";
+        email_invalid(_why: InvalidEmail) = INVALID_EMAIL, [], "must be an email address";
+        phone_number_invalid(_why: InvalidPhoneNumber) = INVALID_PHONE_NUMBER, [], "must be a phone number";
+        url_invalid(_why: InvalidUrl) = INVALID_URL, [], "must be a URL";
+        // The pattern is how the service checks, and is not shown to clients.
+        pattern_no_match(_pattern: &dyn Display) = INVALID_FORMAT, [], "does not have the expected format";
+        ascii_invalid() = INVALID_FORMAT, [], "must be ASCII";
+        alphanumeric_invalid() = INVALID_FORMAT, [], "must consist of letters and digits";
+        required_not_set() = MISSING, [], "is missing";
     }
 }
 

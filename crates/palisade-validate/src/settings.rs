@@ -24,9 +24,9 @@ pub struct Validation {
     status: StatusCode,
     view: IssueView,
     refuses_unknown: bool,
-    max_depth: usize,
-    accepts_integral_floats: bool,
-    allows_duplicate_keys: bool,
+    pub(crate) max_depth: usize,
+    pub(crate) accepts_integral_floats: bool,
+    pub(crate) allows_duplicate_keys: bool,
     max_examined: usize,
     reads_checkboxes: bool,
     shows_own_words: bool,
@@ -288,18 +288,6 @@ impl Validation {
             shows_own_words: self.shows_own_words,
             only_first: size > self.max_examined,
         }
-    }
-
-    pub(crate) fn depth(&self) -> usize {
-        self.max_depth
-    }
-
-    pub(crate) fn accepts_integral_floats(&self) -> bool {
-        self.accepts_integral_floats
-    }
-
-    pub(crate) fn allows_duplicate_keys(&self) -> bool {
-        self.allows_duplicate_keys
     }
 
     /// Those that a layer outside has left, or the usual ones.

@@ -422,3 +422,41 @@ mod anything {
         }
     }
 }
+
+/// A color whose type ignores the case of letters, and complains about what it made of the text.
+#[derive(Debug)]
+struct Color;
+
+impl<'de> Deserialize<'de> for Color {
+    fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        use serde::de::{Error, Unexpected};
+
+        match String::deserialize(input)?.to_lowercase().as_str() {
+            "red" | "green" => Ok(Self),
+            "blue" => Err(D::Error::invalid_value(Unexpected::Str("blue"), &"a warm color")),
+            other => Err(D::Error::unknown_variant(other, &["red", "green"])),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Validate)]
+#[serde(tag = "kind")]
+#[garde(allow_unvalidated)]
+#[allow(dead_code)]
+enum Painted {
+    Wall { color: Color, note: String },
+}
+
+#[test]
+fn texts_that_a_type_has_changed_are_not_looked_for_elsewhere() {
+    for color in ["BLUE", "PINK"] {
+        let note = color.to_lowercase();
+        let body = format!(r#"{{"kind":"Wall","color":"{color}","note":"{note}"}}"#);
+        let (issues, is_complete) = json::<Painted>(&body);
+        assert_eq!(issues.len(), 1, "{issues:?}");
+        assert!(issues[0].starts_with(' ') && !is_complete, "{issues:?}");
+    }
+    // No other text can be meant.
+    let (issues, _) = json::<Painted>(r#"{"kind":"Wall","color":"pink","note":"of the house"}"#);
+    assert_eq!(issues, ["color invalid_option"]);
+}

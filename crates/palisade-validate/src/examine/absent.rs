@@ -1,10 +1,10 @@
-use std::any::type_name;
+use std::{any::type_name, cell::Cell};
 
 use serde::{
     Deserializer,
     de::{
-        DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
-        value::{BorrowedStrDeserializer, MapDeserializer},
+        DeserializeSeed, EnumAccess, IntoDeserializer, VariantAccess, Visitor,
+        value::{MapDeserializer, SeqDeserializer},
     },
 };
 
@@ -128,7 +128,8 @@ impl<'de> Deserializer<'de> for Absent<'_> {
         length: usize,
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        self.quiet(visitor.visit_seq(Items { left: length, item: self.inner()? }))
+        let items = std::iter::repeat_n(self.inner()?, length);
+        self.quiet(visitor.visit_seq(SeqDeserializer::new(items)))
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -151,10 +152,18 @@ impl<'de> Deserializer<'de> for Absent<'_> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         let of = type_name::<V>();
-        let mut fields = Fields { of, left: known.iter(), last: "", field: self.inner()? };
-        let outcome = visitor.visit_map(&mut fields);
+        let field = self.inner()?;
+        let last = Cell::new("");
+        // All fields that the struct knows: which of them it needs is not known.
+        let fields =
+            known.iter().filter(|name| !self.round.knowledge.has(&Fact::Aliased(of, name)));
+        let fields = fields.map(|name| {
+            last.set(name);
+            (*name, field)
+        });
+        let outcome = visitor.visit_map(MapDeserializer::new(fields));
         if let Err(Fault::Duplicate) = outcome {
-            self.round.learn(Fact::Aliased(of, fields.last));
+            self.round.learn(Fact::Aliased(of, last.get()));
         }
         self.quiet(outcome)
     }
@@ -170,56 +179,11 @@ impl<'de> Deserializer<'de> for Absent<'_> {
     }
 }
 
-struct Items<'r> {
-    left: usize,
-    item: Absent<'r>,
-}
+impl<'de> IntoDeserializer<'de, Fault> for Absent<'_> {
+    type Deserializer = Self;
 
-impl<'de> SeqAccess<'de> for Items<'_> {
-    type Error = Fault;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Fault> {
-        match self.left.checked_sub(1) {
-            None => Ok(None),
-            Some(left) => {
-                self.left = left;
-                seed.deserialize(self.item).map(Some)
-            }
-        }
-    }
-}
-
-/// All fields that a struct knows: which of them it needs is not known.
-struct Fields<'r> {
-    of: &'static str,
-    left: std::slice::Iter<'static, &'static str>,
-    last: &'static str,
-    field: Absent<'r>,
-}
-
-impl<'de> MapAccess<'de> for Fields<'_> {
-    type Error = Fault;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Fault> {
-        let knowledge = self.field.round.knowledge;
-        let of = self.of;
-        match self.left.find(|name| !knowledge.has(&Fact::Aliased(of, name))) {
-            None => Ok(None),
-            Some(name) => {
-                self.last = name;
-                seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some)
-            }
-        }
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
-        seed.deserialize(self.field)
+    fn into_deserializer(self) -> Self {
+        self
     }
 }
 
@@ -236,8 +200,8 @@ impl<'de, 'r> EnumAccess<'de> for Variant<'r> {
         self,
         seed: S,
     ) -> Result<(S::Value, Self::Variant), Fault> {
-        let variant = seed.deserialize(BorrowedStrDeserializer::<Fault>::new(self.name))?;
-        Ok((variant, self.content))
+        let name = IntoDeserializer::<Fault>::into_deserializer(self.name);
+        Ok((seed.deserialize(name)?, self.content))
     }
 }
 

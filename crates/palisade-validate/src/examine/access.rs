@@ -1,9 +1,6 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
-use serde::de::{
-    DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
-    value::CowStrDeserializer,
-};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess};
 
 use super::{
     Path,
@@ -89,7 +86,7 @@ impl<'de> SeqAccess<'de> for Items<'de, '_> {
 }
 
 /// Reads a value inside of another.
-fn read<'de, S: DeserializeSeed<'de>>(
+pub(super) fn read<'de, S: DeserializeSeed<'de>>(
     path: &Path<'_>,
     round: &Round<'de>,
     trail: Trail,
@@ -331,88 +328,6 @@ impl<'de> MapAccess<'de> for Fields<'de, '_> {
                 Absent::hand_to(self.round, &path, |absent| seed.deserialize(absent))
             }
             Member::None => Err(Fault::Noted),
-        }
-    }
-}
-
-/// The one member of an object that stands for a variant.
-pub(super) struct Variant<'t, 'r> {
-    pub(super) name: Cow<'t, str>,
-    pub(super) object: Examiner<'t, 'r>,
-}
-
-impl<'t> Variant<'t, '_> {
-    fn read<S: DeserializeSeed<'t>>(self, is_newtype: bool, seed: S) -> Result<S::Value, Fault> {
-        let Examiner { path, round, trail } = self.object;
-        let trail = match round.resolver {
-            Some(resolver) => resolver.of_variant(trail, is_newtype),
-            None => trail,
-        };
-        let value = read(&Path::Field(path, &self.name, 0), round, trail, seed)?;
-        if round.cursor.advance() {
-            round.note(path, |place| {
-                let words = "must be an object with one field";
-                Found::new(place, issue_codes::WRONG_TYPE, words).with_param("expected", "object")
-            });
-            loop {
-                round.cursor.name();
-                round.cursor.skip();
-                if !round.cursor.advance() {
-                    break;
-                }
-            }
-        }
-        Ok(value)
-    }
-}
-
-impl<'de> EnumAccess<'de> for Variant<'de, '_> {
-    type Error = Fault;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Fault> {
-        let name = CowStrDeserializer::<Fault>::new(self.name.clone());
-        Ok((seed.deserialize(name)?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Variant<'de, '_> {
-    type Error = Fault;
-
-    fn unit_variant(self) -> Result<(), Fault> {
-        self.read(false, std::marker::PhantomData::<()>)
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Fault> {
-        self.read(true, seed)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
-        self.read(false, Content { fields: None, visitor })
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.read(false, Content { fields: Some(fields), visitor })
-    }
-}
-
-/// What a variant with several fields contains.
-struct Content<V> {
-    fields: Option<&'static [&'static str]>,
-    visitor: V,
-}
-
-impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Content<V> {
-    type Value = V::Value;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, content: D) -> Result<V::Value, D::Error> {
-        match self.fields {
-            Some(fields) => content.deserialize_struct("", fields, self.visitor),
-            None => content.deserialize_seq(self.visitor),
         }
     }
 }

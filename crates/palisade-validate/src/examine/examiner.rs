@@ -2,22 +2,19 @@ use std::{any::type_name, borrow::Cow, fmt};
 
 use serde::{
     Deserializer,
-    de::{
-        Expected, Visitor,
-        value::{CowStrDeserializer, MapDeserializer},
-    },
+    de::{Expected, Visitor, value::MapDeserializer},
 };
 use serde_json::Number;
 
 use super::{
     Path,
     absent::Absent,
-    access::{Fields, Items, Variant},
+    access::{Fields, Items},
     boolean,
     cursor::Kind,
-    fault::{Fault, one_of},
+    fault::Fault,
     numbers::{is_finite, visit_number},
-    round::{Fact, ReadAs, Round},
+    round::{ReadAs, Round},
 };
 use crate::{issue_codes, names::Trail, place::Found};
 
@@ -76,7 +73,10 @@ impl<'t, 'r> Examiner<'t, 'r> {
         self.replace(visit)
     }
 
-    fn replace<T>(self, visit: impl FnOnce(Absent<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+    pub(super) fn replace<T>(
+        self,
+        visit: impl FnOnce(Absent<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         Absent::hand_to(self.round, self.path, visit)
     }
 
@@ -352,47 +352,7 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        let start = self.round.cursor.at();
-        let of = Fact::Closed(type_name::<V>());
-        let variant = match self.kind() {
-            Kind::String => Some(self.round.cursor.string()),
-            Kind::Object => {
-                self.round.cursor.enter();
-                self.round.cursor.advance().then(|| self.round.cursor.name())
-            }
-            _ => None,
-        };
-        // A variant may take every other name, and the list of names does not say so.
-        if let Some(variant) = variant
-            && (variants.contains(&&*variant) || !self.round.knowledge.has(&of))
-        {
-            let round = self.round;
-            let is_known = variants.contains(&&*variant);
-            round.cursor.seek(start);
-            let outcome = match self.kind() {
-                Kind::String => {
-                    self.skip();
-                    visitor.visit_enum(CowStrDeserializer::new(variant))
-                }
-                _ => {
-                    round.cursor.enter();
-                    round.cursor.advance();
-                    round.cursor.name();
-                    visitor.visit_enum(Variant { name: variant, object: self })
-                }
-            };
-            if !is_known && outcome.is_err() {
-                round.learn(of);
-            }
-            return outcome;
-        }
-        self.round.cursor.seek(start);
-        self.skip();
-        self.round.note(self.path, |place| {
-            Found::new(place, issue_codes::INVALID_OPTION, one_of(variants))
-                .with_param("options", variants.to_vec())
-        });
-        self.replace(|absent| absent.deserialize_enum(name, variants, visitor))
+        self.variant(name, variants, visitor)
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {

@@ -30,22 +30,27 @@ pub(super) struct Complaint {
     param: Option<(&'static str, serde_json::Value)>,
     /// The type's own words, which may repeat the value.
     own: Option<String>,
-    /// What came, in serde's words: finds the text that was read as the wrong kind, and is never shown.
+    /// What came, in serde's words: finds the text that was read as the wrong kind, and is never shown. `None` if the words are
+    /// those of a type of the service, which may have changed the value before it complained.
     came: Option<String>,
+    /// The name of an unknown variant, which such a type may have changed as well.
+    variant: Option<String>,
 }
 
 impl Complaint {
     fn new(code: &'static str, message: String) -> Self {
-        Self { code, message, param: None, own: None, came: None }
+        Self { code, message, param: None, own: None, came: None, variant: None }
     }
 
     fn expecting(code: &'static str, came: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let words = in_plain_words(&expected.to_string());
+        let expected = expected.to_string();
+        let words = in_plain_words(&expected);
+        let is_of_serde = expected == "a string" || words != expected && words != OTHER;
         let mut complaint = Self::new(code, format!("must be {words}"));
         if code == issue_codes::WRONG_TYPE {
             complaint.param = Some(("expected", kind_named(&words).into()));
         }
-        complaint.came = Some(came.to_string());
+        complaint.came = is_of_serde.then(|| came.to_string());
         complaint
     }
 
@@ -69,7 +74,6 @@ impl Complaint {
 
     /// True if this is the value, in JSON, that came.
     pub(super) fn is_about(&self, raw: &str) -> bool {
-        let Some(about) = &self.came else { return false };
         let came = match serde_json::from_str::<Number>(raw) {
             Ok(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
                 (Some(number), _, _) => Unexpected::Unsigned(number).to_string(),
@@ -88,11 +92,15 @@ impl Complaint {
                 _ => Unexpected::Unit.to_string(),
             },
         };
-        came == *about
+        self.came.as_ref() == Some(&came)
     }
 
+    /// True if this text came. Each text that contains the name of an unknown variant may be the one.
     pub(super) fn is_about_text(&self, text: &str) -> bool {
-        self.came.as_ref().is_some_and(|came| *came == Unexpected::Str(text).to_string())
+        match &self.variant {
+            Some(name) => text.to_lowercase().contains(&name.to_lowercase()),
+            None => self.came.as_ref() == Some(&Unexpected::Str(text).to_string()),
+        }
     }
 }
 
@@ -124,7 +132,7 @@ impl Error for Fault {
 
     fn unknown_variant(came: &str, expected: &'static [&'static str]) -> Self {
         let mut complaint = Complaint::new(issue_codes::INVALID_OPTION, one_of(expected));
-        complaint.came = Some(Unexpected::Str(came).to_string());
+        complaint.variant = Some(came.to_owned());
         complaint.param = Some(("options", expected.to_vec().into()));
         Self::Here(Box::new(complaint))
     }
@@ -168,6 +176,9 @@ fn kind_named(words: &str) -> &str {
     }
 }
 
+/// The words for a type that has none of its own.
+const OTHER: &str = "another value";
+
 /// Translates serde's words for what it expects, which name Rust's types, into those of JSON.
 fn in_plain_words(expected: &str) -> String {
     macro_rules! integer {
@@ -196,7 +207,7 @@ fn in_plain_words(expected: &str) -> String {
         _ if expected.starts_with("a nonzero ") => "an integer other than 0",
         _ if words == "tuple" || expected.starts_with("a tuple") => "a list of another length",
         _ if words == "struct" || words == "variant" => "an object",
-        _ if expected.contains("::") => "another value",
+        _ if expected.contains("::") => OTHER,
         _ => expected,
     }
     .to_owned()

@@ -19,6 +19,7 @@ mod numbers;
 mod path;
 mod probe;
 mod round;
+mod variant;
 
 use serde::de::DeserializeOwned;
 

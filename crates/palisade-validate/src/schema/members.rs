@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{
     node::{Contains, NEVER, Node, NodeId},
-    walk::{Trail, Walk},
+    trail::Trail,
+    walk::Walk,
     words,
 };
 use crate::{

@@ -22,6 +22,7 @@ mod formats;
 mod graph;
 mod members;
 mod node;
+mod trail;
 mod unevaluated;
 mod union;
 mod walk;
@@ -179,7 +180,7 @@ impl JsonSchema {
     /// 400 `VALIDATION_ERROR` with everything that is wrong.
     pub fn check(&self, value: &Value) -> Result<(), ApiError> {
         let manner = Manner {
-            accepts_integral_floats: self.settings.accepts_integral_floats(),
+            accepts_integral_floats: self.settings.accepts_integral_floats,
             ..Manner::default()
         };
         let judgement = self.judge.judge(value, manner);

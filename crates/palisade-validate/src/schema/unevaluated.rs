@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::{
     node::{NEVER, Node, NodeId},
+    trail::Trail,
     union::{Choice, Union},
-    walk::{MAX_OPEN, Trail, Walk},
+    walk::{MAX_OPEN, Walk},
 };
 
 /// The members of a value that a schema has judged.

@@ -15,13 +15,14 @@ use super::{
     Judge, Judgement, Manner,
     compile::members,
     node::{Node, NodeId, Types},
+    trail::Trail,
     unevaluated::Judged,
     union::{Choice, Union},
     words,
 };
 use crate::{
     issue_codes,
-    place::{Found, MAX_ISSUES, Place, Step},
+    place::{Found, MAX_ISSUES, Place},
 };
 
 /// The deepest document, in levels of objects and lists: what `serde_json` reads.
@@ -36,36 +37,6 @@ const STEPS_PER_VALUE: usize = 100;
 
 /// The most verdicts that are remembered: 3 MiB.
 const MAX_REMEMBERED: usize = 65_536;
-
-/// Where the walk is, from the inside out.
-#[derive(Clone, Copy)]
-pub(super) enum Trail<'t> {
-    Root,
-    Field(&'t Trail<'t>, &'t str),
-    Item(&'t Trail<'t>, usize),
-}
-
-impl Trail<'_> {
-    fn place(&self) -> Place {
-        let mut steps = Vec::new();
-        let mut trail = self;
-        loop {
-            trail = match trail {
-                Self::Root => break,
-                Self::Field(outer, name) => {
-                    steps.push(Step::Name((*name).to_owned()));
-                    outer
-                }
-                Self::Item(outer, at) => {
-                    steps.push(Step::Item(*at));
-                    outer
-                }
-            };
-        }
-        steps.reverse();
-        Place(steps)
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
