@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request, response};
+use http::{HeaderMap, Request, Response, request, response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -38,18 +38,20 @@ use crate::{
 #[derive(Debug)]
 pub struct PolicyLayer<P> {
     stage: Arc<P>,
+    room: Room,
 }
 
 impl<P: Stage> PolicyLayer<P> {
     /// A layer that lets pass what `policy` lets pass.
     pub fn new(policy: P) -> Self {
-        Self { stage: Arc::new(policy) }
+        let room = Room::of_stage(&policy);
+        Self { stage: Arc::new(policy), room }
     }
 }
 
 impl<P> Clone for PolicyLayer<P> {
     fn clone(&self) -> Self {
-        Self { stage: Arc::clone(&self.stage) }
+        Self { stage: Arc::clone(&self.stage), room: self.room }
     }
 }
 
@@ -57,7 +59,7 @@ impl<S, P> Layer<S> for PolicyLayer<P> {
     type Service = PolicyService<S, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        PolicyService { inner, stage: Arc::clone(&self.stage) }
+        PolicyService { inner, stage: Arc::clone(&self.stage), room: self.room }
     }
 }
 
@@ -68,11 +70,12 @@ impl<S, P> Layer<S> for PolicyLayer<P> {
 pub struct PolicyService<S, P> {
     inner: S,
     stage: Arc<P>,
+    room: Room,
 }
 
 impl<S: Clone, P> Clone for PolicyService<S, P> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), stage: Arc::clone(&self.stage) }
+        Self { inner: self.inner.clone(), stage: Arc::clone(&self.stage), room: self.room }
     }
 }
 
@@ -95,7 +98,7 @@ where
     #[inline]
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let stage = Arc::clone(&self.stage);
+        let (stage, room) = (Arc::clone(&self.stage), self.room);
         // Each arm makes its future in place: an inner future may be large, and moving it is what nesting costs.
         let observed = Trail::of(&head.extensions).is_some();
         match stage.enter(&mut head, observed) {
@@ -108,18 +111,19 @@ where
                         personal,
                     },
                     stage,
+                    room,
                 }
             }
             Entry::Refused(refusal) => {
                 discard_unread(&head, body);
-                PolicyFuture { state: State::Refused { refusal: Some(refusal) }, stage }
+                PolicyFuture { state: State::Refused { refusal: Some(refusal) }, stage, room }
             }
             Entry::Waiting(wait) => {
                 // The service that was polled ready is the one that must be called: it leaves with the future.
                 let fresh = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, fresh);
                 let held = Some(Box::new(Held { inner, head, body, wait }));
-                PolicyFuture { state: State::Waiting { held }, stage }
+                PolicyFuture { state: State::Waiting { held }, stage, room }
             }
         }
     }
@@ -142,6 +146,7 @@ pin_project! {
         P: Stage,
     {
         stage: Arc<P>,
+        room: Room,
         #[pin]
         state: State<S, P, ReqB>,
     }
@@ -196,7 +201,8 @@ where
                             return Poll::Ready(Err(error));
                         }
                     };
-                    let response = finished(&**this.stage, pass, *personal, head, Body::new(body));
+                    let response =
+                        finished(&**this.stage, *this.room, pass, *personal, head, Body::new(body));
                     return Poll::Ready(Ok(response));
                 }
                 StateProj::Refused { refusal } => {
@@ -228,15 +234,38 @@ where
     }
 }
 
+/// How many header fields the policies of a stage may add to a response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room(usize);
+
+/// As many header fields have room in a map after its first insertion.
+const FIRST_ROOM: usize = 6;
+
+impl Room {
+    pub(crate) fn of_stage<P: Stage>(stage: &P) -> Self {
+        Self(stage.room())
+    }
+
+    /// Makes room once. A map that would get too large stays unchanged.
+    #[inline]
+    fn make(self, headers: &mut HeaderMap) {
+        if self.0 > FIRST_ROOM {
+            let _ = headers.try_reserve(self.0);
+        }
+    }
+}
+
 /// Returns a response that the policies of a stage have finished.
 #[inline]
 pub(crate) fn finished<P: Stage, B>(
     stage: &P,
+    room: Room,
     pass: P::Pass,
     personal: bool,
     mut head: response::Parts,
     body: Body<B>,
 ) -> Response<Body<B>> {
+    room.make(&mut head.headers);
     if personal {
         Personal::mark(&mut head);
     }

@@ -63,6 +63,15 @@ pub trait Policy: Send + Sync + 'static {
         drop(grant);
     }
 
+    /// Returns how many header fields [`finish`](Self::finish) writes at most. Default: 0.
+    ///
+    /// The engine makes room once for all policies of a chain, before the first of them writes; a map that grows in steps is
+    /// copied at each step. The number is a hint: a policy may write more, and the fields that the service has written keep
+    /// their place. It is asked once, when the layer is made.
+    fn header_fields(&self) -> usize {
+        0
+    }
+
     /// Of a request that passes because the policy is on trial: what it would have said if it were not. It is noted on
     /// the [`Trail`](crate::Trail) as the decision of a shadow. `None` of a grant that is meant.
     fn would_have_said<'a>(&self, grant: &'a Self::Grant) -> Option<Outcome<'a>> {
@@ -149,6 +158,10 @@ impl<P: Policy> Policy for std::sync::Arc<P> {
 
     fn failed(&self, grant: P::Grant) {
         P::failed(self, grant);
+    }
+
+    fn header_fields(&self) -> usize {
+        P::header_fields(self)
     }
 
     fn would_have_said<'a>(&self, grant: &'a P::Grant) -> Option<Outcome<'a>> {

@@ -57,6 +57,13 @@ impl RequestId {
         HeaderValue::from_maybe_shared(id).ok().map(Self)
     }
 
+    /// The same for bytes that the caller knows to be letters, digits, `-`, `_` and `.`, such as a UUID that it has made.
+    #[doc(hidden)]
+    pub fn from_trusted(id: Bytes) -> Option<Self> {
+        debug_assert!(is_harmless(&id), "{id:?}");
+        HeaderValue::from_maybe_shared(id).ok().map(Self)
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         // Nothing but ASCII gets past `parse`.
@@ -66,6 +73,17 @@ impl RequestId {
     /// The id as a header value; cloning that copies no bytes.
     pub fn header_value(&self) -> &HeaderValue {
         &self.0
+    }
+
+    /// Returns the id as a header value.
+    ///
+    /// ```
+    /// use palisade_core::RequestId;
+    ///
+    /// assert_eq!(RequestId::parse("req-42").unwrap().into_header_value(), "req-42");
+    /// ```
+    pub fn into_header_value(self) -> HeaderValue {
+        self.0
     }
 }
 

@@ -45,6 +45,16 @@ pub trait Stage: sealed::Sealed + Send + Sync + 'static {
     #[doc(hidden)]
     fn fail(&self, pass: Self::Pass);
 
+    /// See [`Policy::header_fields`]. The sum of all policies.
+    #[doc(hidden)]
+    fn all_header_fields(&self) -> usize;
+
+    /// How many header fields the engine makes room for: none for a single policy, which knows best what it needs.
+    #[doc(hidden)]
+    fn room(&self) -> usize {
+        0
+    }
+
     /// Whether there is a trail on the request once it has passed.
     #[doc(hidden)]
     fn observes(&self) -> bool;
@@ -132,6 +142,10 @@ impl<P: Policy> Stage for P {
     fn leave(&self, pass: P::Grant, response: &mut response::Parts) -> Option<Bytes> {
         let finished = caught(|| self.name(), || self.finish(pass, response));
         finished.err().map(|error| replace_head(error, response))
+    }
+
+    fn all_header_fields(&self) -> usize {
+        self.header_fields()
     }
 
     fn fail(&self, pass: P::Grant) {
@@ -305,6 +319,15 @@ impl<A: Stage, B: Stage> Stage for Chain<A, B> {
         self.0.leave(outer, response).or(replaced)
     }
 
+    fn all_header_fields(&self) -> usize {
+        self.0.all_header_fields() + self.1.all_header_fields()
+    }
+
+    fn room(&self) -> usize {
+        // One more for `Cache-Control` of a personal response.
+        self.all_header_fields() + 1
+    }
+
     fn fail(&self, (outer, inner): Self::Pass) {
         self.1.fail(inner);
         self.0.fail(outer);
@@ -388,6 +411,10 @@ macro_rules! impl_stage {
             }
 
             fn fail(&self, _: Self::Pass) {}
+
+            fn all_header_fields(&self) -> usize {
+                0
+            }
 
             #[inline]
             fn observes(&self) -> bool {

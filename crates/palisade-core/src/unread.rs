@@ -134,9 +134,12 @@ pub struct DiscardOnDrop<B> {
 
 type Discard<B> = fn(B, DiscardUnread);
 
-impl<B: 'static> DiscardOnDrop<B> {
+impl<B: Body + 'static> DiscardOnDrop<B> {
+    #[inline]
     pub fn new(request: &request::Parts, body: B) -> Self {
-        let setting = DiscardUnread::for_request(request);
+        // Most requests have no body, and nothing to discard.
+        let is_over = body.is_end_stream();
+        let setting = if is_over { None } else { DiscardUnread::for_request(request) };
         Self {
             body: Some(body),
             discard: setting.map(|setting| (discard::<B> as Discard<B>, setting)),

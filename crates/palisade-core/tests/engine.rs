@@ -335,3 +335,137 @@ async fn a_body_policy_is_on_the_trail_with_what_it_said_and_how_much_it_read() 
 fn the_contract_catches_a_policy_that_should_refuse_and_does_not() {
     passing().check_refusal(|| counting("a"));
 }
+
+/// Says how many fields it writes, and how many the response has room for.
+struct Roomy(usize);
+
+impl Policy for Roomy {
+    type Grant = ();
+
+    fn decide(&self, _: &request::Parts) -> Decision<()> {
+        Decision::grant(())
+    }
+
+    fn header_fields(&self) -> usize {
+        self.0
+    }
+
+    fn finish(&self, (): (), response: &mut response::Parts) {
+        let room = HeaderValue::from(response.headers.capacity());
+        response.headers.append("x-room", room);
+    }
+}
+
+#[tokio::test]
+async fn room_for_all_header_fields_is_made_once() {
+    let hello = || {
+        service_fn(async |_: Request<Full<Bytes>>| {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        })
+    };
+    let rooms = |response: Response<_>| {
+        let _: &palisade_core::Body<Full<Bytes>> = response.body();
+        values(response.headers(), "x-room")
+    };
+    let chain = PolicyLayer::new(Roomy(10).then(Roomy(20).then(Roomy(0))));
+    let rooms_of_chain = rooms(chain.layer(hello()).oneshot(get()).await.unwrap());
+    assert!(rooms_of_chain[0].parse::<usize>().unwrap() >= 30, "{rooms_of_chain:?}");
+    assert!(rooms_of_chain.iter().all(|room| *room == rooms_of_chain[0]), "{rooms_of_chain:?}");
+
+    let around = ErrorLayer::new().with_policies(Roomy(10), Roomy(20));
+    let rooms_around = rooms(around.layer(hello()).oneshot(get()).await.unwrap());
+    assert!(rooms_around[0].parse::<usize>().unwrap() >= 30, "{rooms_around:?}");
+}
+
+/// Writes the content type that it finds.
+#[derive(Clone)]
+struct Sees;
+
+impl Policy for Sees {
+    type Grant = ();
+
+    fn decide(&self, _: &request::Parts) -> Decision<()> {
+        Decision::grant(())
+    }
+
+    fn finish(&self, (): (), response: &mut response::Parts) {
+        if let Some(seen) = response.headers.get("content-type").cloned() {
+            response.headers.append("x-seen", seen);
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusal_inside_the_error_format_is_rendered_for_policies_outside() {
+    let errors = || ErrorLayer::new().format(ErrorFormat::Problem);
+    let refusing = || counting("inner").refusing();
+    let at_once = errors().with_policies(Sees, Sees.then(refusing()));
+    let later =
+        errors().with_policies(Deferred::new(Sees, 1), Sees.then(Deferred::new(refusing(), 2)));
+    let responses = [
+        at_once.layer(service_fn(echo_admitted)).oneshot(get()).await.unwrap(),
+        later.layer(service_fn(echo_admitted)).oneshot(get()).await.unwrap(),
+    ];
+    for response in responses {
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        // The policy inside saw the default format.
+        let seen = values(response.headers(), "x-seen");
+        assert_eq!(seen, ["application/json", "application/problem+json"]);
+    }
+    // A refusal outside of the error format is not its business.
+    let outside = errors().with_policies(refusing(), Sees);
+    let response = outside.layer(service_fn(echo_admitted)).oneshot(get()).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn failure_inside_the_error_format_passes_all_policies() {
+    let layer = || {
+        let errors = ErrorLayer::new().format(ErrorFormat::Problem);
+        errors.with_policies(counting("outer").then(Sees), Deferred::new(counting("inner"), 1))
+    };
+    let fails = async |_: Request<Full<Bytes>>| {
+        Err::<Response<Full<Bytes>>, _>(std::io::Error::other("the disk is gone"))
+    };
+    let panics =
+        |_: Request<Full<Bytes>>| -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>> {
+            panic!("as it was told to")
+        };
+    let responses = [
+        layer().layer(service_fn(fails)).oneshot(get()).await.unwrap(),
+        layer().layer(service_fn(panics)).oneshot(get()).await.unwrap(),
+        layer().layer(NeverReady).oneshot(get()).await.unwrap(),
+    ];
+    for response in responses {
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(values(response.headers(), "x-finished"), ["inner", "outer"]);
+        assert_eq!(values(response.headers(), "x-seen"), ["application/problem+json"]);
+    }
+}
+
+#[derive(Clone)]
+struct NeverReady;
+
+impl Service<Request<Full<Bytes>>> for NeverReady {
+    type Response = Response<Full<Bytes>>;
+    type Error = std::io::Error;
+    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Self::Error>> {
+        std::task::Poll::Ready(Err(std::io::Error::other("the pool is closed")))
+    }
+
+    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+        panic!("it was called although it is not ready")
+    }
+}
+
+#[test]
+fn policies_around_the_error_format_keep_the_contract() {
+    Contract::new(|| Request::get("/").body(Script::empty()).unwrap())
+        .where_failures_are_responses()
+        .check(|| ErrorLayer::new().with_policies(counting("outer"), counting("inner")));
+}

@@ -186,6 +186,11 @@ impl Policy for Cors {
         }
     }
 
+    /// `Vary`, the origin, credentials and exposed headers.
+    fn header_fields(&self) -> usize {
+        4
+    }
+
     #[inline]
     fn finish(&self, grant: CorsGrant, response: &mut response::Parts) {
         let headers = &mut response.headers;

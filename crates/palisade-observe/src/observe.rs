@@ -245,8 +245,13 @@ impl Policy for Observe {
         }
     }
 
+    /// `X-Request-Id`, and the explanation of those who may see one.
+    fn header_fields(&self) -> usize {
+        2
+    }
+
     fn finish(&self, Observation { id, record, .. }: Observation, response: &mut response::Parts) {
-        RequestIds::tell(&id, response);
+        RequestIds::tell(id, response);
         let Some(mut record) = record else { return };
         record.answered(response);
         if record.explained {

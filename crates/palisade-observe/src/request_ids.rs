@@ -108,8 +108,8 @@ impl RequestIds {
     }
 
     /// Tells the client.
-    pub(crate) fn tell(id: &RequestId, response: &mut response::Parts) {
-        set_header(&mut response.headers, X_REQUEST_ID, id.header_value().clone());
+    pub(crate) fn tell(id: RequestId, response: &mut response::Parts) {
+        set_header(&mut response.headers, X_REQUEST_ID, id.into_header_value());
     }
 
     /// RFC 9562, section 5.7: 48 bits of milliseconds, 12 bits of what is below them (section 6.2, method 3), and 62
@@ -135,7 +135,7 @@ impl RequestIds {
             slab.split().freeze()
         });
         // Hexadecimal digits and hyphens are always well-formed.
-        RequestId::from_shared(shared).unwrap_or_else(|| unreachable!("{text:?}"))
+        RequestId::from_trusted(shared).unwrap_or_else(|| unreachable!("{text:?}"))
     }
 }
 
@@ -174,7 +174,11 @@ impl Policy for RequestIds {
     }
 
     fn finish(&self, id: RequestId, response: &mut response::Parts) {
-        Self::tell(&id, response);
+        Self::tell(id, response);
+    }
+
+    fn header_fields(&self) -> usize {
+        1
     }
 }
 

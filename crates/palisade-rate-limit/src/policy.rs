@@ -196,6 +196,11 @@ impl<K: Key> Policy for RateLimit<K> {
         }
     }
 
+    /// `RateLimit-Policy` and `RateLimit`.
+    fn header_fields(&self) -> usize {
+        2
+    }
+
     fn finish(&self, mut admission: Admission, response: &mut response::Parts) {
         let limit = &*self.shared;
         let settings = &limit.settings;

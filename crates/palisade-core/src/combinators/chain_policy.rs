@@ -111,6 +111,10 @@ impl<A: Stage, B: Stage> Policy for ChainPolicy<A, B> {
         self.chain.fail(grant.pass);
     }
 
+    fn header_fields(&self) -> usize {
+        self.chain.all_header_fields()
+    }
+
     const IS_ALTERNATIVE: bool = Chain::<A, B>::MAY_BE_ALTERNATIVE;
 
     fn abstains(grant: &Self::Grant) -> bool {

@@ -92,6 +92,10 @@ where
         }
     }
 
+    fn header_fields(&self) -> usize {
+        self.policy.header_fields()
+    }
+
     fn would_have_said<'a>(&self, grant: &'a Self::Grant) -> Option<Outcome<'a>> {
         self.policy.would_have_said(grant.as_ref()?)
     }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     Body, Chain, HttpService, Personal, Stage, Trail, discard_unread,
-    layer::{finished, refused},
+    layer::{Room, finished, refused},
     stage::{Entry, Refusal, Unconditional},
 };
 
@@ -55,6 +55,7 @@ type Pass<O, I> = <Plan<O, I> as Stage>::Pass;
 /// finishes them, and refusals of the policies inside are rendered before the policies outside finish them.
 pub struct ErrorPolicyLayer<O, I> {
     plan: Arc<Plan<O, I>>,
+    room: Room,
 }
 
 impl ErrorLayer {
@@ -87,13 +88,14 @@ impl ErrorLayer {
         inside: I,
     ) -> ErrorPolicyLayer<O, I> {
         let plan = Chain(Chain(outside, Errors(self.config)), inside);
-        ErrorPolicyLayer { plan: Arc::new(plan) }
+        let room = Room::of_stage(&plan);
+        ErrorPolicyLayer { plan: Arc::new(plan), room }
     }
 }
 
 impl<O, I> Clone for ErrorPolicyLayer<O, I> {
     fn clone(&self) -> Self {
-        Self { plan: Arc::clone(&self.plan) }
+        Self { plan: Arc::clone(&self.plan), room: self.room }
     }
 }
 
@@ -107,7 +109,7 @@ impl<S, O, I> Layer<S> for ErrorPolicyLayer<O, I> {
     type Service = ErrorPolicyService<S, O, I>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ErrorPolicyService { inner, plan: Arc::clone(&self.plan), unready: None }
+        ErrorPolicyService { inner, plan: Arc::clone(&self.plan), room: self.room, unready: None }
     }
 }
 
@@ -115,13 +117,15 @@ impl<S, O, I> Layer<S> for ErrorPolicyLayer<O, I> {
 pub struct ErrorPolicyService<S, O, I> {
     inner: S,
     plan: Arc<Plan<O, I>>,
+    room: Room,
     /// Why the inner service is not ready and will not be; the next call answers with it.
     unready: Option<ApiError>,
 }
 
 impl<S: Clone, O, I> Clone for ErrorPolicyService<S, O, I> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), plan: Arc::clone(&self.plan), unready: None }
+        let inner = self.inner.clone();
+        Self { inner, plan: Arc::clone(&self.plan), room: self.room, unready: None }
     }
 }
 
@@ -155,24 +159,24 @@ where
     #[inline]
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let plan = Arc::clone(&self.plan);
+        let (plan, room) = (Arc::clone(&self.plan), self.room);
         let unready = self.unready.take();
         let observed = Trail::of(&head.extensions).is_some();
         match plan.enter(&mut head, observed) {
             Entry::Passed(pass) => {
                 let state = State::passed(&mut self.inner, unready, pass, head, body);
-                ErrorPolicyFuture { state, plan }
+                ErrorPolicyFuture { state, plan, room }
             }
             Entry::Refused(refusal) => {
                 discard_unread(&head, body);
-                ErrorPolicyFuture { state: State::Refused { refusal: Some(refusal) }, plan }
+                ErrorPolicyFuture { state: State::Refused { refusal: Some(refusal) }, plan, room }
             }
             Entry::Waiting(wait) => {
                 // The service that was polled ready is the one that must be called: it leaves with the future.
                 let fresh = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, fresh);
                 let held = Some(Box::new(Held { inner, unready, head, body, wait }));
-                ErrorPolicyFuture { state: State::Waiting { held }, plan }
+                ErrorPolicyFuture { state: State::Waiting { held }, plan, room }
             }
         }
     }
@@ -203,6 +207,7 @@ pin_project! {
         I: Stage,
     {
         plan: Arc<Plan<O, I>>,
+        room: Room,
         #[pin]
         state: State<S, O, I, ReqB>,
     }
@@ -322,7 +327,8 @@ where
                 }
             };
             let Granted { pass, personal } = granted.take().expect(POLLED_AGAIN);
-            return Poll::Ready(Ok(finished(&**this.plan, pass, personal, head, body)));
+            let plan = &**this.plan;
+            return Poll::Ready(Ok(finished(plan, *this.room, pass, personal, head, body)));
         }
     }
 }

@@ -176,6 +176,11 @@ impl Policy for SecurityHeaders {
         }
     }
 
+    /// The two policies of CSP, the resource policy and HSTS are not among the plain ones.
+    fn header_fields(&self) -> usize {
+        self.0.plain.len() + 4
+    }
+
     #[inline]
     fn finish(&self, grant: SecurityHeadersGrant, response: &mut response::Parts) {
         let SecurityHeadersGrant { is_https, nonce } = grant;
