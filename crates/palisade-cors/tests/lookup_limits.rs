@@ -121,23 +121,102 @@ async fn requests_beyond_the_concurrency_wait_for_a_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_origin_is_asked_about_by_no_more_requests_than_there_are_slots() {
+async fn requests_with_one_origin_share_a_lookup() {
     let database = Database::default();
-    let cors =
-        database.cors().lookup_limits(LookupLimits::default().concurrency(2)).build().unwrap();
+    let cors = database.cors().build().unwrap();
     let requests: Vec<_> = (0..100)
         .map(|_| {
             let cors = cors.clone();
             tokio::spawn(async move { status(&cors, "https://a.shop.example", ADA).await })
         })
         .collect();
-    let mut allowed = 0;
     for request in requests {
-        allowed += usize::from(request.await.unwrap() == ALLOWED);
+        assert_eq!(request.await.unwrap(), ALLOWED);
     }
-    assert!(database.asked() <= 2, "{} lookups", database.asked());
-    assert!(allowed >= 20, "{allowed}");
-    assert_eq!(status(&cors, "https://a.shop.example", ADA).await, ALLOWED);
+    assert_eq!(database.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn allowed_origins_sent_at_once_use_up_no_budget() {
+    let database = Database::default();
+    let cors = database.cors().build().unwrap();
+    let requests: Vec<_> = (0..100)
+        .map(|number| {
+            let cors = cors.clone();
+            tokio::spawn(async move {
+                status(&cors, &format!("https://{number}.shop.example"), ADA).await
+            })
+        })
+        .collect();
+    for request in requests {
+        assert_eq!(request.await.unwrap(), ALLOWED);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn made_up_origins_sent_at_once_are_limited_too() {
+    let database = Database::default();
+    let cors = database.cors().build().unwrap();
+    let requests: Vec<_> = (0..200)
+        .map(|number| {
+            let cors = cors.clone();
+            tokio::spawn(
+                async move { status(&cors, &format!("https://{number}.example"), EVE).await },
+            )
+        })
+        .collect();
+    let mut refused = 0;
+    for request in requests {
+        refused += usize::from(request.await.unwrap() == REFUSED);
+    }
+    assert_eq!((refused, database.asked()), (20, 20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_without_budget_does_not_fail_the_lookup_of_another() {
+    let database = Database::default();
+    let cors =
+        database.cors().lookup_limits(LookupLimits::default().per_client(1)).build().unwrap();
+    assert_eq!(status(&cors, "https://a.example", EVE).await, REFUSED);
+    let origin = "https://a.shop.example";
+    let (eve, ada) = tokio::join!(status(&cors, origin, EVE), status(&cors, origin, ADA));
+    assert_eq!((eve, ada), (COULD_NOT_TELL, ALLOWED));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_request_takes_over_a_cancelled_lookup() {
+    let database = Database::default();
+    let cors = database.cors().build().unwrap();
+    let request = || {
+        let cors = cors.clone();
+        tokio::spawn(async move { status(&cors, "https://a.shop.example", ADA).await })
+    };
+    let (first, second) = (request(), request());
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    assert_eq!(second.await.unwrap(), ALLOWED);
+    assert_eq!(database.asked(), 1, "the first lookup was dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_wait_share_an_error_and_later_ones_ask_again() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let cors = Cors::builder()
+        .allow_origin_lookup(move |_| {
+            let is_first = count.fetch_add(1, Ordering::SeqCst) == 0;
+            async move {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                if is_first { Err(io::Error::other("down")) } else { Ok(true) }
+            }
+        })
+        .build()
+        .unwrap();
+    let origin = "https://a.example";
+    let (first, second) = tokio::join!(status(&cors, origin, ADA), status(&cors, origin, EVE));
+    assert_eq!((first, second, asked.load(Ordering::SeqCst)), (COULD_NOT_TELL, COULD_NOT_TELL, 1));
+    assert_eq!(status(&cors, origin, ADA).await, ALLOWED);
 }
 
 #[tokio::test(start_paused = true)]

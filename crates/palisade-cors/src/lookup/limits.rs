@@ -39,7 +39,7 @@ impl Default for LookupLimits {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(1),
-            concurrency: 32,
+            concurrency: 16,
             per_client: 20,
             remember_allowed: Duration::from_secs(60),
             remember_refused: Duration::from_secs(10),
@@ -57,7 +57,9 @@ impl LookupLimits {
         self
     }
 
-    /// Limits how many lookups run at the same time. Further requests wait for one of them to end. At least 1. Default: 32.
+    /// Limits how many lookups run at the same time. Further requests wait for one of them to end. Requests with one
+    /// origin share a lookup. At least 1. With more than [`per_client`](Self::per_client), a client that sends many allowed origins at
+    /// the same time may use its limit up until they are answered. Default: 16.
     pub fn concurrency(mut self, lookups: usize) -> Self {
         self.concurrency = lookups;
         self

@@ -1,16 +1,21 @@
 //! Origins that a database or another service knows.
 
 mod budget;
+mod in_progress;
 mod limits;
 mod memory;
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future, net::IpAddr, sync::Arc};
 
 use http::request;
 use palisade_core::{BoxError, BoxFuture, ClientIp, ConfigError, Origin};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 use budget::Budget;
+use in_progress::InProgress;
 pub use limits::LookupLimits;
 use memory::Remembered;
 
@@ -49,6 +54,7 @@ struct Shared {
     ask: AskOrigin,
     limits: LookupLimits,
     slots: Semaphore,
+    in_progress: InProgress,
     budget: Budget,
     allowed: Remembered,
     refused: Remembered,
@@ -59,6 +65,7 @@ impl Lookup {
         limits.check()?;
         Ok(Self(Arc::new(Shared {
             slots: Semaphore::new(limits.concurrency),
+            in_progress: InProgress::default(),
             budget: Budget::new(limits.per_client),
             allowed: Remembered::new(limits.remember_allowed, limits.capacity),
             refused: Remembered::new(limits.remember_refused, limits.capacity),
@@ -81,16 +88,7 @@ impl Lookup {
         let shared = Arc::clone(&self.0);
         let origin = origin.as_str().to_owned();
         let client = ClientIp::of_request(request).map(ClientIp::network);
-        async move {
-            let charge = shared.budget.charge(client, shared.limits.clock.monotonic());
-            let Some(charge) = charge else { return Err(USED_UP.into()) };
-            let answered = timeout(shared.limits.timeout, shared.answer(origin)).await;
-            let is_allowed = answered.map_err(|_| TIMED_OUT)??;
-            if is_allowed {
-                shared.budget.refund(&charge);
-            }
-            Ok(is_allowed)
-        }
+        async move { shared.answer(&origin, client).await }
     }
 }
 
@@ -107,15 +105,56 @@ impl Shared {
         self.refused.contains(origin, now).then_some(false)
     }
 
-    async fn answer(&self, origin: String) -> Result<bool, BoxError> {
-        let _slot = self.slots.acquire().await?;
-        // Another request may have asked about the same origin while this one waited.
-        if let Some(is_allowed) = self.remembered(&origin) {
+    /// Waits for the answer. Requests with one origin share a lookup, and its error.
+    async fn answer(&self, origin: &str, client: Option<IpAddr>) -> Result<bool, BoxError> {
+        if let Some(is_allowed) = self.remembered(origin) {
             return Ok(is_allowed);
         }
-        let is_allowed = (self.ask.0)(origin.clone()).await?;
-        let memory = if is_allowed { &self.allowed } else { &self.refused };
-        memory.insert(&origin, self.limits.clock.monotonic());
-        Ok(is_allowed)
+        #[allow(clippy::disallowed_methods, reason = "the deadline of a timer of the runtime")]
+        let deadline = Instant::now() + self.limits.timeout;
+        let lookup = self.in_progress.join(origin);
+        // If the request that looks up is cancelled, or its client has used its budget up, another one that waits takes over.
+        let asked = lookup.answer.get_or_try_init(|| async {
+            let answered = timeout_at(deadline, self.ask(origin, client)).await;
+            answered.unwrap_or_else(|_| Ok(Err(TIMED_OUT.into())))
+        });
+        match timeout_at(deadline, asked).await {
+            Ok(Ok(Ok(is_allowed))) => Ok(*is_allowed),
+            Ok(Ok(Err(shared))) => Err((&**shared).into()),
+            Ok(Err(UsedUp)) => Err(USED_UP.into()),
+            Err(_) => Err(TIMED_OUT.into()),
+        }
     }
+
+    /// Asks, once there is a slot, and remembers the answer.
+    async fn ask(
+        &self,
+        origin: &str,
+        client: Option<IpAddr>,
+    ) -> Result<Result<bool, Arc<str>>, UsedUp> {
+        let Ok(_slot) = self.slots.acquire().await else { return Err(UsedUp) };
+        // Charged with the slot: of allowed origins, which are refunded, a client has at most as many charged as there are
+        // slots, however many requests it sends at the same time.
+        let now = self.limits.clock.monotonic();
+        let charge = self.budget.charge(client, now).ok_or(UsedUp)?;
+        let is_allowed = match (self.ask.0)(origin.to_owned()).await {
+            Ok(is_allowed) => is_allowed,
+            Err(error) => return Ok(Err(with_sources(&*error).into())),
+        };
+        let memory = if is_allowed { &self.allowed } else { &self.refused };
+        memory.insert(origin, self.limits.clock.monotonic());
+        if is_allowed {
+            self.budget.refund(&charge);
+        }
+        Ok(Ok(is_allowed))
+    }
+}
+
+/// The client has used its budget up: nothing was asked.
+struct UsedUp;
+
+/// An error that several requests share is a text: the error with its sources.
+fn with_sources(error: &(dyn std::error::Error + 'static)) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
