@@ -1,8 +1,12 @@
 //! Rules about paths inside of axum's `Router::nest`, whose inner router sees a shorter path.
 
-use axum::{Router, body::Body, routing::get};
-use http::{Request, header};
-use palisade::cors::Cors;
+use axum::{
+    Router,
+    body::Body,
+    routing::{any, get},
+};
+use http::{Method, Request, header};
+use palisade::{cors::Cors, headers::Methods};
 use tower::ServiceExt;
 
 const APP: &str = "https://app.example.com";
@@ -45,5 +49,24 @@ async fn on_path_sees_the_whole_path_inside_of_a_nested_router() {
         assert!(allowed(app, "/v1/logo", EVIL).await);
         assert!(allowed(app, "/v1/partners", APP).await);
         assert!(!allowed(app, "/v1/partners", EVIL).await);
+    }
+}
+
+#[tokio::test]
+async fn methods_are_those_of_the_whole_path() {
+    let methods = Methods::at("/v1/admin", [Method::GET])
+        .allow([Method::GET, Method::POST, Method::DELETE])
+        .build()
+        .unwrap();
+    let routes = Router::new().route("/admin", any(|| async {})).route("/items", any(|| async {}));
+    let app = Router::new().nest("/v1", routes.layer(methods.layer()));
+    for (method, path, status) in [
+        (Method::GET, "/v1/admin", 200),
+        (Method::DELETE, "/v1/admin", 405),
+        (Method::DELETE, "/v1/items", 200),
+    ] {
+        let request = Request::builder().method(&method).uri(path).body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status, "{method} {path}");
     }
 }

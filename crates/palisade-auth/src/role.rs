@@ -44,6 +44,13 @@ impl<R: Into<Box<str>>, const N: usize> From<[R; N]> for RequireRole {
     }
 }
 
+/// A step of a stack takes its policy by value or by reference.
+impl From<&Self> for RequireRole {
+    fn from(roles: &Self) -> Self {
+        roles.clone()
+    }
+}
+
 /// Requires one of these roles.
 impl<R: Into<Box<str>>> From<Vec<R>> for RequireRole {
     fn from(roles: Vec<R>) -> Self {

@@ -96,6 +96,7 @@ to_api_error! {
     ExtensionRejection
     FormRejection
     MatchedPathRejection
+    NestedPathRejection
     PathRejection
     QueryRejection
     RawFormRejection

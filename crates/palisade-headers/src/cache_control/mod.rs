@@ -9,6 +9,8 @@ use palisade_core::{
     AnsweredByPolicy, ApiError, Decision, Personal, Policy, PolicyLayer, Principal, vary_by,
 };
 
+use crate::{CspNonce, security_headers::HasNonce};
+
 pub use builder::CacheControlBuilder;
 
 /// Says what caches may keep, where the service does not say it: `Cache-Control`
@@ -166,7 +168,8 @@ impl Policy for CacheControl {
         Decision::grant(CacheControlGrant {
             by_cacheable_method: matches!(request.method, Method::GET | Method::HEAD),
             with_credentials: request.headers.contains_key(header::AUTHORIZATION)
-                || request.extensions.get::<Principal>().is_some(),
+                || request.extensions.get::<Principal>().is_some()
+                || request.extensions.get::<CspNonce>().is_some(),
         })
     }
 
@@ -183,6 +186,7 @@ impl Policy for CacheControl {
         } else {
             let is_personal = asked.with_credentials
                 || response.extensions.get::<Personal>().is_some()
+                || response.extensions.get::<HasNonce>().is_some()
                 || headers.contains_key(header::SET_COOKIE);
             match &self.0.declared {
                 Some(Declared { kept_by: Keepers::Shared, .. }) if is_personal => PRIVATE_NO_STORE,

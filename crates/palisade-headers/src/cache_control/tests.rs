@@ -237,3 +237,27 @@ fn what_contradicts_itself_does_not_build() {
         assert_eq!(error.setting(), setting, "{builder:?}");
     }
 }
+
+#[test]
+fn page_with_a_nonce_is_never_shared() {
+    let cache = CacheControl::public().max_age(MINUTE).build().unwrap();
+    let csp = crate::ContentSecurityPolicy::default_src([crate::ContentSecurityPolicy::NONCE]);
+    let security = crate::SecurityHeaders::pages().content_security_policy(csp).build().unwrap();
+    for cache_is_outside in [true, false] {
+        let (mut request, ()) = get().into_parts();
+        let asked_outside = cache.decide(&request);
+        let Decision::Now(Ok(mut grant)) = security.decide(&request) else { panic!("it passes") };
+        security.admit(&mut grant, &mut request);
+        let asked = if cache_is_outside { asked_outside } else { cache.decide(&request) };
+        let Decision::Now(Ok(asked)) = asked else { panic!("it passes") };
+        let (mut response, ()) = Response::new(()).into_parts();
+        if cache_is_outside {
+            security.finish(grant, &mut response);
+            cache.finish(asked, &mut response);
+        } else {
+            cache.finish(asked, &mut response);
+            security.finish(grant, &mut response);
+        }
+        assert_eq!(value(&response.headers), Some("private, no-store"), "{cache_is_outside}");
+    }
+}

@@ -262,7 +262,21 @@ impl ContentSecurityPolicy {
                 "leave it out; browsers ignore it in a policy that only reports",
             ));
         }
-        self.text()
+        let text = self.text()?;
+        if !self.directives.iter().any(|it| matches!(it.kind, Kind::ReportTo | Kind::ReportUri)) {
+            return Err(ConfigError::without_value(
+                "content_security_policy_report_only",
+                "add report_to() or report_uri(); without them it reports to no address, and browsers ignore it",
+            ));
+        }
+        Ok(text)
+    }
+
+    /// Returns the endpoint that [`report_to`](Self::report_to) names.
+    pub(crate) fn report_endpoint(&self) -> Option<&str> {
+        let directive =
+            self.directives.iter().find(|directive| directive.kind == Kind::ReportTo)?;
+        directive.values.first().map(String::as_str)
     }
 }
 
@@ -345,7 +359,9 @@ mod tests {
     #[test]
     fn what_browsers_ignore_in_a_report_only_policy_does_not_build() {
         let none = || ContentSecurityPolicy::default_src(["'none'"]);
-        assert!(none().report_only_text().is_ok());
+        assert!(none().report_uri(["/reports"]).report_only_text().is_ok());
+        let error = none().report_only_text().unwrap_err();
+        assert_eq!(error.setting(), "content_security_policy_report_only");
         for (csp, setting) in [
             (none().sandbox([""; 0]), "sandbox"),
             (none().upgrade_insecure_requests(), "upgrade_insecure_requests"),

@@ -70,7 +70,8 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for CspNonce {
         _: &S,
     ) -> Result<Self, ApiError> {
         request.extensions.get().cloned().ok_or_else(|| {
-            ApiError::internal().with_source(
+            ApiError::report_misconfiguration(
+                &request.extensions,
                 "a handler takes a `CspNonce`, and no Content-Security-Policy around its route has a nonce: list \
                  `ContentSecurityPolicy::NONCE` in `script_src` or `style_src`, and add the `SecurityHeaders` outside of \
                  the route",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
-use palisade_core::{ApiError, Decision, Policy, PolicyLayer, is_preflight};
+use palisade_core::{ApiError, Decision, Policy, PolicyLayer, is_preflight, requested_uri};
 
 pub use builder::MethodsBuilder;
 use path::Path;
@@ -97,7 +97,8 @@ impl Methods {
         MethodsBuilder::default().allow(methods)
     }
 
-    /// These methods at this path, others at those that are listed next, and 404 elsewhere.
+    /// These methods at this path, others at those that are listed next, and 404 elsewhere. Inside of axum's `Router::nest` the
+    /// path is the whole one that the client requested, with the feature `axum`.
     pub fn at(
         path: impl Into<String>,
         methods: impl IntoIterator<Item = Method>,
@@ -131,7 +132,7 @@ impl Policy for Methods {
         if is_preflight(request) {
             return Decision::grant(());
         }
-        let Some(offered) = self.offered_at(request.uri.path()) else {
+        let Some(offered) = self.offered_at(requested_uri(request).path()) else {
             return Decision::refuse(ApiError::not_found());
         };
         if !offered.methods.contains(&request.method) {

@@ -50,6 +50,8 @@ const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-p
 const EMBEDDER_POLICY: HeaderName = HeaderName::from_static("cross-origin-embedder-policy");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 const ORIGIN_AGENT_CLUSTER: HeaderName = HeaderName::from_static("origin-agent-cluster");
+/// The header of Reporting API v0, which older Chromiums read.
+const REPORT_TO: HeaderName = HeaderName::from_static("report-to");
 const REPORTING_ENDPOINTS: HeaderName = HeaderName::from_static("reporting-endpoints");
 
 /// What helmet writes besides, for clients of long ago.
@@ -248,7 +250,8 @@ impl SecurityHeadersBuilder {
     ///
     /// # Errors
     ///
-    /// A source, origin, feature or endpoint that browsers would ignore, or that would end its header; an HSTS that the
+    /// A source, origin, feature or endpoint that browsers would ignore, or that would end its header; a policy that only reports,
+    /// and has no address to report to; an HSTS that the
     /// preload list would refuse; a header to leave out that is not there; a further header with a setting of its own;
     /// origins that may frame the page while there is no `Content-Security-Policy` to name them.
     pub fn build(self) -> Result<SecurityHeaders, ConfigError> {
@@ -261,6 +264,7 @@ impl SecurityHeadersBuilder {
         let report_only =
             self.csp_report_only.as_ref().map(ContentSecurityPolicy::report_only_text);
         let report_only = report_only.transpose()?.map(|text| CspText::new(&text)).transpose()?;
+        self.check_report_endpoints()?;
         let permissions = self.permissions_policy.as_ref().map(PermissionsPolicy::value);
         let pages = |text| self.for_pages.then(|| HeaderValue::from_static(text));
 
@@ -307,6 +311,23 @@ impl SecurityHeadersBuilder {
             ));
         }
         Ok(SecurityHeaders(Arc::new(fields.complete())))
+    }
+}
+
+impl SecurityHeadersBuilder {
+    /// Browsers send no report to an endpoint that no header defines.
+    fn check_report_endpoints(&self) -> Result<(), ConfigError> {
+        let by_hand = [&REPORTING_ENDPOINTS, &REPORT_TO];
+        if self.further.iter().any(|(name, _)| by_hand.contains(&name)) {
+            return Ok(());
+        }
+        let policies = std::iter::once(&self.csp).chain(&self.csp_report_only);
+        let undefined = policies
+            .filter_map(ContentSecurityPolicy::report_endpoint)
+            .find(|named| !self.reporting_endpoints.iter().any(|(name, _)| name == named));
+        undefined.map_or(Ok(()), |name| {
+            Err(ConfigError::new("report_to", name, "define its address by reporting_endpoint()"))
+        })
     }
 }
 

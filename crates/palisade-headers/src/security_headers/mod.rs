@@ -150,6 +150,10 @@ pub struct SecurityHeadersGrant {
     nonce: Option<CspNonce>,
 }
 
+/// In the extensions of a response with a nonce: a shared cache would give one visitor's nonce to all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HasNonce;
+
 impl Policy for SecurityHeaders {
     type Grant = SecurityHeadersGrant;
 
@@ -193,6 +197,9 @@ impl Policy for SecurityHeaders {
         } else {
             self.0.write(headers, is_https, nonce.as_ref());
         }
+        if nonce.is_some() {
+            response.extensions.insert(HasNonce);
+        }
     }
 }
 
@@ -230,7 +237,7 @@ impl Fields {
             + usize::from(resource_policy.is_some())
             + usize::from(is_https && hsts.is_some());
         let _ = headers.try_reserve(count);
-        let frames_of_the_service = headers.contains_key(header::X_FRAME_OPTIONS);
+        let frames_of_the_service = is_framed_by_service(headers);
         if let Some(csp) = csp {
             let text =
                 if frames_of_the_service { &csp.without_frame_ancestors } else { &csp.value };
@@ -261,6 +268,16 @@ impl Fields {
         self.csp.as_ref().is_some_and(|csp| csp.value.has_nonce())
             || self.csp_report_only.as_ref().is_some_and(has)
     }
+}
+
+/// Returns true if the service itself specifies which pages may frame it. Values that browsers ignore, such as `ALLOW-FROM`,
+/// `ALLOWALL`, or several fields, must not take the protection of `frame-ancestors` off.
+#[inline]
+fn is_framed_by_service(headers: &HeaderMap) -> bool {
+    let mut own = headers.get_all(header::X_FRAME_OPTIONS).iter();
+    let (Some(value), None) = (own.next(), own.next()) else { return false };
+    let value = value.as_bytes().trim_ascii();
+    value.eq_ignore_ascii_case(b"deny") || value.eq_ignore_ascii_case(b"sameorigin")
 }
 
 /// Writes a header that the service did not write, if there is room for it.

@@ -124,7 +124,9 @@ fn what_the_service_wrote_stays_and_comes_once() {
     let security = SecurityHeaders::pages()
         .embedder_policy(EmbedderPolicy::RequireCorp)
         .permissions_policy(PermissionsPolicy::deny(["camera"]))
-        .content_security_policy_report_only(ContentSecurityPolicy::default_src(["'none'"]))
+        .content_security_policy_report_only(
+            ContentSecurityPolicy::default_src(["'none'"]).report_uri(["/reports"]),
+        )
         .build()
         .unwrap();
     for (name, own) in [
@@ -260,6 +262,17 @@ fn a_configuration_that_cannot_be_right_does_not_build() {
         (api().framing(Framing::by(["a.example"])), "framing `a.example`"),
         (api().content_security_policy(csp("none")), "default_src `none`"),
         (api().content_security_policy_report_only(csp("self")), "default_src `self`"),
+        (
+            api().content_security_policy_report_only(csp("'self'")),
+            "content_security_policy_report_only is",
+        ),
+        (api().content_security_policy(csp("'self'").report_to("csp")), "report_to `csp`"),
+        (
+            api()
+                .content_security_policy_report_only(csp("'self'").report_to("csp"))
+                .reporting_endpoint("other", "/a"),
+            "report_to `csp`",
+        ),
         (api().permissions_policy(PermissionsPolicy::deny([""; 0])), "permissions_policy is"),
         (
             api().content_security_policy_report_only(csp("'self'").upgrade_insecure_requests()),
@@ -291,11 +304,33 @@ fn a_configuration_that_cannot_be_right_does_not_build() {
 }
 
 #[test]
+fn meaningless_x_frame_options_do_not_take_the_protection_off() {
+    let security = SecurityHeaders::api().build().unwrap();
+    let is_protected = |own: &[&str]| {
+        let own: Vec<_> = own.iter().map(|value| ("x-frame-options", *value)).collect();
+        values(&security, "content-security-policy", &own)[0].contains("frame-ancestors 'none'")
+    };
+    for own in ["SAMEORIGIN", "deny", " SameOrigin "] {
+        assert!(!is_protected(&[own]), "{own}");
+    }
+    for own in [
+        &["ALLOW-FROM https://partner.example"][..],
+        &["ALLOWALL"],
+        &[""],
+        &["SAMEORIGIN, DENY"],
+        &["SAMEORIGIN", "DENY"],
+    ] {
+        assert!(is_protected(own), "{own:?}");
+    }
+}
+
+#[test]
 fn each_response_has_a_nonce_of_its_own_that_the_request_has_too() {
     let csp = ContentSecurityPolicy::default_src(["'self'"])
         .script_src([ContentSecurityPolicy::NONCE, "'strict-dynamic'"])
         .style_src([ContentSecurityPolicy::NONCE]);
-    let report_only = ContentSecurityPolicy::default_src([ContentSecurityPolicy::NONCE]);
+    let report_only =
+        ContentSecurityPolicy::default_src([ContentSecurityPolicy::NONCE]).report_uri(["/reports"]);
     let security = SecurityHeaders::pages()
         .content_security_policy(csp)
         .content_security_policy_report_only(report_only)
@@ -322,7 +357,7 @@ fn each_response_has_a_nonce_of_its_own_that_the_request_has_too() {
         );
         assert_eq!(
             response.headers[header::CONTENT_SECURITY_POLICY_REPORT_ONLY],
-            format!("default-src 'nonce-{nonce}'")
+            format!("default-src 'nonce-{nonce}'; report-uri /reports")
         );
         assert!(!seen.contains(&nonce));
         seen.push(nonce);
