@@ -63,7 +63,7 @@ fn is_refused<B>(response: &Response<B>) -> bool {
 }
 
 fn main() {
-    // tower-http's timeout arms a timer whatever the service does; ours needs none here
+    // tower-http's timeout always arms a timer; ours needs none here
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
 

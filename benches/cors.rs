@@ -22,7 +22,7 @@ async fn service(_: Request<Body>) -> Result<Response<Body>, Infallible> {
     Ok(Response::new(Full::new(Bytes::from_static(b"hello"))))
 }
 
-/// What every answer that depends on the origin costs, whoever writes it.
+/// The cost of every response that depends on the origin, in any implementation.
 async fn varying(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     let mut response = service(request).await?;
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
@@ -147,7 +147,7 @@ fn main() {
     hostile();
 }
 
-/// What nobody honest sends costs no more than what is refused anyhow.
+/// A malicious preflight costs no more than any rejected one.
 fn hostile() {
     let bare = service_fn(service);
     let origin = the_last(3);

@@ -120,7 +120,7 @@ fn access_log(title: &str) {
     let spans = ServiceBuilder::new().layer(observe.layer()).layer(RequestSpan).service(bare);
     let explain = Observe::new().explain(Explain::insecure_to_everybody());
     let recorder = Recorder::new();
-    // at the level of ours, with a span and two events
+    // at the same level, with a span and two events
     let trace = || {
         TraceLayer::new_for_http()
             .make_span_with(tower_http::trace::DefaultMakeSpan::new().level(Level::INFO))

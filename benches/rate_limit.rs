@@ -156,7 +156,7 @@ fn clock_for(keys: usize) -> Arc<dyn Clock> {
     if keys < 10_000 { Arc::new(Racing) } else { SystemClock::shared() }
 }
 
-/// A window in which nobody gets over [`LIMIT`].
+/// A window in which no key exceeds [`LIMIT`].
 fn window_for(keys: usize) -> Duration {
     if keys < 10_000 { Duration::from_millis(100) } else { HOUR }
 }

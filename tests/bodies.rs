@@ -223,7 +223,7 @@ async fn http_2_stream_is_reset_and_its_connection_stays_open() {
         let request = Request::post("/echoes").header("content-length", 10 * LIMIT);
         let refused = client.send(request.body(body).unwrap()).await;
         assert_eq!(refused.error_code(), "PAYLOAD_TOO_LARGE");
-        // the client is told to stop: its body is let go of, although it had more to say
+        // the client stops: its body is dropped before its end
         while sender.send_data(Bytes::from_static(b"more")).await.is_ok() {}
         let next = client.send(Request::post("/echoes").body(streamed(10)).unwrap()).await;
         assert_eq!(next.status, StatusCode::OK);

@@ -37,7 +37,7 @@ impl Browser {
         programs.into_iter().find(|program| program.is_file())
     }
 
-    /// Opens a page, with a profile that nobody else uses.
+    /// Opens a page, with its own profile.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! Compiles the protocol of the tonic example, for clients of it, and for a server that refuses what it is told to.
+//! Compiles the protocol of the tonic example, for clients of it, and for a server that rejects on request.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = "../examples/proto";

@@ -66,7 +66,7 @@ async fn a_browser_lets_pages_read_what_was_allowed_and_nothing_else() {
             std::env::var("CI").is_err(),
             "chromium is missing, and this is where it must be tested; scripts/test installs it"
         );
-        // Past the test harness, which shows nobody what a test that passes prints.
+        // Past the test harness, which hides the output of tests that pass.
         let _ = std::io::stderr().write_all(NOT_TESTED.as_bytes());
         return;
     };
@@ -105,7 +105,7 @@ fn a_listed_page_sees_everything_that_is_exposed(seen: &Value) {
     assert_eq!(simple["headers"]["x-not-exposed"], Value::Null);
     // a page that does not ask to read may always send
     assert_eq!(seen["opaque"]["type"], "opaque");
-    // the same page in a sandboxed frame is `null`, and nobody
+    // the same page in a sandboxed frame is `null`, which no list contains
     assert_eq!(seen["sandboxed"]["unreadable"], "TypeError", "{}", seen["sandboxed"]);
 
     for put in [&seen["put"], &seen["putAgain"]] {

@@ -57,7 +57,7 @@ async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// A service that knows no router and no HEAD, and answers whatever it is asked.
+/// A service without a router and without HEAD, which answers every request.
 async fn answers<B>(request: Request<B>) -> Result<Response<Body>, Infallible> {
     let response = Response::builder().header("x-method", request.method().as_str());
     let response = match Country::of(request.extensions()) {

@@ -21,7 +21,7 @@ use palisade_tests::Client;
 use tokio::net::TcpListener;
 use tower::{Layer, service_fn};
 
-/// Lets pass what knows the word, and says so on the response.
+/// Allows requests with the password, and marks the response.
 #[derive(Clone)]
 struct Word;
 

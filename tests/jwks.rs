@@ -153,7 +153,7 @@ async fn known_tokens_pass_while_the_issuer_is_down() {
     other.push('x');
     assert_eq!(status(&client, &other).await, StatusCode::UNAUTHORIZED);
 
-    // without any keys nobody can tell: 503, and not a word against the token
+    // without any keys the token cannot be checked: 503 without a challenge
     let client = serve(&jwks_of(&issuer), &issuer.name()).await;
     let answer = client.get("/", &[&token]).await;
     assert_eq!(

@@ -242,7 +242,7 @@ fn the_metrics_are_those_of_the_tables_in_the_guide() {
 
 #[tokio::test]
 async fn prometheus_is_told_what_the_parts_count_for_themselves() {
-    // A port where nobody listens: it was taken, and is free again.
+    // A port without a listener: it was bound, and is free again.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let redis = format!("redis://:hunter2@{nobody}");
     let mut example = Example::start_with("observe", &[("REDIS_URL", &redis)]);

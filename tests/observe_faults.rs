@@ -1,4 +1,4 @@
-//! Whatever goes wrong on a real connection, there is one event in the access log, and it says what the client got.
+//! Each failure on a real connection has one event in the access log, with what the client received.
 
 #[path = "../crates/palisade-observe/tests/captured/mod.rs"]
 mod captured;
@@ -74,7 +74,7 @@ fn each_is_there_once() {
     assert_eq!(ids.len(), all, "{events:?}");
 }
 
-/// A body with one frame, and then what it is told to.
+/// A body with one frame and a configured end.
 struct Body(Option<&'static str>, fn() -> Poll<Option<BoxError>>);
 
 impl http_body::Body for Body {

@@ -59,7 +59,7 @@ fn stats(limit: &RateLimit) -> StoreStats {
     limit.store_stats().unwrap()
 }
 
-/// Asks until the store answers again: connections are opened anew, and breakers close, in their own time.
+/// Polls until the store responds again: connections are reopened and breakers close after a pause.
 async fn recovered(limit: &RateLimit) {
     let patience = Instant::now() + Duration::from_secs(20);
     loop {
@@ -77,7 +77,7 @@ async fn recovered(limit: &RateLimit) {
 #[tokio::test(flavor = "multi_thread")]
 async fn four_machines_share_one_limit_of_a_hundred() {
     let Some(server) = RedisServer::start() else { return };
-    // Nobody is turned away for slowness: this is about how many pass.
+    // No request times out: this test counts admitted requests.
     let patience = Duration::from_secs(30);
     let by = || {
         let redis = Redis::builder(server.url()).response_timeout(patience);
@@ -216,7 +216,7 @@ async fn two_instances_share_limits_and_survive_without_redis() {
     server.stop();
     assert_eq!(instances[1].get("/", &[]).await.status, 200, "counted by the instance");
     assert_eq!(instances[1].get("/news", &[]).await.status, 200, "open");
-    // What Redis had refused is still refused, until the wait is over; everybody else is.
+    // What Redis had refused is still refused, until the wait is over; all other clients are.
     let code = instances[1].get("/codes", &[]).await;
     assert!(matches!(code.status.as_u16(), 429 | 503), "{}", code.status);
 }

@@ -1,5 +1,4 @@
-//! Nothing that is a secret is in the log, on the page, in the explanation or in an answer, whoever sent it and whatever
-//! became of it.
+//! No secret of a request is in the log, on the page, in the explanation or in a response, in any outcome of the request.
 
 use std::{
     io,
@@ -283,7 +282,7 @@ const STANDARD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 async fn no_secret_of_senders_and_of_stores_is_written_anywhere() {
     let (log, _here) = Log::of_everything();
     let metrics = prometheus();
-    // A port where nobody listens: it was taken, and is free again. And a server that wants another password.
+    // A port without a listener: it was bound, and is free again. And a server that wants another password.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = RedisServer::start_with_password(RIGHT_REDIS_PASSWORD);
     let redis = |url: &str| Redis::builder(url);

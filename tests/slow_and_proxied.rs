@@ -15,7 +15,7 @@ async fn answer(example: &Example, bytes: &[u8]) -> String {
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer);
-    // A reset is an answer too: the server has closed the connection with bytes of ours unread.
+    // A reset is an answer too: the server has closed the connection with unread bytes of the client.
     let _ = timeout(Duration::from_secs(20), read).await.expect("the connection is closed");
     String::from_utf8_lossy(&answer).into_owned()
 }

@@ -15,7 +15,7 @@ pub fn installed(programs: &[&str]) -> bool {
     })
 }
 
-/// Says loudly why a test does not run. Where a machine checks for everybody, that is a failure.
+/// Prints a warning that a test does not run. With `CI=true` the test fails.
 ///
 /// # Panics
 ///

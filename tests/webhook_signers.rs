@@ -1,5 +1,5 @@
-//! The libraries of those who send webhooks: what they sign is taken, whatever is changed about it is refused, and they
-//! take what we sign.
+//! The webhook libraries of vendors: their signatures are accepted, changed requests are rejected, and they accept the
+//! signatures of Palisade.
 
 use std::{
     fs,

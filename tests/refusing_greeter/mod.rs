@@ -33,7 +33,7 @@ use greeter::{
     greeter_server::{Greeter, GreeterServer},
 };
 
-/// How long a client is told to wait by the errors that advise it.
+/// The retry delay in errors that contain one.
 pub(crate) const WAIT: Duration = Duration::from_millis(1500);
 
 /// Stands for an error with more to say than fits into header fields.

@@ -124,7 +124,7 @@ async fn a_server_that_hangs_is_an_error_within_the_time_outs() {
     }
     server.resume();
     recovered(&client).await;
-    // The answers that nobody waited for were not taken for those of others.
+    // Late replies are not used for other calls.
     let before = client.charge(1).await.readings[0].remaining;
     for left in (before - 9..before).rev() {
         assert_eq!(client.charge(1).await.readings[0].remaining, left);

@@ -18,7 +18,7 @@ fn key(client: u8) -> u128 {
     ByAddress::default().key_of(IpAddr::from([192, 0, 2, client]))
 }
 
-/// A limit of its own connection, as of another machine. It remembers refusals until it is told to forget them.
+/// A limit of its own connection, as of another machine. It caches rejections until it is reset.
 async fn machine(
     redis: RedisBuilder,
     quota: Quota,
@@ -171,7 +171,7 @@ impl Banning {
         Self { machines: vec![machine(), machine(), machine()], time }
     }
 
-    /// How long the client is told to wait. Each request goes to another machine.
+    /// Returns the client's `Retry-After`. Each request goes to another machine.
     async fn wait(&self, number: usize, client: u8) -> Option<u64> {
         let machine = &self.machines[number % self.machines.len()];
         let refusal = machine.check(key(client), 1).await.err()?;

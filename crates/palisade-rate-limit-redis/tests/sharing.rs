@@ -21,7 +21,7 @@ fn patient(url: impl Into<String>) -> RedisStore {
     RedisStore::new(redis.build().expect("a server"))
 }
 
-/// The limits that the processes share: each admits 100 in an hour, by whatever algorithm. A window that ended in between
+/// The limits that the processes share: each admits 100 in an hour, by any algorithm. A window that ended in between
 /// would admit more, and so the one that has them is too long to end.
 fn shared_limits(url: &str) -> Vec<Client> {
     let years = Duration::from_secs(86_400 * 365 * 100);

@@ -5,7 +5,7 @@ use palisade_auth::{
 };
 use palisade_core::{Chain, IntoStage, Stage};
 
-/// `with_auth`, `with_role`, `with_rule` and `with_public`, on whatever can be guarded.
+/// `with_auth`, `with_role`, `with_rule` and `with_public`, for routes, handlers and service builders.
 ///
 /// On axum's method routers, handlers and routers (feature `axum`), and on tower's `ServiceBuilder` (feature `tower`).
 /// `Kind` is found by the compiler.
@@ -72,7 +72,7 @@ pub trait WithAuth<Kind>: Sized {
         self.guarded_by(Chain(auth.into_stage(), rule.authorize()))
     }
 
-    /// Lets everybody pass, on purpose: [`Stack::deny_undecided`](crate::Stack::deny_undecided) wants it written.
+    /// Allows all callers explicitly: [`Stack::deny_undecided`](crate::Stack::deny_undecided) requires a decision.
     fn with_public(self) -> Self::Guarded<Public> {
         self.guarded_by(public())
     }

@@ -105,7 +105,7 @@ async fn every_stack_follows_a_new_configuration() {
     }
 }
 
-/// The format of errors renders the refusal anew, and what caches must know stays on it.
+/// The error format renders the rejection again and keeps the headers for caches.
 #[tokio::test]
 async fn a_strict_refusal_has_the_stacks_format_and_varies() {
     let cors = Cors::allow_origins([APP]).strict(true).build().unwrap();

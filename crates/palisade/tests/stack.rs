@@ -45,7 +45,7 @@ fn per_address(limit: u32) -> RateLimit {
     RateLimit::per_address(Quota::per(limit, Duration::from_secs(3600))).build().unwrap()
 }
 
-/// A request that everything lets pass.
+/// A request that every policy allows.
 fn request<B>(body: B) -> Request<B> {
     let token = sign_hs256(SECRET, &json!({"sub": "ada", "exp": u32::MAX, "roles": ["admin"]}));
     let mut request = Request::post("/items")

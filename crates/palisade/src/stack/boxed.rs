@@ -30,7 +30,7 @@ pub struct BoxedService<ReqB, E = Infallible> {
 }
 
 impl<At, Outer, Open, Errors> Stack<At, Outer, Open, Errors> {
-    /// Returns this stack as a layer whose services are all of the type [`BoxedService`], whatever the stack contains.
+    /// Returns this stack as a layer whose services have the type [`BoxedService`], for any contents of the stack.
     ///
     /// ```
     /// use std::convert::Infallible;

@@ -154,10 +154,10 @@ where
         Stack { outer: self.outer, open, errors, at: PhantomData }
     }
 
-    /// Writes the headers with which browsers protect the service. Outside of everything that answers, so that refusals
-    /// and preflights carry them, and outside of `cors`, whose answer to everybody they take into account.
+    /// Writes security headers on every response. It comes before every step that can respond, so that rejections and preflights
+    /// have them too, and before `cors`, because the default resource policy depends on CORS headers.
     ///
-    /// It answers nothing itself, so the steps that may follow are those that might before.
+    /// It never responds itself, so it does not change which steps may follow.
     ///
     /// ```
     /// use palisade::{ErrorLayer, headers::SecurityHeaders, stack};
@@ -216,7 +216,7 @@ where
         self.then(auth.into_stage())
     }
 
-    /// Lets pass who has one of these roles.
+    /// Requires one of these roles.
     #[cfg(feature = "auth")]
     pub fn role(
         self,
@@ -228,7 +228,7 @@ where
         self.then(roles.into())
     }
 
-    /// Lets pass whom a rule allows it.
+    /// Requires that this rule allows the caller.
     #[cfg(feature = "auth")]
     pub fn rule<R>(
         self,
@@ -314,7 +314,7 @@ where
         self.then_layer(limit.borrow().clone())
     }
 
-    /// Lets pass what a sender has signed. The signature is of the bytes as they came, so it is verified before anything
+    /// Requires a valid webhook signature. It covers the exact bytes of the body, so it is verified before anything
     /// reads a meaning into them. For one route of many, put the layer on the route.
     #[cfg(feature = "webhook")]
     pub fn webhook(

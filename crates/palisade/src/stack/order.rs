@@ -142,7 +142,7 @@ mod limits {
     limits!(ByAddress, to LimitedByAddress after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress);
     limits!(ByPrincipal, to LimitedByPrincipal after Authenticated RoleChecked LimitedByPrincipal);
 
-    /// What these count by is known to whoever writes the stack: they go wherever a limit may.
+    /// The author of the stack knows the key of these limits, so they may have any position of a limit.
     macro_rules! anywhere {
         ($($position:ident to $next:ident)*) => {$(
             limits!(ByHeader, to $next after $position);
