@@ -137,7 +137,7 @@ pub use rejection::OrApiError;
 pub use request_id::RequestId;
 pub use requested_uri::requested_uri;
 pub use secret::Secret;
-pub use set_header::set_header;
+pub use set_header::{remove_header, set_header};
 #[doc(hidden)]
 pub use stage::NoPolicies;
 pub use stage::{AnsweredByPolicy, Chain, Stage};

@@ -21,9 +21,42 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// ```
 #[inline]
 pub fn set_header(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> bool {
-    if headers.try_reserve(1).is_err() {
-        // `try_insert` wants room for one more even if the name is there already.
-        headers.remove(&name);
+    // `try_insert` takes many lines out one by one, as `HeaderMap::remove` does.
+    let has_many_lines = || headers.get_all(&name).iter().nth(1).is_some();
+    // `try_insert` wants room for one more even if the name is there already.
+    if cfg!(debug_assertions) && has_many_lines() || headers.try_reserve(1).is_err() {
+        remove_header(headers, &name);
     }
     headers.try_insert(name, value).is_ok()
+}
+
+/// Removes a header, which a client may have sent in thousands of lines. `HeaderMap::remove` takes them out one by one, and
+/// checks all others each time if debug assertions are on. This function takes time in proportion to their number in every
+/// build.
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue, header};
+/// use palisade_core::remove_header;
+///
+/// let mut headers = HeaderMap::new();
+/// headers.append(header::COOKIE, HeaderValue::from_static("a=1"));
+/// headers.append(header::HOST, HeaderValue::from_static("api.example.com"));
+/// headers.append(header::COOKIE, HeaderValue::from_static("b=2"));
+/// remove_header(&mut headers, &header::COOKIE);
+/// assert_eq!(headers.len(), 1);
+/// ```
+pub fn remove_header(headers: &mut HeaderMap, name: &HeaderName) {
+    if headers.get_all(name).iter().nth(1).is_none() {
+        headers.remove(name);
+        return;
+    }
+    let mut current = None;
+    for (name_of_line, value) in std::mem::take(headers) {
+        // Further lines of a field come without its name.
+        current = name_of_line.or(current);
+        if let Some(current) = current.as_ref().filter(|current| *current != name) {
+            // There is room: the map had all of them before.
+            let _ = headers.try_append(current.clone(), value);
+        }
+    }
 }

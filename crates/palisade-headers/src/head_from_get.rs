@@ -6,7 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header, response};
-use palisade_core::{Body, HttpResponse};
+use palisade_core::{Body, HttpResponse, remove_header};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -77,7 +77,7 @@ where
         if is_head {
             *request.method_mut() = Method::GET;
             for name in [header::RANGE, header::IF_RANGE, header::UPGRADE] {
-                request.headers_mut().remove(name);
+                remove_header(request.headers_mut(), &name);
             }
         }
         HeadFromGetFuture { future: self.inner.call(request), is_head }

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use http::{HeaderName, HeaderValue, request, response};
-use palisade_core::{ConfigError, Secret, Trail, set_header};
+use palisade_core::{ConfigError, Secret, Trail, remove_header, set_header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -92,7 +92,7 @@ impl Explain {
     /// What was only for us goes no further.
     pub(crate) fn leave_no_secret(&self, request: &mut request::Parts) {
         if let Some(key) = &self.0 {
-            request.headers.remove(&key.field);
+            remove_header(&mut request.headers, &key.field);
         }
     }
 

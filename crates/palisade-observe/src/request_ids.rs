@@ -186,7 +186,7 @@ impl Policy for RequestIds {
 mod tests {
     use std::time::Duration;
 
-    use http::Request;
+    use http::{HeaderValue, Request};
     use palisade_core::{
         ManualClock, PeerAddr,
         testing::{Contract, Script},
@@ -249,6 +249,21 @@ mod tests {
         all.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         all.dedup();
         assert_eq!(all.len(), 4000);
+    }
+
+    #[test]
+    fn id_in_many_lines_is_replaced_in_linear_time() {
+        let policy = RequestIds::new();
+        let (mut request, ()) = Request::get("/").body(()).unwrap().into_parts();
+        for _ in 0..30_000 {
+            request.headers.append(X_REQUEST_ID, HeaderValue::from_static("req-42"));
+        }
+        request.headers.append("x-other", HeaderValue::from_static("1"));
+        let mut id = policy.id_of(&request);
+        policy.admit(&mut id, &mut request);
+        let ids: Vec<_> = request.headers.get_all(X_REQUEST_ID).iter().collect();
+        assert_eq!(ids, [id.as_str()]);
+        assert_eq!(request.headers["x-other"], "1");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, request};
-use palisade_core::{TrustedProxies, set_header};
+use palisade_core::{TrustedProxies, remove_header, set_header};
 
 use crate::random::random;
 
@@ -136,33 +136,16 @@ impl TraceContext {
     pub(crate) fn leave(&self, request: &mut request::Parts) {
         let headers = &mut request.headers;
         if headers.contains_key(TRACEPARENT) {
-            remove_lines(headers, &TRACEPARENT);
+            remove_header(headers, &TRACEPARENT);
             set_header(headers, TRACEPARENT, self.traceparent());
         }
         if headers.contains_key(TRACESTATE) {
-            remove_lines(headers, &TRACESTATE);
+            remove_header(headers, &TRACESTATE);
             if let Some(state) = &self.state {
                 set_header(headers, TRACESTATE, state.clone());
             }
         }
         request.extensions.insert(self.clone());
-    }
-}
-
-/// Removes a field, which a client may have sent in thousands of lines. `HeaderMap::remove` takes them out one by one, and
-/// checks all others each time if debug assertions are on; to take the map apart once is linear in every build.
-fn remove_lines(headers: &mut HeaderMap, name: &HeaderName) {
-    if headers.get_all(name).iter().nth(1).is_none() {
-        headers.remove(name);
-        return;
-    }
-    let mut current = None;
-    for (name_of_line, value) in std::mem::take(headers) {
-        // Further lines of a field come without its name.
-        current = name_of_line.or(current);
-        if let Some(current) = current.as_ref().filter(|current| *current != name) {
-            headers.append(current.clone(), value);
-        }
     }
 }
 

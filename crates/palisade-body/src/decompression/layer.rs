@@ -5,7 +5,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, header};
-use palisade_core::{AcceptsBody, ApiError, Body, BoxError};
+use palisade_core::{AcceptsBody, ApiError, Body, BoxError, remove_header};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -122,8 +122,8 @@ where
                 let verdict = Arc::<Verdict>::default();
                 let watch =
                     Watch { verdict: Arc::clone(&verdict), asker: Asker::of(&request, NAME) };
-                request.headers_mut().remove(header::CONTENT_ENCODING);
-                request.headers_mut().remove(header::CONTENT_LENGTH);
+                remove_header(request.headers_mut(), &header::CONTENT_ENCODING);
+                remove_header(request.headers_mut(), &header::CONTENT_LENGTH);
                 let caps = self.caps;
                 let request = request.map(|body| DecodedBody::coded(body, coding, caps, verdict));
                 DecompressionFuture::inner(self.inner.call(request), Some(Box::new(watch)))

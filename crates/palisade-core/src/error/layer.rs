@@ -204,6 +204,10 @@ impl ErrorLayer {
     /// Whether a route was found is known to layers of a `Router` (`Router::layer`), where a handler's own bare 404 is left
     /// unchanged. A layer around the whole router cannot tell those two apart.
     ///
+    /// A form whose body breaks off remains a 500, in the log too: axum's `MultipartError` has this status, and its text does
+    /// not say whose mistake it was. A handler that returns `Result<_, ApiError>` and uses `?` rejects it with 400 (feature
+    /// `multipart`).
+    ///
     /// [`OrApiError`](crate::OrApiError) around an extractor converts a rejection by its type instead, with a code of its own
     /// for each kind, such as `INVALID_JSON`.
     ///
