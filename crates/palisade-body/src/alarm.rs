@@ -54,6 +54,11 @@ impl Alarm {
         timer.as_mut().poll(cx)
     }
 
+    /// Returns true if the alarm is at an instant that has passed. Reads the clock and touches no timer.
+    pub(crate) fn is_past(&self) -> bool {
+        matches!(self.rings, Rings::At(instant) if instant <= Instant::now())
+    }
+
     /// What was waited for is here: the time begins anew with the next wait.
     #[inline]
     pub(crate) fn rest(&mut self) {

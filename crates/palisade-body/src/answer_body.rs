@@ -68,7 +68,7 @@ pub(crate) enum Until {
     Time(Box<Clocks>),
 }
 
-type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
+pub(crate) type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 /// Why a response breaks off.
 pub(crate) struct Broken {
@@ -163,7 +163,7 @@ impl Until {
                 *left -= length;
                 None
             }
-            Self::Time(clocks) => clocks.judge(polled.is_ready(), cx),
+            Self::Time(clocks) => clocks.judge(polled, cx),
         }
     }
 

@@ -2,11 +2,18 @@
 
 mod chunked;
 
-use std::{convert::Infallible, future::pending, time::Duration};
+use std::{
+    convert::Infallible,
+    future::pending,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use chunked::{Chunked, code_of, trailers};
-use http::{Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::Frame;
 use http_body_util::{BodyExt, Full};
 use palisade_body::{BodyLimit, Deadline, TimedBody};
 use palisade_core::{
@@ -249,6 +256,58 @@ async fn the_time_of_a_grpc_client_also_ends_a_stream_and_says_so() {
     }
 }
 
+/// A body that always has more, and takes a second for each frame.
+struct AlwaysReady {
+    frames: usize,
+}
+
+impl http_body::Body for AlwaysReady {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        // The clock moves, and the caller sees no pause.
+        let mut second = pin!(tokio::time::advance(SECOND));
+        while second.as_mut().poll(cx).is_pending() {}
+        let left = self.frames.checked_sub(1);
+        Poll::Ready(left.map(|left| {
+            self.frames = left;
+            Ok(match left {
+                0 => {
+                    let status = (HeaderName::from_static("grpc-status"), HeaderValue::from(0));
+                    Frame::trailers(HeaderMap::from_iter([status]))
+                }
+                _ => Frame::data(Bytes::from_static(b"\0\0\0\0\0")),
+            })
+        }))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_that_is_always_ready_ends_at_the_time_of_a_grpc_client() {
+    let streams = |frames| {
+        service_fn(move |_: Request<TimedBody<Script>>| async move {
+            let response = Response::builder().header("content-type", "application/grpc");
+            Ok::<_, Infallible>(response.body(AlwaysReady { frames }).unwrap())
+        })
+    };
+    for (frames, messages, status) in [(1_000, 4, "4"), (5, 4, "0"), (6, 4, "4")] {
+        let service = Deadline::new(60 * SECOND).layer(streams(frames));
+        let (response, _) = timed(service, grpc("5S")).await;
+        let collected = response.into_body().collect().await.unwrap();
+        let ended = collected.trailers().expect("a status");
+        assert_eq!(ended["grpc-status"], status, "{frames}");
+        assert_eq!(collected.to_bytes().len(), 5 * messages, "{frames}");
+    }
+    // A client of HTTP has no such time.
+    let service = Deadline::new(SECOND).idle(SECOND).layer(streams(100));
+    let (response, _) = timed(service, Request::new(Script::empty())).await;
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len(), 5 * 99);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_body_limit_reads_on_behalf_of_the_handler_is_timed_too() {
     let ignores = service_fn(|_: Request<_>| async {
@@ -265,11 +324,9 @@ fn no_timer_is_touched_when_the_service_is_ready_at_once() {
     let mut service =
         Deadline::new(SECOND).idle(SECOND).layer(service_fn(reads::<TimedBody<Script>>));
     let request = Request::new(Script::of([Step::Data("1"), Step::Data("2")]));
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut cx = Context::from_waker(std::task::Waker::noop());
     let mut future = std::pin::pin!(service.call(request));
-    let std::task::Poll::Ready(Ok(response)) = future.as_mut().poll(&mut cx) else {
-        panic!("ready at once")
-    };
+    let Poll::Ready(Ok(response)) = future.as_mut().poll(&mut cx) else { panic!("ready at once") };
     let mut body = std::pin::pin!(response.into_body().collect());
     assert!(body.as_mut().poll(&mut cx).is_ready());
 }

@@ -8,7 +8,10 @@ use palisade_core::ApiError;
 use tokio::time::Instant;
 
 use super::body::Pace;
-use crate::{alarm::Alarm, answer_body::Broken};
+use crate::{
+    alarm::Alarm,
+    answer_body::{Broken, Polled},
+};
 
 /// For how long a response may pause, and go on.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ impl Clocks {
         })
     }
 
-    pub(crate) fn judge(&mut self, is_ready: bool, cx: &mut Context<'_>) -> Option<Broken> {
+    pub(crate) fn judge(&mut self, polled: &Polled, cx: &mut Context<'_>) -> Option<Broken> {
         let rings = |alarm: &mut Option<Alarm>, cx: &mut Context<'_>| {
             alarm.as_mut().is_some_and(|alarm| alarm.poll(cx).is_ready())
         };
@@ -42,11 +45,16 @@ impl Clocks {
             && let Poll::Ready(ruling) = pace.verdict.poll(cx)
         {
             ruling.error()
-        } else if is_ready {
+        } else if let Poll::Ready(frame) = polled {
             if let Some(idle) = &mut self.idle {
                 idle.rest();
             }
-            return None;
+            // A stream that always has more never waits for the timer. Trailers are the service's own status.
+            let is_data = matches!(frame, Some(Ok(frame)) if frame.is_data());
+            if !is_data || !self.given_up.as_ref().is_some_and(Alarm::is_past) {
+                return None;
+            }
+            ApiError::deadline_exceeded()
         } else if rings(&mut self.idle, cx) || rings(&mut self.given_up, cx) {
             ApiError::deadline_exceeded()
         } else {
