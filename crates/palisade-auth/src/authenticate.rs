@@ -1,9 +1,11 @@
 use std::future::Future;
 
-use http::{HeaderName, request, response};
+use http::{HeaderName, header, request, response};
 use palisade_core::{ApiError, BoxFuture, Decision, Halt, Principal};
 
-use crate::{Identity, LoginRedirect, MapClaims, Optional, Revoked, RevokedLater};
+use crate::{
+    Identity, LoginRedirect, MapClaims, Optional, Revoked, RevokedLater, scheme::name_scheme,
+};
 
 /// A way to authenticate the caller of a request.
 ///
@@ -46,12 +48,12 @@ pub trait Authenticate: Send + Sync + 'static {
         let challenge = http::HeaderValue::from_static("Bearer error=\"invalid_token\"");
         ApiError::unauthenticated()
             .with_message("the credentials are not valid")
-            .with_header(http::header::WWW_AUTHENTICATE, challenge)
+            .with_header(header::WWW_AUTHENTICATE, challenge)
     }
 
     /// The fields of a request that credentials may be in.
     fn fields(&self) -> Vec<HeaderName> {
-        vec![http::header::AUTHORIZATION]
+        vec![header::AUTHORIZATION]
     }
 
     /// Leaves the identity on the request: for handlers, and for roles and limits. An authentication made of others
@@ -324,13 +326,9 @@ pub(crate) fn finish<A: Authenticate>(
     response: &mut response::Parts,
 ) {
     authenticate.mark_response(response);
-    let has_proof = identity.is_some_and(|identity| identity.has_proof());
-    #[cfg(feature = "_public-keys")]
-    if has_proof {
-        crate::sender::dpop::name_scheme(response);
+    if response.headers.contains_key(header::WWW_AUTHENTICATE) {
+        name_scheme(authenticate, identity.is_some_and(|identity| identity.has_proof()), response);
     }
-    #[cfg(not(feature = "_public-keys"))]
-    let _ = has_proof;
 }
 
 /// Makes a policy of an authentication: it rejects requests without valid credentials.

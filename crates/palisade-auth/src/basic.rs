@@ -211,7 +211,7 @@ where
         let rules = &*self.rules;
         let credentials = match Authorization::read(&request.headers, "Basic") {
             Authorization::Absent => return Attempt::Absent(rules.scheme.missing()),
-            Authorization::Two => return Attempt::Now(Err(rules.scheme.two())),
+            Authorization::Two => return Attempt::Now(Err(rules.scheme.reject_two())),
             Authorization::Credentials(credentials) => credentials,
         };
         match user_and_password(credentials, rules.max_credentials) {

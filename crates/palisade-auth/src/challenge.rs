@@ -29,9 +29,9 @@ impl Challenges {
         self.bearer.missing()
     }
 
-    /// The request has more than one.
-    pub(crate) fn two_tokens(&self) -> ApiError {
-        self.bearer.two()
+    /// Rejects a request with more than one token, and logs it.
+    pub(crate) fn reject_two(&self) -> ApiError {
+        self.bearer.reject_two()
     }
 
     pub(crate) fn expired(&self) -> ApiError {

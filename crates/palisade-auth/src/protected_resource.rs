@@ -5,6 +5,8 @@ use http::{HeaderValue, Method, Response, StatusCode, Uri, header, request, resp
 use palisade_core::{ApiError, ConfigError, Decision, Policy, PolicyLayer, requested_uri};
 use serde_json::{Map, Value};
 
+use crate::cookies::is_cookie_name as is_scheme;
+
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// The metadata of a service that OAuth clients discover by themselves (RFC 9728): which authorization servers issue tokens
@@ -57,6 +59,8 @@ struct Settings {
     /// What is appended to a challenge, without the comma in front of it.
     parameter: Box<str>,
     scope: Option<Box<str>>,
+    /// The schemes whose challenges get the parameters.
+    schemes: Vec<String>,
 }
 
 /// The settings of a [`ProtectedResource`].
@@ -66,6 +70,7 @@ pub struct ProtectedResourceBuilder {
     servers: Vec<String>,
     scopes: Vec<String>,
     challenge_scopes: Vec<String>,
+    schemes: Vec<String>,
     members: Map<String, Value>,
 }
 
@@ -78,6 +83,7 @@ impl ProtectedResource {
             servers: Vec::new(),
             scopes: Vec::new(),
             challenge_scopes: Vec::new(),
+            schemes: vec!["Bearer".to_owned(), "DPoP".to_owned()],
             members: Map::new(),
         }
     }
@@ -120,6 +126,14 @@ impl ProtectedResourceBuilder {
         self
     }
 
+    /// Adds the parameters to challenges of this scheme, beside `Bearer` and `DPoP`: for an authentication whose tokens come
+    /// with another scheme, such as `token_in_authorization("Token")` of [`Jwt`](crate::Jwt::hs256).
+    #[must_use]
+    pub fn challenge_scheme(mut self, scheme: impl Into<String>) -> Self {
+        self.schemes.push(scheme.into());
+        self
+    }
+
     /// Sets another member of the metadata (RFC 9728, section 2), such as `resource_name` or
     /// `dpop_bound_access_tokens_required`.
     #[must_use]
@@ -133,7 +147,7 @@ impl ProtectedResourceBuilder {
     /// # Errors
     ///
     /// If the resource or a server is not an https URL, or has a fragment; without an authorization server; for a scope
-    /// that is not a scope-token (RFC 6749, section 3.3); for a member that another setting sets.
+    /// that is not a scope-token (RFC 6749, section 3.3); for a scheme that is not a valid name; for a member that another setting sets.
     pub fn build(self) -> Result<ProtectedResource, ConfigError> {
         let resource = url("resource", &self.resource)?;
         for server in &self.servers {
@@ -150,6 +164,10 @@ impl ProtectedResourceBuilder {
         if let Some(scope) = wrong {
             let remedy = "a scope is printable ASCII without spaces, quotes and backslashes";
             return Err(ConfigError::new("scopes", scope.escape_debug(), remedy));
+        }
+        if let Some(scheme) = self.schemes.iter().find(|scheme| !is_scheme(scheme)) {
+            let remedy = "name a scheme, such as `Token`";
+            return Err(ConfigError::new("challenge_scheme", scheme.escape_debug(), remedy));
         }
         let mut json = Map::new();
         json.insert("resource".into(), self.resource.clone().into());
@@ -177,6 +195,7 @@ impl ProtectedResourceBuilder {
             url,
             json: Value::from(json).to_string().into(),
             scope: (!scope.is_empty()).then(|| format!("scope=\"{scope}\"").into()),
+            schemes: self.schemes,
         })))
     }
 }
@@ -221,8 +240,8 @@ impl Settings {
     fn extend(&self, challenge: &HeaderValue, status: StatusCode) -> Option<HeaderValue> {
         let text = challenge.to_str().ok()?;
         let (scheme, parameters) = text.split_once(' ').unwrap_or((text, ""));
-        let is_oauth = ["Bearer", "DPoP"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
-        if !is_oauth || parameters.contains("resource_metadata=") {
+        let is_extended = self.schemes.iter().any(|name| scheme.eq_ignore_ascii_case(name));
+        if !is_extended || parameters.contains("resource_metadata=") {
             return None;
         }
         let mut all = vec![parameters.trim(), &self.parameter];
@@ -256,14 +275,12 @@ impl Policy for ProtectedResource {
         if !matches!(response.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return;
         }
-        // No entry is made unless there is a challenge: a 403 without one is not about tokens.
-        if let Ok(header::Entry::Occupied(mut challenges)) =
-            response.headers.try_entry(header::WWW_AUTHENTICATE)
-        {
-            for challenge in challenges.iter_mut() {
-                if let Some(extended) = self.0.extend(challenge, response.status) {
-                    *challenge = extended;
-                }
+        // An entry of the map needs room for one more field, which a full response does not have.
+        let challenges =
+            response.headers.iter_mut().filter(|(name, _)| **name == header::WWW_AUTHENTICATE);
+        for (_, challenge) in challenges {
+            if let Some(extended) = self.0.extend(challenge, response.status) {
+                *challenge = extended;
             }
         }
     }

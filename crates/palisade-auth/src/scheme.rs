@@ -1,5 +1,7 @@
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header, response};
 use palisade_core::{ApiError, ConfigError};
+
+use crate::{Authenticate, cookies::is_cookie_name as is_token};
 
 /// One authentication scheme of one realm, and its refusals. The challenges are made once.
 #[derive(Clone, Debug)]
@@ -16,12 +18,8 @@ impl Scheme {
         Ok(Self { missing: challenge.clone(), invalid: challenge.clone(), two: challenge })
     }
 
-    /// Returns Bearer, whose challenge names an error if there were credentials (RFC 6750, section 3.1).
-    pub(crate) fn bearer(realm: &str) -> Result<Self, ConfigError> {
-        Self::token("Bearer", realm)
-    }
-
-    /// Returns a scheme of this name whose challenges are those of Bearer.
+    /// Returns a scheme of this name with the challenges of Bearer, which name an error if there were credentials (RFC 6750,
+    /// section 3.1).
     pub(crate) fn token(name: &str, realm: &str) -> Result<Self, ConfigError> {
         Ok(Self {
             missing: challenge(name, realm, "")?,
@@ -45,8 +43,9 @@ impl Scheme {
         with_challenge(ApiError::unauthenticated().with_message(message), &self.invalid)
     }
 
-    /// There is more than one set of them, and not even the first one wins.
-    pub(crate) fn two(&self) -> ApiError {
+    /// Rejects a request with more than one set of credentials, of which none is used, and logs it.
+    pub(crate) fn reject_two(&self) -> ApiError {
+        log_rejection!("a request was rejected: more than one set of credentials");
         let error = ApiError::bad_request().with_message("more than one set of credentials");
         with_challenge(error, &self.two)
             .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
@@ -57,11 +56,65 @@ pub(crate) fn with_challenge(error: ApiError, challenge: &HeaderValue) -> ApiErr
     error.with_header(header::WWW_AUTHENTICATE, challenge.clone())
 }
 
+/// The challenges of a response name the scheme of the innermost authentication.
+#[derive(Clone)]
+struct SchemeNamed;
+
+/// Names the scheme of an authentication in the challenges of the policies inside of it, which do not know it and write
+/// `Bearer`: alone, if no caller is authenticated; with `insufficient_scope` (RFC 6750, section 3.1; RFC 9449, section 7.1); or
+/// with `insufficient_user_authentication` (RFC 9470). A client must not be asked for a scheme that the service rejects.
+pub(crate) fn name_scheme<A: Authenticate>(
+    authenticate: &A,
+    has_proof: bool,
+    response: &mut response::Parts,
+) {
+    if response.extensions.insert(SchemeNamed).is_some() {
+        return;
+    }
+    #[cfg(feature = "_public-keys")]
+    if has_proof {
+        let algs = format!(", algs=\"{}\"", crate::sender::dpop::algs());
+        rename(&mut response.headers, "DPoP", &algs);
+        return;
+    }
+    let _ = has_proof;
+    let invalid = authenticate.invalid();
+    let challenges = invalid.headers().get_all(header::WWW_AUTHENTICATE).iter();
+    let schemes: Vec<_> =
+        challenges.filter_map(|challenge| challenge.to_str().ok()?.split(' ').next()).collect();
+    let accepts_bearer = schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case("Bearer"));
+    if let (Some(scheme), false) = (schemes.first(), accepts_bearer) {
+        rename(&mut response.headers, scheme, "");
+    }
+}
+
+fn rename(headers: &mut HeaderMap, scheme: &str, more_parameters: &str) {
+    // `HeaderMap::entry` panics if the response has as many fields as it can have.
+    for (_, challenge) in headers.iter_mut().filter(|(name, _)| **name == header::WWW_AUTHENTICATE)
+    {
+        let renamed = match challenge.to_str().ok().and_then(|text| text.strip_prefix("Bearer")) {
+            Some("") if more_parameters.is_empty() => scheme.to_owned(),
+            Some(rest) if rest.starts_with(' ') && rest.contains("error=\"insufficient_") => {
+                format!("{scheme}{rest}{more_parameters}")
+            }
+            _ => continue,
+        };
+        if let Ok(renamed) = HeaderValue::try_from(renamed) {
+            *challenge = renamed;
+        }
+    }
+}
+
+/// Returns a challenge. `parameters` begin with a comma, or are empty.
 pub(crate) fn challenge(
     name: &str,
     realm: &str,
     parameters: &str,
 ) -> Result<HeaderValue, ConfigError> {
+    if !is_token(name) {
+        let remedy = "use letters, digits and hyphens, as in `Token`";
+        return Err(ConfigError::new("scheme", name.escape_debug(), remedy));
+    }
     // A quoted-string could hold more; a name does not need to.
     let is_plain = |byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
     let wrong = || {
@@ -86,7 +139,10 @@ mod tests {
                 "realm",
                 "{realm:?}"
             );
-            assert!(Scheme::bearer(realm).is_err());
+            assert!(Scheme::token("Bearer", realm).is_err());
+        }
+        for scheme in ["", "My Token", "Token=", "caf\u{e9}"] {
+            assert_eq!(Scheme::token(scheme, "api").unwrap_err().setting(), "scheme", "{scheme:?}");
         }
         let basic = Scheme::new("Basic", "my api", ", charset=\"UTF-8\"").unwrap();
         assert_eq!(basic.challenge(), "Basic realm=\"my api\", charset=\"UTF-8\"");

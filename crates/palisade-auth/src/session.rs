@@ -60,8 +60,8 @@ impl<S: SessionStore> SessionStore for Arc<S> {
 
 /// Authentication by an opaque token that a [`SessionStore`] knows.
 ///
-/// The token is in a cookie, `__Host-session` unless you name another, or in `Authorization: Bearer`, or in either;
-/// one request with two tokens gets 400. Whoever passes has an `Identity<S::Claims>` and its
+/// The token is in a cookie, `__Host-session` unless you name another, or in `Authorization` with the scheme `Bearer` or
+/// [another one](SessionsBuilder::scheme), or in either; one request with two tokens gets 400. Whoever passes has an `Identity<S::Claims>` and its
 /// [`Principal`](palisade_core::Principal) in the request's extensions. A token that is longer than 256 bytes, has
 /// characters that no token has, or is unknown to the store gets 401. So does a cookie of a session that is over:
 /// present and invalid is not anonymous, not even where anonymous is welcome.
@@ -107,8 +107,14 @@ pub struct Sessions<S> {
 struct Rules<S> {
     store: S,
     cookie: Option<Cookie>,
-    bearer: Option<Scheme>,
+    authorization: Option<Authorized>,
     max_token: usize,
+}
+
+/// `Authorization`, with this scheme.
+struct Authorized {
+    name: Box<str>,
+    scheme: Scheme,
 }
 
 struct Cookie {
@@ -124,7 +130,7 @@ impl<S: SessionStore> Sessions<S> {
             store,
             cookie: None,
             csrf: None,
-            bearer: false,
+            authorization: None,
             max_token: 256,
             realm: "api".to_owned(),
         }
@@ -167,7 +173,7 @@ pub struct SessionsBuilder<S> {
     store: S,
     cookie: Option<String>,
     csrf: Option<CsrfCheck>,
-    bearer: bool,
+    authorization: Option<String>,
     max_token: usize,
     realm: String,
 }
@@ -181,10 +187,19 @@ impl<S: SessionStore> SessionsBuilder<S> {
         self
     }
 
-    /// Takes the token from `Authorization: Bearer`; with [`cookie`](Self::cookie), from either.
+    /// Takes the token from `Authorization: Bearer`; with [`cookie`](Self::cookie), from either. A [`scheme`](Self::scheme)
+    /// that is set takes the place of `Bearer`.
     #[must_use]
     pub fn bearer(mut self) -> Self {
-        self.bearer = true;
+        self.authorization.get_or_insert_with(|| "Bearer".to_owned());
+        self
+    }
+
+    /// Takes the token from `Authorization` with another scheme than `Bearer`, such as `Token`; with
+    /// [`cookie`](Self::cookie), from either. The challenges name this scheme.
+    #[must_use]
+    pub fn scheme(mut self, name: impl Into<String>) -> Self {
+        self.authorization = Some(name.into());
         self
     }
 
@@ -213,11 +228,11 @@ impl<S: SessionStore> SessionsBuilder<S> {
     ///
     /// # Errors
     ///
-    /// For a cookie name that no cookie can have; for a CSRF check without a cookie; for tokens of no bytes; for a realm
-    /// that needs quoting.
+    /// Returns an error for a cookie or a scheme that is not a valid name; for a CSRF check without a cookie; for a `max_token`
+    /// of 0; for a realm that needs quoting.
     pub fn build(self) -> Result<Sessions<S>, ConfigError> {
         let name = match self.cookie {
-            None if self.bearer => None,
+            None if self.authorization.is_some() => None,
             name => Some(name.unwrap_or_else(|| "__Host-session".to_owned())),
         };
         if let Some(name) = name.as_deref().filter(|name| !is_cookie_name(name)) {
@@ -244,10 +259,14 @@ impl<S: SessionStore> SessionsBuilder<S> {
             let scheme = Scheme::new("Cookie", &self.realm, "")?;
             Ok(Cookie { name: name.into(), csrf: self.csrf.unwrap_or_default(), scheme })
         });
+        let authorization = self.authorization.map(|name| {
+            let scheme = Scheme::token(&name, &self.realm)?;
+            Ok(Authorized { name: name.into(), scheme })
+        });
         let rules = Rules {
             store: self.store,
             cookie: cookie.transpose()?,
-            bearer: self.bearer.then(|| Scheme::bearer(&self.realm)).transpose()?,
+            authorization: authorization.transpose()?,
             max_token: self.max_token,
         };
         Ok(Sessions { rules: Arc::new(rules) })
@@ -260,9 +279,9 @@ impl<S: SessionStore> Authenticate for Sessions<S> {
     fn authenticate(&self, request: &request::Parts) -> Attempt<S::Claims> {
         let (token, csrf, scheme) = match self.rules.token(&request.headers) {
             TokenSent::No => return Attempt::Absent(self.rules.missing()),
-            TokenSent::Two(scheme) => return Attempt::Now(Err(scheme.two())),
+            TokenSent::Two(scheme) => return Attempt::Now(Err(scheme.reject_two())),
             TokenSent::InCookie(token, cookie) => (token, Some(&cookie.csrf), &cookie.scheme),
-            TokenSent::InBearer(token, scheme) => (token, None, scheme),
+            TokenSent::InAuthorization(token, scheme) => (token, None, scheme),
         };
         if let Some(Err(error)) = csrf.map(|csrf| csrf.check(request)) {
             return Attempt::Now(Err(error));
@@ -286,8 +305,8 @@ impl<S: SessionStore> Authenticate for Sessions<S> {
 
     fn fields(&self) -> Vec<http::HeaderName> {
         let cookie = self.rules.cookie.as_ref().map(|_| header::COOKIE);
-        let bearer = self.rules.bearer.as_ref().map(|_| header::AUTHORIZATION);
-        cookie.into_iter().chain(bearer).collect()
+        let authorization = self.rules.authorization.as_ref().map(|_| header::AUTHORIZATION);
+        cookie.into_iter().chain(authorization).collect()
     }
 }
 
@@ -303,7 +322,7 @@ enum TokenSent<'a> {
     No,
     Two(&'a Scheme),
     InCookie(&'a [u8], &'a Cookie),
-    InBearer(&'a [u8], &'a Scheme),
+    InAuthorization(&'a [u8], &'a Scheme),
 }
 
 impl<S> Rules<S> {
@@ -316,11 +335,11 @@ impl<S> Rules<S> {
                 CookieNamed::Value(token) => TokenSent::InCookie(token, cookie),
             },
         };
-        let Some(scheme) = &self.bearer else { return in_cookie };
-        match (in_cookie, Authorization::read(headers, "Bearer")) {
+        let Some(Authorized { name, scheme }) = &self.authorization else { return in_cookie };
+        match (in_cookie, Authorization::read(headers, name)) {
             (in_cookie, Authorization::Absent) => in_cookie,
             (TokenSent::No, Authorization::Credentials(token)) => {
-                TokenSent::InBearer(token, scheme)
+                TokenSent::InAuthorization(token, scheme)
             }
             _ => TokenSent::Two(scheme),
         }
@@ -329,17 +348,19 @@ impl<S> Rules<S> {
     /// Returns the scheme of the first place where a token may be.
     fn any_scheme(&self) -> Option<&Scheme> {
         let cookie = self.cookie.as_ref().map(|cookie| &cookie.scheme);
-        cookie.or(self.bearer.as_ref())
+        cookie.or(self.authorization.as_ref().map(|authorization| &authorization.scheme))
     }
 
     /// One challenge for each place where a token could be.
     fn missing(&self) -> ApiError {
-        match (&self.cookie, &self.bearer) {
-            (Some(cookie), Some(bearer)) => cookie
+        match (&self.cookie, &self.authorization) {
+            (Some(cookie), Some(authorization)) => cookie
                 .scheme
                 .missing()
-                .with_header(header::WWW_AUTHENTICATE, bearer.challenge().clone()),
-            (Some(Cookie { scheme, .. }), None) | (None, Some(scheme)) => scheme.missing(),
+                .with_header(header::WWW_AUTHENTICATE, authorization.scheme.challenge().clone()),
+            (Some(Cookie { scheme, .. }), None) | (None, Some(Authorized { scheme, .. })) => {
+                scheme.missing()
+            }
             (None, None) => ApiError::unauthenticated(),
         }
     }
@@ -355,7 +376,7 @@ impl<S> fmt::Debug for Sessions<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions")
             .field("cookie", &self.rules.cookie.as_ref().map(|cookie| &cookie.name))
-            .field("bearer", &self.rules.bearer.is_some())
+            .field("authorization", &self.rules.authorization.as_ref().map(|it| &it.name))
             .finish_non_exhaustive()
     }
 }

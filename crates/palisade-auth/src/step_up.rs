@@ -154,7 +154,9 @@ impl<C: Send + Sync + 'static> Policy for StepUp<C> {
         if identity.is_some_and(|identity| self.is_met((self.read)(identity.claims()))) {
             return Decision::grant(());
         }
-        if identity.is_none() {
+        if identity.is_some() {
+            log_rejection!("a login was rejected: it is too old, or of another class");
+        } else {
             tracing::warn!(
                 target: "palisade::auth",
                 "a request has no identity with the claims of `StepUp`: place it inside of the authentication"

@@ -4,9 +4,10 @@ use std::{convert::Infallible, future::Future, pin::pin, task};
 
 use http::{Request, header};
 use palisade_auth::{
-    ApiKeyRecord, ApiKeys, Basic, CsrfCheck, Identity, InMemoryApiKeys, Jwt, SessionStore, Sessions,
+    ApiKeyRecord, ApiKeys, Basic, CsrfCheck, Identity, InMemoryApiKeys, Jwt, LoginContext,
+    SessionStore, Sessions, StepUp, testing::sign_hs256,
 };
-use palisade_core::{BoxError, BoxFuture, Policy, PolicyLayer, Principal, testing::Log};
+use palisade_core::{BoxError, BoxFuture, Policy, PolicyLayer, Principal, Stage, testing::Log};
 use sha2::{Digest, Sha256};
 use tower::{Layer, ServiceExt, service_fn};
 use tracing::Level;
@@ -72,6 +73,88 @@ fn rejected_credential_has_a_line_with_the_reason_and_without_the_secret() {
     let log = logged(jwt().unwrap(), &authorization, "Bearer x.y.z", 10_000);
     assert!(log.lines().count() < 5_000, "{}", log.lines().count());
     assert!(log.lines().count() > 0);
+}
+
+/// Sends requests with these fields one after the other, and returns what is logged at level INFO and above.
+fn logged_with<P: Stage>(policy: P, requests: &[&[(&str, &str)]]) -> String {
+    let service = PolicyLayer::new(policy).layer(service_fn(|_: Request<String>| async {
+        Ok::<_, Infallible>(http::Response::new(String::new()))
+    }));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    Log::during(Level::INFO, || {
+        for fields in requests {
+            let mut request = Request::get("/");
+            for (name, value) in *fields {
+                request = request.header(*name, *value);
+            }
+            let response = service.clone().oneshot(request.body(String::new()).unwrap());
+            assert!(runtime.block_on(response).unwrap().status().is_client_error());
+        }
+    })
+}
+
+#[test]
+fn two_sets_of_credentials_have_a_line_in_each_scheme() {
+    let two = [("authorization", "Bearer hunter2"), ("authorization", "Bearer hunter2")];
+    let cookies = [("cookie", "__Host-session=hunter2; __Host-session=hunter2")];
+    let keys = || ApiKeys::builder("acme", InMemoryApiKeys::from_iter([])).build().unwrap();
+    let jwt = || Jwt::<()>::hs256("x".repeat(32)).audience("api").build().unwrap();
+    for log in [
+        logged_with(jwt(), &[&two]),
+        logged_with(keys(), &[&two]),
+        logged_with(keys(), &[&[("x-api-key", "hunter2"), ("x-api-key", "hunter2")]]),
+        logged_with(Sessions::builder(NoSessions).bearer().build().unwrap(), &[&two]),
+        logged_with(Sessions::builder(NoSessions).build().unwrap(), &[&cookies]),
+        logged_with(basic(), &[&two]),
+    ] {
+        assert_eq!(log.lines().count(), 1, "{log}");
+        assert!(log.contains("more than one set of credentials"), "{log}");
+        assert!(!log.contains("hunter2"), "{log}");
+    }
+}
+
+#[cfg(feature = "introspection")]
+#[test]
+fn opaque_token_that_is_rejected_has_a_line_each_time() {
+    use palisade_auth::{Introspection, testing::TestIssuer};
+    use serde_json::json;
+
+    let issuer = TestIssuer::new("orders-api", "secret");
+    let auth = Introspection::<()>::endpoint("https://issuer.example/introspect")
+        .client_secret_basic("orders-api", "secret")
+        .audience("orders")
+        .fetch(issuer.clone())
+        .build()
+        .unwrap();
+    let other = issuer.issue(json!({ "sub": "ada", "aud": "billing" }));
+    let other = format!("Bearer {other}");
+    let long = format!("Bearer hunter2{}", "x".repeat(20_000));
+    for (field, reason) in [
+        ("Bearer hunter2", "check=\"introspection\""),
+        (&*other, "found [\\\"billing\\\"]"),
+        ("Bearer hunter2 hunter2", "check=\"token syntax\""),
+        (&*long, "check=\"token length\""),
+    ] {
+        // The second one is rejected without asking the issuer again.
+        let fields = [("authorization", field)];
+        let log = logged_with(auth.clone(), &[&fields, &fields]);
+        assert_eq!(log.lines().count(), 2, "{log}");
+        assert!(log.lines().all(|line| line.contains(reason)), "{log}");
+        assert!(!log.contains("hunter2") && !log.contains(field), "{log}");
+    }
+    assert_eq!(issuer.questions(), 2);
+}
+
+#[test]
+fn login_that_is_not_enough_has_a_line() {
+    let secret = "x".repeat(32);
+    let claims = serde_json::json!({ "sub": "ada", "aud": "api", "exp": 4_102_444_800_u64 });
+    let field = format!("Bearer {}", sign_hs256(&*secret, &claims));
+    let step_up = StepUp::new(|(): &()| LoginContext::default()).acr_values(["phr"]);
+    let jwt = Jwt::<()>::hs256(secret).audience("api").build().unwrap();
+    let log = logged_with(jwt.then(step_up.build().unwrap()), &[&[("authorization", &field)]]);
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains("a login was rejected"), "{log}");
 }
 
 #[test]

@@ -4,11 +4,13 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use http::{Request, Response, StatusCode, header};
 use palisade_auth::{
-    ApiKey, ApiKeys, Authenticate, Basic, Identity, InMemoryApiKeys, Jwt, JwtBuilder, Password,
-    SessionStore, Sessions, testing::sign_hs256,
+    ApiKey, ApiKeys, Authenticate, Basic, Identity, InMemoryApiKeys, Jwt, JwtBuilder, LoginContext,
+    Password, ProtectedResource, SessionStore, Sessions, StepUp,
+    rules::{Authorize, scope},
+    testing::sign_hs256,
 };
 use palisade_core::{
-    BoxError, BoxFuture, ManualClock, Policy, PolicyLayer, Principal, any_of,
+    BoxError, BoxFuture, ManualClock, Policy, PolicyLayer, Principal, Stage, any_of,
     testing::{Contract, Script},
 };
 use serde_json::json;
@@ -26,7 +28,7 @@ fn token() -> String {
 }
 
 /// Sends a request, and returns the status, the challenge, and the protocols that reach the handler.
-async fn send(policy: impl Policy, fields: &[(&str, &str)]) -> (StatusCode, String, Vec<String>) {
+async fn send(policy: impl Stage, fields: &[(&str, &str)]) -> (StatusCode, String, Vec<String>) {
     let service =
         PolicyLayer::new(policy).layer(service_fn(|request: Request<String>| async move {
             let mut response = Response::new(String::new());
@@ -145,6 +147,144 @@ fn names_with_another_syntax_are_config_errors() {
         assert_eq!(setting(builder().token_in_authorization(name)), "token_in_authorization");
         let protocol = builder().token_in_websocket_protocol(name);
         assert_eq!(setting(protocol), "token_in_websocket_protocol");
+    }
+}
+
+#[tokio::test]
+async fn scheme_that_is_set_twice_in_other_case_counts_once() {
+    let field = format!("Bearer {}", token());
+    for auth in [
+        builder().token_in_bearer().token_in_authorization("bearer"),
+        builder().token_in_authorization("BEARER").token_in_bearer(),
+    ] {
+        let auth = auth.build().unwrap();
+        assert_eq!(send(auth, &[("authorization", &field)]).await.0, StatusCode::OK);
+    }
+    let field = format!("Token {}", token());
+    let auth = builder().token_in_authorization("Token").token_in_authorization("token");
+    let sent = send(auth.build().unwrap(), &[("authorization", &field)]).await;
+    assert_eq!(sent.0, StatusCode::OK);
+}
+
+#[test]
+fn places_that_find_the_same_token_are_config_errors() {
+    let header = || builder().token_in_header(header::AUTHORIZATION);
+    assert!(header().build().is_ok(), "alone it is a place like any other");
+    for (builder, setting) in [
+        (header().token_in_bearer(), "token_in_authorization"),
+        (builder().token_in_bearer().token_in_header(header::AUTHORIZATION), "token_in_header"),
+        (builder().token_in_cookie("t").token_in_header(header::COOKIE), "token_in_header"),
+        (
+            builder().token_in_websocket_protocol("b").token_in_websocket_protocol("b."),
+            "token_in_websocket_protocol",
+        ),
+    ] {
+        assert_eq!(builder.build().unwrap_err().setting(), setting);
+    }
+}
+
+#[tokio::test]
+async fn challenges_of_inner_policies_name_the_scheme_that_is_accepted() {
+    let key = ApiKey::generate("acme", Principal::new("billing")).unwrap();
+    let key_field = format!("ApiKey {}", key.plaintext());
+    let record = key.into_record();
+    let keys = || {
+        let store = InMemoryApiKeys::from_iter([record.clone()]);
+        ApiKeys::builder("acme", store).build().unwrap()
+    };
+    let token_scheme = || builder().token_in_authorization("Token").build().unwrap();
+    let bearer = || builder().build().unwrap();
+    let sessions = || Sessions::builder(Store).scheme("Token").build().unwrap();
+    let write = || Authorize::new(scope("write"));
+    let step_up = || {
+        let step_up = StepUp::new(|(): &()| LoginContext::default());
+        step_up.max_age(Duration::from_secs(60)).build().unwrap()
+    };
+    let (token_field, bearer_field) = (format!("Token {}", token()), format!("Bearer {}", token()));
+    let lacks = |scheme: &str| format!("{scheme} error=\"insufficient_scope\", scope=\"write\"");
+    let said = |sent: (StatusCode, String, Vec<String>)| sent.1;
+
+    let fields = [("authorization", token_field.as_str())];
+    assert_eq!(said(send(token_scheme().then(write()), &fields).await), lacks("Token"));
+    let challenge = said(send(token_scheme().optional().then(step_up()), &fields).await);
+    let start = "Token error=\"insufficient_user_authentication\", ";
+    assert!(challenge.starts_with(start), "{challenge}");
+    let anonymous = send(token_scheme().optional().then(write()), &[]).await;
+    assert_eq!((anonymous.0.as_u16(), &*anonymous.1), (401, "Token"));
+    let fields = [("authorization", "Token good")];
+    assert_eq!(said(send(sessions().then(write()), &fields).await), lacks("Token"));
+    let fields = [("authorization", key_field.as_str())];
+    assert_eq!(said(send(keys().then(write()), &fields).await), lacks("ApiKey"));
+
+    // Bearer stays where it is accepted, and the innermost authentication counts.
+    let fields = [("authorization", bearer_field.as_str())];
+    assert_eq!(said(send(bearer().then(write()), &fields).await), lacks("Bearer"));
+    let either = any_of(token_scheme(), bearer()).optional();
+    assert_eq!(said(send(either.then(write()), &fields).await), lacks("Bearer"));
+    let nested = keys().optional().then(bearer()).then(write());
+    assert_eq!(said(send(nested, &fields).await), lacks("Bearer"));
+    let resource = ProtectedResource::builder("https://api.example.com")
+        .authorization_server("https://login.example.com")
+        .challenge_scheme("token")
+        .build()
+        .unwrap();
+    let link = format!("resource_metadata=\"{}\"", resource.metadata_url());
+    let fields = [("authorization", token_field.as_str())];
+    let guarded = || resource.clone().then(token_scheme()).then(write());
+    assert_eq!(said(send(guarded(), &fields).await), format!("{}, {link}", lacks("Token")));
+    let missing = said(send(guarded(), &[]).await);
+    assert_eq!(missing, format!("Token realm=\"api\", {link}"));
+}
+
+#[tokio::test]
+async fn session_in_another_scheme_is_accepted_by_name() {
+    for auth in [
+        Sessions::builder(Store).scheme("Token"),
+        Sessions::builder(Store).bearer().scheme("Token"),
+        Sessions::builder(Store).scheme("Token").bearer(),
+    ] {
+        let auth = auth.build().unwrap();
+        for (field, status) in
+            [("Token good", 200), ("token good", 200), ("Token bad", 401), ("Bearer good", 401)]
+        {
+            let (got, challenge, _) = send(auth.clone(), &[("authorization", field)]).await;
+            assert_eq!(got, status, "{field}");
+            assert!(status == 200 || challenge.starts_with("Token realm=\"api\""), "{challenge}");
+        }
+        let twice = [("authorization", "Token good"), ("authorization", "Token good")];
+        assert_eq!(send(auth, &twice).await.0, 400);
+    }
+    let either = Sessions::builder(Store).cookie("sid").scheme("Token").build().unwrap();
+    assert_eq!(send(either.clone(), &[("cookie", "sid=good")]).await.0, 200);
+    let challenge = send(either, &[]).await.1;
+    assert_eq!(challenge, "Cookie realm=\"api\"; Token realm=\"api\"");
+}
+
+#[tokio::test]
+async fn api_key_in_another_scheme_is_accepted_by_name() {
+    let key = ApiKey::generate("acme", Principal::new("billing")).unwrap();
+    let plaintext = key.plaintext().to_owned();
+    let store = InMemoryApiKeys::from_iter([key.into_record()]);
+    let auth = ApiKeys::builder("acme", store).scheme("Bearer").build().unwrap();
+    for (scheme, status) in [("Bearer", 200), ("bearer", 200), ("ApiKey", 401)] {
+        let field = format!("{scheme} {plaintext}");
+        assert_eq!(send(auth.clone(), &[("authorization", &field)]).await.0, status, "{scheme}");
+    }
+    assert_eq!(send(auth.clone(), &[("x-api-key", &plaintext)]).await.0, 200);
+    assert_eq!(send(auth, &[]).await.1, "Bearer realm=\"api\"");
+}
+
+#[test]
+fn schemes_with_another_syntax_are_config_errors() {
+    for name in ["", "a b", "a,b", "a\"", "caf\u{e9}", "Token="] {
+        let sessions = Sessions::builder(Store).scheme(name).build().unwrap_err();
+        assert_eq!(sessions.setting(), "scheme", "{name:?}");
+        let keys = ApiKeys::builder("acme", InMemoryApiKeys::from_iter([])).scheme(name);
+        assert_eq!(keys.build().unwrap_err().setting(), "scheme", "{name:?}");
+        let resource = ProtectedResource::builder("https://api.example.com")
+            .authorization_server("https://login.example.com")
+            .challenge_scheme(name);
+        assert_eq!(resource.build().unwrap_err().setting(), "challenge_scheme", "{name:?}");
     }
 }
 

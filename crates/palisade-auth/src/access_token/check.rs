@@ -28,7 +28,7 @@ impl TokenCheck {
             |token, scheme| sender.confirm(verify(token), request, token, scheme, challenges);
         match (find(sources, request), sender.dpop_token(request)) {
             (Found::Nothing, Some(token)) => confirm(token, Scheme::Dpop),
-            (_, Some(_)) | (Found::Several, None) => Attempt::Now(Err(challenges.two_tokens())),
+            (_, Some(_)) | (Found::Several, None) => Attempt::Now(Err(challenges.reject_two())),
             (Found::Token(token), None) => confirm(token, Scheme::Bearer),
             (Found::CookieToken(token), None) => match csrf.check(request) {
                 Ok(()) => confirm(token, Scheme::Bearer),

@@ -32,7 +32,7 @@ impl TokenSettings {
 
     /// Adds a place. A place that is added twice counts once: it would otherwise contain two tokens.
     pub(crate) fn add_source(&mut self, source: TokenSource) {
-        if !self.sources.contains(&source) {
+        if !self.sources.iter().any(|other| other.is_same(&source)) {
             self.sources.push(source);
         }
     }
@@ -40,6 +40,14 @@ impl TokenSettings {
     pub(crate) fn build(self) -> Result<TokenCheck, ConfigError> {
         let mut sources = self.sources;
         sources.iter().try_for_each(TokenSource::check)?;
+        for (at, source) in sources.iter().enumerate() {
+            if let Some(other) = sources[..at].iter().find(|other| source.overlaps(other)) {
+                return Err(source.overlap_error(other));
+            }
+        }
+        if self.sender.has_dpop() {
+            sources.iter().try_for_each(TokenSource::check_beside_dpop)?;
+        }
         if sources.is_empty() {
             sources.push(TokenSource::Authorization("Bearer".to_owned()));
         }
@@ -73,8 +81,8 @@ macro_rules! token_setters {
             self.token_in_authorization("Bearer")
         }
 
-        /// Accepts tokens in `Authorization` with another scheme, such as `Token`. The scheme that is set first is also the
-        /// one of the challenges.
+        /// Accepts tokens in `Authorization` with another scheme, such as `Token`. Schemes have no case. The scheme that is set
+        /// first is also the one of the challenges; [`ProtectedResource`](crate::ProtectedResource) has a setting for it.
         #[must_use]
         pub fn token_in_authorization(mut self, scheme: impl Into<String>) -> Self {
             self.tokens.add_source(crate::access_token::TokenSource::Authorization(scheme.into()));

@@ -1,5 +1,5 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header, request};
-use palisade_core::ConfigError;
+use palisade_core::{ConfigError, remove_header};
 
 use crate::{
     authorization::Authorization,
@@ -48,26 +48,72 @@ impl TokenSource {
     /// Checks the name of the place.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         // A cookie's name, a scheme and a protocol have the same syntax: `token` (RFC 9110, section 5.6.2).
-        let (setting, name, remedy) = match self {
-            Self::Cookie(name) => (
-                "token_in_cookie",
-                name,
-                "choose a name of letters, digits and hyphens, such as `__Host-token`",
-            ),
-            Self::Authorization(scheme) => {
-                ("token_in_authorization", scheme, "name a scheme, such as `Token`")
+        let remedy = match self {
+            Self::Cookie(_) => {
+                "choose a name of letters, digits and hyphens, such as `__Host-token`"
             }
-            Self::WebSocketProtocol(prefix) => (
-                "token_in_websocket_protocol",
-                prefix,
-                "choose a prefix of letters, digits, hyphens and dots, such as `bearer.`",
-            ),
+            Self::Authorization(_) => "name a scheme, such as `Token`",
+            Self::WebSocketProtocol(_) => {
+                "choose a prefix of letters, digits, hyphens and dots, such as `bearer.`"
+            }
             Self::Header(_) | Self::Query(_) => return Ok(()),
         };
+        let (setting, name) = self.setting();
         if is_token(name) {
             Ok(())
         } else {
             Err(ConfigError::new(setting, name.escape_debug(), remedy))
+        }
+    }
+
+    /// Returns true if both are the same place. A scheme has no case (RFC 9110, section 11.1).
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Authorization(a), Self::Authorization(b)) => a.eq_ignore_ascii_case(b),
+            _ => self == other,
+        }
+    }
+
+    /// Returns true if a token in one of the places is also found in the other one, so that the request has two.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Header(_), _) | (_, Self::Header(_)) => self.field() == other.field(),
+            (Self::WebSocketProtocol(a), Self::WebSocketProtocol(b)) => {
+                a.starts_with(b) || b.starts_with(a)
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn overlap_error(&self, other: &Self) -> ConfigError {
+        let (setting, value) = self.setting();
+        let remedy =
+            format!("a token there is also found by `{}`: leave one out", other.setting().0);
+        ConfigError::new(setting, value.escape_debug(), remedy)
+    }
+
+    /// Returns an error for the scheme of DPoP, whose tokens need a proof.
+    pub(super) fn check_beside_dpop(&self) -> Result<(), ConfigError> {
+        let remedy = "`.dpop(…)` accepts this scheme, with a proof; leave it out here";
+        match self {
+            Self::Authorization(scheme) if scheme.eq_ignore_ascii_case("DPoP") => {
+                Err(ConfigError::new("token_in_authorization", scheme, remedy))
+            }
+            Self::Header(name) if *name == header::AUTHORIZATION => {
+                Err(ConfigError::new("token_in_header", name, remedy))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the name of the setting that adds this place, and its value.
+    fn setting(&self) -> (&'static str, &str) {
+        match self {
+            Self::Authorization(scheme) => ("token_in_authorization", scheme),
+            Self::Cookie(name) => ("token_in_cookie", name),
+            Self::Header(name) => ("token_in_header", name.as_str()),
+            Self::Query(name) => ("insecure_token_in_query", name),
+            Self::WebSocketProtocol(prefix) => ("token_in_websocket_protocol", prefix),
         }
     }
 
@@ -113,7 +159,7 @@ impl TokenSource {
         }
         let others: Vec<&[u8]> = protocols(&request.headers).filter(is_other).collect();
         let others = HeaderValue::from_bytes(&others.join(&b", "[..])).ok();
-        request.headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
+        remove_header(&mut request.headers, &header::SEC_WEBSOCKET_PROTOCOL);
         if let Some(others) = others.filter(|others| !others.is_empty()) {
             // There is room: the field was removed above.
             let _ = request.headers.try_insert(header::SEC_WEBSOCKET_PROTOCOL, others);

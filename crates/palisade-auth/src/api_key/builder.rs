@@ -16,6 +16,7 @@ pub struct ApiKeysBuilder<S> {
     prefix: String,
     store: S,
     header: String,
+    scheme: String,
     realm: String,
     clock: Arc<dyn Clock>,
 }
@@ -26,6 +27,7 @@ impl<S: ApiKeyStore> ApiKeysBuilder<S> {
             prefix,
             store,
             header: "x-api-key".to_owned(),
+            scheme: "ApiKey".to_owned(),
             realm: "api".to_owned(),
             clock: SystemClock::shared(),
         }
@@ -35,6 +37,16 @@ impl<S: ApiKeyStore> ApiKeysBuilder<S> {
     #[must_use]
     pub fn header(mut self, name: impl Into<String>) -> Self {
         self.header = name.into();
+        self
+    }
+
+    /// Sets the scheme of keys in `Authorization`, which the challenges name too: `Bearer` for clients that know no other.
+    /// Default: `ApiKey`.
+    ///
+    /// Beside a token policy with the same scheme, as in `any_of(jwt, keys)`, the one that accepts the credentials counts.
+    #[must_use]
+    pub fn scheme(mut self, name: impl Into<String>) -> Self {
+        self.scheme = name.into();
         self
     }
 
@@ -56,8 +68,8 @@ impl<S: ApiKeyStore> ApiKeysBuilder<S> {
     ///
     /// # Errors
     ///
-    /// For a prefix that is not 1 to 32 letters, digits and underscores; for a header that has no valid name, or
-    /// carries credentials of another kind; for a realm that needs quoting.
+    /// Returns an error for a prefix that is not 1 to 32 letters, digits and underscores; for a header that has no valid name,
+    /// or carries credentials of another kind; for a scheme that is not a valid name; for a realm that needs quoting.
     pub fn build(self) -> Result<ApiKeys<S>, ConfigError> {
         check_prefix(&self.prefix)?;
         let wrong = |remedy| ConfigError::new("header", self.header.escape_debug(), remedy);
@@ -65,14 +77,15 @@ impl<S: ApiKeyStore> ApiKeysBuilder<S> {
             .map_err(|_| wrong("use the name of a header field, such as `x-api-key`"))?;
         if [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE].contains(&header) {
             return Err(wrong(
-                "it has a syntax of its own; `Authorization: ApiKey …` is always read",
+                "it has a syntax of its own; `Authorization` is always read, with the scheme of `.scheme(…)`",
             ));
         }
         Ok(ApiKeys::from_rules(Rules {
             prefix: self.prefix.into(),
             store: self.store,
             header,
-            scheme: Scheme::new(ApiKeys::<S>::SCHEME, &self.realm, "")?,
+            scheme: Scheme::new(&self.scheme, &self.realm, "")?,
+            scheme_name: self.scheme.into(),
             clock: self.clock,
         }))
     }

@@ -21,8 +21,9 @@ use crate::{
 ///
 /// A key is `prefix_id.secret`: a prefix that says whose key it is (secret scanners look for it), an id that finds the
 /// [record](ApiKeyRecord), and a secret that proves the rest and is stored nowhere. It is read from the header
-/// `x-api-key`, or one that you name, and from `Authorization: ApiKey <key>`; never from the query, which ends up in
-/// logs. Two keys are a 400, wherever they are.
+/// `x-api-key`, or [another one](ApiKeysBuilder::header), and from `Authorization: ApiKey <key>`, or
+/// [another scheme](ApiKeysBuilder::scheme); never from the query, which ends up in logs. Two keys are a 400, wherever they
+/// are.
 ///
 /// An accepted request has an [`Identity<ApiKey>`](Identity) and the owner of the key as
 /// [`Principal`](palisade_core::Principal) in its extensions. A rejected one gets 401 with
@@ -54,13 +55,13 @@ pub(super) struct Rules<S> {
     pub(super) prefix: Box<str>,
     pub(super) store: S,
     pub(super) header: HeaderName,
+    /// The scheme of `Authorization`.
+    pub(super) scheme_name: Box<str>,
     pub(super) scheme: Scheme,
     pub(super) clock: Arc<dyn Clock>,
 }
 
 impl<S: ApiKeyStore> ApiKeys<S> {
-    pub(super) const SCHEME: &'static str = "ApiKey";
-
     /// Keys that begin with `prefix` and an underscore, and have their records in `store`.
     pub fn builder(prefix: impl Into<String>, store: S) -> ApiKeysBuilder<S> {
         ApiKeysBuilder::new(prefix.into(), store)
@@ -110,9 +111,9 @@ impl<S: ApiKeyStore> Authenticate for ApiKeys<S> {
 
     fn authenticate(&self, request: &request::Parts) -> Attempt<ApiKey> {
         let rules = &*self.rules;
-        match KeySent::read(&request.headers, &rules.header, Self::SCHEME) {
+        match KeySent::read(&request.headers, &rules.header, &rules.scheme_name) {
             KeySent::No => Attempt::Absent(rules.scheme.missing()),
-            KeySent::Two => Attempt::Now(Err(rules.scheme.two())),
+            KeySent::Two => Attempt::Now(Err(rules.scheme.reject_two())),
             KeySent::One(key) => self.verify_key(key),
         }
     }

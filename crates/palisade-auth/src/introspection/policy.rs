@@ -12,8 +12,12 @@ use super::{
     state::{Failure, Question, Shared, Verdict},
 };
 use crate::{
-    Attempt, Authenticate, Identity, Pending, authenticate::policy_of, authorization::token68,
-    fetch::FetchInProgress, jwt::MAX_TOKEN, measured,
+    Attempt, Authenticate, Identity, Pending,
+    authenticate::policy_of,
+    authorization::token68,
+    fetch::FetchInProgress,
+    jwt::{Fault, MAX_TOKEN},
+    measured,
 };
 
 /// How many tokens the issuer is asked about at once. Other tokens get a 503 meanwhile, so that a flood of made-up tokens
@@ -110,7 +114,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Introspection<C> {
     fn verify_token(&self, token: &[u8]) -> Attempt<C> {
         let shared = &self.shared;
         let Some(token) = token68(token).filter(|token| token.len() <= MAX_TOKEN) else {
-            return Attempt::Now(Err(shared.tokens.challenges.invalid()));
+            let fault = if token.len() > MAX_TOKEN { Fault::TooLong } else { Fault::Malformed };
+            return Attempt::Now(Err(shared.reject(&fault)));
         };
         let hash = hash(token.as_bytes());
         let now = shared.clock.monotonic();

@@ -55,7 +55,7 @@ pub(super) type Question<C> = FetchInProgress<Verdict<C>>;
 /// What is known about a token.
 pub(super) enum Verdict<C> {
     Active(Identity<C>, Validity),
-    Rejected { is_expired: bool },
+    Rejected(Arc<Fault>),
     Unknown(Failure),
 }
 
@@ -93,10 +93,10 @@ impl<C> State<C> {
             return Some(Verdict::Active(active.identity.clone(), active.validity));
         }
         match self.answers.negative(token, now)? {
-            Negative::Rejected { is_expired, .. } => Some(Verdict::Rejected { is_expired }),
+            Negative::Rejected { fault, .. } => Some(Verdict::Rejected(Arc::clone(fault))),
             Negative::Failed { until } => Some(match self.stale(token, now) {
                 Some(verdict) => verdict,
-                None => Verdict::Unknown(Failure::new("the last question failed", until - now)),
+                None => Verdict::Unknown(Failure::new("the last question failed", *until - now)),
             }),
         }
     }
@@ -113,7 +113,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Shared<C> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the outcome for a request. Times and the user's checks apply to each request.
+    /// Returns the outcome for a request, and logs a rejection. Times and the user's checks apply to each request.
     pub(super) fn answer(&self, verdict: Verdict<C>) -> Result<Identity<C>, ApiError> {
         match verdict {
             Verdict::Active(identity, validity) => {
@@ -123,22 +123,21 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Shared<C> {
                     .and_then(|()| self.expectations.validate(identity.claims()));
                 match checked {
                     Ok(()) => Ok(identity),
-                    Err(fault) => Err(self.reject(fault)),
+                    Err(fault) => Err(self.reject(&fault)),
                 }
             }
-            Verdict::Rejected { is_expired: true } => Err(self.tokens.challenges.expired()),
-            Verdict::Rejected { is_expired: false } => Err(self.tokens.challenges.invalid()),
+            Verdict::Rejected(fault) => Err(self.reject(&fault)),
             Verdict::Unknown(failure) => Err(ApiError::unavailable()
                 .with_retry_after(failure.retry_after)
                 .with_source(failure.cause)),
         }
     }
 
-    fn reject(&self, fault: Fault) -> ApiError {
+    pub(super) fn reject(&self, fault: &Fault) -> ApiError {
         fault.log(None, self.expectations.issuer());
         match fault {
             Fault::Expired => self.tokens.challenges.expired(),
-            Fault::Own(error) => self.tokens.challenges.complete(*error),
+            Fault::Own(error) => self.tokens.challenges.complete(ApiError::clone(error)),
             _ => self.tokens.challenges.invalid(),
         }
     }
@@ -211,8 +210,9 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Shared<C> {
                 };
                 answers.insert_active(token, active, bytes);
             }
-            Verdict::Rejected { is_expired } => {
-                answers.insert_rejected(token, *is_expired, now + self.cache_negative_for);
+            Verdict::Rejected(fault) => {
+                let until = now + self.cache_negative_for;
+                answers.insert_rejected(token, Arc::clone(fault), until);
             }
             Verdict::Unknown(_) => {}
         }
@@ -239,12 +239,10 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Shared<C> {
                     (Identity::from(verified), validity)
                 }),
         };
-        let fault = match checked {
-            Ok((identity, validity)) => return Ok(Verdict::Active(identity, validity)),
-            Err(fault) => fault,
-        };
-        fault.log(None, self.expectations.issuer());
-        Ok(Verdict::Rejected { is_expired: matches!(fault, Fault::Expired) })
+        Ok(match checked {
+            Ok((identity, validity)) => Verdict::Active(identity, validity),
+            Err(fault) => Verdict::Rejected(Arc::new(fault)),
+        })
     }
 
     /// Returns how long an answer may be stored at most.
@@ -288,7 +286,7 @@ impl<C> Clone for Verdict<C> {
     fn clone(&self) -> Self {
         match self {
             Self::Active(identity, validity) => Self::Active(identity.clone(), *validity),
-            Self::Rejected { is_expired } => Self::Rejected { is_expired: *is_expired },
+            Self::Rejected(fault) => Self::Rejected(Arc::clone(fault)),
             Self::Unknown(failure) => Self::Unknown(failure.clone()),
         }
     }

@@ -29,6 +29,15 @@ pub(crate) struct SenderSettings {
     pub(crate) accept_as_bearer: bool,
 }
 
+impl SenderSettings {
+    pub(crate) fn has_dpop(&self) -> bool {
+        #[cfg(feature = "_public-keys")]
+        return self.dpop.is_some();
+        #[cfg(not(feature = "_public-keys"))]
+        false
+    }
+}
+
 /// Checks that a token is used by the client that it was issued to.
 #[derive(Clone)]
 pub(crate) struct SenderCheck {

@@ -349,6 +349,15 @@ fn settings_that_cannot_work_are_errors() {
     assert_eq!(build(dpop().max_age(Duration::from_secs(3600))).setting(), "max_age");
     assert_eq!(build(dpop().nonces("short", Duration::from_secs(60))).setting(), "nonces");
     assert_eq!(build(dpop().nonces(SECRET, Duration::ZERO)).setting(), "nonces");
+    for builder in [
+        builder().token_in_bearer().token_in_authorization("dpop"),
+        builder().token_in_authorization("DPoP"),
+    ] {
+        let error = builder.dpop(dpop()).build().unwrap_err();
+        assert_eq!(error.setting(), "token_in_authorization");
+    }
+    let header = builder().token_in_header(header::AUTHORIZATION).dpop(dpop());
+    assert_eq!(header.build().unwrap_err().setting(), "token_in_header");
     assert!(!format!("{:?}", dpop().nonces(SECRET, Duration::from_secs(60))).contains("signing"));
 }
 
@@ -364,5 +373,7 @@ fn keeps_the_contract() {
             .body(Script::empty())
             .unwrap()
     };
-    Contract::new(request).check_policy(dpop);
+    let contract = Contract::new(request);
+    contract.check_policy(dpop);
+    contract.check_full_responses(dpop);
 }

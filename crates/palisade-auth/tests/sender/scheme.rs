@@ -57,6 +57,31 @@ async fn challenges_of_inner_policies_name_the_scheme_of_the_request() {
     assert_eq!(challenges(&headers), "Bearer error=\"insufficient_scope\", scope=\"write\"");
 }
 
+#[tokio::test]
+async fn challenge_in_a_full_response_names_the_scheme() {
+    let client = Client::new();
+    let bound = token(&json!({"jkt": client.thumbprint()}));
+    for room in [0, 1] {
+        let service =
+            PolicyLayer::new(dpop()).layer(service_fn(move |_: Request<()>| async move {
+                let mut response = http::Response::new(String::new());
+                let value = http::HeaderValue::from_static("Bearer error=\"insufficient_scope\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, value.clone());
+                for number in 1..24_576 - room {
+                    let name = http::HeaderName::try_from(format!("x-{number}")).unwrap();
+                    response.headers_mut().insert(name, value.clone());
+                }
+                Ok::<_, std::convert::Infallible>(response)
+            }));
+        let proof = client.proof(&bound, "jti", room.to_string());
+        let request = get("DPoP", &bound).header("dpop", proof).body(()).unwrap();
+        let response = service.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{room}");
+        let said = challenges(response.headers());
+        assert!(said.starts_with("DPoP error=\"insufficient_scope\", algs="), "{said}");
+    }
+}
+
 type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
 /// A key in a proof, and its signatures.

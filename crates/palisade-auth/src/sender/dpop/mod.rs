@@ -6,11 +6,7 @@ mod used;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{
-    HeaderName, HeaderValue, Method,
-    header::{self, Entry},
-    request, response,
-};
+use http::{HeaderName, HeaderValue, Method, header, request};
 use palisade_core::{ApiError, Clock, ConfigError, Secret, requested_uri};
 use sha2::{Digest, Sha256};
 
@@ -191,25 +187,8 @@ impl UnusedProof {
     }
 }
 
-/// Names the scheme `DPoP` in the challenges to a caller who has proven possession of a key and may still not do this:
-/// `insufficient_scope` (RFC 6750, section 3.1; RFC 9449, section 7.1) and `insufficient_user_authentication` (RFC 9470). The
-/// policies inside of the authentication do not know the scheme of the request, and write `Bearer`.
-pub(crate) fn name_scheme(response: &mut response::Parts) {
-    let Entry::Occupied(mut challenges) = response.headers.entry(header::WWW_AUTHENTICATE) else {
-        return;
-    };
-    for challenge in challenges.iter_mut() {
-        let parameters = challenge.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-        let parameters = parameters.filter(|text| text.contains("error=\"insufficient_"));
-        let dpop = parameters.map(|text| format!("DPoP {text}, algs=\"{}\"", algs()));
-        if let Some(Ok(dpop)) = dpop.map(HeaderValue::try_from) {
-            *challenge = dpop;
-        }
-    }
-}
-
 /// Returns the names of the algorithms of proofs, as challenges contain them.
-fn algs() -> String {
+pub(crate) fn algs() -> String {
     let algs: Vec<_> = ALGORITHMS.iter().map(|algorithm| algorithm.name()).collect();
     algs.join(" ")
 }
