@@ -61,8 +61,8 @@ impl<S: SessionStore> SessionStore for Arc<S> {
 /// Authentication by an opaque token that a [`SessionStore`] knows.
 ///
 /// The token is in a cookie, `__Host-session` unless you name another, or in `Authorization` with the scheme `Bearer` or
-/// [another one](SessionsBuilder::scheme), or in either; one request with two tokens gets 400. Whoever passes has an `Identity<S::Claims>` and its
-/// [`Principal`](palisade_core::Principal) in the request's extensions. A token that is longer than 256 bytes, has
+/// [another one](SessionsBuilder::scheme), or in either; one request with two tokens gets 400. An allowed request has an
+/// `Identity<S::Claims>` and its [`Principal`](palisade_core::Principal) in its extensions. A token that is longer than 256 bytes, has
 /// characters that no token has, or is unknown to the store gets 401. So does a cookie of a session that is over:
 /// present and invalid is not anonymous, not even where anonymous is welcome.
 ///

@@ -184,7 +184,7 @@ fn places_that_find_the_same_token_are_config_errors() {
 }
 
 #[tokio::test]
-async fn challenges_of_inner_policies_name_the_scheme_that_is_accepted() {
+async fn inner_challenges_name_the_accepted_scheme() {
     let key = ApiKey::generate("acme", Principal::new("billing")).unwrap();
     let key_field = format!("ApiKey {}", key.plaintext());
     let record = key.into_record();

@@ -287,7 +287,7 @@ impl http_body::Body for AlwaysReady {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stream_that_is_always_ready_ends_at_the_time_of_a_grpc_client() {
+async fn always_ready_grpc_stream_ends_at_its_deadline() {
     let streams = |frames| {
         service_fn(move |_: Request<TimedBody<Script>>| async move {
             let response = Response::builder().header("content-type", "application/grpc");

@@ -396,7 +396,7 @@ impl Policy for Sees {
 }
 
 #[tokio::test]
-async fn refusal_inside_the_error_format_is_rendered_for_policies_outside() {
+async fn outer_policies_see_the_rendered_refusal() {
     let errors = || ErrorLayer::new().format(ErrorFormat::Problem);
     let refusing = || counting("inner").refusing();
     let at_once = errors().with_policies(Sees, Sees.then(refusing()));

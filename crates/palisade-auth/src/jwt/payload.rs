@@ -49,8 +49,8 @@ fn position(name: &str) -> Option<usize> {
 ///
 /// # Errors
 ///
-/// Also if `C` is none of the types that are read as a map, an option of one or a wrapper of one; it may be readable all the
-/// same.
+/// Fails if the claims are not an object, if a member occurs twice, and if `C` does not deserialize from a map (or an `Option` or
+/// a newtype of one). Such a `C` may still be readable in two passes.
 pub(super) fn read<'de, C: Deserialize<'de>>(
     payload: &'de str,
     members: &[String],

@@ -44,7 +44,7 @@ impl Drop for Joined<'_> {
     fn drop(&mut self) {
         let mut lookups = self.lookups.lock();
         let Some(current) = lookups.get(self.origin) else { return };
-        // The map's and this one. Nobody else joins while the map is locked.
+        // The map's reference and this one. No request joins while the map is locked.
         let is_last = Arc::strong_count(&self.answer) == 2;
         if Arc::ptr_eq(current, &self.answer) && (is_last || self.answer.initialized()) {
             lookups.remove(self.origin);

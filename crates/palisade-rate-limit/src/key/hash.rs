@@ -8,8 +8,8 @@
 //! - **Text** (byte slices and strings: user names, header values) is chosen freely, and hashed with SipHash-1-3, for which
 //!   no way is known to find collisions without its 128 random bits.
 //! - **Numbers** (addresses, ids) are hashed with foldhash, under 128 random bits of this limit, at a tenth of the time. A
-//!   client has the addresses that are routed to it and the ids that it was given, and whoever may name any number may
-//!   name that of the other client at once. To know the seed therefore tells only which of one's own numbers collide. At the
+//!   client has only the addresses that are routed to it and the ids that it was given. A client that may send any number can
+//!   send the number of another client without a collision. The seed therefore shows only which of its own numbers collide. At the
 //!   default capacity, one number in 2 × 10^11 shares the quota of a given other key (24 bits of tag, and two of 25,000
 //!   buckets): of fifty providers with an IPv6 /32, which has 2^32 networks, one has such a network.
 //!

@@ -47,7 +47,7 @@ struct Slot<C> {
 
 /// The caches of all threads. Their types need claims that are `Send`, and types that contain this need not.
 pub(super) trait Threads<C>: Send + Sync {
-    /// Returns the cache of this thread, which is created if there is none.
+    /// Returns the cache of this thread. Creates it at the first call.
     fn this(&self, create: &dyn Fn() -> ThreadCache<C>) -> &ThreadCache<C>;
 }
 
