@@ -26,8 +26,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod alarm;
-mod answer_body;
 mod asker;
+mod break_off;
 mod byte_size;
 mod codes;
 mod deadline;
@@ -40,7 +40,6 @@ mod map_body;
 mod response_limit;
 mod verdict;
 
-pub use answer_body::AnswerBody;
 pub use byte_size::ByteSize;
 pub use codes::CODES;
 pub use deadline::{Deadline, DeadlineFuture, DeadlineService, TimedBody};

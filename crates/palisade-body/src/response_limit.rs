@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{AnswerBody, ByteSize, answer_body::Until, asker::Asker, codes};
+use crate::{ByteSize, asker::Asker, break_off::Until, codes};
 
 /// What this layer is called on a trail.
 const NAME: &str = "ResponseLimit";
@@ -76,7 +76,7 @@ where
     S: Service<Request<ReqB>>,
     S::Response: HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>>>,
 {
-    type Response = Response<Body<AnswerBody<<S::Response as HttpResponse>::Body>>>;
+    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
     type Error = S::Error;
     type Future = ResponseLimitFuture<S::Future>;
 
@@ -114,7 +114,7 @@ where
     F: Future<Output = Result<R, E>>,
     R: HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>>>,
 {
-    type Output = Result<Response<Body<AnswerBody<R::Body>>>, E>;
+    type Output = Result<Response<Body<R::Body>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -129,7 +129,6 @@ where
                 .refuse(codes::RESPONSE_TOO_LARGE.into())
                 .map(Body::full)));
         }
-        let until = Until::Bytes(*this.limit);
-        Poll::Ready(Ok(AnswerBody::until(response, until, this.asker)))
+        Poll::Ready(Ok(Until::Bytes(*this.limit).applied_to(response, this.asker)))
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chunked::Chunked;
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
-use palisade_body::{AnswerBody, BodyLimit, Deadline, ResponseLimit};
+use palisade_body::{BodyLimit, Deadline, ResponseLimit};
 use palisade_core::{
     Body, BoxError,
     testing::{Probe, Script},
@@ -43,7 +43,7 @@ async fn echoes<B>(request: Request<B>) -> Result<Response<B>, Infallible> {
 /// The bytes of a response, and its trailers. Panics if it breaks off.
 async fn whole<S, ReqB, B>(service: S, request: Request<ReqB>) -> (Bytes, HeaderMap)
 where
-    S: Service<Request<ReqB>, Response = Response<Body<AnswerBody<B>>>, Error = Infallible>,
+    S: Service<Request<ReqB>, Response = Response<Body<B>>, Error = Infallible>,
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let response = service.oneshot(request).await.unwrap();

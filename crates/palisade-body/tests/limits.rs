@@ -18,7 +18,7 @@ use bytes::Bytes;
 use chunked::{Chunked, chunked, code_of, trailers};
 use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Empty, Full, LengthLimitError, combinators::UnsyncBoxBody};
-use palisade_body::{AnswerBody, BodyLimit, ByteSize, LimitedBody};
+use palisade_body::{BodyLimit, ByteSize, LimitedBody};
 use palisade_core::{
     ApiError, Body, BoxError, ErrorContext, PolicyLayer,
     testing::{Contract, Probe, Script, Step},
@@ -594,7 +594,7 @@ async fn a_request_without_a_body_costs_nothing() {
         assert!(http_body::Body::is_end_stream(request.body()));
         text("")
     });
-    let response: Response<Body<AnswerBody<_>>> =
+    let response: Response<Body<_>> =
         BodyLimit::new(0).layer(service).oneshot(Request::new(Empty::new())).await.unwrap();
     assert_eq!(response.headers(), &HeaderMap::new());
 }

@@ -8,13 +8,23 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::hold::{BodyEnd, Watched};
+use crate::{
+    BoxError, EndEarly, PolledFrame,
+    around::{Around, Inner, Size},
+    hold::Watched,
+};
 
 pin_project! {
-    /// A body that is either the inner service's own, streamed through untouched, or bytes that a policy holds.
+    /// The response body of all layers: the service's own body, streamed unchanged, or bytes that a policy returns.
     ///
-    /// It is the one body of every layer: no layer boxes a body or asks for `Default`. As a response body it
-    /// carries refusals; as a request body it hands on the bytes that a [`BodyPolicy`](crate::BodyPolicy) read.
+    /// No layer boxes a body or requires `Default`. A stack has one `Body` around the service's own, however many layers it
+    /// has, and its type is `Body<B>` with the body `B` of the service. As a request body it contains the bytes that a
+    /// [`BodyPolicy`](crate::BodyPolicy) has read.
+    ///
+    /// Its error is a [`BoxError`]: that of the service's body, or of a limit that was exceeded after the head of the response
+    /// was sent. Over HTTP/1.1 the connection then closes without the end of the body; over HTTP/2 the stream is reset. A gRPC or
+    /// gRPC-web response ends with the status of the error in its trailers instead, such as `RESOURCE_EXHAUSTED` or
+    /// `DEADLINE_EXCEEDED`, and with its details.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -22,14 +32,14 @@ pin_project! {
     /// use http_body_util::Full;
     /// use palisade_core::Body;
     ///
-    /// let refusal: Body<Full<Bytes>> = Body::full(Bytes::from("no"));
-    /// assert_eq!(refusal.size_hint().exact(), Some(2));
+    /// let rejection: Body<Full<Bytes>> = Body::full(Bytes::from("no"));
+    /// assert_eq!(rejection.size_hint().exact(), Some(2));
     /// ```
     #[derive(Debug)]
     pub struct Body<B> {
         #[pin]
         kind: Kind<B>,
-        held: Option<Box<Watched>>,
+        around: Option<Box<Around>>,
     }
 }
 
@@ -43,31 +53,41 @@ pin_project! {
 }
 
 impl<B> Body<B> {
-    /// The inner service's body, as it is.
+    /// Returns the service's own body.
     #[inline]
     pub fn new(body: B) -> Self {
-        Self { kind: Kind::Inner { body }, held: None }
+        Self { kind: Kind::Inner { body }, around: None }
     }
 
-    /// Bytes that are there already.
+    /// Returns a body of these bytes.
     #[inline]
     pub fn full(bytes: Bytes) -> Self {
-        Self { kind: Kind::Full { bytes, trailers: None }, held: None }
+        Self { kind: Kind::Full { bytes, trailers: None }, around: None }
     }
 
-    /// No bytes at all.
+    /// Returns a body without bytes.
     pub fn empty() -> Self {
         Self::full(Bytes::new())
     }
 
-    /// The body, and what policies hold until it ends.
+    /// Returns the body with the watchers that policies have added to its response.
     #[inline]
-    pub(crate) fn holding(mut self, held: Option<Box<Watched>>) -> Self {
-        self.held = held;
+    pub(crate) fn watched(mut self, watched: Option<Watched>) -> Self {
+        if let Some(watched) = watched {
+            self.around = Some(Around::watched(watched, self.around));
+        }
         self
     }
 
-    /// Bytes that were read, and the trailers that came after them.
+    /// Returns the body with an end that may come before its own.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn ending_early(mut self, end: impl EndEarly) -> Self {
+        self.around = Some(Around::end_early(Box::new(end), self.around));
+        self
+    }
+
+    /// Returns a body of bytes that were read, and of the trailers that followed them.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -79,18 +99,26 @@ impl<B> Body<B> {
     /// let body: Body<Empty<Bytes>> = Body::collected(Bytes::from("read"), Some(Box::new(trailers)));
     /// ```
     pub fn collected(bytes: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
-        Self { kind: Kind::Full { bytes, trailers }, held: None }
+        Self { kind: Kind::Full { bytes, trailers }, around: None }
     }
 }
 
-impl<B: http_body::Body<Data = Bytes>> Kind<B> {
+impl<B> Inner for Pin<&mut Kind<B>>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Size = Kind<B>;
+
     #[inline]
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project() {
-            KindProj::Inner { body } => body.poll_frame(cx),
+    fn size(&self) -> &Kind<B> {
+        self
+    }
+
+    #[inline]
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> PolledFrame {
+        match self.as_mut().project() {
+            KindProj::Inner { body } => body.poll_frame(cx).map_err(Into::into),
             KindProj::Full { bytes, trailers } => Poll::Ready(if bytes.is_empty() {
                 trailers.take().map(|trailers| Ok(Frame::trailers(*trailers)))
             } else {
@@ -98,12 +126,22 @@ impl<B: http_body::Body<Data = Bytes>> Kind<B> {
             }),
         }
     }
+}
 
+impl<B: http_body::Body<Data = Bytes>> Size for Kind<B> {
     #[inline]
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Inner { body } => body.is_end_stream(),
             Self::Full { bytes, trailers } => bytes.is_empty() && trailers.is_none(),
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Inner { body } => body.size_hint(),
+            Self::Full { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
         }
     }
 }
@@ -117,58 +155,28 @@ impl<B> From<Bytes> for Body<B> {
 impl<B> http_body::Body for Body<B>
 where
     B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
 {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     #[inline]
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PolledFrame {
         let mut this = self.project();
-        let Some(held) = this.held.as_deref_mut() else { return this.kind.poll_frame(cx) };
-        held.before_poll();
-        let polled = this.kind.as_mut().poll_frame(cx);
-        held.after_poll();
-        // A server may keep a body that has ended for a while: what is held until then goes now.
-        match &polled {
-            Poll::Pending => {}
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Some(data) = frame.data_ref() {
-                    held.data(data);
-                } else if let Some(trailers) = frame.trailers_ref() {
-                    held.trailers(trailers);
-                }
-                held.says_it_ended(this.kind.is_end_stream());
-            }
-            Poll::Ready(None) => {
-                held.end(BodyEnd::Complete);
-                *this.held = None;
-            }
-            Poll::Ready(Some(Err(_))) => {
-                held.end(BodyEnd::Failed);
-                *this.held = None;
-            }
+        match this.around {
+            None => this.kind.poll_inner(cx),
+            around => Around::poll(around, &mut this.kind, cx),
         }
-        polled
     }
 
     #[inline]
     fn is_end_stream(&self) -> bool {
-        let ended = self.kind.is_end_stream();
-        if let Some(held) = &self.held {
-            held.says_it_ended(ended);
-        }
-        ended
+        Around::is_end_stream(self.around.as_deref(), &self.kind)
     }
 
     #[inline]
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Inner { body } => body.size_hint(),
-            Kind::Full { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
-        }
+        Around::size_hint(self.around.as_deref(), &self.kind)
     }
 }
 

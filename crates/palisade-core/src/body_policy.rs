@@ -345,7 +345,7 @@ where
                         caught(|| policy.name(), || policy.finish(grant, &mut head))
                     });
                     let body = match finished {
-                        Ok(()) => Body::new(body),
+                        Ok(()) => body,
                         Err(error) => Body::full(replace_head(error, &mut head)),
                     };
                     return Poll::Ready(Ok(Response::from_parts(head, body)));

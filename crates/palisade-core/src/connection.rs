@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{Extensions, Method, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tokio::{
@@ -19,7 +20,7 @@ use tokio::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Body, HttpResponse};
+use crate::{Body, BoxError, HttpResponse};
 
 /// What a socket and the requests of its connection share.
 #[derive(Default)]
@@ -225,7 +226,8 @@ pub struct TrackUpgradesService<S> {
 impl<S, ReqB> Service<Request<ReqB>> for TrackUpgradesService<S>
 where
     S: Service<Request<ReqB>>,
-    S::Response: HttpResponse<Body: http_body::Body + Send + 'static>,
+    S::Response:
+        HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
 {
     type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
     type Error = S::Error;
@@ -269,7 +271,7 @@ impl<F> fmt::Debug for TrackUpgradesFuture<F> {
 impl<F, R, E> Future for TrackUpgradesFuture<F>
 where
     F: Future<Output = Result<R, E>>,
-    R: HttpResponse<Body: http_body::Body + Send + 'static>,
+    R: HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
 {
     type Output = Result<Response<Body<R::Body>>, E>;
 
@@ -283,9 +285,9 @@ where
                 // The body was complete before it is dropped with the connection.
                 http_body::Body::is_end_stream(&body);
                 connection.hold(body);
-                Body::full(bytes::Bytes::new())
+                Body::empty()
             }
-            _ => Body::new(body),
+            _ => body,
         };
         Poll::Ready(Ok(Response::from_parts(head, body)))
     }

@@ -128,15 +128,15 @@ pub(crate) struct Watched {
 impl Watched {
     /// Moves the watchers from the response's extensions to where they will see its body.
     #[inline]
-    pub(crate) fn taken_from(extensions: &mut Extensions) -> Option<Box<Self>> {
+    pub(crate) fn taken_from(extensions: &mut Extensions) -> Option<Self> {
         let left: UntilEnd = extensions.remove()?;
         // A copy of the extensions, somewhere, must not keep them.
         let watchers = std::mem::take(&mut *left.watchers());
-        Some(Box::new(Self { watchers, web: None, ended: AtomicBool::new(false), polling: false }))
+        Some(Self { watchers, web: None, ended: AtomicBool::new(false), polling: false })
     }
 
     /// Says which response it is whose body they will see.
-    pub(crate) fn of(mut self: Box<Self>, headers: &HeaderMap) -> Box<Self> {
+    pub(crate) fn of(mut self, headers: &HeaderMap) -> Self {
         self.web = WebTrailers::of(headers);
         self
     }

@@ -4,7 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use tower_service::Service;
 
 use crate::BoxError;
@@ -14,7 +14,7 @@ use crate::BoxError;
 /// A layer that wraps the body of a response requires this of the inner service's response and names its body by
 /// [`HttpResponse::Body`]. The usual bound, `S: Service<R, Response = Response<B>>` with a type parameter `B`, makes the
 /// compile time of nested layers double with each layer if the layer itself responds with `Response<Body<B>>`. With an
-/// associated type it stays linear. No other type implements the trait.
+/// associated type it stays linear. No type outside of Palisade implements the trait.
 ///
 /// ```
 /// use http::Response;
@@ -30,14 +30,15 @@ use crate::BoxError;
     label = "a layer around this service requires responses of the type `http::Response<_>`"
 )]
 pub trait HttpResponse: sealed::Sealed {
-    /// The body of the response.
+    /// The body of the response. In a stack it is the body of the service inside all layers, because these share one
+    /// [`Body`](crate::Body).
     type Body;
 
-    /// Returns the response.
-    fn into_response(self) -> Response<Self::Body>;
+    /// Returns the response with the body that all layers have.
+    fn into_response(self) -> Response<crate::Body<Self::Body>>;
 
-    /// Returns a reference to the response.
-    fn as_response(&self) -> &Response<Self::Body>;
+    /// Returns the status of the response.
+    fn status(&self) -> StatusCode;
 }
 
 #[diagnostic::do_not_recommend]
@@ -45,13 +46,13 @@ impl<B> HttpResponse for Response<B> {
     type Body = B;
 
     #[inline]
-    fn into_response(self) -> Self {
-        self
+    fn into_response(self) -> Response<crate::Body<B>> {
+        self.map(crate::Body::new)
     }
 
     #[inline]
-    fn as_response(&self) -> &Self {
-        self
+    fn status(&self) -> StatusCode {
+        self.status()
     }
 }
 
@@ -66,7 +67,7 @@ impl<B> HttpResponse for Response<B> {
 )]
 pub trait HttpService<B> {
     /// The body of its responses.
-    type ResponseBody: http_body::Body<Data = Bytes>;
+    type ResponseBody: http_body::Body<Data = Bytes, Error: Into<BoxError>>;
     /// As of `Service`.
     type Response: HttpResponse<Body = Self::ResponseBody>;
     /// As of `Service`.
@@ -85,7 +86,7 @@ pub trait HttpService<B> {
 impl<S, B> HttpService<B> for S
 where
     S: Service<Request<B>>,
-    S::Response: HttpResponse<Body: http_body::Body<Data = Bytes>>,
+    S::Response: HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>>>,
     S::Error: Into<BoxError>,
 {
     type ResponseBody = <S::Response as HttpResponse>::Body;
@@ -104,7 +105,7 @@ where
     }
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
     impl<B> Sealed for http::Response<B> {}
 }

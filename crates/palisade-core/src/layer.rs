@@ -201,8 +201,7 @@ where
                             return Poll::Ready(Err(error));
                         }
                     };
-                    let response =
-                        finished(&**this.stage, *this.room, pass, *personal, head, Body::new(body));
+                    let response = finished(&**this.stage, *this.room, pass, *personal, head, body);
                     return Poll::Ready(Ok(response));
                 }
                 StateProj::Refused { refusal } => {
@@ -278,11 +277,11 @@ pub(crate) fn finished<P: Stage, B>(
         None => body,
         Some(replaced) => Body::full(replaced),
     };
-    Response::from_parts(head, body.holding(held))
+    Response::from_parts(head, body.watched(held))
 }
 
 /// Returns the response of a refusal.
 pub(crate) fn refused<B>(mut refusal: Response<Bytes>) -> Response<Body<B>> {
     let held = Watched::taken_from(refusal.extensions_mut()).map(|held| held.of(refusal.headers()));
-    refusal.map(|bytes| Body::full(bytes).holding(held))
+    refusal.map(|bytes| Body::full(bytes).watched(held))
 }

@@ -51,6 +51,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accepts_body;
+mod around;
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
@@ -85,6 +86,7 @@ mod request_id;
 mod requested_uri;
 mod secret;
 mod set_header;
+mod shared_body;
 mod stage;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -95,6 +97,8 @@ mod unread;
 mod vary;
 
 pub use accepts_body::AcceptsBody;
+#[doc(hidden)]
+pub use around::{EndEarly, PolledFrame};
 #[cfg(feature = "axum")]
 pub use axum::{TrackedListener, TrackedPeer};
 pub use body::Body;
@@ -138,6 +142,8 @@ pub use request_id::RequestId;
 pub use requested_uri::requested_uri;
 pub use secret::Secret;
 pub use set_header::{remove_header, set_header};
+#[doc(hidden)]
+pub use shared_body::ShareBody;
 #[doc(hidden)]
 pub use stage::NoPolicies;
 pub use stage::{AnsweredByPolicy, Chain, Stage};

@@ -6,7 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header, response};
-use palisade_core::{Body, HttpResponse, remove_header};
+use palisade_core::{Body, BoxError, HttpResponse, remove_header};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -60,7 +60,7 @@ pub struct HeadFromGetService<S> {
 impl<S, ReqB> Service<Request<ReqB>> for HeadFromGetService<S>
 where
     S: Service<Request<ReqB>>,
-    S::Response: HttpResponse<Body: http_body::Body<Data = Bytes>>,
+    S::Response: HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>>>,
 {
     type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
     type Error = S::Error;
@@ -98,7 +98,7 @@ pin_project! {
 impl<F, R, E> Future for HeadFromGetFuture<F>
 where
     F: Future<Output = Result<R, E>>,
-    R: HttpResponse<Body: http_body::Body<Data = Bytes>>,
+    R: HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>>>,
 {
     type Output = Result<Response<Body<R::Body>>, E>;
 
@@ -107,7 +107,7 @@ where
         let this = self.project();
         let response = ready!(this.future.poll(cx))?.into_response();
         if !*this.is_head {
-            return Poll::Ready(Ok(response.map(Body::new)));
+            return Poll::Ready(Ok(response));
         }
         let (mut head, body) = response.into_parts();
         if let Some(length) = http_body::Body::size_hint(&body).exact() {

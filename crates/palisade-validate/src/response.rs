@@ -142,7 +142,7 @@ where
             let is_short =
                 http_body::Body::size_hint(&body).exact().is_some_and(|bytes| bytes <= MAX_BYTES);
             if !(is_wanted && is_short && is_plain_json(&head.headers)) {
-                return Ok(Response::from_parts(head, Body::new(body)));
+                return Ok(Response::from_parts(head, body));
             }
             let bytes = match body.collect().await {
                 Ok(body) => body.to_bytes(),

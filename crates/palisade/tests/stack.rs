@@ -6,18 +6,20 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header, response};
 use http_body_util::{BodyExt, Full};
 use palisade::{
-    ApiError, BoxError, ErrorFormat, ErrorLayer, PeerAddr, Principal,
+    ApiError, Body, BoxError, ErrorFormat, ErrorLayer, PeerAddr, Principal, TrustedProxies,
     auth::{Identity, Jwt, RequireRole, public, rules::role, testing::sign_hs256},
     body::{BodyLimit, Deadline},
     cors::Cors,
-    observe::RequestIds,
+    headers::SecurityHeaders,
+    observe::{Observe, RequestIds},
     rate_limit::{Quota, RateLimit},
     stack,
     testing::{Contract, Probe, ProbeError, Script, Step},
     validate::ValidateLayer,
+    webhook::Webhook,
 };
 use serde_json::{Value, json};
-use tower::{Layer, Service, ServiceExt, service_fn, timeout::TimeoutLayer};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn, timeout::TimeoutLayer};
 
 const SECRET: &str = "a signing key of at least thirty-two bytes";
 
@@ -212,8 +214,8 @@ async fn several_policies_in_a_row_stand_in_every_step() {
     assert_eq!(status!(stack().policy(staff())), passes);
     assert_eq!(status!(stack().auth(&any_of(nobody(), staff())).role(["admin"])), passes);
     assert_eq!(status!(stack().auth(&any_of(auth(), auth()).optional())), passes);
-    assert_eq!(status!(tower::ServiceBuilder::new().with_auth(&any_of(nobody(), auth()))), passes);
-    assert_eq!(status!(tower::ServiceBuilder::new().with_role(&staff(), ["admin"])), passes);
+    assert_eq!(status!(ServiceBuilder::new().with_auth(&any_of(nobody(), auth()))), passes);
+    assert_eq!(status!(ServiceBuilder::new().with_role(&staff(), ["admin"])), passes);
     assert_eq!(status!(stack().auth(&nobody())).0, 403);
     assert_eq!(status!(stack().policy(any_of(nobody(), nobody()))).0, 403);
 }
@@ -266,6 +268,68 @@ fn a_whole_stack_keeps_the_contract() {
             .body_limit(BodyLimit::new(1024))
             .validate(ValidateLayer::<Item>::new())
     });
+}
+
+/// A service that Palisade has put one body around, and nothing else.
+fn has_one_body<S, ReqB>(_: &S)
+where
+    S: Service<Request<ReqB>, Response = Response<Body<Full<Bytes>>>>,
+{
+}
+
+#[test]
+fn all_steps_of_a_stack_share_one_body() {
+    async fn hello<B>(_: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
+        Ok(Response::new(Full::from("hello")))
+    }
+    /// Checks the response body of a stack and of the same stack as a layer.
+    macro_rules! has_one_body {
+        ($($stack:expr),+ $(,)?) => {$(
+            let stack = $stack;
+            has_one_body::<_, Full<Bytes>>(&stack.wrap(service_fn(hello)));
+            let service = ServiceBuilder::new().layer(stack).service_fn(hello);
+            has_one_body::<_, Full<Bytes>>(&service);
+        )+};
+    }
+    let (limit, auth, cors) = (per_address(9), auth(), cors());
+    let security = SecurityHeaders::api().build().unwrap();
+    let timeout = Deadline::new(Duration::from_secs(60)).idle(Duration::from_secs(60));
+    let body_limit = BodyLimit::new(1024);
+    let webhook = Webhook::github("an example key of thirty-two bytes, or more").build().unwrap();
+    let validate = ValidateLayer::<Item>::new();
+    let ids = || stack().observe(RequestIds::new());
+    let errors = || stack().errors(ErrorLayer::new());
+    has_one_body! {
+        ids(),
+        errors(),
+        stack().policy(()),
+        stack().timeout(timeout),
+        stack().body_limit(&body_limit),
+        stack().webhook(&webhook),
+        stack().validate(&validate),
+        ids().errors(ErrorLayer::new()),
+        ids().body_limit(&body_limit),
+        errors().timeout(timeout),
+        errors().webhook(&webhook).policy(()).validate(&validate),
+        errors().deny_undecided().policy(()).timeout(timeout),
+        ids().policy(()).timeout(timeout).policy(()).body_limit(&body_limit).policy(()),
+        stack().timeout(timeout).body_limit(&body_limit).webhook(&webhook).validate(&validate),
+        stack()
+            .client_ip(TrustedProxies::networks(["192.0.2.0/24"]).build().unwrap())
+            .observe(Observe::new())
+            .errors(ErrorLayer::new())
+            .security_headers(&security)
+            .cors(&cors)
+            .rate_limit(&limit)
+            .auth(&auth)
+            .role(["admin"])
+            .deny_undecided()
+            .timeout(timeout)
+            .body_limit(&body_limit)
+            .webhook(&webhook)
+            .validate(&validate)
+            .policy(()),
+    }
 }
 
 #[test]

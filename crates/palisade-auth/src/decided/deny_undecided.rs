@@ -149,7 +149,7 @@ where
                 let error = undecided(&doubt.method, doubt.uri.path());
                 doubt.context.render(error).map(Body::full)
             }
-            _ => response.map(Body::new),
+            _ => response,
         }))
     }
 }

@@ -4,14 +4,11 @@ use std::{
     time::Duration,
 };
 
-use palisade_core::ApiError;
+use palisade_core::{ApiError, PolledFrame};
 use tokio::time::Instant;
 
 use super::body::Pace;
-use crate::{
-    alarm::Alarm,
-    answer_body::{Broken, Polled},
-};
+use crate::{alarm::Alarm, break_off::Broken};
 
 /// For how long a response may pause, and go on.
 #[derive(Debug)]
@@ -37,7 +34,7 @@ impl Clocks {
         })
     }
 
-    pub(crate) fn judge(&mut self, polled: &Polled, cx: &mut Context<'_>) -> Option<Broken> {
+    pub(crate) fn judge(&mut self, polled: &PolledFrame, cx: &mut Context<'_>) -> Option<Broken> {
         let rings = |alarm: &mut Option<Alarm>, cx: &mut Context<'_>| {
             alarm.as_mut().is_some_and(|alarm| alarm.poll(cx).is_ready())
         };

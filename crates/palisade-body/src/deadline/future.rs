@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::{Clocks, body::Pace};
-use crate::{AnswerBody, alarm::Alarm, answer_body::Until, asker::Asker};
+use crate::{alarm::Alarm, asker::Asker, break_off::Until};
 
 /// What the answer to one request is made with.
 pub(super) struct Exchange {
@@ -25,11 +25,11 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    fn watch<B>(&mut self, response: Response<B>) -> Response<Body<AnswerBody<B>>> {
+    fn watch<B>(&mut self, response: Response<Body<B>>) -> Response<Body<B>> {
         let pace = self.pace.take();
         match Clocks::of(self.response_idle, self.given_up_at, pace) {
-            Some(clocks) => AnswerBody::until(response, Until::Time(clocks), &self.asker),
-            None => response.map(|body| Body::new(AnswerBody::new(body))),
+            Some(clocks) => Until::Time(clocks).applied_to(response, &self.asker),
+            None => response,
         }
     }
 }
@@ -70,7 +70,7 @@ where
     F: Future<Output = Result<R, E>>,
     R: HttpResponse,
 {
-    type Output = Result<Response<Body<AnswerBody<R::Body>>>, E>;
+    type Output = Result<Response<Body<R::Body>>, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

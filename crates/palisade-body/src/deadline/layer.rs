@@ -12,7 +12,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{DeadlineFuture, NAME, TimedBody, body::Pace, future::Exchange};
-use crate::{AnswerBody, asker::Asker, grpc};
+use crate::{asker::Asker, grpc};
 
 /// Gives the inner service so long to answer, and answers itself when the time is up; the handler's future is dropped
 /// before the client hears of it.
@@ -174,7 +174,7 @@ where
     ReqB: http_body::Body<Data = Bytes> + Unpin + 'static,
     ReqB::Error: Into<BoxError>,
 {
-    type Response = Response<Body<AnswerBody<S::ResponseBody>>>;
+    type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;
     type Future = DeadlineFuture<S::Future>;
 

@@ -11,7 +11,7 @@ use http::Response;
 use palisade_core::{Body, HttpResponse};
 use pin_project_lite::pin_project;
 
-use crate::{AnswerBody, answer_body::Until, asker::Asker, verdict::Verdict};
+use crate::{asker::Asker, break_off::Until, verdict::Verdict};
 
 /// What is needed to answer for a body that turned out too large.
 pub(super) struct Watch {
@@ -57,17 +57,14 @@ where
     F: Future<Output = Result<R, E>>,
     R: HttpResponse,
 {
-    type Output = Result<Response<Body<AnswerBody<R::Body>>>, E>;
+    type Output = Result<Response<Body<R::Body>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Inner { future, watch } => {
                 let outcome = ready!(future.poll(cx)).map(HttpResponse::into_response);
                 let Some(watch) = watch.take() else {
-                    return Poll::Ready(
-                        outcome
-                            .map(|response| response.map(|body| Body::new(AnswerBody::new(body)))),
-                    );
+                    return Poll::Ready(outcome);
                 };
                 let Watch { verdict, asker } = *watch;
                 if let Some(ruling) = verdict.ruling() {
@@ -75,7 +72,7 @@ where
                     return Poll::Ready(Ok(refusal.map(Body::full)));
                 }
                 let until = Until::Ruling(verdict);
-                Poll::Ready(outcome.map(|response| AnswerBody::until(response, until, &asker)))
+                Poll::Ready(outcome.map(|response| until.applied_to(response, &asker)))
             }
             StateProj::Refused { refusal } => {
                 let refusal = refusal

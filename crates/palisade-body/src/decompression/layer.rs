@@ -15,7 +15,7 @@ use super::{
     coding::{Coding, Unsupported},
     future::Watch,
 };
-use crate::{AnswerBody, ByteSize, asker::Asker, codes, verdict::Verdict};
+use crate::{ByteSize, asker::Asker, codes, verdict::Verdict};
 
 /// Undoes the content coding of request bodies, so that handlers read what was meant (RFC 9110, section 8.4).
 ///
@@ -102,7 +102,7 @@ where
     ReqB: http_body::Body<Data = Bytes>,
     ReqB::Error: Into<BoxError>,
 {
-    type Response = Response<Body<AnswerBody<S::ResponseBody>>>;
+    type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;
     type Future = DecompressionFuture<S::Future>;
 

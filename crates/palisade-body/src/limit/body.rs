@@ -77,7 +77,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.get_mut().0 {
             Kind::Streamed(reader) => reader.poll_frame(cx),
-            Kind::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Kind::Whole(body) => Pin::new(body).poll_frame(cx),
         }
     }
 

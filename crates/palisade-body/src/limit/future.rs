@@ -16,7 +16,7 @@ use super::{
     counted::Counted,
     watched::{State as Seen, Watched},
 };
-use crate::{AnswerBody, alarm::Alarm, answer_body::Until, asker::Asker};
+use crate::{alarm::Alarm, asker::Asker, break_off::Until};
 
 pin_project! {
     /// The future of [`BodyLimitService`](super::BodyLimitService).
@@ -39,7 +39,7 @@ pin_project! {
         Refused { refusal: Option<Response<Bytes>> },
         Collecting { held: Option<Box<Collecting<S, ReqB>>> },
         Inner { #[pin] future: S::Future, watched: Option<Arc<Watched<ReqB>>> },
-        Draining { held: Option<Box<Draining<Response<S::ResponseBody>, ReqB>>> },
+        Draining { held: Option<Box<Draining<Response<Body<S::ResponseBody>>, ReqB>>> },
     }
 }
 
@@ -137,7 +137,7 @@ where
     ReqB: http_body::Body<Data = Bytes> + Unpin,
     ReqB::Error: Into<BoxError>,
 {
-    type Output = Result<Response<Body<AnswerBody<S::ResponseBody>>>, S::Error>;
+    type Output = Result<Response<Body<S::ResponseBody>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -161,7 +161,7 @@ where
                 StateProj::Inner { future, watched } => {
                     let outcome = ready!(future.poll(cx)).map(HttpResponse::into_response);
                     let Some(watched) = watched.take() else {
-                        return Poll::Ready(outcome.map(answered));
+                        return Poll::Ready(outcome);
                     };
                     // Dropped here, with what it holds of the body: only then is it known what nobody will read.
                     this.state.set(State::Refused { refusal: None });
@@ -171,12 +171,12 @@ where
                             let until = Until::Ruling(verdict);
                             return Poll::Ready(outcome.map(|response| {
                                 if has_grpc_status(&response) {
-                                    return answered(response);
+                                    return response;
                                 }
-                                AnswerBody::until(response, until, &watched.asker)
+                                until.applied_to(response, &watched.asker)
                             }));
                         }
-                        Seen::IsRead | Seen::Ended => return Poll::Ready(outcome.map(answered)),
+                        Seen::IsRead | Seen::Ended => return Poll::Ready(outcome),
                         Seen::Left(rest) => match watched.drain_within {
                             Some(time) if outcome.as_ref().is_ok_and(says_all_is_well) => {
                                 let response = outcome?;
@@ -184,7 +184,7 @@ where
                                 let held = Draining { response, rest, watched, alarm };
                                 State::Draining { held: Some(Box::new(held)) }
                             }
-                            _ => return Poll::Ready(outcome.map(answered)),
+                            _ => return Poll::Ready(outcome),
                         },
                     }
                 }
@@ -192,7 +192,7 @@ where
                     match ready!(held.as_deref_mut().expect(POLLED_AGAIN).poll(cx)) {
                         Ok(()) => {
                             let Draining { response, .. } = *held.take().expect(POLLED_AGAIN);
-                            return Poll::Ready(Ok(answered(response)));
+                            return Poll::Ready(Ok(response));
                         }
                         Err(refusal) => State::Refused { refusal: Some(refusal) },
                     }
@@ -270,8 +270,4 @@ fn says_all_is_well<B>(response: &Response<B>) -> bool {
 /// The call has ended by then, and what the client still sends changes nothing.
 fn has_grpc_status<B>(response: &Response<B>) -> bool {
     response.headers().contains_key("grpc-status")
-}
-
-fn answered<B>(response: Response<B>) -> Response<Body<AnswerBody<B>>> {
-    response.map(|body| Body::new(AnswerBody::new(body)))
 }

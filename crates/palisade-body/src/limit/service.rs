@@ -18,7 +18,7 @@ use super::{
     layer::{Mode, Rules},
     watched::Watched,
 };
-use crate::{AnswerBody, asker::Asker, grpc};
+use crate::{asker::Asker, grpc};
 
 /// A service whose requests have limited bodies. Made by [`BodyLimit`](super::BodyLimit).
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ where
     ReqB: http_body::Body<Data = Bytes> + Unpin + 'static,
     ReqB::Error: Into<BoxError>,
 {
-    type Response = Response<Body<AnswerBody<S::ResponseBody>>>;
+    type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;
     type Future = BodyLimitFuture<S, ReqB>;
 

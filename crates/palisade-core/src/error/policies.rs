@@ -285,7 +285,7 @@ where
                 StateProj::Running { future, granted } => {
                     let exchange = &mut granted.as_mut().expect(POLLED_AGAIN).pass.0.1;
                     match ready!(poll_answer(future, config, exchange, cx)) {
-                        Answer::Own(head, body) => (head, Body::new(body), granted),
+                        Answer::Own(head, body) => (head, body, granted),
                         Answer::Error(head, bytes) => (head, Body::full(bytes), granted),
                         Answer::MustBeRead(of) => {
                             let granted = granted.take();

@@ -96,7 +96,7 @@ pub(super) fn call<S: HttpService<B>, B>(
 /// What an inner service has answered.
 pub(super) enum Answer<B> {
     /// Its own response.
-    Own(response::Parts, B),
+    Own(response::Parts, Body<B>),
     /// An error in place of it.
     Error(response::Parts, Bytes),
     /// An error whose reason is the text of the response.
@@ -108,7 +108,7 @@ pub(super) struct Rejected<B> {
     head: response::Parts,
     error: ApiError,
     reason: FrameworkReason,
-    text: Reading<B>,
+    text: Reading<Body<B>>,
 }
 
 /// Polls the future of a service. Its errors and its panics are answers.
@@ -121,7 +121,7 @@ pub(super) fn poll_answer<F, R, E>(
 ) -> Poll<Answer<R::Body>>
 where
     F: Future<Output = Result<R, E>>,
-    R: HttpResponse<Body: http_body::Body<Data = Bytes>>,
+    R: HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>>>,
     E: Into<BoxError>,
 {
     let polled = catch_unwind(AssertUnwindSafe(|| {
@@ -154,7 +154,7 @@ impl<B> Answer<B> {
     }
 }
 
-impl<B: http_body::Body<Data = Bytes>> Rejected<B> {
+impl<B: http_body::Body<Data = Bytes, Error: Into<BoxError>>> Rejected<B> {
     /// Reads the text, and makes the response an error with it.
     pub(super) fn poll(
         &mut self,
@@ -222,7 +222,7 @@ impl<S: HttpService<ReqB>, ReqB> Future for ErrorFuture<S, ReqB> {
             let (head, body) = match this.state.as_mut().project() {
                 StateProj::Running { future } => {
                     match ready!(poll_answer(future, config, exchange, cx)) {
-                        Answer::Own(head, body) => (head, Body::new(body)),
+                        Answer::Own(head, body) => (head, body),
                         Answer::Error(head, bytes) => (head, Body::full(bytes)),
                         Answer::MustBeRead(of) => {
                             this.state.set(State::Reading { of });

@@ -91,10 +91,7 @@ where
             let next = match this.state.as_mut().project() {
                 StateProj::Inner { future, reservation } => {
                     let response = ready!(future.poll(cx))?;
-                    match reservation
-                        .take()
-                        .filter(|_| response.as_response().status().is_success())
-                    {
+                    match reservation.take().filter(|_| response.status().is_success()) {
                         Some(reservation) => State::Confirming {
                             confirmed: reservation.confirm(),
                             response: Some(response),

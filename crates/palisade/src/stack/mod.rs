@@ -3,6 +3,7 @@
 #[cfg(all(feature = "body", feature = "tower"))]
 mod boxed;
 pub mod order;
+mod outside;
 mod segment;
 
 use std::{borrow::Borrow, fmt, marker::PhantomData};
@@ -14,7 +15,10 @@ use tower_layer::{Identity, Layer};
 
 #[cfg(all(feature = "body", feature = "tower"))]
 pub use self::boxed::{BoxedService, BoxedStack};
-use self::segment::{Nest, Nothing, Segment};
+use self::{
+    outside::{Nest, Outside, Own},
+    segment::{Nothing, Segment},
+};
 
 /// Begins a stack. Its methods are called from the outside in; see [`Stack`].
 pub fn stack() -> Stack<order::Start> {
@@ -41,8 +45,9 @@ pub fn stack() -> Stack<order::Start> {
 /// [`Chain`](palisade_core::Chain), with the error format among them: one service, one future and one response body however
 /// many they are.
 ///
-/// The stack is a layer as it is: give it to `Router::layer`, to `tonic::transport::Server::layer`, or call
-/// [`wrap`](Stack::wrap).
+/// The stack is a layer: give it to `Router::layer`, to `tonic::transport::Server::layer`, or call [`wrap`](Stack::wrap).
+/// All its steps share one [`Body`](palisade_core::Body): a service whose responses have the body `B` has the body `Body<B>`
+/// behind any stack. Each [`layer`](Stack::layer) of your own adds another one if steps of the stack are outside of it.
 ///
 /// # Errors
 ///
@@ -69,8 +74,16 @@ impl<At, Outer, Open, Errors> fmt::Debug for Stack<At, Outer, Open, Errors> {
 /// A stack with one more policy.
 type With<P, At, Outer, Open, Errors> = Stack<At, Outer, <Open as Segment>::Then<P>, Errors>;
 
-/// A stack with one more layer, inside everything that was there.
-type WithLayer<L, At, Outer, Open, Errors> =
+/// A stack with one more layer of Palisade, inside everything that was there.
+type WithLayer<L, At, Outer, Open, Errors> = Stack<
+    At,
+    Own<<<Open as Segment>::Onto<Outer, Errors> as Outside>::Sharing, L>,
+    Nothing,
+    Errors,
+>;
+
+/// A stack with one more layer of the user's, inside everything that was there.
+type WithUserLayer<L, At, Outer, Open, Errors> =
     Stack<At, Nest<<Open as Segment>::Onto<Outer, Errors>, L>, Nothing, Errors>;
 
 /// A stack with one error format, inside everything that was there.
@@ -79,6 +92,7 @@ type WithErrors<Outer, Open> =
 
 impl<At, Outer, Open, Errors> Stack<At, Outer, Open, Errors>
 where
+    Outer: Outside,
     Open: Segment,
     Errors: segment::Errors,
 {
@@ -92,13 +106,8 @@ where
     }
 
     fn then_layer<L, To>(self, layer: L) -> WithLayer<L, To, Outer, Open, Errors> {
-        let outer = self.open.close(self.outer, &self.errors);
-        Stack {
-            outer: Nest::new(layer, outer),
-            open: Nothing,
-            errors: self.errors,
-            at: PhantomData,
-        }
+        let outer = Own::new(self.open.close(self.outer, &self.errors), layer);
+        Stack { outer, open: Nothing, errors: self.errors, at: PhantomData }
     }
 
     /// Finds out who the client is behind your proxies. Outermost, so that everything inside counts, judges and logs
@@ -347,9 +356,11 @@ where
         self.then(policy.into_stage())
     }
 
-    /// Adds any tower layer here, inside everything above.
-    pub fn layer<L>(self, layer: L) -> WithLayer<L, At, Outer, Open, Errors> {
-        self.then_layer(layer)
+    /// Adds any tower layer here, inside everything above. The steps outside of it cannot know the response body of the
+    /// layer, so they add a [`Body`](palisade_core::Body) around it.
+    pub fn layer<L>(self, layer: L) -> WithUserLayer<L, At, Outer, Open, Errors> {
+        let outer = Nest::new(layer, self.open.close(self.outer, &self.errors));
+        Stack { outer, open: Nothing, errors: self.errors, at: PhantomData }
     }
 
     /// Puts the stack around a service.
@@ -363,7 +374,7 @@ where
 
 impl<S, At, Outer, Open, Errors> Layer<S> for Stack<At, Outer, Open, Errors>
 where
-    Outer: Clone,
+    Outer: Outside + Clone,
     Open: Segment + Clone,
     Errors: segment::Errors,
     Open::Onto<Outer, Errors>: Layer<S>,

@@ -1,8 +1,7 @@
 use palisade_core::{Chain, ErrorLayer, ErrorPolicyLayer, NoPolicies, PolicyLayer, Stage};
 use tower_layer::Identity;
 
-/// `Inner` inside `Outer`, as one layer. tower names them the other way round.
-pub(super) type Nest<Outer, Inner> = tower_layer::Stack<Inner, Outer>;
+use super::outside::{Outside, Own};
 
 /// The policies at the inner end of a stack, which are to become one service.
 pub trait Segment {
@@ -11,14 +10,14 @@ pub trait Segment {
     /// This, and one error format, inside everything that is there.
     type Handled: Segment + Clone;
     /// This as a layer inside `Outer`.
-    type Onto<Outer, E: Errors>;
+    type Onto<Outer: Outside, E: Errors>: Outside;
 
     fn then<P: Stage + Clone>(self, policy: P) -> Self::Then<P>;
 
     fn handled(self, errors: ErrorLayer) -> Self::Handled;
 
     /// `errors` is the error format of the segments outside, if they have one.
-    fn close<Outer, E: Errors>(self, outer: Outer, errors: &E) -> Self::Onto<Outer, E>;
+    fn close<Outer: Outside, E: Errors>(self, outer: Outer, errors: &E) -> Self::Onto<Outer, E>;
 }
 
 /// What makes responses of the failures inside a segment, if the stack has an error format.
@@ -52,7 +51,7 @@ pub struct Nothing;
 impl Segment for Nothing {
     type Then<P: Stage + Clone> = Policies<P>;
     type Handled = Handled<NoPolicies, NoPolicies>;
-    type Onto<Outer, E: Errors> = Outer;
+    type Onto<Outer: Outside, E: Errors> = Outer;
 
     fn then<P: Stage + Clone>(self, policy: P) -> Policies<P> {
         Policies(policy)
@@ -62,7 +61,7 @@ impl Segment for Nothing {
         Handled { outside: NoPolicies, errors, inside: NoPolicies }
     }
 
-    fn close<Outer, E: Errors>(self, outer: Outer, _: &E) -> Outer {
+    fn close<Outer: Outside, E: Errors>(self, outer: Outer, _: &E) -> Outer {
         outer
     }
 }
@@ -74,7 +73,7 @@ pub struct Policies<C>(C);
 impl<C: Stage + Clone> Segment for Policies<C> {
     type Then<P: Stage + Clone> = Policies<Chain<C, P>>;
     type Handled = Handled<C, NoPolicies>;
-    type Onto<Outer, E: Errors> = Nest<Outer, E::Around<C>>;
+    type Onto<Outer: Outside, E: Errors> = Own<Outer::Sharing, E::Around<C>>;
 
     fn then<P: Stage + Clone>(self, policy: P) -> Policies<Chain<C, P>> {
         Policies(Chain(self.0, policy))
@@ -84,8 +83,8 @@ impl<C: Stage + Clone> Segment for Policies<C> {
         Handled { outside: self.0, errors, inside: NoPolicies }
     }
 
-    fn close<Outer, E: Errors>(self, outer: Outer, errors: &E) -> Self::Onto<Outer, E> {
-        Nest::new(errors.around(self.0), outer)
+    fn close<Outer: Outside, E: Errors>(self, outer: Outer, errors: &E) -> Self::Onto<Outer, E> {
+        Own::new(outer, errors.around(self.0))
     }
 }
 
@@ -100,7 +99,7 @@ pub struct Handled<O, I> {
 impl<O: Stage + Clone, I: Stage + Clone> Segment for Handled<O, I> {
     type Then<P: Stage + Clone> = Handled<O, Chain<I, P>>;
     type Handled = Self;
-    type Onto<Outer, E: Errors> = Nest<Outer, ErrorPolicyLayer<O, I>>;
+    type Onto<Outer: Outside, E: Errors> = Own<Outer::Sharing, ErrorPolicyLayer<O, I>>;
 
     fn then<P: Stage + Clone>(self, policy: P) -> Self::Then<P> {
         let inside = Chain(self.inside, policy);
@@ -111,7 +110,7 @@ impl<O: Stage + Clone, I: Stage + Clone> Segment for Handled<O, I> {
         self
     }
 
-    fn close<Outer, E: Errors>(self, outer: Outer, _: &E) -> Self::Onto<Outer, E> {
-        Nest::new(self.errors.with_policies(self.outside, self.inside), outer)
+    fn close<Outer: Outside, E: Errors>(self, outer: Outer, _: &E) -> Self::Onto<Outer, E> {
+        Own::new(outer, self.errors.with_policies(self.outside, self.inside))
     }
 }

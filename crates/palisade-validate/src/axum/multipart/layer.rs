@@ -86,7 +86,7 @@ where
             match breach.get() {
                 // A handler that caught the error, or made one of its own of it, has half a form.
                 Some(error) => Ok(context.render(error.clone()).map(Body::full)),
-                None => Ok(answer?.into_response().map(Body::new)),
+                None => Ok(answer?.into_response()),
             }
         })
     }
