@@ -3,11 +3,11 @@ use std::{any::Any, fmt, ops::Deref, sync::Arc};
 use http::{Extensions, request};
 use palisade_core::{ApiError, Decision, Policy, PolicyLayer};
 
-/// What garde's rules are told beside the value, for the extractors and layers inside.
+/// A context for garde's rules, for the extractors and layers inside.
 ///
-/// A type with `#[garde(context(Limits))]` gets the `Limits` that were left last, by this layer or by anything else that
-/// puts a `RuleContext` into the request's extensions, such as a middleware that knows the caller. Nothing is made up
-/// where none was left: that is a 500, and the log says which type is missing, as for axum's `Extension`.
+/// A type with `#[garde(context(Limits))]` gets the `Limits` from the request's extensions, where this layer puts them. A
+/// middleware that knows the caller can insert another `RuleContext`. Without a context the response is 500, as for axum's
+/// `Extension`, and the log names the missing type.
 ///
 /// ```
 /// use palisade_validate::RuleContext;
@@ -33,19 +33,19 @@ use palisade_core::{ApiError, Decision, Policy, PolicyLayer};
 pub struct RuleContext<C>(Arc<C>);
 
 impl<C: Send + Sync + 'static> RuleContext<C> {
-    /// A context for the rules.
+    /// Returns a context for rules.
     pub fn new(context: C) -> Self {
         Self(Arc::new(context))
     }
 
-    /// This context for everything inside, as a tower layer.
+    /// Returns the tower layer that provides the context.
     pub fn layer(self) -> PolicyLayer<Self> {
         PolicyLayer::new(self)
     }
 
-    /// What was left for these rules.
+    /// Returns the context of these rules.
     pub(crate) fn of(extensions: &Extensions) -> Result<ContextOf<C>, ApiError> {
-        // Most types have no context, and nobody leaves one for them.
+        // Most types have `()` as their context, which needs no layer.
         let none: &'static (dyn Any + Send + Sync) = &();
         extensions
             .get::<Self>()
@@ -94,7 +94,7 @@ impl<C> fmt::Debug for RuleContext<C> {
 impl<C: Send + Sync + 'static> Policy for RuleContext<C> {
     type Grant = ();
 
-    /// It does not decide who may come in.
+    /// A context admits no request.
     fn abstains(_: &Self::Grant) -> bool {
         true
     }

@@ -57,12 +57,9 @@ pub(crate) fn judge_of<T: Described + 'static>() -> Result<Arc<Judge>, ConfigErr
     Ok(Arc::clone(judges.entry(TypeId::of::<T>()).or_insert(judge)))
 }
 
-/// The same while a request is answered: a schema that cannot be compiled is a mistake of the service.
-pub(crate) fn judge_for_request<T: Described + 'static>() -> Result<Arc<Judge>, ApiError> {
-    judge_of::<T>().map_err(|error| {
-        let name = type_name::<T>();
-        ApiError::internal().with_source(format!("the schema of `{name}` cannot be used: {error}"))
-    })
+/// Says that a schema is a mistake of the service, while a request is answered.
+pub(crate) fn unusable<T>(error: &ConfigError) -> String {
+    format!("the schema of `{}` cannot be used: {error}", type_name::<T>())
 }
 
 impl Validation {
@@ -73,43 +70,13 @@ impl Validation {
     /// # Errors
     ///
     /// 400 `INVALID_JSON`, or `VALIDATION_ERROR`; 500 if the schema cannot be compiled.
-    ///
-    /// ```
-    /// use garde::Validate;
-    /// use palisade_validate::Validation;
-    /// use schemars::JsonSchema;
-    /// use serde::Deserialize;
-    ///
-    /// #[derive(Debug, Deserialize, JsonSchema, Validate)]
-    /// #[serde(tag = "kind", rename_all = "camelCase")]
-    /// enum Line {
-    ///     Item {
-    ///         #[garde(range(min = 1))]
-    ///         amount: u32,
-    ///     },
-    ///     Discount {
-    ///         #[garde(range(max = 100))]
-    ///         percent: u8,
-    ///     },
-    /// }
-    ///
-    /// #[derive(Debug, Deserialize, JsonSchema, Validate)]
-    /// struct Order {
-    ///     #[garde(dive)]
-    ///     lines: Vec<Line>,
-    /// }
-    ///
-    /// let body = br#"{"lines":[{"kind":"item","amount":"two"},{"kind":"discount"},{"kind":"gift"}]}"#;
-    /// let error = Validation::new().json_by_schema::<Order>(body).unwrap_err();
-    /// let paths: Vec<_> = error.issues().iter().map(|issue| &*issue.path).collect();
-    /// assert_eq!(paths, ["lines[0].amount", "lines[1].percent", "lines[2].kind"]);
-    /// ```
     pub fn json_by_schema<T>(&self, body: &[u8]) -> Result<T, ApiError>
     where
         T: DeserializeOwned + Described + Validate + 'static,
         T::Context: Default,
     {
-        let judge = judge_for_request::<T>()?;
+        let judge = judge_of::<T>()
+            .map_err(|error| ApiError::internal().with_source(unusable::<T>(&error)))?;
         let mut findings = Findings::default();
         let context = T::Context::default();
         let value = json::read(body, self, Some(&judge), &context, &mut findings)?;

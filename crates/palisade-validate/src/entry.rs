@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Validation,
-    examine::{Mode, Shape, asked_for},
+    examine::{Mode, Shape, asked_for, examine},
     issue_codes, json,
     place::{Findings, Found, Place, Step},
-    read,
+    read::{self, Read},
     texts::Texts,
 };
 
@@ -19,20 +19,6 @@ impl Validation {
     /// # Errors
     ///
     /// 400 `INVALID_JSON`, or `VALIDATION_ERROR` with everything that is wrong.
-    ///
-    /// ```
-    /// # use garde::Validate;
-    /// # use palisade_validate::Validation;
-    /// #[derive(serde::Deserialize, Validate)]
-    /// struct Item {
-    ///     #[garde(length(chars, min = 1))]
-    ///     name: String,
-    /// }
-    ///
-    /// let item: Item = Validation::new().json(br#"{"name":"lamp"}"#)?;
-    /// assert_eq!(item.name, "lamp");
-    /// # Ok::<_, palisade_core::ApiError>(())
-    /// ```
     pub fn json<T>(&self, body: &[u8]) -> Result<T, ApiError>
     where
         T: DeserializeOwned + Validate,
@@ -111,20 +97,6 @@ impl Validation {
     /// # Errors
     ///
     /// 400 `VALIDATION_ERROR` with everything that is wrong.
-    ///
-    /// ```
-    /// # use garde::Validate;
-    /// # use palisade_validate::Validation;
-    /// #[derive(serde::Deserialize, Validate)]
-    /// struct Signup {
-    ///     #[garde(ascii)]
-    ///     name: String,
-    /// }
-    ///
-    /// let signup: Signup = Validation::new().form(b"name=ada+l")?;
-    /// assert_eq!(signup.name, "ada l");
-    /// # Ok::<_, palisade_core::ApiError>(())
-    /// ```
     pub fn form<T>(&self, body: &[u8]) -> Result<T, ApiError>
     where
         T: DeserializeOwned + Validate,
@@ -165,9 +137,17 @@ impl Validation {
         }
         let text = value.to_string();
         let mode = Mode { coerces_text: true, refuses_unknown, ..self.json_mode(text.len()) };
-        let read = read::read(&text, mode, context);
+        let examined = examine::<T>(&text, mode);
+        // Rules would see a value in which a text is missing that the client has sent.
+        let read = match examined.value {
+            Some(value) if unreadable.is_empty() => {
+                read::apply_rules(value, &text, mode, context, Vec::new)
+            }
+            _ => Read { value: None, found: examined.found, truncated: true },
+        };
         let not_utf8 = unreadable.iter().map(|name| {
             Found::new(Place::default().name(name), issue_codes::WRONG_TYPE, "must be UTF-8")
+                .with_param("expected", "string")
         });
         // A parameter that is not UTF-8 is not in the value, and is not missing.
         let is_readable = |found: &Found| match found.place.0.first() {
@@ -177,6 +157,6 @@ impl Validation {
         let found = not_utf8.chain(read.found.into_iter().filter(is_readable));
         findings.truncated |= read.truncated;
         findings.add(source, found.map(|found| found.moved(|place| naming.on_the_wire(place))));
-        read.value.filter(|_| unreadable.is_empty())
+        read.value
     }
 }

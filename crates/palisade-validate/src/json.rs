@@ -1,37 +1,40 @@
 use std::borrow::Cow;
 
 use garde::Validate;
-use http::{HeaderMap, HeaderValue, header};
-use palisade_core::{ApiError, IssueSource};
+use http::{HeaderMap, HeaderValue, Method, header, request};
+use palisade_core::{ApiError, Halt, IssueSource};
 use serde::de::{DeserializeOwned, IgnoredAny};
 #[cfg(feature = "json-schema")]
 use serde_json::Value;
 
-#[cfg(feature = "json-schema")]
-pub(crate) use crate::schema::Judge;
+pub(crate) use crate::judged::Judge;
 use crate::{
     Validation,
-    examine::{Cursor, Shape, asked_for, examine},
+    examine::{Cursor, Shape, asked_for, examine, not_as_expected},
     issue_codes,
-    place::{Findings, Found},
+    judged::{judged, judged_form},
+    place::Findings,
     read::{self, Read},
     scan::{Flaw, scan},
 };
-#[cfg(feature = "json-schema")]
-use crate::{
-    examine::{Watched, examine_watching},
-    place::Step,
-    schema::{Judgement, Manner},
-};
-
-/// Without the feature no type has a schema.
-#[cfg(not(feature = "json-schema"))]
-pub(crate) enum Judge {}
 
 /// Rejects bodies that are not sent as JSON. Forms and plain text are never parsed as JSON: any page may send those without
 /// a preflight.
 pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
     check(headers, "application/json", is_json)
+}
+
+/// Returns true for a request with a JSON body.
+///
+/// # Errors
+///
+/// The request can have a body, and none of JSON.
+pub(crate) fn is_expected_in(request: &request::Parts) -> Result<bool, Halt> {
+    if request.method.is_safe() || request.method == Method::DELETE {
+        return Ok(false);
+    }
+    check_media_type(&request.headers)?;
+    Ok(true)
 }
 
 /// Rejects bodies of another media type, and returns the expected one in `Accept` (RFC 9110, section 15.5.16).
@@ -117,14 +120,14 @@ where
     }
     let read = match parsed {
         Some(value) => {
-            let mut unknown = if mode.refuses_unknown {
-                let mut found = examine::<T>(&text, mode).found;
+            let (mut unknown, mut is_truncated) = (Vec::new(), false);
+            if mode.refuses_unknown {
+                let examined = examine::<T>(&text, mode);
+                is_truncated = !examined.is_complete;
+                unknown = examined.found;
                 // serde_json decides on the rest.
-                found.retain(|found| found.code == issue_codes::UNKNOWN_FIELD);
-                found
-            } else {
-                Vec::new()
-            };
+                unknown.retain(|found| found.code == issue_codes::UNKNOWN_FIELD);
+            }
             let judgement = || judged(&text, settings, judge).found;
             let mut read = read::apply_rules(value, &text, mode, context, judgement);
             if !unknown.is_empty() {
@@ -132,13 +135,16 @@ where
                 unknown.append(&mut read.found);
                 unknown.sort_by(|one, other| one.order.cmp(&other.order));
                 read.found = unknown;
-                read.truncated |= mode.only_first;
+                read.truncated |= is_truncated || mode.only_first;
             }
             read
         }
         None => {
             let found = judged_form::<T>(&text, settings, judge);
-            let found = if found.is_empty() { examine::<T>(&text, mode).found } else { found };
+            let mut found = if found.is_empty() { examine::<T>(&text, mode).found } else { found };
+            if found.is_empty() {
+                found.push(not_as_expected());
+            }
             // Rules have not been looked at: there is no value to apply them to.
             Read { value: None, found, truncated: true }
         }
@@ -148,85 +154,8 @@ where
     Ok(read.value)
 }
 
-/// Judges a rejected document by the schema of its type. Nothing is found if there is no schema, or if it has no objection.
-#[cfg(feature = "json-schema")]
-fn judged(text: &str, settings: &Validation, judge: Option<&Judge>) -> Judgement {
-    let mode = settings.json_mode(text.len());
-    let judge = judge.filter(|_| !mode.only_first && is_small_as_tree(text));
-    let document = judge.and_then(|_| serde_json::from_str(text).ok());
-    let (Some(judge), Some(document)) = (judge, document) else { return Judgement::default() };
-    let manner = Manner {
-        accepts_integral_floats: settings.accepts_integral_floats,
-        denies_unknown_fields: mode.refuses_unknown,
-        may_have_aliases: true,
-    };
-    judge.judge(&document, manner)
-}
-
-/// Judges a document that a type cannot read. A schema does not have serde's aliases: where an object has members that the
-/// schema does not know, the type is asked which of them it knows and what it misses.
-#[cfg(feature = "json-schema")]
-fn judged_form<T: DeserializeOwned>(
-    text: &str,
-    settings: &Validation,
-    judge: Option<&Judge>,
-) -> Vec<Found> {
-    let Judgement { mut found, doubts, .. } = judged(text, settings, judge);
-    if doubts.is_empty() {
-        return found;
-    }
-    let watched = doubts.iter().map(|(place, _)| (place.clone(), None)).collect();
-    let watched = Watched::new(watched);
-    let examined = examine_watching::<T>(text, settings.json_mode(text.len()), &watched).found;
-    let watched = watched.into_inner();
-    found.retain(|issue| {
-        let is_there = || examined.iter().any(|other| other.place == issue.place);
-        if issue.code == issue_codes::INVALID_OPTION {
-            return doubts.iter().all(|(place, _)| *place != issue.place) || is_there();
-        }
-        let doubt = doubts.iter().position(|(place, _)| issue.place.parent() == Some(&place.0));
-        let (Some(doubt), Some(Step::Name(name))) = (doubt, issue.place.0.last()) else {
-            return true;
-        };
-        let is_confirmed =
-            || examined.iter().any(|other| other.code == issue.code && other.place == issue.place);
-        match (&*issue.code, watched[doubt].1) {
-            (issue_codes::UNKNOWN_FIELD, Some(known)) => !known.contains(&&**name),
-            (issue_codes::MISSING, Some(known)) => {
-                let has_alias = doubts[doubt].1.iter().any(|name| known.contains(&&**name));
-                !has_alias || is_confirmed()
-            }
-            (issue_codes::UNKNOWN_FIELD | issue_codes::MISSING, None) => is_confirmed(),
-            _ => true,
-        }
-    });
-    found
-}
-
-#[cfg(not(feature = "json-schema"))]
-fn judged(_: &str, _: &Validation, _: Option<&Judge>) -> Read<()> {
-    Read { value: None, found: Vec::new(), truncated: false }
-}
-
-#[cfg(not(feature = "json-schema"))]
-#[allow(clippy::extra_unused_type_parameters)] // with the feature it is the type whose schema judges
-fn judged_form<T>(_: &str, _: &Validation, _: Option<&Judge>) -> Vec<Found> {
-    Vec::new()
-}
-
-/// A tree takes up to 700 bytes for an object and 40 for any other value. Larger ones than 6 MiB are not made.
-#[cfg(feature = "json-schema")]
-fn is_small_as_tree(text: &str) -> bool {
-    let mut most = 0;
-    for byte in text.as_bytes() {
-        most += match byte {
-            b'{' => 700,
-            b',' | b'[' => 100,
-            _ => 0,
-        };
-    }
-    most < 6 * 1024 * 1024
-}
+/// Numbers without a fraction are integers below this: larger floats are not exact.
+pub(crate) const MAX_EXACT: f64 = 9e15;
 
 /// Writes `62.0` as `62`. `None`: there is no such number.
 fn with_whole_numbers(text: &str) -> Option<String> {
@@ -239,8 +168,7 @@ fn with_whole_numbers(text: &str) -> Option<String> {
         let end = at + value.len();
         let number = value.contains(['.', 'e', 'E']).then(|| value.parse::<f64>().ok()).flatten();
         match number {
-            // Larger ones are not exact.
-            Some(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
+            Some(number) if number.fract() == 0.0 && number.abs() < MAX_EXACT => {
                 whole.push_str(&rest[..at]);
                 whole.push_str(&format!("{number:.0}"));
                 is_changed = true;

@@ -2,7 +2,7 @@ use std::{fmt, marker::PhantomData, ops::Deref, sync::Arc};
 
 use bytes::Bytes;
 use garde::Validate;
-use http::{Extensions, Method, request};
+use http::{Extensions, request};
 use palisade_core::{BodyPolicy, BodyPolicyLayer, BodyPolicyService, Decision, Halt};
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
@@ -13,11 +13,11 @@ use crate::{
     place::Findings,
 };
 
-/// Reads each JSON body as `T`, applies its rules, and leaves the value in the request's extensions; the handler still
-/// gets the bytes.
+/// Reads each JSON body as `T`, applies its rules, and puts the value into the request's extensions; the handler still gets
+/// the bytes.
 ///
-/// GET, HEAD, DELETE, OPTIONS and TRACE requests pass as they are. A body over the limit (1 MiB unless said otherwise)
-/// is a 413, one that is no JSON a 415 or 400 `INVALID_JSON`, one that breaks rules a 400 `VALIDATION_ERROR`.
+/// GET, HEAD, DELETE, OPTIONS and TRACE requests pass unchanged. A body over the limit (default: 1 MiB) is a 413, a body
+/// that is not JSON a 415 or 400 `INVALID_JSON`, and a body that breaks rules a 400 `VALIDATION_ERROR`.
 ///
 /// ```
 /// use garde::Validate;
@@ -41,20 +41,20 @@ pub struct ValidateLayer<T> {
 }
 
 impl<T> ValidateLayer<T> {
-    /// JSON bodies up to 1 MiB.
+    /// Returns a layer for JSON bodies of up to 1 MiB.
     pub fn new() -> Self {
         let policy = JsonOf { settings: Validation::new(), judge: None, expected: PhantomData };
         Self { limit: 1024 * 1024, policy }
     }
 
-    /// Reads at most this many bytes.
+    /// Sets the size limit of bodies, in bytes. Default: 1 MiB.
     #[must_use]
     pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;
         self
     }
 
-    /// Answers as these settings say.
+    /// Uses these settings.
     #[must_use]
     pub fn settings(mut self, settings: Validation) -> Self {
         self.policy.settings = settings;
@@ -139,11 +139,7 @@ where
     type Grant = Option<Validated<T>>;
 
     fn applies(&self, request: &request::Parts) -> Result<bool, Halt> {
-        if request.method.is_safe() || request.method == Method::DELETE {
-            return Ok(false);
-        }
-        json::check_media_type(&request.headers)?;
-        Ok(true)
+        json::is_expected_in(request)
     }
 
     fn decide(&self, request: &request::Parts, body: &Bytes) -> Decision<Self::Grant> {
@@ -168,7 +164,7 @@ where
     }
 }
 
-/// A value that came with the request and keeps its type's rules. [`ValidateLayer`] leaves it in the extensions.
+/// A value that was read from the request and satisfies its rules. [`ValidateLayer`] puts it into the extensions.
 pub struct Validated<T>(Arc<T>);
 
 impl<T> Validated<T> {
@@ -178,7 +174,7 @@ impl<T> Validated<T> {
 }
 
 impl<T: Send + Sync + 'static> Validated<T> {
-    /// Finds the value. `None`: no layer validated a `T` for this request.
+    /// Returns the value, or `None` if no layer validated a `T` for this request.
     pub fn of(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
     }

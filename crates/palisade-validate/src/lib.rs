@@ -1,8 +1,7 @@
-//! Is it well-formed: JSON bodies and query strings, checked before a handler sees them.
+//! Validates JSON bodies, queries, forms, files and gRPC messages before a handler sees them.
 //!
-//! A type says what is expected, with serde for the form and [garde](https://docs.rs/garde) for the rules. Everything
-//! that is wrong is reported at once, each with a path, a code that never changes and a message that does not repeat
-//! what the client sent.
+//! A type describes the input: serde describes its form, and [garde](https://docs.rs/garde) its rules. All issues are
+//! reported at once, each with a path, a code that never changes and a message that does not repeat the client's input.
 //!
 //! ```
 //! use garde::Validate;
@@ -45,17 +44,17 @@
 //! # }
 //! ```
 //!
-//! # What is checked
+//! # Entry points
 //!
 //! | | for |
 //! | --- | --- |
 //! | [`ValidateLayer`] | JSON bodies, before any tower service |
 //! | `Valid` | axum's extractors, one or several at once (feature `axum`) |
 //! | `ValidateMessages`, `validate_message` | messages of gRPC (feature `tonic`) |
-//! | `JsonSchema` | what is described by data (feature `json-schema`) |
+//! | `JsonSchema` | documents that are described by a schema instead of a type (feature `json-schema`) |
 //! | `Multipart`, `MultipartStream`, `Uploads` | forms with files (feature `multipart`) |
-//! | [`Validation`] | how all of them answer, and the same for bytes that are at hand |
-//! | [`debug_validate_response`] | responses, while a service is developed |
+//! | [`Validation`] | the settings of all of them, and the same checks for bytes |
+//! | [`debug_validate_response`] | responses, during development |
 //!
 //! # Where an issue is
 //!
@@ -65,27 +64,9 @@
 //! one if their values do not show which of them is meant. A type that derives `schemars::JsonSchema` has exact places
 //! there too (feature `schemars`).
 //!
-//! # Issue codes
+//! # How many issues
 //!
-//! [`ISSUE_CODES`] has them for programs.
-//!
-//! | code | means | `params` |
-//! | --- | --- | --- |
-//! | `missing` | a field that must be there is not | |
-//! | `wrong_type` | another type is expected, or a number of another range | `expected` |
-//! | `invalid_option` | none of the words or forms that are allowed | `options` |
-//! | `unknown_field` | a field that is not known, where that is refused | |
-//! | `invalid_key` | a name in a map that is none | |
-//! | `too_short`, `too_long` | a text or a list | `min`, `max` |
-//! | `too_small`, `too_big` | a number | `min`, `max`; `above`, `below` |
-//! | `not_multiple_of`, `not_unique` | of a JSON Schema | `of` |
-//! | `invalid_email`, `invalid_url`, `invalid_ip`, `invalid_phone_number`, `invalid_credit_card` | a text that should be one | |
-//! | `invalid_format` | a text that does not match its pattern | |
-//! | `mismatch` | two fields that should be equal are not | `field` |
-//! | `too_many_files`, `invalid_file_name`, `invalid_file_type` | a file | `max`, `types` |
-//! | `invalid` | a rule of your own, with its message; or a value that its type refused | |
-//!
-//! A list ends at 64 issues, with `truncated: true` beside it. `truncated` is also true if the form is wrong, because rules are
+//! The codes of issues are listed at [`ISSUE_CODES`]. A list ends at 64 issues, with `truncated: true` beside it. `truncated` is also true if the form is wrong, because rules are
 //! applied only to a value that was read, and if the body is larger than [`Validation::max_examined`].
 //!
 //! garde is stopped soon after 64 broken rules, at the next of its own rules that is broken. A rule of your own (`custom`)
@@ -114,6 +95,8 @@ mod entry;
 mod examine;
 mod issue_codes;
 mod json;
+#[cfg_attr(not(feature = "json-schema"), path = "not_judged.rs")]
+mod judged;
 mod layer;
 pub mod maps;
 #[cfg(feature = "tonic")]

@@ -2,8 +2,8 @@
 //!
 //! garde reports rules by the names that fields have in Rust, and serde knows fields by their names on the wire. Neither
 //! has both. They meet while the document is read again, guided by garde's paths: at each struct serde lists its names,
-//! and a name in Rust stands for the one that serde's `rename_all` makes of it. The value that is there must be able to
-//! break the rule, or the name does not count: of two fields that exchange their names, each looks like the other.
+//! and a name in Rust stands for its form after `rename_all`. The value there has to be able to break the rule, or the name
+//! does not count: of two fields that exchange their names, each looks like the other.
 //! Where that leaves a doubt, the issue is at the struct, and the answer is marked as truncated.
 
 use std::{
@@ -75,15 +75,20 @@ impl<'a> Resolver<'a> {
         self.broken[at].path.get(taken)
     }
 
-    /// Notes that the document has been read up to this value.
-    pub(crate) fn arrive(&self, trail: &Trail, path: &Path<'_>) {
+    /// Notes that the document has been read up to this value. If it has no members, the rest of a path can only be positions
+    /// in newtypes.
+    pub(crate) fn arrive(&self, trail: &Trail, path: &Path<'_>, kind: Kind) {
         if trail.is_empty() {
             return;
         }
         let (place, order) = path.to_place_and_order();
         let mut places = self.places.borrow_mut();
         for (at, taken) in trail {
-            let is_exact = *taken == self.broken[*at].path.len();
+            let mut rest = self.broken[*at].path.iter().skip(*taken);
+            let is_exact = match kind {
+                Kind::Array | Kind::Object => rest.next().is_none(),
+                _ => rest.all(|step| *step == Component::Item(0)),
+            };
             if is_exact && !places[*at].is_exact {
                 self.left.set(self.left.get() - 1);
             }
@@ -136,18 +141,21 @@ impl<'a> Resolver<'a> {
         below.map(|((at, taken), _)| (at, taken + usize::from(is_newtype))).collect()
     }
 
-    /// The value in a newtype. It has a position in garde's path, unless the newtype is `transparent`: before a list the
-    /// two look the same.
+    /// The value in a newtype. It has a position in garde's path, unless the newtype is `transparent`. Before a list of lists
+    /// the two look the same.
     pub(crate) fn of_newtype(&self, trail: Trail, rest: &str) -> Trail {
-        let is_list = rest.trim_ascii_start().starts_with('[');
+        let list = Cursor::new(rest);
+        let is_list = list.kind() == Kind::Array;
+        list.enter();
+        let has_lists = is_list && list.advance() && list.kind() == Kind::Array;
         let is_position = |step: &Component| *step == Component::Item(0);
         let all_are = self.below(trail.clone()).all(|(_, step)| is_position(step));
         let below = trail.into_iter().filter_map(|(at, taken)| match self.next((at, taken)) {
             Some(step) if !is_list && is_position(step) => Some((at, taken + 1)),
             Some(_) if is_list && all_are => match self.next((at, taken + 1)) {
-                Some(Component::Item(_)) => Some((at, taken + 1)),
+                Some(Component::Item(_)) if !has_lists => Some((at, taken + 1)),
                 Some(Component::Name(_)) => Some((at, taken)),
-                None => None,
+                _ => None,
             },
             _ => Some((at, taken)),
         });
@@ -161,14 +169,16 @@ impl<'a> Resolver<'a> {
         known: &'static [&'static str],
         members: &[(Cow<'_, str>, &str)],
     ) -> BTreeMap<&'static str, Trail> {
-        let mut by_name: HashMap<&str, Trail> = HashMap::new();
+        let mut by_name: Vec<(&str, Trail)> = Vec::new();
         for (step, name) in self.below(trail) {
-            if let Component::Name(name) = name {
-                by_name.entry(name).or_default().push(step);
+            let Component::Name(name) = name else { continue };
+            match by_name.iter_mut().find(|(known, _)| known == name) {
+                Some((_, trail)) => trail.push(step),
+                None => by_name.push((name, vec![step])),
             }
         }
         // A name that no `rename_all` explains shows that fields are renamed one by one.
-        let is_regular = by_name.keys().all(|name| named(name, known).is_some());
+        let is_regular = by_name.iter().all(|(name, _)| named(name, known).is_some());
         let value = |name: &str| {
             members.iter().find(|(member, _)| member == name).map_or("null", |(_, raw)| raw)
         };

@@ -3,6 +3,8 @@ use std::borrow::Cow;
 use palisade_core::{Issue, IssueSource};
 use serde_json::{Map, Value};
 
+use crate::issue_codes::Code;
+
 /// The longest field name that is repeated, in bytes. Longer ones are a client's, not a programmer's.
 const MAX_NAME: usize = 128;
 
@@ -36,6 +38,14 @@ impl Place {
         self.0.split_last().map(|(_, parent)| parent)
     }
 
+    /// Leaves out a name that is too long to be repeated, and the steps inside of it. Returns true if there was one.
+    fn end_before_long_name(&mut self) -> bool {
+        let is_long = |step: &Step| matches!(step, Step::Name(name) if name.len() > MAX_NAME);
+        let end = self.0.iter().position(is_long);
+        self.0.truncate(end.unwrap_or(self.0.len()));
+        end.is_some()
+    }
+
     /// Names joined by dots, positions in brackets.
     fn dotted(&self) -> String {
         let mut text = String::new();
@@ -45,7 +55,7 @@ impl Place {
                     if !text.is_empty() {
                         text.push('.');
                     }
-                    text.push_str(shown(name));
+                    text.push_str(name);
                 }
                 Step::Item(at) => text.push_str(&format!("[{at}]")),
             }
@@ -60,9 +70,9 @@ impl Place {
             text.push('/');
             match step {
                 Step::Name(name) if name.contains('~') || name.contains('/') => {
-                    text.push_str(&shown(name).replace('~', "~0").replace('/', "~1"));
+                    text.push_str(&name.replace('~', "~0").replace('/', "~1"));
                 }
-                Step::Name(name) => text.push_str(shown(name)),
+                Step::Name(name) => text.push_str(name),
                 Step::Item(at) => text.push_str(&at.to_string()),
             }
         }
@@ -70,15 +80,11 @@ impl Place {
     }
 }
 
-fn shown(name: &str) -> &str {
-    if name.len() > MAX_NAME { "…" } else { name }
-}
-
 /// Something that is wrong, before it is known which part of the request it was in.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Found {
     pub(crate) place: Place,
-    pub(crate) code: Cow<'static, str>,
+    pub(crate) code: Code,
     pub(crate) message: Cow<'static, str>,
     pub(crate) params: Map<String, Value>,
     /// Sorts issues by the order in which structs declare their fields.
@@ -86,18 +92,8 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    pub(crate) fn new(
-        place: Place,
-        code: impl Into<Cow<'static, str>>,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        Self {
-            place,
-            code: code.into(),
-            message: message.into(),
-            params: Map::new(),
-            order: Vec::new(),
-        }
+    pub(crate) fn new(place: Place, code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { place, code, message: message.into(), params: Map::new(), order: Vec::new() }
     }
 
     pub(crate) fn with_param(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -111,7 +107,7 @@ impl Found {
     }
 
     pub(crate) fn into_issue(self, source: IssueSource) -> Issue {
-        let mut issue = Issue::new(self.place.dotted(), self.code, self.message)
+        let mut issue = Issue::new(self.place.dotted(), self.code.as_str(), self.message)
             .with_source(source)
             .with_pointer(self.place.pointer());
         issue.params = self.params;
@@ -132,11 +128,12 @@ pub struct Findings {
 
 impl Findings {
     pub(crate) fn add(&mut self, source: IssueSource, found: impl IntoIterator<Item = Found>) {
-        for found in found {
+        for mut found in found {
             if self.issues.len() >= MAX_ISSUES {
                 self.truncated = true;
                 break;
             }
+            self.truncated |= found.place.end_before_long_name();
             self.issues.push(found.into_issue(source));
         }
     }
@@ -151,12 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_told_in_two_ways() {
+    fn place_is_written_as_path_and_pointer() {
         assert_eq!(
             (place().dotted(), place().pointer()),
             ("a/b[3].~c".into(), "/a~1b/3/~0c".into())
         );
         assert_eq!((Place::default().dotted(), Place::default().pointer()), ("".into(), "".into()));
-        assert_eq!(Place::default().name(&"x".repeat(129)).dotted(), "…");
     }
 }

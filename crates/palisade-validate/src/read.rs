@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    examine::{Mode, examine, resolve},
+    examine::{Mode, resolve},
     names::Resolver,
     place::{Found, Place},
     rules,
@@ -17,19 +17,6 @@ pub(crate) struct Read<T> {
     pub(crate) found: Vec<Found>,
     /// More may be wrong than was found.
     pub(crate) truncated: bool,
-}
-
-/// Reads a text that is valid JSON, and finds what is wrong with it.
-pub(crate) fn read<T>(text: &str, mode: Mode, context: &T::Context) -> Read<T>
-where
-    T: DeserializeOwned + Validate,
-{
-    let seen = examine::<T>(text, mode);
-    match seen.value {
-        Some(value) => apply_rules(value, text, mode, context, Vec::new),
-        // Rules are for values that were read, so they have not been looked at.
-        None => Read { value: None, found: seen.found, truncated: true },
-    }
 }
 
 /// Applies the rules to a value that was read from this text. `judged` returns what the schema of the type, if it has one,

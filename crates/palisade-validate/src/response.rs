@@ -25,11 +25,11 @@ pub(crate) const INVALID_RESPONSE: ErrorCode = ErrorCode::new(
 )
 .about("The service broke its own schema, and checks its answers: in development.");
 
-/// Checks that a service answers what it promises: while it is developed, a response that is no `T` or breaks its rules
-/// becomes a 500 that says where, and the log does too. In release builds nothing is looked at, unless asked.
+/// Returns a layer that checks responses during development: a response that is not a valid `T` becomes a 500 with its
+/// issues, which are logged too. In release builds responses are not checked, unless configured.
 ///
-/// Successful responses with JSON of a declared length of up to 1 MiB are checked. All others pass as they are: streams,
-/// answers to HEAD, and what is compressed.
+/// Successful responses with JSON of a declared length of up to 1 MiB are checked. All others pass unchanged: streams,
+/// responses to HEAD, and compressed responses.
 ///
 /// ```
 /// use garde::Validate;
@@ -64,7 +64,7 @@ impl<T> ValidateResponseLayer<T> {
         self
     }
 
-    /// Lets every response pass, and says in the log which should not have been.
+    /// Passes all responses unchanged, and only logs invalid ones.
     #[must_use]
     pub fn only_log(mut self) -> Self {
         self.refuses = false;

@@ -14,7 +14,7 @@ use garde::{
 use serde_json::{Map, Value};
 
 use crate::{
-    issue_codes,
+    issue_codes::{self, Code},
     place::{Found, MAX_ISSUES, Place},
 };
 
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Broken {
     pub(crate) path: Vec<Component>,
-    code: &'static str,
+    code: Code,
     message: String,
     pub(crate) params: Map<String, Value>,
 }
@@ -35,7 +35,7 @@ pub(crate) enum Component {
 }
 
 impl Broken {
-    pub(crate) fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> Code {
         self.code
     }
 
@@ -117,7 +117,7 @@ struct Coded<'w> {
 
 #[derive(Clone, Debug, PartialEq)]
 struct Written {
-    code: &'static str,
+    code: Code,
     params: Map<String, Value>,
     message: String,
 }
@@ -127,7 +127,7 @@ const MARK: char = '\u{1}';
 impl Coded<'_> {
     fn rule(
         &self,
-        code: &'static str,
+        code: Code,
         params: &[(&str, Value)],
         message: impl Display,
     ) -> Cow<'static, str> {
@@ -146,7 +146,7 @@ impl Coded<'_> {
 }
 
 /// A limit is a number, unless it is of a type that has a range of its own.
-fn limit(limit: &dyn Display) -> Value {
+pub(crate) fn limit(limit: &dyn Display) -> Value {
     let shown = limit.to_string();
     serde_json::from_str::<serde_json::Number>(&shown).map_or(Value::String(shown), Value::Number)
 }
@@ -255,6 +255,6 @@ mod tests {
     #[test]
     fn a_rule_of_ones_own_keeps_its_message() {
         let found = find("no weekends", &[]);
-        assert_eq!((found.code, &*found.message), ("invalid", "no weekends"));
+        assert_eq!((found.code, &*found.message), (issue_codes::INVALID, "no weekends"));
     }
 }

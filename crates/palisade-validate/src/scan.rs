@@ -1,10 +1,10 @@
-//! What serde_json lets pass: names that come twice in an object, and halves of surrogate pairs in what is skipped.
+//! Mistakes that serde_json accepts: names that come twice in an object, and halves of surrogate pairs in values that it skips.
 
 use std::collections::HashSet;
 
 use smallvec::SmallVec;
 
-/// Where in the text, in bytes.
+/// A mistake, with its position in bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     Duplicate { at: usize },
@@ -26,7 +26,7 @@ struct Object {
     is_array: bool,
 }
 
-/// Goes through a text once. It need not be JSON: what is no JSON is somebody else's to say, and is passed over.
+/// Scans a text once. Text that is not JSON is skipped, because the parser reports it.
 pub(crate) fn scan(text: &str, max_depth: usize, allows_duplicates: bool) -> Result<(), Flaw> {
     let bytes = text.as_bytes();
     // Usual bodies are not deep, and have few names: nothing is allocated for them.

@@ -1,23 +1,45 @@
 use std::sync::Arc;
 
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "axum", feature = "tonic"))]
 use http::Extensions;
 use http::{StatusCode, request};
 use palisade_core::{ApiError, Decision, Issue, IssueView, Policy, PolicyLayer};
 
 use crate::{Messages, examine::Mode, place::Findings};
 
-/// How failed validation is answered.
+/// Settings of validation: what is accepted, and how the response to other input looks.
 ///
-/// [`ValidateLayer`](crate::ValidateLayer) takes it directly. The extractors take it from the request, where it leaves
-/// itself as a policy:
+/// [`ValidateLayer`](crate::ValidateLayer) takes them directly. The extractors take them from the request's extensions, into
+/// which [`layer`](Validation::layer) puts them.
 ///
 /// ```
+/// use garde::Validate;
 /// use http::StatusCode;
-/// use palisade_validate::Validation;
+/// use palisade_validate::{Messages, Validation};
 ///
-/// // for all extractors inside: 422 instead of 400
-/// let layer = Validation::new().status(StatusCode::UNPROCESSABLE_ENTITY).layer();
+/// #[derive(Debug, serde::Deserialize, Validate)]
+/// struct Item {
+///     #[garde(length(chars, min = 1))]
+///     name: String,
+///     #[garde(skip)]
+///     amount: u8,
+/// }
+///
+/// let settings = Validation::new()
+///     .status(StatusCode::UNPROCESSABLE_ENTITY)
+///     .deny_unknown_fields()
+///     .accept_integral_floats()
+///     .messages(Messages::new().field("name", "too_short", "Name is required"));
+///
+/// let item: Item = settings.json(br#"{"name":"lamp","amount":62.0}"#)?;
+/// assert_eq!(item.amount, 62);
+/// let error = settings.json::<Item>(br#"{"name":"","amount":1,"nmae":"typo"}"#).unwrap_err();
+/// assert_eq!(error.status(), StatusCode::UNPROCESSABLE_ENTITY);
+/// assert_eq!(error.issues()[0].message, "Name is required");
+/// assert_eq!((&*error.issues()[1].path, &*error.issues()[1].code), ("nmae", "unknown_field"));
+///
+/// let layer = settings.layer(); // for all extractors inside
+/// # Ok::<_, palisade_core::ApiError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Validation {
@@ -33,7 +55,7 @@ pub struct Validation {
     messages: Option<Arc<Messages>>,
 }
 
-/// serde_json goes no deeper than 128, whatever is set.
+/// serde_json goes no deeper than 128 levels.
 const DEEPEST: usize = 127;
 
 impl Validation {
@@ -61,14 +83,6 @@ impl Validation {
     }
 
     /// Lays the issues out in another way.
-    ///
-    /// ```
-    /// use palisade_core::IssueView;
-    /// use palisade_validate::Validation;
-    ///
-    /// // `formErrors` and `fieldErrors`
-    /// let flat = Validation::new().view(IssueView::Flat);
-    /// ```
     #[must_use]
     pub fn view(mut self, view: IssueView) -> Self {
         self.view = view;
@@ -80,21 +94,6 @@ impl Validation {
     ///
     /// A type into which others are flattened (`#[serde(flatten)]`), and an enum whose tag is beside its fields, do not
     /// declare which fields they know: there, no field is unknown. JSON bodies are read twice.
-    ///
-    /// ```
-    /// # use garde::Validate;
-    /// # use palisade_validate::Validation;
-    /// #[derive(Debug, serde::Deserialize, Validate)]
-    /// struct Item {
-    ///     #[garde(skip)]
-    ///     name: String,
-    /// }
-    ///
-    /// let body = br#"{"name":"lamp","nmae":"typo"}"#;
-    /// assert!(Validation::new().json::<Item>(body).is_ok());
-    /// let error = Validation::new().deny_unknown_fields().json::<Item>(body).unwrap_err();
-    /// assert_eq!((&*error.issues()[0].path, &*error.issues()[0].code), ("nmae", "unknown_field"));
-    /// ```
     #[must_use]
     pub fn deny_unknown_fields(mut self) -> Self {
         self.refuses_unknown = true;
@@ -110,21 +109,6 @@ impl Validation {
 
     /// Accepts a number without a fraction, such as `62.0`, where an integer is expected: in types and in a JSON Schema.
     /// Default: such a number is rejected as `wrong_type`.
-    ///
-    /// ```
-    /// # use garde::Validate;
-    /// # use palisade_validate::Validation;
-    /// #[derive(serde::Deserialize, Validate)]
-    /// struct Item {
-    ///     #[garde(skip)]
-    ///     amount: u8,
-    /// }
-    ///
-    /// let body = br#"{"amount":62.0}"#;
-    /// assert!(Validation::new().json::<Item>(body).is_err());
-    /// assert_eq!(Validation::new().accept_integral_floats().json::<Item>(body)?.amount, 62);
-    /// # Ok::<_, palisade_core::ApiError>(())
-    /// ```
     #[must_use]
     pub fn accept_integral_floats(mut self) -> Self {
         self.accepts_integral_floats = true;
@@ -141,23 +125,6 @@ impl Validation {
 
     /// Limits the size of the bodies, in bytes, of which every mistake is reported. A larger one is answered with its first
     /// mistake, in its exact place, and `truncated`. Default: 256 KiB.
-    ///
-    /// ```
-    /// # use garde::Validate;
-    /// # use palisade_validate::Validation;
-    /// #[derive(Debug, serde::Deserialize, Validate)]
-    /// struct Item {
-    ///     #[garde(skip)]
-    ///     name: String,
-    ///     #[garde(skip)]
-    ///     amount: u8,
-    /// }
-    ///
-    /// let body = br#"{"name":1,"amount":"two"}"#;
-    /// let error = Validation::new().max_examined(10).json::<Item>(body).unwrap_err();
-    /// assert_eq!((error.issues().len(), &*error.issues()[0].path), (1, "name"));
-    /// assert!(error.issues_are_truncated());
-    /// ```
     #[must_use]
     pub fn max_examined(mut self, bytes: usize) -> Self {
         self.max_examined = bytes;
@@ -166,22 +133,6 @@ impl Validation {
 
     /// Reads `on` as true in queries and forms, as HTML checkboxes send it. A checkbox that is not checked is not sent, so
     /// its field needs `#[serde(default)]`. Default: `on` is rejected.
-    ///
-    /// ```
-    /// # use garde::Validate;
-    /// # use palisade_validate::Validation;
-    /// #[derive(serde::Deserialize, Validate)]
-    /// struct Form {
-    ///     #[serde(default)]
-    ///     #[garde(skip)]
-    ///     newsletter: bool,
-    /// }
-    ///
-    /// let settings = Validation::new().read_checkboxes();
-    /// assert!(settings.form::<Form>(b"newsletter=on")?.newsletter);
-    /// assert!(!settings.form::<Form>(b"")?.newsletter);
-    /// # Ok::<_, palisade_core::ApiError>(())
-    /// ```
     #[must_use]
     pub fn read_checkboxes(mut self) -> Self {
         self.reads_checkboxes = true;
@@ -190,25 +141,6 @@ impl Validation {
 
     /// Shows the messages of a type's own `Deserialize` and `TryFrom`, with the code `invalid`. Default: they are replaced,
     /// because they may repeat what the client sent or name types of the service.
-    ///
-    /// ```
-    /// # use garde::Validate;
-    /// # use palisade_validate::Validation;
-    /// #[derive(Debug, serde::Deserialize, Validate)]
-    /// #[serde(try_from = "u32")]
-    /// struct Even(#[garde(skip)] u32);
-    ///
-    /// impl TryFrom<u32> for Even {
-    ///     type Error = &'static str;
-    ///
-    ///     fn try_from(number: u32) -> Result<Self, &'static str> {
-    ///         if number % 2 == 0 { Ok(Self(number)) } else { Err("must be even") }
-    ///     }
-    /// }
-    ///
-    /// let error = Validation::new().show_type_messages().json::<Even>(b"3").unwrap_err();
-    /// assert_eq!(error.issues()[0].message, "must be even");
-    /// ```
     #[must_use]
     pub fn show_type_messages(mut self) -> Self {
         self.shows_own_words = true;
@@ -216,21 +148,6 @@ impl Validation {
     }
 
     /// Words the issues, in any language. Default: English.
-    ///
-    /// ```
-    /// # use garde::Validate;
-    /// use palisade_validate::{Messages, Validation};
-    ///
-    /// #[derive(Debug, serde::Deserialize, Validate)]
-    /// struct Item {
-    ///     #[garde(length(chars, min = 1))]
-    ///     name: String,
-    /// }
-    ///
-    /// let settings = Validation::new().messages(Messages::new().field("name", "too_short", "Name is required"));
-    /// let error = settings.json::<Item>(br#"{"name":""}"#).unwrap_err();
-    /// assert_eq!(error.issues()[0].message, "Name is required");
-    /// ```
     #[must_use]
     pub fn messages(mut self, messages: Messages) -> Self {
         self.messages = Some(Arc::new(messages));
@@ -290,8 +207,8 @@ impl Validation {
         }
     }
 
-    /// Those that a layer outside has left, or the usual ones.
-    #[cfg(feature = "axum")]
+    /// Returns the settings in the request's extensions, or the default ones.
+    #[cfg(any(feature = "axum", feature = "tonic"))]
     pub(crate) fn of(extensions: &Extensions) -> Self {
         extensions.get().cloned().unwrap_or_default()
     }
@@ -305,6 +222,11 @@ impl Default for Validation {
 
 impl Policy for Validation {
     type Grant = ();
+
+    /// Settings admit no request.
+    fn abstains((): &Self::Grant) -> bool {
+        true
+    }
 
     fn decide(&self, _: &request::Parts) -> Decision<()> {
         Decision::grant(())

@@ -20,11 +20,11 @@ pub struct Texts {
     pub(crate) value: Value,
     pub(crate) source: IssueSource,
     pub(crate) naming: Naming,
-    /// The names whose texts were no UTF-8, and are not in the value.
+    /// The names whose texts were not UTF-8, and are not in the value.
     pub(crate) unreadable: BTreeSet<String>,
 }
 
-/// What the client calls what stands first in a place.
+/// Converts the first step of a place to the client's name for it.
 #[derive(Debug)]
 pub(crate) enum Naming {
     AsIs,
@@ -40,13 +40,13 @@ pub(crate) enum Naming {
 }
 
 impl Texts {
-    /// Names and texts that are still to be added.
+    /// Returns an empty part, to which names and texts are added.
     pub(crate) fn named(source: IssueSource, naming: Naming) -> Self {
         let (value, unreadable) = (Value::Object(Map::new()), BTreeSet::new());
         Self { value, source, naming, unreadable }
     }
 
-    /// What comes urlencoded, as a query or a form, as the URL standard reads it; but what is no UTF-8 stays none.
+    /// Reads a query or an urlencoded form, as the URL standard does, but does not replace bytes that are not UTF-8.
     pub(crate) fn urlencoded(text: &[u8], source: IssueSource) -> Result<Self, ApiError> {
         let mut texts = Self::named(source, Naming::AsIs);
         let pairs = text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
@@ -65,7 +65,7 @@ impl Texts {
         Ok(texts)
     }
 
-    /// A key that comes once has a text, one that comes again has a list. `None`: it was no UTF-8.
+    /// Adds a text. A name that comes again has a list. `None`: the text was not UTF-8.
     pub(crate) fn add(&mut self, name: &str, text: Option<Cow<'_, str>>) {
         match (text, &mut self.value) {
             (Some(text), Value::Object(pairs)) => add(pairs, name, text.into_owned()),

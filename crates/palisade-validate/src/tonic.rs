@@ -52,27 +52,16 @@ where
 /// # Errors
 ///
 /// A rule is broken.
-///
-/// ```
-/// use garde::Validate;
-/// use palisade_validate::validate_message_with;
-///
-/// #[derive(Validate)]
-/// #[garde(context(u32 as most))]
-/// struct Order {
-///     #[garde(range(max = *most))]
-///     amount: u32,
-/// }
-///
-/// assert!(validate_message_with(&Order { amount: 3 }, &3).is_ok());
-/// assert!(validate_message_with(&Order { amount: 4 }, &3).is_err());
-/// ```
 pub fn validate_message_with<T: Validate>(message: &T, context: &T::Context) -> Result<(), Status> {
-    check(message, context).map_err(Status::from)
+    check(message, context, &Validation::new()).map_err(Status::from)
 }
 
 /// Fields of messages have the same names in Rust and in protobuf.
-fn check<T: Validate>(message: &T, context: &T::Context) -> Result<(), ApiError> {
+fn check<T: Validate>(
+    message: &T,
+    context: &T::Context,
+    settings: &Validation,
+) -> Result<(), ApiError> {
     let (broken, more) = rules::check(message, context);
     if broken.is_empty() {
         return Ok(());
@@ -88,7 +77,7 @@ fn check<T: Validate>(message: &T, context: &T::Context) -> Result<(), ApiError>
         broken.at(place, other.as_deref())
     });
     findings.add(IssueSource::Body, found);
-    let error = Validation::new().refuse(findings);
+    let error = settings.refuse(findings);
     let first = error.issues().first().map(|issue| format!("{}: {}", issue.path, issue.message));
     Err(match first {
         // Many clients show nothing but the message of a status.
@@ -137,7 +126,8 @@ impl ValidateMessages {
         Self::default()
     }
 
-    /// A method, by its path, and the message that it takes. Its rules are told the [`RuleContext`] of the request.
+    /// Adds a method, by its path, and the message that it takes. Its rules get the [`RuleContext`] of the request, and
+    /// issues are worded by the [`Validation`] in the request's extensions.
     #[must_use]
     pub fn method<M>(mut self, path: &'static str) -> Self
     where
@@ -148,7 +138,11 @@ impl ValidateMessages {
             let message = M::decode(message).map_err(|_| {
                 ApiError::bad_request().with_message("the message is not what the method takes")
             })?;
-            check(&message, &*RuleContext::<M::Context>::of(extensions)?)
+            check(
+                &message,
+                &*RuleContext::<M::Context>::of(extensions)?,
+                &Validation::of(extensions),
+            )
         };
         self.methods.insert(path, Arc::new(rules));
         self

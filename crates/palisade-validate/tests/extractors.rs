@@ -333,7 +333,7 @@ async fn cookies_become_what_their_type_asks_for() {
     let (_, all) =
         with_cookies(&[b"page-size=20; dark=true; city=Z%C3%BCrich; tag=1; tag=2"]).await;
     assert_eq!(all, json!(r#"1 20 true Some("Zürich") [1, 2]"#));
-    // in several fields, beside what is nobody's business, and with letters that are not its name's
+    // in several fields, beside headers that the type does not ask for, and with letters that are not its name's
     let (_, few) = with_cookies(&[b"_ga=\xff; PAGE-SIZE=7; page_size=8", b"page-size=9"]).await;
     assert_eq!(few, json!("1 9 false None []"));
     let (_, wrong) = with_cookies(&[b"page-size=101; dark=maybe; city=%ff"]).await;

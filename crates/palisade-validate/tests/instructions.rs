@@ -232,7 +232,7 @@ fn rejecting_costs_at_most_ten_times_parsing() {
         }
         println!("{name}, {bytes} bytes: {count}, {}.{}x", count / parse, 10 * count / parse % 10);
         assert!(count <= 10 * parse, "{name}, {bytes} bytes: {count}, and {parse} to parse");
-        // What each body costs, whatever its size, does not grow.
+        // The cost for each byte does not grow.
         if case.size > SIZES[0]
             && let Some((smaller, fewer)) = smaller.insert(name.clone(), (count, bytes))
         {

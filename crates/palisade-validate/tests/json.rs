@@ -61,7 +61,7 @@ fn a_byte_order_mark_and_what_is_not_utf8_are_refused() {
         "the body begins with a byte order mark, which JSON does not have",
     );
     not_json(b"{\n\"name\":\"\xff\"}", "the body is not UTF-8: line 2, column 9");
-    // also where nobody reads it
+    // also in a value that is skipped
     not_json(b"{\"name\":\"a\",\"other\":\"\xc3\"}", "the body is not UTF-8: line 1, column 22");
     assert_eq!(
         refusal("{\"name\":\"a\"}".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).0,
@@ -247,4 +247,56 @@ fn what_a_variant_holds_is_said_without_a_word_of_rust() {
         let error = Validation::new().json::<Kind>(json.as_bytes()).err().unwrap();
         assert_eq!(error.issues()[0].message, words, "{json}");
     }
+}
+
+#[derive(Debug, Deserialize, Validate)]
+#[serde(try_from = "u32")]
+struct Even(#[garde(skip)] u32);
+
+impl TryFrom<u32> for Even {
+    type Error = &'static str;
+
+    fn try_from(number: u32) -> Result<Self, &'static str> {
+        if number.is_multiple_of(2) { Ok(Self(number)) } else { Err("must be even") }
+    }
+}
+
+#[test]
+fn type_messages_are_shown_on_request() {
+    let message =
+        |settings: Validation| settings.json::<Even>(b"3").unwrap_err().issues()[0].message.clone();
+    assert_eq!(message(Validation::new()), "is not a valid value");
+    assert_eq!(message(Validation::new().show_type_messages()), "must be even");
+    assert_eq!(Validation::new().json::<Even>(b"4").unwrap().0, 4);
+}
+
+#[test]
+fn checkboxes_are_read_by_a_setting() {
+    #[derive(Debug, Deserialize, Validate)]
+    struct Form {
+        #[serde(default)]
+        #[garde(skip)]
+        newsletter: bool,
+    }
+    let settings = Validation::new().read_checkboxes();
+    assert!(settings.form::<Form>(b"newsletter=on").unwrap().newsletter);
+    assert!(!settings.form::<Form>(b"").unwrap().newsletter);
+    assert!(Validation::new().form::<Form>(b"newsletter=on").is_err());
+    assert!(settings.json::<Form>(br#"{"newsletter":"on"}"#).is_err());
+}
+
+#[test]
+fn larger_bodies_than_examined_have_one_issue() {
+    #[derive(Debug, Deserialize, Validate)]
+    #[garde(allow_unvalidated)]
+    #[allow(dead_code)]
+    struct Item {
+        name: String,
+        amount: u8,
+    }
+    let body = br#"{"name":1,"amount":"two"}"#;
+    let error = Validation::new().max_examined(10).json::<Item>(body).unwrap_err();
+    assert_eq!((error.issues().len(), &*error.issues()[0].path), (1, "name"));
+    assert!(error.issues_are_truncated());
+    assert_eq!(Validation::new().json::<Item>(body).unwrap_err().issues().len(), 2);
 }

@@ -9,7 +9,7 @@ use garde::Validate;
 use http::{Extensions, Request, Response};
 use http_body_util::{BodyExt, Full};
 use palisade_core::{Body, BodyPolicyLayer};
-use palisade_validate::{RuleContext, ValidateMessages, validate_message};
+use palisade_validate::{Messages, RuleContext, ValidateMessages, Validation, validate_message};
 use prost::Message;
 use tonic_types::StatusExt;
 use tower::{Layer, ServiceExt, service_fn};
@@ -102,6 +102,23 @@ async fn what_breaks_rules_or_is_no_message_is_an_invalid_argument() {
     ] {
         assert_eq!(call("/shop.Orders/Create", body).await.0.as_deref(), Some("3"));
     }
+}
+
+#[tokio::test]
+async fn messages_are_worded_by_settings_of_the_request() {
+    let layer = ValidateMessages::new().method::<Order>("/shop.Orders/Create").layer(1024).unwrap();
+    let method = service_fn(|_: Request<Body<Full<Bytes>>>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let body = Full::new(Bytes::from(framed(0, &order("", 1).encode_to_vec())));
+    let mut request = Request::post("/shop.Orders/Create")
+        .header("content-type", "application/grpc")
+        .body(body)
+        .unwrap();
+    let settings = Validation::new().messages(Messages::table([("too_short", "fehlt")]));
+    request.extensions_mut().insert(settings);
+    let response = layer.layer(method).oneshot(request).await.unwrap();
+    assert_eq!(response.headers()["grpc-message"], "item_name: fehlt");
 }
 
 /// Compresses as a client of tonic does.

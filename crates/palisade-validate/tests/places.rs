@@ -1,4 +1,4 @@
-//! Where an issue is: by the names that a client knows, whatever the fields are called in Rust.
+//! Where an issue is: by the names that a client knows, not by those in Rust.
 
 use std::{
     collections::{BTreeMap, HashMap},

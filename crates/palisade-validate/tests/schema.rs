@@ -177,3 +177,50 @@ async fn a_layer_hands_on_the_value_and_the_bytes_and_is_a_layer_for_bodies_only
     assert_eq!(send("POST", json, "{").await.0, 400);
     assert_eq!(send("POST", json, r#"{"name":"abc","items":[1,2,3]} "#).await.0, 413);
 }
+
+#[cfg(all(feature = "axum", feature = "schemars"))]
+#[tokio::test]
+async fn extractor_with_schema_reports_exact_places() {
+    use axum::{Router, routing::post};
+    use garde::Validate;
+    use palisade_validate::{SchemaJson, Valid};
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    #[derive(Deserialize, JsonSchema, Validate)]
+    #[serde(tag = "kind", rename_all = "camelCase")]
+    enum Payment {
+        Card {
+            #[garde(length(min = 4))]
+            number: String,
+        },
+    }
+
+    async fn pay(
+        Valid(SchemaJson(Payment::Card { number })): Valid<SchemaJson<Payment>>,
+    ) -> String {
+        number
+    }
+
+    let app = Router::<()>::new().route("/", post(pay));
+    let send = async |kind: &'static str, body: &'static str| {
+        let request = Request::post("/")
+            .header("content-type", kind)
+            .body(axum::body::Body::from(body))
+            .unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        (response.status(), response.into_body().collect().await.unwrap().to_bytes())
+    };
+    let json = "application/json";
+    assert_eq!(
+        send(json, r#"{"kind":"card","number":"1234"}"#).await,
+        (StatusCode::OK, "1234".into())
+    );
+    assert_eq!(send("text/plain", "{}").await.0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let (status, body) = send(json, r#"{"kind":"card","number":7}"#).await;
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        (status, &body["error"]["issues"][0]["path"]),
+        (StatusCode::BAD_REQUEST, &json!("number"))
+    );
+}

@@ -12,14 +12,19 @@ use palisade_core::{ApiError, IssueSource};
 use serde::de::DeserializeOwned;
 
 use super::Extractor;
-use crate::{RuleContext, Validation, json, place::Findings, texts::Texts};
+use crate::{
+    RuleContext, Validation,
+    json::{self, Judge},
+    place::Findings,
+    texts::Texts,
+};
 
-/// What [`Valid`](crate::Valid) reads from a whole request: `Json`, `Form`, `Multipart`, `MultipartStream`, and tuples
+/// An extractor that [`Valid`](crate::Valid) reads from a whole request: `Json`, `Form`, `Multipart`, `MultipartStream`, and tuples
 /// that end with one of them.
 ///
 /// It cannot be implemented elsewhere.
 pub trait FromBody: Extractor + Sized {
-    /// `Ok(None)`: what is wrong was added.
+    /// Returns `Ok(None)` if issues were added to the findings.
     #[doc(hidden)]
     fn read(
         request: Request,
@@ -30,7 +35,7 @@ pub trait FromBody: Extractor + Sized {
 
 async fn bytes_of(request: Request) -> Result<Bytes, ApiError> {
     Bytes::from_request(request, &()).await.map_err(|rejection| {
-        // axum's own limit has no error of ours in it.
+        // The error of axum's own limit does not contain an `ApiError`.
         let known = known_in(&rejection).or_else(|| {
             let too_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
             too_large.then(ApiError::payload_too_large)
@@ -43,7 +48,7 @@ async fn bytes_of(request: Request) -> Result<Bytes, ApiError> {
     })
 }
 
-/// What a layer outside has to say of a body that failed: it went over a limit, stopped coming, or does not match its
+/// Returns the error that an outer layer put into the body: it exceeded a limit, timed out, or does not match its content
 /// coding. The innermost cause counts.
 pub(super) fn known_in(error: &(dyn Error + 'static)) -> Option<ApiError> {
     let mut found = None;
@@ -59,6 +64,22 @@ pub(super) fn known_in(error: &(dyn Error + 'static)) -> Option<ApiError> {
     found
 }
 
+async fn read_json<T>(
+    request: Request,
+    settings: &Validation,
+    judge: Option<&Judge>,
+    findings: &mut Findings,
+) -> Result<Option<T>, ApiError>
+where
+    T: DeserializeOwned + Validate,
+    T::Context: Send + Sync + 'static,
+{
+    json::check_media_type(request.headers())?;
+    let context = RuleContext::<T::Context>::of(request.extensions())?;
+    let body = bytes_of(request).await?;
+    json::read(&body, settings, judge, &*context, findings)
+}
+
 impl<T> FromBody for Json<T>
 where
     T: DeserializeOwned + Validate,
@@ -69,10 +90,7 @@ where
         settings: &Validation,
         findings: &mut Findings,
     ) -> Result<Option<Self>, ApiError> {
-        json::check_media_type(request.headers())?;
-        let context = RuleContext::<T::Context>::of(request.extensions())?;
-        let body = bytes_of(request).await?;
-        Ok(json::read(&body, settings, None, &*context, findings)?.map(Self))
+        Ok(read_json(request, settings, None, findings).await?.map(Self))
     }
 }
 
@@ -126,11 +144,11 @@ where
         settings: &Validation,
         findings: &mut Findings,
     ) -> Result<Option<Self>, ApiError> {
-        json::check_media_type(request.headers())?;
-        let judge = crate::described::judge_for_request::<T>()?;
-        let context = RuleContext::<T::Context>::of(request.extensions())?;
-        let body = bytes_of(request).await?;
-        Ok(json::read(&body, settings, Some(&judge), &*context, findings)?.map(Self))
+        let judge = crate::described::judge_of::<T>().map_err(|error| {
+            let remedy = crate::described::unusable::<T>(&error);
+            ApiError::report_misconfiguration(request.extensions(), remedy)
+        })?;
+        Ok(read_json(request, settings, Some(&judge), findings).await?.map(Self))
     }
 }
 

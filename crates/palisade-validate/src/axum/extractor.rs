@@ -1,5 +1,5 @@
-//! Which extractors `Valid` takes. The traits are bounds of `Valid` itself, so that the compiler names what is missing at
-//! the handler's argument, and not that the function is not a handler.
+//! The extractors that `Valid` accepts. The traits are bounds of `Valid` itself, so that the compiler names the missing
+//! implementation at the handler's argument, instead of reporting that the function is not a handler.
 
 use axum::{
     Form, Json,

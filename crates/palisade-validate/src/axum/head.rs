@@ -9,12 +9,12 @@ use serde::de::DeserializeOwned;
 use super::Extractor;
 use crate::{RuleContext, Validation, place::Findings, texts::Texts};
 
-/// What [`Valid`](crate::Valid) reads from the head of a request: `Path`, `Query`, [`Headers`](crate::Headers),
+/// An extractor that [`Valid`](crate::Valid) reads from the head of a request: `Path`, `Query`, [`Headers`](crate::Headers),
 /// [`Cookies`](crate::Cookies), and tuples of them.
 ///
 /// It cannot be implemented elsewhere.
 pub trait FromHead: Extractor + Sized {
-    /// `Ok(None)`: what is wrong was added.
+    /// Returns `Ok(None)` if issues were added to the findings.
     #[doc(hidden)]
     fn read(
         head: &mut request::Parts,
@@ -23,15 +23,15 @@ pub trait FromHead: Extractor + Sized {
     ) -> impl Future<Output = Result<Option<Self>, ApiError>> + Send;
 }
 
-/// A part of the head that is names and texts, as all of its parts are.
+/// A part of the head, which consists of names and texts.
 pub trait OfTexts: Extractor + Sized {
-    /// What the texts become.
+    /// The type that the texts become.
     type Value: DeserializeOwned + Validate<Context = Self::Context>;
 
-    /// What its rules are told.
+    /// The context of its rules.
     type Context: Send + Sync + 'static;
 
-    /// The texts that its type asks for.
+    /// Returns the texts that the type asks for.
     #[doc(hidden)]
     fn texts(head: &mut request::Parts) -> impl Future<Output = Result<Texts, ApiError>> + Send;
 

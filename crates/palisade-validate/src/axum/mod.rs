@@ -39,16 +39,16 @@ pub use self::{
 /// | `Valid<SchemaJson<T>>` | a JSON body whose type has a schema (feature `schemars`) |
 /// | `Valid<Form<T>>` | an urlencoded form |
 /// | `Valid<Multipart<T>>` | a form with files, in memory or on disk (feature `multipart`) |
-/// | `Valid<MultipartStream<T>>` | a form with files, as they come (feature `multipart`) |
+/// | `Valid<MultipartStream<T>>` | a form with files, streamed (feature `multipart`) |
 /// | `Valid<Query<T>>` | the query string |
 /// | `Valid<Path<T>>` | the parameters of the path: a struct, a tuple, or the only one |
 /// | `Valid<Headers<T>>` | header fields, with [`Headers`] |
 /// | `Valid<Cookies<T>>` | cookies, with [`Cookies`] |
 /// | `Valid<(Path<A>, Query<B>, Json<C>)>` | several of them, the body last, whose issues are reported together |
 ///
-/// Where it fails, everything that is wrong is reported at once, in the format of the
-/// [`ErrorLayer`](palisade_core::ErrorLayer) outside. [`Validation`] outside says with which status, and
-/// [`RuleContext`](crate::RuleContext) what garde's rules are told.
+/// A rejection reports all issues at once, in the format of the [`ErrorLayer`](palisade_core::ErrorLayer) outside.
+/// [`Validation`] outside sets the status and other options, and [`RuleContext`](crate::RuleContext) the context of garde's
+/// rules.
 ///
 /// ```
 /// use axum::{Json, Router, extract::{Path, Query}, routing::{get, post}};
@@ -85,28 +85,7 @@ pub use self::{
 /// let app: Router = Router::new().route("/{shop}/items", post(create).get(list));
 /// ```
 ///
-/// A parameter of a path that has rules of its own is a type of its own, as garde's rules are on types:
-///
-/// ```
-/// # use axum::{Router, extract::Path, routing::get};
-/// # use garde::Validate;
-/// # use palisade_validate::Valid;
-/// # use serde::Deserialize;
-/// #[derive(Deserialize, Validate)]
-/// #[garde(transparent)]
-/// struct Shop(#[garde(range(min = 1))] u32);
-///
-/// #[derive(Deserialize, Validate)]
-/// #[garde(transparent)]
-/// struct Item(#[garde(length(chars, max = 20))] String);
-///
-/// async fn show(Valid(Path((shop, item))): Valid<Path<(Shop, Item)>>) -> String {
-///     format!("{} in {}", item.0, shop.0)
-/// }
-/// async fn about(Valid(Path(shop)): Valid<Path<Shop>>) -> String { shop.0.to_string() }
-///
-/// let app: Router = Router::new().route("/{shop}", get(about)).route("/{shop}/{item}", get(show));
-/// ```
+/// A parameter of a path needs a type of its own for its rules, because garde's rules belong to types:
 #[derive(Clone, Copy, Debug)]
 pub struct Valid<E: Extractor>(
     /// The extractor that holds the value.
@@ -142,7 +121,7 @@ where
         let mut findings = Findings::default();
         let checked = match E::read(request, &settings, &mut findings).await {
             Ok(value) => settings.settle(value, findings),
-            // What was wrong before the body is not forgotten.
+            // The issues of the head are reported too.
             Err(error) => Err(settings.beside(error, findings)),
         };
         checked.map(Self).inspect_err(|error| note(trail.as_ref(), error))

@@ -1,4 +1,4 @@
-//! Headers and cookies: a client sends many, and a type asks for some.
+//! Headers and cookies: a client sends many, and a type asks for some of them.
 
 use std::borrow::Cow;
 
@@ -17,8 +17,8 @@ use crate::{
 /// Header fields, read as a struct: each of its fields is the header of the same letters, so that `user_agent` is
 /// `User-Agent`.
 ///
-/// A header that is sent several times is a list, and texts become numbers and the like as in a query string. Headers
-/// that the type does not ask for are nobody's business.
+/// A header with several field lines is a list, and texts become numbers and other types as in a query string. Headers that
+/// the type does not ask for are ignored.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -46,11 +46,11 @@ pub struct Headers<T>(
 
 /// Cookies, read as a struct: each of its fields is the cookie of exactly this name, as serde knows it.
 ///
-/// Texts become numbers and the like as in a query string, after `%20` and its kind are decoded. A cookie that comes twice
-/// is a list: another path or a parent domain set one of the two, and nobody can tell which, so that a field that is no
-/// list refuses both. Cookies that the type does not ask for are nobody's business.
+/// Values are percent-decoded, and become numbers and other types as in a query string. A cookie that comes twice is a list:
+/// another path or a parent domain set one of the two, and the request does not show which. A field that is not a list
+/// rejects both. Cookies that the type does not ask for are ignored.
 ///
-/// Who a caller is does not belong here: that is for `Sessions` and its check of where a request comes from.
+/// Do not read credentials here: `Sessions` does that, with its protection against requests from other sites.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -136,7 +136,7 @@ where
     }
 }
 
-/// What a type has fields for. A type that does not say gets everything.
+/// The fields of a type. A type that does not list its fields gets all names.
 struct Asked {
     fields: Option<&'static [&'static str]>,
     texts: Texts,
@@ -151,7 +151,7 @@ impl Asked {
         Self { fields, texts: Texts::named(source, naming) }
     }
 
-    /// The field for what is called `name`, by the name that serde knows.
+    /// Returns the name that serde has for the field of `name`.
     fn field<'n>(&self, name: &'n str, is_it: impl Fn(&str) -> bool) -> Option<Cow<'n, str>> {
         match self.fields {
             Some(fields) => fields.iter().find(|field| is_it(field)).map(|field| (*field).into()),

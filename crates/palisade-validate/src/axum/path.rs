@@ -24,7 +24,8 @@ where
             ApiError::bad_request().with_message("the path is not UTF-8").with_source(error)
         })?;
         let params: Vec<(&str, &str)> = params.iter().collect();
-        let (value, naming) = laid_out(&params, asked_for::<T>())?;
+        let (value, naming) = laid_out(&params, asked_for::<T>())
+            .map_err(|remedy| ApiError::report_misconfiguration(&head.extensions, remedy))?;
         Ok(Texts { value, ..Texts::named(IssueSource::Path, naming) })
     }
 
@@ -33,19 +34,20 @@ where
     }
 }
 
-/// The parameters as the type asks for them: by name, by position, or the only one.
-fn laid_out(
-    params: &[(&str, &str)],
-    asked_for: Option<Shape>,
-) -> Result<(Value, Naming), ApiError> {
+/// Returns the parameters as the type asks for them: by name, by position, or the only one.
+///
+/// # Errors
+///
+/// The route has another number of parameters. No request can make that right.
+fn laid_out(params: &[(&str, &str)], asked_for: Option<Shape>) -> Result<(Value, Naming), String> {
     let takes = |count: usize| {
         if params.len() == count {
             return Ok(());
         }
-        // Nothing that a client sends makes this right: the route and the handler disagree.
-        let given = params.len();
-        let words = format!("the path has {given} parameters, and what is extracted has {count}");
-        Err(ApiError::internal().with_source(words))
+        Err(format!(
+            "the path of the route has {} parameters, and the handler extracts {count}: make both the same",
+            params.len()
+        ))
     };
     Ok(match asked_for {
         Some(Shape::List(length)) => {
@@ -60,7 +62,7 @@ fn laid_out(
             (text.into(), Naming::Only(name.to_owned()))
         }
         Some(Shape::Struct(_)) | None => {
-            // A route has no two parameters of one name.
+            // A route never has two parameters of one name.
             let pairs = params.iter().map(|(name, text)| ((*name).to_owned(), (*text).into()));
             (Value::Object(pairs.collect()), Naming::AsIs)
         }

@@ -1,4 +1,4 @@
-use std::{any::type_name, cell::Cell};
+use std::cell::Cell;
 
 use serde::{
     Deserializer,
@@ -46,7 +46,7 @@ impl<'r> Absent<'r> {
         path: &Path<'_>,
         read: impl FnOnce(Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let of = type_name::<T>();
+        let of = typeid::of::<T>();
         let at = round.knowledge.rejected(of);
         let text = TEXTS.get(at).copied().unwrap_or_default();
         let outcome = read(Self { round, text, depth: 0 });
@@ -57,7 +57,8 @@ impl<'r> Absent<'r> {
                 Fact::EndedAt(path.to_place())
             });
         }
-        outcome
+        // The document has nothing to do with the reason to reject a stand-in.
+        outcome.map_err(|_| Fault::Noted)
     }
 
     fn inner(self) -> Result<Self, Fault> {
@@ -66,116 +67,61 @@ impl<'r> Absent<'r> {
         }
         Ok(Self { depth: self.depth + 1, ..self })
     }
-
-    /// The document has nothing to do with the reason to reject a stand-in.
-    fn quiet<T>(self, outcome: Result<T, Fault>) -> Result<T, Fault> {
-        outcome.map_err(|_| Fault::Noted)
-    }
-}
-
-macro_rules! stand_ins {
-    ($($($method:ident)* => |$this:ident, $visitor:ident| $visit:expr;)*) => {$($(
-        fn $method<V: Visitor<'de>>(self, $visitor: V) -> Result<V::Value, Fault> {
-            let $this = self;
-            $this.quiet($visit)
-        }
-    )*)*};
 }
 
 impl<'de> Deserializer<'de> for Absent<'_> {
     type Error = Fault;
 
-    stand_ins! {
-        deserialize_any deserialize_unit deserialize_ignored_any => |this, visitor| visitor.visit_unit();
-        deserialize_bool => |this, visitor| visitor.visit_bool(false);
+    methods! {
+        deserialize_any deserialize_unit deserialize_ignored_any => |_this, visitor| visitor.visit_unit();
+        deserialize_bool => |_this, visitor| visitor.visit_bool(false);
         // Many numbers must not be 0.
-        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 => |this, visitor| visitor.visit_i64(1);
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 => |this, visitor| visitor.visit_u64(1);
-        deserialize_i128 => |this, visitor| visitor.visit_i128(1);
-        deserialize_u128 => |this, visitor| visitor.visit_u128(1);
-        deserialize_f32 deserialize_f64 => |this, visitor| visitor.visit_f64(1.0);
-        deserialize_char => |this, visitor| visitor.visit_char('a');
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 => |_this, visitor| visitor.visit_i64(1);
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 => |_this, visitor| visitor.visit_u64(1);
+        deserialize_i128 => |_this, visitor| visitor.visit_i128(1);
+        deserialize_u128 => |_this, visitor| visitor.visit_u128(1);
+        deserialize_f32 deserialize_f64 => |_this, visitor| visitor.visit_f64(1.0);
+        deserialize_char => |_this, visitor| visitor.visit_char('a');
         deserialize_str deserialize_string deserialize_identifier => |this, visitor| visitor.visit_str(this.text);
-        deserialize_bytes deserialize_byte_buf => |this, visitor| visitor.visit_borrowed_bytes(&[]);
-        deserialize_option => |this, visitor| visitor.visit_none();
+        deserialize_bytes deserialize_byte_buf => |_this, visitor| visitor.visit_borrowed_bytes(&[]);
+        deserialize_option => |_this, visitor| visitor.visit_none();
+        deserialize_seq => |this, visitor| this.deserialize_tuple(0, visitor);
+        deserialize_map => |this, visitor| this.deserialize_struct("", &[], visitor);
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.deserialize_unit(visitor)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        if name == RAW {
-            return visitor.visit_map(MapDeserializer::new([(RAW, "null")].into_iter()));
-        }
-        self.quiet(visitor.visit_newtype_struct(self.inner()?))
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.deserialize_tuple(0, visitor)
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        length: usize,
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        let items = std::iter::repeat_n(self.inner()?, length);
-        self.quiet(visitor.visit_seq(SeqDeserializer::new(items)))
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        length: usize,
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.deserialize_tuple(length, visitor)
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.deserialize_struct("", &[], visitor)
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        known: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        let of = type_name::<V>();
-        let field = self.inner()?;
-        let last = Cell::new("");
-        // All fields that the struct knows: which of them it needs is not known.
-        let fields =
-            known.iter().filter(|name| !self.round.knowledge.has(&Fact::Aliased(of, name)));
-        let fields = fields.map(|name| {
-            last.set(name);
-            (*name, field)
-        });
-        let outcome = visitor.visit_map(MapDeserializer::new(fields));
-        if let Err(Fault::Duplicate) = outcome {
-            self.round.learn(Fact::Aliased(of, last.get()));
-        }
-        self.quiet(outcome)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        let name = variants.first().copied().unwrap_or_default();
-        self.quiet(visitor.visit_enum(Variant { name, content: self.inner()? }))
+    methods_with! {
+        deserialize_unit_struct(_name: &'static str) => |_this, visitor| visitor.visit_unit();
+        deserialize_newtype_struct(name: &'static str) => |this, visitor| match name {
+            RAW => visitor.visit_map(MapDeserializer::new([(RAW, "null")].into_iter())),
+            _ => visitor.visit_newtype_struct(this.inner()?),
+        };
+        deserialize_tuple(length: usize) => |this, visitor| {
+            visitor.visit_seq(SeqDeserializer::new(std::iter::repeat_n(this.inner()?, length)))
+        };
+        deserialize_tuple_struct(_name: &'static str, length: usize) => |this, visitor| {
+            this.deserialize_tuple(length, visitor)
+        };
+        deserialize_struct(_name: &'static str, known: &'static [&'static str]) => |this, visitor| {
+            let of = typeid::of::<V>();
+            let field = this.inner()?;
+            let last = Cell::new("");
+            // All fields that the struct knows: which of them it needs is not known.
+            let fields = known.iter().filter(|name| !this.round.knowledge.has(&Fact::Aliased(of, name)));
+            let fields = fields.map(|name| {
+                last.set(name);
+                (*name, field)
+            });
+            visitor.visit_map(MapDeserializer::new(fields)).map_err(|fault| {
+                if let Fault::Duplicate = fault {
+                    this.round.learn(Fact::Aliased(of, last.get()));
+                }
+                Fault::Noted
+            })
+        };
+        deserialize_enum(_name: &'static str, variants: &'static [&'static str]) => |this, visitor| {
+            let name = variants.first().copied().unwrap_or_default();
+            visitor.visit_enum(Variant { name, content: this.inner()? })
+        };
     }
 }
 

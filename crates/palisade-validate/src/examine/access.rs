@@ -1,10 +1,15 @@
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    any::{TypeId, type_name},
+    borrow::Cow,
+    collections::BTreeMap,
+};
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess};
 
 use super::{
     Path,
     absent::Absent,
+    cursor::Kind,
     examiner::Examiner,
     fault::{Fault, unknown_field},
     key::Key,
@@ -95,7 +100,13 @@ pub(super) fn read<'de, S: DeserializeSeed<'de>>(
     round.go_on()?;
     round.cursor.kind();
     let start = round.cursor.at();
-    let outcome = seed.deserialize(Examiner::new(path, round, trail));
+    let noted = round.noted();
+    let outcome = seed.deserialize(Examiner::new::<S::Value>(path, round, trail));
+    // What serde buffers is accepted by its buffer, and not yet by a type.
+    let is_buffered = || type_name::<S::Value>().contains("content::Content");
+    if outcome.is_ok() && round.noted() == noted && !is_buffered() {
+        round.see_accepted(path);
+    }
     round.settle(path, start, outcome)
 }
 
@@ -106,7 +117,7 @@ pub(super) struct Fields<'t, 'r> {
     /// What a struct knows. `None`: a map, or a type that does not say.
     known: Option<&'static [&'static str]>,
     /// The type that reads.
-    of: &'static str,
+    of: TypeId,
     start: usize,
     /// The end of the object, once it has been reached.
     end: Option<usize>,
@@ -131,7 +142,7 @@ impl<'t, 'r> Fields<'t, 'r> {
     pub(super) fn new(
         object: Examiner<'t, 'r>,
         known: Option<&'static [&'static str]>,
-        of: &'static str,
+        of: TypeId,
         is_map: bool,
     ) -> Self {
         let (path, round) = (object.path, object.round);
@@ -167,7 +178,8 @@ impl<'t, 'r> Fields<'t, 'r> {
                     // A member is arrived at when it is read.
                     let is_absent = |name: &str| members.iter().all(|(member, _)| member != name);
                     for (name, trail) in fields.trails.iter().filter(|(name, _)| is_absent(name)) {
-                        resolver.arrive(trail, &Path::Field(path, name, fields.position(name)));
+                        let path = Path::Field(path, name, fields.position(name));
+                        resolver.arrive(trail, &path, Kind::Null);
                     }
                 }
                 None if is_map => {}

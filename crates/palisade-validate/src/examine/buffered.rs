@@ -100,12 +100,15 @@ impl Round<'_> {
         is_it.then(|| Fact::Reads(path.to_place(), ReadAs::Text))
     }
 
-    /// True if a missing field can only be one of this object.
+    /// Returns true if a missing field can only be one of this object. serde misses the tag of an enum in an empty list too.
     pub(super) fn has_one_object(&self, start: usize) -> bool {
         let end = self.cursor.at();
         self.cursor.seek(start);
         let raw = self.cursor.skip();
         self.cursor.seek(end);
-        raw.bytes().filter(|byte| *byte == b'{').count() == 1 && raw.starts_with('{')
+        let bytes: Vec<_> = raw.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        raw.starts_with('{')
+            && bytes.iter().filter(|byte| **byte == b'{').count() == 1
+            && !bytes.windows(2).any(|two| two == b"[]")
     }
 }

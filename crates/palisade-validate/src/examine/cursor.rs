@@ -2,8 +2,8 @@ use std::{borrow::Cow, cell::Cell};
 
 /// A position in a JSON text that is known to be valid.
 ///
-/// Reading moves it past the value that was read. It allocates only for strings with escapes, so that a second reading
-/// costs no memory, whatever the text is.
+/// Reading moves it past the value that was read. It allocates only for strings with escapes, so that the memory of a second
+/// reading does not depend on the text.
 pub(crate) struct Cursor<'t> {
     text: &'t str,
     at: Cell<usize>,

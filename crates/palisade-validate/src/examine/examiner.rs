@@ -30,19 +30,48 @@ pub(super) struct Examiner<'t, 'r> {
     pub(super) round: &'r Round<'t>,
     /// The broken rules that are at this value or below.
     pub(super) trail: Trail,
+    /// The type that the value becomes. Empty: not known.
+    of: &'static str,
 }
 
 impl<'t, 'r> Examiner<'t, 'r> {
-    pub(super) fn new(path: &'r Path<'r>, round: &'r Round<'t>, trail: Trail) -> Self {
+    /// A value that becomes a `T`.
+    pub(super) fn new<T>(path: &'r Path<'r>, round: &'r Round<'t>, trail: Trail) -> Self {
         if let Some(resolver) = round.resolver {
-            resolver.arrive(&trail, path);
+            resolver.arrive(&trail, path, round.cursor.kind());
         }
-        Self { path, round, trail }
+        Self { path, round, trail, of: type_name::<T>() }
     }
 
-    pub(super) fn root(round: &'r Round<'t>) -> Self {
+    /// Notes that what is read is of this type. If another was asked for, it wraps this one, as with `#[serde(transparent)]`
+    /// and `#[serde(from = "…")]`, and serde does not show that.
+    fn unwrap_to<T>(&mut self) {
+        const POINTERS: [&str; 5] = [
+            "core::option::Option<",
+            "alloc::boxed::Box<",
+            "alloc::rc::Rc<",
+            "alloc::sync::Arc<",
+            "alloc::borrow::Cow<",
+        ];
+        if self.trail.is_empty() {
+            return;
+        }
+        let mut of = self.of;
+        while let Some(inner) = POINTERS.iter().find_map(|pointer| of.strip_prefix(pointer)) {
+            of = inner.strip_suffix('>').unwrap_or(inner);
+        }
+        if let Some(resolver) = self.round.resolver
+            && !of.is_empty()
+            && of != type_name::<T>()
+        {
+            self.trail =
+                resolver.of_newtype(std::mem::take(&mut self.trail), self.round.cursor.rest());
+        }
+    }
+
+    pub(super) fn root<T>(round: &'r Round<'t>) -> Self {
         let trail = round.resolver.map(crate::names::Resolver::trail).unwrap_or_default();
-        Self::new(&Path::Root, round, trail)
+        Self::new::<T>(&Path::Root, round, trail)
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -87,18 +116,25 @@ impl<'t, 'r> Examiner<'t, 'r> {
     }
 
     fn object<V: Visitor<'t>>(
-        self,
+        mut self,
         known: Option<&'static [&'static str]>,
         visitor: V,
     ) -> Result<V::Value, Fault> {
+        self.unwrap_to::<V::Value>();
+        let words = if self.trail.is_empty() { String::new() } else { Words(&visitor).to_string() };
         // A struct with others flattened into it reads a map as well, and says so.
-        let is_map = !self.trail.is_empty() && Words(&visitor).to_string() == "a map";
-        let mut fields = Fields::new(self, known, type_name::<V>(), is_map);
+        let is_map = words == "a map";
+        if words.starts_with("adjacently tagged enum") {
+            // The fields are those of serde, and garde does not know them.
+            self.trail.clear();
+        }
+        let mut fields = Fields::new(self, known, typeid::of::<V>(), is_map);
         let outcome = visitor.visit_map(&mut fields);
         fields.finish(outcome)
     }
 
-    fn items<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn items<V: Visitor<'t>>(mut self, visitor: V) -> Result<V::Value, Fault> {
+        self.unwrap_to::<V::Value>();
         let (path, round) = (self.path, self.round);
         let is_ordered =
             !["Set<", "BinaryHeap<"].iter().any(|set| type_name::<V::Value>().contains(set));
@@ -153,6 +189,60 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
         deserialize_u128 u128;
     }
 
+    methods! {
+        deserialize_f64 => |this, visitor| this.float(visitor, is_finite::<f64>);
+        deserialize_f32 => |this, visitor| this.float(visitor, is_finite::<f32>);
+        deserialize_str deserialize_string deserialize_identifier => |this, visitor| match this.kind() {
+            Kind::String => visit_text(this.round.cursor.string(), visitor),
+            _ => this.stand_in("string", "a string", |absent| absent.deserialize_str(visitor)),
+        };
+        deserialize_byte_buf => |this, visitor| this.deserialize_bytes(visitor);
+        deserialize_option => |this, visitor| match this.kind() {
+            Kind::Null => {
+                this.skip();
+                visitor.visit_none()
+            }
+            _ => visitor.visit_some(this),
+        };
+        deserialize_unit => |this, visitor| match this.kind() {
+            Kind::Null => {
+                this.skip();
+                visitor.visit_unit()
+            }
+            _ => this.stand_in("null", "null", |absent| absent.deserialize_unit(visitor)),
+        };
+        deserialize_seq => |this, visitor| match this.kind() {
+            Kind::Array => this.items(visitor),
+            Kind::String if this.round.mode.coerces_text => this.only_item(visitor),
+            _ => this.stand_in("array", "a list", |absent| absent.deserialize_seq(visitor)),
+        };
+        deserialize_map => |this, visitor| match this.kind() {
+            Kind::Object => this.object(None, visitor),
+            _ => this.stand_in("object", "an object", |absent| absent.deserialize_map(visitor)),
+        };
+        deserialize_ignored_any => |this, visitor| {
+            this.skip();
+            visitor.visit_unit()
+        };
+    }
+
+    methods_with! {
+        deserialize_unit_struct(_name: &'static str) => |this, visitor| this.deserialize_unit(visitor);
+        deserialize_tuple(length: usize) => |this, visitor| match this.kind() {
+            Kind::Array => this.items(visitor),
+            Kind::String if this.round.mode.coerces_text => this.only_item(visitor),
+            _ => this.stand_in("array", format_args!("a list of {length} items"), |absent| {
+                absent.deserialize_tuple(length, visitor)
+            }),
+        };
+        deserialize_tuple_struct(_name: &'static str, length: usize) => |this, visitor| {
+            this.deserialize_tuple(length, visitor)
+        };
+        deserialize_enum(name: &'static str, variants: &'static [&'static str]) => |this, visitor| {
+            this.variant(name, variants, visitor)
+        };
+    }
+
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match self.kind() {
             Kind::Null => self.deserialize_unit(visitor),
@@ -188,14 +278,6 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
         }
     }
 
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.float(visitor, is_finite::<f64>)
-    }
-
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.float(visitor, is_finite::<f32>)
-    }
-
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         if self.kind() == Kind::Bool {
             return visitor.visit_bool(self.skip() == "true");
@@ -222,21 +304,6 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
         self.stand_in("string", "a single character", |absent| absent.deserialize_char(visitor))
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if self.kind() == Kind::String {
-            return visit_text(self.round.cursor.string(), visitor);
-        }
-        self.stand_in("string", "a string", |absent| absent.deserialize_str(visitor))
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.deserialize_str(visitor)
-    }
-
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.deserialize_str(visitor)
-    }
-
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match self.kind() {
             Kind::Array => self.items(visitor),
@@ -246,34 +313,6 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
             },
             _ => self.stand_in("string", "a string", |absent| absent.deserialize_bytes(visitor)),
         }
-    }
-
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.deserialize_bytes(visitor)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if self.kind() == Kind::Null {
-            self.skip();
-            return visitor.visit_none();
-        }
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if self.kind() == Kind::Null {
-            self.skip();
-            return visitor.visit_unit();
-        }
-        self.stand_in("null", "null", |absent| absent.deserialize_unit(visitor))
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.deserialize_unit(visitor)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -289,45 +328,7 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
             Some(resolver) => resolver.of_newtype(self.trail, round.cursor.rest()),
             None => self.trail,
         };
-        visitor.visit_newtype_struct(Examiner::new(path, round, trail))
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match self.kind() {
-            Kind::Array => self.items(visitor),
-            Kind::String if self.round.mode.coerces_text => self.only_item(visitor),
-            _ => self.stand_in("array", "a list", |absent| absent.deserialize_seq(visitor)),
-        }
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        length: usize,
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        match self.kind() {
-            Kind::Array => self.items(visitor),
-            Kind::String if self.round.mode.coerces_text => self.only_item(visitor),
-            _ => self.stand_in("array", format_args!("a list of {length} items"), |absent| {
-                absent.deserialize_tuple(length, visitor)
-            }),
-        }
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        length: usize,
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.deserialize_tuple(length, visitor)
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match self.kind() {
-            Kind::Object => self.object(None, visitor),
-            _ => self.stand_in("object", "an object", |absent| absent.deserialize_map(visitor)),
-        }
+        visitor.visit_newtype_struct(Examiner { of: "", ..Examiner::new::<()>(path, round, trail) })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -344,20 +345,6 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
                 absent.deserialize_struct(name, known, visitor)
             }),
         }
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.variant(name, variants, visitor)
-    }
-
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.skip();
-        visitor.visit_unit()
     }
 }
 

@@ -5,7 +5,7 @@ use serde::de::{Error, Expected, Unexpected};
 use serde_json::Number;
 
 use crate::{
-    issue_codes,
+    issue_codes::{self, Code},
     place::{Found, Place},
 };
 
@@ -25,7 +25,7 @@ pub(super) enum Fault {
 /// What a type said about a value. Messages contain what is expected and never what the client sent.
 #[derive(Clone, Debug)]
 pub(super) struct Complaint {
-    code: &'static str,
+    code: Code,
     message: String,
     param: Option<(&'static str, serde_json::Value)>,
     /// The type's own words, which may repeat the value.
@@ -38,11 +38,11 @@ pub(super) struct Complaint {
 }
 
 impl Complaint {
-    fn new(code: &'static str, message: String) -> Self {
+    fn new(code: Code, message: String) -> Self {
         Self { code, message, param: None, own: None, came: None, variant: None }
     }
 
-    fn expecting(code: &'static str, came: Unexpected<'_>, expected: &dyn Expected) -> Self {
+    fn expecting(code: Code, came: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let expected = expected.to_string();
         let words = in_plain_words(&expected);
         let is_of_serde = expected == "a string" || words != expected && words != OTHER;
@@ -170,8 +170,10 @@ fn kind_named(words: &str) -> &str {
         _ if is("a number") => "number",
         _ if is("true or false") => "boolean",
         _ if is("an object") => "object",
-        _ if is("a list") => "array",
-        _ if words.contains("string") || is("a single character") => "string",
+        _ if is("a list") || is("an array") || is("an empty array") => "array",
+        _ if words.contains("string") || words.contains("address") || is("a single character") => {
+            "string"
+        }
         _ => words,
     }
 }

@@ -1,6 +1,6 @@
 use serde::{
     Deserializer,
-    de::{Visitor, value::StrDeserializer},
+    de::{DeserializeOwned, Visitor, value::StrDeserializer},
 };
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{issue_codes, place::Found};
 
-/// The name of a field, or a key of a map, which JSON writes as a text whatever it is.
+/// The name of a field, or a key of a map. In JSON both are texts, also if the key is a number.
 #[derive(Clone, Copy)]
 pub(super) struct Key<'n, 'r, 't> {
     pub(super) name: &'n str,
@@ -37,6 +37,13 @@ impl Key<'_, '_, '_> {
         })
     }
 
+    /// Reads the name as serde_json does: as the JSON of a number or a boolean, without blanks around it.
+    fn value<T: DeserializeOwned>(self) -> Option<T> {
+        let is_bare = |name: &str| !name.ends_with(|last: char| last.is_ascii_whitespace());
+        let name = Some(self.name).filter(|name| is_bare(name) && name.trim_start() == *name)?;
+        serde_json::from_str(name).ok()
+    }
+
     fn expected(self, words: &str) {
         self.round.note(self.path, |place| {
             Found::new(place, issue_codes::INVALID_KEY, format!("its name must be {words}"))
@@ -47,7 +54,7 @@ impl Key<'_, '_, '_> {
 macro_rules! keys {
     ($($method:ident $visit:ident $key:ty, $what:literal;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-            let key = self.name.parse::<$key>().unwrap_or_else(|_| {
+            let key = self.value::<$key>().unwrap_or_else(|| {
                 self.expected($what);
                 <$key>::default()
             });
@@ -59,8 +66,16 @@ macro_rules! keys {
 impl<'de> Deserializer<'de> for Key<'_, '_, '_> {
     type Error = Fault;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_str(self.name)
+    methods! {
+        deserialize_any => |this, visitor| visitor.visit_str(this.name);
+        deserialize_option => |this, visitor| visitor.visit_some(this);
+    }
+
+    methods_with! {
+        deserialize_newtype_struct(_name: &'static str) => |this, visitor| visitor.visit_newtype_struct(this);
+        deserialize_enum(_name: &'static str, _variants: &'static [&'static str]) => |this, visitor| {
+            visitor.visit_enum(StrDeserializer::new(this.name))
+        };
     }
 
     keys! {
@@ -77,27 +92,6 @@ impl<'de> Deserializer<'de> for Key<'_, '_, '_> {
         deserialize_f32 visit_f32 f32, "a number";
         deserialize_f64 visit_f64 f64, "a number";
         deserialize_bool visit_bool bool, "true or false";
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        visitor.visit_enum(StrDeserializer::new(self.name))
     }
 
     serde::forward_to_deserialize_any! {

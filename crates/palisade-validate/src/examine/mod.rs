@@ -8,6 +8,26 @@
 //! again, a bounded number of times: a field that is known to be required is noted wherever it is missing, and the member
 //! that was rejected comes last, after its siblings. Nothing is concluded from changed documents.
 
+/// Implements methods of a `Deserializer` that take nothing but a visitor.
+macro_rules! methods {
+    ($($($method:ident)+ => |$this:ident, $visitor:ident| $visit:expr;)*) => {$($(
+        fn $method<V: Visitor<'de>>(self, $visitor: V) -> Result<V::Value, Self::Error> {
+            let $this = self;
+            $visit
+        }
+    )+)*};
+}
+
+/// Implements those that take more.
+macro_rules! methods_with {
+    ($($method:ident($($arg:ident: $type:ty),+) => |$this:ident, $visitor:ident| $visit:expr;)*) => {$(
+        fn $method<V: Visitor<'de>>(self, $($arg: $type,)+ $visitor: V) -> Result<V::Value, Self::Error> {
+            let $this = self;
+            $visit
+        }
+    )*};
+}
+
 mod absent;
 mod access;
 mod buffered;
@@ -23,6 +43,8 @@ mod variant;
 
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "json-schema")]
+pub(crate) use self::round::Watch;
 pub(crate) use self::{
     cursor::{Cursor, Kind},
     path::Path,
@@ -41,7 +63,7 @@ use crate::{
 pub(crate) struct Mode {
     /// Strings become numbers, booleans and lists where the type asks for them.
     pub(crate) coerces_text: bool,
-    /// Fields that a struct does not know are rejected, whatever its type says.
+    /// Fields that a struct does not know are rejected, also without `#[serde(deny_unknown_fields)]`.
     pub(crate) refuses_unknown: bool,
     /// `on` is true, as HTML checkboxes send it.
     pub(crate) reads_checkboxes: bool,
@@ -58,6 +80,8 @@ pub(crate) struct Examined<T> {
     pub(crate) value: Option<T>,
     /// In the order of the fields of each struct.
     pub(crate) found: Vec<Found>,
+    /// The document was read to its end.
+    pub(crate) is_complete: bool,
     /// The work of all readings, in bytes of the document.
     #[cfg_attr(not(test), allow(dead_code, reason = "a test bounds it"))]
     pub(crate) work: usize,
@@ -98,7 +122,7 @@ pub(crate) fn examine_watching<T: DeserializeOwned>(
     let mut value = None;
     for _ in 0..MAX_READINGS {
         let round = Round::new(text, mode, &knowledge, None, watched);
-        let outcome = round.settle(&Path::Root, 0, T::deserialize(Examiner::root(&round)));
+        let outcome = round.settle(&Path::Root, 0, T::deserialize(Examiner::root::<T>(&round)));
         let learned = round.into_learned();
         work += learned.work;
         for new in learned.found {
@@ -121,7 +145,8 @@ pub(crate) fn examine_watching<T: DeserializeOwned>(
     }
     found.sort_by(|one, other| one.order.cmp(&other.order));
     found.truncate(if mode.only_first { 1 } else { MAX_ISSUES });
-    Examined { value: value.filter(|_| found.is_empty()), found, work }
+    let is_complete = value.is_some();
+    Examined { value: value.filter(|_| found.is_empty()), found, is_complete, work }
 }
 
 /// Finds the places of broken rules in the document that the value was read from.
@@ -131,7 +156,7 @@ pub(crate) fn resolve<T: DeserializeOwned>(text: &str, mode: Mode, resolver: &Re
     let mode = Mode { refuses_unknown: false, ..mode };
     let round = Round::new(text, mode, &knowledge, Some(resolver), &watched);
     // The value is known to be valid.
-    let _ = T::deserialize(Examiner::root(&round));
+    let _ = T::deserialize(Examiner::root::<T>(&round));
 }
 
 /// Returns the boolean that a text stands for.

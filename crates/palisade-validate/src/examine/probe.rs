@@ -33,73 +33,31 @@ impl Probe<'_> {
     }
 }
 
-macro_rules! single {
-    ($($method:ident)*) => {$(
-        fn $method<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Answer> {
-            self.answer(Some(Shape::Single))
-        }
-    )*};
-}
-
 impl<'de> Deserializer<'de> for Probe<'_> {
     type Error = Answer;
 
-    single! {
+    methods! {
         deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128 deserialize_u8
         deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 deserialize_f32 deserialize_f64
         deserialize_char deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf
-        deserialize_identifier
+        deserialize_identifier => |this, _visitor| this.answer(Some(Shape::Single));
+        deserialize_any => |this, _visitor| this.answer(None);
+        deserialize_option => |this, visitor| visitor.visit_some(this);
+        deserialize_seq => |this, _visitor| this.answer(Some(Shape::List(None)));
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Answer> {
-        self.answer(None)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Answer> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Answer> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Answer> {
-        self.answer(Some(Shape::List(None)))
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, _: V) -> Result<V::Value, Answer> {
-        self.answer(Some(Shape::List(Some(length))))
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        length: usize,
-        visitor: V,
-    ) -> Result<V::Value, Answer> {
-        self.deserialize_tuple(length, visitor)
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        known: &'static [&'static str],
-        _: V,
-    ) -> Result<V::Value, Answer> {
-        self.answer(Some(Shape::Struct(known)))
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        _: V,
-    ) -> Result<V::Value, Answer> {
-        self.answer(Some(Shape::Enum))
+    methods_with! {
+        deserialize_newtype_struct(_name: &'static str) => |this, visitor| visitor.visit_newtype_struct(this);
+        deserialize_tuple(length: usize) => |this, _visitor| this.answer(Some(Shape::List(Some(length))));
+        deserialize_tuple_struct(_name: &'static str, length: usize) => |this, visitor| {
+            this.deserialize_tuple(length, visitor)
+        };
+        deserialize_struct(_name: &'static str, known: &'static [&'static str]) => |this, _visitor| {
+            this.answer(Some(Shape::Struct(known)))
+        };
+        deserialize_enum(_name: &'static str, _variants: &'static [&'static str]) => |this, _visitor| {
+            this.answer(Some(Shape::Enum))
+        };
     }
 
     serde::forward_to_deserialize_any! { unit unit_struct map ignored_any }

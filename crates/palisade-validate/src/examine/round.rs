@@ -1,4 +1,7 @@
-use std::cell::{Cell, RefCell};
+use std::{
+    any::TypeId,
+    cell::{Cell, RefCell},
+};
 
 use super::{Mode, Path, cursor::Cursor, fault::Fault};
 use crate::{
@@ -7,19 +10,20 @@ use crate::{
     place::{Found, MAX_ISSUES, Place},
 };
 
-/// Something that a type has shown by the way in which it stopped reading. Types are named by their visitors.
+/// Something that a type has shown by the way in which it stopped reading. A type is known by its visitor: each
+/// variant of an enum has its own, and all of them have one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fact {
     /// The struct requires this field.
-    Required(&'static str, &'static str),
+    Required(TypeId, &'static str),
     /// The struct knows another name for a field that has been read.
-    Aliased(&'static str, &'static str),
+    Aliased(TypeId, &'static str),
     /// The struct rejects fields that it does not know.
-    Strict(&'static str),
+    Strict(TypeId),
     /// The enum rejects variants that it does not know.
-    Closed(&'static str),
+    Closed(TypeId),
     /// The type rejected this stand-in.
-    Rejected(&'static str, usize),
+    Rejected(TypeId, usize),
     /// Reading ended at this place, which comes last from now on.
     EndedAt(Place),
     /// A text in a query or a form stands for another kind of value.
@@ -62,9 +66,11 @@ impl Knowledge {
         self.facts.contains(fact)
     }
 
-    pub(super) fn required(&self, visitor: &str) -> impl Iterator<Item = &'static str> {
+    pub(super) fn required(&self, visitor: TypeId) -> impl Iterator<Item = &'static str> {
         self.facts.iter().filter_map(move |fact| match fact {
-            Fact::Required(of, field) if *of == visitor && !self.has(&Fact::Aliased(of, field)) => {
+            Fact::Required(of, field)
+                if *of == visitor && !self.has(&Fact::Aliased(*of, field)) =>
+            {
                 Some(*field)
             }
             _ => None,
@@ -72,7 +78,7 @@ impl Knowledge {
     }
 
     /// How many stand-ins this type has rejected.
-    pub(super) fn rejected(&self, of: &str) -> usize {
+    pub(super) fn rejected(&self, of: TypeId) -> usize {
         let is_of = |fact: &&Fact| matches!(fact, Fact::Rejected(known, _) if *known == of);
         self.facts.iter().filter(is_of).count()
     }
@@ -83,9 +89,17 @@ impl Knowledge {
     }
 }
 
-/// Places of objects, each with the names, aliases included, that the struct there knows. `None`: it is not a struct that
-/// serde reads directly.
-pub(crate) type Watched = RefCell<Vec<(Place, Option<&'static [&'static str]>)>>;
+/// Places about which a type is asked, beside what is wrong.
+pub(crate) type Watched = RefCell<Vec<Watch>>;
+
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) place: Place,
+    /// The names, aliases included, that the struct there knows. `None`: it is not a struct that serde reads directly.
+    pub(crate) known: Option<&'static [&'static str]>,
+    /// The type accepts the value there, or one around it.
+    pub(crate) is_accepted: bool,
+}
 
 /// How many lists, objects and variants are made up in one reading.
 const MAX_STAND_INS: usize = 1_000;
@@ -158,11 +172,21 @@ impl<'a> Round<'a> {
 
     /// Notes which names a struct knows, if it is watched.
     pub(super) fn see_struct(&self, path: &Path<'_>, known: &'static [&'static str]) {
-        for (place, names) in self.watched.borrow_mut().iter_mut() {
-            if path.is(&place.0) {
-                *names = Some(known);
-            }
+        for watch in self.watched.borrow_mut().iter_mut().filter(|watch| path.is(&watch.place.0)) {
+            watch.known = Some(known);
         }
+    }
+
+    /// Notes that a type accepts this value, if something in it is watched.
+    pub(super) fn see_accepted(&self, path: &Path<'_>) {
+        for watch in self.watched.borrow_mut().iter_mut() {
+            watch.is_accepted |= path.leads_to(std::slice::from_ref(&watch.place));
+        }
+    }
+
+    /// How many issues are noted.
+    pub(super) fn noted(&self) -> usize {
+        self.found.borrow().len()
     }
 
     pub(super) fn learn(&self, fact: Fact) {

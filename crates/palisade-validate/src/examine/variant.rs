@@ -1,6 +1,6 @@
 //! Externally tagged enums: a text, or an object of one member.
 
-use std::{any::type_name, borrow::Cow};
+use std::borrow::Cow;
 
 use serde::{
     Deserializer,
@@ -25,7 +25,7 @@ impl<'t> Examiner<'t, '_> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         let start = self.round.cursor.at();
-        let of = Fact::Closed(type_name::<V>());
+        let of = Fact::Closed(typeid::of::<V>());
         let variant = match self.kind() {
             Kind::String => Some(self.round.cursor.string()),
             Kind::Object => {
@@ -76,7 +76,7 @@ pub(super) struct Variant<'t, 'r> {
 
 impl<'t> Variant<'t, '_> {
     fn read<S: DeserializeSeed<'t>>(self, is_newtype: bool, seed: S) -> Result<S::Value, Fault> {
-        let Examiner { path, round, trail } = self.object;
+        let Examiner { path, round, trail, .. } = self.object;
         let trail = match round.resolver {
             Some(resolver) => resolver.of_variant(trail, is_newtype),
             None => trail,

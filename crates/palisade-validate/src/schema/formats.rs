@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use jsonschema::ValidationOptions;
 use serde_json::Value;
 
-use crate::issue_codes;
+use crate::issue_codes::{self, Code};
 
 /// A check of a format: true for a text that has it.
 type Check = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -33,7 +33,7 @@ pub(super) enum Format {
 
 /// Texts that the library checks (RFC 8927's and those of JSON Schema 2020-12, section 7.3), with the code of the issue and
 /// the words for "must be …".
-const TEXTS: &[(&str, &str, &str)] = &[
+const TEXTS: &[(&str, Code, &str)] = &[
     ("date", issue_codes::INVALID_FORMAT, "a date such as 2024-12-31"),
     ("date-time", issue_codes::INVALID_FORMAT, "a date and time such as 2024-12-31T23:59:59Z"),
     ("duration", issue_codes::INVALID_FORMAT, "a duration such as PT1H30M"),
@@ -61,9 +61,9 @@ const REMARKS: &[&str] =
     &["binary", "byte", "char", "double", "float", "int128", "password", "uint128"];
 
 /// Returns the code and the words of an issue.
-pub(super) fn describe(format: &str) -> (&'static str, String) {
+pub(super) fn describe(format: &str) -> (Code, String) {
     match TEXTS.iter().find(|(name, ..)| *name == format) {
-        Some((_, code, words)) => (code, format!("must be {words}")),
+        Some((_, code, words)) => (*code, format!("must be {words}")),
         None => (issue_codes::INVALID_FORMAT, format!("must be in the format {format}")),
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn finish(mut nodes: Vec<Node>, root: NodeId) -> Result<Judge, Config
     Ok(Judge { nodes, root })
 }
 
-/// The nodes, each after those that judge the same value. A circle would never end, whatever the value.
+/// Returns the nodes, each after those that judge the same value. A circle of them would never end.
 fn in_place_order(nodes: &[Node]) -> Result<Vec<NodeId>, ConfigError> {
     let mut order = Vec::with_capacity(nodes.len());
     // How many nodes are below each one; `None` while its own are visited.

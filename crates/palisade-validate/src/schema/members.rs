@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::{
     node::{Contains, NEVER, Node, NodeId},
-    trail::Trail,
     walk::Walk,
     words,
 };
 use crate::{
+    examine::Path,
     issue_codes,
     place::{Found, Place},
 };
@@ -20,7 +20,7 @@ impl<'j> Walk<'j> {
         &mut self,
         node: &'j Node,
         value: &Value,
-        at: Option<&Trail<'_>>,
+        at: Option<&Path<'_>>,
     ) -> bool {
         let Value::Object(object) = value else { return true };
         let mut holds = true;
@@ -91,13 +91,13 @@ impl<'j> Walk<'j> {
         id: NodeId,
         name: &str,
         member: &Value,
-        at: Option<&Trail<'_>>,
+        at: Option<&Path<'_>>,
     ) -> bool {
         if id == NEVER {
             return self.fails(at, |place| words::unknown_field(place.name(name)));
         }
         match at {
-            Some(at) => self.enter(id, member, Some(&Trail::Field(at, name))),
+            Some(at) => self.enter(id, member, Some(&Path::Field(at, name, 0))),
             None => self.enter(id, member, None),
         }
     }
@@ -115,10 +115,10 @@ impl<'j> Walk<'j> {
         id: NodeId,
         index: usize,
         item: &Value,
-        at: Option<&Trail<'_>>,
+        at: Option<&Path<'_>>,
     ) -> bool {
         match at {
-            Some(at) => self.enter(id, item, Some(&Trail::Item(at, index))),
+            Some(at) => self.enter(id, item, Some(&Path::Index(at, index))),
             None => self.enter(id, item, None),
         }
     }
@@ -127,7 +127,7 @@ impl<'j> Walk<'j> {
         &mut self,
         node: &'j Node,
         items: &[Value],
-        at: Option<&Trail<'_>>,
+        at: Option<&Path<'_>>,
     ) -> bool {
         let mut holds = true;
         if node.items == Some(NEVER) && items.len() > node.prefix.len() {

@@ -6,6 +6,7 @@ use jsonschema::Validator;
 use serde_json::{Number, Value};
 
 use super::union::Union;
+use crate::json::MAX_EXACT;
 
 /// The index of a node.
 pub(super) type NodeId = usize;
@@ -179,6 +180,6 @@ fn is_integer(number: &Number, accepts_integral_floats: bool) -> bool {
     }
     number.as_f64().is_some_and(|float| {
         let is_wide = !(LEAST_I64..BEYOND_U64).contains(&float);
-        float.fract() == 0.0 && (is_wide || accepts_integral_floats)
+        float.fract() == 0.0 && (is_wide || accepts_integral_floats && float.abs() < MAX_EXACT)
     })
 }

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::{
     node::{NEVER, Node, NodeId},
-    trail::Trail,
     union::{Choice, Union},
     walk::{MAX_OPEN, Walk},
 };
+use crate::examine::Path;
 
 /// The members of a value that a schema has judged.
 #[derive(Default)]
@@ -24,7 +24,7 @@ impl<'j> Walk<'j> {
         &mut self,
         node: &'j Node,
         value: &Value,
-        at: Option<&Trail<'_>>,
+        at: Option<&Path<'_>>,
     ) -> bool {
         let mut holds = true;
         match (value, node.unevaluated_properties, node.unevaluated_items) {

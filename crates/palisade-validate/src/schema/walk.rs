@@ -1,6 +1,6 @@
 //! Judges a document: one walk through the value and the graph of nodes at once.
 //!
-//! The walk has two modes. Without a [`Trail`], it asks for a verdict and ends at the first keyword that fails; with one,
+//! The walk has two modes. Without a [`Path`], it asks for a verdict and ends at the first keyword that fails; with one,
 //! it notes what is wrong and goes on. A union is always asked for verdicts, except for the branch that alone can hold.
 //!
 //! The work is bounded twice. A node to which several paths lead remembers its verdict of each value, so the work is at
@@ -9,18 +9,18 @@
 
 use std::collections::HashMap;
 
+use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
 use super::{
     Judge, Judgement, Manner,
     compile::members,
-    node::{Node, NodeId, Types},
-    trail::Trail,
+    node::{Node, NodeId},
     unevaluated::Judged,
-    union::{Choice, Union},
     words,
 };
 use crate::{
+    examine::Path,
     issue_codes,
     place::{Found, MAX_ISSUES, Place},
 };
@@ -58,8 +58,8 @@ pub(super) struct Walk<'j> {
     pub(super) is_exhausted: bool,
     pub(super) remembered: HashMap<(NodeId, *const Value), Verdict>,
     found: Vec<Found>,
-    truncated: bool,
-    doubts: Vec<(Place, Vec<String>)>,
+    pub(super) truncated: bool,
+    pub(super) doubts: Vec<(Place, Vec<String>)>,
 }
 
 impl<'j> Walk<'j> {
@@ -89,7 +89,7 @@ impl<'j> Walk<'j> {
     pub(super) fn explain(mut self, document: &Value) -> Judgement {
         self.steps = self.steps_again;
         self.is_exhausted = self.is_too_deep;
-        self.enter(self.judge.root, document, Some(&Trail::Root));
+        self.enter(self.judge.root, document, Some(&Path::Root));
         if self.is_exhausted {
             self.truncated = true;
             if self.found.is_empty() {
@@ -135,17 +135,17 @@ impl<'j> Walk<'j> {
     /// Notes an issue if issues are noted. Returns false.
     pub(super) fn fails(
         &mut self,
-        at: Option<&Trail<'_>>,
+        at: Option<&Path<'_>>,
         issue: impl FnOnce(Place) -> Found,
     ) -> bool {
         if let Some(at) = at {
-            self.note(issue(at.place()));
+            self.note(issue(at.to_place()));
         }
         false
     }
 
     /// Judges a value that is not judged by an outer schema of the same value.
-    pub(super) fn enter(&mut self, id: NodeId, value: &Value, at: Option<&Trail<'_>>) -> bool {
+    pub(super) fn enter(&mut self, id: NodeId, value: &Value, at: Option<&Path<'_>>) -> bool {
         let before = self.found.len();
         let mut holds = self.holds(id, value, at);
         if let (true, Value::Object(object)) = (self.manner.denies_unknown_fields, value)
@@ -161,12 +161,12 @@ impl<'j> Walk<'j> {
             }
         }
         if let (Some(at), Value::Object(object)) = (at, value)
-            && self.manner.may_have_aliases
+            && self.manner.is_derived
             && self.found.len() > before
         {
-            let place = at.place();
+            let place = at.to_place();
             let is_doubtful = |found: &Found| {
-                [issue_codes::MISSING, issue_codes::UNKNOWN_FIELD].contains(&&*found.code)
+                [issue_codes::MISSING, issue_codes::UNKNOWN_FIELD].contains(&found.code)
                     && found.place.parent() == Some(&place.0)
             };
             if self.found[before..].iter().any(is_doubtful) {
@@ -183,7 +183,7 @@ impl<'j> Walk<'j> {
     }
 
     /// Judges a value by one schema.
-    pub(super) fn holds(&mut self, id: NodeId, value: &Value, at: Option<&Trail<'_>>) -> bool {
+    pub(super) fn holds(&mut self, id: NodeId, value: &Value, at: Option<&Path<'_>>) -> bool {
         let node = self.node(id);
         if !self.spend(1) {
             return false;
@@ -217,7 +217,7 @@ impl<'j> Walk<'j> {
         holds
     }
 
-    fn judge_one(&mut self, node: &'j Node, value: &Value, at: Option<&Trail<'_>>) -> bool {
+    fn judge_one(&mut self, node: &'j Node, value: &Value, at: Option<&Path<'_>>) -> bool {
         if node.is_never {
             return self
                 .fails(at, |place| Found::new(place, issue_codes::INVALID, "is not allowed"));
@@ -244,7 +244,7 @@ impl<'j> Walk<'j> {
         holds
     }
 
-    fn assertions_hold(&mut self, node: &Node, value: &Value, at: Option<&Trail<'_>>) -> bool {
+    fn assertions_hold(&mut self, node: &Node, value: &Value, at: Option<&Path<'_>>) -> bool {
         if let Value::String(text) = value
             && !self.spend(text.len() / 64)
         {
@@ -256,23 +256,31 @@ impl<'j> Walk<'j> {
         }
         if let Some(at) = at {
             for error in assertions.iter_errors(value) {
-                self.note(words::describe(&error, at.place()));
+                // garde's `length` may count bytes, and `minLength` counts characters.
+                if let (true, ValidationErrorKind::MinLength { limit }, Some(text)) =
+                    (self.manner.is_derived, error.kind(), value.as_str())
+                    && text.len() as u64 >= *limit
+                {
+                    self.truncated = true;
+                    continue;
+                }
+                self.note(words::describe(&error, at.to_place()));
             }
         }
         false
     }
 
     /// True: one failure is enough, and there was one; or no verdict counts any more.
-    pub(super) fn is_over(&self, holds: bool, at: Option<&Trail<'_>>) -> bool {
+    pub(super) fn is_over(&self, holds: bool, at: Option<&Path<'_>>) -> bool {
         self.is_exhausted || !holds && at.is_none()
     }
 
-    pub(super) fn is_missing(&mut self, name: &str, at: Option<&Trail<'_>>) -> bool {
+    pub(super) fn is_missing(&mut self, name: &str, at: Option<&Path<'_>>) -> bool {
         self.fails(at, |place| Found::new(place.name(name), issue_codes::MISSING, "is missing"))
     }
 
     /// The schemas that judge the same value: references, unions and conditions.
-    fn same_value_holds(&mut self, node: &'j Node, value: &Value, at: Option<&Trail<'_>>) -> bool {
+    fn same_value_holds(&mut self, node: &'j Node, value: &Value, at: Option<&Path<'_>>) -> bool {
         let mut holds = true;
         for id in &node.all {
             holds &= self.holds(*id, value, at);
@@ -304,86 +312,6 @@ impl<'j> Walk<'j> {
         }
         holds
     }
-
-    pub(super) fn union_holds(
-        &mut self,
-        union: &'j Union,
-        value: &Value,
-        at: Option<&Trail<'_>>,
-    ) -> bool {
-        let choice = union.choose(value, self.manner.accepts_integral_floats);
-        match choice {
-            Choice::Branch(branch) => self.holds(union.branches[branch], value, at),
-            Choice::Several(branches) => {
-                let mut holding = 0;
-                for branch in &branches {
-                    holding += usize::from(self.holds(union.branches[*branch], value, None));
-                    let is_decided = if union.is_exclusive { holding > 1 } else { holding > 0 };
-                    if is_decided || self.is_exhausted {
-                        break;
-                    }
-                }
-                if holding == 1 || holding > 0 && !union.is_exclusive {
-                    return true;
-                }
-                // What is wrong inside is known of none of the branches.
-                self.truncated |= at.is_some() && members(value).next().is_some();
-                if let (true, Some(at)) = (self.manner.may_have_aliases && has_object(value), at) {
-                    self.doubts.push((at.place(), Vec::new()));
-                }
-                self.fails(at, |place| several(union, place, value, holding))
-            }
-            Choice::WrongType => {
-                self.fails(at, |place| words::wrong_type(place, &union.all_types().names()))
-            }
-            Choice::MissingTag | Choice::UnknownTag => {
-                let Some(tag) = &union.tag else { return false };
-                // The other fields belong to a branch that is not known.
-                let came = value.get(&tag.name);
-                let has_others = members(value).nth(usize::from(came.is_some())).is_some();
-                self.truncated |= at.is_some() && has_others;
-                let Some(came) = came else { return self.is_missing(&tag.name, at) };
-                let options: Vec<_> = tag.values.iter().map(|(known, _)| known.clone()).collect();
-                self.fails(at, |place| {
-                    let place = place.name(&tag.name);
-                    match came.is_string() || !options.iter().all(Value::is_string) {
-                        true => words::one_of(place, &options),
-                        false => words::wrong_type(place, &["string"]),
-                    }
-                })
-            }
-            Choice::UnknownKey => {
-                self.truncated |= at.is_some() && members(value).next().is_some();
-                self.fails(at, |place| words::one_of(place, &union.all_options()))
-            }
-        }
-    }
-}
-
-/// An issue of a value of which no branch, or more than one, holds.
-fn several(union: &Union, place: Place, value: &Value, holding: usize) -> Found {
-    let is_word = !union.options.is_empty() && members(value).next().is_none();
-    if holding > 0 {
-        let words = "has more than one of the forms that are allowed";
-        Found::new(place, issue_codes::INVALID_OPTION, words)
-    } else if is_word && union.all_types().and(Types::OBJECT.with(Types::ARRAY)) == Types::EMPTY {
-        words::one_of(place, &union.options)
-    } else {
-        let words = "has none of the forms that are allowed";
-        Found::new(place, issue_codes::INVALID_OPTION, words)
-    }
-}
-
-/// Returns true if the value is or contains an object.
-fn has_object(value: &Value) -> bool {
-    let mut open = vec![value];
-    while let Some(value) = open.pop() {
-        if value.is_object() {
-            return true;
-        }
-        open.extend(members(value));
-    }
-    false
 }
 
 /// The number of values of a document, and whether it is too deep to be walked through.

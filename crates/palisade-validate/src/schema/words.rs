@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use super::formats;
 use crate::{
-    issue_codes,
+    issue_codes::{self, Code},
     place::{Found, Place},
+    rules,
 };
 
 /// Describes an error at its place.
 pub(super) fn describe(error: &ValidationError<'_>, place: Place) -> Found {
-    let bound = |code: &'static str, words: String, name: &str, limit: Value| {
+    let bound = |code: Code, words: String, name: &str, limit: Value| {
         Found::new(place.clone(), code, words).with_param(name, limit)
     };
     let least = |limit: &u64, unit: &str| {
@@ -52,7 +53,7 @@ pub(super) fn describe(error: &ValidationError<'_>, place: Place) -> Found {
             issue_codes::NOT_MULTIPLE_OF,
             format!("must be a multiple of {multiple_of}"),
             "of",
-            (*multiple_of).into(),
+            rules::limit(multiple_of),
         ),
         Kind::Enum { options } => {
             one_of(place, options.as_array().map(Vec::as_slice).unwrap_or_default())
@@ -69,7 +70,7 @@ pub(super) fn describe(error: &ValidationError<'_>, place: Place) -> Found {
     }
 }
 
-/// An issue of a value that is none of the options.
+/// Returns the issue of a value that is not one of the options.
 pub(super) fn one_of(place: Place, options: &[Value]) -> Found {
     let words = match options {
         [_] => "must be the value that is allowed",
@@ -78,7 +79,7 @@ pub(super) fn one_of(place: Place, options: &[Value]) -> Found {
     Found::new(place, issue_codes::INVALID_OPTION, words).with_param("options", options.to_vec())
 }
 
-/// An issue of a value that has none of the types. One type is told as the types of Rust tell theirs, several as a list.
+/// Returns the issue of a value of another type. `expected` is one type, as for types of Rust, or a list of several.
 pub(super) fn wrong_type(place: Place, types: &[&'static str]) -> Found {
     let words = format!("must be of type {}", types.join(" or "));
     let expected: Value = match types {
@@ -88,7 +89,7 @@ pub(super) fn wrong_type(place: Place, types: &[&'static str]) -> Found {
     Found::new(place, issue_codes::WRONG_TYPE, words).with_param("expected", expected)
 }
 
-/// An issue of a field that no schema knows.
+/// Returns the issue of a field that no schema knows.
 pub(super) fn unknown_field(place: Place) -> Found {
     Found::new(place, issue_codes::UNKNOWN_FIELD, "is not known")
 }

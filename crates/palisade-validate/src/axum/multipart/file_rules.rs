@@ -1,4 +1,4 @@
-//! What a file may be called, and what it may be.
+//! The accepted names and types of files.
 
 use super::uploads::Caps;
 use crate::{
@@ -6,10 +6,10 @@ use crate::{
     place::{Found, Place},
 };
 
-/// How many of a file's first bytes tell what it is.
+/// How many of a file's first bytes are used to recognise its type.
 pub(super) const TELLING: usize = 4 * 1024;
 
-/// What is known of a file before it is read: all but its first bytes.
+/// The metadata of a file.
 #[derive(Debug)]
 pub(super) struct About {
     pub(super) field: String,
@@ -18,7 +18,7 @@ pub(super) struct About {
 }
 
 impl Caps {
-    /// The file, if it may come, or what is wrong with it.
+    /// Returns the accepted file, or its issues.
     pub(super) fn admit(
         &self,
         field: String,
@@ -29,7 +29,7 @@ impl Caps {
         let place = Place::default().name(&field);
         let mut wrong = Vec::new();
         if !is_a_file_name(&name) {
-            let words = "its file name must be without directories and control characters";
+            let words = "its file name is not safe to store a file under";
             wrong.push(Found::new(place.clone(), issue_codes::INVALID_FILE_NAME, words));
         }
         match self.type_of(first, declared) {
@@ -51,7 +51,7 @@ impl Caps {
         Err(wrong)
     }
 
-    /// What a file is, if it may be that.
+    /// Returns the type of a file, if it is accepted.
     fn type_of(&self, first: &[u8], declared: Option<String>) -> Option<String> {
         let told = infer::get(first).map(|told| told.mime_type());
         let allows_all = self.types.is_empty() && self.unchecked_types.is_empty();

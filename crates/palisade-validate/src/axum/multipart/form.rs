@@ -15,9 +15,9 @@ use crate::{RuleContext, Validation, axum::FromBody, place::Findings};
 
 /// A multipart form: its fields as a value of a type, and its files.
 ///
-/// [`Uploads`](crate::Uploads) outside says how many and how large they may be, and of which types. A file of up to 64 KiB is kept in
-/// memory, and a larger one in a temporary file without a name, which is gone when it is dropped. The type's fields are
-/// those that are no files; their texts become numbers and the like as in a query string.
+/// [`Uploads`](crate::Uploads) outside limits their number, sizes and types. A file of up to 64 KiB is stored in memory, and
+/// a larger one in a temporary file without a name, which is deleted on drop. The fields of the type are those without
+/// files; their texts become numbers and other types as in a query string.
 ///
 /// ```
 /// use axum::{Router, routing::post};
@@ -43,20 +43,20 @@ use crate::{RuleContext, Validation, axum::FromBody, place::Findings};
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Multipart<T> {
-    /// The fields that are no files.
+    /// The fields without files.
     pub fields: T,
-    /// The files, in the order in which they came.
+    /// The files, in the order of the form.
     pub files: Vec<Upload>,
 }
 
 impl<T> Multipart<T> {
-    /// The first file of a field.
+    /// Returns the first file of a field.
     pub fn file(&self, field: &str) -> Option<&Upload> {
         self.files.iter().find(|file| file.field == field)
     }
 }
 
-/// A file that was sent. It is gone when this is dropped.
+/// A file of a form. It is deleted on drop.
 pub struct Upload {
     field: String,
     name: Option<String>,
@@ -66,33 +66,33 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// The field that it came in.
+    /// Returns the name of its field.
     pub fn field(&self) -> &str {
         &self.field
     }
 
-    /// What the client calls it. It has no directories in it, and is still no name to store it under.
+    /// Returns the file name that the client sent. It has no directories; still, do not store the file under it.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// Its media type: what its first bytes say, and only if they say nothing what the client says.
+    /// Returns its media type, by its first bytes. If they show no type, the one that the client sent.
     pub fn content_type(&self) -> &str {
         &self.content_type
     }
 
-    /// Its length in bytes.
+    /// Returns its size in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The file, at its beginning, for `std::io::Read`. What is larger than 64 KiB is on disk, so read it where a
-    /// thread may wait.
+    /// Returns the file, at its beginning, for `std::io::Read`. A file of more than 64 KiB is on disk, so read it on a
+    /// thread that may block.
     pub fn into_file(self) -> SpooledTempFile {
         self.content
     }
 
-    /// All of it, in memory.
+    /// Returns the content of the file.
     ///
     /// # Errors
     ///
@@ -136,7 +136,7 @@ where
         loop {
             match parts.next(findings).await? {
                 Next::End => break,
-                // The rest is read all the same, for what else is wrong.
+                // The rest is read for its issues.
                 Next::Refused => {}
                 Next::File(about) => {
                     let (content, size) = stored(&mut parts).await?;
@@ -152,7 +152,7 @@ where
     }
 }
 
-/// Puts a file in memory, or where it is larger on disk, and goes back to its beginning.
+/// Stores a file in memory, or on disk if it is larger, and goes back to its beginning.
 async fn stored(parts: &mut Parts) -> Result<(SpooledTempFile, u64), ApiError> {
     let mut content = SpooledTempFile::new(IN_MEMORY);
     let mut size = 0;
@@ -164,7 +164,7 @@ async fn stored(parts: &mut Parts) -> Result<(SpooledTempFile, u64), ApiError> {
     Ok((content, size as u64))
 }
 
-/// The next chunk of a file; on disk where a thread may wait for it.
+/// Writes the next chunk of a file; on disk on a thread that may block.
 async fn write(
     mut content: SpooledTempFile,
     chunk: Bytes,

@@ -1,4 +1,4 @@
-//! The body as the parser gets it. It would take all that is ready, and keep headers until they end.
+//! The body that the parser reads. The parser takes all chunks that are ready, and buffers headers until they end.
 
 use std::{
     pin::Pin,
@@ -18,8 +18,7 @@ use super::{
     uploads::Caps,
 };
 
-/// How many bytes came while headers were expected. The parser keeps them until it has seen their end, which may never
-/// come.
+/// Counts the bytes that arrive while headers are expected. The parser buffers them until their end, which may never come.
 #[derive(Default)]
 pub(super) struct Gauge {
     expects_headers: AtomicBool,
@@ -37,8 +36,8 @@ impl Gauge {
     }
 }
 
-/// The body as the parser gets it: under the caps, and one chunk at a time. The parser would take all that is ready before
-/// it looks at any of it, and a fast client would fill the memory.
+/// The body with its limits, one chunk at a time. The parser takes all chunks that are ready before it parses one, so a fast
+/// client would fill the memory.
 pub(super) struct Gauged {
     has_given: bool,
     body: BodyDataStream,

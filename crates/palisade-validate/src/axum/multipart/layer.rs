@@ -13,12 +13,12 @@ use tower_service::Service;
 
 use super::Uploads;
 
-/// What a form was refused for while its handler was reading it.
+/// The error for which a form was rejected while its handler was reading it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Breach(Arc<OnceLock<ApiError>>);
 
 impl Breach {
-    /// The one that a layer outside will ask, or one that only the extractor does.
+    /// Returns the breach of the layer outside, or a new one that only the extractor uses.
     pub(super) fn of(extensions: &Extensions) -> Self {
         extensions.get().cloned().unwrap_or_default()
     }
@@ -27,7 +27,7 @@ impl Breach {
         self.0.get()
     }
 
-    /// The first one stays.
+    /// Records an error and returns the first one.
     pub(super) fn of_error(&self, error: ApiError) -> ApiError {
         self.0.get_or_init(|| error).clone()
     }
@@ -53,7 +53,7 @@ impl<S> Layer<S> for UploadsLayer {
     }
 }
 
-/// A service whose forms are under [`Uploads`].
+/// A service with the limits of [`Uploads`].
 #[derive(Clone, Debug)]
 pub struct UploadsService<S> {
     inner: S,
@@ -84,7 +84,7 @@ where
         Box::pin(async move {
             let answer = answer.await;
             match breach.get() {
-                // A handler that caught the error, or made one of its own of it, has half a form.
+                // The handler has half a form, also if it ignored the error or returned another one.
                 Some(error) => Ok(context.render(error.clone()).map(Body::full)),
                 None => Ok(answer?.into_response()),
             }

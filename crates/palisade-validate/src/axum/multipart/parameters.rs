@@ -21,7 +21,12 @@ impl Disposition {
         }
         // Two readers of such a part could each take another of its names.
         let once = |name: &str, twice| at_most_once(&parameters, name).map_err(|TwiceError| twice);
-        let field = once("name", "a part of the form has two names")?;
+        const TWO_NAMES: &str = "a part of the form has two names";
+        let field = once("name", TWO_NAMES)?;
+        // Forms never have `name*` either, which other readers would prefer.
+        if parameters.iter().any(|(name, _)| name.starts_with("name*")) {
+            return Err(TWO_NAMES);
+        }
         let file = once("filename", "a part of the form has two file names")?;
         // Forms must not have `filename*` (RFC 7578, section 4.2). Without the usual name, what is a file to others would
         // be a text here; beside it, as .NET writes both, the usual name counts.
@@ -172,6 +177,7 @@ mod tests {
         for (values, expected) in [
             (&[r#"form-data; name="a"; name="b""#][..], "two names"),
             (&[r#"form-data; name="a"; Name=a"#], "two names"),
+            (&[r#"form-data; name="a"; name*=UTF-8''b"#], "two names"),
             (&[r#"form-data; name="a"; filename="b"; FILENAME="c""#], "two file names"),
             (&[r#"form-data; name="a"; filename*=UTF-8''b"#], "`filename=`"),
             (&["form-data"], "no name"),

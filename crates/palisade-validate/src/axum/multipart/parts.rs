@@ -1,4 +1,4 @@
-//! A form, part by part, under its caps. Texts are kept, and files are handed on as they come.
+//! Reads a form part by part, within its limits. Texts are collected, and files are passed on as streams.
 
 use std::{
     borrow::Cow,
@@ -40,32 +40,32 @@ pub(super) struct Parts {
     count: usize,
     files: usize,
     texts: Texts,
-    /// The required fields in which a file came, whatever was wrong with it.
+    /// The required fields for which a file was sent, rejected files included.
     sent: Vec<String>,
     file: Option<Incoming>,
     /// A call of `next` has begun and not ended.
     is_reading: bool,
 }
 
-/// A file of which there may be more to come.
+/// A file that has not been read to its end.
 struct Incoming {
-    /// Read to find out what it is.
+    /// Read to detect its type.
     first: VecDeque<Bytes>,
     rest: Field<'static>,
     field: String,
     size: usize,
 }
 
-/// What comes next in a form.
+/// The next part of a form that the caller sees.
 pub(super) enum Next {
     File(About),
-    /// A file that may not come; what is wrong with it was added.
+    /// A rejected file. Its issues were added to the findings.
     Refused,
     End,
 }
 
 impl Parts {
-    /// Begins to read a form. What its head tells is checked.
+    /// Begins to read a form, after checks of the request's head.
     pub(super) fn of(request: Request) -> Result<Self, ApiError> {
         json::check(request.headers(), FORM_DATA, |field| {
             json::is_utf8(field, |essence| essence.eq_ignore_ascii_case(FORM_DATA))
@@ -89,10 +89,10 @@ impl Parts {
         })
     }
 
-    /// The next file. The texts before it are kept, and what was not read of the last one is gone.
+    /// Returns the next file. The texts before it are collected, and the rest of the previous file is skipped.
     pub(super) async fn next(&mut self, findings: &mut Findings) -> Result<Next, ApiError> {
         if std::mem::replace(&mut self.is_reading, true) {
-            // Half a text is lost with the future that was dropped, and a form must not look whole without it.
+            // The dropped future may have lost half a text, and the form must not look complete without it.
             return Err(
                 ApiError::internal().with_source("a form is read on after a read was dropped")
             );
@@ -103,7 +103,7 @@ impl Parts {
             let field = self.form.next_field().await.map_err(unreadable)?;
             self.gauge.expect_content();
             let Some(field) = field else { break Next::End };
-            // The gauge knows of whole chunks, and one chunk may have been all of the headers.
+            // The gauge counts whole chunks, and a single chunk may have contained all headers.
             if header_bytes(field.headers()) > self.caps.part_headers {
                 return Err(too_large(Part::Headers, self.caps.part_headers));
             }
@@ -143,7 +143,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Reads as much of a file as tells what it is. `None`: no file was chosen.
+    /// Reads the bytes of a file that show its type. Returns `None` if the user chose no file.
     async fn begin(
         &mut self,
         name: String,
@@ -162,7 +162,7 @@ impl Parts {
             first.extend_from_slice(&chunk[..chunk.len().min(TELLING - first.len())]);
             file.first.push_back(chunk);
         }
-        // What a browser sends for a field in which no file was chosen.
+        // A browser sends this for a field in which no file was chosen.
         if file.size == 0 && file_name.is_empty() {
             return Ok(None);
         }
@@ -191,7 +191,7 @@ impl Parts {
         }))
     }
 
-    /// The next bytes of the file that has begun.
+    /// Returns the next bytes of the current file.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
         poll_fn(|cx| self.poll_chunk(cx)).await.transpose()
     }
@@ -212,7 +212,7 @@ impl Parts {
         Poll::Ready(chunk)
     }
 
-    /// The texts, at the end of the form. What is required and did not come is added.
+    /// Returns the texts, at the end of the form, and adds an issue for each required file that is missing.
     pub(super) fn into_texts(self, findings: &mut Findings) -> Texts {
         for field in &self.caps.required {
             if !self.sent.contains(field) {
@@ -248,7 +248,7 @@ impl Incoming {
     }
 }
 
-/// How long they were: each is a line, with a colon and a space.
+/// Returns the size of the headers: each is a line, with a colon and a space.
 fn header_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }
@@ -257,7 +257,7 @@ fn malformed(message: &'static str) -> ApiError {
     ApiError::bad_request().with_message(message)
 }
 
-/// The body went over a cap, ours or that of a layer outside, broke off, or is no form.
+/// Returns the error for a body that exceeded a limit, ended early, or is not a form.
 fn unreadable(error: multer::Error) -> ApiError {
     known_in(&error)
         .unwrap_or_else(|| ApiError::bad_request().with_message("the multipart body is malformed"))

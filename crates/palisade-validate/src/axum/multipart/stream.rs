@@ -18,11 +18,11 @@ use super::{
 };
 use crate::{RuleContext, Validation, axum::FromBody, place::Findings, texts::Texts};
 
-/// A multipart form whose files are streamed to the handler: none is kept, in memory or on disk.
+/// A multipart form whose files are streamed to the handler, without a copy in memory or on disk.
 ///
-/// The caps, names and types of [`Uploads`](crate::Uploads) hold as for [`Multipart`](crate::Multipart). The first bytes
-/// of a file are held back until they tell what it is, so that no byte arrives of a file that may not come. The texts
-/// between the files are collected, and become a value of the type at the end:
+/// The limits, names and types of [`Uploads`](crate::Uploads) apply as for [`Multipart`](crate::Multipart). The first bytes
+/// of a file are held back until they show its type, so that the handler sees no byte of a rejected file. The texts between
+/// the files are collected, and become a value of the type at the end:
 ///
 /// ```
 /// use axum::{Router, routing::post};
@@ -41,10 +41,10 @@ use crate::{RuleContext, Validation, axum::FromBody, place::Findings, texts::Tex
 ///     let mut bytes = 0;
 ///     while let Some(mut file) = form.next_file().await? {
 ///         while let Some(chunk) = file.chunk().await? {
-///             bytes += chunk.len(); // to where it is kept, under a name that nobody finds yet
+///             bytes += chunk.len(); // to the storage, under a temporary name
 ///         }
 ///     }
-///     // Only now is everything known to be right.
+///     // Only now the whole form is known to be valid.
 ///     let fields = form.finish().await?;
 ///     Ok(format!("{}: {bytes} bytes", fields.caption))
 /// }
@@ -54,13 +54,13 @@ use crate::{RuleContext, Validation, axum::FromBody, place::Findings, texts::Tex
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
 ///
-/// What is wrong with a file, or over a cap, is an error of the call that finds it, and of every later one: the status
-/// that [`Validation`] says with its issues, 413, 415, or 400 for what is no form. If `Uploads` is outside as a layer, it
-/// is also the answer, whatever the handler makes of the error. What a handler does not read, as it does where it never
-/// calls [`finish`](MultipartStream::finish), is not checked.
+/// A rejected file or an exceeded limit is an error of the call that finds it, and of each later call: the status of
+/// [`Validation`] with its issues, 413, 415, or 400 for a body that is not a form. If the layer of `Uploads` is outside, the
+/// error is also the response, even if the handler ignores it. Parts that the handler does not read are not checked: always
+/// call [`finish`](MultipartStream::finish).
 ///
-/// The future of a call that was dropped before it was ready has taken a part of the form with it. The next call is an
-/// error then, and not a form that looks whole.
+/// A future that is dropped before it is ready loses a part of the form. The next call then returns an error, so that the
+/// form never looks complete.
 pub struct MultipartStream<T> {
     parts: Parts,
     findings: Findings,
@@ -73,11 +73,11 @@ pub struct MultipartStream<T> {
 type Finish<T> = dyn FnOnce(Texts, &mut Findings) -> Option<T> + Send + Sync;
 
 impl<T> MultipartStream<T> {
-    /// The next file, in the order in which they come. What was not read of the last one is skipped, under the same caps.
+    /// Returns the next file, in the order of the form. The rest of the previous file is skipped, within the same limits.
     ///
     /// # Errors
     ///
-    /// The file may not come, something is over its cap, or the body is no form or broke off.
+    /// The file is rejected, a limit is exceeded, or the body is not a form or ended early.
     pub async fn next_file(&mut self) -> Result<Option<UploadStream<'_>>, ApiError> {
         if let Some(error) = self.breach.get() {
             return Err(error.clone());
@@ -95,7 +95,7 @@ impl<T> MultipartStream<T> {
         }
     }
 
-    /// The fields that are no files. What was not read is skipped, under the same caps.
+    /// Returns the fields without files. Files that were not read are skipped, within the same limits.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl<T> fmt::Debug for MultipartStream<T> {
 
 /// A file that is being sent: a `Stream` of its bytes. Made by [`MultipartStream::next_file`].
 ///
-/// What takes a reader takes it through `tokio_util::io::StreamReader`, with errors made into `std::io::Error`.
+/// `tokio_util::io::StreamReader` makes a reader of it, with errors converted to `std::io::Error`.
 pub struct UploadStream<'f> {
     about: About,
     parts: &'f mut Parts,
@@ -151,26 +151,26 @@ pub struct UploadStream<'f> {
 }
 
 impl UploadStream<'_> {
-    /// The field that it comes in.
+    /// Returns the name of its field.
     pub fn field(&self) -> &str {
         &self.about.field
     }
 
-    /// What the client calls it. It has no directories in it, and is still no name to store it under.
+    /// Returns the file name that the client sent. It has no directories; still, do not store the file under it.
     pub fn name(&self) -> Option<&str> {
         self.about.name.as_deref()
     }
 
-    /// Its media type: what its first bytes say, and only if they say nothing what the client says.
+    /// Returns its media type, by its first bytes. If they show no type, the one that the client sent.
     pub fn content_type(&self) -> &str {
         &self.about.content_type
     }
 
-    /// The next bytes. `None`: that was all.
+    /// Returns the next bytes, or `None` at the end of the file.
     ///
     /// # Errors
     ///
-    /// It is over its cap, or the body broke off.
+    /// The file exceeds its limit, or the body ended early.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
         if let Some(error) = self.breach.get() {
             return Err(error.clone());
@@ -183,7 +183,7 @@ impl Stream for UploadStream<'_> {
     type Item = Result<Bytes, ApiError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // It ends with its error: who passes over errors would go on for ever.
+        // The stream ends with its error: a reader that ignores errors would otherwise never stop.
         let chunk = ready!(self.parts.poll_chunk(cx));
         Poll::Ready(chunk.map(|chunk| chunk.map_err(|error| self.breach.of_error(error))))
     }

@@ -1,6 +1,6 @@
 use palisade_core::ApiError;
 
-/// What of a form is larger than its cap.
+/// A part of a form with a size limit.
 #[derive(Clone, Copy)]
 pub(super) enum Part {
     Body,

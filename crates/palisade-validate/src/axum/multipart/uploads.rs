@@ -5,10 +5,10 @@ use palisade_core::ConfigError;
 
 use super::layer::UploadsLayer;
 
-/// How many and how large the parts of a multipart form may be, and which files it may bring. For the
-/// [`Multipart`](crate::Multipart) and [`MultipartStream`](crate::MultipartStream) extractors inside, as a tower layer.
+/// Limits for the parts of a multipart form, and the accepted types of files. A tower layer for the
+/// [`Multipart`](crate::Multipart) and [`MultipartStream`](crate::MultipartStream) extractors inside.
 ///
-/// | cap | unless said otherwise |
+/// | limit | default |
 /// | --- | --- |
 /// | the whole body | 50 MiB |
 /// | parts | 100 |
@@ -17,7 +17,7 @@ use super::layer::UploadsLayer;
 /// | files | 10 |
 /// | a file | 10 MiB |
 ///
-/// axum's own limit of 2 MB does not count here, because this one is always there.
+/// axum's own limit of 2 MB does not apply, because these limits always exist.
 ///
 /// ```
 /// use palisade_validate::Uploads;
@@ -25,7 +25,7 @@ use super::layer::UploadsLayer;
 /// let images = Uploads::builder()
 ///     .max_files(1)
 ///     .max_file_bytes(5 * 1024 * 1024)
-///     .allow_types(["image/png", "image/jpeg"]) // by what the bytes are, not by what the client says
+///     .allow_types(["image/png", "image/jpeg"]) // by their first bytes, not by the declared type
 ///     .require_file("avatar")
 ///     .build()?;
 /// let layer = images.layer();
@@ -48,7 +48,7 @@ pub(super) struct Caps {
 }
 
 impl Uploads {
-    /// Caps to be changed.
+    /// Returns a builder with the default limits.
     pub fn builder() -> UploadsBuilder {
         const KIB: usize = 1024;
         const MIB: usize = 1024 * KIB;
@@ -65,9 +65,9 @@ impl Uploads {
         })
     }
 
-    /// These caps for everything inside, as a tower layer.
+    /// Returns the tower layer that applies these limits to the extractors inside.
     ///
-    /// What a stream of a form was refused for is its answer, whatever the handler makes of it.
+    /// The error of a rejected [`MultipartStream`](crate::MultipartStream) is the response, even if the handler ignores it.
     pub fn layer(self) -> UploadsLayer {
         UploadsLayer::new(self)
     }
@@ -85,49 +85,49 @@ impl Uploads {
 pub struct UploadsBuilder(Caps);
 
 impl UploadsBuilder {
-    /// The most bytes of a whole body.
+    /// Sets the size limit of a whole body, in bytes.
     #[must_use]
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.0.body = bytes;
         self
     }
 
-    /// The most parts, fields and files together.
+    /// Sets the maximum number of parts, fields and files together.
     #[must_use]
     pub fn max_parts(mut self, parts: usize) -> Self {
         self.0.parts = parts;
         self
     }
 
-    /// The most bytes of the headers of one part.
+    /// Sets the size limit of the headers of one part, in bytes.
     #[must_use]
     pub fn max_part_header_bytes(mut self, bytes: usize) -> Self {
         self.0.part_headers = bytes;
         self
     }
 
-    /// The most bytes of a field that is no file.
+    /// Sets the size limit of a field without a file, in bytes.
     #[must_use]
     pub fn max_field_bytes(mut self, bytes: usize) -> Self {
         self.0.text = bytes;
         self
     }
 
-    /// The most files.
+    /// Sets the maximum number of files.
     #[must_use]
     pub fn max_files(mut self, files: usize) -> Self {
         self.0.files = files;
         self
     }
 
-    /// The most bytes of one file.
+    /// Sets the size limit of one file, in bytes.
     #[must_use]
     pub fn max_file_bytes(mut self, bytes: usize) -> Self {
         self.0.file = bytes;
         self
     }
 
-    /// Takes files of these types only, told by their first bytes. What the client says they are does not count.
+    /// Accepts files of these types only, recognised by their first bytes. The declared type does not count.
     #[must_use]
     pub fn allow_types<I>(mut self, types: I) -> Self
     where
@@ -138,26 +138,26 @@ impl UploadsBuilder {
         self
     }
 
-    /// Takes files that the client says are of this type, and that have no first bytes by which they are something else:
-    /// for text, which has none of its own.
+    /// Accepts files that are declared as this type and that have no first bytes of another type: for text, which cannot be
+    /// recognised by its first bytes.
     #[must_use]
     pub fn insecure_allow_declared_type(mut self, media_type: impl Into<String>) -> Self {
         self.0.unchecked_types.push(media_type.into());
         self
     }
 
-    /// Refuses forms without a file in this field.
+    /// Rejects forms without a file in this field.
     #[must_use]
     pub fn require_file(mut self, field: impl Into<String>) -> Self {
         self.0.required.push(field.into());
         self
     }
 
-    /// The caps.
+    /// Returns the limits.
     ///
     /// # Errors
     ///
-    /// A type that cannot be told by first bytes, or caps that contradict each other.
+    /// A type cannot be recognised by its first bytes, or limits contradict each other.
     pub fn build(self) -> Result<Uploads, ConfigError> {
         let caps = self.0;
         for media_type in &caps.types {
