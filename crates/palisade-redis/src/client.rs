@@ -234,8 +234,25 @@ impl Redis {
         keys: &[String],
         arguments: &[String],
     ) -> Result<Option<String>, RedisError> {
+        let bytes = self.run_bytes(script, keys, arguments).await?;
+        Ok(bytes.map(String::from_utf8).transpose().map_err(|_| Failure::Unexpected)?)
+    }
+
+    /// Runs a script whose arguments are bytes, and returns its bytes, or `None` if it returns `false`.
+    ///
+    /// If the future is dropped early, it is unknown whether the script ran.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run).
+    pub async fn run_bytes<A: AsRef<[u8]> + Sync>(
+        &self,
+        script: &Script,
+        keys: &[String],
+        arguments: &[A],
+    ) -> Result<Option<Vec<u8>>, RedisError> {
         let answer = self.answer(&Call::new(script, keys, arguments)).await?;
-        Ok(text(answer).ok_or(Failure::Unexpected)?)
+        Ok(bytes(answer).ok_or(Failure::Unexpected)?)
     }
 }
 
@@ -249,12 +266,11 @@ impl Redis {
     }
 }
 
-/// Our scripts store UTF-8 only, so other bytes are an error.
-fn text(answer: Value) -> Option<Option<String>> {
+fn bytes(answer: Value) -> Option<Option<Vec<u8>>> {
     match answer {
         Value::Nil => Some(None),
-        Value::BulkString(bytes) => String::from_utf8(bytes).ok().map(Some),
-        Value::SimpleString(text) => Some(Some(text)),
+        Value::BulkString(bytes) => Some(Some(bytes)),
+        Value::SimpleString(text) => Some(Some(text.into_bytes())),
         _ => None,
     }
 }
@@ -314,11 +330,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_text_and_nil_are_text() {
-        assert_eq!(text(Value::Nil), Some(None));
-        assert_eq!(text(Value::BulkString(b"a".to_vec())), Some(Some("a".to_owned())));
-        for strange in [Value::Int(1), Value::Array(vec![]), Value::BulkString(vec![0xff])] {
-            assert_eq!(text(strange.clone()), None, "{strange:?}");
+    fn only_strings_and_nil_are_bytes() {
+        assert_eq!(bytes(Value::Nil), Some(None));
+        assert_eq!(bytes(Value::BulkString(vec![0xff])), Some(Some(vec![0xff])));
+        for strange in [Value::Int(1), Value::Array(vec![])] {
+            assert_eq!(bytes(strange.clone()), None, "{strange:?}");
         }
     }
 

@@ -67,7 +67,7 @@ impl ReplayStore for Down {
 }
 
 impl Reservation for Down {
-    fn confirm(self: Box<Self>) -> BoxFuture<Result<(), BoxError>> {
+    fn complete(self: Box<Self>, _: bytes::Bytes) -> BoxFuture<Result<(), BoxError>> {
         Box::pin(async { Err("down".into()) })
     }
 }

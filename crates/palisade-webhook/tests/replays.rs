@@ -192,7 +192,7 @@ impl ReplayStore for Noting {
         self.0.lock().unwrap().push((key.to_owned(), retention));
         Box::pin(async {
             tokio::task::yield_now().await;
-            Ok(Claim::Processed)
+            Ok(Claim::Completed(Bytes::new()))
         })
     }
 }
@@ -206,14 +206,14 @@ async fn delivery_key_is_the_id_or_the_signed_content() {
     let answer = send(&standard(replays()), delivery("msg_1")).await;
     assert_eq!((answer.status, answer.calls), (StatusCode::OK, 0));
     let (key, retention) = last();
-    assert_eq!(key, "orders:standard:id:msg_1");
+    assert_eq!(key, "webhook:orders:standard:id:msg_1");
     assert_eq!((retention.at_least, retention.at_most), (at(602), at(24 * 60 * 60)));
 
     let layer = build(Webhook::stripe(SECRET).tolerance(at(60)).replays(replays().keep(at(3600))));
     let body = r#"{"object":"event","id":"evt_1"}"#;
     send(&layer, signed("/", Stripe::sign(SECRET, at(NOW), body.as_bytes()).unwrap(), body)).await;
     let (key, retention) = last();
-    assert_eq!(key, "orders:stripe:id:evt_1");
+    assert_eq!(key, "webhook:orders:stripe:id:evt_1");
     assert_eq!((retention.at_least, retention.at_most), (at(122), at(3600)));
 
     // no id: what was signed, so the same body at another time is another delivery
@@ -223,7 +223,7 @@ async fn delivery_key_is_the_id_or_the_signed_content() {
         send(&layer, signed("/", Slack::sign(SECRET, at(time), b"a=b").unwrap(), "a=b")).await;
         keys.push(last().0);
     }
-    assert!(keys[0].starts_with("orders:slack:content:") && keys[0].len() == 21 + 64);
+    assert!(keys[0].starts_with("webhook:orders:slack:content:") && keys[0].len() == 29 + 64);
     assert!(keys[0] == keys[1] && keys[1] != keys[2]);
 
     // an id that is no good as a key
@@ -232,7 +232,7 @@ async fn delivery_key_is_the_id_or_the_signed_content() {
         let layer = build(Webhook::stripe(SECRET).replays(replays()));
         let headers = Stripe::sign(SECRET, at(NOW), body.as_bytes()).unwrap();
         send(&layer, signed("/", headers, body.to_owned())).await;
-        assert!(last().0.starts_with("orders:stripe:content:"), "{body}");
+        assert!(last().0.starts_with("webhook:orders:stripe:content:"), "{body}");
     }
 }
 
@@ -279,7 +279,7 @@ async fn a_delivery_is_confirmed_before_its_answer_leaves() {
         }
     }
     impl palisade_webhook::Reservation for Slow {
-        fn confirm(self: Box<Self>) -> BoxFuture<Result<(), BoxError>> {
+        fn complete(self: Box<Self>, _: Bytes) -> BoxFuture<Result<(), BoxError>> {
             Box::pin(async move {
                 tokio::task::yield_now().await;
                 self.confirmed.fetch_add(1, Ordering::SeqCst);

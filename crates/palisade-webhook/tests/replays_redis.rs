@@ -24,7 +24,7 @@ use palisade_webhook::{
 use tower::{Layer, ServiceExt, service_fn};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const KEY: &str = "palisade:webhook:%3Astandard%3Aid%3Amsg_1";
+const KEY: &str = "palisade:claim:webhook%3A%3Astandard%3Aid%3Amsg_1";
 const RETENTION: Retention =
     Retention { at_least: Duration::from_secs(602), at_most: Duration::from_secs(3600) };
 
@@ -120,7 +120,7 @@ async fn other_machine_acknowledges_until_retention_ends() {
     // a day, and at least twice the tolerance
     let day = 24 * 60 * 60 * 1000;
     assert!((day - 60_000..=day).contains(&expires_in(&server, KEY)));
-    assert_eq!(server.command(&["GET", KEY]), ["processed"]);
+    assert_eq!(server.command(&["GET", KEY]), ["r"]);
     send(&machines[1], delivery("msg_2")).await.assert_passed(b"hello");
     assert_eq!(server.keys().len(), 2);
     assert_eq!(server.keys_without_expiry(), [""; 0]);
@@ -167,7 +167,7 @@ async fn the_claim_of_a_machine_that_is_gone_ends_with_its_lease() {
     let other = store(&server);
     std::mem::forget(first(&crashing).await);
     assert!(matches!(other.claim("a", RETENTION).await, Ok(Claim::InProgress)));
-    assert!((1..=1000).contains(&expires_in(&server, "palisade:webhook:a")));
+    assert!((1..=1000).contains(&expires_in(&server, "palisade:claim:a")));
     eventually("the lease is over", || server.keys().is_empty()).await;
     first(&other).await;
 }
@@ -176,7 +176,7 @@ async fn the_claim_of_a_machine_that_is_gone_ends_with_its_lease() {
 async fn a_lost_claim_neither_settles_nor_returns_that_of_another() {
     let Some(server) = RedisServer::start() else { return };
     let machines = [store(&server), store(&server), store(&server)];
-    let key = "palisade:webhook:a";
+    let key = "palisade:claim:a";
     let (slow, slower) = (first(&machines[0]).await, {
         end_lease(&server, key);
         first(&machines[1]).await
@@ -185,15 +185,15 @@ async fn a_lost_claim_neither_settles_nor_returns_that_of_another() {
     let current = first(&machines[2]).await;
     let held = server.command(&["GET", key]);
 
-    let lost = slow.confirm().await.unwrap_err().to_string();
+    let lost = slow.complete(Bytes::new()).await.unwrap_err().to_string();
     assert!(lost.contains("longer lease"), "{lost}");
     drop(slower);
     // A return goes first, over the same connection.
     assert!(matches!(machines[1].claim("a", RETENTION).await, Ok(Claim::InProgress)));
     assert_eq!(server.command(&["GET", key]), held);
 
-    current.confirm().await.unwrap();
-    assert!(matches!(machines[0].claim("a", RETENTION).await, Ok(Claim::Processed)));
+    current.complete(Bytes::new()).await.unwrap();
+    assert!(matches!(machines[0].claim("a", RETENTION).await, Ok(Claim::Completed(_))));
 }
 
 #[tokio::test]
@@ -201,10 +201,10 @@ async fn slow_handler_settles_if_not_claimed_again() {
     let Some(server) = RedisServer::start() else { return };
     let store = store(&server);
     let late = first(&store).await;
-    end_lease(&server, "palisade:webhook:a");
-    late.confirm().await.unwrap();
-    assert!(matches!(store.claim("a", RETENTION).await, Ok(Claim::Processed)));
-    assert!((3_540_000..=3_600_000).contains(&expires_in(&server, "palisade:webhook:a")));
+    end_lease(&server, "palisade:claim:a");
+    late.complete(Bytes::new()).await.unwrap();
+    assert!(matches!(store.claim("a", RETENTION).await, Ok(Claim::Completed(_))));
+    assert!((3_540_000..=3_600_000).contains(&expires_in(&server, "palisade:claim:a")));
 }
 
 #[tokio::test]
@@ -228,18 +228,17 @@ async fn cancelled_claim_is_released() {
 async fn a_delivery_is_settled_also_if_its_sender_hangs_up_meanwhile() {
     let Some(server) = RedisServer::start() else { return };
     let store = store(&server);
-    drop(first(&store).await.confirm());
-    eventually("it is settled", || server.command(&["GET", "palisade:webhook:a"]) == ["processed"])
-        .await;
+    drop(first(&store).await.complete(Bytes::new()));
+    eventually("it is settled", || server.command(&["GET", "palisade:claim:a"]) == ["r"]).await;
 }
 
 #[tokio::test]
 async fn a_delivery_that_was_settled_is_not_given_back_as_well() {
     let Some(server) = RedisServer::start() else { return };
     let store = store(&server);
-    first(&store).await.confirm().await.unwrap();
+    first(&store).await.complete(Bytes::new()).await.unwrap();
     // Over the same connection, so after all earlier commands.
-    assert!(matches!(store.claim("a", RETENTION).await, Ok(Claim::Processed)));
+    assert!(matches!(store.claim("a", RETENTION).await, Ok(Claim::Completed(_))));
     let stats = server.command(&["INFO", "commandstats"]).concat();
     // when it was settled, and when it was claimed again
     assert!(stats.contains("cmdstat_get:calls=2,"), "{stats}");
@@ -251,8 +250,8 @@ async fn unlimited_retention_still_has_an_expiry() {
     let store = store(&server);
     let for_ever = Retention { at_most: Duration::MAX, ..RETENTION };
     let Ok(Claim::First(reservation)) = store.claim("a", for_ever).await else { panic!("first") };
-    reservation.confirm().await.unwrap();
-    assert!(matches!(store.claim("a", for_ever).await, Ok(Claim::Processed)));
+    reservation.complete(Bytes::new()).await.unwrap();
+    assert!(matches!(store.claim("a", for_ever).await, Ok(Claim::Completed(_))));
     assert_eq!(server.keys_without_expiry(), [""; 0]);
 }
 
@@ -299,7 +298,7 @@ async fn outage_during_handler_keeps_the_settlement() {
     let Some(mut server) = RedisServer::start() else { return };
     let reservation = first(&store(&server)).await;
     server.stop();
-    let error: BoxError = reservation.confirm().await.unwrap_err();
+    let error: BoxError = reservation.complete(Bytes::new()).await.unwrap_err();
     assert!(error.to_string().starts_with("redis: "), "{error}");
 }
 
@@ -314,8 +313,8 @@ async fn a_stall_leaves_no_claim_behind() {
     let Some(server) = RedisServer::start() else { return };
     let store = hasty(&server);
     // Nothing was given back before: the script is known since the connection was opened.
-    first(&store).await.confirm().await.unwrap();
-    server.command(&["DEL", "palisade:webhook:a"]);
+    first(&store).await.complete(Bytes::new()).await.unwrap();
+    server.command(&["DEL", "palisade:claim:a"]);
     server.pause();
     let mut waiting = Vec::new();
     for name in ["a", "b", "c"] {
@@ -343,19 +342,18 @@ async fn a_settlement_is_repeated_until_it_is_heard() {
     let store = hasty(&server);
     let (stalled, failed_over) = (first(&store).await, store.claim("b", RETENTION).await.unwrap());
     server.pause();
-    assert!(stalled.confirm().await.is_err(), "the sender does not wait for it");
+    assert!(stalled.complete(Bytes::new()).await.is_err(), "the sender does not wait for it");
     tokio::time::sleep(Duration::from_millis(300)).await;
     server.resume();
-    let processed =
-        |key: &str| server.command(&["GET", &format!("palisade:webhook:{key}")]) == ["processed"];
+    let processed = |key: &str| server.command(&["GET", &format!("palisade:claim:{key}")]) == ["r"];
     eventually("it is remembered", || processed("a")).await;
-    assert!(matches!(store.claim("a", RETENTION).await, Ok(Claim::Processed)));
+    assert!(matches!(store.claim("a", RETENTION).await, Ok(Claim::Completed(_))));
 
     server.stop();
     let Claim::First(failed_over) = failed_over else { panic!("it was first") };
-    assert!(failed_over.confirm().await.is_err());
+    assert!(failed_over.complete(Bytes::new()).await.is_err());
     server.restart_empty();
-    let processed = || server.command(&["GET", "palisade:webhook:b"]) == ["processed"];
+    let processed = || server.command(&["GET", "palisade:claim:b"]) == ["r"];
     eventually("the other server knows it", processed).await;
     assert_eq!(server.keys_without_expiry(), [""; 0]);
 }
@@ -365,8 +363,8 @@ async fn a_settlement_that_arrives_twice_is_settled() {
     let Some(server) = RedisServer::start() else { return };
     let store = store(&server);
     let reservation = first(&store).await;
-    server.command(&["SET", "palisade:webhook:a", "processed", "PX", "60000"]);
-    reservation.confirm().await.unwrap();
+    server.command(&["SET", "palisade:claim:a", "r", "PX", "60000"]);
+    reservation.complete(Bytes::new()).await.unwrap();
 }
 
 #[tokio::test]
@@ -379,7 +377,7 @@ async fn a_user_needs_no_more_rights_than_are_documented() {
     let store = RedisReplays::new(redis.unwrap());
     drop(first(&store).await);
     eventually("it is given back", || server.keys().is_empty()).await;
-    first(&store).await.confirm().await.unwrap();
+    first(&store).await.complete(Bytes::new()).await.unwrap();
     assert!(!format!("{store:?}").contains("pw"), "{store:?}");
 }
 
@@ -391,7 +389,7 @@ async fn no_id_makes_the_key_of_another() {
         let Ok(Claim::First(reservation)) = store.claim(key, RETENTION).await else {
             panic!("{key}")
         };
-        reservation.confirm().await.unwrap();
+        reservation.complete(Bytes::new()).await.unwrap();
     }
     assert_eq!(server.keys().len(), 5);
 }

@@ -1,24 +1,22 @@
 //! Replay protection: each delivery is processed once.
 
-mod memory;
-#[cfg(feature = "redis")]
-mod redis;
 mod settle;
-mod store;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::StatusCode;
 use palisade_core::{
     ApiError, BoxError, BoxFuture, Clock, ConfigError, ErrorCode, GrpcCode, LogBackoff,
 };
 
-pub use memory::InMemoryReplays;
 #[cfg(feature = "redis")]
-pub use redis::RedisReplays;
+pub use palisade_claims::RedisClaims as RedisReplays;
+pub use palisade_claims::{
+    Claim, ClaimStore as ReplayStore, InMemoryClaims as InMemoryReplays, Reservation, Retention,
+};
 pub(crate) use settle::Pending;
 pub use settle::{Settle, SettleFuture};
-pub use store::{Claim, ReplayStore, Reservation, Retention};
 
 use crate::{signature::to_hex, timestamp::Tolerance};
 
@@ -149,7 +147,7 @@ impl Replays {
         }
         let at_most = self.keep.unwrap_or(KEEP).max(at_least);
         Ok(Ready {
-            prefix: format!("{}:{scheme}:", self.namespace),
+            prefix: format!("webhook:{}:{scheme}:", self.namespace),
             retention: Retention { at_least, at_most },
             replays: self,
             failures: Arc::new(Failures {
@@ -197,11 +195,11 @@ struct Logged {
 }
 
 impl Reservation for Logged {
-    fn confirm(self: Box<Self>) -> BoxFuture<Result<(), BoxError>> {
+    fn complete(self: Box<Self>, record: Bytes) -> BoxFuture<Result<(), BoxError>> {
         let Self { reservation, failures } = *self;
         Box::pin(async move {
-            let confirmed = reservation.confirm().await;
-            if let Err(error) = &confirmed
+            let completed = reservation.complete(record).await;
+            if let Err(error) = &completed
                 && let Some(deliveries) = failures.settled.record(failures.clock.monotonic())
             {
                 tracing::warn!(
@@ -211,7 +209,7 @@ impl Reservation for Logged {
                     "a delivery that was processed is not remembered yet"
                 );
             }
-            confirmed
+            completed
         })
     }
 }
@@ -240,10 +238,10 @@ impl Ready {
                 let failures = Arc::clone(&self.failures);
                 Outcome::Process(Some(Box::new(Logged { reservation, failures })))
             }
-            Ok(Claim::Processed) if self.replays.refuse => {
+            Ok(Claim::Completed(_)) if self.replays.refuse => {
                 Outcome::Refuse(DUPLICATE_DELIVERY.into())
             }
-            Ok(Claim::Processed) => Outcome::Acknowledge,
+            Ok(Claim::Completed(_)) => Outcome::Acknowledge,
             Ok(Claim::InProgress) => Outcome::Refuse(
                 ApiError::from(DELIVERY_IN_PROGRESS).with_retry_after(Duration::from_secs(1)),
             ),

@@ -6,12 +6,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use http::Request;
 use palisade_core::{BoxError, BoxFuture, HttpResponse};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::store::Reservation;
+use super::Reservation;
 
 /// Passes a reservation from the policy to [`Settle`], directly inside it. Extensions are cloned; a reservation is taken
 /// once.
@@ -93,7 +94,7 @@ where
                     let response = ready!(future.poll(cx))?;
                     match reservation.take().filter(|_| response.status().is_success()) {
                         Some(reservation) => State::Confirming {
-                            confirmed: reservation.confirm(),
+                            confirmed: reservation.complete(Bytes::new()),
                             response: Some(response),
                         },
                         None => return Poll::Ready(Ok(response)),
