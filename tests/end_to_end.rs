@@ -28,6 +28,7 @@ mod grpc_python;
 mod headers;
 mod hosts;
 mod hyper_service;
+mod idempotency;
 mod jwks;
 mod mcp;
 mod nested_paths;

@@ -33,6 +33,8 @@ pub fn catalogue() -> impl Iterator<Item = CatalogueEntry> {
     entries.extend(of("palisade-cors", palisade_cors::CODES));
     #[cfg(feature = "headers")]
     entries.extend(of("palisade-headers", palisade_headers::CODES));
+    #[cfg(feature = "idempotency")]
+    entries.extend(of("palisade-idempotency", palisade_idempotency::CODES));
     #[cfg(feature = "validate")]
     entries.extend(of("palisade-validate", palisade_validate::CODES));
     #[cfg(feature = "webhook")]

@@ -15,6 +15,7 @@
 //! [guide-cors]: guide::cors
 //! [guide-errors]: guide::errors
 //! [guide-headers]: guide::headers
+//! [guide-idempotency]: guide::idempotency
 //! [guide-observability]: guide::observability
 //! [guide-openapi]: guide::openapi
 //! [guide-rate-limits]: guide::rate_limits
@@ -57,6 +58,9 @@ pub use palisade_cors as cors;
 #[cfg(feature = "headers")]
 #[doc(inline)]
 pub use palisade_headers as headers;
+#[cfg(feature = "idempotency")]
+#[doc(inline)]
+pub use palisade_idempotency as idempotency;
 #[cfg(feature = "observe")]
 #[doc(inline)]
 pub use palisade_observe as observe;
@@ -116,6 +120,13 @@ pub mod guide {
     ))]
     #[doc = include_str!("../docs/guide/headers.md")]
     pub mod headers {}
+
+    #[cfg(any(
+        not(doctest),
+        all(feature = "axum", all(feature = "auth", feature = "idempotency-redis"))
+    ))]
+    #[doc = include_str!("../docs/guide/idempotency.md")]
+    pub mod idempotency {}
 
     #[cfg(any(
         not(doctest),

@@ -29,7 +29,7 @@ pub fn stack() -> Stack<order::Start> {
 ///
 /// ```text
 /// client_ip -> observe -> errors -> security_headers -> cors -> rate_limit (by address) -> auth -> role
-///           -> rate_limit (by principal) -> timeout -> body_limit -> webhook -> validate -> your service
+///           -> rate_limit (by principal) -> timeout -> body_limit -> webhook -> validate -> idempotency -> your service
 /// ```
 ///
 /// Each step is optional. One that is called out of order does not compile, and the error message says why the order
@@ -346,6 +346,19 @@ where
         At: order::BeforeValidate,
     {
         self.then_layer(validate.borrow().clone())
+    }
+
+    /// Processes each request with an `Idempotency-Key` once; retries get the stored response. It comes last, so that a request
+    /// that is rejected by a limit or by validation does not use up its key.
+    #[cfg(feature = "idempotency")]
+    pub fn idempotency(
+        self,
+        idempotency: impl Borrow<palisade_idempotency::Idempotency>,
+    ) -> WithLayer<palisade_idempotency::Idempotency, order::Idempotent, Outer, Open, Errors>
+    where
+        At: order::BeforeIdempotency,
+    {
+        self.then_layer(idempotency.borrow().clone())
     }
 
     /// Adds any policy here, or several in a row, inside everything above. It fits anywhere; choose its place with care.

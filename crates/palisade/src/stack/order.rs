@@ -35,6 +35,8 @@ positions! {
     WebhookVerified;
     /// After `validate`.
     Validated;
+    /// After `idempotency`.
+    Idempotent;
 }
 
 macro_rules! steps {
@@ -109,6 +111,11 @@ steps! {
     BeforeValidate after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited SizeLimited WebhookVerified:
     "`validate` must come last and once, not after `{Self}`",
     "a stack validates one type; what a route needs beside it goes on the route";
+
+    /// `idempotency` may follow.
+    BeforeIdempotency after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited SizeLimited WebhookVerified Validated:
+    "`idempotency` must come last and once, not after `{Self}`",
+    "a key belongs to an authenticated caller, and a request that is rejected by a limit or by validation must not use it up";
 }
 
 /// A `rate_limit` that counts by this may follow `At`.
