@@ -60,9 +60,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
-            KindProj::Own { body } => {
-                body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
-            }
+            KindProj::Own { body } => body.poll_frame(cx),
             KindProj::Copied { frames } => frames.poll_recv(cx),
         }
     }

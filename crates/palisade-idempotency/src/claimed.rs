@@ -2,6 +2,7 @@ use std::{pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, response};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use palisade_claims::Reservation;
 use palisade_core::{Body, BoxError};
@@ -23,20 +24,20 @@ pub(crate) struct Claimed {
 
 impl Claimed {
     /// Stores the response if it is the result of the request, and returns it for the client.
-    pub(crate) async fn settle<B>(self, response: Response<B>) -> Response<ReplayBody<B>>
+    pub(crate) async fn settle<B>(self, response: Response<Body<B>>) -> Response<ReplayBody<B>>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let (head, body) = response.into_parts();
         if !is_result(&head, self.rules.store_server_errors) {
-            return Response::from_parts(head, ReplayBody::new(Body::new(body)));
+            return Response::from_parts(head, ReplayBody::new(body));
         }
         let size = body.size_hint();
         let is_too_large = size.lower() > self.rules.max_response as u64;
         let body = if is_too_large || is_opaque_stream(&head.headers) {
             self.complete(None).await;
-            ReplayBody::new(Body::new(body))
+            ReplayBody::new(body)
         } else if size.exact().is_some() {
             self.collect(&head, body).await
         } else {
@@ -46,7 +47,7 @@ impl Claimed {
     }
 
     /// Reads a body of known size, and stores it before the client gets it.
-    async fn collect<B>(self, head: &response::Parts, body: B) -> ReplayBody<B>
+    async fn collect<B>(self, head: &response::Parts, body: Body<B>) -> ReplayBody<B>
     where
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -54,7 +55,7 @@ impl Claimed {
         let collected = match pin!(body).collect().await {
             Ok(collected) => collected,
             // Half a response is not stored: the claim is released.
-            Err(error) => return ReplayBody::failed(error.into()),
+            Err(error) => return ReplayBody::failed(error),
         };
         let trailers = collected.trailers().cloned();
         let bytes = collected.to_bytes();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::response;
 use http_body::Frame;
 use http_body_util::BodyExt;
-use palisade_core::BoxError;
+use palisade_core::{Body, BoxError};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
@@ -22,7 +22,11 @@ const FRAMES_AHEAD: usize = 4;
 ///
 /// A task reads the body, so that a client that disconnects does not end it. The client sees the end after the response was
 /// stored, so that a retry that follows gets it.
-pub(crate) fn copy_to_client<B>(claimed: Claimed, head: &response::Parts, body: B) -> ReplayBody<B>
+pub(crate) fn copy_to_client<B>(
+    claimed: Claimed,
+    head: &response::Parts,
+    body: Body<B>,
+) -> ReplayBody<B>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -38,13 +42,13 @@ where
 async fn copy<B>(
     claimed: Claimed,
     head: response::Parts,
-    body: B,
+    body: Body<B>,
     client: mpsc::Sender<Result<Frame<Bytes>, BoxError>>,
 ) where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let mut body = pin!(body.map_err(Into::into));
+    let mut body = pin!(body);
     let mut copy = Copy { bytes: Some(Vec::new()), limit: claimed.rules.max_response };
     let mut disconnected: Option<Instant> = None;
     let trailers = loop {

@@ -116,7 +116,7 @@ where
         match self.project().state.project() {
             StateProj::Inner { future } => {
                 let response = ready!(future.poll(cx))?.into_response();
-                Poll::Ready(Ok(response.map(|body| ReplayBody::new(Body::new(body)))))
+                Poll::Ready(Ok(response.map(ReplayBody::new)))
             }
             StateProj::Replay { response } => {
                 let response =
