@@ -1,28 +1,29 @@
 use std::fmt;
 
-use palisade_core::{ApiError, Outcome};
+use http::response;
+use palisade_core::{ApiError, Outcome, WatchBody};
 
-use crate::{Standing, attempt::Chosen, counters::Counter, per_quota::PerQuota, settle::Unsettled};
+use crate::{Standing, counters::Counter, per_quota::PerQuota, quota_source::Chosen};
 
-/// What a [`RateLimit`](crate::RateLimit) knows of a request that it let pass: the grant of the policy.
+/// The grant of a [`RateLimit`](crate::RateLimit): what a request was charged, and what its response reports.
 pub struct Admission {
-    /// Where the key stands with each quota, in their order. None if the request was not counted.
+    /// The standing with each quota, in their order. Empty if the request was not counted.
     standings: PerQuota<Standing>,
-    /// The key is only watched: whatever is found, the request passes.
-    watched: bool,
-    /// Of the quotas that the standings are of: they may be replaced before the response comes.
+    /// The key is only observed: the request is admitted in any case.
+    observed: bool,
+    /// The generation of the quotas, which may be replaced before the response.
     pub(crate) generation: u32,
-    /// What few limits need, out of the way of those that do not.
-    rest: Option<Box<Rest>>,
+    /// The parts that few limits need, boxed to keep the grant small.
+    extras: Option<Box<Extras>>,
 }
 
 #[derive(Default)]
-pub(crate) struct Rest {
-    /// What a request would have been refused with whose key is only watched.
+pub(crate) struct Extras {
+    /// The error that an observed key would have been rejected with.
     would_be: Option<ApiError>,
     /// Quotas that were chosen for this request.
     pub(crate) chosen: Option<Chosen>,
-    /// What was charged and how much, if that may change when the response comes.
+    /// The charge and its amount, if it may change after the response.
     pub(crate) charge: Option<(Charge, u32)>,
     /// Settles the cost when it is dropped.
     pub(crate) unsettled: Option<Box<dyn Unsettled>>,
@@ -30,67 +31,73 @@ pub(crate) struct Rest {
 
 /// Where and when a request was charged.
 pub(crate) enum Charge {
-    Here {
+    Local {
         key: u64,
         at: PerQuota<u64>,
         counters: Box<[Counter]>,
     },
     #[cfg(feature = "store")]
-    Shared(crate::shared::Receipt),
+    InStore(crate::shared::Receipt),
+}
+
+/// A cost that is not settled yet, without the type of its limit's key.
+pub(crate) trait Unsettled: Send + Sync {
+    /// Reads the cost from the response's extensions, and charges it at once if present. Returns the watcher of the body.
+    fn answered(self: Box<Self>, response: &response::Parts) -> Box<dyn WatchBody>;
 }
 
 impl Admission {
-    /// A request that is not counted.
+    /// Returns the grant of a request that is not counted.
     pub(crate) fn uncounted() -> Self {
         Self::standing_at(PerQuota::None, 0)
     }
 
     #[inline]
     pub(crate) fn standing_at(standings: PerQuota<Standing>, generation: u32) -> Self {
-        Self { standings, watched: false, generation, rest: None }
+        Self { standings, observed: false, generation, extras: None }
     }
 
-    /// A request that passes because its key is only watched, and that would pass otherwise too.
-    pub(crate) fn watched() -> Self {
-        Self { watched: true, ..Self::uncounted() }
+    /// Returns the grant of an observed key that is within its quotas.
+    pub(crate) fn observed() -> Self {
+        Self { observed: true, ..Self::uncounted() }
     }
 
-    /// A request that passes because its key is only watched.
-    pub(crate) fn instead_of(refusal: ApiError) -> Self {
-        let mut admission = Self::watched();
-        admission.rest_mut().would_be = Some(refusal);
+    /// Returns the grant of an observed key that is over its quotas.
+    pub(crate) fn would_refuse(refusal: ApiError) -> Self {
+        let mut admission = Self::observed();
+        admission.extras_mut().would_be = Some(refusal);
         admission
     }
 
-    /// What would have become of the request if its key were not only watched.
-    pub(crate) fn would_have_been(&self) -> Option<Outcome<'_>> {
-        let refusal = self.rest().and_then(|rest| rest.would_be.as_ref());
-        self.watched.then(|| refusal.map_or(Outcome::Granted, Outcome::of_error))
+    /// Returns the outcome that the limit would have had if the key were enforced. `None` if it is enforced.
+    pub(crate) fn shadow_outcome(&self) -> Option<Outcome<'_>> {
+        let refusal = self.extras().and_then(|extras| extras.would_be.as_ref());
+        self.observed.then(|| refusal.map_or(Outcome::Granted, Outcome::of_error))
     }
 
-    pub(crate) fn rest(&self) -> Option<&Rest> {
-        self.rest.as_deref()
+    pub(crate) fn extras(&self) -> Option<&Extras> {
+        self.extras.as_deref()
     }
 
-    pub(crate) fn rest_mut(&mut self) -> &mut Rest {
-        self.rest.get_or_insert_default()
+    pub(crate) fn extras_mut(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
     }
 
-    /// Returns where the key stands, as a copy.
+    /// Returns a copy of the standings.
     pub(crate) fn all_standings(&self) -> PerQuota<Standing> {
         self.standings.clone()
     }
 
     pub(crate) fn take_unsettled(&mut self) -> Option<Box<dyn Unsettled>> {
-        self.rest.as_mut()?.unsettled.take()
+        self.extras.as_mut()?.unsettled.take()
     }
 
     pub(crate) fn take_charge(&mut self) -> Option<(Charge, u32)> {
-        self.rest.as_mut()?.charge.take()
+        self.extras.as_mut()?.charge.take()
     }
 
-    /// Where the client stands with each quota of the limit, in the order in which they were given; empty for a request
-    /// that was not counted.
+    /// Returns the standing of the client with each quota of the limit, in the order of the quotas. Empty if the request was
+    /// not counted.
     pub fn standings(&self) -> &[Standing] {
         self.standings.as_slice()
     }

@@ -1,4 +1,4 @@
-//! Keys that are blocked, by an operator or because they went on after many rejections.
+//! Keys that are blocked, by an operator or after many rejections.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use palisade_core::ConfigError;
 
 use crate::{Quota, Standing, algorithm::Outcome, counters::Counter};
 
-/// Blocks keys that go on after many rejections. See [`RateLimitBuilder::ban`](crate::RateLimitBuilder::ban).
+/// Blocks keys that continue to send requests after many rejections. See [`RateLimitBuilder::ban`](crate::RateLimitBuilder::ban).
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,28 +33,28 @@ pub struct Ban {
 }
 
 impl Ban {
-    /// Blocks a key after so many rejections within a window. The block lasts for as long as the window at first, and
-    /// twice as long each time that the key earns another, up to a day. A key that earns none for as long as its last
-    /// block starts again with the shortest.
+    /// Blocks a key after this many rejections within a window. The first block lasts as long as the window, and each further
+    /// one twice as long as the one before, up to a day. After a time without a ban as long as the last block, the next block
+    /// is a first one again.
     pub const fn after(rejections: u32, within: Duration) -> Self {
         Self { rejections, within, first: within, longest: Duration::from_secs(86_400) }
     }
 
-    /// Sets how long the first block lasts. Default: as long as the window of the rejections.
+    /// Sets the length of the first block. Default: the window of the rejections.
     #[must_use]
     pub const fn starting_with(mut self, first: Duration) -> Self {
         self.first = first;
         self
     }
 
-    /// Sets how long a block lasts at most. Default: a day.
+    /// Sets the maximum length of a block. Default: a day.
     #[must_use]
     pub const fn growing_to(mut self, longest: Duration) -> Self {
         self.longest = longest;
         self
     }
 
-    /// Returns how many rejections within the [window](Self::window) block a key.
+    /// Returns the number of rejections within the [window](Self::window) that block a key.
     pub const fn rejections(&self) -> u32 {
         self.rejections
     }
@@ -64,24 +64,24 @@ impl Ban {
         self.within
     }
 
-    /// Returns how long the first block lasts.
+    /// Returns the length of the first block.
     pub const fn first(&self) -> Duration {
         self.first
     }
 
-    /// Returns how long a block lasts at most. Not less than the first.
+    /// Returns the maximum length of a block, at least the length of the first.
     pub fn longest(&self) -> Duration {
         self.longest.max(self.first)
     }
 
-    /// Returns how long the next block lasts, after so many.
+    /// Returns the length of the next block after `before` blocks.
     fn length(self, before: u32) -> Duration {
         let factor = 1_u32.checked_shl(before).unwrap_or(u32::MAX);
         self.first.saturating_mul(factor).min(self.longest())
     }
 }
 
-/// The most keys that are blocked at the same time, or remembered because they were.
+/// The maximum number of keys that are blocked, or stored because of an earlier ban.
 const MOST_BLOCKED: usize = 100_000;
 const SHARDS: usize = 16;
 
@@ -89,7 +89,7 @@ const SHARDS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Blocks {
     shards: Box<[Mutex<HashMap<u64, Block>>]>,
-    /// Entries of all shards: while there are none, a decision reads this and nothing else.
+    /// The number of entries of all shards. A decision reads only this while it is 0.
     entries: AtomicUsize,
     bans: Option<Bans>,
 }
@@ -103,7 +103,7 @@ struct Bans {
 #[derive(Clone, Copy, Debug)]
 struct Block {
     until: u64,
-    /// How many blocks the key has earned, and until when they are remembered.
+    /// The number of bans, which is reset at `remembered_until`.
     earned: u32,
     remembered_until: u64,
     by_operator: bool,
@@ -112,18 +112,18 @@ struct Block {
 impl Blocks {
     /// # Errors
     ///
-    /// If a ban has no rejections, no window or no length.
+    /// If the rejections, the window or the length of a ban are 0.
     pub(crate) fn new(ban: Option<Ban>, keys: usize) -> Result<Self, ConfigError> {
         let bans = match ban {
             None => None,
             Some(ban) if ban.rejections == 0 || ban.within.is_zero() || ban.first.is_zero() => {
-                let remedy = "choose at least one rejection, a window and a first block that last longer than nothing, \
+                let remedy = "choose at least one rejection, and a window and a first block longer than 0, \
                               such as Ban::after(50, Duration::from_secs(60))";
                 return Err(ConfigError::new("ban", format_args!("{ban:?}"), remedy));
             }
             Some(ban) => {
                 let quota = Quota::per(ban.rejections, ban.within).fixed_window();
-                Some(Bans { ban, rejections: Counter::of(&quota, keys)? })
+                Some(Bans { ban, rejections: Counter::new(&quota, keys)? })
             }
         };
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
@@ -131,14 +131,14 @@ impl Blocks {
     }
 
     fn shard(&self, key: u64) -> MutexGuard<'_, HashMap<u64, Block>> {
-        // Entries are written whole.
+        // No holder of the lock panics between two writes.
         let shard = &self.shards[key as usize % SHARDS];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns how long a key is still blocked, in nanoseconds. `None` if it is not blocked.
     #[inline]
-    pub(crate) fn rest(&self, key: u64, now: impl FnOnce() -> u64) -> Option<u64> {
+    pub(crate) fn blocked_for(&self, key: u64, now: impl FnOnce() -> u64) -> Option<u64> {
         if self.entries.load(Ordering::Relaxed) == 0 {
             return None;
         }
@@ -146,13 +146,13 @@ impl Blocks {
         until.checked_sub(now()).filter(|rest| *rest > 0)
     }
 
-    /// Blocks a key until then, in place of an earlier block.
+    /// Blocks a key until this time. Replaces an earlier block.
     pub(crate) fn block(&self, key: u64, now: u64, until: u64) {
         let earned = self.shard(key).get(&key).map_or(0, |old| old.earned);
         self.put(key, now, Block { until, earned, remembered_until: until, by_operator: true });
     }
 
-    /// Ends a block, and forgets the earlier ones.
+    /// Ends a block, and removes the record of earlier ones.
     pub(crate) fn unblock(&self, key: u64) {
         if self.shard(key).remove(&key).is_some() {
             self.entries.fetch_sub(1, Ordering::Relaxed);
@@ -162,7 +162,7 @@ impl Blocks {
         }
     }
 
-    /// Counts a rejection. Returns how long the key is blocked if it was one too many.
+    /// Counts a rejection. Returns the length of the ban if it causes one.
     pub(crate) fn count_rejection(&self, key: u64, now: u64) -> Option<Duration> {
         let Bans { ban, rejections } = self.bans.as_ref()?;
         let none_left = |standing: Standing| standing.remaining() == 0;
@@ -176,7 +176,7 @@ impl Blocks {
         rejections.table.reset(key);
         let old = self.shard(key).get(&key).copied();
         let old = old.filter(|old| old.remembered_until > now);
-        // An operator's block is not shortened by a rejection that was under way.
+        // A concurrent rejection must not shorten an operator's block.
         if old.is_some_and(|old| old.until > now) {
             return None;
         }
@@ -199,7 +199,7 @@ impl Blocks {
         if !shard.contains_key(&key) && shard.len() >= MOST_BLOCKED / SHARDS {
             let before = shard.len();
             shard.retain(|_, old| old.remembered_until > now);
-            // The ban that ends first makes room. What operators have blocked stays, up to twice the number.
+            // Evicts the ban that ends first. Blocks by operators are kept, up to twice the number.
             if shard.len() == before {
                 let bans = shard.iter().filter(|(_, old)| !old.by_operator);
                 let first = bans.min_by_key(|(_, old)| old.until).map(|(key, _)| *key);
@@ -207,7 +207,7 @@ impl Blocks {
                     Some(first) => drop(shard.remove(&first)),
                     None if block.by_operator && before < 2 * MOST_BLOCKED / SHARDS => {}
                     None => {
-                        tracing::warn!("a key was not blocked: too many keys are blocked already");
+                        tracing::warn!("a key was not blocked because too many keys are blocked");
                         return;
                     }
                 }
@@ -231,54 +231,58 @@ mod tests {
     }
 
     #[test]
-    fn a_block_ends_by_itself_or_by_order() {
+    fn block_ends_by_itself_or_is_removed() {
         let blocks = blocks(None);
-        assert_eq!(blocks.rest(1, || 0), None);
+        assert_eq!(blocks.blocked_for(1, || 0), None);
         blocks.block(1, 0, 10);
         assert_eq!(
-            (blocks.rest(1, || 4), blocks.rest(1, || 10), blocks.rest(2, || 4)),
+            (
+                blocks.blocked_for(1, || 4),
+                blocks.blocked_for(1, || 10),
+                blocks.blocked_for(2, || 4)
+            ),
             (Some(6), None, None)
         );
         blocks.block(1, 4, 20);
-        assert_eq!(blocks.rest(1, || 10), Some(10));
+        assert_eq!(blocks.blocked_for(1, || 10), Some(10));
         blocks.unblock(1);
-        assert_eq!(blocks.rest(1, || 10), None);
+        assert_eq!(blocks.blocked_for(1, || 10), None);
         assert_eq!(blocks.entries.load(Ordering::Relaxed), 0);
         assert_eq!(blocks.count_rejection(1, 10), None);
     }
 
     #[test]
-    fn bans_grow_and_are_forgotten() {
+    fn bans_grow_and_expire() {
         let second = Duration::from_secs(1);
         let blocks = blocks(Some(Ban::after(3, second).growing_to(5 * second)));
         let earn = |now| (0..3).filter_map(|_| blocks.count_rejection(7, now)).collect::<Vec<_>>();
         assert_eq!(earn(0), [second]);
-        assert_eq!(blocks.rest(7, || 0), Some(SECOND));
-        assert_eq!(earn(0), [], "it is blocked");
+        assert_eq!(blocks.blocked_for(7, || 0), Some(SECOND));
+        assert_eq!(earn(0), [], "the key is blocked");
         assert_eq!(earn(SECOND), [2 * second]);
         assert_eq!(earn(4 * SECOND), [4 * second]);
         assert_eq!(earn(10 * SECOND), [5 * second]);
-        // As long without a ban as the last one lasted.
+        // The time since the last ban is as long as that ban.
         assert_eq!(earn(21 * SECOND), [second]);
         let rare = (0..9).filter_map(|n| blocks.count_rejection(8, (30 + n) * SECOND)).count();
-        assert_eq!(rare, 0, "one a second is not three in a second");
+        assert_eq!(rare, 0, "one rejection a second is below three in a second");
     }
 
     #[test]
-    fn bans_never_take_the_place_of_an_operators_block() {
+    fn bans_never_evict_blocks_of_operators() {
         let blocks = blocks(Some(Ban::after(1, Duration::from_secs(1))));
         let shard = |n: u64| n * SHARDS as u64;
         blocks.block(shard(0), 0, 10 * SECOND);
         for n in 1..MOST_BLOCKED as u64 / SHARDS as u64 + 100 {
             assert!(blocks.count_rejection(shard(n), n).is_some());
         }
-        assert!(blocks.rest(shard(0), || 0).is_some());
-        assert_eq!(blocks.rest(shard(1), || 0), None, "the one that ends first has made room");
+        assert!(blocks.blocked_for(shard(0), || 0).is_some());
+        assert_eq!(blocks.blocked_for(shard(1), || 0), None, "the ban that ends first is evicted");
         assert_eq!(blocks.entries.load(Ordering::Relaxed), MOST_BLOCKED / SHARDS);
     }
 
     #[test]
-    fn a_ban_without_a_number_or_a_length_is_refused() {
+    fn ban_of_zero_rejections_or_length_is_refused() {
         for ban in [
             Ban::after(0, Duration::from_secs(1)),
             Ban::after(1, Duration::ZERO),

@@ -1,10 +1,6 @@
-//! The tables of all quotas of a limit, and how a request is charged to all of them or to none.
+//! Charges a request to all quotas of a limit or to none.
 
-use std::{
-    num::NonZeroU64,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use palisade_core::{Clock, ConfigError};
 
@@ -12,20 +8,19 @@ use crate::{
     Algorithm, Quota, Standing,
     algorithm::{AnyMeter, Meter, Outcome, window::WindowStanding},
     calendar::{Calendar, TableTime},
-    per_quota::PerQuota,
-    quotas::MOST_QUOTAS,
+    per_quota::{PerQuota, QuotaArray},
     table::Table,
 };
 
-/// One quota, and where its keys are counted.
+/// A quota and the table that counts its keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Counter {
     pub(crate) meter: AnyMeter,
     pub(crate) table: Arc<Table>,
-    kind: Kind,
+    pub(crate) kind: CounterKind,
 }
 
-/// The time of a decision, on the monotonic clock and, where a quota needs it, on the calendar.
+/// The time of a decision, on the monotonic clock and for calendar quotas on the wall clock.
 #[derive(Clone, Copy)]
 pub(crate) struct Now<'a> {
     monotonic: u64,
@@ -34,60 +29,38 @@ pub(crate) struct Now<'a> {
 
 impl<'a> Now<'a> {
     pub(crate) fn read(clock: &'a dyn Clock) -> Self {
-        Self { monotonic: crate::limiter::monotonic(clock), clock }
+        Self { monotonic: monotonic(clock), clock }
     }
 }
 
-/// What a request was charged: where it stands with each quota, and when it was charged to it.
+/// Returns the time of the monotonic clock, in nanoseconds.
+pub(crate) fn monotonic(clock: &dyn Clock) -> u64 {
+    let time = clock.monotonic();
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
+}
+
+/// The charge of an admitted request: the standing and the time of the charge for each quota.
 #[derive(Clone, Debug)]
 pub(crate) struct Charged {
     pub(crate) standings: PerQuota<Standing>,
     pub(crate) at: PerQuota<u64>,
 }
 
-/// Where a refused request stands with each quota, and how long it would have to wait for it: 0 where it fits, nothing
-/// where waiting cannot help.
+/// The standing of a rejected request with each quota, and the nanoseconds that it would have to wait: 0 if it fits the
+/// quota, `None` if waiting cannot help.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refused {
-    pub(crate) standings: Each<Standing>,
-    pub(crate) waits: Each<Option<u64>>,
-}
-
-/// One value for each quota of a limit, in place.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Each<T> {
-    values: [T; MOST_QUOTAS],
-    len: u8,
-}
-
-impl<T: Copy> Each<T> {
-    pub(crate) fn none(filler: T) -> Self {
-        Self { values: [filler; MOST_QUOTAS], len: 0 }
-    }
-
-    pub(crate) fn push(&mut self, value: T) {
-        self.values[usize::from(self.len)] = value;
-        self.len += 1;
-    }
-
-    /// Only a store's readings are made over.
-    #[cfg(feature = "store")]
-    pub(crate) fn map(self, with: impl Fn(T) -> T) -> Self {
-        Self { values: self.values.map(with), len: self.len }
-    }
-
-    pub(crate) fn as_slice(&self) -> &[T] {
-        &self.values[..usize::from(self.len)]
-    }
+    pub(crate) standings: QuotaArray<Standing>,
+    pub(crate) waits: QuotaArray<Option<u64>>,
 }
 
 const NOTHING: Standing = Standing::new(0, None);
 
 /// Charges a request to all counters or to none.
 ///
-/// The counters are asked in turn. When one refuses, those before it are given back what they were charged. Meanwhile
-/// another request may see them fuller than they will be. As whoever refused has no room now, a request of the same cost
-/// would have been refused in any case; a cheaper one may be refused that would have fitted, for that moment.
+/// The counters are charged in turn. If one rejects, the charges of the earlier ones are returned. Until then a concurrent
+/// request sees those counters too full. A request of the same cost is rejected by the full counter in any case; a cheaper one
+/// may be rejected although it would fit.
 #[inline]
 pub(crate) fn charge(
     counters: &[Counter],
@@ -113,7 +86,7 @@ fn charge_several(
     now: Now<'_>,
     cost: u32,
 ) -> Result<Charged, Box<Refused>> {
-    let (mut standings, mut times) = (Each::none(NOTHING), Each::none(0));
+    let (mut standings, mut times) = (QuotaArray::filled_with(NOTHING), QuotaArray::filled_with(0));
     for (which, counter) in counters.iter().enumerate() {
         match counter.charge(key, now, cost) {
             Outcome::Admitted { standing, at } => {
@@ -129,7 +102,7 @@ fn charge_several(
     Ok(Charged { standings: standings.as_slice().into(), at: times.as_slice().into() })
 }
 
-/// Takes back what was charged to the first counters.
+/// Returns a charge to the first counters, one for each time in `charged_at`.
 pub(crate) fn give_back(
     counters: &[Counter],
     key: u64,
@@ -145,10 +118,10 @@ pub(crate) fn give_back(
     }
 }
 
-/// Charges more, as far as there is room: what is over after that is not carried over.
+/// Charges up to `more`, as far as there is room. The rest is dropped.
 pub(crate) fn charge_more(counter: &Counter, key: u64, now: Now<'_>, more: u32) {
     let mut amount = more;
-    // Others may charge the key meanwhile.
+    // Concurrent requests may charge the key between two attempts.
     for _ in 0..8 {
         match counter.charge(key, now, amount) {
             Outcome::Refused { standing, .. } if standing.remaining() > 0 => {
@@ -159,7 +132,7 @@ pub(crate) fn charge_more(counter: &Counter, key: u64, now: Now<'_>, more: u32) 
     }
 }
 
-/// Where a request stands that the counter `which` refuses: the others are asked too, and charged nothing.
+/// Returns the standings of a request that the counter `which` rejects. Reads the other counters without charging them.
 #[cold]
 fn refused(
     counters: &[Counter],
@@ -167,12 +140,15 @@ fn refused(
     now: Now<'_>,
     cost: u32,
     which: usize,
-    said: (Standing, Option<u64>),
+    rejected: (Standing, Option<u64>),
 ) -> Box<Refused> {
-    let mut refused = Refused { standings: Each::none(NOTHING), waits: Each::none(None) };
+    let mut refused = Refused {
+        standings: QuotaArray::filled_with(NOTHING),
+        waits: QuotaArray::filled_with(None),
+    };
     for (at, counter) in counters.iter().enumerate() {
         let (standing, wait) = if at == which {
-            said
+            rejected
         } else {
             match counter.look(key, now, cost) {
                 Outcome::Admitted { standing, .. } => (standing, Some(0)),
@@ -186,11 +162,11 @@ fn refused(
 }
 
 impl Counter {
-    /// Charges a request if its key was charged in this window before, and if it fits; that is nearly every request. Returns
-    /// `None` if the request is neither charged nor decided on.
+    /// Charges a request that fits, if its key was charged in this window before. That is nearly every request. Returns `None`
+    /// if the request needs the path for all outcomes.
     ///
-    /// What it returns stays in registers until the grant is written: with one path for all outcomes each call copies them
-    /// from one stack frame to the next, which takes three times as long.
+    /// The return value stays in registers until the grant is written. One path for all outcomes copies it from stack frame to
+    /// stack frame, which takes three times as long.
     #[inline(always)]
     pub(crate) fn charge_known(&self, key: u64, now: Now<'_>, cost: u32) -> Option<WindowStanding> {
         match (&*self.table, &self.meter, &self.kind.calendar) {
@@ -216,7 +192,7 @@ impl Counter {
         time.translate(self.table.charge(&self.meter, key, time.at, cost))
     }
 
-    /// Returns what [`charge`](Self::charge) would return, and charges nothing. The standing is that of now.
+    /// Returns what [`charge`](Self::charge) would return, with the current standing, and charges nothing.
     pub(crate) fn look(&self, key: u64, now: Now<'_>, cost: u32) -> Outcome {
         let time = self.time(now);
         time.translate(self.table.look(&self.meter, key, time.at, cost))
@@ -232,28 +208,26 @@ impl Counter {
 
     /// # Errors
     ///
-    /// If the quota cannot be counted exactly, or there is no memory for its table.
-    pub(crate) fn of(quota: &Quota, keys: usize) -> Result<Self, ConfigError> {
-        let meter = AnyMeter::of(quota)?;
+    /// If the quota is not valid, or there is no memory for its table.
+    pub(crate) fn new(quota: &Quota, keys: usize) -> Result<Self, ConfigError> {
+        let meter = AnyMeter::new(quota)?;
         check_log_size(quota, keys, meter.words())?;
         let table = Arc::new(Table::for_keys(keys, &meter)?);
-        Ok(Self { meter, table, kind: Kind::of_quota(quota) })
+        Ok(Self { meter, table, kind: CounterKind::new(quota) })
     }
-}
 
-impl Counter {
-    /// Returns true if the quota has the algorithm and the window that are counted here.
+    /// Returns true if the quota has the algorithm and the window of this counter.
     pub(crate) fn counts_like(&self, quota: &Quota) -> bool {
-        self.kind == Kind::of_quota(quota)
+        self.kind == CounterKind::new(quota)
     }
 
     /// Returns a counter for another limit of the same kind, in the same table.
     ///
     /// # Errors
     ///
-    /// If the quota cannot be counted exactly, or needs more room than the keys of the table have.
+    /// If the quota is not valid, or needs more room than the keys of the table have.
     pub(crate) fn replaced_by(&self, quota: &Quota) -> Result<Self, ConfigError> {
-        let meter = AnyMeter::of(quota)?.comparable_with(&self.meter);
+        let meter = AnyMeter::new(quota)?.comparable_with(&self.meter);
         if !self.table.holds(&meter) {
             let remedy = "the table of the old quota has no room for counts of this size: build the limit with the larger \
                           quota, and replace it by a smaller one";
@@ -263,14 +237,14 @@ impl Counter {
     }
 }
 
-/// The most memory that an exact log may take: 256 MiB. It grows with the product of limit and capacity, and the default
-/// capacity with a limit of 1000 would be over a gigabyte.
+/// The largest exact log, 256 MiB. Its size is proportional to limit × capacity: with the default capacity and a limit of 1000
+/// it would exceed a gigabyte.
 const LARGEST_LOG: usize = 256 << 20;
 
 /// # Errors
 ///
 /// If the logs of an exact log take more memory than [`LARGEST_LOG`].
-fn check_log_size(quota: &Quota, keys: usize, words: usize) -> Result<(), ConfigError> {
+pub(crate) fn check_log_size(quota: &Quota, keys: usize, words: usize) -> Result<(), ConfigError> {
     if quota.algorithm() != Algorithm::ExactLog {
         return Ok(());
     }
@@ -289,111 +263,16 @@ fn check_log_size(quota: &Quota, keys: usize, words: usize) -> Result<(), Config
     Err(ConfigError::new("capacity", keys, remedy))
 }
 
-/// Tables for quotas that are chosen for each request. Quotas of the same algorithm and window share one from request to
-/// request, whatever their limits and names; two such quotas of one request have one each.
-#[derive(Debug)]
-pub(crate) struct Tables {
-    keys: usize,
-    tables: Box<[OnceLock<Shaped>; MOST_SHAPES]>,
-    making: Mutex<()>,
-}
-
-/// A table, and what it was made for.
-type Shaped = (Shape, Arc<Table>);
-
-/// More would be a sign that windows are made up as requests come, and memory with them.
-const MOST_SHAPES: usize = 8;
-
-/// What tells quotas apart whose counts must not be mixed. Their limits and bursts may differ.
+/// The properties that quotas must share to be counted in one table. Their limits and bursts may differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Kind {
-    algorithm: Algorithm,
+pub(crate) struct CounterKind {
+    pub(crate) algorithm: Algorithm,
     window: Duration,
     calendar: Option<Arc<Calendar>>,
 }
 
-/// What quotas that are counted in one table have in common.
-#[derive(Debug, PartialEq, Eq)]
-struct Shape {
-    kind: Kind,
-    words: usize,
-    /// What is charged in one epoch no longer counts after the next.
-    epoch: NonZeroU64,
-    /// How many quotas before it, of the same request, are of the same kind.
-    nth: usize,
-}
-
-impl Tables {
-    /// # Errors
-    ///
-    /// If there is no room for any key.
-    pub(crate) fn new(keys: usize) -> Result<Self, ConfigError> {
-        Table::check_capacity(keys)?;
-        let tables = Box::new([const { OnceLock::new() }; MOST_SHAPES]);
-        Ok(Self { keys, tables, making: Mutex::new(()) })
-    }
-
-    /// Those that there are by now.
-    pub(crate) fn made(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.tables.iter().filter_map(OnceLock::get).map(|(_, table)| table)
-    }
-
-    /// Where these quotas are counted, each by itself.
-    ///
-    /// # Errors
-    ///
-    /// If one cannot be counted exactly, or there have been too many different windows.
-    pub(crate) fn counters(&self, quotas: &[Quota]) -> Result<Box<[Counter]>, ConfigError> {
-        let counters = quotas.iter().enumerate().map(|(which, quota)| {
-            let alike = |other: &&Quota| Kind::of_quota(other) == Kind::of_quota(quota);
-            let nth = quotas[..which].iter().filter(alike).count();
-            self.counter(quota, nth)
-        });
-        counters.collect()
-    }
-
-    fn counter(&self, quota: &Quota, nth: usize) -> Result<Counter, ConfigError> {
-        let meter = AnyMeter::among_others(quota)?;
-        let kind = Kind::of_quota(quota);
-        let words = match kind.algorithm {
-            // Logs of about the same length share a table, and a limit that is raised a little keeps its count.
-            Algorithm::ExactLog => meter.words().next_power_of_two().max(SHORTEST_LOG),
-            _ => meter.words(),
-        };
-        let shape = Shape { kind: kind.clone(), words, epoch: meter.epoch(), nth };
-        let found = |table: &Shaped| (table.0 == shape).then(|| Arc::clone(&table.1));
-        let mut tables = self.tables.iter();
-        if let Some(table) = tables.by_ref().map_while(OnceLock::get).find_map(found) {
-            return Ok(Counter { meter, table, kind });
-        }
-        // One thread makes the table, and others that need it wait, rather than make one each.
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        for table in &self.tables[..] {
-            if let Some(table) = table.get() {
-                if let Some(table) = found(table) {
-                    return Ok(Counter { meter, table, kind });
-                }
-                continue;
-            }
-            check_log_size(quota, self.keys, words)?;
-            let made = Table::wide(self.keys, &meter, words, u32::MAX).ok_or_else(|| {
-                ConfigError::new("capacity", self.keys, "choose one that fits in memory")
-            })?;
-            let (_, made) = table.get_or_init(|| (shape, Arc::new(made)));
-            let table = Arc::clone(made);
-            return Ok(Counter { meter, table, kind });
-        }
-        let remedy =
-            "choose among at most eight windows and algorithms; limits may differ as they like";
-        Err(ConfigError::new("quota", format_args!("{quota:?}"), remedy))
-    }
-}
-
-/// The least number of requests that an exact log of a chosen quota has room for.
-const SHORTEST_LOG: usize = 16;
-
-impl Kind {
-    fn of_quota(quota: &Quota) -> Self {
+impl CounterKind {
+    pub(crate) fn new(quota: &Quota) -> Self {
         let algorithm = match quota.algorithm() {
             Algorithm::Gcra { .. } => Algorithm::Gcra { burst: 0 },
             algorithm => algorithm,

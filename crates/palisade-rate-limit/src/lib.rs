@@ -1,4 +1,4 @@
-//! How often a client may call: rate limits for any tower service, exact and in fixed memory, as one
+//! Limits how many requests a client may send, for any tower service: exact, in fixed memory, and as one
 //! [`Policy`](palisade_core::Policy) of Palisade.
 //!
 //! ```
@@ -19,7 +19,7 @@
 //! let limit = RateLimit::per_address(Quota::per(2, Duration::from_secs(60))).build()?;
 //! let service = limit.layer().layer(service);
 //!
-//! // A hyper server says for each connection who is at the other end. axum and tonic do it by themselves.
+//! // A hyper server adds the address of the peer for each connection. axum and tonic do this themselves.
 //! let peer = "192.0.2.1:4000".parse().unwrap();
 //! let service = PolicyLayer::new(PeerAddr(peer)).layer(service);
 //!
@@ -37,67 +37,65 @@
 //! # }).unwrap();
 //! ```
 //!
-//! # By what it counts
+//! # Keys
 //!
 //! | | key | where |
 //! | --- | --- | --- |
 //! | [`RateLimit::per_address`] | the client's address, IPv6 by /64 | outside authentication |
 //! | [`RateLimit::per_principal`] | issuer and subject | inside authentication |
-//! | [`RateLimit::per_key`] | [`ByHeader`], [`ByMethod`], [`ByPath`], a closure with [`by`], a [`Key`] of yours, or a tuple of them | where that is known |
+//! | [`RateLimit::per_key`] | [`ByHeader`], [`ByMethod`], [`ByPath`], a closure with [`by`], your own [`Key`], or a tuple of them | inside the layers that set it |
 //!
-//! A request on which the key is missing is refused and not let through, unless [`missing_key`] says otherwise; where the
-//! stack is put together wrongly that is a 500, and the log says once what to add.
+//! A request without the key is rejected; [`missing_key`] changes this. If a layer that sets the key is missing, the request is
+//! rejected with 500, and the log contains the remedy once.
 //!
-//! # How it counts
+//! # Algorithms
 //!
-//! | [`Quota`] | most in any window's length | on average | for |
+//! | [`Quota`] | maximum in any period of the window's length | average | for |
 //! | --- | --- | --- | --- |
 //! | [`per`](Quota::per), a sliding window | twice the limit | the limit | APIs |
-//! | [`strict`](Quota::strict) | the limit | the limit, less up to a ninth | what must hold |
-//! | [`gcra`](Quota::gcra) | the burst and the limit | the limit | an even flow |
+//! | [`strict`](Quota::strict) | the limit | the limit, less up to a ninth | hard limits |
+//! | [`gcra`](Quota::gcra) | the burst and the limit | the limit | an even rate |
 //! | [`fixed_window`](Quota::fixed_window) | twice the limit | the limit | plans that renew |
 //! | `per_day`, `per_month` (feature `calendar`) | twice the limit | the limit | budgets that renew at local midnight |
 //! | [`exact_log`](Quota::exact_log) | the limit | the limit | logins, small limits |
 //!
-//! How many requests are served at the same time is a policy of its own: [`ConcurrencyLimit`].
+//! [`ConcurrencyLimit`] limits how many requests are served at the same time.
 //!
-//! All arithmetic is in integers, and `Retry-After` is exact: a client that waits so long and sends nothing else meanwhile
-//! is admitted, and a nanosecond earlier it would not have been (the field itself rounds up to whole seconds). Windows
-//! begin at multiples of their length on the monotonic clock, the same for all keys; in a shared store on its own clock, such
-//! as at midnight UTC for a window of a day.
+//! All arithmetic is in integers, and `Retry-After` is exact before it is rounded up to whole seconds: a client that waits for
+//! this time and sends nothing else is admitted, and a nanosecond earlier it is not. Windows begin at multiples of their length
+//! on the monotonic clock, the same for all keys. A shared store uses its own clock: a window of a day begins at midnight UTC.
 //!
 //! A limit may have several quotas, `10 per second` and `1000 per hour`: a request is charged to all or to none. Quotas may
 //! be [chosen for each request](RateLimitBuilder::quota), requests may [cost](RateLimitBuilder::cost) more than one or be
-//! [skipped](RateLimitBuilder::skip), and only [failures](RateLimitBuilder::only_failures) may count. A limit may be tried
-//! out [in the shadow](RateLimitBuilder::shadow) first.
+//! [skipped](RateLimitBuilder::skip), and only [failures](RateLimitBuilder::only_failures) may count. In
+//! [shadow mode](RateLimitBuilder::shadow) a limit only logs.
 //!
-//! # What it costs
+//! # Memory and speed
 //!
-//! The memory of the tables is taken when the limit is built, 32 bytes for each key of its
-//! [capacity](RateLimitBuilder::capacity) for the usual quotas, and never grows. There is no background task; a key that has
-//! been idle for two windows gives its place to the next. When more keys are active than there is room for, the least
-//! active ones are evicted, and what they had used is remembered in a sketch. So a flood of made-up keys neither resets a
-//! client nor lets any client have more than its limit, and rejects no newcomers until it is many times larger than the
-//! table: see [capacity](RateLimitBuilder::capacity).
+//! The tables are allocated when the limit is built, with 32 bytes for each key of its
+//! [capacity](RateLimitBuilder::capacity) for the usual quotas, and never grow. There is no background task: the place of a
+//! key that was idle for two windows is reused. If more keys are active than the table has room for, the least active ones
+//! are evicted, and a sketch records what they had used. So a flood of invented keys neither resets the count of a client nor
+//! exceeds any limit, and it rejects no new client until it is many times larger than the table: see
+//! [capacity](RateLimitBuilder::capacity).
 //!
-//! A key of a sliding or fixed window is one atomic word: a decision about a key that the table knows takes no lock. No
-//! decision by the quotas that a limit was made with allocates, but for what may be given back. The other
-//! algorithms, limits over 65,534 and windows under a tenth of a second take one short lock
-//! among many, never across an await. A request that the only quota refuses writes nothing. Concurrent requests are counted exactly: of a
-//! thousand at once, a limit of a hundred admits a hundred.
+//! A key of a sliding or fixed window is one atomic word, so a decision about a key in the table takes no lock. Decisions by
+//! fixed quotas do not allocate, unless charges can be returned. The other algorithms, limits over 65,534 and windows under a
+//! tenth of a second take one of many short locks, never across an await. A rejection by a single quota writes nothing.
+//! Concurrent requests are counted exactly: of a thousand at once, a limit of a hundred admits a hundred.
 //!
-//! The word has room for 24 bits of a key's hash, so a new key is taken for another one about once in a million times, and
-//! the two then share a quota. That nearly always errs towards refusing.
+//! The word contains 24 bits of a key's hash, so about one new key in a million is taken for another key, and the two share a
+//! quota. In nearly all cases this rejects too much instead of admitting too much.
 //!
 //! # Sharing a limit between machines
 //!
-//! With the feature `store`, a limit counts in a [`Store`], such as the Redis of `palisade-rate-limit-redis`, and declares
-//! what it does when that does not answer: see `SharedStore`.
+//! With the feature `store`, a limit counts in a [`Store`], such as Redis with `palisade-rate-limit-redis`. `SharedStore` sets
+//! what happens if the store fails.
 //!
 //! # Metrics
 //!
-//! A limit is a [`Measured`](palisade_core::Measured): it tells how many keys it has and had to drive out, and what it has
-//! asked of its store. [`METRICS`] lists the names.
+//! A limit is [`Measured`](palisade_core::Measured): it reports its keys, evictions, rejections and questions to its store.
+//! [`METRICS`] lists the names.
 //!
 //! # Features
 //!
@@ -126,19 +124,24 @@ mod limiter;
 mod measured;
 mod operate;
 mod per_quota;
-mod plan;
 mod policy;
 mod quota;
+mod quota_source;
 mod quotas;
+mod rejection;
+mod request_tables;
 mod settle;
 #[cfg(feature = "store")]
 mod shared;
 mod standing;
 mod status;
 mod store;
+#[cfg(feature = "store")]
+mod store_decision;
 mod table;
 mod trailers;
 mod waiting;
+mod waiting_request;
 
 pub use admission::Admission;
 pub use blocks::Ban;
@@ -160,11 +163,11 @@ pub use store::{
     Action, Block, Demand, Fit, Forget, Intervention, KeyError, Reading, Refund, Store, Verdict,
 };
 
-/// The codes of issues that this crate finds.
+/// The issue codes of this crate.
 ///
 /// ```
 /// assert_eq!(palisade_rate_limit::ISSUE_CODES[0].code, "cost_exceeds_limit");
 /// ```
-pub const ISSUE_CODES: &[palisade_core::IssueCode] = &[limiter::COST_EXCEEDS_LIMIT];
+pub const ISSUE_CODES: &[palisade_core::IssueCode] = &[rejection::COST_EXCEEDS_LIMIT];
 
 palisade_core::impl_layer!(ConcurrencyLimit, RateLimit<K>);

@@ -13,7 +13,7 @@ const KEYS: Metric =
 const EVICTIONS: Metric = Metric::counter(
     "palisade_limit_table_evictions_total",
     LIMIT,
-    "keys that had to go while they had counts, for want of room",
+    "keys that were evicted while they had counts",
 );
 const FLOOR: Metric = Metric::counter(
     "palisade_limit_floor_reached_total",
@@ -25,12 +25,12 @@ const REJECTED: Metric =
 const BLOCKED: Metric = Metric::counter(
     "palisade_limit_blocked_total",
     LIMIT,
-    "of these, those of keys that are blocked on this machine",
+    "rejected requests of keys that are blocked on this machine",
 );
 const NEAR: Metric = Metric::counter(
     "palisade_limit_near_total",
     LIMIT,
-    "requests that were admitted and left less than a tenth of a quota",
+    "admitted requests that left less than a tenth of a quota",
 );
 const WAITING: Metric =
     Metric::gauge("palisade_limit_waiting", LIMIT, "requests that wait to be admitted");
@@ -39,47 +39,47 @@ pub(crate) const SLOTS: Metric =
 const ASKED: Metric = Metric::counter(
     "palisade_limit_store_requests_total",
     LIMIT,
-    "decisions that a store was asked for",
+    "requests for which the store was asked",
 );
 const ERRORS: Metric = Metric::counter(
     "palisade_limit_store_errors_total",
     LIMIT,
-    "times that a store failed or took too long",
+    "questions to the store that failed or timed out",
 );
 const TIMEOUTS: Metric = Metric::counter(
     "palisade_limit_store_timeouts_total",
     LIMIT,
-    "of these, those that took too long",
+    "questions to the store that timed out",
 );
 const WAITED: Metric = Metric::counter(
     "palisade_limit_store_wait_microseconds_total",
     LIMIT,
-    "how long requests have waited for a store, all together",
+    "total time that requests have waited for the store",
 );
 const LEFT_ALONE: Metric = Metric::gauge(
     "palisade_limit_store_breaker_open",
     LIMIT,
-    "1 while a store is left alone because it has failed",
+    "1 while the breaker of a node of the store is open",
 );
 const SKIPPED: Metric = Metric::counter(
     "palisade_limit_store_skipped_total",
     LIMIT,
-    "requests for which a store was left alone",
+    "requests for which the store was not asked because a breaker was open",
 );
 const LEASED: Metric = Metric::counter(
     "palisade_limit_store_leased_total",
     LIMIT,
-    "requests admitted on permits that were taken before",
+    "requests admitted on leased permits",
 );
 const REMEMBERED: Metric = Metric::counter(
     "palisade_limit_store_remembered_total",
     LIMIT,
-    "requests refused because a store had refused their key",
+    "requests rejected by a cached rejection or block",
 );
 
 /// The metrics of a [`RateLimit`] as a [`Measured`], and `palisade_limit_slots_taken` of a
-/// [`ConcurrencyLimit`](crate::ConcurrencyLimit): a stable interface. Metrics with `store` in their name are reported only
-/// by limits that have a store. Decisions are counted by the policy that observes requests.
+/// [`ConcurrencyLimit`](crate::ConcurrencyLimit). The names are stable. Metrics with `store` in their name are reported only by
+/// limits with a store. Decisions are counted by the policy that observes requests.
 ///
 /// ```
 /// use std::time::Duration;
@@ -87,9 +87,9 @@ const REMEMBERED: Metric = Metric::counter(
 /// use palisade_rate_limit::{METRICS, Quota, RateLimit};
 ///
 /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).build()?;
-/// let told = limit.measure();
-/// assert_eq!((told[0].metric.name, told[0].value), ("palisade_limit_table_bytes", limit.table_bytes() as f64));
-/// assert!(told.iter().all(|told| METRICS.contains(told.metric)));
+/// let measurements = limit.measure();
+/// assert_eq!((measurements[0].metric.name, measurements[0].value), ("palisade_limit_table_bytes", limit.table_bytes() as f64));
+/// assert!(measurements.iter().all(|measurement| METRICS.contains(measurement.metric)));
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
 pub const METRICS: &[Metric] = &[
@@ -97,21 +97,24 @@ pub const METRICS: &[Metric] = &[
     TIMEOUTS, WAITED, LEFT_ALONE, SKIPPED, LEASED, REMEMBERED,
 ];
 
-/// Reading the number of keys goes over all of the tables: for 100,000 keys that is 1.6 MB.
+/// Counting the keys reads all tables: 1.6 MB for 100,000 keys.
 impl<K: Key> Measured for RateLimit<K> {
     fn measure(&self) -> Vec<Measurement> {
-        let tables = self.shared.plan.tables();
-        let stats = &self.shared.stats;
+        let tables = self.limiter.quotas.tables();
+        let stats = &self.limiter.stats;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
         let keys = tables.iter().map(|table| table.keys()).max().unwrap_or(0);
         let evicted: u64 = tables.iter().map(|table| table.evicted()).sum();
-        let waiting = self.shared.waiting.as_ref().map_or(0, |waiting| waiting.waiting());
-        #[cfg_attr(not(feature = "store"), expect(unused_mut, reason = "a store has more to tell"))]
-        let mut told = vec![
+        let waiting = self.limiter.waiting.as_ref().map_or(0, |waiting| waiting.waiting());
+        #[cfg_attr(
+            not(feature = "store"),
+            expect(unused_mut, reason = "a store adds measurements")
+        )]
+        let mut measurements = vec![
             BYTES.at(self.table_bytes() as f64),
             KEYS.at(keys as f64),
             EVICTIONS.at(evicted as f64),
-            FLOOR.at(self.shared.plan.floor_reached() as f64),
+            FLOOR.at(self.limiter.quotas.floor_reached() as f64),
             REJECTED.at(read(&stats.rejected)),
             BLOCKED.at(read(&stats.blocked)),
             NEAR.at(read(&stats.near)),
@@ -119,7 +122,7 @@ impl<K: Key> Measured for RateLimit<K> {
         ];
         #[cfg(feature = "store")]
         if let Some(stats) = self.store_stats() {
-            told.extend([
+            measurements.extend([
                 ASKED.at(stats.asked as f64),
                 ERRORS.at(stats.failed as f64),
                 TIMEOUTS.at(stats.timed_out as f64),
@@ -130,6 +133,6 @@ impl<K: Key> Measured for RateLimit<K> {
                 REMEMBERED.at(stats.remembered as f64),
             ]);
         }
-        told
+        measurements
     }
 }

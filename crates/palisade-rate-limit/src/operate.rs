@@ -1,6 +1,6 @@
-//! A limit without a request, and in the hands of an operator.
+//! A limit without a request, and in the clock of an operator.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, time::Duration};
 
 use palisade_core::{ApiError, Decision, Halt};
 
@@ -11,21 +11,21 @@ use crate::{
     algorithm::Outcome,
     counters::{Counter, Now},
     per_quota::PerQuota,
-    plan::Plan,
+    quota_source::QuotaSource,
 };
 
 impl<K: Key> RateLimit<K> {
-    /// Charges a key without a request, and returns what is left: for messages of a WebSocket, jobs, fields of a GraphQL
-    /// query. They are counted together with the requests that the limit sees as a policy.
+    /// Charges a key without a request, and returns what is left. For messages of a WebSocket, jobs, or fields of a GraphQL
+    /// query. They share the counts of the requests that pass the limit as a policy.
     ///
-    /// The key is what the [`Key`] of the limit finds on requests: [`ByAddress::key_of`](crate::ByAddress::key_of),
+    /// The key is the value that the limit's [`Key`] returns for requests: [`ByAddress::key_of`](crate::ByAddress::key_of),
     /// [`ByPrincipal::key_of`](crate::ByPrincipal::key_of), [`FieldLines::from_value`](crate::FieldLines::from_value), the
-    /// value of a closure, or a tuple of these. Where quotas are [chosen](crate::RateLimitBuilder::quota) for each request,
-    /// those that the limit was made with apply.
+    /// value of a closure, or a tuple of these. If quotas are [chosen](crate::RateLimitBuilder::quota) for each request, the
+    /// quotas that the limit was built with apply.
     ///
     /// # Errors
     ///
-    /// The 429 that a request would get, with its `Retry-After`; 503 if a shared store fails and the limit refuses then.
+    /// The 429 of a rejected request, with its `Retry-After`; 503 if a shared store fails and the limit fails closed.
     ///
     /// ```
     /// use std::time::Duration;
@@ -61,10 +61,10 @@ impl<K: Key> RateLimit<K> {
         }
     }
 
-    /// Returns what is left of each quota of a key, and charges nothing. A blocked key still has what it had.
+    /// Returns what is left of each quota of a key, and charges nothing. A block does not change it.
     ///
-    /// With a shared store that includes the permits that this machine has leased for the key (`SharedStore::leased`), but
-    /// not those of other machines.
+    /// With a shared store it includes the permits that this machine has leased for the key (`SharedStore::leased`), but not
+    /// those of other machines.
     ///
     /// # Errors
     ///
@@ -85,14 +85,14 @@ impl<K: Key> RateLimit<K> {
         &self,
         key: K::Of<'_>,
     ) -> impl Future<Output = Result<RateLimitStatus, ApiError>> + Send + use<K> {
-        let limit = &*self.shared;
+        let limit = &*self.limiter;
         let key = Some(key);
         let hash = limit.hasher.hash_or_missing(key.as_ref());
-        let quotas = self.quotas_without_request();
+        let quotas = limit.quotas.without_request();
         #[cfg(feature = "store")]
-        let cached_as = match &limit.plan {
-            Plan::Same(current) => limit.cached_as(hash, None, current.get().generation),
-            Plan::PerKey(_) => limit.cached_as(hash, Some(&quotas), 0),
+        let cached_as = match &limit.quotas {
+            QuotaSource::Fixed(current) => limit.cached_as(hash, None, current.get().generation),
+            QuotaSource::PerRequest(_) => limit.cached_as(hash, Some(&quotas), 0),
         };
         #[cfg(feature = "store")]
         let asked = limit.store.as_ref().map(|store| store.look(&key, cached_as, &quotas));
@@ -108,7 +108,7 @@ impl<K: Key> RateLimit<K> {
         }
     }
 
-    /// Resets a key: it starts again with whole quotas. A block stays. With a shared store on all machines at once.
+    /// Resets the counts of a key. A block remains. With a shared store on all machines.
     ///
     /// # Errors
     ///
@@ -117,10 +117,10 @@ impl<K: Key> RateLimit<K> {
         &self,
         key: K::Of<'_>,
     ) -> impl Future<Output = Result<(), ApiError>> + Send + use<K> {
-        let limit = &*self.shared;
+        let limit = &*self.limiter;
         let key = Some(key);
         let hash = limit.hasher.hash_or_missing(key.as_ref());
-        for table in limit.plan.tables() {
+        for table in limit.quotas.tables() {
             table.reset(hash);
         }
         #[cfg(feature = "store")]
@@ -134,8 +134,8 @@ impl<K: Key> RateLimit<K> {
         }
     }
 
-    /// Refuses every request of a key for this long, with 429 and a `Retry-After`, in place of an earlier block. Its counts
-    /// stay. With a shared store on all machines at once, and otherwise until the process ends at the latest.
+    /// Rejects every request of a key for this time, with 429 and `Retry-After`. Replaces an earlier block and keeps the counts.
+    /// With a shared store on all machines; otherwise the block ends with the process.
     ///
     /// # Errors
     ///
@@ -158,7 +158,7 @@ impl<K: Key> RateLimit<K> {
         key: K::Of<'_>,
         duration: Duration,
     ) -> impl Future<Output = Result<(), ApiError>> + Send + use<K> {
-        let limit = &*self.shared;
+        let limit = &*self.limiter;
         let key = Some(key);
         let now = limit.now();
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
@@ -185,8 +185,8 @@ impl<K: Key> RateLimit<K> {
         }
     }
 
-    /// Ends a block, an operator's or that of a [`Ban`](crate::Ban), and forgets how many bans the key has earned. With a
-    /// shared store on all machines at once.
+    /// Ends a block, by an operator or by a [`Ban`](crate::Ban), and resets the number of earlier bans. With a shared store on
+    /// all machines.
     ///
     /// # Errors
     ///
@@ -195,7 +195,7 @@ impl<K: Key> RateLimit<K> {
         &self,
         key: K::Of<'_>,
     ) -> impl Future<Output = Result<(), ApiError>> + Send + use<K> {
-        let limit = &*self.shared;
+        let limit = &*self.limiter;
         let key = Some(key);
         limit.blocks.unblock(limit.hasher.hash_or_missing(key.as_ref()));
         #[cfg(feature = "store")]
@@ -209,25 +209,18 @@ impl<K: Key> RateLimit<K> {
         }
     }
 
-    pub(crate) fn quotas_without_request(&self) -> Arc<[Quota]> {
-        match &self.shared.plan {
-            Plan::Same(current) => Arc::clone(&current.get().quotas),
-            Plan::PerKey(plan) => Arc::clone(&plan.given),
-        }
-    }
-
     fn counters(&self, quotas: &[Quota]) -> Result<Box<[Counter]>, ApiError> {
-        match &self.shared.plan {
-            Plan::Same(current) => Ok(current.get().counters.clone()),
-            Plan::PerKey(plan) => {
-                let counters = plan.tables.counters(quotas);
+        match &self.limiter.quotas {
+            QuotaSource::Fixed(current) => Ok(current.get().counters.clone()),
+            QuotaSource::PerRequest(chooser) => {
+                let counters = chooser.tables.counters(quotas);
                 counters.map_err(|error| ApiError::internal().with_source(error))
             }
         }
     }
 }
 
-/// Returns where a key stands, without charging it.
+/// Returns the standings of a key, without charging it.
 fn look(counters: &[Counter], key: u64, now: Now<'_>) -> PerQuota<Standing> {
     let standing = |counter: &Counter| match counter.look(key, now, 0) {
         Outcome::Admitted { standing, .. } | Outcome::Refused { standing, .. } => standing,

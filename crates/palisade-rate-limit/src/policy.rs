@@ -6,21 +6,21 @@ use palisade_core::{Decision, Outcome, Policy, PolicyLayer, WatchBody, watch_unt
 use crate::{
     ActualCost, Admission, ByAddress, ByPrincipal, Key, MissingKey, Quota, Quotas,
     RateLimitBuilder, RateLimitHandle, RateLimitStatus,
-    attempt::Chosen,
-    limiter::Shared,
-    plan::Plan,
+    attempt::Attempt,
+    limiter::Limiter,
+    quota_source::{Chosen, QuotaSource},
     settle::Settlement,
-    trailers::{self, AtTheEnd},
+    trailers::{self, PendingCharge},
+    waiting_request::WaitingRequest,
 };
 
-/// A limit on how often a client may call, as a policy. Clones count together: a limit that a request meets twice, on a
-/// router and again on a route, counts it twice.
+/// Limits how many requests a client may send. Clones share their counts: a request that passes the same limit on a router and
+/// again on a route is counted twice.
 ///
-/// A request over a quota is refused with 429, `Retry-After` and no look at its body; over gRPC with
-/// `RESOURCE_EXHAUSTED`. It is charged to no quota. Every response, admitted or refused, says where the client stands in
-/// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10), or as
-/// [`headers`](RateLimitBuilder::headers) says. Several limits on one request add a field each, so give each a
-/// [name](RateLimitBuilder::name).
+/// A request over a quota is rejected with 429 and `Retry-After`, over gRPC with `RESOURCE_EXHAUSTED`, without reading its
+/// body. It is charged to no quota. Every response reports the client's quotas in `RateLimit-Policy` and `RateLimit`
+/// (draft-ietf-httpapi-ratelimit-headers-10), or in other [`headers`](RateLimitBuilder::headers). Several limits on one
+/// request add a field each, so give each a [name](RateLimitBuilder::name).
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,83 +32,60 @@ use crate::{
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
 pub struct RateLimit<K = ByAddress> {
-    pub(crate) shared: Arc<Shared<K>>,
+    pub(crate) limiter: Arc<Limiter<K>>,
 }
 
 impl RateLimit<ByAddress> {
-    /// A limit for each client address; an IPv6 address counts by its /64. It belongs outside authentication, where it
-    /// protects that too.
+    /// Limits each client address, and IPv6 clients by their /64. Place it before authentication, so that it limits login
+    /// attempts too.
     ///
-    /// The server has to leave the address on the request (see [`ClientIp`](palisade_core::ClientIp)). Where it does
-    /// not, every request is refused with 500, and one line of the log says what to add.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// The request must carry the address (see [`ClientIp`](palisade_core::ClientIp)). Otherwise it is rejected with 500, and
+    /// the remedy is logged once.
     pub fn per_address(quotas: impl Into<Quotas>) -> RateLimitBuilder<ByAddress> {
         RateLimit::per_key(ByAddress::default(), quotas)
     }
 }
 
 impl RateLimit<ByPrincipal> {
-    /// A limit for each caller, by issuer and subject. It belongs inside authentication, which leaves the
-    /// [`Principal`](palisade_core::Principal); where there is none, the request is refused with 500.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// let limit = RateLimit::per_principal(Quota::per(1000, Duration::from_secs(60))).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// Limits each caller, by issuer and subject. Place it after authentication, which sets the
+    /// [`Principal`](palisade_core::Principal). A request without a principal is rejected with 500.
     pub fn per_principal(quotas: impl Into<Quotas>) -> RateLimitBuilder<ByPrincipal> {
         RateLimit::per_key(ByPrincipal, quotas)
     }
 }
 
 impl<K: Key> RateLimit<K> {
-    /// A limit that counts by another [`Key`], or by several in a tuple.
+    /// Limits by another [`Key`], or by several in a tuple.
     ///
     /// ```
     /// use std::time::Duration;
     /// use palisade_rate_limit::{ByAddress, ByMethod, Quota, RateLimit, by};
     ///
-    /// // each client, and what it reads apart from what it writes
+    /// // Reads and writes of each client are counted apart.
     /// let quota = Quota::per(100, Duration::from_secs(60));
     /// let limit = RateLimit::per_key((ByAddress::default(), ByMethod), quota).build()?;
     ///
-    /// // all clients together
-    /// let everybody = by(|_: &http::request::Parts| Some(()));
-    /// let limit = RateLimit::per_key(everybody, Quota::per(5000, Duration::from_secs(1))).capacity(1).build()?;
+    /// // All clients are counted together.
+    /// let all = by(|_: &http::request::Parts| Some(()));
+    /// let limit = RateLimit::per_key(all, Quota::per(5000, Duration::from_secs(1))).capacity(1).build()?;
     /// # Ok::<_, palisade_core::ConfigError>(())
     /// ```
     pub fn per_key(key: K, quotas: impl Into<Quotas>) -> RateLimitBuilder<K> {
         RateLimitBuilder::new(key, quotas.into())
     }
 
-    /// The limit as a tower layer. All services that it makes, and all other layers of this limit, count together.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// # use tower::{Layer, service_fn};
-    /// # let service = service_fn(|_: http::Request<String>| async { Ok::<_, ()>(http::Response::new(String::new())) });
-    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).build().unwrap();
-    /// let service = limit.layer().layer(service);
-    /// ```
+    /// Returns the limit as a tower layer. All layers and services of this limit share its counts.
     pub fn layer(&self) -> PolicyLayer<Self> {
         PolicyLayer::new(self.clone())
     }
 }
 
 impl<K> RateLimit<K> {
-    pub(crate) fn new(shared: Shared<K>) -> Self {
-        Self { shared: Arc::new(shared) }
+    pub(crate) fn new(limiter: Limiter<K>) -> Self {
+        Self { limiter: Arc::new(limiter) }
     }
 
-    /// Returns the quotas of each key. Empty where they are [chosen for each request](RateLimitBuilder::quota).
+    /// Returns the quotas of each key. Empty if they are [chosen for each request](RateLimitBuilder::quota).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -117,25 +94,25 @@ impl<K> RateLimit<K> {
     /// assert_eq!(RateLimit::per_address(quota.clone()).build().unwrap().quotas(), [quota]);
     /// ```
     pub fn quotas(&self) -> Vec<Quota> {
-        match &self.shared.plan {
-            Plan::Same(current) => current.get().quotas.to_vec(),
-            Plan::PerKey(_) => Vec::new(),
+        match &self.limiter.quotas {
+            QuotaSource::Fixed(current) => current.get().quotas.to_vec(),
+            QuotaSource::PerRequest(_) => Vec::new(),
         }
     }
 
     /// Returns a handle that replaces the quotas while the limit serves.
     pub fn handle(&self) -> RateLimitHandle<K> {
-        RateLimitHandle::new(Arc::clone(&self.shared))
+        RateLimitHandle::new(Arc::clone(&self.limiter))
     }
 
-    /// What the limit has asked of its store; nothing if it has none.
+    /// Returns counts of the limit's questions to its store. `None` without a store.
     #[cfg(feature = "store")]
     pub fn store_stats(&self) -> Option<crate::StoreStats> {
-        self.shared.store.as_ref().map(|store| store.stats())
+        self.limiter.store.as_ref().map(|store| store.stats())
     }
 
-    /// What the tables of keys occupy, in bytes. It is the same before the first request and after the last, except
-    /// where quotas are [chosen for each request](RateLimitBuilder::quota): each of their windows has a table of its own.
+    /// Returns the size of the tables in bytes. It is constant, unless quotas are
+    /// [chosen for each request](RateLimitBuilder::quota): then each window has its own table.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -144,21 +121,75 @@ impl<K> RateLimit<K> {
     /// assert!(limit.table_bytes() < 3_400_000, "100,000 keys");
     /// ```
     pub fn table_bytes(&self) -> usize {
-        self.shared.plan.tables().iter().map(|table| table.bytes()).sum()
+        self.limiter.quotas.tables().iter().map(|table| table.bytes()).sum()
+    }
+}
+
+impl<K: Key> RateLimit<K> {
+    /// Decides about a key. Without a request, the quotas that the limit was built with apply.
+    #[inline]
+    pub(crate) fn decide_key(
+        &self,
+        key: &Option<K::Of<'_>>,
+        cost: u32,
+        request: Option<&request::Parts>,
+    ) -> Decision<Admission> {
+        let limit = &self.limiter;
+        let hash = limit.hasher.hash_or_missing(key.as_ref());
+        let attempt = Attempt { hash, cost, may_wait: false };
+        let chosen = match &limit.quotas {
+            QuotaSource::Fixed(_) => None,
+            QuotaSource::PerRequest(chooser) => match chooser.choose(request, &limit.settings.name)
+            {
+                Ok(chosen) => Some(chosen),
+                Err(error) => return limit.badly_chosen(hash, error),
+            },
+        };
+        #[cfg(feature = "store")]
+        let digest = || limit.store.as_ref().map(|store| store.digest(key));
+        #[cfg(not(feature = "store"))]
+        let digest = || None::<[u8; 16]>;
+        if let Some(waiting) = &limit.waiting
+            && limit.is_enforced(Some(hash))
+        {
+            let (limit, waiting, digest) = (Arc::clone(limit), Arc::clone(waiting), digest());
+            return WaitingRequest { limit, waiting, attempt, digest, chosen }.decide();
+        }
+        limit.attempt(attempt, || digest().unwrap_or_default(), chosen)
+    }
+
+    /// Returns what is left of the quotas of a request. `None` if it was not counted.
+    pub(crate) fn status(&self, admission: &Admission) -> Option<RateLimitStatus> {
+        if admission.standings().is_empty() {
+            return None;
+        }
+        let chosen = admission.extras().and_then(|extras| extras.chosen.as_ref());
+        let quotas = match (chosen, &self.limiter.quotas) {
+            (Some(chosen), _) => Arc::clone(&chosen.quotas),
+            (None, QuotaSource::Fixed(current)) => {
+                let set = current.get();
+                if set.generation != admission.generation {
+                    return None;
+                }
+                Arc::clone(&set.quotas)
+            }
+            (None, QuotaSource::PerRequest(_)) => return None,
+        };
+        Some(RateLimitStatus::new(quotas, admission.all_standings()))
     }
 }
 
 impl<K: Key> Policy for RateLimit<K> {
     type Grant = Admission;
 
-    /// It does not decide who may come in.
+    /// Returns true: a rate limit does not authorize requests.
     fn abstains(_: &Self::Grant) -> bool {
         true
     }
 
-    /// Checks the key's counts and charges them, in one step.
+    /// Checks and charges the quotas of the key in one step.
     fn decide(&self, request: &request::Parts) -> Decision<Admission> {
-        let limit = &*self.shared;
+        let limit = &*self.limiter;
         let settings = &limit.settings;
         if settings.skip.as_ref().is_some_and(|skip| skip(request)) {
             return Decision::grant(Admission::uncounted());
@@ -175,9 +206,9 @@ impl<K: Key> Policy for RateLimit<K> {
         self.decide_key(&key, cost, Some(request))
     }
 
-    /// Leaves on the request what is left of its quotas, and what its cost can be settled with.
+    /// Adds the [`RateLimitStatus`] and the [`ActualCost`] to the request's extensions.
     fn admit(&self, admission: &mut Admission, request: &mut request::Parts) {
-        if self.shared.settings.has_status
+        if self.limiter.settings.has_status
             && let Some(status) = self.status(admission)
         {
             match request.extensions.get_mut::<RateLimitStatus>() {
@@ -185,49 +216,49 @@ impl<K: Key> Policy for RateLimit<K> {
                 None => drop(request.extensions.insert(status)),
             }
         }
-        if self.shared.settings.settles
+        if self.limiter.settings.settles
             && let Some((charge, reserved)) = admission.take_charge()
         {
             let cost = ActualCost::default();
             request.extensions.insert(cost.clone());
-            let limit = Arc::clone(&self.shared);
+            let limit = Arc::clone(&self.limiter);
             let unsettled = Box::new(Settlement::new(limit, charge, reserved, cost));
-            admission.rest_mut().unsettled = Some(unsettled);
+            admission.extras_mut().unsettled = Some(unsettled);
         }
     }
 
-    /// `RateLimit-Policy` and `RateLimit`.
+    /// Returns 2: `RateLimit-Policy` and `RateLimit`.
     fn header_fields(&self) -> usize {
         2
     }
 
     fn finish(&self, mut admission: Admission, response: &mut response::Parts) {
-        let limit = &*self.shared;
+        let limit = &*self.limiter;
         let settings = &limit.settings;
         let standings = admission.standings().iter().copied();
         let unix = || settings.clock.unix();
-        let chosen = admission.rest().and_then(|rest| rest.chosen.as_ref());
-        match (chosen, &limit.plan) {
+        let chosen = admission.extras().and_then(|extras| extras.chosen.as_ref());
+        match (chosen, &limit.quotas) {
             (Some(Chosen { fields, .. }), _) => {
                 settings.headers.write(fields.iter().zip(standings), &mut response.headers, unix);
             }
-            (None, Plan::Same(current)) => {
-                let same = current.get();
-                // Quotas that were replaced meanwhile have other names and numbers.
-                if same.generation == admission.generation {
-                    let fields = same.fields.iter().zip(standings);
+            (None, QuotaSource::Fixed(current)) => {
+                let set = current.get();
+                // The names and limits of replaced quotas do not match the standings.
+                if set.generation == admission.generation {
+                    let fields = set.fields.iter().zip(standings);
                     settings.headers.write(fields, &mut response.headers, unix);
                 }
             }
-            (None, Plan::PerKey(_)) => {}
+            (None, QuotaSource::PerRequest(_)) => {}
         }
         if let Some(unsettled) = admission.take_unsettled() {
-            watch_until_end(response, Watching(unsettled.answered(response)));
+            watch_until_end(response, BoxedWatcher(unsettled.answered(response)));
         }
         if let Some((charge, amount)) = admission.take_charge() {
-            if trailers::will_say(response) {
-                let limit = Arc::clone(&self.shared);
-                watch_until_end(response, AtTheEnd::new(limit, (charge, amount), response));
+            if trailers::has_status_in_trailers(response) {
+                let limit = Arc::clone(&self.limiter);
+                watch_until_end(response, PendingCharge::new(limit, (charge, amount), response));
             } else {
                 limit.settle(&charge, amount, response);
             }
@@ -235,14 +266,13 @@ impl<K: Key> Policy for RateLimit<K> {
     }
 
     fn would_have_said<'a>(&self, admission: &'a Admission) -> Option<Outcome<'a>> {
-        admission.would_have_been()
+        admission.shadow_outcome()
     }
 }
 
-/// A boxed watcher.
-struct Watching(Box<dyn WatchBody>);
+struct BoxedWatcher(Box<dyn WatchBody>);
 
-impl WatchBody for Watching {
+impl WatchBody for BoxedWatcher {
     fn trailers(&mut self, trailers: &http::HeaderMap) {
         self.0.trailers(trailers);
     }
@@ -254,14 +284,14 @@ impl WatchBody for Watching {
 
 impl<K> Clone for RateLimit<K> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { limiter: Arc::clone(&self.limiter) }
     }
 }
 
 impl<K> fmt::Debug for RateLimit<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimit")
-            .field("name", &self.shared.settings.name)
+            .field("name", &self.limiter.settings.name)
             .field("quotas", &self.quotas())
             .finish_non_exhaustive()
     }

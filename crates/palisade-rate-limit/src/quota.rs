@@ -4,22 +4,21 @@ use palisade_core::ConfigError;
 
 use crate::calendar::{self, Calendar};
 
-/// The longest window in nanoseconds, about 146 years: two of them and the time since the process started still add
-/// up within 64 bits.
+/// The longest window in nanoseconds, about 146 years: the sum of two windows and the process time fits into 64 bits.
 const LONGEST: u64 = u64::MAX / 4;
 
-/// How many requests a key may make in a window of time, and by which algorithm they are counted.
+/// A number of requests in a window of time, and the algorithm that counts them.
 ///
 /// ```
 /// use std::time::Duration;
 /// use palisade_rate_limit::Quota;
 ///
-/// // a hundred requests a minute
+/// // A hundred requests a minute.
 /// let quota = Quota::per(100, Duration::from_secs(60));
 /// assert_eq!(quota.limit(), 100);
 /// assert_eq!(quota.window(), Duration::from_secs(60));
 ///
-/// // five attempts in a quarter of an hour, each remembered by itself
+/// // Five attempts in a quarter of an hour, counted exactly.
 /// let login = Quota::per(5, Duration::from_secs(15 * 60)).exact_log().named("login");
 /// assert_eq!(login.name(), "login");
 /// ```
@@ -32,32 +31,33 @@ pub struct Quota {
     name: Cow<'static, str>,
 }
 
-/// How a [`Quota`] counts. What each admits on the same traffic is shown in the guide.
+/// The algorithm of a [`Quota`]. The guide compares what each admits of the same traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// Two counts: that of the current window, and the part of the previous window's count that the last window's length
-    /// still covers, rounded down. At most twice the limit in any window's length, and the limit on average. A client
-    /// that is paced below the limit is never rejected.
+    /// Two counts: of the current window and of the previous one, weighted by the part of it that is within the last window's
+    /// length, rounded down. Admits at most twice the limit in any period of the window's length, and the limit on average. A
+    /// client that is paced below the limit is never rejected.
     SlidingWindow,
-    /// Eight sub-windows, the oldest counted whole: never more than the limit in any window's length.
+    /// Eight sub-windows, the oldest of which is counted in full. Admits at most the limit in any period of the window's length.
     Strict,
-    /// The generic cell rate algorithm: requests flow off at an even rate, and `burst` of them may come at once. At most
-    /// `burst` and the limit together in any window's length.
+    /// The generic cell rate algorithm: an even rate, and `burst` requests at once. Admits at most the limit plus `burst` in any
+    /// period of the window's length.
     Gcra {
-        /// How many requests may come at once.
+        /// The number of requests that may arrive at once.
         burst: u32,
     },
-    /// One count, which starts again at nothing with each window. At most twice the limit in any window's length.
+    /// One count, which is reset at the beginning of each window. Admits at most twice the limit in any period of the window's
+    /// length.
     FixedWindow,
-    /// One count, which starts at zero with each day or month of a time zone. At most twice the limit in any window's
-    /// length. Chosen by `Quota::per_day` and `Quota::per_month` (feature `calendar`).
+    /// One count, which is reset at the beginning of each day or month of a time zone. Admits at most twice the limit in any
+    /// period of the window's length. Set by `Quota::per_day` and `Quota::per_month` (feature `calendar`).
     Calendar,
-    /// The time of each request. Exact, in 8 bytes for each request of the limit and key.
+    /// The time of each request. Exact; takes 8 bytes for each request of the limit, for each key.
     ExactLog,
 }
 
-/// The name of a quota that was not given one.
+/// The default name.
 const UNNAMED: Cow<'static, str> = Cow::Borrowed("default");
 
 impl Quota {
@@ -65,30 +65,22 @@ impl Quota {
     /// average, and at most twice the limit in any period of the window's length. Use [`strict`](Self::strict) or
     /// [`exact_log`](Self::exact_log) if no period may contain more than the limit.
     ///
-    /// A limit of 0 refuses every request; it never means "unlimited".
-    ///
-    /// A window of no length, or of more than 146 years, is an error when the limit is
+    /// A limit of 0 rejects every request. A window of 0 or of more than 146 years is an error when the limit is
     /// [built](crate::RateLimitBuilder::build).
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::Quota;
-    /// const LOGIN: Quota = Quota::per(5, Duration::from_secs(15 * 60));
-    /// ```
     pub const fn per(limit: u32, window: Duration) -> Self {
         Self { limit, window, algorithm: Algorithm::SlidingWindow, calendar: None, name: UNNAMED }
     }
 
-    /// Allows `limit` requests on each day of a time zone: from midnight to midnight, also on the days of 23 and 25 hours
-    /// on which the clocks change. Where midnight itself is skipped, the day begins when the clocks go forward.
+    /// Allows `limit` requests on each day of a time zone, from midnight to midnight, also on days of 23 or 25 hours. If the clocks
+    /// skip midnight, the day begins when they go forward.
     ///
-    /// The zone is a name of the IANA time zone database, such as `Europe/Berlin`, which is read from the system, and from
-    /// a copy in the binary if the system has none. The limit takes the date from [`unix`](palisade_core::Clock::unix) of its
+    /// The zone is a name of the IANA time zone database, such as `Europe/Berlin`. The database is read from the system, or from
+    /// a copy in the binary if the system has none. The limit reads the date from [`unix`](palisade_core::Clock::unix) of its
     /// clock, a shared store from its own clock.
     ///
     /// # Errors
     ///
-    /// If there is no such time zone.
+    /// If the time zone does not exist.
     ///
     /// ```
     /// # use palisade_rate_limit::Quota;
@@ -106,13 +98,7 @@ impl Quota {
     ///
     /// # Errors
     ///
-    /// If there is no such time zone.
-    ///
-    /// ```
-    /// # use palisade_rate_limit::Quota;
-    /// let budget = Quota::per_month(3_000_000, "UTC")?.named("monthly");
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// If the time zone does not exist.
     #[cfg(feature = "calendar")]
     pub fn per_month(limit: u32, time_zone: &str) -> Result<Self, ConfigError> {
         Self::per_period(limit, calendar::Period::Month, time_zone)
@@ -133,51 +119,38 @@ impl Quota {
         Ok(Self { limit, window, algorithm: Algorithm::Calendar, calendar, name: UNNAMED })
     }
 
-    /// Counts in a [sliding window](Algorithm::SlidingWindow), as [`per`](Self::per) does by itself.
+    /// Counts in a [sliding window](Algorithm::SlidingWindow). This is the default.
     #[must_use]
     pub const fn sliding_window(self) -> Self {
         self.by(Algorithm::SlidingWindow)
     }
 
-    /// Counts in sub-windows so that no window's length ever holds more than the limit. See [`Algorithm::Strict`].
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::Quota;
-    /// const TRANSFERS: Quota = Quota::per(10, Duration::from_secs(60)).strict();
-    /// ```
+    /// Counts in sub-windows: no period of the window's length contains more than the limit. See [`Algorithm::Strict`].
     #[must_use]
     pub const fn strict(self) -> Self {
         self.by(Algorithm::Strict)
     }
 
-    /// Lets requests flow at an even rate, with the whole limit as the burst. See [`Algorithm::Gcra`].
+    /// Admits requests at an even rate, with the limit as the burst. See [`Algorithm::Gcra`].
     #[must_use]
     pub const fn gcra(self) -> Self {
         let burst = self.limit;
         self.by(Algorithm::Gcra { burst })
     }
 
-    /// Lets requests flow at an even rate, at most `burst` of them at once. See [`Algorithm::Gcra`].
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::Quota;
-    /// // one every 600 ms, and ten at once after a pause
-    /// const SEARCH: Quota = Quota::per(100, Duration::from_secs(60)).gcra_with_burst(10);
-    /// ```
+    /// Admits requests at an even rate, at most `burst` of them at once. See [`Algorithm::Gcra`].
     #[must_use]
     pub const fn gcra_with_burst(self, burst: u32) -> Self {
         self.by(Algorithm::Gcra { burst })
     }
 
-    /// Counts from nothing in each window. See [`Algorithm::FixedWindow`].
+    /// Counts each window from zero. See [`Algorithm::FixedWindow`].
     #[must_use]
     pub const fn fixed_window(self) -> Self {
         self.by(Algorithm::FixedWindow)
     }
 
-    /// Remembers the time of each request, for small limits that guard something. See [`Algorithm::ExactLog`].
+    /// Stores the time of each request. For small limits, such as login attempts. See [`Algorithm::ExactLog`].
     #[must_use]
     pub const fn exact_log(self) -> Self {
         self.by(Algorithm::ExactLog)
@@ -188,17 +161,8 @@ impl Quota {
         self
     }
 
-    /// Names the quota to clients, in the response fields, and in the log. Default `default`. At most 64 printable
-    /// ASCII characters without quotes and backslashes: a string of RFC 9651, section 3.3.3.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::Quota;
-    /// let quotas = [
-    ///     Quota::per(20, Duration::from_secs(1)).named("burst"),
-    ///     Quota::per(10_000, Duration::from_secs(86_400)).named("daily"),
-    /// ];
-    /// ```
+    /// Sets the name of the quota in response fields and in the log. Default: `default`. At most 64 printable ASCII characters
+    /// without quotes and backslashes, a string of RFC 9651, section 3.3.3.
     #[must_use]
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = name.into();
@@ -210,25 +174,24 @@ impl Quota {
         self.limit
     }
 
-    /// Returns the length of the window. Of a day of the calendar 24 hours, and of a month 31 days: how long they really
-    /// are depends on the date.
+    /// Returns the length of the window: 24 hours for days and 31 days for months of the calendar, although their actual length
+    /// depends on the date.
     pub const fn window(&self) -> Duration {
         self.window
     }
 
-    /// Returns how requests are counted.
+    /// Returns the algorithm.
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// Returns the time zone of a budget for days or months, such as `Europe/Berlin`. `None` for other quotas.
+    /// Returns the time zone of a calendar quota, such as `Europe/Berlin`. `None` for other quotas.
     pub fn time_zone(&self) -> Option<&str> {
         self.calendar.as_ref().map(|calendar| calendar.zone())
     }
 
-    /// Returns when days or months of a [budget](Algorithm::Calendar) begin around a time, all since the Unix epoch: the
-    /// one before the current one, the current one, and the two after it. `None` for other quotas. For a
-    /// [`Store`](crate::Store), which chooses among them by its own clock.
+    /// Returns the beginnings of four windows of a [calendar quota](Algorithm::Calendar), since the Unix epoch: of the previous,
+    /// the current and the next two. `None` for other quotas. A [`Store`](crate::Store) chooses among them by its own clock.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -243,7 +206,7 @@ impl Quota {
         self.calendar.as_ref()
     }
 
-    /// The same quota with this fraction of its limit, rounded up, so that a limit stays one.
+    /// Returns the quota with this fraction of its limit, rounded up, so that it does not become 0.
     #[cfg(feature = "store")]
     pub(crate) fn fraction(&self, fraction: f64) -> Self {
         let part = |limit: u32| (f64::from(limit) * fraction).ceil() as u32;
@@ -254,29 +217,29 @@ impl Quota {
         Self { limit: part(self.limit), algorithm, ..self.clone() }
     }
 
-    /// False if the quota goes by the name that quotas have by themselves.
+    /// Returns false if the quota has the default name.
     pub(crate) fn has_name(&self) -> bool {
         self.name != UNNAMED
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns the window in nanoseconds, as the tables count it.
+    /// Returns the window in nanoseconds on the clock of the tables.
     ///
     /// # Errors
     ///
-    /// If nothing can be counted in it.
+    /// If the window is not valid for the algorithm.
     pub(crate) fn window_nanos(&self) -> Result<NonZeroU64, ConfigError> {
         let window = match self.calendar {
             Some(_) => calendar::LENGTH,
             None => self.window,
         };
         if self.calendar.is_some() != (self.algorithm == Algorithm::Calendar) {
-            let remedy = "days and months of the calendar are counted by one algorithm: call per_day or per_month without \
-                          another, or per(limit, window)";
+            let remedy = "days and months have their own algorithm: call per_day or per_month without setting another, or \
+                          use per(limit, window)";
             let algorithm = format_args!("{:?}", self.algorithm);
             return Err(ConfigError::new("algorithm", algorithm, remedy));
         }
@@ -286,7 +249,7 @@ impl Quota {
             .filter(|nanos| *nanos <= LONGEST)
             .ok_or_else(|| refuse("choose a window of at most 146 years"))?;
         NonZeroU64::new(nanos)
-            .ok_or_else(|| refuse("choose a window longer than nothing, such as 60 seconds"))
+            .ok_or_else(|| refuse("choose a window longer than 0, such as 60 seconds"))
     }
 }
 
@@ -299,13 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn a_window_without_length_is_refused_with_the_remedy() {
+    fn window_of_zero_is_an_error_with_the_remedy() {
         let error = nanos(Duration::ZERO).unwrap_err();
         assert!(error.starts_with("window `0ns` is not valid: choose a window longer"), "{error}");
     }
 
     #[test]
-    fn the_longest_window_is_counted_and_a_longer_one_is_refused() {
+    fn window_over_146_years_is_an_error() {
         assert_eq!(nanos(Duration::from_nanos(LONGEST)), Ok(LONGEST));
         assert!(nanos(Duration::from_nanos(LONGEST + 1)).is_err());
         assert!(nanos(Duration::MAX).is_err());

@@ -4,12 +4,12 @@ use palisade_core::ConfigError;
 
 use crate::Quota;
 
-/// How many quotas one limit may have.
+/// The maximum number of quotas of one limit.
 pub(crate) const MOST_QUOTAS: usize = 4;
 
-/// The quotas that apply to one request: a request is charged to all of them or to none.
+/// The quotas of a limit. A request is charged to all of them or to none.
 ///
-/// One quota, an array or a `Vec` of them. At most four, with different names.
+/// Created from one quota, an array or a `Vec`. At most four, with different names.
 ///
 /// ```
 /// use std::time::Duration;
@@ -24,7 +24,7 @@ pub(crate) const MOST_QUOTAS: usize = 4;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Quotas {
-    // In place, so that a closure that chooses quotas for each request allocates nothing.
+    // Inline, so that a closure that chooses quotas for each request does not allocate.
     list: [Option<Quota>; MOST_QUOTAS],
     given: usize,
 }
@@ -46,7 +46,7 @@ impl Quotas {
         self.list.iter().flatten()
     }
 
-    /// Gives its name to a quota that has none.
+    /// Gives the limit's name to quotas without a name.
     pub(crate) fn named_after(mut self, limit: &str) -> Self {
         for quota in self.list.iter_mut().flatten() {
             if !quota.has_name() {
@@ -56,9 +56,11 @@ impl Quotas {
         self
     }
 
+    /// Checks the number of quotas and their names.
+    ///
     /// # Errors
     ///
-    /// If there are none or too many, or two have the same name: nobody could tell them apart.
+    /// If there are no quotas or more than four, or two have the same name.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.given == 0 || self.given > MOST_QUOTAS {
             return Err(ConfigError::new("quotas", self.given, "give a limit one to four quotas"));
@@ -66,7 +68,7 @@ impl Quotas {
         let mut names = HashSet::new();
         for quota in self.iter() {
             if !names.insert(quota.name()) {
-                let remedy = "give each quota of a limit a name of its own with named(\"…\")";
+                let remedy = "give each quota of a limit a different name with named(\"…\")";
                 return Err(ConfigError::new("quotas", quota.name(), remedy));
             }
         }

@@ -1,4 +1,4 @@
-//! Costs that are known only when a request has been answered.
+//! Costs that are known only after the response.
 
 use std::{
     fmt,
@@ -11,12 +11,15 @@ use std::{
 use http::{HeaderMap, HeaderName, response};
 use palisade_core::{BodyEnd, WatchBody};
 
-use crate::{admission::Charge, limiter::Shared};
+use crate::{
+    admission::{Charge, Unsettled},
+    limiter::Limiter,
+};
 
-/// What a request really cost, told by its handler. See [`RateLimitBuilder::settled`](crate::RateLimitBuilder::settled).
+/// The actual cost of a request, set by its handler. See [`RateLimitBuilder::settled`](crate::RateLimitBuilder::settled).
 ///
-/// Clones share the value. A handler puts one into the extensions of its response, or takes the one that the limit left in
-/// the extensions of the request and [sets](Self::set) or [adds](Self::add) to it while it streams.
+/// Clones share the value. A handler inserts one into the extensions of its response, or clones the one in the extensions of
+/// the request and [sets](Self::set) it or [adds](Self::add) to it while it streams.
 ///
 /// ```
 /// use palisade_rate_limit::ActualCost;
@@ -32,7 +35,7 @@ pub struct ActualCost(Arc<AtomicU64>);
 const UNKNOWN: u64 = u64::MAX;
 
 impl ActualCost {
-    /// Returns a cost that is known already.
+    /// Creates a cost that is known.
     pub fn new(cost: u32) -> Self {
         Self(Arc::new(AtomicU64::new(cost.into())))
     }
@@ -68,25 +71,19 @@ impl fmt::Debug for ActualCost {
     }
 }
 
-/// Settles a request when it is over, however it ends: on drop.
+/// Settles the cost of a request when it is dropped, so also if the request is cancelled.
 pub(crate) struct Settlement<K> {
-    limit: Arc<Shared<K>>,
+    limit: Arc<Limiter<K>>,
     charge: Charge,
-    /// What the key is charged for the request now: at first what was reserved.
+    /// The current charge of the request: the reserved cost at first.
     charged: u32,
     cost: ActualCost,
 }
 
-/// A [`Settlement`] in a grant, which does not know the type of its limit's key.
-pub(crate) trait Unsettled: Send + Sync {
-    /// The response has come. What it says the cost is, in its extensions, is charged at once.
-    fn answered(self: Box<Self>, response: &response::Parts) -> Box<dyn WatchBody>;
-}
-
 impl<K: Send + Sync + 'static> Settlement<K> {
-    /// The settlement of a request that was charged `reserved`, when `cost` is known.
+    /// Creates the settlement of a request that was charged `reserved` and will be charged `cost`.
     pub(crate) fn new(
-        limit: Arc<Shared<K>>,
+        limit: Arc<Limiter<K>>,
         charge: Charge,
         reserved: u32,
         cost: ActualCost,
@@ -109,13 +106,13 @@ impl<K> Settlement<K> {
 
 impl<K: Send + Sync + 'static> Unsettled for Settlement<K> {
     fn answered(mut self: Box<Self>, response: &response::Parts) -> Box<dyn WatchBody> {
-        let told = response.extensions.get::<ActualCost>().cloned();
+        let reported = response.extensions.get::<ActualCost>().cloned();
         let is_free = self.limit.settings.counts.as_ref().is_some_and(|counts| !counts(response));
-        let told = if is_free { Some(ActualCost::new(0)) } else { told };
-        // A handler that streams counts up the cost that it found on the request: until the end of the stream, what was
-        // reserved stays charged, or streams at the same time would share it.
-        if let Some(told) = told {
-            self.cost = told;
+        let reported = if is_free { Some(ActualCost::new(0)) } else { reported };
+        // A streaming handler adds to the cost of the request. Until the end of the stream the reserved cost stays charged;
+        // otherwise concurrent streams could spend it again.
+        if let Some(reported) = reported {
+            self.cost = reported;
             self.settle();
         }
         self
@@ -125,17 +122,17 @@ impl<K: Send + Sync + 'static> Unsettled for Settlement<K> {
 impl<K: Send + Sync + 'static> WatchBody for Settlement<K> {
     fn trailers(&mut self, trailers: &HeaderMap) {
         let Some(name) = &self.limit.settings.cost_trailer else { return };
-        if let Some(cost) = read(trailers, name) {
+        if let Some(cost) = cost_in(trailers, name) {
             self.cost.set(cost);
         }
     }
 
-    /// Settled by the drop.
+    /// Does nothing: the drop settles the cost.
     fn end(self: Box<Self>, _: BodyEnd) {}
 }
 
-/// The number in a trailer, or `None` if there is no such trailer or it is not a number.
-fn read(trailers: &HeaderMap, name: &HeaderName) -> Option<u32> {
+/// Returns the number in a trailer. `None` if the trailer is missing or not a number.
+fn cost_in(trailers: &HeaderMap, name: &HeaderName) -> Option<u32> {
     trailers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 

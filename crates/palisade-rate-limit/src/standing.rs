@@ -2,7 +2,7 @@ use std::{fmt, time::Duration};
 
 use crate::algorithm::window::WindowStanding;
 
-/// Where a key stands with one quota.
+/// The state of one quota of a key: how much is left, and when there is more.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,10 +25,10 @@ pub struct Standing(State);
 enum State {
     Known {
         remaining: u32,
-        /// [`NEVER`] if there never is more.
+        /// [`NEVER`] if there is never more.
         more_in_nanos: u64,
     },
-    /// Computed when asked for, because that takes longer than to decide, and a response without fields needs neither number.
+    /// Computed on demand, because it takes longer than the decision, and not every response needs it.
     Window(WindowStanding),
 }
 
@@ -44,11 +44,11 @@ impl Standing {
     }
 
     #[inline]
-    pub(crate) fn of_window(window: WindowStanding) -> Self {
+    pub(crate) fn from_window(window: WindowStanding) -> Self {
         Self(State::Window(window))
     }
 
-    /// Returns how many more requests would be admitted now: `r` of the `RateLimit` field.
+    /// Returns how many requests would be admitted now: `r` of the `RateLimit` field.
     pub fn remaining(&self) -> u32 {
         match self.0 {
             State::Known { remaining, .. } => remaining,
@@ -56,14 +56,14 @@ impl Standing {
         }
     }
 
-    /// Returns how long it takes until one more request than that would be admitted: `t` of the `RateLimit` field, which
-    /// rounds it up to whole seconds. In a sliding window that is earlier than the end of the window, because quota comes
-    /// back bit by bit. `None` if there never is more than now.
+    /// Returns the time until one more request would be admitted: `t` of the `RateLimit` field, which rounds it up to whole
+    /// seconds. In a sliding window it is shorter than the rest of the window, because quota becomes available gradually.
+    /// `None` if there is never more than now.
     pub fn more_in(&self) -> Option<Duration> {
         self.more_in_nanos().map(Duration::from_nanos)
     }
 
-    /// Returns true if fewer than `count` more requests would be admitted now, without a division.
+    /// Returns true if fewer than `count` requests would be admitted now. Takes no division.
     #[inline]
     pub(crate) fn has_less_than(&self, count: u32) -> bool {
         match &self.0 {
@@ -72,18 +72,18 @@ impl Standing {
         }
     }
 
-    /// The same, this many nanoseconds later.
+    /// Returns the standing this many nanoseconds later.
     #[cfg(feature = "store")]
     pub(crate) fn after(self, nanos: u64) -> Self {
         self.with_more_in(|more_in| more_in.saturating_sub(nanos))
     }
 
-    /// With another wait for more.
+    /// Returns the standing with another wait.
     pub(crate) fn with_more_in(self, other: impl Fn(u64) -> u64) -> Self {
         Self::new(self.remaining(), self.more_in_nanos().map(other))
     }
 
-    /// With permits that were taken before.
+    /// Returns the standing with leased permits added.
     #[cfg(feature = "store")]
     pub(crate) fn with_more(self, permits: u32) -> Self {
         Self::new(self.remaining().saturating_add(permits), self.more_in_nanos())

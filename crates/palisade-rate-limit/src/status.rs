@@ -2,12 +2,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{Quota, Standing, per_quota::PerQuota};
 
-/// What is left of each quota that a request was charged to: in the extensions of the request, for handlers.
+/// The remaining quotas of a request, in its extensions.
 ///
-/// Every [`RateLimit`](crate::RateLimit) that admits a request adds its quotas. A request that is not counted, because it
-/// was skipped or its key is only observed, has none, and no request of a limit
-/// [without status](crate::RateLimitBuilder::without_status). On axum it is an extractor (feature `axum`), which fails with 500 if
-/// no limit is outside of the handler; `Option<RateLimitStatus>` does not.
+/// Every [`RateLimit`](crate::RateLimit) that counts a request adds its quotas, except a limit
+/// [without status](crate::RateLimitBuilder::without_status). A request that was skipped or whose key is only observed has no
+/// status. With the feature `axum` it is an extractor, which rejects with 500 if no limit has counted the request;
+/// `Option<RateLimitStatus>` never rejects.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,19 +26,19 @@ use crate::{Quota, Standing, per_quota::PerQuota};
 /// ```
 #[derive(Clone, Default)]
 pub struct RateLimitStatus {
-    /// Nearly all requests meet one limit, which takes no allocation of its own.
+    /// The first limit needs no allocation. Few requests pass several.
     first: Option<Limit>,
     others: Vec<Limit>,
 }
 
-/// One limit: its quotas, and what is left of each.
+/// The quotas of one limit and their standings.
 #[derive(Clone)]
 struct Limit {
     quotas: Arc<[Quota]>,
     standings: PerQuota<Standing>,
 }
 
-/// What is left of one quota. See [`RateLimitStatus::quotas`].
+/// The state of one quota. See [`RateLimitStatus::quotas`].
 #[derive(Clone, Copy, Debug)]
 pub struct QuotaStatus<'a> {
     quota: &'a Quota,
@@ -50,7 +50,7 @@ impl RateLimitStatus {
         Self { first: Some(Limit { quotas, standings }), others: Vec::new() }
     }
 
-    /// Adds what another limit, further inside, has admitted.
+    /// Adds the quotas of an inner limit.
     pub(crate) fn push(&mut self, mut other: Self) {
         self.others.extend(other.first.take());
         self.others.append(&mut other.others);
@@ -65,8 +65,7 @@ impl RateLimitStatus {
         })
     }
 
-    /// Returns how many more requests of cost 1 would be admitted now: the least of all quotas. `None` if the request was
-    /// not counted.
+    /// Returns how many requests of cost 1 would be admitted now by all quotas. `None` if the request was not counted.
     pub fn remaining(&self) -> Option<u32> {
         self.quotas().map(|quota| quota.remaining()).min()
     }
@@ -83,12 +82,12 @@ impl<'a> QuotaStatus<'a> {
         self.quota.limit()
     }
 
-    /// Returns how many more requests of cost 1 would be admitted now.
+    /// Returns how many requests of cost 1 would be admitted now.
     pub fn remaining(&self) -> u32 {
         self.standing.remaining()
     }
 
-    /// Returns how long it takes until there is more. `None` if there never is more than now.
+    /// Returns the time until there is more. `None` if there is never more than now.
     pub fn more_in(&self) -> Option<Duration> {
         self.standing.more_in()
     }
@@ -111,7 +110,7 @@ mod extract {
 
     use super::RateLimitStatus;
 
-    const NO_LIMIT: &str = "no RateLimitStatus on the request: no rate limit outside of the handler has counted it. \
+    const NO_LIMIT: &str = "the request has no RateLimitStatus because no rate limit has counted it. \
          Add the limit as a layer, or extract an Option<RateLimitStatus>";
 
     impl<S: Sync> FromRequestParts<S> for RateLimitStatus {

@@ -1,4 +1,4 @@
-//! What a limit asks of a store that several machines share.
+//! The interface of stores that several machines share.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -8,16 +8,16 @@ use crate::{Ban, Quota};
 
 /// Stores the counts of a limit that several machines share.
 ///
-/// A store decides about all quotas of a request in one atomic step and by its own clock, so that the machines need not
-/// agree on the time. It answers with a [`Verdict`] or with an error. What an error means for the request is the
-/// business of [`SharedStore`](crate::SharedStore), and so are time-outs, retries and breakers.
+/// A store decides about all quotas of a request in one atomic step and by its own clock, so that the clocks of the machines
+/// may differ. It returns a [`Verdict`] or an error. [`SharedStore`](crate::SharedStore) handles errors, timeouts, retries and
+/// circuit breakers.
 ///
 /// ```
 /// use std::{collections::HashMap, sync::{Arc, Mutex}, time::Duration};
 /// use palisade_core::{BoxError, BoxFuture};
 /// use palisade_rate_limit::{Demand, Fit, Reading, Refund, Store, Verdict};
 ///
-/// /// Counts and never expires: for a test.
+/// /// Counts without expiry, for a test.
 /// #[derive(Debug, Default)]
 /// struct Tally(Arc<Mutex<HashMap<[u8; 16], u32>>>);
 ///
@@ -49,80 +49,75 @@ use crate::{Ban, Quota};
 /// }
 /// ```
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Checks every quota of the demand and charges all of them or none, in one atomic step. A demand of cost 0 is a
-    /// look: it changes nothing.
+    /// Checks all quotas of the demand and charges all of them or none, in one atomic step. A demand of cost 0 changes nothing.
     ///
     /// # Errors
     ///
-    /// If the store cannot be reached, or its answer is not valid. The demand may have been charged nevertheless. An
-    /// error that concerns this key alone is wrapped in a [`KeyError`].
+    /// If the store cannot be reached, or its response is not valid. The demand may have been charged nevertheless. Wrap an
+    /// error that concerns only this key in a [`KeyError`].
     fn charge(&self, demand: Demand) -> BoxFuture<Result<Verdict, BoxError>>;
 
-    /// Returns permits that were charged and turned out not to count. Never returns more than was charged, and nothing
-    /// of a window that is over.
+    /// Refunds a charge that does not count. Refunds at most the charge, and nothing of a window that is over.
     ///
-    /// The limit repeats a refund with the same [`id`](Refund::id) until the store has answered. A store that took it
-    /// the first time does nothing then.
+    /// The limit repeats a refund with the same [`id`](Refund::id) until it succeeds. The store must apply it only once.
     ///
     /// # Errors
     ///
     /// If the store cannot be reached.
     fn refund(&self, refund: Refund) -> BoxFuture<Result<(), BoxError>>;
 
-    /// Returns true if the store counts refusals for the [`ban`](Demand::ban) of a demand, and blocks keys by it. Default:
-    /// false; each machine then bans by the refusals that it has seen itself.
+    /// Returns true if the store counts rejections for the [`ban`](Demand::ban) of a demand, and blocks keys. Default: false;
+    /// each machine then bans keys by its own rejections.
     fn can_ban(&self) -> bool {
         false
     }
 
-    /// Carries out what an operator orders for one key: reset, block or unblock. It then tells the machines that
-    /// [subscribed](Self::subscribe).
-    ///
-    /// The default is for stores that cannot: it returns an error.
+    /// Resets, blocks or unblocks a key for an operator, and notifies the machines that have [subscribed](Self::subscribe).
+    /// Default: an error.
     ///
     /// # Errors
     ///
-    /// If the store cannot be reached, or cannot do this.
+    /// If the store cannot be reached, or does not support the action.
     fn intervene(&self, intervention: Intervention) -> BoxFuture<Result<(), BoxError>> {
         let _ = intervention;
         Box::pin(async { Err("this store can neither reset nor block a key".into()) })
     }
 
-    /// Calls `forget` with each key of this limit for which any machine [intervened](Self::intervene), so that a machine
-    /// drops what it remembers of the key. The subscription ends when `forget` returns false.
+    /// Calls `forget` with each key of this limit for which any machine [intervened](Self::intervene), so that this machine
+    /// removes the key from its cache. The subscription ends when `forget` returns false.
     ///
-    /// The default does nothing: other machines then see an intervention when their
-    /// [`refusal_ttl`](crate::SharedStore::refusal_ttl) and their leases are over.
+    /// Default: does nothing; other machines then notice an intervention when their
+    /// [`refusal_ttl`](crate::SharedStore::refusal_ttl) and their leases expire.
     fn subscribe(&self, limit: &Arc<str>, forget: Forget) {
         let _ = (limit, forget);
     }
 
-    /// Returns which node of the store keeps the key of this demand. Keys of one node fail together, so a limit has one
-    /// breaker for each node. Default: 0, a store of one node.
+    /// Returns the node that stores the key of this demand. Each node has its own circuit breaker. Default: 0, a store of one
+    /// node.
     fn node(&self, demand: &Demand) -> u64 {
         let _ = demand;
         0
     }
 
-    /// Returns a future that is over when the node of this demand is connected, if it never was. A request waits for it
-    /// up to the [`connect_timeout`](crate::SharedStore::connect_timeout). Default: `None`, nothing to wait for.
+    /// Returns a future that completes when the node of this demand is connected for the first time. A request waits for it up
+    /// to the [`connect_timeout`](crate::SharedStore::connect_timeout). Default: `None`, no wait.
     fn connecting(&self, demand: &Demand) -> Option<BoxFuture<Result<(), BoxError>>> {
         let _ = demand;
         None
     }
 
-    /// Checks whether the store can count this quota exactly. Called when a limit is built.
+    /// Checks whether the store can count this quota exactly. Called when a limit is built. Default: `Ok`.
     ///
     /// # Errors
     ///
-    /// If it cannot, with the remedy.
+    /// If the store cannot count it, with the remedy.
     fn supports(&self, quota: &Quota) -> Result<(), ConfigError> {
         let _ = quota;
         Ok(())
     }
 }
 
-/// Drops what a machine remembers of a key. Returns false when the limit is gone.
+/// Removes a key from the cache of a machine. Returns false if the limit has been dropped.
 pub type Forget = Arc<dyn Fn(&[u8; 16]) -> bool + Send + Sync>;
 
 impl<S: Store + ?Sized> Store for Arc<S> {
@@ -161,8 +156,7 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
 /// An error that concerns one key, such as a value that another program wrote or a cluster slot that is being moved.
 ///
-/// A limit fails the request of this key, as its [`SharedStore`](crate::SharedStore) says, and goes on asking the store for
-/// all others: the breaker does not count it.
+/// The circuit breaker does not count such an error, so the store is still asked about other keys.
 ///
 /// ```
 /// use palisade_core::BoxError;
@@ -175,7 +169,7 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 pub struct KeyError(BoxError);
 
 impl KeyError {
-    /// Marks an error as one of a single key.
+    /// Wraps an error that concerns a single key.
     pub fn new(error: impl Into<BoxError>) -> Self {
         Self(error.into())
     }
@@ -193,106 +187,106 @@ impl std::error::Error for KeyError {
     }
 }
 
-/// What an operator orders for one key.
+/// A command of an operator for one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intervention {
-    /// As in the [`Demand`].
+    /// The [`limit`](Demand::limit) of the demand.
     pub limit: Arc<str>,
-    /// As in the [`Demand`].
+    /// The [`key`](Demand::key) of the demand.
     pub key: [u8; 16],
-    /// What is ordered.
+    /// The action.
     pub action: Action,
 }
 
-/// What an operator can order for a key.
+/// The actions of operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Deletes the key's counts: it starts with whole quotas. A block stays.
+    /// Deletes the key's counts. A block remains.
     Reset,
-    /// Refuses every demand of the key for this long, from now on. Replaces an earlier block. Counts stay.
+    /// Rejects all demands of the key for this time from now. Replaces an earlier block and keeps the counts.
     Block(Duration),
-    /// Ends a block, and forgets the bans that the key has earned. Counts stay.
+    /// Ends a block and resets the number of earlier bans. Keeps the counts.
     Unblock,
 }
 
-/// What a limit asks of a [`Store`].
+/// The request of a limit to a [`Store`].
 #[derive(Clone, Debug)]
 pub struct Demand {
-    /// The name of the limit. Limits of different names never share a count.
+    /// The name of the limit. Limits with different names do not share counts.
     pub limit: Arc<str>,
     /// The digest of the client's key, the same on every machine.
     pub key: [u8; 16],
-    /// The quotas that apply, at least one. They have different names.
+    /// The quotas, at least one, with different names.
     pub quotas: Arc<[Quota]>,
-    /// The least that must be charged for the request to pass. 0 is a look.
+    /// The cost of the request. With 0 nothing is charged.
     pub cost: u32,
-    /// The most that may be charged, at least the cost: as much of it as fits all quotas. More than the cost only
-    /// where permits are taken in advance.
+    /// The maximum charge, at least the cost: as much of it is charged as fits all quotas. It exceeds the cost if permits are
+    /// leased.
     pub most: u32,
-    /// What a refusal counts for, if the limit has a ban and the store [can ban](Store::can_ban). The refusal of a key that
-    /// is blocked does not count, and neither does that of a look.
+    /// The ban that a rejection counts for, if the limit has one and the store [can ban](Store::can_ban). Rejections of blocked
+    /// keys and of demands of cost 0 do not count.
     pub ban: Option<Ban>,
 }
 
-/// The answer of a [`Store`].
+/// The decision of a [`Store`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// What was charged to each quota, from the demand's cost to its most; `None` if the request is refused, and then
-    /// nothing was charged to any.
+    /// The charge of each quota, from the demand's cost to its maximum. `None` if the request is rejected and nothing was
+    /// charged.
     pub charged: Option<u32>,
-    /// How each quota of the demand stands now, in the demand's order, whether the key is blocked or not.
+    /// The state of each quota of the demand, in the demand's order, also if the key is blocked.
     pub readings: Vec<Reading>,
-    /// When it was charged, by the store's clock and in a unit of its own: a [`Refund`] names it.
+    /// The time of the charge by the store's clock, in a unit of the store. A [`Refund`] repeats it.
     pub moment: u64,
-    /// The block of the key, by an operator or by a ban. A blocked key is charged nothing.
+    /// The block of the key, by an operator or by a ban. Blocked keys are not charged.
     pub block: Option<Block>,
 }
 
-/// A block of a key that has not ended.
+/// The current block of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// How long it lasts from now on.
+    /// The remaining time.
     pub rest: Duration,
-    /// True if this refusal has earned it.
+    /// True if this rejection has caused the block.
     pub is_new: bool,
 }
 
-/// How one quota of a key stands after a decision.
+/// The state of one quota of a key after a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// How much is left.
+    /// The remaining requests.
     pub remaining: u32,
-    /// How long until there is more, if ever.
+    /// The time until there are more, or `None` if there never are.
     pub more_in: Option<Duration>,
-    /// Whether the demand's cost fitted into this quota.
+    /// Whether the demand's cost fits this quota.
     pub fit: Fit,
 }
 
-/// Whether a cost fits into a quota.
+/// Whether a cost fits a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// Now.
+    /// It fits now.
     Fits,
-    /// After exactly this time, if nothing else is charged meanwhile.
+    /// It fits after exactly this time, if nothing else is charged until then.
     After(Duration),
-    /// Never by waiting: it costs more than the limit.
+    /// It never fits, because the cost exceeds the limit.
     Never,
 }
 
-/// What a limit returns to a [`Store`].
+/// A refund of a limit to a [`Store`].
 #[derive(Clone, Debug)]
 pub struct Refund {
-    /// As in the [`Demand`].
+    /// The [`limit`](Demand::limit) of the demand.
     pub limit: Arc<str>,
-    /// As in the [`Demand`].
+    /// The [`key`](Demand::key) of the demand.
     pub key: [u8; 16],
-    /// As in the [`Demand`].
+    /// The [`quotas`](Demand::quotas) of the demand.
     pub quotas: Arc<[Quota]>,
-    /// How much, at most what was charged.
+    /// The amount, at most the charge.
     pub amount: u32,
     /// The [`Verdict::moment`] of the charge.
     pub moment: u64,
-    /// Tells this refund from all others of the fleet: the store takes it once, however often it is repeated.
+    /// The unique id of the refund. The store applies repeated refunds with the same id once.
     pub id: u64,
 }

@@ -1,30 +1,30 @@
-//! Responses that are judged when they are over: of gRPC, whose status is in the trailers.
+//! gRPC responses, whose status is in the trailers.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode, response};
 use palisade_core::{WatchBody, is_grpc, is_grpc_web};
 
-use crate::{admission::Charge, limiter::Shared};
+use crate::{admission::Charge, limiter::Limiter};
 
 const GRPC_STATUS: &str = "grpc-status";
 
-/// Whether the response is one of gRPC or gRPC-web that has not said yet how the call ended.
-pub(crate) fn will_say(response: &response::Parts) -> bool {
+/// Returns true for a gRPC or gRPC-web response whose status will be in its trailers.
+pub(crate) fn has_status_in_trailers(response: &response::Parts) -> bool {
     let is_grpc = is_grpc(&response.headers) || is_grpc_web(&response.headers);
     is_grpc && response.status == StatusCode::OK && !response.headers.contains_key(GRPC_STATUS)
 }
 
-/// What a request was charged, until its trailers say whether it counts. If they never do, it stays charged.
-pub(crate) struct AtTheEnd<K> {
-    limit: Arc<Shared<K>>,
+/// A charge that is settled by the trailers of the response. Without trailers it stays charged.
+pub(crate) struct PendingCharge<K> {
+    limit: Arc<Limiter<K>>,
     charge: Option<(Charge, u32)>,
     head: response::Parts,
 }
 
-impl<K> AtTheEnd<K> {
+impl<K> PendingCharge<K> {
     pub(crate) fn new(
-        limit: Arc<Shared<K>>,
+        limit: Arc<Limiter<K>>,
         charge: (Charge, u32),
         head: &response::Parts,
     ) -> Self {
@@ -32,7 +32,7 @@ impl<K> AtTheEnd<K> {
     }
 }
 
-impl<K: Send + Sync + 'static> WatchBody for AtTheEnd<K> {
+impl<K: Send + Sync + 'static> WatchBody for PendingCharge<K> {
     fn trailers(&mut self, trailers: &HeaderMap) {
         for (name, value) in trailers {
             let _ = self.head.headers.try_append(name.clone(), value.clone());

@@ -1,7 +1,7 @@
 //! How much each algorithm admits, beside a log that keeps the time of every request: the accuracy that the
 //! documentation promises, and the table and the chart of the guide.
 //!
-//! After a change that the guide should show, write its chart anew and copy the table that this prints:
+//! To update the guide after a change, draw its chart again and copy the table that this prints:
 //!
 //! ```sh
 //! cargo test -p palisade-rate-limit --test accuracy -- --ignored --nocapture
@@ -25,7 +25,7 @@ const WINDOWS: u64 = 300;
 struct Algorithm {
     name: &'static str,
     quota: fn(Quota) -> Quota,
-    /// The most that it says it admits in any window's length.
+    /// The documented maximum in any window's length.
     most: u32,
 }
 
@@ -79,7 +79,7 @@ impl Random {
     }
 }
 
-/// Requests that know nothing of each other.
+/// Independent requests.
 fn poisson(per_window: u64) -> Traffic {
     let (mut random, mut now) = (Random(per_window), 0);
     // A crowd says as much in fewer windows.
@@ -179,7 +179,7 @@ fn most_in_a_window(admitted: &Traffic) -> u32 {
     counts.max().unwrap_or(0)
 }
 
-/// What an algorithm made of traffic: how much it admitted, as a fraction of what a log admits, and the most in any
+/// The result of an algorithm: how much it admitted, as a fraction of what a log admits, and the most in any
 /// window's length.
 struct Found {
     of_exact: f64,
@@ -350,7 +350,7 @@ fn no_algorithm_admits_more_than_the_guide_says() {
 }
 
 #[test]
-fn the_chart_of_the_guide_shows_what_is_so() {
+fn chart_of_the_guide_is_current() {
     let shown = fs::read_to_string(guide("rate-limits.svg")).unwrap();
     assert!(shown == chart(), "the guide has another chart; see the top of this file");
 }
@@ -370,9 +370,8 @@ fn a_sliding_window_is_within_two_percent_of_an_exact_log() {
     }
 }
 
-/// The worst that the documentation admits to is no exaggeration.
 #[test]
-fn the_worst_cases_are_as_bad_as_they_are_said_to_be() {
+fn worst_cases_are_as_documented() {
     let most = |algorithm: usize, traffic: &Traffic| {
         found(&ALGORITHMS[algorithm], traffic, &exactly(traffic)).most
     };
@@ -423,7 +422,7 @@ impl Flooded {
 }
 
 #[test]
-fn a_flood_neither_resets_clients_nor_rejects_newcomers() {
+fn flood_neither_resets_clients_nor_rejects_new_keys() {
     for limit in [1, 2, 3, 5, 10, 20, 50, 100] {
         // The flood is large enough that the newcomers hardly add to it.
         let capacity = 2000.max(40_000 / limit as usize);
@@ -471,7 +470,7 @@ fn a_large_limit_withstands_the_flood_that_the_guide_states() {
 }
 
 #[test]
-fn eight_hundred_thousand_made_up_keys_reject_no_newcomer() {
+fn eight_hundred_thousand_keys_reject_no_new_key() {
     let mut flooded = Flooded::new(Quota::per(5, WINDOW), 100_000);
     assert!(flooded.limit.table_bytes() < 2 * 1_665_536);
     flooded.flood(800_000);

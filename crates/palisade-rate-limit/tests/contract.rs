@@ -1,4 +1,4 @@
-//! A limit is a layer like any other.
+//! The contract tests of the limit as a layer.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Limits as clients meet them: through the layer, on a clock that the test moves.
+//! Limits through the layer, on a manual clock.
 
 use std::{
     convert::Infallible,
@@ -30,7 +30,7 @@ fn by(principal: Principal) -> Request<Script> {
     Request::get("/").extension(principal).body(Script::empty()).unwrap()
 }
 
-/// What came of a request: status and headers.
+/// The status and headers of a response.
 #[derive(Debug)]
 struct Answer(Response<()>);
 
@@ -118,7 +118,7 @@ fn mapped_ipv4_clients_have_own_quotas_and_a_64_network_shares() {
 }
 
 #[test]
-fn principals_are_told_apart_by_issuer_and_subject() {
+fn principals_differ_by_issuer_and_subject() {
     let limit = RateLimit::per_principal(Quota::per(1, MINUTE)).build().unwrap();
     let principal = |issuer: &str, subject: &str| Principal::new(subject).issued_by(issuer);
     assert!(send(&limit, by(principal("a:b", "c"))).passed());
@@ -128,7 +128,7 @@ fn principals_are_told_apart_by_issuer_and_subject() {
 }
 
 #[test]
-fn a_limit_of_nothing_refuses_all_and_promises_nothing() {
+fn limit_of_zero_rejects_without_retry_after() {
     let limit = limited_to(0).0.build().unwrap();
     for peer in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {
         let refused = send(&limit, from(peer));
@@ -139,7 +139,7 @@ fn a_limit_of_nothing_refuses_all_and_promises_nothing() {
 }
 
 #[test]
-fn several_limits_on_one_request_each_have_their_say() {
+fn several_limits_append_their_fields() {
     let burst = limited_to(3).0.name("burst").build().unwrap();
     let daily = limited_to(2).0.name("daily").build().unwrap();
     let both = || burst.clone().then(daily.clone());
@@ -230,7 +230,7 @@ fn of_a_thousand_parallel_requests_a_hundred_are_admitted() {
     }
     assert_eq!(admissions(&crowded, 3), 50);
 
-    // Ten times as many, and the client a stranger itself: it may get less, and never more.
+    // Ten times as many, and the client is new itself: it may get less, and never more.
     let passed = admissions(&limited_to(100).0.capacity(300).build().unwrap(), 3);
     assert!((1..=100).contains(&passed), "{passed}");
 }
@@ -268,7 +268,7 @@ fn request_without_an_address_is_500_and_logged_once() {
     let refused = send(&limit, from("192.0.2.1"));
     assert_eq!(refused.0.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let log = log.text();
-    // and one of each response, from the error format
+    // One of each response comes from the error format.
     assert_eq!(log.matches("ERROR palisade_rate_limit").count(), 2, "{log}");
     for line in [
         "limit=\"burst\"",
@@ -311,7 +311,7 @@ fn the_body_of_a_refused_request_is_not_read() {
 }
 
 #[test]
-fn what_is_misconfigured_says_so_when_it_is_built() {
+fn invalid_settings_are_config_errors() {
     let setting = |builder: RateLimitBuilder<ByAddress>| builder.build().unwrap_err().setting();
     assert_eq!(setting(RateLimit::per_address(Quota::per(1, Duration::ZERO))), "window");
     assert_eq!(setting(RateLimit::per_address(Quota::per(1, Duration::MAX))), "window");
@@ -333,7 +333,7 @@ fn an_exact_log_that_takes_too_much_memory_is_refused() {
 }
 
 #[test]
-fn newcomers_that_a_flood_rejects_are_logged_and_counted() {
+fn new_keys_that_a_flood_rejects_are_logged_and_counted() {
     let log = Log::of_this_thread(Level::WARN);
     let (builder, _) = limited_to(1);
     let limit = builder.capacity(10).name("crowded").build().unwrap();

@@ -1,5 +1,4 @@
-//! A limit and its store: what it asks, what it remembers, and what it does without an answer. The stores are played by
-//! the tests; the time is moved by hand.
+//! Shared limits with stores of the tests: questions, cache, leases and failures. The clock is manual.
 
 use std::{
     collections::HashMap,
@@ -24,7 +23,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Does as it is told, and writes down what it is asked.
+/// Returns prepared verdicts, and records the demands.
 #[derive(Clone, Debug, Default)]
 struct Told(Arc<Mutex<Orders>>);
 
@@ -100,7 +99,7 @@ impl Store for Told {
     }
 }
 
-/// The same, which can ban, and says that the key is blocked.
+/// A store that can ban, and reports the key as blocked.
 #[derive(Clone, Debug)]
 struct Blocking(Told, Block);
 
@@ -119,7 +118,7 @@ impl Store for Blocking {
     }
 }
 
-/// By key and number of the window.
+/// Counts by key and number of the window.
 type CountsOfWindows = HashMap<([u8; 16], u64), u32>;
 
 /// Counts in fixed windows, on a clock of its own, as a server would.
@@ -299,7 +298,7 @@ async fn remembered_refusal_applies_to_requests_of_the_same_cost() {
 }
 
 #[tokio::test]
-async fn a_store_that_can_ban_is_given_the_ban_and_believed() {
+async fn store_that_can_ban_receives_the_ban() {
     let ban = Ban::after(2, MINUTE);
     for is_new in [false, true] {
         let store = Told::to(Says::Over(Fit::After(Duration::from_secs(5))));
@@ -395,7 +394,7 @@ async fn a_request_waits_for_the_store_no_longer_than_its_time_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_limit_asks_of_its_store_is_told_as_metrics() {
+async fn questions_to_the_store_are_measured() {
     let told = |limit: &RateLimit| -> Vec<(&'static str, f64)> {
         let store = "palisade_limit_store_";
         let own = limit.measure().into_iter();
@@ -443,7 +442,7 @@ async fn what_a_limit_asks_of_its_store_is_told_as_metrics() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_again_and_again_is_left_alone_for_a_while() {
+async fn breaker_opens_after_consecutive_failures() {
     let store = Told::to(Says::Fails);
     let subject = limited(SharedStore::new(store.clone()).fail_open(), 1);
     for _ in 0..20 {
@@ -468,7 +467,7 @@ async fn a_store_that_fails_again_and_again_is_left_alone_for_a_while() {
 }
 
 #[tokio::test]
-async fn what_does_not_count_is_given_back_to_the_store() {
+async fn charge_of_an_uncounted_request_is_refunded() {
     let store = Told::default();
     let subject = limited_as(SharedStore::new(store.clone()), 9, RateLimitBuilder::only_failures);
     subject.send_to(PEER, StatusCode::OK).await;
@@ -480,7 +479,7 @@ async fn what_does_not_count_is_given_back_to_the_store() {
 }
 
 #[tokio::test]
-async fn where_refunds_may_come_a_refusal_is_not_remembered() {
+async fn rejections_are_not_cached_if_refunds_are_possible() {
     let store = Told::to(Says::Over(Fit::After(MINUTE)));
     let subject = limited_as(SharedStore::new(store.clone()), 9, RateLimitBuilder::only_failures);
     assert_eq!(subject.send(PEER).await.status(), 429);
@@ -648,7 +647,7 @@ async fn burst_at_a_machine_without_a_lease_gets_what_is_left() {
 }
 
 #[tokio::test]
-async fn requests_that_are_given_up_take_no_lease_with_them() {
+async fn cancelled_requests_lose_no_lease() {
     let (subject, _) = leasing(1000, 100);
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     for _ in 0..10 {
@@ -716,7 +715,7 @@ async fn permits_of_an_expired_lease_do_not_return_into_another() {
 }
 
 #[tokio::test]
-async fn a_limit_in_shadow_refuses_nobody_without_its_store() {
+async fn limit_in_shadow_admits_if_the_store_fails() {
     let failing = || SharedStore::new(Told::to(Says::Fails));
     for (by, would_be) in [
         (failing().fail_closed(), Outcome::CouldNotTell { code: "UNAVAILABLE" }),
@@ -786,7 +785,7 @@ impl Store for HalfDown {
 }
 
 #[tokio::test]
-async fn a_node_that_is_down_stops_its_own_clients_only() {
+async fn failed_node_affects_only_its_own_keys() {
     let store = HalfDown(Told::default(), Arc::default());
     let subject = limited(SharedStore::new(store.clone()), 9);
     let mut statuses = [0, 0];
@@ -867,7 +866,7 @@ async fn a_late_answer_fills_the_cache() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_waits_for_the_first_connection_apart() {
+async fn wait_for_the_first_connection_has_its_own_timeout() {
     /// Is connected after a time, and answers at once.
     #[derive(Debug)]
     struct Far(Told, Duration);
@@ -896,7 +895,7 @@ async fn a_request_waits_for_the_first_connection_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refund_is_repeated_under_one_id_until_it_is_taken() {
+async fn refund_is_repeated_with_one_id_until_it_succeeds() {
     /// Fails a number of times.
     #[derive(Clone, Debug)]
     struct Deaf(Told, Arc<AtomicU32>);
@@ -945,7 +944,7 @@ async fn client_gets_its_whole_limit_among_thousands_of_keys() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_forgotten_is_asked_for_again() {
+async fn forgotten_key_is_asked_for_again() {
     /// Lets the test tell the limit to forget a key, as another machine would.
     #[derive(Clone, Default)]
     struct Watched(Told, Arc<Mutex<Option<palisade_rate_limit::Forget>>>);

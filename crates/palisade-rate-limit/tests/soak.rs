@@ -1,4 +1,4 @@
-//! A limit that has seen millions of keys takes the memory that it took at first.
+//! The memory of a limit does not grow with the number of keys.
 
 use std::{fs, time::Duration};
 
@@ -9,14 +9,14 @@ use palisade_rate_limit::{Quota, RateLimit, by};
 #[derive(Clone, Copy)]
 struct Caller(u64);
 
-/// What of the process is in memory, in bytes.
+/// Returns the resident memory of the process in bytes.
 fn resident() -> Option<u64> {
     let pages = fs::read_to_string("/proc/self/statm").ok()?;
     pages.split(' ').nth(1)?.parse::<u64>().ok().map(|pages| pages * 4096)
 }
 
 #[test]
-fn memory_stays_flat_however_many_keys_there_are() {
+fn memory_is_constant_for_any_number_of_keys() {
     let Some(_) = resident() else {
         assert!(std::env::var_os("CI").is_none(), "/proc/self/statm is missing");
         eprintln!("NOT TESTED: this machine does not tell what a process occupies");

@@ -1,4 +1,4 @@
-//! Requests that wait in place of being rejected, on tokio's paused time.
+//! Requests that wait instead of being rejected, on tokio's paused time.
 
 use std::{
     convert::Infallible,
@@ -59,7 +59,7 @@ fn send(limit: &RateLimit, client: u8) -> JoinHandle<(u16, u128)> {
     })
 }
 
-/// Lets all tasks go on that can.
+/// Lets all ready tasks run.
 async fn settle() {
     for _ in 0..10 {
         tokio::task::yield_now().await;
@@ -94,7 +94,7 @@ async fn requests_of_a_key_are_admitted_in_their_order_when_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn newcomers_do_not_overtake_waiting_requests() {
+async fn new_requests_do_not_overtake_waiting_ones() {
     let limit = built(one_a_second().wait(10 * SECOND, 10));
     let first = [send(&limit, 1), send(&limit, 1), send(&limit, 1)];
     settle().await;
@@ -145,7 +145,7 @@ async fn request_that_leaves_gives_its_place_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_is_no_rejection_for_a_ban_and_blocks_end_it() {
+async fn waiting_does_not_count_for_a_ban() {
     let ban = Ban::after(2, 60 * SECOND);
     let limit = built(one_a_second().ban(ban).wait(5 * SECOND, 10));
     for expected in [0, 1000, 1000, 1000] {
@@ -170,7 +170,7 @@ async fn check_without_a_request_waits_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_watched_keys_never_wait() {
+async fn observed_keys_never_wait() {
     let limit = built(one_a_second().shadow().wait(5 * SECOND, 10));
     for _ in 0..3 {
         assert_eq!(send(&limit, 1).await.unwrap(), (200, 0));

@@ -1,4 +1,4 @@
-//! The time of each request: exact, for small limits that guard something.
+//! The time of each request: exact, for small limits.
 
 use std::num::NonZeroU64;
 
@@ -7,10 +7,10 @@ use palisade_core::ConfigError;
 use super::{Meter, Outcome};
 use crate::Standing;
 
-/// A key takes 8 bytes for each request of its limit.
+/// The largest limit. A key takes 8 bytes for each request of its limit.
 const LARGEST: u32 = 1000;
 
-/// The words are the times of the newest requests, the newest first, each plus one, so that 0 is none.
+/// The words are the times of the newest requests plus one, the newest first. 0 is an empty word.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExactLog {
     limit: u32,
@@ -20,7 +20,7 @@ pub(crate) struct ExactLog {
 impl ExactLog {
     /// # Errors
     ///
-    /// If the limit is not a small one.
+    /// If the limit exceeds 1000.
     pub(crate) fn new(limit: u32, length: NonZeroU64) -> Result<Self, ConfigError> {
         if limit > LARGEST {
             let remedy =
@@ -30,12 +30,12 @@ impl ExactLog {
         Ok(Self { limit, length })
     }
 
-    /// When the request of a word no longer counts.
+    /// Returns the time from which the request of a word no longer counts.
     fn leaves(&self, word: u64) -> u64 {
         word.saturating_sub(1).saturating_add(self.length.get())
     }
 
-    /// How many of the requests still count.
+    /// Returns how many of the requests still count.
     fn live(&self, words: &[u64], now: u64) -> usize {
         words.partition_point(|word| *word > 0 && self.leaves(*word) > now)
     }
@@ -49,7 +49,7 @@ impl ExactLog {
     }
 
     fn standing(&self, words: &[u64], now: u64) -> Standing {
-        // the table never holds more words than the limit, and the limit fits
+        // A key has at most as many words as the limit, which fits into 32 bits.
         let remaining = self.limit.saturating_sub(self.live(words, now) as u32);
         let more_in = remaining.checked_add(1).and_then(|more| self.wait(words, now, more));
         Standing::new(remaining, more_in)

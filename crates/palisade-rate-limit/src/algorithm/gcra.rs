@@ -1,5 +1,5 @@
-//! The generic cell rate algorithm, decided by [`governor`] on words of ours: its own stores of many keys grow without
-//! end, and its rate limiters hold one quota each.
+//! The generic cell rate algorithm, decided by [`governor`] on the words of our tables. The keyed stores of governor grow without
+//! bound, and each of its rate limiters has a single quota.
 
 use std::{
     cell::Cell,
@@ -18,36 +18,36 @@ use palisade_core::ConfigError;
 use super::{Meter, Outcome};
 use crate::Standing;
 
-/// The one word is the theoretical arrival time: when all that came would have come at an even rate.
+/// The single word of a key is the theoretical arrival time: when its requests would have arrived at an even rate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gcra {
-    /// Nothing fits where either is 0.
+    /// `None` if the limit or the burst is 0, and nothing fits.
     quota: Option<governor::Quota>,
-    /// Nanoseconds between two requests at an even rate, rounded up: never faster than the limit.
+    /// Nanoseconds between two requests, rounded up so that the rate does not exceed the limit.
     interval: u64,
     burst: u32,
-    /// What is remembered of an evicted key is counted in this many nanoseconds of its backlog.
+    /// The unit of the counts of evicted keys, in nanoseconds of backlog.
     unit: u64,
     epoch: NonZeroU64,
 }
 
 impl Gcra {
-    /// The same meter for a table in which `before` has counted: what it remembers of evicted keys is in its unit.
+    /// Returns the meter for a table in which `before` has counted. The counts of evicted keys keep their unit.
     pub(crate) fn comparable_with(self, before: &Self) -> Self {
         Self { unit: before.unit, ..self }
     }
 }
 
-/// How many windows a backlog may last, as a power of two, and with a reserve for the rounding of the interval.
+/// Returns how many windows a backlog lasts at most, rounded up to a power of two with a reserve for the rounded interval.
 pub(crate) fn windows_of_backlog(limit: u32, burst: u32) -> NonZeroU64 {
     let windows = u64::from(burst.div_ceil(limit.max(1))) + 1;
     NonZeroU64::new(windows.next_power_of_two()).unwrap_or(NonZeroU64::MIN)
 }
 
-/// The word of one key, which governor takes for a limiter of its own.
-struct Word(Cell<u64>);
+/// The theoretical arrival time of one key, as the state of a governor limiter.
+struct ArrivalTime(Cell<u64>);
 
-impl StateStore for Word {
+impl StateStore for ArrivalTime {
     type Key = NotKeyed;
 
     fn measure_and_replace<T, F, E>(&self, _: &NotKeyed, decide: F) -> Result<T, E>
@@ -60,10 +60,10 @@ impl StateStore for Word {
     }
 }
 
-/// A clock whose time is ours, and 0 while governor looks when it started.
-struct Hands(Cell<Duration>);
+/// A clock that shows the given time. It shows 0 when governor reads its start time.
+struct FixedTime(Cell<Duration>);
 
-impl clock::Clock for Hands {
+impl clock::Clock for FixedTime {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
@@ -74,7 +74,7 @@ impl clock::Clock for Hands {
 impl Gcra {
     /// # Errors
     ///
-    /// If the rate is faster than one a nanosecond, or the burst takes longer to flow off than can be counted.
+    /// If the rate exceeds one request a nanosecond, or the burst lasts longer than 146 years.
     pub(crate) fn new(limit: u32, burst: u32, length: NonZeroU64) -> Result<Self, ConfigError> {
         let (Some(per_window), Some(at_once)) = (NonZeroU32::new(limit), NonZeroU32::new(burst))
         else {
@@ -86,7 +86,7 @@ impl Gcra {
         }
         let interval = length.get().div_ceil(per_window.get().into());
         if u128::from(interval) * u128::from(burst) > u128::from(u64::MAX / 4) {
-            let remedy = "choose a burst that flows off within 146 years";
+            let remedy = "choose a burst that lasts at most 146 years at the rate of the limit";
             return Err(ConfigError::new("burst", burst, remedy));
         }
         let quota = governor::Quota::with_period(Duration::from_nanos(interval))
@@ -96,19 +96,19 @@ impl Gcra {
         Ok(Self { quota, interval, burst, unit, epoch })
     }
 
-    /// The same meter for a table in which other limits are counted too: backlogs are compared as times.
+    /// Returns the meter for a table that also counts other limits. Backlogs are stored as times there.
     pub(crate) fn among_others(self, length: NonZeroU64) -> Self {
         Self { unit: (length.get() / 1024).max(1), ..self }
     }
 
-    /// How long what was charged takes to flow off.
+    /// Returns the time until the backlog is empty.
     fn backlog(arrival: u64, now: u64) -> u64 {
         arrival.saturating_sub(now)
     }
 
     fn wait(&self, arrival: u64, now: u64, cost: u32) -> Option<u64> {
         let room = self.burst.checked_sub(cost)?;
-        // both factors were checked together when the meter was made
+        // The product cannot overflow: `new` has checked burst × interval.
         Some(Self::backlog(arrival, now).saturating_sub(u64::from(room) * self.interval))
     }
 
@@ -120,13 +120,13 @@ impl Gcra {
         Standing::new(remaining, more_in)
     }
 
-    /// Lets governor decide. The next arrival time, if the request fits.
+    /// Lets governor decide. Returns the next arrival time if the request fits.
     fn decided(quota: governor::Quota, arrival: u64, now: u64, cost: NonZeroU32) -> Option<u64> {
-        let hands = Hands(Cell::new(Duration::ZERO));
+        let clock = FixedTime(Cell::new(Duration::ZERO));
         let limiter = RateLimiter::<_, _, _, NoOpMiddleware<Duration>>::new(
             quota,
-            Word(Cell::new(arrival)),
-            hands,
+            ArrivalTime(Cell::new(arrival)),
+            clock,
         );
         limiter.clock().0.set(Duration::from_nanos(now));
         let fits = matches!(limiter.check_n(cost), Ok(Ok(())));
@@ -143,7 +143,7 @@ impl Meter for Gcra {
         let arrival = words[0];
         let wait = self.wait(arrival, now, cost);
         let admitted = match (self.quota, NonZeroU32::new(cost)) {
-            // governor multiplies before it looks whether a cost fits at all, and the product may not
+            // governor multiplies before it checks whether a cost fits at all, and the product may overflow.
             _ if wait.is_none() => None,
             (Some(quota), Some(cost)) => Self::decided(quota, arrival, now, cost),
             (None, Some(_)) => None,
@@ -157,8 +157,7 @@ impl Meter for Gcra {
     }
 
     fn refund(&self, words: &mut [u64], now: u64, charged_at: u64, amount: u32) {
-        // Of what was charged, as much may have flowed off as time has passed: to give that back would give back what
-        // others have been charged since.
+        // The part of the charge that the elapsed time has already cleared must not be returned again.
         let charged = u64::from(amount).saturating_mul(self.interval);
         let left = charged.saturating_sub(now.saturating_sub(charged_at));
         words[0] = words[0].saturating_sub(left);
@@ -170,7 +169,7 @@ impl Meter for Gcra {
 
     fn used(&self, words: &[u64], now: u64) -> u32 {
         let backlog = Self::backlog(words[0], now);
-        // Without a rate nothing flows off, and a limit that allows nothing needs no count.
+        // Without a rate the backlog never empties, and a limit of 0 needs no count.
         let used = backlog.checked_add(self.unit.saturating_sub(1));
         let used = used.and_then(|backlog| backlog.checked_div(self.unit));
         used.map_or(self.most(), |used| used.try_into().unwrap_or(u32::MAX))

@@ -1,4 +1,4 @@
-//! The algorithms: pure arithmetic on a few words and a time, nothing of HTTP and nothing of tables.
+//! The algorithms: arithmetic on a few words and a time, without HTTP and tables.
 
 mod exact_log;
 mod gcra;
@@ -14,17 +14,17 @@ use palisade_core::ConfigError;
 use self::{exact_log::ExactLog, gcra::Gcra, strict::Strict, window::Window};
 use crate::{Algorithm, Quota, Standing};
 
-/// What a key may still do, and what became of its request.
+/// The outcome of an attempt to charge a key, with the key's standing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The request was charged, at this time.
+    /// The request was charged at this time.
     Admitted { standing: Standing, at: u64 },
-    /// Nothing was charged. With the nanoseconds until the request would be admitted, if it ever is.
+    /// Nothing was charged. `wait` is the time in nanoseconds until the request would be admitted, or `None` if it never is.
     Refused { standing: Standing, wait: Option<u64> },
 }
 
 impl Outcome {
-    /// The outcome with other waits.
+    /// Returns the outcome with other waits.
     pub(crate) fn with_waits(self, other: impl Fn(u64) -> u64) -> Self {
         match self {
             Self::Admitted { standing, at } => {
@@ -37,7 +37,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome of a request that is not charged after all: where the key stands is told by a look that costs nothing.
+    /// Returns the outcome with the standing that the key has without the charge.
     pub(crate) fn uncharged(self, standing_now: impl FnOnce() -> Self) -> Self {
         match self {
             Self::Admitted { at, .. } => match standing_now() {
@@ -50,33 +50,33 @@ impl Outcome {
     }
 }
 
-/// How a key's history is kept in a few words, and what it allows.
+/// An algorithm, which stores the history of a key in a few words.
 ///
-/// Words of zeros are a key that nobody has seen. Times are nanoseconds on one clock and never before those that the
-/// words were written at; whoever keeps the words sees to that.
+/// The words of a new key are zeros. Times are nanoseconds on one clock. The caller must not pass a time before that of an
+/// earlier call with the same words.
 pub(crate) trait Meter {
-    /// How many words a key takes.
+    /// Returns the number of words of a key.
     fn words(&self) -> usize;
 
-    /// Charges a request if it fits; a cost of 0 only looks. Words of a request that is refused mean the same as before.
+    /// Charges a request if it fits. A cost of 0 charges nothing. A rejected request does not change the meaning of the words.
     fn charge(&self, words: &mut [u64], now: u64, cost: u32) -> Outcome;
 
-    /// Takes back what was charged at `charged_at` and still counts.
+    /// Returns a charge of the time `charged_at`, as far as it still counts.
     fn refund(&self, words: &mut [u64], now: u64, charged_at: u64, amount: u32);
 
-    /// Returns how much would be forgotten with the key: 0 if nothing.
+    /// Returns how much would be lost by evicting the key. 0 if nothing.
     fn weight(&self, words: &[u64], now: u64) -> u128;
 
-    /// Returns how many requests of the limit the key has used up at this time, rounded up.
+    /// Returns how many requests of the limit the key has used at this time, rounded up.
     fn used(&self, words: &[u64], now: u64) -> u32;
 
-    /// Counts `amount` more requests at `at`, whether they fit or not: the history of a key that was evicted.
+    /// Adds `amount` requests at the time `at`, also if they exceed the limit: the history of an evicted key.
     fn add(&self, words: &mut [u64], at: u64, amount: u32);
 
-    /// Returns the most that a key can use up at once.
+    /// Returns the maximum that a key can use at once.
     fn most(&self) -> u32;
 
-    /// Returns the length of an epoch: what is charged in one no longer counts after the next.
+    /// Returns the length of an epoch. A charge of one epoch no longer counts after the next.
     fn epoch(&self) -> NonZeroU64;
 }
 
@@ -92,8 +92,8 @@ pub(crate) enum AnyMeter {
 impl AnyMeter {
     /// # Errors
     ///
-    /// If the quota cannot be counted exactly.
-    pub(crate) fn of(quota: &Quota) -> Result<Self, ConfigError> {
+    /// If the quota is not valid.
+    pub(crate) fn new(quota: &Quota) -> Result<Self, ConfigError> {
         let limit = quota.limit();
         let window = || -> Result<NonZeroU64, ConfigError> { quota.window_nanos() };
         Ok(match quota.algorithm() {
@@ -106,24 +106,20 @@ impl AnyMeter {
             Algorithm::ExactLog => Self::ExactLog(ExactLog::new(limit, window()?)?),
         })
     }
-}
 
-impl AnyMeter {
-    /// The meter of a quota whose table also counts quotas of other limits.
+    /// Creates the meter of a quota whose table also counts quotas with other limits.
     ///
     /// # Errors
     ///
-    /// If the quota cannot be counted exactly.
-    pub(crate) fn among_others(quota: &Quota) -> Result<Self, ConfigError> {
-        Ok(match Self::of(quota)? {
+    /// If the quota is not valid.
+    pub(crate) fn for_shared_table(quota: &Quota) -> Result<Self, ConfigError> {
+        Ok(match Self::new(quota)? {
             Self::Gcra(gcra) => Self::Gcra(gcra.among_others(quota.window_nanos()?)),
             meter => meter,
         })
     }
-}
 
-impl AnyMeter {
-    /// The same meter for a table in which another one has counted before.
+    /// Returns the meter for a table in which `before` has counted.
     pub(crate) fn comparable_with(self, before: &Self) -> Self {
         match (self, before) {
             (Self::Gcra(gcra), Self::Gcra(before)) => Self::Gcra(gcra.comparable_with(before)),
@@ -132,7 +128,7 @@ impl AnyMeter {
     }
 }
 
-macro_rules! each {
+macro_rules! with_meter {
     ($self:ident, $meter:ident => $do:expr) => {
         match $self {
             AnyMeter::Window($meter) => $do,
@@ -145,34 +141,34 @@ macro_rules! each {
 
 impl Meter for AnyMeter {
     fn words(&self) -> usize {
-        each!(self, meter => Meter::words(meter))
+        with_meter!(self, meter => Meter::words(meter))
     }
 
     fn charge(&self, words: &mut [u64], now: u64, cost: u32) -> Outcome {
-        each!(self, meter => Meter::charge(meter, words, now, cost))
+        with_meter!(self, meter => Meter::charge(meter, words, now, cost))
     }
 
     fn refund(&self, words: &mut [u64], now: u64, charged_at: u64, amount: u32) {
-        each!(self, meter => Meter::refund(meter, words, now, charged_at, amount));
+        with_meter!(self, meter => Meter::refund(meter, words, now, charged_at, amount));
     }
 
     fn weight(&self, words: &[u64], now: u64) -> u128 {
-        each!(self, meter => Meter::weight(meter, words, now))
+        with_meter!(self, meter => Meter::weight(meter, words, now))
     }
 
     fn used(&self, words: &[u64], now: u64) -> u32 {
-        each!(self, meter => Meter::used(meter, words, now))
+        with_meter!(self, meter => Meter::used(meter, words, now))
     }
 
     fn add(&self, words: &mut [u64], at: u64, amount: u32) {
-        each!(self, meter => Meter::add(meter, words, at, amount));
+        with_meter!(self, meter => Meter::add(meter, words, at, amount));
     }
 
     fn most(&self) -> u32 {
-        each!(self, meter => Meter::most(meter))
+        with_meter!(self, meter => Meter::most(meter))
     }
 
     fn epoch(&self) -> NonZeroU64 {
-        each!(self, meter => Meter::epoch(meter))
+        with_meter!(self, meter => Meter::epoch(meter))
     }
 }

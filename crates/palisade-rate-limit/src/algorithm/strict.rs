@@ -1,8 +1,7 @@
-//! Sub-windows of which the oldest is counted whole: never more than the limit in any window's length.
+//! Sub-windows, the oldest of which is counted in full: at most the limit in any period of the window's length.
 //!
-//! The window is cut into eight. Whatever interval of a window's length one looks at, it touches at most nine of them in
-//! a row, and the requests of all nine are counted. The price is that a request counts for up to an eighth longer than
-//! the window.
+//! The window is divided into eight parts. Any period of the window's length overlaps at most nine consecutive parts, and the
+//! requests of all nine are counted. The price is that a request counts for up to an eighth longer than the window.
 
 use std::num::NonZeroU64;
 
@@ -15,10 +14,10 @@ const PARTS: u64 = 8;
 
 const TWO: NonZeroU64 = NonZeroU64::new(2).unwrap();
 
-/// The sub-windows that count: eight, and the one that the window's length only touches.
+/// The sub-windows that are counted: eight, and the one that the period only partly covers.
 const COUNTED: usize = PARTS as usize + 1;
 
-/// The number of the newest sub-window, and two counts a word, the newest first.
+/// The number of the newest sub-window, and two counts in each further word, the newest first.
 const WORDS: usize = 1 + COUNTED.div_ceil(2);
 
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +26,7 @@ pub(crate) struct Strict {
     length: NonZeroU64,
 }
 
-/// What a key did in the sub-window `newest` and in the eight before it.
+/// The counts of the sub-window `newest` and of the eight before it.
 struct Counts {
     newest: u64,
     counts: [u32; COUNTED],
@@ -46,7 +45,7 @@ impl Counts {
         }
     }
 
-    /// The same history, told in the sub-window `part`.
+    /// Returns the history as seen from the sub-window `part`.
     fn rolled_to(mut self, part: u64) -> Self {
         let passed = usize::try_from(part.saturating_sub(self.newest)).unwrap_or(COUNTED);
         let kept = COUNTED - passed.min(COUNTED);
@@ -56,7 +55,7 @@ impl Counts {
         self
     }
 
-    /// The requests of all sub-windows but the `oldest` ones.
+    /// Returns the requests of all sub-windows except the `oldest` ones.
     fn sum_without(&self, oldest: usize) -> u64 {
         self.counts[..COUNTED - oldest].iter().map(|count| u64::from(*count)).sum()
     }
@@ -65,7 +64,7 @@ impl Counts {
 impl Strict {
     /// # Errors
     ///
-    /// If the window is too short to be cut.
+    /// If the window is shorter than 8 ns.
     pub(crate) fn new(limit: u32, length: NonZeroU64) -> Result<Self, ConfigError> {
         if length.get() < PARTS {
             let remedy = "choose a window of at least 8 nanoseconds, which has eight parts";
@@ -74,13 +73,13 @@ impl Strict {
         Ok(Self { limit, length })
     }
 
-    /// The number of the sub-window that this time is in.
+    /// Returns the number of the sub-window that contains this time.
     fn part(&self, now: u64) -> u64 {
         let part = u128::from(now) * u128::from(PARTS) / u128::from(self.length.get());
         u64::try_from(part).unwrap_or(u64::MAX)
     }
 
-    /// When a sub-window begins.
+    /// Returns the beginning of a sub-window.
     fn beginning(&self, part: u64) -> u64 {
         let begins = u128::from(part) * u128::from(self.length.get());
         u64::try_from(begins.div_ceil(u128::from(PARTS))).unwrap_or(u64::MAX)
@@ -88,7 +87,7 @@ impl Strict {
 
     fn wait(&self, counts: &Counts, now: u64, cost: u32) -> Option<u64> {
         let room = u64::from(self.limit.checked_sub(cost)?);
-        // As many of the oldest have to leave as it takes; when all have left, whatever costs no more than the limit fits.
+        // The number of oldest sub-windows that have to expire. Without any, each cost up to the limit fits.
         let leaving = (0..=COUNTED).find(|leaving| counts.sum_without(*leaving) <= room)?;
         if leaving == 0 {
             return Some(0);
@@ -113,7 +112,7 @@ impl Meter for Strict {
         let mut counts = Counts::read(words).rolled_to(self.part(now));
         match self.wait(&counts, now, cost) {
             Some(0) => {
-                // What is admitted is within the limit, so each count is too.
+                // Admitted requests are within the limit, so the count cannot overflow.
                 counts.counts[0] += cost;
                 counts.write(words);
                 Outcome::Admitted { standing: self.standing(&counts, now), at: now }
@@ -150,7 +149,7 @@ impl Meter for Strict {
         self.limit
     }
 
-    /// Two windows: a request counts for up to an eighth longer than one.
+    /// Returns two windows, because a request counts for up to an eighth longer than one.
     fn epoch(&self) -> NonZeroU64 {
         self.length.saturating_mul(TWO)
     }

@@ -1,4 +1,4 @@
-//! What holds for every algorithm, tried on random histories; and each beside an oracle that keeps everything.
+//! Properties of all algorithms on random histories, and comparisons with oracles that store every request.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -21,7 +21,7 @@ const KINDS: [fn(Quota) -> Quota; 6] = [
 ];
 
 fn meter(kind: fn(Quota) -> Quota, limit: u32, window: u64) -> AnyMeter {
-    AnyMeter::of(&kind(Quota::per(limit, Duration::from_nanos(window)))).unwrap()
+    AnyMeter::new(&kind(Quota::per(limit, Duration::from_nanos(window)))).unwrap()
 }
 
 fn admitted(outcome: Outcome) -> bool {
@@ -57,7 +57,7 @@ impl Key {
         self.meter.charge(&mut self.words, self.now, cost)
     }
 
-    /// What would become of a request, later.
+    /// Returns the outcome of a later request.
     fn outcome(&self, later: u64, cost: u32) -> Outcome {
         let mut key = Self { now: self.now + later, ..self.clone() };
         key.charge(cost)
@@ -73,7 +73,7 @@ impl Key {
         }
     }
 
-    /// All that can be told of the history: where the key stands at every moment until it is forgotten.
+    /// The standings of the key at every moment until its counts expire.
     fn meaning(&self) -> Vec<(Standing, u128)> {
         let later =
             |later| (self.standing(later), self.meter.weight(&self.words, self.now + later));
@@ -295,7 +295,7 @@ proptest! {
         limit in 1..8u32, burst in 1..8u32, window in SHORTEST..LONGEST, trace in traces(),
     ) {
         let quota = Quota::per(limit, Duration::from_nanos(window)).gcra_with_burst(burst);
-        let mut key = Key::new(AnyMeter::of(&quota).unwrap());
+        let mut key = Key::new(AnyMeter::new(&quota).unwrap());
         let interval = window.div_ceil(limit.into());
         let most = NonZeroU32::new(burst).unwrap();
         let quota = governor::Quota::with_period(Duration::from_nanos(interval)).unwrap();
@@ -339,7 +339,7 @@ proptest! {
         let limit = if kind == 5 { limit % 1000 } else { limit };
         let quota = KINDS[kind](Quota::per(limit, Duration::from_nanos(window)));
         // A burst that takes longer than can be counted is no configuration.
-        let Ok(meter) = AnyMeter::of(&quota) else { return Ok(()) };
+        let Ok(meter) = AnyMeter::new(&quota) else { return Ok(()) };
         let mut key = Key::new(meter);
         for (step, cost) in trace {
             key.now += step;
@@ -369,7 +369,7 @@ impl Log {
 }
 
 #[test]
-fn a_slow_success_gives_back_nothing_of_a_later_failure() {
+fn refund_of_a_slow_request_keeps_later_charges() {
     // One a minute, and the first request takes two.
     let mut key = Key::new(meter(Quota::gcra, 1, 60));
     assert!(key.admits(0, 1));
@@ -383,8 +383,8 @@ fn a_slow_success_gives_back_nothing_of_a_later_failure() {
 }
 
 #[test]
-fn a_quota_that_could_not_be_counted_exactly_is_refused() {
-    let setting = |quota: Quota| AnyMeter::of(&quota).unwrap_err().setting();
+fn quota_that_cannot_be_exact_is_a_config_error() {
+    let setting = |quota: Quota| AnyMeter::new(&quota).unwrap_err().setting();
     let nanos = Duration::from_nanos;
     assert_eq!(setting(Quota::per(1, nanos(7)).strict()), "window");
     assert_eq!(setting(Quota::per(1001, nanos(7)).exact_log()), "limit");

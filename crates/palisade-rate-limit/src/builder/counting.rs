@@ -1,4 +1,4 @@
-//! What a request costs, which requests count, and by which quotas.
+//! Settings of costs, counted requests and quotas per request.
 
 use http::{HeaderName, request, response};
 use palisade_core::Principal;
@@ -7,45 +7,31 @@ use super::RateLimitBuilder;
 use crate::{Key, Quotas};
 
 impl<K: Key> RateLimitBuilder<K> {
-    /// How much a request costs. 1 without this. A request that costs 0 looks and is not charged; one that costs more
-    /// than a limit never passes it.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60)))
-    ///     .cost(|head| if head.uri.path().starts_with("/export") { 20 } else { 1 });
-    /// ```
-    pub fn cost(mut self, of: impl Fn(&request::Parts) -> u32 + Send + Sync + 'static) -> Self {
-        self.cost = Some(Box::new(of));
+    /// Sets the cost of requests. Default: 1. A request of cost 0 is not charged. A request that costs more than the limit is
+    /// always rejected.
+    pub fn cost(mut self, cost: impl Fn(&request::Parts) -> u32 + Send + Sync + 'static) -> Self {
+        self.cost = Some(Box::new(cost));
         self
     }
 
-    /// Lets these requests pass, not counted and without a word in the response.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60)))
-    ///     .skip(|head| head.uri.path() == "/healthz");
-    /// ```
+    /// Admits matching requests without counting them. Their responses have no rate limit fields.
     pub fn skip(mut self, skip: impl Fn(&request::Parts) -> bool + Send + Sync + 'static) -> Self {
         self.skip = Some(Box::new(skip));
         self
     }
 
-    /// Chooses the quotas of each request: tiers, or what a customer has paid for.
+    /// Chooses the quotas of each request, for example by the customer's plan.
     ///
-    /// The closure gets the [`Principal`], if authentication has left one, and the head of the request. What it answers is
-    /// all that applies: not the quotas that the limit was made with.
+    /// The closure receives the [`Principal`], if the request is authenticated, and the head of the request. The quotas that it
+    /// returns replace those that the limit was built with.
     ///
-    /// Quotas of the same algorithm and window share a table, whatever their names, so a limit may be any number, and a key
-    /// whose limit is raised keeps its count: an exact log as long as its limit stays below the same power of two, and
-    /// [`gcra`](crate::Quota::gcra) its backlog as a time. At most eight different algorithms and windows; each has a table
-    /// of the whole [capacity](Self::capacity), which the first request that needs it makes. A table that is too small for
-    /// the keys of all tiers gives newcomers what the least active key had used, which may be a small tier's whole quota.
+    /// Quotas with the same algorithm and window share a table, so a key whose limit is raised keeps its count: an exact log if
+    /// both limits are below the same power of two, and [`gcra`](crate::Quota::gcra) its backlog as a time. At most eight
+    /// combinations of algorithm and window are possible. Each has a table of the whole [capacity](Self::capacity), allocated
+    /// by its first request. If the capacity is too small for the keys of all plans, a new key starts with the count of the
+    /// least active key, which may exceed the quota of a small plan.
     ///
-    /// A quota that cannot be counted refuses its requests with 500, and one line of the log says why. Choosing costs a few
+    /// A quota that is not valid rejects its requests with 500, and the reason is logged once. Choosing quotas costs a few
     /// allocations for each request.
     ///
     /// ```
@@ -72,22 +58,14 @@ impl<K: Key> RateLimitBuilder<K> {
         self
     }
 
-    /// Counts a request only if its response is one that counts.
+    /// Counts a request only if `counts` returns true for its response.
     ///
-    /// A request is charged when it comes, so that many at once do not pass together, and given back what it was charged
-    /// when its response does not count. Without a response, because the client has gone or the handler has failed, it
-    /// stays charged.
+    /// A request is charged when it arrives, so that concurrent requests cannot exceed the limit, and the charge is returned if
+    /// the response does not count. Without a response, because the client has disconnected or the handler has failed, the
+    /// request stays charged.
     ///
-    /// Over gRPC a call may end well or badly after its first message. The closure is then asked when it is over, and
-    /// finds the trailers among the headers. A call whose trailers never come, because it breaks off or its client leaves,
-    /// stays charged.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// let lookups = RateLimit::per_address(Quota::per(20, Duration::from_secs(60)))
-    ///     .count_if(|response| response.status == 404);
-    /// ```
+    /// A gRPC call reports its status in trailers. The closure is called at the end of the call, with the trailers among the
+    /// headers. A call without trailers, because it was aborted, stays charged.
     pub fn count_if(
         mut self,
         counts: impl Fn(&response::Parts) -> bool + Send + Sync + 'static,
@@ -96,16 +74,8 @@ impl<K: Key> RateLimitBuilder<K> {
         self
     }
 
-    /// Counts a request only if it fails, as [`count_if`](Self::count_if) does: a status of 400 or more, or over gRPC
-    /// and gRPC-web a status other than `OK`, whenever that comes. For logins: whoever knows the password is not counted,
-    /// and whoever guesses is.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// let login = Quota::per(5, Duration::from_secs(15 * 60)).exact_log();
-    /// let limit = RateLimit::per_address(login).only_failures();
-    /// ```
+    /// Counts a request only if it fails: with a status of 400 or more, or in gRPC and gRPC-web with a status other than `OK`.
+    /// For logins: correct passwords are not counted, and wrong ones are. See [`count_if`](Self::count_if).
     pub fn only_failures(self) -> Self {
         self.count_if(|response| {
             let grpc = response.headers.get("grpc-status");
@@ -113,15 +83,15 @@ impl<K: Key> RateLimitBuilder<K> {
         })
     }
 
-    /// Settles costs: [`cost`](Self::cost) is reserved when a request comes, and when it is over, it is charged what it
-    /// really cost. For tokens of a language model, bytes, rows.
+    /// Reserves the [`cost`](Self::cost) of a request when it arrives, and charges its actual cost when it has ended. For
+    /// tokens of a language model, bytes or rows.
     ///
-    /// The cost is an [`ActualCost`](crate::ActualCost). The limit leaves one in the extensions of the request, which a handler can clone and
-    /// count up while it streams; a handler can also put one into the extensions of its response, which then counts
-    /// instead; or the response says it in a [trailer](Self::settled_by_trailer). One on the response is
-    /// read when the response comes; each is read when the body has ended, failed or been dropped because the client left. The last value counts, once: less
-    /// than was reserved is given back, more is charged as far as there is room. A cost that is never told leaves the
-    /// request charged what was reserved, also if the client leaves before there is a response.
+    /// The handler reports the cost in an [`ActualCost`](crate::ActualCost): it clones the one in the request's extensions and
+    /// adds to it while it streams, or it inserts another into the response's extensions, which then replaces the first, or
+    /// the response has a [trailer](Self::settled_by_trailer). The cost is read when the body has ended, failed or been
+    /// dropped; a cost in the response's extensions also when the response arrives. The last value counts: if it is less than
+    /// the reserved cost, the difference is returned; if it is more, the difference is charged as far as there is room. If no
+    /// cost is reported, the reserved cost stays charged.
     ///
     /// ```
     /// use std::time::Duration;
@@ -145,17 +115,7 @@ impl<K: Key> RateLimitBuilder<K> {
         self
     }
 
-    /// [Settles](Self::settled) costs by a trailer of the response with a decimal number, also one of gRPC or gRPC-web.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// use http::HeaderName;
-    ///
-    /// let rows = RateLimit::per_principal(Quota::per(1_000_000, Duration::from_secs(3600)))
-    ///     .cost(|_| 1000)
-    ///     .settled_by_trailer(HeaderName::from_static("x-rows"));
-    /// ```
+    /// [Settles](Self::settled) costs by a trailer with a decimal number, also of gRPC and gRPC-web responses.
     pub fn settled_by_trailer(mut self, name: HeaderName) -> Self {
         self.settles = true;
         self.cost_trailer = Some(name);

@@ -12,22 +12,28 @@ use palisade_core::{Clock, ConfigError, SystemClock};
 use crate::{
     Key, QuotaHeaders, Quotas, RateLimit,
     blocks::{Ban, Blocks},
-    counters::Tables,
     key::hash::KeyHash,
-    limiter::{Choose, CostOf, Counts, Matches, Settings, Shared},
-    plan::{Counted, Current, PerKey, Plan, Same},
+    limiter::{CostOf, Counts, Limiter, Matches, Settings},
+    quota_source::{Choose, LocalCounting, QuotaChooser, QuotaSet, QuotaSource, ReplaceableQuotas},
+    request_tables::RequestTables,
     waiting::Waiting,
 };
 
-/// Makes a [`RateLimit`]. See [`RateLimit::per_address`], [`RateLimit::per_principal`] and [`RateLimit::per_key`].
+/// Builds a [`RateLimit`]. See [`RateLimit::per_address`], [`RateLimit::per_principal`] and [`RateLimit::per_key`].
 ///
 /// ```
 /// use std::time::Duration;
-/// use palisade_rate_limit::{Quota, RateLimit};
+/// use palisade_rate_limit::{Ban, MissingKey, Quota, QuotaHeaders, RateLimit};
 ///
-/// let limit = RateLimit::per_principal(Quota::per(1000, Duration::from_secs(3600)))
+/// let hour = Duration::from_secs(3600);
+/// let limit = RateLimit::per_principal(Quota::per(1000, hour))
 ///     .name("per-user")
 ///     .capacity(20_000)
+///     .cost(|head| if head.uri.path().starts_with("/export") { 20 } else { 1 })
+///     .skip(|head| head.uri.path() == "/healthz")
+///     .missing_key(MissingKey::Share)
+///     .headers(QuotaHeaders::XRateLimit)
+///     .ban(Ban::after(50, hour))
 ///     .build()?;
 /// assert_eq!(limit.quotas()[0].name(), "per-user");
 /// # Ok::<_, palisade_core::ConfigError>(())
@@ -50,21 +56,21 @@ pub struct RateLimitBuilder<K> {
     has_status: bool,
     wait: Option<(Duration, usize)>,
     cost_trailer: Option<HeaderName>,
-    /// Of all keys, the fraction that is refused what it is over.
+    /// The fraction of keys that is enforced.
     enforced: f64,
     #[cfg(feature = "store")]
     store: Option<crate::SharedStore>,
 }
 
-/// What becomes of a request on which a limit finds nothing to count by.
+/// What a request without a key gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissingKey {
-    /// It is refused, with the error that the key gives: 500 where the stack is put together wrongly.
+    /// It is rejected with the error of the [`Key`]: 500 if a layer that sets the key is missing.
     #[default]
     Refuse,
-    /// It passes and is not counted: only where another limit counts it.
+    /// It is admitted and not counted. Use this only if another limit counts it.
     Skip,
-    /// It is counted together with all others that have no key.
+    /// It is counted together with all other requests without a key.
     Share,
 }
 
@@ -93,8 +99,8 @@ impl<K: Key> RateLimitBuilder<K> {
         }
     }
 
-    /// Sets for how many keys the tables have room: those that are active within two windows. Default: 100,000. The memory
-    /// is taken when the limit is built and never grows.
+    /// Sets how many keys can be active within two windows. Default: 100,000. The memory is allocated when the limit is built
+    /// and never grows.
     ///
     /// | quota | bytes a key |
     /// | --- | --- |
@@ -104,84 +110,55 @@ impl<K: Key> RateLimitBuilder<K> {
     /// | `strict` | 91 |
     /// | `exact_log` | 27, and 11 for each request of its limit; at most 256 MiB in all |
     ///
-    /// With more active keys than this, those with the most requests keep their counts, and what the others had used is
-    /// remembered in a sketch, so that no flood resets a limit. Of the first requests of new keys, fewer than 1 % are
-    /// rejected until a flood has sent ten times limit × capacity requests (limits up to 511), nine times (up to 1,023), eight
-    /// times (up to 4,095) or six times (above). When that begins, a warning is logged and the metric `palisade_limit_floor_reached_total` counts the requests.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).capacity(1_000_000);
-    /// ```
+    /// With more active keys than this, the keys with the most requests keep their counts, and a sketch records what the others
+    /// have used, so that no flood resets a limit. Fewer than 1 % of the first requests of new keys are rejected until a flood
+    /// has sent ten times limit × capacity requests (limits up to 511), nine times (up to 1,023), eight times (up to 4,095) or
+    /// six times (above). Then a warning is logged, and the metric `palisade_limit_floor_reached_total` counts the rejections.
     pub fn capacity(mut self, keys: usize) -> Self {
         self.keys = keys;
         self
     }
 
-    /// Takes the time from `clock`: [`monotonic`](Clock::monotonic), and [`unix`](Clock::unix) for
-    /// [`QuotaHeaders::XRateLimitEpoch`] only.
-    ///
-    /// ```
-    /// # use std::{sync::Arc, time::Duration};
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// use palisade_core::ManualClock;
-    ///
-    /// let clock = ManualClock::default();
-    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).clock(Arc::new(clock.clone()));
-    /// ```
+    /// Sets the clock. The limit reads [`monotonic`](Clock::monotonic), and [`unix`](Clock::unix) for
+    /// [`QuotaHeaders::XRateLimitEpoch`] and calendar quotas. Default: the system's clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Names the limit in the log and in a shared store, and its quota to clients if that has no
-    /// [name](crate::Quota::named) of its own. Default `default`; a limit that is shared has to be given one, because limits
-    /// of the same name share their counts.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// let limit = RateLimit::per_address(Quota::per(20, Duration::from_secs(1))).name("per-client");
-    /// ```
+    /// Sets the name of the limit in the log and in a shared store, and the default [name](crate::Quota::named) of its quotas.
+    /// Default: `default`. A shared limit requires a name, because limits with the same name share their counts.
     pub fn name(mut self, name: impl Into<Box<str>>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Blocks keys that go on after many rejections. A request of a blocked key is rejected with 429 and a `Retry-After` of
-    /// the rest of the block; it is neither counted nor does it lengthen the block.
+    /// Blocks keys that continue to send requests after many rejections. A request of a blocked key is rejected with 429 and the
+    /// remaining time in `Retry-After`. It is not counted and does not lengthen the block. Default: no ban.
     ///
-    /// With a shared store that [can ban](crate::Store::can_ban), as the one in Redis, rejections of all machines count
-    /// together, and the key is blocked on all of them. The store is then asked about each request of a key that is over
-    /// its limit, until the key is blocked.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Ban, Quota, RateLimit};
-    /// let minute = Duration::from_secs(60);
-    /// let limit = RateLimit::per_address(Quota::per(100, minute)).ban(Ban::after(50, minute));
-    /// ```
+    /// With a shared store that [can ban](crate::Store::can_ban), such as Redis, the rejections of all machines count together,
+    /// and the key is blocked on all of them. Rejections are not cached then: until the key is blocked, each of its requests
+    /// asks the store.
     pub fn ban(mut self, ban: Ban) -> Self {
         self.ban = Some(ban);
         self
     }
 
-    /// Lets requests wait in place of rejecting them, as tower's `RateLimit` does: at most `max_wait` each, and at most
-    /// `max_waiting` of all keys at the same time. Default: no request waits.
+    /// Delays requests instead of rejecting them, as tower's `RateLimit` does: each for at most `max_wait`, and at most
+    /// `max_waiting` requests of all keys at the same time. Default: no request waits.
     ///
-    /// A request that would be admitted within `max_wait` waits for it, and its body is not read meanwhile. The requests of
-    /// one key are admitted in the order in which they came. A request that leaves gives its place to the next one. All
-    /// others are rejected as without this setting: those that would have to wait for longer, that find too many waiting
-    /// already, or whose turn does not come in time. Waiting needs a tokio runtime; without one, no request waits.
+    /// A request waits if it would be admitted within `max_wait`. Its body is not read meanwhile. The requests of one key are
+    /// admitted in the order of their arrival. A cancelled request frees its place. Requests are rejected if they would have to
+    /// wait longer, if too many requests wait already, or if earlier requests of the key delay them for too long. Without a
+    /// tokio runtime no request waits.
     ///
-    /// Each waiting request keeps its connection or stream, so clients can hold as many. With a shared store, the limit
-    /// asks the store again when the wait is over.
+    /// Each waiting request keeps its connection or stream open. With a shared store, the limit asks the store again after the
+    /// wait.
     ///
     /// ```
     /// # use std::time::Duration;
     /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// // An even flow of ten a second: requests of a burst wait for up to two seconds.
+    /// // Ten requests a second at an even rate; requests of a burst wait for up to two seconds.
     /// let limit = RateLimit::per_address(Quota::per(10, Duration::from_secs(1)).gcra_with_burst(1))
     ///     .wait(Duration::from_secs(2), 1000)
     ///     .build()?;
@@ -192,98 +169,61 @@ impl<K: Key> RateLimitBuilder<K> {
         self
     }
 
-    /// Refuses nobody: a request over a quota passes, and a line of the log says which quota it was over, at level INFO
-    /// with the target `palisade::shadow`. It is not charged, so the log says what [enforcing](Self::enforce) the limit
-    /// would do. Responses say nothing.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// let trial = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).shadow();
-    /// ```
+    /// Admits requests over a quota, and logs the name of the quota at level INFO with the target `palisade::shadow`. Such a
+    /// request is not charged, so the log shows the effect of [enforcing](Self::enforce) the limit. Responses have no rate
+    /// limit fields.
     pub fn shadow(self) -> Self {
         self.enforce_sample(0.0)
     }
 
-    /// Refuses everybody who is over a quota, which is the default.
+    /// Rejects all requests over a quota. This is the default.
     pub fn enforce(self) -> Self {
         self.enforce_sample(1.0)
     }
 
-    /// Refuses this fraction of the keys what they are over, from 0 to 1, and treats the others as
-    /// [`shadow`](Self::shadow) does. A key is always in or always out, as long as the process lives.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// // one client in twenty
-    /// let careful = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).enforce_sample(0.05);
-    /// ```
+    /// Enforces the limit for this fraction of the keys, from 0 to 1, and treats the others as [`shadow`](Self::shadow) does.
+    /// A key stays in its group for the life of the process.
     pub fn enforce_sample(mut self, fraction: f64) -> Self {
         self.enforced = fraction;
         self
     }
 
-    /// Leaves no [`RateLimitStatus`](crate::RateLimitStatus) on requests, which saves an allocation for each. For limits
-    /// whose handlers do not read what is left.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).without_status();
-    /// ```
+    /// Adds no [`RateLimitStatus`](crate::RateLimitStatus) to requests, which saves an allocation for each. For handlers that do
+    /// not read it.
     pub fn without_status(mut self) -> Self {
         self.has_status = false;
         self
     }
 
-    /// Says what becomes of a request without a key. Default [`MissingKey::Refuse`].
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// use palisade_rate_limit::MissingKey;
-    ///
-    /// // those who have not logged in share one quota
-    /// let limit = RateLimit::per_principal(Quota::per(100, Duration::from_secs(60))).missing_key(MissingKey::Share);
-    /// ```
+    /// Sets what a request without a key gets. Default: [`MissingKey::Refuse`].
     pub fn missing_key(mut self, missing: MissingKey) -> Self {
         self.missing_key = missing;
         self
     }
 
-    /// Says which fields tell clients where they stand. Default [`QuotaHeaders::Draft10`].
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use palisade_rate_limit::{Quota, RateLimit};
-    /// use palisade_rate_limit::QuotaHeaders;
-    ///
-    /// let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).headers(QuotaHeaders::XRateLimit);
-    /// ```
+    /// Sets the response fields that report quotas to clients. Default: [`QuotaHeaders::Draft10`].
     pub fn headers(mut self, headers: QuotaHeaders) -> Self {
         self.headers = headers;
         self
     }
 
-    /// Counts in a store that other machines share. All of them must give the limit the same name, key and quotas.
+    /// Counts in a store that several machines share. All of them must give the limit the same name, key and quotas.
     ///
-    /// The limit asks the store once for each request, for all of its quotas, and needs a tokio runtime. See
-    /// [`SharedStore`](crate::SharedStore) for what it does when the store does not answer.
+    /// The limit asks the store once for each request, for all quotas together, and needs a tokio runtime.
+    /// [`SharedStore`](crate::SharedStore) sets what happens if the store fails.
     #[cfg(feature = "store")]
     pub fn store(mut self, store: crate::SharedStore) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// Builds the limit and takes the memory of its tables.
+    /// Builds the limit and allocates its tables.
     ///
     /// # Errors
     ///
-    /// If a quota cannot be counted (a window without length or of more than 146 years, an exact log of more than 1000
-    /// requests or 256 MiB, a rate of more than one a nanosecond), there are none or more than four of them, two have the same
-    /// name or one a name that is not valid, the capacity is 0 or does not fit in memory, or the fraction that is
-    /// enforced is none.
+    /// If a quota is not valid (a window of 0 or more than 146 years, an exact log of more than 1000 requests or 256 MiB, more
+    /// than one request a nanosecond), if there are no quotas or more than four, if a name is not valid or used twice, if the
+    /// capacity is 0 or does not fit in memory, or if the enforced fraction is not between 0 and 1.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -293,7 +233,7 @@ impl<K: Key> RateLimitBuilder<K> {
     /// ```
     pub fn build(self) -> Result<RateLimit<K>, ConfigError> {
         if !(0.0..=1.0).contains(&self.enforced) {
-            let remedy = "choose a fraction from 0 (shadow) to 1 (everybody)";
+            let remedy = "choose a fraction from 0 (shadow) to 1 (all keys)";
             return Err(ConfigError::new("enforce_sample", self.enforced, remedy));
         }
         #[cfg(feature = "store")]
@@ -305,18 +245,22 @@ impl<K: Key> RateLimitBuilder<K> {
         let name = self.name.unwrap_or_else(|| "default".into());
         let quotas = self.quotas.named_after(&name);
         #[cfg(feature = "store")]
-        let counted = match &self.store {
-            None => Counted::Whole,
-            Some(store) => store.fraction().map_or(Counted::Nothing, Counted::Fraction),
+        let counting = match &self.store {
+            None => LocalCounting::Whole,
+            Some(store) => store.fraction().map_or(LocalCounting::Nothing, LocalCounting::Fraction),
         };
         #[cfg(not(feature = "store"))]
-        let counted = Counted::Whole;
-        let plan = match self.choose {
-            None => Plan::Same(Current::new(&quotas, counted, self.keys)?),
+        let counting = LocalCounting::Whole;
+        let source = match self.choose {
+            None => QuotaSource::Fixed(ReplaceableQuotas::new(&quotas, counting, self.keys)?),
             Some(choose) => {
-                Same::check(&quotas)?;
+                QuotaSet::check(&quotas)?;
                 let given = quotas.iter().cloned().collect();
-                Plan::PerKey(PerKey { choose, tables: Tables::new(self.keys)?, given })
+                QuotaSource::PerRequest(QuotaChooser {
+                    choose,
+                    tables: RequestTables::new(self.keys)?,
+                    given,
+                })
             }
         };
         let waiting = match self.wait {
@@ -332,27 +276,34 @@ impl<K: Key> RateLimitBuilder<K> {
             counts: self.counts,
             missing_key: self.missing_key,
             headers: if self.enforced > 0.0 { self.headers } else { QuotaHeaders::None },
-            // saturates at either end
+            // The cast saturates at both ends.
             enforced: (self.enforced * 2_f64.powi(64)) as u64,
             settles: self.settles,
             has_status: self.has_status,
             cost_trailer: self.cost_trailer,
         };
         #[cfg(feature = "store")]
+        let limit = crate::shared::Limit {
+            name: Arc::clone(&settings.name),
+            clock: Arc::clone(&settings.clock),
+            keys: self.keys,
+            changes_charges: settings.changes_charges(),
+        };
+        #[cfg(feature = "store")]
         let store = match self.store {
-            Some(store) => Some(store.build(&quotas, self.keys, self.ban, &settings)?),
+            Some(store) => Some(store.build(&quotas, self.ban, &limit)?),
             None => None,
         };
-        Ok(RateLimit::new(Shared {
+        Ok(RateLimit::new(Limiter {
             key: self.key,
-            plan,
+            quotas: source,
             settings,
             hasher: KeyHash::new(),
             blocks,
             waiting,
             stats: Default::default(),
-            has_said_what_is_missing: AtomicBool::new(false),
-            has_said_what_is_wrong: AtomicBool::new(false),
+            missing_key_logged: AtomicBool::new(false),
+            invalid_quota_logged: AtomicBool::new(false),
             floor_logged: Default::default(),
             #[cfg(feature = "store")]
             store,

@@ -1,7 +1,7 @@
 //! Windows of the calendar, which begin at midnight or on the first of a month in a time zone.
 //!
-//! The tables count in windows of equal length. So a calendar's windows are numbered, and the time within each is written as
-//! if all of them were of one length, [`LENGTH`]: the tables see a clock of their own, and [`TableTime`] translates waits back.
+//! The tables count in windows of equal length. So the windows of a calendar are numbered, and mapped to windows of the length
+//! [`LENGTH`] on a clock for the tables. [`TableTime`] translates waits back.
 
 #[cfg(feature = "calendar")]
 mod zone;
@@ -33,7 +33,7 @@ use arc_swap::ArcSwapOption;
 use self::zone::Zone;
 use crate::algorithm::Outcome;
 
-/// How long every window lasts on the clock of the tables.
+/// The length of all windows on the clock of the tables.
 pub(crate) const LENGTH: Duration = Duration::from_secs(86_400);
 const NANOS: u64 = LENGTH.as_nanos() as u64;
 
@@ -42,7 +42,7 @@ const NANOS: u64 = LENGTH.as_nanos() as u64;
 pub(crate) struct Calendar {
     period: Period,
     zone: Zone,
-    /// The window that was asked for last: a request of the same window needs no calendar arithmetic.
+    /// The last window: a request in the same window needs no calendar arithmetic.
     last: ArcSwapOption<Window>,
 }
 
@@ -65,23 +65,23 @@ struct Window {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TableTime {
     pub(crate) at: u64,
-    /// How long it is to the end of the window, in the tables and in truth.
+    /// The time to the end of the window, on the clock of the tables and on the wall clock.
     ends_in: Option<(u64, u64)>,
 }
 
 impl TableTime {
-    /// The time of a quota whose windows have equal lengths.
+    /// Returns the time of a quota whose windows have equal lengths.
     pub(crate) fn monotonic(at: u64) -> Self {
         Self { at, ends_in: None }
     }
 
-    /// Returns the outcome with waits as long as they truly are.
+    /// Returns the outcome with waits by the wall clock.
     pub(crate) fn translate(self, outcome: Outcome) -> Outcome {
         match self.ends_in {
             None => outcome,
-            Some((in_table, truly)) => outcome.with_waits(|wait| match wait {
+            Some((in_table, by_wall_clock)) => outcome.with_waits(|wait| match wait {
                 0 => 0,
-                wait => wait.saturating_sub(in_table).saturating_add(truly),
+                wait => wait.saturating_sub(in_table).saturating_add(by_wall_clock),
             }),
         }
     }
@@ -109,7 +109,7 @@ impl Calendar {
         window
     }
 
-    /// Returns the time that the tables count in.
+    /// Returns the time on the clock of the tables.
     pub(crate) fn table_time(&self, unix: Duration) -> TableTime {
         let unix = nanos(unix);
         let window = self.window(unix);
@@ -120,13 +120,13 @@ impl Calendar {
         }
     }
 
-    /// Returns the length of the window of this time.
+    /// Returns the length of the window that contains this time.
     pub(crate) fn length(&self, unix: Duration) -> Duration {
         let window = self.window(nanos(unix));
         Duration::from_nanos(window.end - window.start)
     }
 
-    /// Returns when four windows begin: the one before that of this time, that one, and the two after it.
+    /// Returns the beginnings of four windows: of the previous, the current and the next two.
     pub(crate) fn starts(&self, unix: Duration) -> [Duration; 4] {
         let window = self.window(nanos(unix));
         let before = self.zone.window(self.period, window.start.saturating_sub(1));
@@ -136,7 +136,7 @@ impl Calendar {
 }
 
 fn nanos(unix: Duration) -> u64 {
-    // The year 2554.
+    // Saturates in the year 2554.
     u64::try_from(unix.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -28,7 +28,7 @@ impl Zone {
                 "choose a name of the IANA time zone database, such as Europe/Berlin or UTC";
             ConfigError::new("time_zone", name.escape_debug(), remedy)
         })?;
-        // Written as the database writes it, so that all machines name the same zone alike.
+        // In the spelling of the database, so that all machines use the same name.
         let name = zone.iana_name().unwrap_or(name).into();
         Ok(Self { name, zone })
     }
@@ -59,7 +59,7 @@ impl Zone {
         }
     }
 
-    /// Returns when a day begins. That is not midnight where the clocks go forward at midnight.
+    /// Returns the beginning of a day. It is later than midnight if the clocks go forward at midnight.
     fn start_of(&self, day: Date) -> u64 {
         let start = self.zone.to_ambiguous_timestamp(day.at(0, 0, 0, 0)).compatible();
         start.map_or(0, |start| u64::try_from(start.as_nanosecond()).unwrap_or(0))
@@ -79,7 +79,7 @@ mod tests {
         at.parse::<Timestamp>().unwrap().as_second().try_into().unwrap()
     }
 
-    /// The windows of a period, from the one that contains `at`: when each begins, and how many seconds it lasts.
+    /// Returns the beginnings and lengths in seconds of the windows from the one that contains `at`.
     fn windows(period: Period, zone: &str, at: &str, count: usize) -> Vec<(String, u64)> {
         let zone = Zone::new(zone).unwrap();
         let mut at = seconds(at) * 1_000_000_000;
@@ -98,10 +98,10 @@ mod tests {
     }
 
     #[test]
-    fn days_last_as_long_as_the_clocks_say() {
-        let of = |zone, at| windows(Period::Day, zone, at, 3);
+    fn days_follow_the_clock_changes() {
+        let days = |zone, at| windows(Period::Day, zone, at, 3);
         assert_eq!(
-            of("Europe/Berlin", "2026-03-28T12:00:00Z"),
+            days("Europe/Berlin", "2026-03-28T12:00:00Z"),
             [
                 ("2026-03-27T23:00:00Z".to_owned(), DAY),
                 ("2026-03-28T23:00:00Z".to_owned(), 23 * HOUR),
@@ -109,7 +109,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            of("America/New_York", "2026-11-01T04:00:00Z"),
+            days("America/New_York", "2026-11-01T04:00:00Z"),
             [
                 ("2026-11-01T04:00:00Z".to_owned(), 25 * HOUR),
                 ("2026-11-02T05:00:00Z".to_owned(), DAY),
@@ -117,22 +117,22 @@ mod tests {
             ]
         );
         // Half an hour, and a day that begins at one because midnight is skipped.
-        assert_eq!(of("Australia/Lord_Howe", "2026-04-04T14:00:00Z")[0].1, 24 * HOUR + HOUR / 2);
-        assert_eq!(of("America/Santiago", "2026-09-06T12:00:00Z")[0].0, "2026-09-06T04:00:00Z");
+        assert_eq!(days("Australia/Lord_Howe", "2026-04-04T14:00:00Z")[0].1, 24 * HOUR + HOUR / 2);
+        assert_eq!(days("America/Santiago", "2026-09-06T12:00:00Z")[0].0, "2026-09-06T04:00:00Z");
         // The clocks go back at midnight, and an hour of the day before comes twice.
         assert_eq!(
-            of("America/Sao_Paulo", "2018-02-18T02:30:00Z")[..2],
+            days("America/Sao_Paulo", "2018-02-18T02:30:00Z")[..2],
             [
                 ("2018-02-17T02:00:00Z".to_owned(), 25 * HOUR),
                 ("2018-02-18T03:00:00Z".to_owned(), DAY),
             ]
         );
-        // A day that never was, on the other side of the date line.
+        // Samoa skipped a day when it crossed the date line.
         assert_eq!(
-            of("Pacific/Apia", "2011-12-29T20:00:00Z")[..2],
+            days("Pacific/Apia", "2011-12-29T20:00:00Z")[..2],
             [("2011-12-29T10:00:00Z".to_owned(), DAY), ("2011-12-30T10:00:00Z".to_owned(), DAY),]
         );
-        assert_eq!(of("America/New_York", "1970-01-01T00:00:00Z")[1].0, "1970-01-01T05:00:00Z");
+        assert_eq!(days("America/New_York", "1970-01-01T00:00:00Z")[1].0, "1970-01-01T05:00:00Z");
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_no_zone_are_rejected() {
+    fn unknown_zones_are_rejected() {
         for name in
             ["", "Mars/Olympus", "../../etc/passwd", "Etc/Unknown", "Europe/Berlin\0", "local"]
         {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_the_tables_never_runs_backwards() {
+    fn table_time_never_runs_backwards() {
         let calendar = Calendar::new(Period::Day, "America/New_York").unwrap();
         let start = seconds("2026-10-30T00:00:00Z");
         let times = (0..20 * DAY).step_by(600).map(|after| {

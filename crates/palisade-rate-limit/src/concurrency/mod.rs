@@ -1,4 +1,4 @@
-//! How many requests are served at the same time.
+//! Limits how many requests are served at the same time.
 
 mod slots;
 
@@ -14,13 +14,12 @@ use slots::{Slot, Slots};
 
 /// Limits how many requests are served at the same time, in all and for each client.
 ///
-/// A request holds its slot until its response's body has ended or the client is gone, and a WebSocket until it is closed,
-/// if [`TrackUpgrades`](palisade_core::TrackUpgrades) is in front. When all slots are taken, further requests are shed at
-/// once with 503 and `Retry-After`; a client that has all of its own slots is rejected with 429. Slots are counted in one
-/// process.
+/// A request holds its slot until its response's body has ended or the client has disconnected, and a WebSocket until it is
+/// closed, if [`TrackUpgrades`](palisade_core::TrackUpgrades) is an outer layer. If all slots are taken, requests are rejected
+/// with 503 and `Retry-After`; if all slots of the client are taken, with 429. Each process counts its own slots.
 ///
-/// [Priorities](ConcurrencyLimitBuilder::priority) decide who is shed first, so that health checks and paying tenants get
-/// through a flood.
+/// [Priorities](ConcurrencyLimitBuilder::priority) decide which requests are rejected first, so that health checks and paying
+/// tenants are served during a flood.
 ///
 /// ```
 /// use http::request;
@@ -40,7 +39,7 @@ use slots::{Slot, Slots};
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
 ///
-/// One with keys only does not shed:
+/// A limit with slots for each client only:
 ///
 /// ```
 /// use palisade_rate_limit::{ByAddress, ConcurrencyLimit};
@@ -54,15 +53,15 @@ pub struct ConcurrencyLimit {
     slots: Arc<Slots>,
 }
 
-/// How important a request is when there are fewer slots than requests.
+/// The importance of a request if there are fewer slots than requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// Is shed when all slots but the [reserved](ConcurrencyLimitBuilder::reserve) ones are taken.
+    /// Is rejected if all slots except the [reserved](ConcurrencyLimitBuilder::reserve) ones are taken.
     #[default]
     Normal,
-    /// May take the reserved slots too.
+    /// Can also take the reserved slots.
     High,
-    /// Is never rejected, and still counted: health checks, the operator's own requests.
+    /// Is counted but never rejected, for health checks and the operator's own requests.
     Critical,
 }
 
@@ -93,7 +92,7 @@ impl ConcurrencyLimit {
         })
     }
 
-    /// Serves at most `slots` requests of each client at the same time, and any number in all.
+    /// Serves at most `slots` requests of each client at the same time, and any number of requests in total.
     pub fn per_key<K: Key>(key: K, slots: u32) -> ConcurrencyLimitBuilder {
         Self::overall(u32::MAX).per_key(key, slots)
     }
@@ -133,20 +132,20 @@ impl Rules {
     #[cold]
     fn overloaded(&self) -> ApiError {
         ApiError::unavailable()
-            .with_message("the service has as many requests as it can serve")
+            .with_message("the service is at its limit of concurrent requests")
             .with_retry_after(self.retry_after)
     }
 
     #[cold]
     fn too_many(&self) -> ApiError {
         ApiError::rate_limited()
-            .with_message("too many requests at the same time")
+            .with_message("too many concurrent requests")
             .with_retry_after(self.retry_after)
     }
 }
 
 impl ConcurrencyLimitBuilder {
-    /// Also limits the requests of each client: at most `slots` at the same time. Requests over it get 429.
+    /// Also limits each client to `slots` requests at the same time. Further requests get 429.
     pub fn per_key<K: Key>(mut self, key: K, slots: u32) -> Self {
         let find =
             move |all: &Slots, request: &request::Parts| key.key(request).map(|key| all.hash(key));
@@ -160,9 +159,9 @@ impl ConcurrencyLimitBuilder {
         self
     }
 
-    /// Decides how important a request is. Default: [`Priority::Normal`] for all.
+    /// Sets the priority of requests. Default: [`Priority::Normal`] for all.
     ///
-    /// The function sees only the head, and clients write most of that: decide by what a policy outside has verified.
+    /// The function reads the head, most of which clients can write. Use data that an outer policy has verified.
     pub fn priority<F>(mut self, priority: F) -> Self
     where
         F: Fn(&request::Parts) -> Priority + Send + Sync + 'static,
@@ -181,7 +180,7 @@ impl ConcurrencyLimitBuilder {
     ///
     /// # Errors
     ///
-    /// If a number of slots is 0, or all slots are reserved: every request would be rejected.
+    /// If a number of slots is 0, or all slots are reserved, because every request would be rejected.
     pub fn build(self) -> Result<ConcurrencyLimit, ConfigError> {
         let rules = self.0;
         if rules.overall == 0 {
@@ -191,27 +190,27 @@ impl ConcurrencyLimitBuilder {
             return Err(ConfigError::new("per_key", 0, "allow at least one request at a time"));
         }
         if rules.reserved >= rules.overall {
-            let remedy = format!("reserve fewer slots than there are in all ({})", rules.overall);
+            let remedy = format!("reserve fewer slots than the overall number ({})", rules.overall);
             return Err(ConfigError::new("reserve", rules.reserved, remedy));
         }
         if rules.reserved > 0 && rules.priority.is_none() {
-            let remedy = "decide with `.priority(…)` who may take the reserved slots";
+            let remedy = "set with `.priority(…)` which requests may take the reserved slots";
             return Err(ConfigError::new("reserve", rules.reserved, remedy));
         }
         Ok(ConcurrencyLimit { rules: Arc::new(rules), slots: Arc::default() })
     }
 }
 
-/// What a request holds of a [`ConcurrencyLimit`].
+/// The slot of a request in a [`ConcurrencyLimit`].
 pub struct HeldSlot {
-    /// Dropped with the grant, wherever the request ends.
+    /// Released by dropping the grant.
     slot: Slot,
 }
 
 impl Policy for ConcurrencyLimit {
     type Grant = HeldSlot;
 
-    /// It does not decide who may come in.
+    /// Returns true: a concurrency limit does not authorize requests.
     fn abstains(_: &Self::Grant) -> bool {
         true
     }

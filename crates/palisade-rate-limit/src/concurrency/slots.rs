@@ -7,13 +7,13 @@ use std::{
     },
 };
 
-/// How many locks the keys are spread over.
+/// The number of locks that the keys are distributed over.
 const SHARDS: usize = 16;
 
-/// The slots that are taken: in all, and by each key. A key without a slot takes no memory.
+/// The taken slots, in total and by key. A key without slots takes no memory.
 pub(super) struct Slots {
     taken: AtomicU32,
-    /// SipHash with random keys: clients choose what is hashed, and do not see the hashes.
+    /// SipHash with random keys, because clients choose the input.
     hasher: RandomState,
     by_key: [Mutex<HashMap<u64, u32>>; SHARDS],
 }
@@ -28,7 +28,7 @@ impl Default for Slots {
     }
 }
 
-/// A slot in all, and one of a key. Dropping it gives both back.
+/// A slot, and the slot of a key. Released on drop.
 pub(super) struct Slot {
     slots: Arc<Slots>,
     key: Option<u64>,
@@ -46,7 +46,7 @@ impl Slots {
     /// Takes a slot if fewer than `most` are taken.
     pub(super) fn take(self: &Arc<Self>, most: u32) -> Option<Slot> {
         let another = |taken: u32| (taken < most).then(|| taken + 1);
-        // Nothing but the count depends on the order.
+        // Relaxed, because no other memory depends on the count.
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another).ok()?;
         Some(Slot { slots: Arc::clone(self), key: None })
     }
@@ -58,7 +58,7 @@ impl Slots {
 }
 
 impl Slot {
-    /// Takes one of the key's slots too, if fewer than `most` are taken. False if not.
+    /// Takes a slot of the key if fewer than `most` are taken. Returns false otherwise.
     pub(super) fn take_for_key(&mut self, key: u64, most: u32) -> bool {
         let mut shard = self.slots.shard(key);
         let taken = shard.get(&key).copied().unwrap_or(0);

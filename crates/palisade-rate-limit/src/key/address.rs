@@ -10,15 +10,14 @@ use super::{
 
 /// Counts by the address of the client: [`ClientIp`], an IPv6 address by its /64.
 ///
-/// One subscriber usually gets a whole /64 and could use a new address for every request; some get a /56 or a /48, for
-/// which there is [`ByAddress::ipv6_prefix`].
+/// A subscriber usually has a whole /64 and could use a new address for every request. For subscribers with a /56 or a /48 use
+/// [`ByAddress::ipv6_prefix`].
 ///
-/// An IPv4 client counts by its IPv4 address, however it arrives: mapped into IPv6 (`::ffff:192.0.2.1`), translated with
-/// the well-known prefix `64:ff9b::/96` (RFC 6052) or within `64:ff9b:1::/48` (RFC 8215), or with a prefix of your own
+/// An IPv4 client counts by its IPv4 address, also if it is mapped into IPv6 (`::ffff:192.0.2.1`), translated with the
+/// well-known prefix `64:ff9b::/96` (RFC 6052) or within `64:ff9b:1::/48` (RFC 8215), or with a configured prefix
 /// ([`translated`](Self::translated)). Otherwise all IPv4 clients behind a translator would share one /64.
 ///
-/// Behind a proxy the address is the proxy's, until [`TrustedProxies`](palisade_core::TrustedProxies) names the proxies
-/// that are trusted.
+/// Behind a proxy the address is the proxy's, unless [`TrustedProxies`](palisade_core::TrustedProxies) are configured.
 ///
 /// ```
 /// use palisade_core::PeerAddr;
@@ -50,8 +49,8 @@ impl ByAddress {
     ///
     /// # Errors
     ///
-    /// If there are fewer than 32, which would put a whole provider into one quota, or more than 64, which would give
-    /// one subscriber as many quotas as it has addresses.
+    /// If there are fewer than 32 bits, because a whole provider would share one quota, or more than 64, because a subscriber
+    /// could have a quota for each of its addresses.
     ///
     /// ```
     /// # use palisade_rate_limit::ByAddress;
@@ -66,12 +65,12 @@ impl ByAddress {
         }
     }
 
-    /// Counts clients within this prefix by the IPv4 address that is embedded in theirs: the prefix of a NAT64, SIIT or
-    /// SIIT-DC translator in front of the service (RFC 6052, section 2.2). At most four prefixes.
+    /// Counts clients within this prefix by the IPv4 address that is embedded in their IPv6 address. For the prefix of a NAT64,
+    /// SIIT or SIIT-DC translator in front of the service (RFC 6052, section 2.2). At most four prefixes.
     ///
     /// # Errors
     ///
-    /// If it is not an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits, or there are more than four.
+    /// If the text is not an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits, or there are more than four.
     ///
     /// ```
     /// # use palisade_rate_limit::ByAddress;
@@ -88,8 +87,7 @@ impl ByAddress {
         Ok(self)
     }
 
-    /// Returns the key of an address: for a limit that is asked without a request, as by
-    /// [`check`](crate::RateLimit::check).
+    /// Returns the key of an address, for calls without a request such as [`check`](crate::RateLimit::check).
     pub fn key_of(&self, address: IpAddr) -> u128 {
         let client = ClientIp::new(address);
         let configured = self.translated.iter().flatten();
@@ -107,11 +105,11 @@ impl ByAddress {
     }
 }
 
-/// How many prefixes of translators can be configured.
+/// The maximum number of configured prefixes.
 const MOST_TRANSLATIONS: usize = 4;
 
 impl Key for ByAddress {
-    /// The network as a number, an IPv4 address in its IPv6-mapped form: an IPv6 network has zeros where that has not.
+    /// The network as a number. An IPv4 address is in its IPv6-mapped form, which no IPv6 network equals.
     type Of<'r> = u128;
 
     fn key(&self, request: &request::Parts) -> Result<u128, ApiError> {
@@ -132,14 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn two_ipv4_clients_inside_ipv6_addresses_have_two_keys() {
+    fn mapped_ipv4_clients_have_different_keys() {
         // express-rate-limit put all of them into one bucket (CVE-2026-30827).
         assert_ne!(from_peer("[::ffff:192.0.2.1]:1"), from_peer("[::ffff:192.0.2.2]:1"));
         assert_eq!(from_peer("[::ffff:192.0.2.1]:1"), from_peer("192.0.2.1:2"));
     }
 
     #[test]
-    fn ipv4_clients_behind_a_translator_have_keys_of_their_own() {
+    fn translated_ipv4_clients_have_different_keys() {
         let (one, other) = (from_peer("192.0.2.1:1"), from_peer("192.0.2.2:1"));
         for prefix in ["64:ff9b::", "64:ff9b:1::", "64:ff9b:1:7::"] {
             assert_eq!(from_peer(&format!("[{prefix}192.0.2.1]:1")), one, "{prefix}");
@@ -157,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn one_64_bit_network_has_one_key_and_no_ipv4_client_shares_it() {
+    fn ipv6_network_of_64_bits_has_one_key() {
         assert_eq!(from_peer("[2001:db8:0:1::1]:1"), from_peer("[2001:db8:0:1:ffff::2]:1"));
         assert_ne!(from_peer("[2001:db8:0:1::1]:1"), from_peer("[2001:db8:0:2::1]:1"));
         assert_ne!(from_peer("[::1]:1"), from_peer("0.0.0.1:1"));
     }
 
     #[test]
-    fn an_ipv6_client_is_as_wide_as_it_is_said_to_be() {
+    fn ipv6_prefix_sets_the_network_size() {
         let key = |bits, peer: &str| {
             let (mut head, ()) = http::Request::new(()).into_parts();
             head.extensions.insert(PeerAddr(peer.parse().unwrap()));

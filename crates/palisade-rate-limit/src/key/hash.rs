@@ -1,36 +1,36 @@
-//! The hash by which a limit knows a key.
+//! The hash of a limit's keys.
 //!
-//! Two keys with the same hash share one quota. That grants nothing, but a client that could present a key with the hash of
-//! another client's would use up that client's quota. Clients see no hashes, but `r` of the `RateLimit` field shows a client
-//! which of its own keys share a quota, and a fast hash does not withstand that: from such pairs its seed could be computed.
-//! So it depends on how freely a client can choose its keys.
+//! Two keys with the same hash share one quota. A client with a key that collides with another client's key could use up that
+//! client's quota. Clients do not see hashes, but `r` of the `RateLimit` field shows which of a client's own keys share a
+//! quota, and the seed of a fast hash can be computed from such pairs. So the hash depends on how freely clients can choose
+//! their keys.
 //!
-//! - **Text** (byte slices and strings: user names, header values) is chosen freely, and hashed with SipHash-1-3, for which
-//!   no way is known to find collisions without its 128 random bits.
-//! - **Numbers** (addresses, ids) are hashed with foldhash, under 128 random bits of this limit, at a tenth of the time. A
-//!   client has only the addresses that are routed to it and the ids that it was given. A client that may send any number can
-//!   send the number of another client without a collision. The seed therefore shows only which of its own numbers collide. At the
-//!   default capacity, one number in 2 × 10^11 shares the quota of a given other key (24 bits of tag, and two of 25,000
-//!   buckets): of fifty providers with an IPv6 /32, which has 2^32 networks, one has such a network.
+//! - **Text** (byte slices and strings: user names, header values) is chosen freely. It is hashed with SipHash-1-3, for which
+//!   no method is known to find collisions without its 128 random bits.
+//! - **Numbers** (addresses, ids) are hashed with foldhash and 128 random bits of this limit, in a tenth of the time. A client
+//!   has only the addresses that are routed to it and the ids that it was given. A client that can send any number could send
+//!   the number of another client without a collision. At the default capacity, one number in 2 × 10^11 shares the quota of a
+//!   given other key (24 bits of tag, and two of 25,000 buckets): of fifty providers with an IPv6 /32, which has 2^32 networks,
+//!   one has such a network.
 //!
-//! A key of both, such as an address and a path, is hashed as text.
+//! A combination of both, such as an address and a path, is hashed as text.
 
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 
 use foldhash::{SharedSeed, quality::FoldHasher};
 
-/// The hash of one limit. Random, so that no two limits and no two processes agree.
+/// The hash of one limit, with a random seed for each limit and process.
 pub(crate) struct KeyHash {
     text: RandomState,
     seed: u64,
     numbers: SharedSeed,
-    /// The hash of a request without a key, which equals that of no key.
+    /// The hash of requests without a key. It differs from the hashes of keys.
     missing: u64,
 }
 
 impl KeyHash {
     pub(crate) fn new() -> Self {
-        // The standard library takes the seed of a `RandomState` from the operating system.
+        // The standard library seeds `RandomState` from the operating system.
         let random = |number: u64| RandomState::new().hash_one(number);
         Self {
             text: RandomState::new(),
@@ -48,14 +48,14 @@ impl KeyHash {
         hasher.finish()
     }
 
-    /// Returns the hash of a key, or of all requests without a key.
+    /// Returns the hash of a key, or the common hash of requests without a key.
     #[inline]
     pub(crate) fn hash_or_missing(&self, key: Option<&impl Hash>) -> u64 {
         key.map_or(self.missing, |key| self.hash_one(key))
     }
 }
 
-/// Hashes numbers until the first text comes, and then both as text.
+/// Hashes numbers until the first text, and then both as text.
 struct KeyHasher<'a> {
     numbers: FoldHasher<'a>,
     text: Option<DefaultHasher>,
@@ -80,7 +80,7 @@ impl Hasher for KeyHasher<'_> {
         self.text.get_or_insert_with(|| self.random.build_hasher()).write(bytes);
     }
 
-    // The methods for signed numbers call these.
+    // The default methods for signed numbers call these.
     numbers!(write_u8 u8, write_u16 u16, write_u32 u32, write_u64 u64, write_u128 u128, write_usize usize);
 
     #[inline]
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_of_every_kind_differ() {
+    fn different_keys_have_different_hashes() {
         let hash = KeyHash::new();
         let mut seen = HashSet::new();
         let texts = [("a:b", "c"), ("a", "b:c"), ("", "abc"), ("abc", ""), ("ab", "c")];
@@ -136,9 +136,9 @@ mod tests {
         assert_ne!(one.hash_or_missing(None::<&()>), other.hash_or_missing(None::<&()>));
     }
 
-    /// A table takes buckets from the upper bits and tags from the lower ones.
+    /// The tables use the upper bits for buckets and the lower ones for tags.
     #[test]
-    fn all_bits_of_similar_numbers_are_even() {
+    fn all_bits_of_similar_numbers_are_balanced() {
         let hash = KeyHash::new();
         let mut ones = [0_u32; 64];
         for number in 0..10_000_u128 {

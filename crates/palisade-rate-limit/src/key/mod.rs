@@ -15,15 +15,14 @@ pub use self::{
     request::{ByHeader, ByMethod, ByPath, FieldLines},
 };
 
-/// What a limit counts by: the requests with the same key share one quota.
+/// Finds the key of a request. Requests with the same key share one quota.
 ///
-/// [`ByAddress`] and [`ByPrincipal`] are the usual ones, [`ByHeader`], [`ByMethod`] and [`ByPath`] go with them in tuples,
-/// and [`by`] makes one of a closure. A key of your own is a type and one method, which borrows from
-/// the request what tells clients apart; the limit hashes it and keeps the hash only. Never take it from a header that
-/// nobody has verified: a client that chooses its own key has no limit.
+/// [`ByAddress`] and [`ByPrincipal`] are the usual keys. [`ByHeader`], [`ByMethod`] and [`ByPath`] refine them in tuples, and
+/// [`by`] creates a key from a closure. Your own key is a type with one method, which borrows from the request. The limit
+/// stores only its hash. Do not use a header that has not been verified: a client that chooses its own key has no limit.
 ///
-/// Text that is put together from parts wants a tuple of byte slices, not a string: slices are hashed with their length,
-/// so that `("a:b", "c")` and `("a", "b:c")` are two keys.
+/// For text of several parts return a tuple of byte slices instead of a string: slices are hashed with their length, so that
+/// `("a:b", "c")` and `("a", "b:c")` are different keys.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,7 +30,7 @@ pub use self::{
 /// use palisade_core::ApiError;
 /// use palisade_rate_limit::{Key, Quota, RateLimit};
 ///
-/// /// Left in the extensions by the application's own middleware.
+/// /// Inserted into the extensions by the application's own middleware.
 /// #[derive(Clone)]
 /// struct Tenant(String);
 ///
@@ -51,20 +50,24 @@ pub use self::{
 /// let limit = RateLimit::per_key(ByTenant, Quota::per(1000, Duration::from_secs(60))).build().unwrap();
 /// ```
 pub trait Key: Send + Sync + 'static {
-    /// What tells one client from another, borrowed from the request.
+    /// The key, borrowed from the request.
     type Of<'r>: Hash;
 
-    /// Finds the key. An error refuses the request; a status of 5xx says that the stack is put together wrongly, and its
-    /// source what to do about it. The limit logs that once.
+    /// Returns the key of a request.
+    ///
+    /// # Errors
+    ///
+    /// An error rejects the request. A status of 5xx means that a layer is missing or in the wrong place; the limit logs its
+    /// source, which should contain the remedy, once.
     fn key<'r>(&self, request: &'r Parts) -> Result<Self::Of<'r>, ApiError>;
 }
 
-/// Counts by what a closure finds. `None` is a missing key. See [`by`].
+/// Counts by the return value of a closure. See [`by`].
 #[derive(Clone, Copy)]
 pub struct By<F>(F);
 
-/// Counts by what `find` makes of a request; where it finds nothing, the request is refused with 500, or see
-/// [`missing_key`](crate::RateLimitBuilder::missing_key). A [`Key`] of your own can borrow from the request instead.
+/// Counts by the return value of `find`. If it returns `None`, the request is rejected with 500;
+/// [`missing_key`](crate::RateLimitBuilder::missing_key) changes this. Implement [`Key`] to borrow from the request instead.
 ///
 /// ```
 /// use std::time::Duration;
@@ -86,8 +89,8 @@ where
     By(find)
 }
 
-const NOTHING_FOUND: &str = "the closure of a limit's key found nothing to count by. Put the limit inside the layer that \
-     leaves it there, or say what to do without it: missing_key(MissingKey::Skip) or MissingKey::Share";
+const NOTHING_FOUND: &str = "the closure of a limit's key returned None. Put the limit inside the layer that sets the \
+     key, or allow requests without a key: missing_key(MissingKey::Skip) or MissingKey::Share";
 
 impl<F, T> Key for By<F>
 where
@@ -107,7 +110,7 @@ impl<F> fmt::Debug for By<F> {
     }
 }
 
-/// Two keys together. Each is hashed with its length, so that no pair is taken for another.
+/// Combines two keys.
 impl<A: Key, B: Key> Key for (A, B) {
     type Of<'r> = (A::Of<'r>, B::Of<'r>);
 
@@ -116,7 +119,7 @@ impl<A: Key, B: Key> Key for (A, B) {
     }
 }
 
-/// Three keys together.
+/// Combines three keys.
 impl<A: Key, B: Key, C: Key> Key for (A, B, C) {
     type Of<'r> = (A::Of<'r>, B::Of<'r>, C::Of<'r>);
 

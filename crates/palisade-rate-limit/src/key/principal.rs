@@ -3,7 +3,7 @@ use palisade_core::{ApiError, Principal};
 
 use super::Key;
 
-/// Counts by who is calling: the issuer and the subject of the [`Principal`] that authentication left on the request.
+/// Counts by caller: the issuer and the subject of the [`Principal`] that authentication has set.
 ///
 /// ```
 /// use palisade_core::Principal;
@@ -16,12 +16,11 @@ use super::Key;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByPrincipal;
 
-const NO_PRINCIPAL: &str = "no Principal on the request, so nothing to count by. Put the limit inside authentication: \
-     the layer that authenticates must be the outer one";
+const NO_PRINCIPAL: &str = "the request has no Principal. Put the limit inside authentication: the authentication \
+     layer must be the outer one";
 
 impl ByPrincipal {
-    /// Returns the key of a principal: for a limit that is asked without a request, as by
-    /// [`check`](crate::RateLimit::check).
+    /// Returns the key of a principal, for calls without a request such as [`check`](crate::RateLimit::check).
     ///
     /// ```
     /// # use palisade_core::Principal;
@@ -34,7 +33,7 @@ impl ByPrincipal {
 }
 
 impl Key for ByPrincipal {
-    /// Issuer and subject. Byte slices are hashed with their length, which strings are not.
+    /// Issuer and subject, as byte slices because these are hashed with their length.
     type Of<'r> = (&'r [u8], &'r [u8]);
 
     fn key<'r>(&self, request: &'r request::Parts) -> Result<Self::Of<'r>, ApiError> {
@@ -53,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_issuer_and_a_subject_do_not_run_into_each_other() {
+    fn issuer_and_subject_are_hashed_with_their_lengths() {
         let random = RandomState::new();
         let hash = |issuer: &str, subject: &str| {
             let (mut head, ()) = http::Request::new(()).into_parts();

@@ -1,4 +1,4 @@
-//! Keys that the head of a request carries.
+//! Keys from the head of a request.
 
 use std::{
     fmt,
@@ -10,11 +10,11 @@ use palisade_core::ApiError;
 
 use super::Key;
 
-/// Counts by the value of a header field, all of its lines together.
+/// Counts by the value of a header field, including all of its lines.
 ///
-/// Only for a field that somebody has verified: a gateway that sets it, an API key that a policy further out has checked.
-/// A client that chooses the value chooses its quota. A request without the field is refused with 400, or see
-/// [`missing_key`](crate::RateLimitBuilder::missing_key).
+/// Use only verified fields: one that a gateway sets, or an API key that an outer policy has checked. A client that chooses the
+/// value chooses its quota. A request without the field is rejected with 400;
+/// [`missing_key`](crate::RateLimitBuilder::missing_key) changes this.
 ///
 /// ```
 /// use http::HeaderName;
@@ -32,7 +32,7 @@ pub struct ByHeader {
 }
 
 impl ByHeader {
-    /// Counts by this field.
+    /// Creates a key from this field.
     pub const fn new(name: HeaderName) -> Self {
         Self { name }
     }
@@ -60,8 +60,7 @@ enum Lines<'r> {
 }
 
 impl<'r> FieldLines<'r> {
-    /// Returns the key of a field with one line: for a limit that is asked without a request, as by
-    /// [`check`](crate::RateLimit::check).
+    /// Returns the key of a field with one line, for calls without a request such as [`check`](crate::RateLimit::check).
     ///
     /// ```
     /// # use palisade_rate_limit::FieldLines;
@@ -82,7 +81,7 @@ impl<'r> FieldLines<'r> {
 
 impl Hash for FieldLines<'_> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        // How many, and each with its length: nothing that follows can be taken for a line.
+        // The number of lines, and each with its length, so that no two lists have the same input.
         self.iter().count().hash(hasher);
         for line in self.iter() {
             line.hash(hasher);
@@ -101,13 +100,13 @@ impl fmt::Display for FieldLines<'_> {
 }
 
 impl fmt::Debug for FieldLines<'_> {
-    /// A key may be a credential.
+    /// Hides the value, which may be a credential.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FieldLines(..)")
     }
 }
 
-/// Counts by the method: with another key, as in `(ByAddress::default(), ByMethod)`.
+/// Counts by the method. Combine it with another key: `(ByAddress::default(), ByMethod)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByMethod;
 
@@ -119,12 +118,10 @@ impl Key for ByMethod {
     }
 }
 
-/// Counts by where the request goes: the template of the route where the framework knows it (axum, with the feature
-/// `axum`), else the path.
+/// Counts by the template of the route if the framework provides it (axum, with the feature `axum`), else by the path.
 ///
-/// A path that has parts chosen by clients is as many paths as they like. By itself such a key limits nobody; in front
-/// of a router it belongs on the route, with [`route_layer`](https://docs.rs/axum/0.8/axum/struct.Router.html), where
-/// the template is known.
+/// Clients can vary a path with parameters, and get a new quota for each variant. Add the limit to the route with
+/// [`route_layer`](https://docs.rs/axum/0.8/axum/struct.Router.html), where the template is known.
 ///
 /// ```
 /// use palisade_rate_limit::{ByPath, Key};
@@ -154,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_has_the_key_of_a_request_with_it() {
+    fn value_and_request_have_the_same_key() {
         let random = RandomState::new();
         let request = http::Request::get("/").header("x-tenant", "acme").body(()).unwrap();
         let (head, ()) = request.into_parts();
@@ -167,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tuple_of_keys_is_not_taken_for_another_one() {
+    fn different_tuples_have_different_keys() {
         let random = RandomState::new();
         let hash = |method: &str, path: &str, a: &str, b: &str| {
             let request = http::Request::builder().method(method).uri(path);
@@ -184,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_a_field_do_not_run_into_each_other() {
+    fn lines_of_a_field_are_hashed_with_their_lengths() {
         let random = RandomState::new();
         let key = |lines: &[&str]| {
             let request = lines

@@ -17,7 +17,7 @@ const WELL_KNOWN: Translation = Translation { prefix: 0x0064_ff9b << 96, bits: 9
 /// `64:ff9b:1::/48` of RFC 8215, of which a network may use any part with a prefix of any length.
 const LOCAL_USE: Translation = Translation { prefix: 0x0064_ff9b_0001 << 80, bits: 48 };
 
-/// Returns the IPv4 address inside an address of the two prefixes that are reserved for translators.
+/// Returns the IPv4 address that is embedded in an address with one of the two prefixes that are reserved for translators.
 ///
 /// RFC 8215 leaves the length of a local prefix open. The last 32 bits of an address are zeros if the prefix has 48 or 56
 /// bits, and the IPv4 address itself if it has 96, which is the usual length. A network with a local prefix of 64 bits

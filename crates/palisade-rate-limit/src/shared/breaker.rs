@@ -1,4 +1,4 @@
-//! What a limit does about a node of its store that fails: it asks it less often, and logs less often.
+//! Circuit breakers for the nodes of a store.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use std::{
 
 use palisade_core::LogBackoff;
 
-/// The nodes of a store, each with a breaker of its own: in a cluster, one that is down does not stop the others.
+/// The nodes of a store, each with its own breaker, so that a failed node of a cluster does not affect the others.
 #[derive(Debug)]
 pub(super) struct Nodes {
     threshold: u32,
@@ -19,11 +19,11 @@ pub(super) struct Nodes {
     nodes: RwLock<HashMap<u64, Arc<Node>>>,
 }
 
-/// More than a cluster can have. Nodes that come and go are forgotten at this number.
+/// More nodes than a cluster has. The map is cleared at this size.
 const MOST_NODES: usize = 1024;
 
 #[derive(Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub(super) breaker: Breaker,
     pub(super) log: LogBackoff,
 }
@@ -51,26 +51,26 @@ impl Nodes {
         Arc::clone(nodes.entry(id).or_insert_with(|| Arc::new(node())))
     }
 
-    /// How long a node is left alone.
+    /// Returns how long an open breaker keeps requests from a node.
     pub(super) fn pause(&self) -> Duration {
         self.pause
     }
 
-    /// True if any node is left alone now.
+    /// Returns true if the breaker of any node is open.
     pub(super) fn is_any_open(&self) -> bool {
         let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
         nodes.values().any(|node| node.breaker.is_open())
     }
 }
 
-/// Leaves a node alone that has failed several times in a row, and then allows one attempt in each pause.
+/// Opens after several consecutive failures, and then allows one attempt in each pause.
 #[derive(Debug)]
 pub(super) struct Breaker {
     threshold: u32,
     pause: u64,
-    /// In a row.
+    /// Consecutive failures.
     failures: AtomicU32,
-    /// When the next attempt is allowed, while the breaker is open.
+    /// The time of the next attempt while the breaker is open.
     next_attempt: AtomicU64,
 }
 
@@ -81,7 +81,7 @@ impl Breaker {
         Self { threshold, pause, failures, next_attempt }
     }
 
-    /// True if requests are kept from the node.
+    /// Returns true if requests are kept from the node.
     pub(super) fn is_open(&self) -> bool {
         self.threshold > 0 && self.failures.load(Ordering::Relaxed) >= self.threshold
     }
@@ -134,7 +134,7 @@ mod tests {
         assert!(!breaker.record_failure(1));
         assert!(!breaker.record_failure(1));
         assert!(breaker.take_attempt(1));
-        assert!(breaker.record_failure(2), "the third in a row");
+        assert!(breaker.record_failure(2), "the third consecutive failure");
         assert!(!breaker.take_attempt(3));
         assert!(!breaker.take_attempt(11));
         assert!(breaker.take_attempt(12), "the pause is over");

@@ -3,17 +3,20 @@ use std::hash::{Hash, Hasher};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Makes digests of keys: the same on every machine that has the same secret.
+/// Computes digests of keys, which are the same on all machines with the same secret.
 #[derive(Clone)]
 pub(super) struct Key(Hmac<Sha256>);
 
 impl Key {
     pub(super) fn new(secret: &[u8]) -> Self {
-        // HMAC takes a key of any length (RFC 2104, section 2).
-        Self(Hmac::new_from_slice(secret).unwrap_or_else(|_| unreachable!("of any length")))
+        // HMAC accepts keys of any length (RFC 2104, section 2).
+        Self(
+            Hmac::new_from_slice(secret)
+                .unwrap_or_else(|_| unreachable!("HMAC accepts keys of any length")),
+        )
     }
 
-    /// Returns the digest of a key. No two keys with the same digest can be found.
+    /// Returns the digest of a key. Finding two keys with the same digest is not feasible.
     pub(super) fn digest(&self, key: &impl Hash) -> [u8; 16] {
         let mut message = Message(self.0.clone());
         key.hash(&mut message);
@@ -22,7 +25,7 @@ impl Key {
     }
 }
 
-/// Takes what a key feeds to a hasher, in bytes that do not depend on the machine's byte order and word size.
+/// Receives what a key writes to a hasher, independent of the machine's byte order and word size.
 struct Message(Hmac<Sha256>);
 
 macro_rules! little_endian {

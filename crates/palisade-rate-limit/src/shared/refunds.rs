@@ -1,4 +1,4 @@
-//! Refunds are repeated until the store has taken them: a permit that was not used is worth waiting for.
+//! Sends refunds to the store, and repeats them until the store accepts them.
 
 use std::{
     sync::{
@@ -14,19 +14,18 @@ use tokio::{runtime::Handle, time::Instant};
 use super::{StoreClient, shortest_window};
 use crate::Refund;
 
-/// Refunds of a limit that are repeated at the same time. Each takes about 200 bytes. Above this number a refund is sent
-/// once.
+/// The largest number of refunds that are repeated at the same time, about 200 bytes each. Further refunds are sent once.
 const MOST_REPEATED: usize = 4096;
 
-/// How long a refund is repeated, unless its window is over sooner. A store remembers ids for longer.
+/// How long a refund is repeated at most. Stores remember the ids of refunds for longer.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// How long after the first attempt the second follows, and the longest time between two.
+/// The first and the longest pause between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long one attempt waits for its answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The timeout of one attempt.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(super) struct Refunds {
@@ -49,13 +48,13 @@ impl StoreClient {
     }
 
     async fn repeat(&self, refund: Refund) {
-        let waiting = &self.refunds.repeated;
-        let repeats = waiting.fetch_add(1, Ordering::Relaxed) < MOST_REPEATED;
+        let repeated = &self.refunds.repeated;
+        let repeats = repeated.fetch_add(1, Ordering::Relaxed) < MOST_REPEATED;
         let window = Duration::from_nanos(shortest_window(&refund.quotas));
         let deadline = Instant::now() + window.min(LONGEST);
         let mut pause = FIRST_PAUSE;
         let lost = loop {
-            let attempt = tokio::time::timeout(PATIENCE, self.store.refund(refund.clone())).await;
+            let attempt = tokio::time::timeout(TIMEOUT, self.store.refund(refund.clone())).await;
             let error: BoxError = match attempt {
                 Ok(Ok(())) => break None,
                 Ok(Err(error)) => error,
@@ -67,8 +66,8 @@ impl StoreClient {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         };
-        waiting.fetch_sub(1, Ordering::Relaxed);
-        // What was charged stays charged: the client gets less than its limit, never more.
+        repeated.fetch_sub(1, Ordering::Relaxed);
+        // The request stays charged: the client gets less than its limit, never more.
         if let Some(error) = lost
             && let Some(failures) = self.refund_log.record(self.clock.monotonic())
         {
@@ -77,7 +76,7 @@ impl StoreClient {
                 limit = &*self.limit,
                 error,
                 failures,
-                "refunds were lost: the store did not take them before their window was over"
+                "refunds were lost: the store did not accept them before their window was over"
             );
         }
     }

@@ -1,14 +1,14 @@
-//! How one limit uses its store.
+//! The settings of a shared limit.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use palisade_core::{ConfigError, LogBackoff, Secret};
+use palisade_core::{Clock, ConfigError, LogBackoff, Secret};
 
 use super::{
     StoreClient, breaker::Nodes, cache::LocalCache, digest::Key as DigestKey, nanos,
     refunds::Refunds, stats::Counts,
 };
-use crate::{Ban, Quotas, Store, limiter::Settings};
+use crate::{Ban, Quotas, Store};
 
 /// A [`Store`], and how one limit uses it.
 ///
@@ -30,24 +30,24 @@ use crate::{Ban, Quotas, Store, limiter::Settings};
 /// | [`fail_open`](Self::fail_open) | admitted, and counted nowhere |
 /// | [`fallback_local`](Self::fallback_local) | counted on this machine, against a fraction of each limit |
 ///
-/// A store that does not answer within the [time-out](Self::timeout) has failed. A late answer still counts: a lease or a
-/// refusal in it serves the next request. After five failures in a row of one node, that node is not asked for a second,
-/// and then by one request at a time until it answers; see [`breaker`](Self::breaker). Failures that concern one key
-/// ([`KeyError`](crate::KeyError)) do not count for the breaker. Failures are logged at level WARN, at once and then
-/// ever more rarely while they go on, and counted in [`StoreStats`](crate::StoreStats).
+/// A store that does not answer within the [timeout](Self::timeout) has failed. A late answer is still used: a lease or a
+/// rejection in it serves the next request. After five consecutive failures of a node, its breaker opens: for a second no
+/// request asks the node, and then one request at a time until it answers; see [`breaker`](Self::breaker). Failures that
+/// concern one key ([`KeyError`](crate::KeyError)) do not count for the breaker. Failures are logged at level WARN, with
+/// growing pauses while they continue, and counted in [`StoreStats`](crate::StoreStats).
 ///
-/// A key that the store has refused is refused on this machine, without asking, until the wait is over, but for no longer
-/// than [`refusal_ttl`](Self::refusal_ttl). This is off where requests may be
-/// [given back](crate::RateLimitBuilder::count_if), because the key may then be admitted sooner, and in a limit with a
-/// [ban](crate::RateLimitBuilder::ban), because a refusal counts only if the store sees it. Blocks are always remembered.
+/// A rejection is cached on this machine until the wait is over, for at most [`refusal_ttl`](Self::refusal_ttl). Rejections
+/// are not cached if charges can be [returned](crate::RateLimitBuilder::count_if), because the key may then be admitted
+/// sooner, or with a [ban](crate::RateLimitBuilder::ban), because the store must count each rejection. Blocks are always
+/// cached.
 ///
-/// The store gets digests of keys, HMAC-SHA-256 under a [`secret`](Self::secret), 16 bytes each. All machines that share a
-/// limit must agree on its name, its key, its quotas and the secret, and be built by the same compiler, which has a say in
-/// what is hashed.
+/// The store receives 16 bytes of an HMAC-SHA-256 of each key, computed with the [`secret`](Self::secret). All machines that
+/// share a limit must have the same name, key, quotas and secret, and be built by the same compiler, because the standard
+/// library's `Hash` may change between compilers.
 ///
-/// The store is asked on a task of its own, which goes on when the request does not: a client that hangs up, or a
-/// time-out, loses no permits that were [leased](Self::leased) for others. Refunds are repeated in the background until
-/// the store has taken them, for a minute or until their window is over.
+/// The store is asked on a separate task, which continues after a timeout or a disconnect, so that
+/// [leased](Self::leased) permits are not lost. Refunds are repeated in the background until the store accepts them, for a
+/// minute or until their window is over.
 #[derive(Clone)]
 #[must_use = "give it to `RateLimitBuilder::store`"]
 pub struct SharedStore {
@@ -62,22 +62,31 @@ pub struct SharedStore {
     secret: Secret,
 }
 
-/// What becomes of a request when the store fails.
+/// What a request gets if the store fails.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     Closed,
     Open,
     Local(f64),
 }
 
-/// Without a secret of its own, the digest of a key is the same in all deployments.
+/// The default secret. With it, the digest of a key is the same in all deployments.
 const NO_SECRET: &[u8] = b"palisade";
 
-/// Keys of which something is remembered on this machine: 272 bytes each.
-const MOST_REMEMBERED: usize = 16_384;
+/// The size of the local cache, in keys of 272 bytes each.
+const MOST_CACHED: usize = 16_384;
+
+/// The properties of the limit that its store client depends on.
+pub(crate) struct Limit {
+    pub(crate) name: Arc<str>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) keys: usize,
+    /// A charge may change after the response.
+    pub(crate) changes_charges: bool,
+}
 
 impl SharedStore {
-    /// Uses this store, and refuses requests when it fails. The same `Arc` of a store may serve any number of limits.
+    /// Uses this store, and rejects requests when it fails. Several limits may use the same `Arc` of a store.
     pub fn new(store: impl Store) -> Self {
         Self {
             store: Arc::new(store),
@@ -92,21 +101,21 @@ impl SharedStore {
         }
     }
 
-    /// Refuses a request with 503 when the store fails: for limits that protect something.
+    /// Rejects requests with 503 when the store fails. This is the default.
     pub fn fail_closed(mut self) -> Self {
         self.failure = Failure::Closed;
         self
     }
 
-    /// Admits a request when the store fails, and counts it nowhere: for limits that are a courtesy.
+    /// Admits requests without counting them when the store fails. For limits that protect nothing critical.
     pub fn fail_open(mut self) -> Self {
         self.failure = Failure::Open;
         self
     }
 
-    /// Counts a request on this machine when the store fails, against this fraction of each limit, rounded up. With one
-    /// divided by the number of machines, all of them together have the limit again. What the store has counted before is
-    /// not known here, so a window in which it fails may hold what it has admitted and this: twice the limit at most.
+    /// Counts requests on this machine when the store fails, against this fraction of each limit, rounded up. With a fraction of
+    /// one divided by the number of machines, they enforce the limit together. The counts of the store are not known then, so
+    /// a window in which it fails may admit up to twice the limit.
     pub fn fallback_local(mut self, fraction: f64) -> Self {
         self.failure = Failure::Local(fraction);
         self
@@ -121,55 +130,55 @@ impl SharedStore {
     /// Sets how long a request waits for the first connection to the store's node, before the [`timeout`](Self::timeout)
     /// begins. Connecting takes several round trips, more with TLS. Default: 1 s.
     ///
-    /// A node that was connected before is not waited for. A service that calls `ready` of its store before it accepts
-    /// requests never waits.
+    /// Requests do not wait for a node that was connected before. If the service awaits `ready` of its store at start-up, no
+    /// request waits.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Sets for how long at most a refusal of the store is remembered on this machine. Default: 1 s; 0 turns it off.
+    /// Sets how long a rejection by the store is cached on this machine. Default: 1 s; 0 disables the cache.
     ///
-    /// The store is asked so often about a client that is over its limit. A store that was emptied, or in which a key was
-    /// deleted by hand, is seen on every machine after this time.
+    /// A client over its limit causes one question to the store in this time. If a key is deleted in the store by hand, the
+    /// machines notice it after this time.
     pub fn refusal_ttl(mut self, ttl: Duration) -> Self {
         self.refusal_ttl = ttl;
         self
     }
 
-    /// Takes up to `permits` at a time from the store, for one key, and spends them here without asking: the store sees
-    /// a fraction of the traffic. For limits that are high and keys that come often.
+    /// Takes up to `permits` of a key at a time from the store and spends them on this machine, so that the store sees a
+    /// fraction of the requests. For high limits and frequent keys.
     ///
-    /// A machine keeps its permits for as long as the shortest window of the limit, and drops none of them before: when its
-    /// table of 16,384 keys has no place for another lease, it asks the store for each request. Permits that are not spent
-    /// within the window are lost. So in any window's length
+    /// A machine keeps its permits for the length of the limit's shortest window. Permits that are not spent by then are lost.
+    /// If its cache of 16,384 keys has no room for another lease, it asks the store for each request. So in any period of the
+    /// window's length
     ///
-    /// - all machines together admit at most what the algorithm allows and `permits` for each machine: those that were
-    ///   taken before and spent within;
-    /// - a key may be refused while other machines hold permits for it: at most `permits` for each of them.
+    /// - all machines together admit at most what the algorithm allows and `permits` for each machine, which it may have
+    ///   leased earlier;
+    /// - a key may be rejected while other machines have up to `permits` each left for it.
     pub fn leased(mut self, permits: u32) -> Self {
         self.lease = permits;
         self
     }
 
-    /// Sets after how many failures in a row a node of the store is left alone, and for how long. Default: 5 failures, 1 s;
-    /// 0 failures turn it off.
+    /// Sets after how many consecutive failures the breaker of a store's node opens, and for how long. Default: 5 failures, 1 s;
+    /// 0 failures disable it.
     ///
-    /// A store of one node has one breaker, a cluster one for each master.
+    /// A cluster has one breaker for each master.
     pub fn breaker(mut self, failures: u32, pause: Duration) -> Self {
         self.failures = failures;
         self.pause = pause;
         self
     }
 
-    /// Makes digests of keys that cannot be tried out without this secret, which must be the same on all machines. Without
-    /// a secret, a reader of the store can find out by trying which digest is that of an IPv4 address or of a name.
+    /// Sets the secret of the keys' digests. It must be the same on all machines. Without a secret, a reader of the store can
+    /// find the key of a digest by trying all IPv4 addresses or likely names.
     pub fn secret(mut self, secret: impl Into<Secret>) -> Self {
         self.secret = secret.into();
         self
     }
 
-    /// Returns the fraction of each limit that is counted here when the store fails, if it is.
+    /// Returns the fraction of each limit that is counted locally when the store fails. `None` if nothing is.
     pub(crate) fn fraction(&self) -> Option<f64> {
         match self.failure {
             Failure::Local(fraction) => Some(fraction),
@@ -183,9 +192,8 @@ impl SharedStore {
     pub(crate) fn build(
         self,
         quotas: &Quotas,
-        keys: usize,
         ban: Option<Ban>,
-        settings: &Settings,
+        limit: &Limit,
     ) -> Result<Arc<StoreClient>, ConfigError> {
         for quota in quotas.iter() {
             self.store.supports(quota)?;
@@ -205,22 +213,22 @@ impl SharedStore {
             return Err(ConfigError::new("fallback_local", fraction, remedy));
         }
         if self.secret.is_empty() {
-            let remedy = "choose random bytes that all machines share, or leave it out";
+            let remedy = "choose random bytes that all machines share, or omit the secret";
             return Err(ConfigError::new("secret", "nothing", remedy));
         }
-        #[allow(clippy::disallowed_methods, reason = "the key of the digests is made of them")]
+        #[allow(clippy::disallowed_methods, reason = "the key of the digests is derived from it")]
         let digest = DigestKey::new(self.secret.expose());
         let client = Arc::new(StoreClient {
-            limit: Arc::clone(&settings.name),
+            limit: Arc::clone(&limit.name),
             failure: self.failure,
             timeout: self.timeout,
             connect_timeout: self.connect_timeout,
             lease: self.lease,
             refusal_ttl: nanos(self.refusal_ttl),
-            // A refund may admit a key before its wait is over, and a refusal that is not asked for counts for no ban.
-            remembers_refusals: !settings.changes_charges() && ban.is_none(),
+            // A refund may admit a key before its wait is over, and the store does not count cached rejections for the ban.
+            caches_refusals: !limit.changes_charges && ban.is_none(),
             ban: ban.filter(|_| self.store.can_ban()),
-            cache: LocalCache::for_keys(keys.min(MOST_REMEMBERED)),
+            cache: LocalCache::for_keys(limit.keys.min(MOST_CACHED)),
             nodes: Nodes::new(self.failures, self.pause),
             key_log: LogBackoff::default(),
             refunds: Refunds::default(),
@@ -228,7 +236,7 @@ impl SharedStore {
             ids: Default::default(),
             digest,
             stats: Counts::default(),
-            clock: Arc::clone(&settings.clock),
+            clock: Arc::clone(&limit.clock),
             store: self.store,
         });
         let weak = Arc::downgrade(&client);

@@ -1,39 +1,39 @@
-//! What a limit has asked of its store.
+//! Counts of the questions to a store.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
-/// What a limit has asked of its store since it was built.
+/// Counts of a limit's questions to its store since the limit was built.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreStats {
-    /// Decisions that the store was asked for.
+    /// Requests for which the store was asked.
     pub asked: u64,
-    /// Of these, those that failed or were not answered in time.
+    /// How many of these questions failed or timed out.
     pub failed: u64,
-    /// Of these, those that were not answered in time.
+    /// How many of these questions timed out.
     pub timed_out: u64,
-    /// How long requests have waited for the store, all together.
+    /// The total time that requests have waited for the store.
     pub waited: Duration,
-    /// Whether a node of the store is left alone now, because it has failed several times in a row.
+    /// True if the breaker of a node is open.
     pub left_alone: bool,
-    /// Requests for which the store was not asked because its node had failed before.
+    /// Requests for which the store was not asked because the breaker of its node was open.
     pub skipped: u64,
-    /// Requests that were admitted on permits that were leased before.
+    /// Requests that were admitted on leased permits.
     pub leased: u64,
-    /// Requests that were refused because the store had refused their key before.
+    /// Requests that were rejected by a cached rejection or block.
     pub remembered: u64,
 }
 
-/// The same while it is counted.
+/// The counters behind [`StoreStats`].
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) asked: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) timed_out: AtomicU64,
-    /// In nanoseconds: over five hundred years of them.
+    /// In nanoseconds.
     pub(super) waited: AtomicU64,
     pub(super) skipped: AtomicU64,
     pub(super) leased: AtomicU64,

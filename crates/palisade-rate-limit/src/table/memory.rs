@@ -1,4 +1,4 @@
-//! What the narrow table needs of the machine, so that a model checker can stand in for it.
+//! The memory operations of the narrow table, which a model checker can replace.
 
 use std::{
     fmt::Debug,
@@ -14,12 +14,12 @@ pub(crate) trait Memory: Debug + 'static {
     type Lock: Lock;
 }
 
-/// 64 bits that threads share.
+/// 64 bits that are shared by threads.
 pub(crate) trait Word: Debug + Default + Send + Sync {
-    /// Sees what was written before the value that it reads.
+    /// Loads the value with acquire ordering.
     fn load(&self) -> u64;
     fn store(&self, value: u64);
-    /// Writes `to` where `from` still is.
+    /// Replaces `from` by `to`. Returns false if the value is not `from`.
     fn replace(&self, from: u64, to: u64) -> bool;
 }
 
@@ -60,7 +60,7 @@ impl Lock for Mutex<()> {
     type Guard<'a> = MutexGuard<'a, ()>;
 
     fn lock(&self) -> MutexGuard<'_, ()> {
-        // It guards no data of its own that a panic could leave half written.
+        // The lock guards no data, so a panic cannot leave any half written.
         self.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,23 +1,22 @@
-//! The tables of keys: fixed memory, chosen when they are built.
+//! The tables of keys, in memory that is allocated when they are built.
 //!
-//! The hash of a key names two buckets, its home and its spare, and the key sits in a slot of one of the two. When both
-//! are full, a newcomer takes the slot that weighs least, and a [sketch] records what the evicted key had used. That is
-//! what makes eviction safe. Starting newcomers at zero would let a client reset its own count by flooding the table with
-//! other keys. Starting them with the counts of the key that they replace is not enough: a key that was evicted could
-//! come back into a slot that has become free meanwhile. And one floor for each bucket, as high as the most that was ever
-//! evicted, is safe but grows with every generation of newcomers: a flood of single requests soon rejected all of them.
-//! With the sketch, a key either sits in the table with no less than what it was charged, or starts with no less than
-//! what it had used when it was evicted. So:
+//! The hash of a key selects two buckets, its home and its spare, and the key has a slot in one of them. If both are full, a
+//! new key takes the slot with the least weight, and a [sketch] records what the evicted key had used. That makes eviction
+//! safe. If new keys started at zero, a client could reset its own count by flooding the table with other keys. Starting them
+//! with the counts of the evicted key is not enough, because that key could return to another slot that is free. One floor for
+//! each bucket, the maximum that was ever evicted, is safe but grows with every generation of keys: a flood of single requests
+//! soon rejected all new keys. With the sketch, a key in the table has at least the count that it was charged, and a new key
+//! starts with at least what it had used when it was evicted. So:
 //!
-//! - no key is ever admitted what it would have been refused in a table without bounds, however it is flooded;
-//! - the price of a table that is too small is that some newcomers start with part of their quota used, and after a flood
-//!   of several times limit and capacity that some are rejected, which is logged and counted;
-//! - a newcomer that is refused changes nothing, so keys at their limit cannot be evicted at all.
+//! - a flood never admits a request that a table without bounds would reject;
+//! - if the table is too small, some new keys start with part of their quota used, and after a flood of several times
+//!   limit × capacity some are rejected, which is logged and counted;
+//! - a rejected new key changes nothing, so keys at their limit cannot be evicted.
 //!
-//! What the sketch has recorded ages as counts do: two windows after the flood it is gone.
+//! The records of the sketch age like counts: two windows after the flood they are gone.
 //!
-//! There are two kinds of table with these rules: [narrow] packs a key of a window counter into one atomic word, and
-//! needs no lock for a key that has a slot; [wide] stores as many words as an algorithm needs, under one lock of many.
+//! There are two tables with these rules: [narrow] packs a key of a window counter into one atomic word, and needs no lock for
+//! a key that has a slot; [wide] stores as many words as an algorithm needs, under one of many locks.
 
 mod memory;
 mod narrow;
@@ -40,7 +39,7 @@ pub(crate) enum Table {
 }
 
 impl Table {
-    /// A table for this many active keys.
+    /// Creates a table for this many active keys.
     ///
     /// # Errors
     ///
@@ -58,7 +57,7 @@ impl Table {
 
     /// # Errors
     ///
-    /// If there is no room for any key.
+    /// If the capacity is 0.
     pub(crate) fn check_capacity(keys: usize) -> Result<(), ConfigError> {
         if keys == 0 {
             return Err(ConfigError::new(
@@ -70,7 +69,7 @@ impl Table {
         Ok(())
     }
 
-    /// Returns a table in which keys of this meter have so many words, and use up to `largest` of their limits.
+    /// Creates a wide table in which keys have this many words and counts up to `largest`. `None` if there is not enough memory.
     pub(crate) fn wide(keys: usize, meter: &AnyMeter, words: usize, largest: u32) -> Option<Self> {
         Wide::for_keys(keys, meter, words, largest).map(Self::Wide)
     }
@@ -84,12 +83,12 @@ impl Table {
         }
     }
 
-    /// Returns how many bytes a key of so many words takes in a table that is not narrow.
+    /// Returns how many bytes a key of this many words takes in a wide table.
     pub(crate) fn bytes_a_key(words: usize) -> usize {
         wide::bytes_a_key(words)
     }
 
-    /// What the table occupies, in bytes.
+    /// Returns the size of the table in bytes.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Narrow(table) => table.bytes(),
@@ -97,7 +96,7 @@ impl Table {
         }
     }
 
-    /// How many keys had to go while they still had counts.
+    /// Returns how many keys were evicted while they had counts.
     pub(crate) fn evicted(&self) -> u64 {
         match self {
             Self::Narrow(table) => table.evicted(),
@@ -105,7 +104,7 @@ impl Table {
         }
     }
 
-    /// How many requests of keys without a slot were refused because of what evicted keys had used.
+    /// Returns how many requests of new keys were rejected because of the counts of evicted keys.
     pub(crate) fn floor_reached(&self) -> u64 {
         match self {
             Self::Narrow(table) => table.floor_reached(),
@@ -113,9 +112,7 @@ impl Table {
         }
     }
 
-    /// Forgets a key: it starts again with whole quotas.
-    ///
-    /// A key that was evicted may keep counts that it shares with others.
+    /// Resets the counts of a key. The sketch is not changed, because its cells are shared between keys.
     pub(crate) fn reset(&self, key: u64) {
         match self {
             Self::Narrow(table) => table.reset(key),
@@ -123,7 +120,7 @@ impl Table {
         }
     }
 
-    /// How many keys have a slot, idle ones included.
+    /// Returns how many keys have a slot, including idle ones.
     pub(crate) fn keys(&self) -> usize {
         match self {
             Self::Narrow(table) => table.taken(),
@@ -131,27 +128,27 @@ impl Table {
         }
     }
 
-    /// Checks a request of this cost and charges it, in one step. `key` is a hash whose every bit counts, and the meter
-    /// is of the kind that the table was made for.
+    /// Checks and charges a request of this cost in one step. All bits of the hash `key` are used. The meter must be of the kind
+    /// that the table was created for.
     #[inline]
     pub(crate) fn charge(&self, meter: &AnyMeter, key: u64, now: u64, cost: u32) -> Outcome {
         match (self, meter) {
             (Self::Narrow(table), AnyMeter::Window(window)) => table.charge(window, key, now, cost),
             (Self::Wide(table), meter) => table.charge(meter, key, now, cost),
-            (Self::Narrow(_), meter) => unreachable!("a narrow table was made for {meter:?}"),
+            (Self::Narrow(_), meter) => unreachable!("a narrow table was created for {meter:?}"),
         }
     }
 
-    /// What [`charge`](Self::charge) would say. The standing is that of now.
+    /// Returns the outcome of [`charge`](Self::charge) with the current standing, and charges nothing.
     pub(crate) fn look(&self, meter: &AnyMeter, key: u64, now: u64, cost: u32) -> Outcome {
         match (self, meter) {
             (Self::Narrow(table), AnyMeter::Window(window)) => table.look(window, key, now, cost),
             (Self::Wide(table), meter) => table.look(meter, key, now, cost),
-            (Self::Narrow(_), meter) => unreachable!("a narrow table was made for {meter:?}"),
+            (Self::Narrow(_), meter) => unreachable!("a narrow table was created for {meter:?}"),
         }
     }
 
-    /// Takes back what was charged at `charged_at`.
+    /// Returns a charge of the time `charged_at`.
     pub(crate) fn refund(
         &self,
         meter: &AnyMeter,
@@ -165,25 +162,25 @@ impl Table {
                 table.refund(window, key, charged_at, amount);
             }
             (Self::Wide(table), meter) => table.refund(meter, key, now, charged_at, amount),
-            (Self::Narrow(_), meter) => unreachable!("a narrow table was made for {meter:?}"),
+            (Self::Narrow(_), meter) => unreachable!("a narrow table was created for {meter:?}"),
         }
     }
 }
 
-/// The two buckets that a key may sit in. They differ.
+/// Returns the two different buckets of a key.
 fn buckets_of(key: u64, buckets: usize) -> (usize, usize) {
     let home = scaled(key, buckets);
-    // Another mixture of the same bits (the multiplier is 2^64 over the golden ratio).
+    // The multiplier is 2^64 divided by the golden ratio.
     let other = scaled(key.wrapping_mul(0x9E37_79B9_7F4A_7C15), buckets - 1);
     (home, (home + 1 + other) % buckets)
 }
 
-/// Spreads hashes over `0..count` by their upper bits, without a division.
+/// Maps a hash to `0..count` by its upper bits, without a division.
 fn scaled(hash: u64, count: usize) -> usize {
     ((u128::from(hash) * count as u128) >> 64) as usize
 }
 
-/// The slot of a bucket that a newcomer would take, what its key weighs, and how many slots are taken.
+/// The slot of a bucket that a new key would take, the weight of its key, and how many slots are taken.
 #[derive(Clone, Copy, Debug)]
 struct Vacancy {
     slot: usize,
@@ -193,7 +190,7 @@ struct Vacancy {
 }
 
 impl Vacancy {
-    /// The best place for a newcomer: the slot that weighs least. One whose key has been idle weighs nothing.
+    /// Returns the slot with the least weight. An idle key has no weight.
     fn among(weights: impl ExactSizeIterator<Item = u128>) -> Self {
         let mut best = Self { taken: 0, weight: u128::MAX, slot: 0, of: weights.len() };
         for (slot, weight) in weights.enumerate() {
@@ -205,9 +202,8 @@ impl Vacancy {
         best
     }
 
-    /// Whether a newcomer does better here than at home. At home it is found sooner, so it goes elsewhere only when its
-    /// home fills up: then to the emptier bucket, which is what keeps all of them from overflowing, and where both are
-    /// full, to the lighter slot.
+    /// Returns true if a new key should take this slot instead of one at home. Lookups begin at home, so the spare is used only
+    /// if the home fills up: then the emptier bucket, which balances them, and if both are full, the lighter slot.
     fn is_better_than(&self, home: &Self) -> bool {
         let rank = |vacancy: &Self| (vacancy.taken.max(vacancy.of / 2), vacancy.weight);
         rank(self) < rank(home)

@@ -1,13 +1,12 @@
-//! How much evicted keys had used, in fixed memory: a count-min sketch with conservative updates.
+//! The counts of evicted keys in fixed memory: a count-min sketch with conservative updates.
 //!
-//! A key is a few cells, and its count is the least of them. Recording raises the cells that are lower than the count, and
-//! no others. So a key never reads less than what was recorded of it, and reads more only if all of its cells are shared
-//! with keys that had used more. The counts of a flood are spread evenly over all cells, where one floor for each bucket
-//! would add them up: `tests/accuracy.rs` measures how many newcomers it takes until some are refused.
+//! A key has a few cells, and its count is their minimum. Recording a count raises only the cells that are lower. So a key
+//! never reads less than its recorded count, and reads more only if it shares all of its cells with keys of higher counts. The
+//! counts of a flood are spread evenly over all cells, while a single floor for each bucket would add them up:
+//! `tests/accuracy.rs` measures how many new keys it takes until some are rejected.
 //!
-//! Time is cut into epochs, and counts are of the current or of the previous one. The counts of an epoch that has become
-//! the previous one are folded into a fourteenth of their memory: the greatest of each lane. They lose weight with
-//! time, so that a coarser count is enough.
+//! Time is divided into epochs. A block has counts of the current and of the previous epoch. The counts of the previous epoch
+//! take a fourteenth of the memory: the maximum of each lane. They lose weight with time, so a coarser count is enough.
 //!
 //! ```text
 //! block:  epoch 64 | previous 64 | 14 words of cells, as many to a word as fit
@@ -29,18 +28,18 @@ const MOST_BITS: u32 = 16;
 #[derive(Debug)]
 pub(super) struct Sketch {
     blocks: Box<[[u64; BLOCK]]>,
-    /// Of a cell.
+    /// The bits of a cell.
     bits: u32,
-    /// Cells of a word.
+    /// The cells of a word.
     lanes: u32,
-    /// Cells of a key.
+    /// The cells of a key.
     choices: u32,
 }
 
 /// How much a key had used when it was last evicted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Used {
-    /// The epoch that the counts are of: the one that was asked for, or a newer one.
+    /// The epoch of the counts: the requested one, or a newer one.
     pub(super) epoch: u64,
     pub(super) previous: u32,
     pub(super) current: u32,
@@ -53,10 +52,10 @@ impl Used {
 }
 
 impl Sketch {
-    /// Returns a sketch for a table of so many keys and counts up to `largest`. `None` if there is not that much memory.
+    /// Creates a sketch for a table of this many keys and counts up to `largest`. `None` if there is not enough memory.
     pub(super) fn for_keys(keys: usize, largest: u32) -> Option<Self> {
         let bits = (u32::BITS - largest.leading_zeros()).clamp(1, MOST_BITS);
-        // By simulation: more cells tell keys apart, and fill the sketch sooner.
+        // Found by simulation: more cells distinguish keys better, but fill the sketch sooner.
         let choices = match bits {
             1 => 6,
             2..=5 => 3,
@@ -74,7 +73,7 @@ impl Sketch {
         size_of_val(&*self.blocks)
     }
 
-    /// Returns how much a key had used. A cell that has no room for more counts as `full`.
+    /// Returns the count of a key. A saturated cell counts as `full`.
     pub(super) fn used(&self, id: u64, epoch: u64, full: u32) -> Used {
         let (at, random) = self.block_of(id);
         let block = rolled(&self.blocks[at], epoch, self.bits);
@@ -83,11 +82,11 @@ impl Sketch {
             previous = previous.min(self.cell(block[PREVIOUS], lane));
             current = current.min(self.cell(block[word], lane));
         }
-        let told = |count| if count == self.top() { full.max(count) } else { count };
-        Used { epoch: block[EPOCH], previous: told(previous), current: told(current) }
+        let read = |count| if count == self.top() { full.max(count) } else { count };
+        Used { epoch: block[EPOCH], previous: read(previous), current: read(current) }
     }
 
-    /// Raises the counts of a key to at least these, which are of `epoch`.
+    /// Raises the counts of a key to at least these.
     pub(super) fn record(&mut self, id: u64, used: Used) {
         let (at, random) = self.block_of(id);
         let mut block = rolled(&self.blocks[at], used.epoch, self.bits);
@@ -119,13 +118,13 @@ impl Sketch {
         (word >> (lane * self.bits)) as u32 & self.top()
     }
 
-    /// The block of a key, and random bits that choose its cells.
+    /// Returns the block of a key, and random bits that choose its cells.
     fn block_of(&self, id: u64) -> (usize, u64) {
         let random = mixed(id);
         (super::scaled(random, self.blocks.len()), mixed(random))
     }
 
-    /// The word and the lane of each cell of a key.
+    /// Returns the word and the lane of each cell of a key.
     fn cells_of(&self, random: u64) -> impl Iterator<Item = (usize, u32)> + use<> {
         let (lanes, mut random) = (self.lanes, random);
         (0..self.choices).map(move |_| {
@@ -136,7 +135,7 @@ impl Sketch {
     }
 }
 
-/// The block in this epoch, or in its own if that is newer.
+/// Returns the block as seen from this epoch. A block of a newer epoch is returned unchanged.
 fn rolled(block: &[u64; BLOCK], epoch: u64, bits: u32) -> [u64; BLOCK] {
     let mut rolled = *block;
     let Some(passed @ 1..) = epoch.checked_sub(block[EPOCH]) else { return rolled };
@@ -149,7 +148,7 @@ fn rolled(block: &[u64; BLOCK], epoch: u64, bits: u32) -> [u64; BLOCK] {
     rolled
 }
 
-/// The greater of two words in each lane.
+/// Returns the maximum of two words in each lane.
 fn greatest(one: u64, other: u64, bits: u32) -> u64 {
     if one == 0 || other == 0 {
         return one | other;
@@ -159,7 +158,7 @@ fn greatest(one: u64, other: u64, bits: u32) -> u64 {
     lanes.fold(0, |word, lane| word | (one & lane).max(other & lane))
 }
 
-/// SplitMix64: ids of the narrow table are not random in all of their bits.
+/// Mixes the bits with SplitMix64, because not all bits of the narrow table's ids are random.
 fn mixed(n: u64) -> u64 {
     let n = n.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -191,7 +190,7 @@ mod tests {
         assert_eq!(sketch.used(7, 6, 10), at(6, 3, 0));
         assert_eq!(sketch.used(7, 7, 10), at(7, 0, 0));
         sketch.record(7, at(6, 1, 4));
-        assert_eq!(sketch.used(7, 5, 10), at(6, 3, 4), "an older clock reads what is newest");
+        assert_eq!(sketch.used(7, 5, 10), at(6, 3, 4), "an older clock reads the newest counts");
         sketch.record(7, at(5, 9, 8));
         assert_eq!(sketch.used(7, 6, 10), at(6, 8, 4));
         sketch.record(7, at(4, 9, 9));

@@ -82,10 +82,10 @@ impl Exact {
 }
 
 #[test]
-fn a_key_takes_the_bytes_that_are_documented() {
+fn bytes_of_a_key_are_as_documented() {
     let keys = 2_000_000;
     let bytes = |quota: crate::Quota| {
-        let table = Table::for_keys(keys, &AnyMeter::of(&quota).unwrap()).unwrap();
+        let table = Table::for_keys(keys, &AnyMeter::new(&quota).unwrap()).unwrap();
         (table.bytes() as f64 / keys as f64).round() as u32
     };
     let minute = std::time::Duration::from_secs(60);
@@ -97,11 +97,11 @@ fn a_key_takes_the_bytes_that_are_documented() {
 }
 
 #[test]
-fn a_table_for_no_keys_or_for_too_many_is_a_configuration_error() {
+fn capacity_of_zero_or_over_memory_is_an_error() {
     let quota = crate::Quota::per(1, std::time::Duration::from_secs(1));
     for quota in [quota.clone(), quota.strict()] {
         for keys in [0, usize::MAX] {
-            let error = Table::for_keys(keys, &AnyMeter::of(&quota).unwrap()).unwrap_err();
+            let error = Table::for_keys(keys, &AnyMeter::new(&quota).unwrap()).unwrap_err();
             let error = error.to_string();
             assert!(
                 error.starts_with(&format!("capacity `{keys}` is not valid: choose ")),
@@ -112,7 +112,7 @@ fn a_table_for_no_keys_or_for_too_many_is_a_configuration_error() {
 }
 
 #[test]
-fn every_key_has_two_buckets_that_differ() {
+fn every_key_has_two_different_buckets() {
     for count in [2, 3, 13, 100] {
         for n in 0..1000 {
             let (home, spare) = buckets_of(hash(n), count);
@@ -158,7 +158,7 @@ fn flood_of_keys_resets_no_used_up_key_and_takes_no_memory() {
             }
         }
         assert!(used_up.clone().all(|key| !admitted(table.charge(&window, hash(key), 2, 1))));
-        assert_eq!(refused, 0, "newcomers start with less, and are not shut out");
+        assert_eq!(refused, 0, "new keys start with less, and are not rejected");
         assert_eq!(table.table.bytes(), bytes);
 
         // Two windows later nothing is left of the flood.
@@ -192,7 +192,7 @@ fn evicted_key_keeps_its_counts_when_a_slot_becomes_free() {
 }
 
 #[test]
-fn a_refused_newcomer_evicts_no_key() {
+fn rejected_new_key_evicts_no_key() {
     for table in tables(1, 1) {
         let window = per_window(1);
         let mut refused = 0;
@@ -210,7 +210,7 @@ fn a_refused_newcomer_evicts_no_key() {
 }
 
 #[test]
-fn a_key_that_is_reset_starts_with_its_whole_limit() {
+fn reset_key_has_its_whole_limit() {
     for table in tables(100, 2) {
         let window = per_window(2);
         for key in [hash(1), hash(2)] {
@@ -225,7 +225,7 @@ fn a_key_that_is_reset_starts_with_its_whole_limit() {
 }
 
 #[test]
-fn threads_that_meet_on_new_keys_never_seat_one_twice() {
+fn concurrent_first_requests_take_one_slot() {
     const KEYS: u64 = 500;
     const THREADS: usize = 4;
     for capacity in [1, 100, 10_000] {
@@ -258,8 +258,8 @@ fn threads_that_meet_on_new_keys_never_seat_one_twice() {
 }
 
 proptest! {
-    /// Whatever comes, at whatever times the clock shows, in a table where everybody drives everybody out. Where the
-    /// clock went backwards, a key is judged at the newest time that its table has seen, or in the newest window.
+    /// Random requests at random times in a table where keys evict each other. If the clock went backwards, the newest time
+    /// or window of the table applies.
     #[test]
     fn crowded_table_never_admits_what_an_exact_count_refuses(
         limit in 1u32..6,
@@ -312,8 +312,8 @@ proptest! {
         }
     }
 
-    /// A bucket that nobody has visited for any number of windows remembers nothing of before, and mistakes no window
-    /// for another, though a slot knows its window modulo 256 only.
+    /// A bucket that was unused for any number of windows has no old counts and confuses no windows, although a slot contains
+    /// its window modulo 256.
     #[test]
     fn a_pause_of_any_length_is_not_mistaken_for_a_short_one(
         before in 0u64..600,

@@ -1,6 +1,6 @@
-//! As many words for each key as its algorithm needs, under one lock of many.
+//! The table for algorithms that need several words for each key, under one of many locks.
 //!
-//! The table is cut into shards, each with a lock and an equal part of the buckets; both buckets of a key are in one
+//! The table is divided into shards, each with a lock and an equal part of the buckets; both buckets of a key are in one
 //! shard. A decision holds the lock of its shard for as long as the arithmetic takes, never across an await.
 
 use std::{
@@ -22,40 +22,40 @@ const SLOTS: usize = 8;
 /// Three quarters full, fewer than one key in ten thousand finds both of its buckets full.
 const KEYS_PER_BUCKET: usize = 6;
 
-/// Few enough that a shard evens out how many keys it gets, and enough that threads seldom meet.
+/// Few enough that shards get similar numbers of keys, and enough that threads seldom wait for the same lock.
 const MOST_SHARDS: usize = 256;
 const FEWEST_BUCKETS: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Wide {
     shards: Box<[Mutex<Shard>]>,
-    /// Of one key.
+    /// The words of one key.
     words: usize,
-    /// The length of an epoch of the sketches: what was charged in one no longer counts after the next.
+    /// The length of an epoch of the sketches. A charge of one epoch no longer counts after the next.
     epoch: NonZeroU64,
-    /// Requests that were refused because of what evicted keys had used.
+    /// Requests that were rejected because of the counts of evicted keys.
     floor_reached: AtomicU64,
 }
 
-/// A bucket is a tag for each slot, and then the words of each slot.
+/// A part of the table. A bucket consists of the tags of its slots, followed by the words of its slots.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Shard {
-    /// The latest time at which anything was decided here. A clock that shows less is taken to show this: time never
-    /// runs backwards for a key.
+    /// The latest time of a decision in this shard. Earlier times are replaced by it, so that time never runs backwards for a
+    /// key.
     latest: u64,
     buckets: usize,
     words: Box<[u64]>,
-    /// Where the history of a newcomer is put together.
+    /// A buffer for the history of a new key.
     scratch: Box<[u64]>,
-    /// What evicted keys had used.
+    /// The counts of evicted keys.
     sketch: Sketch,
-    /// Keys that had to go while they still had counts.
+    /// Keys that were evicted while they had counts.
     evicted: u64,
 }
 
 impl Wide {
-    /// Returns a table for this many active keys, each of so many words. `None` if there is not that much memory.
+    /// Creates a table for this many active keys with this many words each. `None` if there is not enough memory.
     pub(super) fn for_keys(
         keys: usize,
         meter: &AnyMeter,
@@ -75,18 +75,18 @@ impl Wide {
         })
     }
 
-    /// Returns true if keys of this meter have room, and what the sketch remembers of them lasts long enough.
+    /// Returns true if keys of this meter fit, and the sketch keeps their counts long enough.
     pub(super) fn holds(&self, meter: &AnyMeter) -> bool {
         meter.words() <= self.words && meter.epoch() <= self.epoch
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let of = |shard: &Mutex<Shard>| {
+        let bytes = |shard: &Mutex<Shard>| {
             let shard = held(shard);
             let words = (shard.words.len() + self.words) * size_of::<u64>();
             words + shard.sketch.bytes()
         };
-        size_of_val(&*self.shards) + self.shards.iter().map(of).sum::<usize>()
+        size_of_val(&*self.shards) + self.shards.iter().map(bytes).sum::<usize>()
     }
 
     pub(super) fn floor_reached(&self) -> u64 {
@@ -97,12 +97,12 @@ impl Wide {
         self.shards.iter().map(|shard| held(shard).evicted).sum()
     }
 
-    /// How many slots are taken. It reads all of the table, one shard after the other.
+    /// Returns how many slots are taken. Reads the whole table.
     pub(super) fn taken(&self) -> usize {
         self.shards.iter().map(|shard| held(shard).taken()).sum()
     }
 
-    /// All that is remembered.
+    /// Returns the words of all shards.
     #[cfg(test)]
     pub(super) fn contents(&self) -> Vec<Box<[u64]>> {
         self.shards.iter().map(|shard| held(shard).words.clone()).collect()
@@ -141,7 +141,7 @@ impl Wide {
         }
     }
 
-    /// The shard of a key, the time there, and by how much the clock is behind it.
+    /// Returns the shard of a key, the time of the shard, and how far the clock is behind it.
     fn shard(&self, key: u64, now: u64) -> (MutexGuard<'_, Shard>, u64, u64) {
         // The upper bits choose the bucket within the shard, the lower ones the shard.
         let mut shard = held(&self.shards[key as usize & (self.shards.len() - 1)]);
@@ -151,7 +151,7 @@ impl Wide {
     }
 }
 
-/// What is said to a clock that is late.
+/// Adds the delay of a late clock to the wait.
 fn later(outcome: Outcome, late: u64) -> Outcome {
     match outcome {
         Outcome::Refused { standing, wait: Some(wait) } => {
@@ -161,7 +161,7 @@ fn later(outcome: Outcome, late: u64) -> Outcome {
     }
 }
 
-/// No decision panics half way: words are written once it is made.
+/// Locks a shard. A panic cannot leave words half written, because they are written after the decision.
 fn held(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -189,7 +189,7 @@ impl Shard {
         tags.filter(|tag| **tag != 0).count()
     }
 
-    /// Where the two buckets of a key begin.
+    /// Returns the offsets of the two buckets of a key.
     fn buckets_of(&self, words: usize, key: u64) -> [usize; 2] {
         let (home, spare) = buckets_of(key, self.buckets);
         let length = self.words.len() / self.buckets;
@@ -197,7 +197,7 @@ impl Shard {
         [home * length, spare * length]
     }
 
-    /// Where the words of a key begin, if it has a slot.
+    /// Returns the offset of a key's words. `None` if it has no slot.
     fn slot_of(&self, words: usize, key: u64) -> Option<usize> {
         self.buckets_of(words, key).into_iter().find_map(|bucket| {
             let tags = &self.words[bucket..bucket + SLOTS];
@@ -220,16 +220,16 @@ impl Shard {
         }
     }
 
-    /// Decides on a copy.
+    /// Decides on a copy of the words.
     fn look(&mut self, meter: &impl Meter, table: &Wide, key: u64, now: u64, cost: u32) -> Outcome {
         let Some(slot) = self.slot_of(table.words, key) else {
-            return self.decide_newcomer(meter, table, key, now, cost).0;
+            return self.decide_new_key(meter, table, key, now, cost).0;
         };
         self.scratch.copy_from_slice(&self.words[slot..slot + table.words]);
         meter.charge(&mut self.scratch, now, cost)
     }
 
-    /// Gives a slot to a key that has none, if its request is admitted.
+    /// Gives a new key a slot if its request is admitted.
     fn charge_newcomer(
         &mut self,
         meter: &impl Meter,
@@ -238,7 +238,7 @@ impl Shard {
         now: u64,
         cost: u32,
     ) -> Outcome {
-        let (outcome, bucket, place) = self.decide_newcomer(meter, table, key, now, cost);
+        let (outcome, bucket, place) = self.decide_new_key(meter, table, key, now, cost);
         if cost == 0 || matches!(outcome, Outcome::Refused { .. }) {
             return outcome;
         }
@@ -255,8 +255,8 @@ impl Shard {
         outcome
     }
 
-    /// Decides about a key that has no slot, and finds the one that it would get. Its history is left in the scratch.
-    fn decide_newcomer(
+    /// Decides about a new key, and returns the slot that it would take. Leaves its history in `scratch`.
+    fn decide_new_key(
         &mut self,
         meter: &impl Meter,
         table: &Wide,
@@ -292,17 +292,17 @@ impl Shard {
     }
 }
 
-/// How many words a bucket has, of keys that have so many each.
+/// Returns the number of words of a bucket with keys of this many words.
 fn bucket_words(words: usize) -> Option<usize> {
     words.checked_mul(SLOTS)?.checked_add(SLOTS)
 }
 
-/// What tells the keys of a bucket apart: the whole hash. An empty slot has the tag 0, so no key has it.
+/// Returns the tag of a key: its hash, but never 0, which marks an empty slot.
 fn tag(key: u64) -> u64 {
     key.max(1)
 }
 
-/// How many bytes a key of so many words takes: its part of a bucket that is three quarters full, and of the sketch.
+/// Returns how many bytes a key of this many words takes: its part of a bucket that is three quarters full, and of the sketch.
 pub(super) fn bytes_a_key(words: usize) -> usize {
     let bucket = bucket_words(words).unwrap_or(usize::MAX).saturating_mul(size_of::<u64>());
     (bucket / KEYS_PER_BUCKET).saturating_add(16)

@@ -25,7 +25,7 @@ fn flood_of_ten_times_the_capacity_resets_no_client() {
         }
         assert_eq!(limit.table_bytes(), bytes);
 
-        // When it is over, everybody has a whole quota again.
+        // After the flood every client has its whole quota again.
         clock.advance(3 * MINUTE);
         assert_eq!(send(&limit, from(0)).remaining(), [19]);
         assert_eq!(send(&limit, from(9_999_999)).remaining(), [19]);

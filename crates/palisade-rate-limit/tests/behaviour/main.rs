@@ -1,4 +1,4 @@
-//! Limits in depth, through the layer, theme by theme, on a clock that the test moves.
+//! The behaviour of limits through the layer, on a manual clock.
 
 mod calendar;
 mod costs;
@@ -36,7 +36,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Every way to count in a window.
+/// Quotas of all algorithms.
 const TIMED: [fn(Quota) -> Quota; 5] =
     [Quota::sliding_window, Quota::fixed_window, Quota::strict, Quota::gcra, Quota::exact_log];
 
@@ -57,19 +57,19 @@ fn grpc(mut request: Request<Script>) -> Request<Script> {
     request
 }
 
-/// Builds a limit on a clock that stands until it is moved.
+/// Builds a limit on a manual clock.
 fn clocked<K: Key>(builder: RateLimitBuilder<K>) -> (RateLimit<K>, ManualClock) {
     let clock = ManualClock::default();
     (builder.clock(Arc::new(clock.clone())).build().unwrap(), clock)
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug)]
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     body: String,
-    /// What the response was made of, if it is a refusal.
+    /// The error of the response, if the request was rejected.
     error: Option<ApiError>,
 }
 
@@ -100,14 +100,14 @@ impl Answer {
         self.fields("ratelimit").into_iter().map(remaining).collect()
     }
 
-    /// The names of the quotas that were gone over.
+    /// The names of the exceeded quotas.
     fn violated(&self) -> Vec<&str> {
         let violations = self.error.as_ref().unwrap().quota_violations();
         violations.iter().map(|violation| &*violation.name).collect()
     }
 }
 
-/// Sends a request through a limit to a handler that answers at once. Problem details say the most.
+/// Sends a request through a limit to a handler that answers at once, with errors as problem details.
 fn answered<K: Key>(
     limit: &RateLimit<K>,
     request: Request<Script>,
@@ -143,7 +143,7 @@ fn with_status(status: u16) -> Response<Script> {
     Response::builder().status(status).body(Script::empty()).unwrap()
 }
 
-/// Whatever a future comes to that waits for nothing.
+/// Returns the output of a future that is ready.
 fn now<T>(future: impl Future<Output = T>) -> T {
     let Poll::Ready(outcome) = pin!(future).poll(&mut Context::from_waker(Waker::noop())) else {
         panic!("it waits for something")

@@ -1,4 +1,4 @@
-//! What a limit tells of itself.
+//! The metrics of a limit.
 
 use palisade_core::Measured;
 use palisade_rate_limit::METRICS;
@@ -15,7 +15,7 @@ const KEYS: &str = "palisade_limit_table_keys";
 const EVICTIONS: &str = "palisade_limit_table_evictions_total";
 
 #[test]
-fn the_tables_tell_how_many_keys_they_have_and_had_to_drive_out() {
+fn tables_report_keys_and_evictions() {
     for kind in TIMED {
         let quota = kind(Quota::per(5, MINUTE));
         let (limit, clock) = clocked(RateLimit::per_address(quota.clone()).capacity(100));
@@ -29,11 +29,11 @@ fn the_tables_tell_how_many_keys_they_have_and_had_to_drive_out() {
 
         let admitted = (0..3000).filter(|client| send(&limit, from(50 + client)).passed()).count();
         let (keys, evictions) = (told(&limit, KEYS).unwrap(), told(&limit, EVICTIONS).unwrap());
-        // Who was admitted has a place or has had one.
+        // Each admitted key has or had a slot.
         assert_eq!(keys + evictions, (50 + admitted) as f64, "{quota:?}");
         assert!(evictions > 100.0 && keys < 300.0, "{evictions} {keys} {quota:?}");
 
-        // Keys whose counts are over leave nothing behind.
+        // Keys without counts are not counted as evictions.
         clock.advance(3 * MINUTE);
         for client in 0..50 {
             send(&limit, from(9000 + client));
@@ -43,7 +43,7 @@ fn the_tables_tell_how_many_keys_they_have_and_had_to_drive_out() {
 }
 
 #[test]
-fn tables_that_are_made_for_a_request_are_told_too() {
+fn tables_of_chosen_quotas_are_measured() {
     let by_client = |_: Option<&_>, head: &http::request::Parts| {
         let minutes = if head.uri.path() == "/long" { 10 } else { 1 };
         Quota::per(5, MINUTE * minutes)

@@ -1,4 +1,4 @@
-//! Trying a limit out, and requests without a key.
+//! Shadow mode, samples, and requests without a key.
 
 use http::request;
 use palisade_core::{Clock, Decision, Policy, PolicyLayer, Principal, Trail};
@@ -7,7 +7,7 @@ use palisade_rate_limit::MissingKey;
 use crate::*;
 
 #[test]
-fn a_limit_in_shadow_refuses_nobody_and_logs_whom_it_would_have() {
+fn limit_in_shadow_admits_and_logs_requests_over_it() {
     let quotas = [Quota::per(2, MINUTE).named("burst"), Quota::per(3, HOUR).named("hourly")];
     let builder = RateLimit::per_address(quotas).name("per-client").shadow();
     let (limit, clock) = clocked(builder);
@@ -87,7 +87,7 @@ fn requests_without_a_key_are_rejected_skipped_or_share() {
     assert_eq!(send(&sharing, named("ada")).remaining(), [1]);
 }
 
-/// Leaves its trail on each request.
+/// Adds a trail to each request.
 struct Observer(Trail);
 
 impl Policy for Observer {
@@ -106,7 +106,7 @@ impl Policy for Observer {
     }
 }
 
-/// What is noted of a request, whatever the handler makes of it.
+/// Returns the trail of a request.
 fn noted<K: Key>(limit: &RateLimit<K>, request: Request<Script>) -> String {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let trail = Trail::new(clock);
@@ -117,7 +117,7 @@ fn noted<K: Key>(limit: &RateLimit<K>, request: Request<Script>) -> String {
 }
 
 #[test]
-fn a_limit_in_shadow_is_noted_with_what_it_would_have_said() {
+fn trail_has_the_shadowed_outcome() {
     let (limit, _) = clocked(RateLimit::per_address(Quota::per(1, MINUTE)).shadow());
     assert_eq!(noted(&limit, from(1)), "RateLimit=granted in shadow");
     assert_eq!(noted(&limit, from(1)), "RateLimit=refused(RATE_LIMITED) in shadow");
@@ -130,7 +130,7 @@ fn a_limit_in_shadow_is_noted_with_what_it_would_have_said() {
 }
 
 #[test]
-fn of_a_sample_each_key_is_noted_as_what_it_is() {
+fn trail_distinguishes_enforced_and_observed_keys() {
     let (limit, _) = clocked(RateLimit::per_address(Quota::per(1, MINUTE)).enforce_sample(0.5));
     let (mut meant, mut shadows) = (0, 0);
     for client in 0..100 {
@@ -151,7 +151,7 @@ fn of_a_sample_each_key_is_noted_as_what_it_is() {
 }
 
 #[test]
-fn a_limit_in_shadow_refuses_nobody_for_what_is_wrong_with_it() {
+fn limit_in_shadow_admits_despite_its_own_errors() {
     let (limit, _) = clocked(RateLimit::per_address(Quota::per(5, MINUTE)).shadow());
     assert!(send(&limit, Request::get("/").body(Script::empty()).unwrap()).passed());
     let unheard_of = |_: Option<&_>, _: &_| Quota::per(5, Duration::ZERO);
@@ -161,7 +161,7 @@ fn a_limit_in_shadow_refuses_nobody_for_what_is_wrong_with_it() {
 }
 
 #[test]
-fn a_key_that_is_only_watched_is_told_nothing() {
+fn observed_key_gets_no_fields() {
     let sample = RateLimit::per_address(Quota::per(5, MINUTE)).enforce_sample(1e-12);
     let (limit, _) = clocked(sample);
     for _ in 0..20 {

@@ -1,4 +1,4 @@
-//! A limit without a request, in the hands of operators, and on the request.
+//! Checks without a request, operators' commands, and the status on requests.
 
 use std::net::IpAddr;
 
@@ -53,7 +53,7 @@ fn every_kind_of_key_can_be_asked_for() {
     assert!(send(&limit, from(1)).passed());
     assert_eq!(now(limit.peek((key(1), &b"POST"[..]))).unwrap().remaining(), Some(1));
 
-    // The keyless share a key that no value equals.
+    // Requests without a key share a key that equals no value.
     let header = palisade_rate_limit::ByHeader::new(http::HeaderName::from_static("x-tenant"));
     let (limit, _) =
         clocked(RateLimit::per_key(header, Quota::per(2, MINUTE)).missing_key(MissingKey::Share));
@@ -63,7 +63,7 @@ fn every_kind_of_key_can_be_asked_for() {
 }
 
 #[test]
-fn a_reset_gives_a_client_its_whole_quota_back() {
+fn reset_client_has_its_whole_quota() {
     for kind in TIMED {
         let (limit, _) = clocked(RateLimit::per_address(kind(Quota::per(2, MINUTE))));
         for client in [1, 2] {
@@ -106,7 +106,7 @@ fn client_that_goes_on_after_rejections_is_banned_for_longer() {
         for _ in 0..2 {
             assert_eq!(send(&limit, from(1)).header("retry-after"), Some("1"));
         }
-        // The rejection that earns the ban says so.
+        // The rejection that causes the ban has its length.
         assert_eq!(send(&limit, from(1)).header("retry-after"), Some(&*seconds.to_string()));
         assert_eq!(send(&limit, from(1)).header("retry-after"), Some(&*seconds.to_string()));
         assert!(send(&limit, from(2)).passed());

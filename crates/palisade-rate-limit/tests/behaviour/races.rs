@@ -1,4 +1,4 @@
-//! Many requests at once, on many threads.
+//! Parallel requests.
 
 use std::sync::{
     Barrier,
@@ -49,7 +49,7 @@ fn of_a_thousand<K: Key>(limit: &RateLimit<K>) -> usize {
 }
 
 #[test]
-fn of_a_thousand_at_once_a_hundred_pass_whatever_counts_them() {
+fn each_algorithm_admits_100_of_1000_parallel_requests() {
     for kind in TIMED {
         let quota = kind(Quota::per(100, MINUTE));
         assert_eq!(of_a_thousand(&clocked(numbered(quota.clone())).0), 100, "{quota:?}");
@@ -60,7 +60,7 @@ fn of_a_thousand_at_once_a_hundred_pass_whatever_counts_them() {
 }
 
 #[test]
-fn of_a_thousand_at_once_a_hundred_pass_two_quotas() {
+fn two_quotas_admit_100_of_1000_parallel_requests() {
     for (first, second) in [(100, 100), (100, 150), (150, 100)] {
         for kind in TIMED {
             let quotas = [
@@ -96,7 +96,7 @@ fn full_table_never_admits_more_than_the_limit() {
                 for _ in 0..2 {
                     scope.spawn(|| {
                         for (client, count) in (0..).zip(&passed) {
-                            // In step, so that they meet on clients that nobody has seen.
+                            // In step, so that the first requests of a client race.
                             barrier.wait();
                             for _ in 0..10 {
                                 let passes = admission(&limit, client).is_some();

@@ -1,4 +1,4 @@
-//! Costs that are known when a request is over.
+//! Costs that are known after the response.
 
 use http::HeaderName;
 use palisade_core::testing::Step;
@@ -17,7 +17,7 @@ fn left(limit: &RateLimit) -> u32 {
     now(limit.peek(key)).unwrap().remaining().unwrap()
 }
 
-/// A response whose handler tells the cost.
+/// A response with its cost.
 fn told(cost: Option<u32>, steps: &[Step]) -> Response<Script> {
     let mut response = Response::new(Script::of(steps.iter().cloned()));
     if let Some(cost) = cost {
@@ -59,7 +59,7 @@ fn a_stream_is_settled_when_it_ends_or_is_left() {
         let cost = ActualCost::default();
         let tokens = cost.clone();
         let handler = service_fn(move |request: Request<Script>| {
-            // Either one tells it: that of the request, or a handler's own on the response.
+            // The cost of the request, or another one on the response.
             let own = request.extensions().get::<ActualCost>().is_some();
             assert!(own);
             let mut response = Response::new(Script::of([Step::Data("a"), Step::Data("b")]));
@@ -84,7 +84,7 @@ fn a_stream_is_settled_when_it_ends_or_is_left() {
 }
 
 #[test]
-fn a_client_that_leaves_before_the_response_pays_what_was_told() {
+fn client_that_leaves_early_pays_the_reported_cost() {
     for (told, expected) in [(Some(2), 98), (None, 90)] {
         let (limit, _) = settled(Quota::sliding_window);
         let handler = service_fn(move |request: Request<Script>| async move {
@@ -103,7 +103,7 @@ fn a_client_that_leaves_before_the_response_pays_what_was_told() {
 }
 
 #[test]
-fn a_trailer_tells_the_cost() {
+fn trailer_sets_the_cost() {
     for (value, expected) in [("42", 58), ("0", 100), ("-1", 90), ("many", 90)] {
         let builder = RateLimit::per_address(Quota::per(100, MINUTE)).cost(|_| 10);
         let (limit, _) = clocked(builder.settled_by_trailer(HeaderName::from_static("x-rows")));

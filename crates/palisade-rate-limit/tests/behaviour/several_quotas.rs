@@ -37,7 +37,7 @@ fn ten_a_second_and_a_thousand_an_hour_charge_both_or_neither() {
 }
 
 #[test]
-fn the_wait_is_the_longest_and_only_what_was_gone_over_is_named() {
+fn longest_wait_applies_and_exceeded_quotas_are_named() {
     let quotas = [
         Quota::per(5, SECOND).fixed_window().named("second"),
         Quota::per(5, MINUTE).fixed_window().named("minute"),
@@ -68,7 +68,7 @@ fn the_wait_is_the_longest_and_only_what_was_gone_over_is_named() {
 }
 
 #[test]
-fn a_wait_helps_nothing_where_one_quota_will_never_admit() {
+fn no_retry_after_if_one_quota_never_admits() {
     let quotas = [Quota::per(1, MINUTE).named("some"), Quota::per(0, HOUR).named("none")];
     let (limit, _) = clocked(RateLimit::per_address(quotas));
     let refused = send(&limit, from(1));
@@ -79,7 +79,7 @@ fn a_wait_helps_nothing_where_one_quota_will_never_admit() {
 }
 
 #[test]
-fn whichever_quota_refuses_all_others_are_left_as_they_were() {
+fn rejected_request_is_charged_to_no_quota() {
     for first in TIMED {
         for second in TIMED {
             for (one, other) in [(3, 0), (0, 3)] {

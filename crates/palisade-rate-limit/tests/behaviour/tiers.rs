@@ -50,7 +50,7 @@ fn a_user_whose_limit_changes_keeps_the_count() {
         let passes = || (0..20).filter(|_| send(&limit, from(1)).passed()).count();
         assert_eq!(passes(), 3);
         bought.store(5, Ordering::Relaxed);
-        // Of GCRA the time counts that three requests take to flow off: of a minute it was all.
+        // GCRA keeps the backlog as a time, here a minute.
         let gcra = matches!(
             kind(Quota::per(1, MINUTE)).algorithm(),
             palisade_rate_limit::Algorithm::Gcra { .. }
@@ -65,7 +65,7 @@ fn a_user_whose_limit_changes_keeps_the_count() {
 }
 
 #[test]
-fn the_closure_sees_who_is_calling_and_what_is_asked_for() {
+fn closure_receives_principal_and_head() {
     let (limit, _) =
         clocked(RateLimit::per_address(Quota::per(1, MINUTE)).quota(|principal, head| {
             let limit = if head.uri.path() == "/search" { 2 } else { 5 };
@@ -111,7 +111,7 @@ fn ninth_chosen_window_is_500_and_logged_once() {
 }
 
 #[test]
-fn a_quota_that_cannot_be_counted_is_a_failure_and_no_pass() {
+fn invalid_quota_rejects_with_500() {
     let (limit, _) =
         clocked(RateLimit::per_address(Quota::per(1, MINUTE)).quota(
             |_, head| match head.uri.path() {
@@ -168,7 +168,7 @@ fn exact_logs_of_about_the_same_length_share_a_table() {
 }
 
 #[test]
-fn a_limit_whose_quotas_are_chosen_is_checked_when_it_is_built() {
+fn limit_with_chosen_quotas_is_checked_at_build() {
     let setting = |quota: Quota, keys: usize| {
         let builder = RateLimit::per_address(quota).quota(|_, _| Quota::per(1, MINUTE));
         builder.capacity(keys).build().unwrap_err().setting()

@@ -1,4 +1,4 @@
-//! Calls of gRPC whose end decides whether they count.
+//! gRPC calls, which count by the status in their trailers.
 
 use palisade_core::testing::Step;
 
@@ -18,7 +18,7 @@ const GRPC: &str = "application/grpc";
 const WELL: Step = Step::Trailers(&[("grpc-status", "0")]);
 const BADLY: Step = Step::Trailers(&[("grpc-status", "16")]);
 
-/// How much of the quota a call uses up that is answered by these steps.
+/// Returns how much quota a call with this response uses.
 fn used(media_type: &'static str, steps: &[Step]) -> u32 {
     let limit = limited();
     let passed = answered(&limit, grpc(from(1)), || streaming(media_type, steps));
@@ -32,12 +32,12 @@ fn call_counts_only_if_its_trailers_say_that_it_failed() {
     assert_eq!(used(GRPC, &[Step::Data("one"), Step::Data("two"), BADLY]), 1);
     assert_eq!(used("application/grpc+proto", &[BADLY]), 1);
     assert_eq!(used("Application/gRPC;x=y", &[WELL]), 0);
-    // what is no gRPC is judged by its head
+    // A response that is not gRPC counts by its head.
     assert_eq!(used("application/json", &[Step::Data("{}"), BADLY]), 0);
 }
 
 #[test]
-fn a_call_of_grpc_web_is_judged_by_the_last_frame_of_its_body() {
+fn grpc_web_call_counts_by_its_last_frame() {
     const MESSAGE: Step = Step::Data("\0\0\0\0\u{1}m");
     // the flag of trailers is no text, so a message and trailers are in base64: grpc-status 0, and 7
     const WELL: Step = Step::Data("AAAAAAFtgAAAAA9ncnBjLXN0YXR1czogMAo=");
@@ -48,7 +48,7 @@ fn a_call_of_grpc_web_is_judged_by_the_last_frame_of_its_body() {
 }
 
 #[test]
-fn a_call_whose_trailers_never_come_stays_charged() {
+fn call_without_trailers_stays_charged() {
     assert_eq!(used(GRPC, &[Step::Data("one")]), 1);
 
     let limit = limited();
@@ -81,7 +81,7 @@ fn call_stays_charged_until_its_trailers() {
     assert!(now(one.body_mut().frame()).unwrap().is_ok());
     assert!(send(&limit, from(1)).limited());
     assert!(now(one.body_mut().frame()).unwrap().is_ok());
-    // before its body is polled again, or dropped; and once, whatever follows
+    // Before its body is polled again or dropped, and only once.
     assert_eq!(send(&limit, from(1)).remaining(), [0]);
     assert!(now(one.body_mut().frame()).unwrap().is_ok());
     let calls_left = open();
@@ -90,7 +90,7 @@ fn call_stays_charged_until_its_trailers() {
 }
 
 #[test]
-fn the_closure_of_a_user_finds_the_trailers_among_the_headers() {
+fn closure_finds_the_trailers_among_the_headers() {
     let of_the_client = |response: &http::response::Parts| {
         assert_eq!(response.headers["x-head"], "there");
         response.headers.get("grpc-status").is_some_and(|code| code == "3")

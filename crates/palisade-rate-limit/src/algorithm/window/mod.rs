@@ -1,6 +1,6 @@
 //! The sliding-window counter: two counts and a clock, without floating point.
 //!
-//! Time is cut into windows of equal length. A key has the count of the previous window (`q`) and of the current one
+//! Time is divided into windows of equal length. A key has the count of the previous window (`q`) and of the current one
 //! (`c`). With windows of length `W`, of which `e` has elapsed, the last `W` are estimated to contain
 //! `floor(q * (W - e) / W) + c` requests, as if those of the previous window had been spread evenly. A request of cost
 //! `n` is admitted if and only if
@@ -31,13 +31,13 @@ use crate::Standing;
 pub(crate) struct Window {
     limit: u32,
     length: NonZeroU64,
-    /// Forgets a window when it is over.
+    /// The previous window does not count.
     fixed: bool,
     /// `(2^64 - 1) / length`, rounded down: see [`Window::moment`].
     reciprocal: u64,
 }
 
-/// What a key had done when it was admitted: enough to compute what is left.
+/// The counts of a key after its request, from which the standing is computed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WindowStanding {
     length: NonZeroU64,
@@ -48,7 +48,7 @@ pub(crate) struct WindowStanding {
     fixed: bool,
 }
 
-/// What a key did in the window `index` and in the one before it.
+/// The counts of the window `index` and of the one before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) index: u64,
@@ -56,12 +56,12 @@ pub(crate) struct Counts {
     pub(crate) current: u32,
 }
 
-/// A reading of the clock: which window it is, and how much of it has elapsed.
+/// A reading of the clock: the number of the window, and the elapsed time in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
     pub(crate) index: u64,
     elapsed: u64,
-    /// How far the clock lags behind this moment; see [`Window::no_earlier_than`].
+    /// How far the clock is behind this moment; see [`Window::no_earlier_than`].
     behind: u64,
 }
 
@@ -75,7 +75,7 @@ impl Counts {
         }
     }
 
-    /// True if nothing is remembered, so that forgetting the key grants it nothing.
+    /// Returns true if both counts are 0, so that the key can be evicted without losing anything.
     pub(crate) fn is_idle(self) -> bool {
         self.previous == 0 && self.current == 0
     }
@@ -103,14 +103,14 @@ impl Window {
         self.length.get()
     }
 
-    /// The same history, told in the window `index`. Counts of a later window stay as they are.
+    /// Returns the counts as seen from the window `index`. Counts of a later window are returned unchanged.
     #[inline]
     pub(crate) fn roll(&self, counts: Counts, index: u64) -> Counts {
         let rolled = counts.rolled_to(index);
         if self.fixed { Counts { previous: 0, ..rolled } } else { rolled }
     }
 
-    /// Reads a clock that shows `now` nanoseconds since some fixed moment.
+    /// Returns the moment of a clock that shows `now` nanoseconds.
     ///
     /// The division is a multiplication by the reciprocal. That is less than `1 / length` by at most `1 / 2^64`, and `now` is
     /// less than `2^64`, so the product is less than the quotient by less than 1: rounded down, it is the quotient or one less.
@@ -125,10 +125,10 @@ impl Window {
         }
     }
 
-    /// The moment, or the beginning of the window `index` where the clock is still before it.
+    /// Returns the moment, or the beginning of the window `index` if that is later.
     ///
-    /// A reading may be older than what is written already: another thread was faster, or the clock went backwards.
-    /// The beginning of a window is when its history weighs most, so an old reading never grants.
+    /// A reading can be older than the stored counts, if another thread was faster or the clock went backwards. At the beginning
+    /// of a window its history has the greatest weight, so an old reading never admits too much.
     #[inline]
     pub(crate) fn no_earlier_than(&self, at: Moment, index: u64) -> Moment {
         match index.checked_sub(at.index) {
@@ -141,8 +141,8 @@ impl Window {
         }
     }
 
-    /// Returns what a history weighs when a slot has to be chosen for a newcomer: the estimate without its rounding,
-    /// times the length. It is 0 only if nothing is counted. The counts are of the window of the moment, here and below.
+    /// Returns the weight of a key when a key has to be evicted: the estimate without rounding, times the length. It is 0 only if
+    /// both counts are 0. The counts must be of the window of the moment, here and below.
     pub(crate) fn weight(&self, counts: Counts, at: Moment) -> u128 {
         let length = u128::from(self.length.get());
         let overlap = length - u128::from(at.elapsed);
@@ -153,7 +153,7 @@ impl Window {
     pub(crate) fn used(&self, counts: Counts, at: Moment) -> u64 {
         let length = self.length.get();
         let (previous, overlap) = (u64::from(counts.previous), length - at.elapsed);
-        // Dividing 64 bits takes a fraction of the time of 128, and nearly all products fit.
+        // A division of 64 bits takes a fraction of the time of one of 128, and nearly all products fit.
         let weighted = match previous.checked_mul(overlap) {
             Some(product) => product / length,
             // The overlap is at most the length, so the quotient is at most the count.
@@ -176,25 +176,25 @@ impl Window {
         product < (u128::from(room) + 1) * u128::from(length)
     }
 
-    /// The counts after a request of this cost, if it fits. A request that does not fit is not charged.
+    /// Returns the counts after a request of this cost. `None` if it does not fit.
     #[inline]
     pub(crate) fn charge(&self, counts: Counts, at: Moment, cost: u32) -> Option<Counts> {
-        // What is admitted is within the limit, so the sum is too.
+        // Admitted requests are within the limit, so the sum cannot overflow.
         self.admits(counts, at, cost)
             .then(|| Counts { current: counts.current.saturating_add(cost), ..counts })
     }
 
-    /// What is left, and how long until there is more of it.
+    /// Returns what is left, and the time until there is more.
     #[inline]
     pub(crate) fn standing(&self, counts: Counts, at: Moment) -> Standing {
-        let standing = Standing::of_window(self.standing_now(counts, at));
+        let standing = Standing::from_window(self.standing_now(counts, at));
         match at.behind {
             0 => standing,
             behind => standing.with_more_in(|wait| wait.saturating_add(behind)),
         }
     }
 
-    /// The same at a moment that the clock shows.
+    /// Returns the standing at a moment of the clock, not yet computed.
     #[inline]
     pub(crate) fn standing_now(&self, counts: Counts, at: Moment) -> WindowStanding {
         let Self { limit, length, fixed, .. } = *self;
@@ -206,7 +206,7 @@ impl Window {
         u64::from(self.limit).saturating_sub(self.used(counts, at)) as u32
     }
 
-    /// What becomes of a request, and the counts after it.
+    /// Returns the outcome of a request, and the counts after it.
     #[inline]
     pub(crate) fn decide(&self, counts: Counts, at: Moment, cost: u32) -> (Counts, Outcome) {
         match self.charge(counts, at, cost) {
@@ -224,7 +224,7 @@ impl Window {
         Outcome::Refused { standing: self.standing(counts, at), wait }
     }
 
-    /// The counts without what was charged at a time, as far as it still counts.
+    /// Returns the counts without a charge of the time `charged_at`, as far as it still counts.
     pub(crate) fn without(&self, counts: Counts, charged_at: u64, amount: u32) -> Counts {
         match counts.index.checked_sub(charged_at / self.length) {
             Some(0) => Counts { current: counts.current.saturating_sub(amount), ..counts },
@@ -235,21 +235,21 @@ impl Window {
 
     #[inline]
     fn time_of(&self, at: Moment) -> u64 {
-        // What the clock shows, or the beginning of a later window that it has shown to another thread.
+        // The time of the clock, or the beginning of a later window that another thread has seen.
         at.index.wrapping_mul(self.length.get()).wrapping_add(at.elapsed)
     }
 
-    /// How long until a request of this cost is admitted if nothing else comes, to the tick: it is admitted then, and
-    /// not a tick earlier. `None` if it never is.
+    /// Returns the exact time until a request of this cost is admitted if no other request arrives: it is admitted then, and not
+    /// a nanosecond earlier. `None` if it never is.
     pub(crate) fn wait(&self, counts: Counts, at: Moment, cost: u32) -> Option<u64> {
         let room = self.limit.checked_sub(cost)?;
         if self.admits(counts, at, cost) {
             return Some(0);
         }
         let wait = match room.checked_sub(counts.current) {
-            // It fits in this window, as soon as the window before weighs little enough.
+            // It fits in this window, as soon as the weight of the previous window is small enough.
             Some(left) => self.elapsed_until(counts.previous, left).saturating_sub(at.elapsed),
-            // This window is too full. It must become the window before, and then weigh little enough.
+            // This window is too full: it must become the previous window, and its weight small enough.
             None => {
                 let next = self.length.get() - at.elapsed;
                 if self.fixed { next } else { next + self.elapsed_until(counts.current, room) }
@@ -281,7 +281,7 @@ impl WindowStanding {
         window.remaining(counts, at)
     }
 
-    /// Returns how long it takes until there is more, in nanoseconds. `None` if there never is.
+    /// Returns the time until there is more, in nanoseconds. `None` if there never is.
     pub(crate) fn more_in(&self) -> Option<u64> {
         let (window, counts, at) = self.parts();
         let more = window.remaining(counts, at).checked_add(1)?;
@@ -298,14 +298,14 @@ impl WindowStanding {
     #[inline]
     fn parts(&self) -> (Window, Counts, Moment) {
         let Self { length, elapsed, limit, previous, current, fixed } = *self;
-        // No clock is read with this window.
+        // The reciprocal is needed only to read a clock.
         let window = Window { limit, length, fixed, reciprocal: 0 };
         let at = Moment { index: 0, elapsed, behind: 0 };
         (window, Counts { index: 0, previous, current }, at)
     }
 }
 
-/// Two words: the number of the window, and its two counts.
+/// A key has two words: the number of the window, and the two counts.
 impl Meter for Window {
     fn words(&self) -> usize {
         2
@@ -342,7 +342,7 @@ impl Meter for Window {
         self.limit
     }
 
-    /// A window.
+    /// Returns the length of a window.
     fn epoch(&self) -> NonZeroU64 {
         self.length
     }

@@ -84,7 +84,7 @@ fn the_last_request_of_a_limit_is_admitted_and_charged_once() {
 }
 
 #[test]
-fn every_wait_in_small_windows_is_the_one_found_by_trying() {
+fn waits_in_small_windows_equal_brute_force() {
     let mut tried = 0;
     for (limit, length) in (0..=5).flat_map(|limit| (1..=7).map(move |length| (limit, length))) {
         let window = window(limit, length);
@@ -110,7 +110,7 @@ fn every_wait_in_small_windows_is_the_one_found_by_trying() {
 }
 
 #[test]
-fn quota_comes_back_exactly_when_it_was_said_to() {
+fn quota_is_available_exactly_after_the_wait() {
     let window = window(10, MINUTE);
     for (elapsed, previous, current) in [(0, 10, 0), (15_000, 4, 5), (59_999, 10, 9), (1, 0, 10)] {
         let (counts, at) = state(&window, elapsed * MILLI, previous, current);

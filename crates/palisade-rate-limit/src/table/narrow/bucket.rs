@@ -1,4 +1,4 @@
-//! The words of a bucket: what they say, and how they change.
+//! A bucket: how its words are read and changed.
 
 use super::super::{
     Vacancy,
@@ -17,25 +17,25 @@ pub(super) struct Bucket<M: Memory, const S: usize> {
     pub(super) slots: [M::Word; S],
 }
 
-/// The bits of a hash that tell the keys of a bucket apart: never 0, which is an empty slot.
+/// The bits of a hash that distinguish the keys of a bucket. Never 0, which is an empty slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag(pub(super) u64);
 
-/// What a bucket says of a key without a lock.
-pub(super) enum Known {
+/// The result of a lookup without a lock.
+pub(super) enum Lookup {
     Decided(Outcome),
     /// The key has no slot here.
-    No,
+    Absent,
     /// The bucket has to be swept first.
     Unswept,
 }
 
-/// What a newcomer finds in a bucket.
+/// The state of a bucket, for inserting a new key.
 #[derive(Clone, Copy)]
 pub(super) struct Scan {
-    /// The newest window in which anything was written.
+    /// The newest window of a slot.
     pub(super) newest: u64,
-    /// The newcomer has a slot.
+    /// The key has a slot already.
     pub(super) is_found: bool,
     pub(super) empty: Option<usize>,
     /// How many slots are not empty.
@@ -43,14 +43,14 @@ pub(super) struct Scan {
 }
 
 impl<M: Memory, const S: usize> Bucket<M, S> {
-    /// Begins to fetch the bucket from memory.
+    /// Starts to load the bucket from memory.
     #[inline]
     pub(super) fn fetch(&self) {
-        // An acquiring load is not removed although its value is not used, and no later load waits for it.
+        // The compiler does not remove an acquiring load whose value is unused, and later loads do not wait for it.
         self.header.load();
     }
 
-    /// Charges a key whose word is of the window of now, in a bucket that need not be swept, if the request fits.
+    /// Charges a key whose word is of the current window, in a bucket that need not be swept, if the request fits.
     #[inline(always)]
     pub(super) fn charge_known(
         &self,
@@ -62,9 +62,9 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
         let swept = self.swept();
         let (slot, word) = self.find(tag)?;
         let is_swept = (now.index as u32).wrapping_sub(swept) < SWEPT_WITHIN as u32;
-        let is_of_now = is_swept && (word >> 32) as u8 == now.index as u8;
-        // The word may be of a time that the header, as it was read, knows nothing of.
-        if !is_of_now || self.swept() != swept {
+        let is_current = is_swept && (word >> 32) as u8 == now.index as u8;
+        // The header may have been swept between the two loads, and the word may be newer than the header that was read.
+        if !is_current || self.swept() != swept {
             return None;
         }
         let counts = window.charge(window.roll(counts(word, now.index), now.index), now, cost)?;
@@ -79,15 +79,15 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
         now: Moment,
         cost: u32,
         charge: bool,
-    ) -> Known {
+    ) -> Lookup {
         loop {
             let swept = self.swept();
             if behind(swept, now) >= SWEPT_WITHIN {
-                return Known::Unswept;
+                return Lookup::Unswept;
             }
-            let Some((slot, word)) = self.find(tag) else { return Known::No };
+            let Some((slot, word)) = self.find(tag) else { return Lookup::Absent };
             if self.swept() != swept {
-                // The word may be of a time that the header, as it was read, knows nothing of.
+                // The word may be newer than the header that was read.
                 continue;
             }
             let counts = counts(word, full_index(swept, now));
@@ -95,7 +95,7 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
             let (charged, outcome) = window.decide(window.roll(counts, at.index), at, cost);
             let refused = matches!(outcome, Outcome::Refused { .. });
             if !charge || refused || self.slots[slot].replace(word, tag.with(charged)) {
-                return Known::Decided(outcome);
+                return Lookup::Decided(outcome);
             }
         }
     }
@@ -116,7 +116,7 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
         }
     }
 
-    /// The lower 32 bits of the number of the window in which the bucket was last swept.
+    /// Returns the lower 32 bits of the window in which the bucket was last swept.
     #[inline]
     fn swept(&self) -> u32 {
         (self.header.load() >> 32) as u32
@@ -126,11 +126,11 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
     pub(super) fn find(&self, tag: Tag) -> Option<(usize, u64)> {
         self.slots.iter().enumerate().find_map(|(slot, word)| {
             let word = word.load();
-            (Tag::of_word(word) == tag).then_some((slot, word))
+            (Tag::from_word(word) == tag).then_some((slot, word))
         })
     }
 
-    // What follows is done by whoever holds the bucket's lock.
+    // The caller of the following methods holds the lock of the bucket.
 
     pub(super) fn counts(&self, word: u64, at: Moment) -> Counts {
         counts(word, full_index(self.swept(), at))
@@ -148,7 +148,7 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
                 continue;
             }
             taken += 1;
-            is_found |= Tag::of_word(word) == tag;
+            is_found |= Tag::from_word(word) == tag;
             newest = newest.max(windows_after(word, swept.into()));
         }
         let newest = full_index(swept, now).saturating_add_signed(newest.into());
@@ -159,7 +159,7 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
         std::array::from_fn(|slot| self.slots[slot].load())
     }
 
-    /// Clears what is over, and moves the header to the window of `at`. Returns false if there was nothing to do.
+    /// Clears expired slots, and updates the header to the window of `at`. Returns false if the header is up to date.
     pub(super) fn sweep(&self, window: &Window, at: Moment) -> bool {
         let swept = full_index(self.swept(), at);
         if swept >= at.index {
@@ -187,9 +187,9 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
     }
 }
 
-/// How many windows ago the bucket was swept; negative where another thread's clock is ahead of ours.
+/// Returns how many windows ago the bucket was swept. Negative if the clock of another thread was ahead of this one.
 ///
-/// The header's 32 bits are enough for a bucket that nobody visits for 13 years, of the shortest windows.
+/// The 32 bits of the header are unambiguous for 13 years of the shortest windows.
 #[inline]
 fn behind(swept: u32, now: Moment) -> i64 {
     const AHEAD: u32 = 1 << 20;
@@ -197,19 +197,19 @@ fn behind(swept: u32, now: Moment) -> i64 {
     if windows > u32::MAX - AHEAD { i64::from(windows as i32) } else { i64::from(windows) }
 }
 
-/// All bits of the number of the window in which the bucket was last swept.
+/// Returns the full number of the window in which the bucket was last swept.
 #[inline]
 fn full_index(swept: u32, now: Moment) -> u64 {
     now.index.wrapping_add_signed(-behind(swept, now))
 }
 
-/// By how many windows a word is newer than its bucket's header.
+/// Returns how many windows a word is newer than its bucket's header.
 #[inline]
 fn windows_after(word: u64, swept: u64) -> i8 {
     ((word >> 32) as u8).wrapping_sub(swept as u8) as i8
 }
 
-/// What a slot's word says, in a bucket that was last swept in this window.
+/// Returns the counts of a word in a bucket that was last swept in this window.
 #[inline]
 fn counts(word: u64, swept: u64) -> Counts {
     Counts {
@@ -221,17 +221,17 @@ fn counts(word: u64, swept: u64) -> Counts {
 
 impl Tag {
     #[inline]
-    pub(super) fn of(key: u64) -> Self {
+    pub(super) fn from_hash(key: u64) -> Self {
         let tag = key & 0xFF_FFFF;
         Self(if tag == 0 { 1 } else { tag })
     }
 
     #[inline]
-    pub(super) fn of_word(word: u64) -> Self {
+    pub(super) fn from_word(word: u64) -> Self {
         Self(word >> 40)
     }
 
-    /// The word of a key with these counts.
+    /// Returns the word of a key with these counts.
     #[inline]
     pub(super) fn with(self, counts: Counts) -> u64 {
         debug_assert!(counts.previous.max(counts.current) <= LARGEST_LIMIT);

@@ -1,31 +1,30 @@
-//! One atomic word for each key of a window counter, seven of them and a header to a cache line.
+//! The table with one atomic word for each key of a window counter: seven words and a header in a cache line.
 //!
 //! ```text
-//! slot:    tag 24 | window 8 | count of the window before 16 | count of this window 16
+//! slot:    tag 24 | window 8 | count of the previous window 16 | count of this window 16
 //! header:  window 32
 //! ```
 //!
-//! A key that has a slot is charged by one compare-and-swap of its whole word: what is decided is decided of exactly
-//! what is replaced. No lock is taken and nobody waits. A refusal writes nothing.
+//! A key that has a slot is charged by one compare-and-swap of its whole word, so the decision is made from exactly the value
+//! that it replaces, without a lock. A rejection writes nothing.
 //!
-//! What the packing gives up, and what is done about it:
+//! The costs of the packing, and their remedies:
 //!
 //! - **Counts have 16 bits**, so larger limits go into the [wide](super::wide) table.
-//! - **Tags have 24 bits**: a newcomer is taken for one of the fourteen keys that it may meet once in 1.2 million times,
-//!   and the two share one quota. That errs towards refusing, but for a key that sits in its spare bucket when a newcomer
-//!   with its tag comes to its home: nobody can choose to be either.
-//! - **Slots know their window modulo 256.** The header of the bucket has 32 bits of it. Whoever finds a header that is
-//!   [`SWEPT_WITHIN`] windows old clears what is over and brings the header up to date, before anything is read in a
-//!   window that a slot could be mistaken about. Windows shorter than a tenth of a second go into the wide table: no
-//!   thread sleeps through half of 256 longer ones between two instructions.
+//! - **Tags have 24 bits**: one new key in 1.2 million is taken for one of the fourteen keys in its buckets, and the two share
+//!   one quota. This rejects too much, except for a key in its spare bucket if a new key with the same tag takes a slot at its
+//!   home; clients cannot cause either.
+//! - **Slots contain their window modulo 256.** The header of the bucket has 32 bits of it. A thread that finds a header older
+//!   than [`SWEPT_WITHIN`] windows clears expired slots and updates the header, before the window of a slot could become
+//!   ambiguous. Windows shorter than a tenth of a second go into the wide table: no thread is suspended for 128 longer windows
+//!   between two instructions.
 //!
-//! The two buckets of a key are in one group of [`GROUP`], which is a page of memory: to find a key that has no slot takes
-//! one translation of an address, and both buckets are fetched at once. Either follows from the other and the tag, so that
-//! a key that is evicted can be recorded in the [sketch](super::sketch) under an id of its own: its even bucket and its tag.
+//! The two buckets of a key are in one group of [`GROUP`], which is a page of memory: a lookup of a new key takes one address
+//! translation, and both buckets are fetched at once. Each bucket follows from the other and the tag, so an evicted key is
+//! recorded in the [sketch](super::sketch) under a unique id: its even bucket and its tag.
 //!
-//! A newcomer takes the lock of its group. So no key ever gets two slots, and headers are written by one thread at a time.
-//! Charges of keys that have a slot go on meanwhile: if one comes in between, the newcomer's own compare-and-swap fails,
-//! and it looks again.
+//! A new key takes the lock of its group, so that no key gets two slots, and only one thread at a time writes a header. Keys
+//! with a slot are still charged without the lock: then the compare-and-swap of the new key fails, and it tries again.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -34,7 +33,7 @@ use std::sync::{
 
 mod bucket;
 
-use self::bucket::{Bucket, Known, Scan, Tag};
+use self::bucket::{Bucket, Lookup, Scan, Tag};
 use super::{
     memory::{Lock, Machine, Memory, Word},
     scaled,
@@ -47,56 +46,55 @@ use crate::algorithm::{
 
 const SLOTS: usize = 7;
 
-/// Four of seven slots taken, fewer than one key in a hundred thousand finds both of its buckets full.
+/// With four of seven slots taken, fewer than one key in a hundred thousand finds both of its buckets full.
 const KEYS_PER_BUCKET: usize = 4;
 
-/// How many windows a bucket may go without being swept.
+/// After how many windows a bucket has to be swept.
 const SWEPT_WITHIN: i64 = 64;
 
 const SHORTEST_WINDOW: u64 = 100_000_000;
 
-/// The largest count that fits, less one, so that no sum ever wraps.
+/// The largest count that fits, less one, so that no sum overflows.
 const LARGEST_LIMIT: u32 = 0xFFFE;
 
 /// The buckets of a group: 4 KiB.
 const GROUP: usize = 64;
 
-/// Locks for newcomers, shared by groups: few enough to stay in a processor's cache.
+/// The locks for new keys, shared by groups: few enough to stay in a processor's cache.
 const MOST_LOCKS: usize = 1024;
 
 /// Parts of the sketch, each with a lock.
 const MOST_SKETCHES: usize = 256;
-/// Few enough that a part evens out how many keys it gets.
+/// Enough keys that the parts get similar numbers of them.
 const FEWEST_KEYS: usize = 1024;
 
-/// The table. `S` is the number of slots of a bucket, fewer in a model than in a machine.
+/// The table. `S` is the number of slots of a bucket, which is smaller in the model.
 #[derive(Debug)]
 pub(crate) struct Narrow<M: Memory = Machine, const S: usize = SLOTS> {
     buckets: Box<[Bucket<M, S>]>,
-    newcomers: Box<[Alone<M::Lock>]>,
-    /// What evicted keys had used. Its locks are taken last, and one at a time.
+    new_key_locks: Box<[CacheLine<M::Lock>]>,
+    /// The counts of evicted keys. These locks are taken last, and one at a time.
     sketches: Box<[Mutex<Sketch>]>,
-    /// The window in which the last evicted key is forgotten, 0 if none was evicted: a table that has room never reads the
-    /// sketch.
+    /// The window in which the counts of the last evicted key expire, or 0. Until a key is evicted, the sketch is not read.
     forgotten_in: AtomicU64,
-    /// Keys that had to go while they still had counts. Only newcomers write it.
+    /// Keys that were evicted while they had counts. Only new keys write it.
     evicted: AtomicU64,
-    /// Requests that were refused because of what evicted keys had used.
+    /// Requests that were rejected because of the counts of evicted keys.
     floor_reached: AtomicU64,
 }
 
-/// On a cache line of its own.
+/// Aligns a value to its own cache line.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Alone<T>(T);
+struct CacheLine<T>(T);
 
-/// Whether counts of this window fit.
+/// Returns true if the counts of this window fit.
 pub(super) fn holds(window: &Window) -> bool {
     window.limit() <= LARGEST_LIMIT && window.length() >= SHORTEST_WINDOW
 }
 
 impl<M: Memory, const S: usize> Narrow<M, S> {
-    /// Returns a table for this many active keys and a limit, in 32 bytes for each key. `None` if there is not that much
+    /// Creates a table for this many active keys with counts up to `limit`, in 32 bytes for each key. `None` if there is not enough
     /// memory.
     pub(super) fn for_keys(keys: usize, limit: u32) -> Option<Self> {
         let count = keys.div_ceil(KEYS_PER_BUCKET).max(2);
@@ -109,7 +107,7 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         let sketch = |_| Sketch::for_keys(keys.div_ceil(sketches), limit).map(Mutex::new);
         Some(Self {
             buckets: boxed(count)?,
-            newcomers: boxed(groups.next_power_of_two().min(MOST_LOCKS))?,
+            new_key_locks: boxed(groups.next_power_of_two().min(MOST_LOCKS))?,
             sketches: (0..sketches).map(sketch).collect::<Option<_>>()?,
             forgotten_in: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
@@ -120,12 +118,12 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
     pub(super) fn bytes(&self) -> usize {
         let sketches: usize = self.sketches.iter().map(|sketch| held(sketch).bytes()).sum();
         size_of_val(&*self.buckets)
-            + size_of_val(&*self.newcomers)
+            + size_of_val(&*self.new_key_locks)
             + size_of_val(&*self.sketches)
             + sketches
     }
 
-    /// All that is remembered.
+    /// Returns the contents of the table as text.
     #[cfg(test)]
     pub(super) fn contents(&self) -> String {
         format!("{:?} {:?}", self.buckets, self.sketches)
@@ -139,14 +137,14 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// How many slots are taken. It reads all of the table.
+    /// Returns how many slots are taken. Reads the whole table.
     pub(super) fn taken(&self) -> usize {
         let slots = self.buckets.iter().flat_map(|bucket| &bucket.slots);
         slots.filter(|slot| slot.load() != 0).count()
     }
 
-    /// Charges a key that is at home and was charged in this window before, if the request fits. Anything else changes
-    /// nothing and returns `None`.
+    /// Charges a key that is at home and was charged in this window before, if the request fits. Otherwise changes nothing and
+    /// returns `None`.
     #[inline(always)]
     pub(crate) fn charge_known(
         &self,
@@ -157,9 +155,9 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
     ) -> Option<WindowStanding> {
         let now = window.moment(now);
         let (home, spare) = self.buckets_of(key);
-        // Otherwise it would be fetched when the home has been searched.
+        // Early, so that it is in the cache if the key is not at home.
         self.buckets[spare].fetch();
-        let counts = self.buckets[home].charge_known(window, Tag::of(key), now, cost)?;
+        let counts = self.buckets[home].charge_known(window, Tag::from_hash(key), now, cost)?;
         Some(window.standing_now(counts, now))
     }
 
@@ -169,18 +167,18 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         let now = window.moment(now);
         let (home, spare) = self.buckets_of(key);
         self.buckets[spare].fetch();
-        match self.buckets[home].decide(window, Tag::of(key), now, cost, charge) {
-            Known::Decided(outcome) => outcome,
-            Known::No => self.decide_at_spare(window, key, now, cost, charge),
-            Known::Unswept => self.decide_newcomer(window, key, now, cost, charge),
+        match self.buckets[home].decide(window, Tag::from_hash(key), now, cost, charge) {
+            Lookup::Decided(outcome) => outcome,
+            Lookup::Absent => self.decide_at_spare(window, key, now, cost, charge),
+            Lookup::Unswept => self.decide_new_key(window, key, now, cost, charge),
         }
     }
 
     pub(super) fn look(&self, window: &Window, key: u64, now: u64, cost: u32) -> Outcome {
         let now = window.moment(now);
         let home = &self.buckets[self.buckets_of(key).0];
-        let look = |cost| match home.decide(window, Tag::of(key), now, cost, false) {
-            Known::Decided(outcome) => outcome,
+        let look = |cost| match home.decide(window, Tag::from_hash(key), now, cost, false) {
+            Lookup::Decided(outcome) => outcome,
             _ => self.decide_at_spare(window, key, now, cost, false),
         };
         look(cost).uncharged(|| look(0))
@@ -197,26 +195,26 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         charge: bool,
     ) -> Outcome {
         let spare = &self.buckets[self.buckets_of(key).1];
-        match spare.decide(window, Tag::of(key), now, cost, charge) {
-            Known::Decided(outcome) => outcome,
-            _ => self.decide_newcomer(window, key, now, cost, charge),
+        match spare.decide(window, Tag::from_hash(key), now, cost, charge) {
+            Lookup::Decided(outcome) => outcome,
+            _ => self.decide_new_key(window, key, now, cost, charge),
         }
     }
 
     pub(super) fn refund(&self, window: &Window, key: u64, charged_at: u64, amount: u32) {
         let (home, spare) = self.buckets_of(key);
-        let tag = Tag::of(key);
+        let tag = Tag::from_hash(key);
         for bucket in [home, spare] {
             if self.buckets[bucket].refund(window, tag, charged_at, amount) {
                 return;
             }
         }
-        // Whoever was driven out meanwhile has nothing to be given back: the floor may be somebody else's.
+        // Nothing is returned to an evicted key, because it may share its cells of the sketch with other keys.
     }
 
-    /// Sweeps the two buckets of a key, and gives it a slot if it has none and its request is admitted.
+    /// Sweeps the two buckets of a key, and gives a new key a slot if its request is admitted.
     #[inline(never)]
-    fn decide_newcomer(
+    fn decide_new_key(
         &self,
         window: &Window,
         key: u64,
@@ -226,7 +224,7 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
     ) -> Outcome {
         let (home, spare) = self.buckets_of(key);
         let _lock = self.lock(home);
-        let tag = Tag::of(key);
+        let tag = Tag::from_hash(key);
         let id = self.id_of(home, tag);
         loop {
             let (here, there) = (&self.buckets[home], &self.buckets[spare]);
@@ -240,7 +238,8 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
             // Another thread may have given the key a slot before the lock was ours.
             if at_home.is_found || at_spare.is_found {
                 for bucket in [here, there] {
-                    if let Known::Decided(outcome) = bucket.decide(window, tag, now, cost, charge) {
+                    if let Lookup::Decided(outcome) = bucket.decide(window, tag, now, cost, charge)
+                    {
                         return outcome;
                     }
                 }
@@ -259,14 +258,14 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
             if !charge || matches!(outcome, Outcome::Refused { .. }) {
                 return outcome;
             }
-            if self.seat([home, spare], at_home, window, tag.with(charged), at) {
+            if self.insert([home, spare], at_home, window, tag.with(charged), at) {
                 return outcome;
             }
         }
     }
 
-    /// Puts a newcomer into the better of two buckets. Returns false if a charge came in between.
-    fn seat(
+    /// Puts a new key into the better of two buckets. Returns false if a concurrent charge has changed the slot.
+    fn insert(
         &self,
         [home, spare]: [usize; 2],
         found: Scan,
@@ -275,7 +274,7 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         at: Moment,
     ) -> bool {
         let (index, slot, word) = match found.empty {
-            // What `Vacancy` says of a home that is at most half full, without weighing all slots.
+            // Equals the decision of `Vacancy` for a home that is at most half full, without weighing all slots.
             Some(slot) if found.taken <= S / 2 => (home, slot, 0),
             _ => {
                 let words = [home, spare].map(|bucket| self.buckets[bucket].words());
@@ -295,23 +294,22 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         let leaving = window.roll(bucket.counts(word, at), at.index);
         let evicts = !leaving.is_idle();
         if evicts {
-            // Before the slot is taken: a key that has lost its slot must find what it had used at any time.
+            // Before the slot is replaced, so that the evicted key finds its counts at any time.
             let Counts { index: epoch, previous, current } = leaving;
-            let id = self.id_of(index, Tag::of_word(word));
+            let id = self.id_of(index, Tag::from_word(word));
             held(self.sketch_of(id)).record(id, Used { epoch, previous, current });
             self.forgotten_in.fetch_max(epoch.saturating_add(2), Ordering::Relaxed);
         }
-        let seated = bucket.slots[slot].replace(word, newcomer);
-        if evicts && seated {
+        let is_inserted = bucket.slots[slot].replace(word, newcomer);
+        if evicts && is_inserted {
             self.evicted.fetch_add(1, Ordering::Relaxed);
         }
-        seated
+        is_inserted
     }
 
-    /// Returns what a key had used when it was evicted.
+    /// Returns the counts of a key at its eviction.
     fn used(&self, id: u64, epoch: u64, limit: u32) -> Used {
-        // A table that has evicted no key for two windows. The order is that of the locks of the key's buckets, which
-        // whoever evicted it has held.
+        // No key was evicted for two windows. Relaxed is enough: the evicting thread has held the lock of the key's group.
         if self.forgotten_in.load(Ordering::Relaxed) <= epoch {
             return Used { epoch, ..Used::default() };
         }
@@ -322,24 +320,24 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         &self.sketches[id as usize & (self.sketches.len() - 1)]
     }
 
-    /// What the sketch knows a key by: its even bucket and its tag.
+    /// Returns the id of a key in the sketch: its even bucket and its tag.
     fn id_of(&self, bucket: usize, tag: Tag) -> u64 {
         let even = if bucket.is_multiple_of(2) { bucket } else { self.partner_of(bucket, tag) };
-        // The lowest bit of a number of a bucket says nothing here, and the tag chooses the part of the sketch.
+        // The lowest bits of the id, which choose the part of the sketch, are those of the tag.
         (even as u64) << 24 | tag.0
     }
 
-    /// The two buckets that a key may sit in. They differ.
+    /// Returns the two different buckets of a key.
     #[inline]
     fn buckets_of(&self, key: u64) -> (usize, usize) {
         let home = scaled(key, self.buckets.len());
-        (home, self.partner_of(home, Tag::of(key)))
+        (home, self.partner_of(home, Tag::from_hash(key)))
     }
 
-    /// Returns the other bucket of a key with this tag, if `bucket` is one of the two. One of them is even.
+    /// Returns the other bucket of a key with this tag in `bucket`. One of the two is even.
     #[inline]
     fn partner_of(&self, bucket: usize, tag: Tag) -> usize {
-        // The multiplier is 2^64 over the golden ratio. A table of less than a group has a power of two of buckets.
+        // The multiplier is 2^64 divided by the golden ratio. A table smaller than a group has a power of two of buckets.
         let mixture = tag.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         bucket ^ ((mixture as usize & (self.buckets.len().min(GROUP) - 1)) | 1)
     }
@@ -349,7 +347,7 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         let (home, spare) = self.buckets_of(key);
         let _lock = self.lock(home);
         for bucket in [home, spare] {
-            while let Some((slot, word)) = self.buckets[bucket].find(Tag::of(key)) {
+            while let Some((slot, word)) = self.buckets[bucket].find(Tag::from_hash(key)) {
                 if self.buckets[bucket].slots[slot].replace(word, 0) {
                     break;
                 }
@@ -359,11 +357,11 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
 
     /// Takes the lock of the group of a bucket.
     fn lock(&self, bucket: usize) -> <M::Lock as Lock>::Guard<'_> {
-        self.newcomers[(bucket / GROUP) & (self.newcomers.len() - 1)].0.lock()
+        self.new_key_locks[(bucket / GROUP) & (self.new_key_locks.len() - 1)].0.lock()
     }
 }
 
-/// No holder panics half way.
+/// Locks a part of the sketch. No holder of the lock panics between two writes.
 fn held(sketch: &Mutex<Sketch>) -> MutexGuard<'_, Sketch> {
     sketch.lock().unwrap_or_else(PoisonError::into_inner)
 }

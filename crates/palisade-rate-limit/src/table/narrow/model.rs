@@ -1,4 +1,4 @@
-//! Every order in which two threads can come, tried one after the other by loom, on tables of one slot a bucket.
+//! Checks all interleavings of two threads with loom, on tables with one slot in each bucket.
 
 use std::num::NonZeroU64;
 
@@ -71,14 +71,14 @@ fn admitted(table: &Tiny, window: &Window, key: u64, now: u64) -> u32 {
     u32::from(matches!(table.charge(window, key, now, 1), Outcome::Admitted { .. }))
 }
 
-/// Runs both in parallel, in every order, and answers what they answer.
+/// Runs both closures in parallel, in all interleavings, and returns their results.
 fn both<A, B>(table: &Arc<Tiny>, first: A, second: B) -> (u32, u32)
 where
     A: FnOnce(&Tiny) -> u32 + 'static,
     B: FnOnce(&Tiny) -> u32,
 {
-    let theirs = Arc::clone(table);
-    let first = thread::spawn(move || first(&theirs));
+    let clone = Arc::clone(table);
+    let first = thread::spawn(move || first(&clone));
     let second = second(table);
     (first.join().unwrap(), second)
 }
@@ -132,7 +132,7 @@ fn sweeping_during_charges_forgets_only_windows_that_are_over() {
     loom::model(|| {
         let (table, window) = (tiny(), per_window(1));
         assert_eq!(admitted(&table, &window, KEY, 0), 1);
-        // 256 windows later, which a slot alone could not tell from none.
+        // 256 windows later, which the slot alone cannot distinguish from 0 windows.
         let later = 256 * W;
         let charge = move |table: &Tiny| admitted(table, &window, KEY, later);
         let (first, second) = both(&table, charge, charge);
@@ -141,7 +141,7 @@ fn sweeping_during_charges_forgets_only_windows_that_are_over() {
 }
 
 #[test]
-fn what_is_given_back_while_others_are_charged_is_there_once() {
+fn concurrent_refund_and_charge_share_one_quota() {
     loom::model(|| {
         let (table, window) = (tiny(), per_window(1));
         assert_eq!(admitted(&table, &window, KEY, 0), 1);
@@ -163,12 +163,12 @@ fn a_slot_is_not_read_by_a_header_of_another_time() {
     loom::model(|| {
         let (table, window) = (tiny(), per_window(1));
         assert_eq!(admitted(&table, &window, KEY, 0), 1);
-        // One thread has read its clock long before the other, and comes at the same time.
+        // One thread has read its clock much earlier than the other.
         both(
             &table,
             move |table| admitted(table, &window, KEY, 257 * W),
             |table| admitted(table, &window, KEY, 3 * W),
         );
-        assert_eq!(admitted(&table, &window, KEY, 259 * W), 1, "nothing is counted in the future");
+        assert_eq!(admitted(&table, &window, KEY, 259 * W), 1, "no count is in the future");
     });
 }
