@@ -29,7 +29,7 @@ use crate::{
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
 pub trait Authenticate: Send + Sync + 'static {
-    /// What is known of a caller beyond the [`Principal`].
+    /// The claims of a caller, in addition to the [`Principal`].
     type Claims: Send + Sync + 'static;
 
     /// Looks for credentials, and at them.
@@ -56,8 +56,8 @@ pub trait Authenticate: Send + Sync + 'static {
         vec![header::AUTHORIZATION]
     }
 
-    /// Leaves the identity on the request: for handlers, and for roles and limits. An authentication made of others
-    /// leaves what the one leaves that accepted the credentials.
+    /// Inserts the identity into the request's extensions, for handlers, roles and limits. A combination of authentications
+    /// delegates to the one that accepted the credentials.
     fn leave_identity(&self, identity: Identity<Self::Claims>, request: &mut request::Parts) {
         request.extensions.insert::<Principal>(identity.principal().clone());
         request.extensions.insert(identity);
@@ -69,7 +69,7 @@ pub trait Authenticate: Send + Sync + 'static {
         let _ = request;
     }
 
-    /// Writes what the response to an authenticated request owes.
+    /// Writes the headers of a response to an authenticated request.
     fn mark_response(&self, response: &mut response::Parts) {
         let _ = response;
     }
@@ -113,7 +113,7 @@ pub trait Authenticate: Send + Sync + 'static {
         async move { self.verify_credential(credential).outcome().await }
     }
 
-    /// Lets requests without credentials pass as anonymous. Credentials that are there and not valid are still refused.
+    /// Allows requests without credentials as anonymous. Invalid credentials are still rejected.
     fn optional(self) -> Optional<Self>
     where
         Self: Sized,
@@ -151,7 +151,7 @@ pub trait Authenticate: Send + Sync + 'static {
         MapClaims::new(self, convert)
     }
 
-    /// Sends browsers to a page of ours where they can log in, and back afterwards; see [`LoginRedirect`].
+    /// Redirects browsers to the login page of this service, and back afterwards; see [`LoginRedirect`].
     ///
     /// # Errors
     ///
@@ -163,7 +163,7 @@ pub trait Authenticate: Send + Sync + 'static {
         LoginRedirect::new(self, page)
     }
 
-    /// Refuses identities that `is_revoked` knows, on each request.
+    /// Rejects identities for which `is_revoked` returns true. Called for each request.
     fn revoked<F>(self, is_revoked: F) -> Revoked<Self, F>
     where
         Self: Sized,
@@ -172,7 +172,7 @@ pub trait Authenticate: Send + Sync + 'static {
         Revoked::new(self, is_revoked)
     }
 
-    /// The same, where the answer has to be fetched. An error is a *could not tell*, and refuses with 503.
+    /// Rejects revoked identities by an asynchronous lookup. An error rejects the request with 503.
     fn revoked_later<F, Fut, E>(self, is_revoked: F) -> RevokedLater<Self, F>
     where
         Self: Sized,
@@ -184,14 +184,14 @@ pub trait Authenticate: Send + Sync + 'static {
     }
 }
 
-/// What came of looking for credentials.
+/// The result of looking for credentials.
 #[derive(Debug)]
 pub enum Attempt<C> {
-    /// There are none of this kind. The error says what is wanted: 401, with a challenge.
+    /// The request has no credentials of this kind. The error is a 401 with a challenge.
     Absent(ApiError),
     /// There are some, and they were checked.
     Now(Result<Identity<C>, ApiError>),
-    /// There are some, and somebody has to be asked.
+    /// The request has credentials, which are verified asynchronously.
     Later(Pending<C>),
 }
 
@@ -319,7 +319,7 @@ pub(crate) fn admit<A: Authenticate>(
     }
 }
 
-/// Writes what the response to a request owes that a policy has admitted with this grant.
+/// Writes the headers of a response to a request that was admitted with this grant.
 pub(crate) fn finish<A: Authenticate>(
     authenticate: &A,
     identity: Option<Identity<A::Claims>>,

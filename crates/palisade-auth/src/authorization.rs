@@ -1,13 +1,13 @@
 use http::{HeaderMap, header};
 
-/// What the `Authorization` field holds for one scheme (RFC 9110, section 11.6.2).
+/// The content of the `Authorization` field for one scheme (RFC 9110, section 11.6.2).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Authorization<'a> {
-    /// No field, or one of another scheme, whose credentials are never looked at.
+    /// The field is absent or has another scheme, whose credentials are not read.
     Absent,
-    /// Two fields or more, of whatever scheme: the field is not a list, so nobody can say which one counts.
+    /// Several fields of any scheme. The field is not a list, so it is ambiguous which one counts.
     Two,
-    /// What follows the scheme; it may be empty.
+    /// The part after the scheme, which may be empty.
     Credentials(&'a [u8]),
 }
 

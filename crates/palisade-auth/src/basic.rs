@@ -21,23 +21,21 @@ mod password;
 pub use password::Password;
 use password::Slot;
 
-/// Authentication by HTTP Basic (RFC 7617), with a verification of your own.
+/// Authenticates by HTTP Basic (RFC 7617) with your own verification.
 ///
-/// The verification gets the user and the [`Password`], and returns an identity, `None` (401), or an error (503). It must
-/// take the same time for a user that does not exist, by verifying against a fixed hash; otherwise the time tells which
-/// users exist.
+/// The verification receives the user and the [`Password`], and returns an identity, `None` (401), or an error (503). For a
+/// user that does not exist it must verify the password against a fixed hash; otherwise its duration reveals which users exist.
 ///
-/// Passwords are hashed slowly, so that few can be guessed, and so a flood of guesses can use up the machine. Therefore
-/// only 16 verifications run at once ([`concurrency`](BasicBuilder::concurrency)), and a request beyond that gets 503 with
-/// `Retry-After` at once. A verification counts until its [`Password`] is dropped and its future has completed or is
-/// dropped: move the password to the thread that hashes it, so that a client that disconnects frees no slot before the
-/// thread does.
+/// Password hashes are slow by design, so a flood of guesses could exhaust the CPU. Therefore at most 16 verifications run at
+/// the same time ([`concurrency`](BasicBuilder::concurrency)), and further requests get 503 with `Retry-After` at once. A
+/// verification keeps its slot until its [`Password`] is dropped and its future has completed or is dropped. Move the password
+/// to the thread that hashes it, so that the slot stays taken until the hash is done, also if the client disconnects.
 ///
 /// User and password are UTF-8, as the challenge says (`charset="UTF-8"`), without normalisation. Control characters,
 /// invalid base64 and credentials that are too long get 401.
 ///
-/// Browsers repeat these credentials by themselves, also in requests that pages of other sites cause: if browsers may
-/// have them, put a [`CsrfCheck`](crate::CsrfCheck) in front. Use it over TLS only.
+/// Browsers repeat these credentials automatically, also in requests from pages of other sites. If browsers use them, add a
+/// [`CsrfCheck`](crate::CsrfCheck) as an outer policy. Use TLS.
 ///
 /// ```
 /// use palisade_auth::{Basic, Identity, Password};

@@ -39,7 +39,7 @@ impl Challenges {
         with_challenge(error, &self.expired)
     }
 
-    /// Says that the token is not valid, and not why: that is for the log.
+    /// Returns the error of an invalid token. The reason is in the log only.
     pub(crate) fn invalid(&self) -> ApiError {
         let error = ApiError::unauthenticated().with_message("the access token is not valid");
         with_challenge(error, &self.invalid)

@@ -1,7 +1,7 @@
 use http::HeaderMap;
 use palisade_core::cookies;
 
-/// What the `Cookie` fields hold under one name.
+/// The cookies with one name in the `Cookie` fields.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum CookieNamed<'a> {
     Absent,

@@ -13,24 +13,23 @@ pub(crate) const CSRF: ErrorCode = ErrorCode::new(
 )
 .about("A browser sent a cookie along, and does not say that a page of this site made it do so.");
 
-/// Refuses what a page of another site made a browser send.
+/// Rejects requests that a page of another site made a browser send (CSRF).
 ///
-/// A browser adds cookies by itself to whatever a page asks it to send, so a cookie says who is at the browser and
-/// not that they meant it. The browser also says where a request comes from, in fields that no page can write. This
-/// check reads them; it needs no token in forms and no state. Authentication by cookie turns it on by itself; as a
-/// policy it guards what needs it before there is a cookie, such as a login.
+/// A browser adds cookies to all requests of a page, so a cookie proves who uses the browser, but not that the user intended
+/// the request. The browser also sends the origin of a request in fields that pages cannot write. This check reads these
+/// fields; it needs no token in forms and no state. Authentication by cookie enables it automatically. Use it as a policy where
+/// a request needs it before there is a cookie, such as a login.
 ///
-/// Requests with a safe method pass (GET, HEAD, OPTIONS, TRACE, and QUERY), so a GET must not change anything; the
-/// handshake of a WebSocket is a GET and does not. Every other request passes if
+/// Requests with a safe method are allowed (GET, HEAD, OPTIONS, TRACE and QUERY), so a GET must not change anything. The
+/// handshake of a WebSocket is checked although it is a GET. All other requests are allowed if
 ///
 /// - `Sec-Fetch-Site` is `same-origin` or `none` (the user typed or clicked it), or
 /// - `Origin` is listed with [`trust_origin`](CsrfCheckBuilder::trust_origin), or
-/// - there is no `Sec-Fetch-Site` (a browser of before 2023, or a page on plain http) and `Origin` has host and port of
-///   the request itself.
+/// - `Sec-Fetch-Site` is missing (browsers before 2023, and pages over plain http) and `Origin` has the host and port of the
+///   request.
 ///
-/// All others get 403 with code `CSRF`, and so does a request that has neither field: it comes from no browser that can
-/// be trusted to tell, and yet had a cookie. The type of the content plays no part, for pages can send more types than
-/// forms can.
+/// All others get 403 with the code `CSRF`, also requests without both fields, because no current browser sends them. The
+/// content type is not considered, because pages can send more types than forms.
 ///
 /// ```
 /// use http::Request;
@@ -53,7 +52,7 @@ pub struct CsrfCheck {
 }
 
 impl CsrfCheck {
-    /// Lets pages of the own origin send, and no other.
+    /// Creates a check that allows only pages of the service's own origin.
     pub fn new() -> Self {
         Self::default()
     }
@@ -85,8 +84,8 @@ impl CsrfCheck {
         let origin = Field::read(&request.headers, "origin");
         match Field::read(&request.headers, "sec-fetch-site") {
             Field::Is("same-origin" | "none") => true,
-            // The browser compared with more than we can see (the scheme, the redirects on the way), so what would
-            // look like our own origin is none here, and only one that is listed helps.
+            // The browser has compared more than is visible here (the scheme, redirects), so an `Origin` that looks like the
+            // own origin is not accepted, only a listed one.
             Field::Is(_) | Field::Unclear => origin.is_one_of(&self.trusted),
             Field::Absent => match origin {
                 Field::Absent => self.without_origin,
@@ -116,18 +115,18 @@ pub struct CsrfCheckBuilder {
 }
 
 impl CsrfCheckBuilder {
-    /// Lets pages of this origin send requests with the user's cookies. Write it as browsers do,
-    /// `https://app.example.com`. May be called more than once.
+    /// Allows pages of this origin to send requests with the user's cookies. Written as browsers do: `https://app.example.com`.
+    /// May be called several times.
     ///
-    /// The own origin needs to be listed only where a proxy changes `Host`.
+    /// List the own origin only if a proxy changes `Host`.
     #[must_use]
     pub fn trust_origin(mut self, origin: impl Into<String>) -> Self {
         self.trusted.push(origin.into());
         self
     }
 
-    /// Lets pass what has neither `Sec-Fetch-Site` nor `Origin`: programs that keep a cookie, and with them browsers
-    /// of before 2020, whose users any page can then speak for.
+    /// Allows requests with neither `Sec-Fetch-Site` nor `Origin`, for programs that store a cookie. Users of browsers from
+    /// before 2020 are not protected then.
     #[must_use]
     pub fn insecure_allow_without_origin(mut self) -> Self {
         self.without_origin = true;
@@ -182,8 +181,8 @@ impl<'a> Field<'a> {
 /// Safe methods (RFC 9110, section 9.2.1; QUERY is safe by its own draft).
 fn changes_nothing(request: &request::Parts) -> bool {
     match request.method {
-        // What follows the handshake is anything but safe, and no other rule of the browser keeps pages from it. Over
-        // HTTP/2 the handshake is a CONNECT, which is not safe to begin with.
+        // The connection after the handshake is not safe, and the same-origin policy of browsers does not cover it. Over HTTP/2
+        // the handshake is a CONNECT, which is not a safe method.
         Method::GET => !opens_a_websocket(&request.headers),
         Method::HEAD | Method::OPTIONS | Method::TRACE => true,
         _ => request.method.as_str() == "QUERY",
@@ -201,8 +200,8 @@ fn is_of_host(origin: &str, host: &str) -> bool {
     Origin::parse(origin).is_ok_and(|origin| origin.is_of_host(host))
 }
 
-/// The host and port that the client asked for. What stands in the target comes before `Host` (RFC 9112, section
-/// 3.2.2; RFC 9113, section 8.3.1).
+/// Returns the host and port of the request. The target has precedence over `Host` (RFC 9112, section 3.2.2; RFC 9113, section
+/// 8.3.1).
 fn own_host(request: &request::Parts) -> Option<&str> {
     if let Some(authority) = request.uri.authority() {
         return Some(authority.as_str());

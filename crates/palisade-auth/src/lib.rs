@@ -1,11 +1,10 @@
-//! Who is calling, and what they may do.
+//! Authenticates and authorizes requests.
 //!
-//! [`Jwt`] checks a bearer token and leaves an [`Identity`] with your claims on the request; [`RequireRole`] asks
-//! whether that identity may go on. Both are policies, and work alone or in one chain. So do the other credentials:
-//! [`ApiKeys`], [`Sessions`] (an opaque token in a cookie or a header; [`SessionManager`] begins and ends them) and
-//! [`Basic`], and
-//! [`any_of`](palisade_core::any_of) makes one authentication of two. [`rules`] say more than roles: scopes, tenants,
-//! owners, and combinations of them. [`DenyUndecided`] finds the route on which they were forgotten.
+//! [`Jwt`] verifies bearer tokens and inserts an [`Identity`] with your claims into the request's extensions. [`RequireRole`]
+//! requires a role of that identity. Both are policies, alone or in a chain. The other credentials are [`Introspection`],
+//! [`ApiKeys`], [`Sessions`] (opaque tokens in a cookie or a header, managed by [`SessionManager`]) and [`Basic`].
+//! [`any_of`](palisade_core::any_of) accepts either of two. [`rules`] check scopes, tenants, owners and combinations of them.
+//! [`DenyUndecided`] withholds the responses of routes without a rule.
 //!
 //! ```
 //! use http::{Request, Response, StatusCode, header};
@@ -29,13 +28,13 @@
 //!     },
 //! ));
 //!
-//! // no token: 401, and a challenge that says what is wanted
+//! // Without a token: 401 with a challenge.
 //! let request = Request::get("/").body(String::new())?;
 //! let refused = service.clone().oneshot(request).await?;
 //! assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
 //! assert_eq!(refused.headers()[header::WWW_AUTHENTICATE], "Bearer realm=\"api\"");
 //!
-//! // a token of an admin passes
+//! // The token of an admin is accepted.
 //! let ada = Claims { sub: "ada".into(), exp: u64::MAX / 2, aud: "orders".into(), roles: vec!["admin".into()] };
 //! let token = testing::sign_hs256(secret, &ada);
 //! let request = Request::get("/").header(header::AUTHORIZATION, format!("Bearer {token}")).body(String::new())?;
@@ -51,11 +50,11 @@
 //! | `aws-lc` | RSA, ECDSA and EdDSA, verified by AWS-LC: the fastest backend, which needs a C compiler |
 //! | `rust-crypto` | RSA, ECDSA and EdDSA, verified by the RustCrypto crates through jsonwebtoken. With both backends AWS-LC verifies. It lacks ES512 and RSA keys over 4096 bits |
 //! | `axum` | [`Identity`] as an extractor: `async fn handler(identity: Identity<Claims>)` |
-//! | `introspection` | [`Introspection`]: opaque tokens, about which the issuer is asked |
-//! | `jwks` | [`Jwks`], the keys that an issuer publishes, by an HTTP client of yours. Needs a backend |
-//! | `jwks-http` | [`HttpFetch`], an HTTP client for it, whose TLS needs a C compiler |
-//! | `redis` | [`RedisSessions`], sessions that machines share, and `RedisDpopReplays`, for DPoP on several machines |
-//! | `testing` | [`testing::sign_hs256`], which makes tokens for your tests |
+//! | `introspection` | [`Introspection`]: opaque tokens, verified by the issuer |
+//! | `jwks` | [`Jwks`]: keys that an issuer publishes, fetched by your HTTP client. Needs a backend |
+//! | `jwks-http` | [`HttpFetch`]: an HTTP client for it, whose TLS needs a C compiler |
+//! | `redis` | [`RedisSessions`] and `RedisDpopReplays`: sessions and DPoP replays on several machines |
+//! | `testing` | [`testing::sign_hs256`]: signs tokens for your tests |
 //!
 //! No feature is on by default: HMAC tokens, API keys, sessions, Basic and roles need neither a backend nor a C compiler.
 #![cfg_attr(docsrs, feature(doc_cfg))]

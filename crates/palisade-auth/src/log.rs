@@ -1,4 +1,4 @@
-//! What the log says of rejected credentials.
+//! Logs rejected credentials.
 
 /// Logs why credentials are rejected: at level INFO up to ten times a second for each kind of rejection, and else at DEBUG. A
 /// client can cause as many as it likes. No field may contain a credential.

@@ -70,7 +70,7 @@ fn is_own_path(path: &str) -> bool {
         && path.bytes().all(|byte| matches!(byte, b'!'..=b'~') && byte != b'\\')
 }
 
-/// A 401 becomes the redirect, if there is one. Whoever passes never pays for making it.
+/// Replaces a 401 by the redirect. The redirect is created only for rejected requests.
 fn halt(error: ApiError, redirect: impl FnOnce() -> Option<Response<bytes::Bytes>>) -> Halt {
     if error.status() != StatusCode::UNAUTHORIZED {
         return Halt::Refuse(error);

@@ -5,10 +5,10 @@ use crate::{Attempt, Authenticate, Identity, authenticate};
 
 /// An authentication that allows anonymous requests; see [`Authenticate::optional`].
 ///
-/// The response depends on the caller, so `Vary` names the fields with credentials, for caches in between.
+/// The response depends on the caller, so `Vary` contains the fields with credentials.
 ///
-/// It is not one of several in [`any_of`](palisade_core::any_of), because it allows every request without credentials
-/// of its own scheme before the other one is asked. Make the whole optional:
+/// It cannot be part of [`any_of`](palisade_core::any_of), because it would allow requests without credentials of its own
+/// scheme before the other authentication is tried. Make the combination optional:
 ///
 /// ```
 /// # use palisade_auth::{ApiKeys, Authenticate, InMemoryApiKeys, Jwt};

@@ -56,7 +56,7 @@ struct Settings {
     path: Box<str>,
     url: Box<str>,
     json: Bytes,
-    /// What is appended to a challenge, without the comma in front of it.
+    /// The parameter of challenges, without a leading comma.
     parameter: Box<str>,
     scope: Option<Box<str>>,
     /// The schemes whose challenges get the parameters.
@@ -200,7 +200,7 @@ impl ProtectedResourceBuilder {
     }
 }
 
-/// What follows the authority of an absolute URL.
+/// Returns the part of an absolute URL after the authority.
 fn path_and_query(url: &str) -> &str {
     let authority = url.find("://").map_or(0, |at| at + 3);
     let end = url[authority..].find(['/', '?']).map_or(url.len(), |at| authority + at);
@@ -265,7 +265,7 @@ impl Policy for ProtectedResource {
         }
         match request.method {
             Method::GET | Method::HEAD => Decision::reply(settings.reply()),
-            // Preflights are for the policy that knows the origins.
+            // The CORS policy answers preflights.
             Method::OPTIONS => Decision::grant(()),
             _ => Decision::refuse(ApiError::method_not_allowed([&Method::GET, &Method::HEAD])),
         }

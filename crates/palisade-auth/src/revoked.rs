@@ -146,7 +146,7 @@ impl<A, F> RevokedLater<A, F> {
     }
 }
 
-/// Returns the error for a revoked identity. The client cannot tell it from any other that is not valid.
+/// Returns the error for a revoked identity. It equals that of any other invalid identity.
 fn revoked(refusal: ApiError) -> ApiError {
     log_rejection!("an identity was rejected: revoked");
     refusal

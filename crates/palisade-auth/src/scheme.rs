@@ -12,7 +12,7 @@ pub(crate) struct Scheme {
 }
 
 impl Scheme {
-    /// A scheme whose challenge is the same whatever happened. `parameters` begin with a comma, or are empty.
+    /// Creates a scheme with the same challenge for all errors. `parameters` begin with a comma, or are empty.
     pub(crate) fn new(name: &str, realm: &str, parameters: &str) -> Result<Self, ConfigError> {
         let challenge = challenge(name, realm, parameters)?;
         Ok(Self { missing: challenge.clone(), invalid: challenge.clone(), two: challenge })
@@ -38,7 +38,7 @@ impl Scheme {
         with_challenge(ApiError::unauthenticated(), &self.missing)
     }
 
-    /// There are some, and they are not good. `message` must not tell apart what an attacker would like to.
+    /// Returns the error of invalid credentials. `message` must not help an attacker to distinguish reasons.
     pub(crate) fn invalid(&self, message: &'static str) -> ApiError {
         with_challenge(ApiError::unauthenticated().with_message(message), &self.invalid)
     }
@@ -60,9 +60,9 @@ pub(crate) fn with_challenge(error: ApiError, challenge: &HeaderValue) -> ApiErr
 #[derive(Clone)]
 struct SchemeNamed;
 
-/// Names the scheme of an authentication in the challenges of the policies inside of it, which do not know it and write
-/// `Bearer`: alone, if no caller is authenticated; with `insufficient_scope` (RFC 6750, section 3.1; RFC 9449, section 7.1); or
-/// with `insufficient_user_authentication` (RFC 9470). A client must not be asked for a scheme that the service rejects.
+/// Replaces `Bearer` by the scheme of the authentication in the challenges of inner policies: without parameters, if no caller
+/// is authenticated; with `insufficient_scope` (RFC 6750, section 3.1; RFC 9449, section 7.1); or with
+/// `insufficient_user_authentication` (RFC 9470). A challenge must not name a scheme that the service rejects.
 pub(crate) fn name_scheme<A: Authenticate>(
     authenticate: &A,
     has_proof: bool,

@@ -11,7 +11,7 @@ use crate::{
     scheme::Scheme,
 };
 
-/// Where sessions are: a database, Redis, a service.
+/// Finds sessions in a database, Redis or another service.
 ///
 /// ```
 /// use palisade_auth::{Identity, SessionStore};
@@ -42,11 +42,14 @@ use crate::{
 /// }
 /// ```
 pub trait SessionStore: Send + Sync + 'static {
-    /// What is known of whoever has a session.
+    /// The claims of the session's caller.
     type Claims: Send + Sync + 'static;
 
-    /// Finds the session with this token, if it is still good. An error is a *could not tell*, and the request is
-    /// refused with 503.
+    /// Returns the session with this token, or `None` if it does not exist or has expired.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails. The request is rejected with 503.
     fn find(&self, token: &str) -> BoxFuture<Result<Option<Identity<Self::Claims>>, BoxError>>;
 }
 
@@ -58,27 +61,26 @@ impl<S: SessionStore> SessionStore for Arc<S> {
     }
 }
 
-/// Authentication by an opaque token that a [`SessionStore`] knows.
+/// Authenticates by opaque tokens, which a [`SessionStore`] looks up.
 ///
-/// The token is in a cookie, `__Host-session` unless you name another, or in `Authorization` with the scheme `Bearer` or
-/// [another one](SessionsBuilder::scheme), or in either; one request with two tokens gets 400. An allowed request has an
-/// `Identity<S::Claims>` and its [`Principal`](palisade_core::Principal) in its extensions. A token that is longer than 256 bytes, has
-/// characters that no token has, or is unknown to the store gets 401. So does a cookie of a session that is over:
-/// present and invalid is not anonymous, not even where anonymous is welcome.
+/// The token is in a cookie (default: `__Host-session`), in `Authorization` with the scheme `Bearer` or [another
+/// one](SessionsBuilder::scheme), or in either. A request with two tokens gets 400. An allowed request has an
+/// `Identity<S::Claims>` and its [`Principal`](palisade_core::Principal) in its extensions. A token gets 401 if it is longer
+/// than 256 bytes, has invalid characters or is not in the store. So does the cookie of an expired session, also with
+/// [`optional`](crate::Authenticate::optional): invalid credentials are never anonymous.
 ///
 /// # The cookie
 ///
-/// Set it as `__Host-session=…; Path=/; Secure; HttpOnly; SameSite=Lax`. The prefix makes browsers see to it that no
-/// other host and no plain http can have set it; a cookie of another name can be planted by any subdomain. Make the
-/// token of 128 random bits or more, a new one at each login.
+/// Set it as `__Host-session=…; Path=/; Secure; HttpOnly; SameSite=Lax`. Browsers accept a cookie with this prefix only from
+/// the same host and over TLS; a cookie with another name can be set by any subdomain. Use at least 128 random bits, and a new
+/// token at each login.
 ///
-/// A cookie turns the [`CsrfCheck`] on: a request that changes something passes only if a page of ours sent it, and
-/// gets 403 otherwise, before the store is asked. Name the pages of other origins with
-/// [`csrf`](SessionsBuilder::csrf). Browsers keep responses to a cookie apart from nothing: say
-/// `Cache-Control: private` where a shared cache stands in front.
+/// A cookie enables the [`CsrfCheck`]: a request with an unsafe method is allowed only from a page of the own origin, and gets
+/// 403 otherwise, before the store is asked. List other origins with [`csrf`](SessionsBuilder::csrf). Send `Cache-Control:
+/// private` if there is a shared cache, because caches do not distinguish responses by cookies.
 ///
-/// The challenge of a cookie is `Cookie realm="api"`, of a scheme that is in no registry; a 401 must name one
-/// (RFC 9110, section 15.5.2), and browsers pass it over.
+/// The challenge for a cookie is `Cookie realm="api"`. The scheme is not registered, but a 401 must name one (RFC 9110, section
+/// 15.5.2), and browsers ignore it.
 ///
 /// ```
 /// use palisade_auth::{CsrfCheck, Sessions};
@@ -203,21 +205,21 @@ impl<S: SessionStore> SessionsBuilder<S> {
         self
     }
 
-    /// How requests with the cookie are checked; [`CsrfCheck::new`] unless said otherwise.
+    /// Sets the check of requests with the cookie. Default: [`CsrfCheck::new`].
     #[must_use]
     pub fn csrf(mut self, check: CsrfCheck) -> Self {
         self.csrf = Some(check);
         self
     }
 
-    /// How many bytes a token may have before the store is asked; 256 unless said otherwise.
+    /// Sets the maximum length of a token in bytes. Default: 256.
     #[must_use]
     pub fn max_token(mut self, bytes: usize) -> Self {
         self.max_token = bytes;
         self
     }
 
-    /// The realm that challenges name; `api` unless said otherwise.
+    /// Sets the realm of challenges. Default: `api`.
     #[must_use]
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.realm = realm.into();
@@ -317,7 +319,7 @@ fn refusal(scheme: &Scheme, fault: &'static str) -> ApiError {
     scheme.invalid("the session is not valid")
 }
 
-/// What the request has for tokens, with what is to be done about them.
+/// The tokens of a request.
 enum TokenSent<'a> {
     No,
     Two(&'a Scheme),

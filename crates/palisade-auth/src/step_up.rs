@@ -5,7 +5,7 @@ use palisade_core::{ApiError, Clock, ConfigError, Decision, Policy, PolicyLayer,
 
 use crate::Identity;
 
-/// How and when a user has logged in: the claims `acr` and `auth_time` of a token.
+/// The method and time of a login: the claims `acr` and `auth_time` of a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoginContext<'a> {
     /// The authentication context class reference, if the token names one.
@@ -57,7 +57,7 @@ pub struct StepUpBuilder<C> {
 }
 
 impl<C: Send + Sync + 'static> StepUp<C> {
-    /// Begins with how the claims tell the login.
+    /// Creates a builder. `read` returns the login of the claims.
     #[allow(clippy::new_ret_no_self, reason = "the builder is named by what it builds")]
     pub fn new<F>(read: F) -> StepUpBuilder<C>
     where

@@ -358,7 +358,7 @@ fn a_public_key_never_passes_as_a_secret() {
 }
 
 #[test]
-fn a_kid_names_exactly_one_key_and_without_one_there_must_be_only_one() {
+fn kid_selects_one_key_and_without_kid_one_must_match() {
     let (rs256, es256) = (Algorithm::Rs256, Algorithm::Es256);
     let (first, second, other) = (rsa(), rsa(), ec("P-256"));
     let keys = set(&[
@@ -438,7 +438,7 @@ fn the_backend_reports_what_it_cannot_verify() {
 }
 
 #[test]
-fn keys_that_are_not_for_this_are_left_out_and_do_not_shut_out_others() {
+fn keys_for_other_uses_are_skipped() {
     let (good, bad) = (rsa(), rsa());
     for members in [
         json!({"use": "enc"}),
@@ -474,7 +474,7 @@ fn keys_that_are_not_for_this_are_left_out_and_do_not_shut_out_others() {
 }
 
 #[test]
-fn a_key_that_cannot_be_right_is_a_configuration_error_with_a_remedy() {
+fn invalid_key_is_a_config_error_with_a_remedy() {
     let pair = rsa();
     let small = json!({"kty": "RSA", "n": B64.encode([0xff; 128]), "e": "AQAB"});
     let oct = json!({"kty": "oct", "k": B64.encode([7; 64]), "alg": "HS256"});
@@ -550,7 +550,7 @@ fn an_issuer_is_asked_with_its_own_keys_only() {
 }
 
 #[test]
-fn a_token_that_was_seen_before_is_still_checked_for_time_and_forgotten_on_demand() {
+fn cached_token_is_checked_for_time_and_can_be_cleared() {
     let pair = ed25519();
     let clock = ManualClock::at(Duration::from_secs(NOW));
     let auth = Jwt::<Value>::with_keys(Keys::der(Algorithm::EdDsa, pair.der.clone()))

@@ -92,7 +92,7 @@ fn a_good_key_passes_from_either_place() {
         assert_eq!((principal.issuer(), principal.subject()), ("acme", "billing"));
         assert!(principal.has_role("service") && principal.has_scope("invoices:read"));
     }
-    // credentials of another scheme are none of ours
+    // Credentials of another scheme are ignored.
     let basic = [("x-api-key", KEY), ("authorization", "Basic YTpi")];
     assert!(ask(&auth(), &basic).is_ok());
 }

@@ -58,7 +58,7 @@ async fn passes<P: Policy>(policy: &P, fields: &[(&str, &str)]) -> Option<Princi
 }
 
 #[tokio::test]
-async fn an_optional_authentication_lets_nobody_pass_as_nobody_and_refuses_bad_credentials() {
+async fn optional_authentication_rejects_invalid_credentials() {
     let optional = auth().optional();
     assert_eq!(passes(&optional, &[]).await, None);
     let token = bearer(&claims());
@@ -110,7 +110,7 @@ async fn browsers_are_sent_to_log_in_and_come_back_to_this_origin() {
 }
 
 #[tokio::test]
-async fn a_revoked_identity_is_refused_however_well_its_token_is_known() {
+async fn revoked_identity_is_rejected_with_a_cached_token() {
     let token = bearer(&claims());
     let fields = [("authorization", token.as_str())];
     let revoked = auth().revoked(|identity| identity.principal().subject() == "ada");

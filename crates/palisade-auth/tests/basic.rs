@@ -163,7 +163,7 @@ fn only_so_many_verifications_run_at_once() {
 }
 
 #[test]
-fn a_password_that_is_still_hashed_holds_its_place_when_the_client_is_gone() {
+fn running_hash_keeps_its_slot_after_a_disconnect() {
     let hashing = Arc::new(Mutex::new(None));
     let thread = Arc::clone(&hashing);
     let auth = Basic::builder(move |_: String, password: Password| {

@@ -22,7 +22,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 const NOW: u64 = 1_700_000_000;
 
-/// A client that answers with a fixed body, or not before it is told to.
+/// A client with a fixed response, which the test can delay.
 #[derive(Clone)]
 struct Scripted {
     body: Bytes,

@@ -303,7 +303,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn a_token_is_taken_from_where_it_may_be_and_from_one_place_only() {
+fn token_is_read_from_exactly_one_configured_place() {
     let token = sign_hs256(SECRET, &good());
     let auth = builder()
         .audience("orders")
@@ -355,7 +355,7 @@ fn by_default_a_token_is_in_the_authorization_field_only() {
 }
 
 #[test]
-fn a_cookie_that_changes_something_must_come_with_a_page_of_ours() {
+fn unsafe_request_with_a_cookie_must_be_same_origin() {
     let token = sign_hs256(SECRET, &good());
     let auth = builder().audience("orders").token_in_cookie("__Host-token").build().unwrap();
     let ask = |method: &str, site: Option<&str>| {

@@ -55,7 +55,7 @@ fn passes(auth: &Jwt<Claims>, token: &str) -> bool {
 }
 
 #[test]
-fn a_token_that_comes_again_is_a_hit_until_it_has_to_be_verified_anew() {
+fn repeated_token_is_a_hit_until_verified_again() {
     let (auth, clock) = clocked(|builder| builder.cache_for(Duration::from_secs(60)));
     let ada = token("ada");
     assert!(passes(&auth, &ada));
@@ -78,7 +78,7 @@ fn a_token_that_comes_again_is_a_hit_until_it_has_to_be_verified_anew() {
 }
 
 #[test]
-fn a_token_that_has_to_go_for_another_is_an_eviction_if_it_was_still_good() {
+fn replaced_valid_token_is_an_eviction() {
     // one bucket, of four tokens
     let (auth, clock) = clocked(|builder| builder.cache_bytes(8 * 1024));
     let tokens: Vec<_> = (0..6).map(|at| token(&format!("caller-{at}"))).collect();

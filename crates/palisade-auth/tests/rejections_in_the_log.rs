@@ -45,7 +45,7 @@ fn basic() -> impl Policy {
 }
 
 #[test]
-fn rejected_credential_has_a_line_with_the_reason_and_without_the_secret() {
+fn rejection_is_logged_with_reason_and_without_secret() {
     let authorization = header::AUTHORIZATION;
     let record = ApiKeyRecord::new("k1", Sha256::digest("other").into(), Principal::new("billing"));
     let keys =

@@ -90,7 +90,7 @@ fn and_holds_where_nothing_on_the_left_or_right_objects() {
 }
 
 #[test]
-fn or_holds_where_one_side_does_and_never_makes_a_yes_of_could_not_tell() {
+fn or_allows_if_one_side_does_and_never_hides_a_failure() {
     for (left, row) in ALL.into_iter().zip(["AAAA", "ADDU", "ADNU", "AUUU"]) {
         for (right, expected) in ALL.into_iter().zip(row.chars()) {
             let (a, b) = (says(left), says(right));
@@ -143,7 +143,7 @@ fn an_explicit_no_wins_wherever_it_stands() {
             status(&deny(says(what).not()).or(says('A'))),
             [200, 403, 200, 403][ALL.iter().position(|own| *own == what).unwrap()]
         );
-        // alone it allows nobody
+        // Alone it allows no caller.
         assert_eq!(status(&no()), 403, "{what}");
     }
 }
@@ -154,7 +154,7 @@ fn a_hidden_no_is_a_404_to_the_letter_and_nothing_else_is() {
         assert_eq!(status(&says(what).hide_as_not_found()), expected, "{what}");
     }
     assert_eq!(status(&deny(says('A')).hide_as_not_found().or(says('A'))), 404);
-    // what is hidden in a part stays hidden, whatever the other part would say
+    // A part that hides the resource overrides the other part.
     assert_eq!(status(&says('D').hide_as_not_found().or(says('D'))), 404);
     assert_eq!(status(&says('D').or(says('D').hide_as_not_found())), 404);
     assert_eq!(status(&says('N').or(says('N').hide_as_not_found())), 404);
@@ -244,7 +244,7 @@ fn whoever_is_nobody_gets_a_challenge_whatever_the_rule() {
 }
 
 #[test]
-fn roles_and_scopes_compare_to_the_letter_and_an_empty_list_lets_nobody_pass() {
+fn names_compare_exactly_and_empty_lists_allow_no_caller() {
     let caller = || ada().with_roles(["editor", "auditor"]).with_scopes(["orders:read", "a"]);
     let none: [&str; 0] = [];
     #[rustfmt::skip]
@@ -364,7 +364,7 @@ fn a_resource_is_judged_as_a_route_is() {
     assert_eq!(status(ada(), &order("Ada", false)), 404);
     assert_eq!(status(support(), &order("ada", false)), 200);
     assert_eq!(status(support(), &order("ada", true)), 404);
-    // nobody owns what has no owner
+    // A resource without an owner has no owner.
     assert_eq!(status(Principal::new(""), &order("", false)), 404);
 
     let ada = Identity::new((), ada());

@@ -324,7 +324,7 @@ fn settings_without_effect_or_protection_are_errors() {
 }
 
 #[tokio::test]
-async fn storage_that_fails_is_503_and_claims_that_are_too_large_are_500() {
+async fn failed_storage_is_503_and_large_claims_are_500() {
     struct Down;
     impl SessionStorage for Down {
         fn insert(&self, _: NewSession) -> BoxFuture<Result<(), BoxError>> {

@@ -186,7 +186,7 @@ fn two_tokens_are_a_bad_request_even_if_they_are_equal() {
 }
 
 #[test]
-fn a_cookie_turns_the_csrf_check_on_and_a_token_of_the_client_does_not() {
+fn only_cookies_enable_the_csrf_check() {
     let store = Store::default();
     let auth = Sessions::builder(store.clone()).cookie("sid").bearer().build().unwrap();
     let (cookie, bearer) = (("cookie", "sid=good"), ("authorization", "Bearer good"));

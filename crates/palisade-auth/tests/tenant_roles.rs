@@ -48,7 +48,7 @@ fn a_role_after_a_tenant_is_the_role_in_that_tenant() {
 }
 
 #[test]
-fn a_role_without_a_tenant_is_one_that_the_caller_has_everywhere() {
+fn role_without_a_tenant_applies_everywhere() {
     assert!(!allows(role("editor"), "acme"));
     // the alternative is not about the tenant
     assert!(!allows(in_org().and(role("viewer")).or(role("editor")), "acme"));

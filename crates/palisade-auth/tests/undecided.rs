@@ -73,7 +73,7 @@ fn layer<P: palisade_core::Stage>(policy: P) -> PolicyLayer<P> {
 }
 
 #[tokio::test]
-async fn what_no_policy_decided_about_is_withheld_and_everything_else_passes() {
+async fn only_undecided_responses_are_withheld() {
     let hello = || get(|| async { "hello" });
     let app = Router::new()
         .route("/public", hello().layer(public().layer()))
@@ -132,7 +132,7 @@ async fn a_decision_counts_outside_and_inside_and_through_nested_nets() {
 }
 
 #[tokio::test]
-async fn a_required_decision_is_required_before_the_handler_runs_and_the_net_learns_of_it_after() {
+async fn require_decision_rejects_before_the_handler_runs() {
     let runs = Arc::new(AtomicUsize::new(0));
     let handler = {
         let runs = Arc::clone(&runs);

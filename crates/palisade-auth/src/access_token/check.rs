@@ -1,7 +1,7 @@
 use http::{HeaderName, HeaderValue, header, request, response};
 use palisade_core::{ApiError, Personal};
 
-use super::source::{Found, TokenSource, find};
+use super::source::{FoundTokens, TokenSource, find};
 use crate::{
     Attempt, CsrfCheck, Identity,
     challenge::Challenges,
@@ -27,14 +27,16 @@ impl TokenCheck {
         let confirm =
             |token, scheme| sender.confirm(verify(token), request, token, scheme, challenges);
         match (find(sources, request), sender.dpop_token(request)) {
-            (Found::Nothing, Some(token)) => confirm(token, Scheme::Dpop),
-            (_, Some(_)) | (Found::Several, None) => Attempt::Now(Err(challenges.reject_two())),
-            (Found::Token(token), None) => confirm(token, Scheme::Bearer),
-            (Found::CookieToken(token), None) => match csrf.check(request) {
+            (FoundTokens::Nothing, Some(token)) => confirm(token, Scheme::Dpop),
+            (_, Some(_)) | (FoundTokens::Several, None) => {
+                Attempt::Now(Err(challenges.reject_two()))
+            }
+            (FoundTokens::Token(token), None) => confirm(token, Scheme::Bearer),
+            (FoundTokens::CookieToken(token), None) => match csrf.check(request) {
                 Ok(()) => confirm(token, Scheme::Bearer),
                 Err(refused) => Attempt::Now(Err(refused)),
             },
-            (Found::Nothing, None) => Attempt::Absent(sender.missing(challenges.missing())),
+            (FoundTokens::Nothing, None) => Attempt::Absent(sender.missing(challenges.missing())),
         }
     }
 

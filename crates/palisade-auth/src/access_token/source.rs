@@ -23,7 +23,7 @@ pub(crate) enum TokenSource {
 
 /// The tokens in all places of a request together.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found<'a> {
+pub(super) enum FoundTokens<'a> {
     Nothing,
     /// More than one token, or one in more than one place. None of them counts.
     Several,
@@ -117,17 +117,17 @@ impl TokenSource {
         }
     }
 
-    fn look<'a>(&self, request: &'a request::Parts) -> Found<'a> {
+    fn look<'a>(&self, request: &'a request::Parts) -> FoundTokens<'a> {
         match self {
             Self::Authorization(scheme) => match Authorization::read(&request.headers, scheme) {
-                Authorization::Absent => Found::Nothing,
-                Authorization::Two => Found::Several,
-                Authorization::Credentials(token) => Found::Token(token),
+                Authorization::Absent => FoundTokens::Nothing,
+                Authorization::Two => FoundTokens::Several,
+                Authorization::Credentials(token) => FoundTokens::Token(token),
             },
             Self::Cookie(name) => match CookieNamed::read(&request.headers, name) {
-                CookieNamed::Absent => Found::Nothing,
-                CookieNamed::Two => Found::Several,
-                CookieNamed::Value(token) => Found::CookieToken(token),
+                CookieNamed::Absent => FoundTokens::Nothing,
+                CookieNamed::Two => FoundTokens::Several,
+                CookieNamed::Value(token) => FoundTokens::CookieToken(token),
             },
             Self::Header(name) => {
                 let mut fields = request.headers.get_all(name).iter().map(HeaderValue::as_bytes);
@@ -176,22 +176,22 @@ fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
         .filter(|protocol| !protocol.is_empty())
 }
 
-fn only<'a>(first: Option<&'a [u8]>, second: Option<&'a [u8]>) -> Found<'a> {
+fn only<'a>(first: Option<&'a [u8]>, second: Option<&'a [u8]>) -> FoundTokens<'a> {
     match (first, second) {
-        (None, _) => Found::Nothing,
-        (Some(token), None) => Found::Token(token),
-        (Some(_), Some(_)) => Found::Several,
+        (None, _) => FoundTokens::Nothing,
+        (Some(token), None) => FoundTokens::Token(token),
+        (Some(_), Some(_)) => FoundTokens::Several,
     }
 }
 
 /// Looks for a token in all places. A request may have one token, in one of them.
-pub(super) fn find<'a>(sources: &[TokenSource], request: &'a request::Parts) -> Found<'a> {
-    let mut found = Found::Nothing;
+pub(super) fn find<'a>(sources: &[TokenSource], request: &'a request::Parts) -> FoundTokens<'a> {
+    let mut found = FoundTokens::Nothing;
     for source in sources {
         match (&found, source.look(request)) {
-            (_, Found::Nothing) => {}
-            (Found::Nothing, here) => found = here,
-            (_, _) => return Found::Several,
+            (_, FoundTokens::Nothing) => {}
+            (FoundTokens::Nothing, here) => found = here,
+            (_, _) => return FoundTokens::Several,
         }
     }
     found

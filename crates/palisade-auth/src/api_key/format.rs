@@ -5,7 +5,7 @@ pub(super) const MAX_PREFIX: usize = 32;
 const MAX_ID: usize = 64;
 const MAX_SECRET: usize = 256;
 
-/// A key as it was sent: what it claims to be, and the hash of what is to prove it.
+/// A key from a request: its id, and the hash of its secret.
 #[derive(Debug)]
 pub(super) struct Presented<'a> {
     pub(super) id: &'a str,
@@ -28,8 +28,8 @@ impl<'a> Presented<'a> {
     }
 }
 
-/// A plain hash is enough, and a slow one would be a gift to whoever floods us: a secret of 256 random bits cannot be
-/// guessed, with or without its hash.
+/// Hashes a secret. A fast hash is enough, because a secret of 256 random bits cannot be guessed from its hash, and a slow one
+/// would help denial-of-service attacks.
 pub(super) fn hash_of(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }

@@ -54,12 +54,12 @@ impl NewApiKey {
         &self.plaintext
     }
 
-    /// What to keep of it.
+    /// Returns the record to store.
     pub fn record(&self) -> &ApiKeyRecord {
         &self.record
     }
 
-    /// What to keep of it. The secret is gone then.
+    /// Converts the key into the record to store, without the secret.
     pub fn into_record(self) -> ApiKeyRecord {
         self.record
     }

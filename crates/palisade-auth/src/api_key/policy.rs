@@ -17,21 +17,20 @@ use crate::{
     scheme::Scheme,
 };
 
-/// Authentication by API key.
+/// Authenticates by API keys.
 ///
-/// A key is `prefix_id.secret`: a prefix that says whose key it is (secret scanners look for it), an id that finds the
-/// [record](ApiKeyRecord), and a secret that proves the rest and is stored nowhere. It is read from the header
-/// `x-api-key`, or [another one](ApiKeysBuilder::header), and from `Authorization: ApiKey <key>`, or
-/// [another scheme](ApiKeysBuilder::scheme); never from the query, which ends up in logs. Two keys are a 400, wherever they
-/// are.
+/// A key is `prefix_id.secret`: a prefix for secret scanners, the id of the [record](ApiKeyRecord), and a secret of which only
+/// a hash is stored. It is read from the header `x-api-key` or [another one](ApiKeysBuilder::header), and from `Authorization:
+/// ApiKey <key>` or [another scheme](ApiKeysBuilder::scheme), but not from the query, which is often logged. A request with two
+/// keys gets 400.
 ///
 /// An accepted request has an [`Identity<ApiKey>`](Identity) and the owner of the key as
-/// [`Principal`](palisade_core::Principal) in its extensions. A rejected one gets 401 with
-/// `WWW-Authenticate: ApiKey realm="api"`. That scheme is in no registry (there is none for keys), but a 401 must name
-/// one (RFC 9110, section 15.5.2), and clients that do not know it pass it over.
+/// [`Principal`](palisade_core::Principal) in its extensions. A rejected one gets 401 with `WWW-Authenticate: ApiKey
+/// realm="api"`. The scheme is not registered, but a 401 must name one (RFC 9110, section 15.5.2), and clients ignore unknown
+/// schemes.
 ///
-/// Secrets compare in constant time, and a key that is not known costs the same work as one whose secret is wrong; the
-/// answer does not tell them apart. What the store takes to find a record is the store's own.
+/// Secrets are compared in constant time. An unknown key takes the same work and gets the same response as a wrong secret,
+/// except for the time of the store's lookup.
 ///
 /// ```
 /// use palisade_auth::{ApiKey, ApiKeys, InMemoryApiKeys};
@@ -166,7 +165,7 @@ fn verified(
     hash: &[u8; 32],
     now: Duration,
 ) -> Result<ApiKeyRecord, Fault> {
-    // An unknown key is compared too, with zeros: the time of the response must not tell which ids exist.
+    // An unknown key is compared with zeros, so that the response time does not reveal which ids exist.
     let is_right = match &record {
         Some(record) => record.has_secret_of(hash),
         None => [0; 32].as_slice().ct_eq(hash),
@@ -183,7 +182,7 @@ fn verified(
     }
 }
 
-/// What the request has for keys.
+/// The keys of a request.
 enum KeySent<'a> {
     No,
     Two,

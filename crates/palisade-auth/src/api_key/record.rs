@@ -5,7 +5,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::Identity;
 
-/// What a handler may know of the key that let a request pass: `Identity<ApiKey>`.
+/// The key of an authenticated request, for handlers: `Identity<ApiKey>`.
 ///
 /// ```
 /// use palisade_auth::{ApiKey, Identity};
@@ -32,7 +32,7 @@ impl ApiKey {
     }
 }
 
-/// What is kept of an API key: all but the secret, of which there is only a hash. Cheap to clone.
+/// The stored form of an API key, with a hash instead of the secret. Cheap to clone.
 ///
 /// ```
 /// use std::time::Duration;
@@ -74,7 +74,7 @@ impl ApiKeyRecord {
         self.identity.claims().id()
     }
 
-    /// Who it speaks for.
+    /// Returns the owner of the key.
     pub fn owner(&self) -> &Principal {
         self.identity.principal()
     }

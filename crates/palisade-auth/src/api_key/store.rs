@@ -71,10 +71,9 @@ impl<S: ApiKeyStore> ApiKeyStore for Arc<S> {
     }
 }
 
-/// Keys in the memory of this process; it holds what you put there, and no request adds to it.
+/// Stores keys in the memory of this process.
 ///
-/// Clones share their keys, so that keys can be added and withdrawn while the service runs: what is inserted or
-/// removed counts from the next request on.
+/// Clones share their keys, so keys can be added and removed at run time. Changes apply to the next request.
 ///
 /// ```
 /// use palisade_auth::{ApiKey, InMemoryApiKeys};
@@ -98,7 +97,7 @@ pub struct InMemoryApiKeys {
 }
 
 impl InMemoryApiKeys {
-    /// No keys.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::default()
     }

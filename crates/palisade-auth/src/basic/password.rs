@@ -28,11 +28,11 @@ impl Password {
         &self.text
     }
 
-    /// Compares in constant time, for the one password of a tool that has no users. It is as good as `secret` is long:
-    /// what people choose belongs into a slow hash.
+    /// Compares the password with a secret in constant time, for tools without users. Use a long random secret; verify
+    /// passwords that people choose with a slow hash.
     #[allow(clippy::disallowed_methods, reason = "the bytes go into a hash")]
     pub fn matches(&self, secret: &Secret) -> bool {
-        // Of equal length whatever was sent, so that the time does not tell how long the secret is.
+        // Hashes have equal lengths, so the duration does not reveal the length of the secret.
         let [own, expected] = [self.text.as_bytes(), secret.expose()].map(Sha256::digest);
         own.as_slice().ct_eq(expected.as_slice()).into()
     }
@@ -45,9 +45,9 @@ impl fmt::Debug for Password {
     }
 }
 
-/// A place among those that may be taken at once, given back when it is dropped.
+/// A slot for a concurrent verification, released on drop.
 ///
-/// An atomic counter and not a semaphore: nobody waits for a place, so there is no queue for a flood to fill.
+/// An atomic counter instead of a semaphore, because requests do not wait for a slot.
 #[derive(Debug)]
 pub(super) struct Slot {
     taken: Arc<AtomicUsize>,

@@ -18,7 +18,7 @@ fn trusting() -> CsrfCheck {
 const HOST: &str = "host: api.example.com";
 
 #[test]
-fn a_request_that_changes_something_must_come_from_a_page_of_ours() {
+fn unsafe_request_must_come_from_the_own_origin() {
     #[rustfmt::skip]
     let table: &[(&[&str], bool)] = &[
         (&["sec-fetch-site: same-origin"], true),
@@ -33,7 +33,7 @@ fn a_request_that_changes_something_must_come_from_a_page_of_ours() {
         (&["sec-fetch-site: same-site", "origin: https://app.example.com"], true),
         (&["sec-fetch-site: cross-site", "origin: https://evil.example"], false),
         (&["sec-fetch-site: same-site", "origin: https://www.example.com"], false),
-        // http://api.example.com: the browser knows, and we cannot
+        // A page on http://api.example.com: the scheme is visible only to the browser.
         (&["sec-fetch-site: cross-site", "origin: https://api.example.com"], false),
         (&["sec-fetch-site: cross-site", "origin: http://api.example.com"], false),
         (&["origin: https://api.example.com"], true),
@@ -128,7 +128,7 @@ fn a_host_that_is_missing_or_there_twice_is_nobodys_own() {
 }
 
 #[test]
-fn programs_without_an_origin_pass_only_where_that_was_written_down() {
+fn requests_without_origin_need_the_insecure_setting() {
     let lax = CsrfCheck::builder().insecure_allow_without_origin().build().unwrap();
     assert!(lax.check(&head("POST", &[HOST])).is_ok());
     for fields in
@@ -139,7 +139,7 @@ fn programs_without_an_origin_pass_only_where_that_was_written_down() {
 }
 
 #[test]
-fn an_origin_that_no_browser_sends_or_anybody_can_forge_is_a_config_error() {
+fn malformed_or_opaque_origin_is_a_config_error() {
     for (origin, remedy) in [
         ("https://app.example.com/", "leave out the trailing slash: `https://app.example.com`"),
         ("*", "in full"),

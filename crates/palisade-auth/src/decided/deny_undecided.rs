@@ -13,30 +13,30 @@ use tower_service::Service;
 
 use super::mark::{Flag, is_marked, undecided};
 
-/// Withholds every answer of a route that does not say who may come in: 403, and a log line at level ERROR, target
-/// `palisade::auth`, that names method and path. What is open on purpose is [`public`](super::public).
+/// Withholds the responses of routes without an authorization policy: 403, and a log line at level ERROR, target
+/// `palisade::auth`, with method and path. Mark routes that are open on purpose as [`public`](super::public).
 ///
-/// A route is decided about when its request passed a rule ([`Authorize`](crate::rules::Authorize),
-/// [`RequireRole`](crate::RequireRole)), [`public`](super::public), or [`Decided`](super::Decided), which
-/// `with_auth` adds; outside of this layer or inside, on the route, a group of routes or the stack.
+/// A request counts as decided if it has passed a rule ([`Authorize`](crate::rules::Authorize),
+/// [`RequireRole`](crate::RequireRole)), [`public`](super::public), or [`Decided`](super::Decided), which `with_auth` adds. The
+/// policy may be an outer or an inner one, on the route, a group of routes or the stack.
 ///
-/// # What it can see, and what not
+/// # Limits
 ///
-/// A layer around a router does not know the router's routes, nor what is inside them. This one learns from the
-/// policies of the route that they ran, and if none did it learns that when the answer comes back. So:
+/// A layer around a router does not know its routes. It learns from the policies of a route that they have run, and from the
+/// response if none has. So:
 ///
-/// - **The handler of an undecided route has run by then.** Its answer is withheld; what it did is done. It is a net
-///   for a forgotten line, which shows at the first request in any test, and no substitute for the line. Where nothing
-///   may run, put [`require_decision`](super::require_decision) directly around the handler.
-/// - It judges requests, not routes: a route that nobody asks for is not reported, and one whose policy is under a
-///   [`when`](palisade_core::when) is undecided for the requests that it does not pick.
-/// - What a policy answered itself ([`AnsweredByPolicy`]: a refusal, a preflight, a redirect to a login page) passes
-///   unchanged: it reached no handler.
-/// - What the router answers itself is undecided as well: give its fallback `public()`, or unknown paths are 403. On
-///   axum, `get(handler).with_public()` covers the 405 of other methods, `get(handler.with_public())` does not.
-/// - [`shadow`](palisade_core::shadow) decides nothing, and a bare authentication neither: see [`Decided`](super::Decided).
-/// - It sees the path of the request and not the route's template.
-/// - An `Err(_)` of the inner service passes through untouched.
+/// - **The handler of an undecided route has already run.** Its response is withheld, but its effects remain. The layer detects
+///   a forgotten rule at the first request in a test; it does not replace the rule. Put
+///   [`require_decision`](super::require_decision) directly around a handler that must not run.
+/// - It checks requests instead of routes: a route without requests is not reported, and a route with a policy under
+///   [`when`](palisade_core::when) is undecided for requests that do not match.
+/// - Responses of policies ([`AnsweredByPolicy`]: a rejection, a preflight, a redirect to a login page) are returned unchanged,
+///   because no handler has run.
+/// - Responses of the router are undecided too: give its fallback `public()`, or unknown paths get 403. On axum,
+///   `get(handler).with_public()` covers the 405 of other methods, `get(handler.with_public())` does not.
+/// - [`shadow`](palisade_core::shadow) and an authentication alone do not count as decisions: see [`Decided`](super::Decided).
+/// - It logs the path of the request instead of the route's template.
+/// - An `Err(_)` of the inner service is returned unchanged.
 ///
 /// ```
 /// use http::{Request, Response, StatusCode};
@@ -99,7 +99,7 @@ where
     fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
         let doubt = (!is_marked(request.extensions())).then(|| {
             Box::new(Doubt {
-                flag: Flag::of(request.extensions_mut()),
+                flag: Flag::for_request(request.extensions_mut()),
                 context: ErrorContext::of_request(&request),
                 method: request.method().clone(),
                 uri: request.uri().clone(),
@@ -109,7 +109,7 @@ where
     }
 }
 
-/// A request about which nothing was decided yet.
+/// An undecided request.
 struct Doubt {
     flag: Flag,
     context: ErrorContext,

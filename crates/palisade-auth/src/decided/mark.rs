@@ -6,17 +6,18 @@ use std::sync::{
 use http::{Extensions, Method, request};
 use palisade_core::{ApiError, on_admission};
 
-/// On a request that met an auth decision further out. Only this crate can make one.
+/// Marks a request that an outer policy has authorized. Private, so that only this crate can create it.
 #[derive(Clone, Copy)]
 struct Marked;
 
-/// Tells a layer further out that its request met an auth decision: extensions of a request do not come back.
+/// Reports to an outer layer that a policy has authorized the request, because a request's extensions are not returned with the
+/// response.
 #[derive(Clone, Default)]
 pub(super) struct Flag(Arc<AtomicBool>);
 
 impl Flag {
-    /// The flag of a request: the one that a layer further out put there, or a new one.
-    pub(super) fn of(extensions: &mut Extensions) -> Self {
+    /// Returns the flag of an outer layer, or inserts a new one.
+    pub(super) fn for_request(extensions: &mut Extensions) -> Self {
         extensions.get_or_insert_with(Self::default).clone()
     }
 
@@ -25,7 +26,7 @@ impl Flag {
     }
 }
 
-/// Notes that the request met an auth decision and passed.
+/// Marks a request as authorized.
 pub(crate) fn mark(request: &mut request::Parts) {
     if let Some(Flag(flag)) = request.extensions.get().cloned() {
         on_admission(request, move || flag.store(true, Ordering::Release));
@@ -37,8 +38,7 @@ pub(super) fn is_marked(extensions: &Extensions) -> bool {
     extensions.get::<Marked>().is_some()
 }
 
-/// The refusal of a request whose route nobody decided about. The path is that of the request; its query may hold
-/// secrets, and stays out of the log.
+/// Returns the rejection of an undecided request. Logs its path without the query, which may contain secrets.
 #[cold]
 pub(super) fn undecided(method: &Method, path: &str) -> ApiError {
     tracing::error!(
@@ -47,7 +47,7 @@ pub(super) fn undecided(method: &Method, path: &str) -> ApiError {
         path,
         outcome = "deny",
         reason = "undecided",
-        "this route does not say who may come in: give it with_auth, with_role, with_rule or with_public",
+        "the route has no authorization policy: add with_auth, with_role, with_rule or with_public",
     );
     ApiError::forbidden()
 }

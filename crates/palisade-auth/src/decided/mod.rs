@@ -1,4 +1,4 @@
-//! Which routes say who may come in, and what becomes of a request to one that does not.
+//! Detects routes without an authorization policy.
 
 mod deny_undecided;
 mod mark;

@@ -3,16 +3,7 @@ use palisade_core::{Decision, Policy, PolicyLayer};
 
 use super::mark::{is_marked, mark, undecided};
 
-/// Marks a route as open to everybody, on purpose: [`DenyUndecided`](super::DenyUndecided) lets it pass.
-///
-/// ```
-/// use axum::{Router, routing::get};
-/// use palisade_auth::{DenyUndecided, public};
-///
-/// let app: Router = Router::new()
-///     .route("/health", get(|| async { "ok" }).layer(public().layer()))
-///     .layer(DenyUndecided::new());
-/// ```
+/// Marks a route as public on purpose, so that [`DenyUndecided`](super::DenyUndecided) allows it.
 pub fn public() -> Public {
     Public(())
 }
@@ -41,10 +32,10 @@ impl Policy for Public {
     }
 }
 
-/// Marks what passes the policy outside of it as decided: for an authentication that is the only rule of its route.
+/// Marks requests as decided, for an authentication that is the only policy of its route.
 ///
 /// `with_auth` of the `palisade` crate adds it. An authentication alone does not count, because it may be
-/// [optional](crate::Authenticate::optional) for a whole server and decide nothing.
+/// [optional](crate::Authenticate::optional) for a whole server.
 ///
 /// ```
 /// use palisade_auth::{Decided, Jwt};
@@ -71,12 +62,10 @@ impl Policy for Decided {
     }
 }
 
-/// Refuses, before the handler runs, what met no auth decision further out: 403, and a log line at level ERROR that
-/// names method and path.
+/// Rejects undecided requests before the handler runs: 403, and a log line at level ERROR with method and path.
 ///
-/// It belongs directly around what it protects, inside the policies that decide. It sees them because they have run
-/// before it; [`DenyUndecided`](super::DenyUndecided) needs no place on each route, and learns of a forgotten one
-/// only afterwards.
+/// Place it directly around the handler, inside the policies that authorize, which must have run before it.
+/// [`DenyUndecided`](super::DenyUndecided) covers all routes at once, but acts only after the handler has run.
 ///
 /// ```
 /// use axum::{Router, handler::Handler, routing::delete};

@@ -30,8 +30,8 @@ impl BackOff {
         self.retry_at = Duration::ZERO;
     }
 
-    /// Records that the issuer did not answer. Returns how long to leave it alone. A failure long after the last one starts
-    /// a new series: nothing is known of the time between.
+    /// Records that the issuer did not answer. Returns the pause before the next attempt. A failure long after the last one
+    /// starts a new series.
     pub(crate) fn record_failure(&mut self, now: Duration) -> Duration {
         if now > self.retry_at + self.longest {
             self.failures_in_a_row = 0;

@@ -2,10 +2,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, header};
 
-/// How long an answer may still be kept: `max-age` (RFC 9111, section 5.2.2.1) less the time that it has spent in caches
-/// on its way (section 5.1).
+/// Returns how long a response may be stored: `max-age` (RFC 9111, section 5.2.2.1) less its age in other caches (section 5.1).
 ///
-/// `no-cache` and `no-store` are not looked at: several issuers send them with every answer, and mean browsers.
+/// `no-cache` and `no-store` are ignored, because several issuers send them with every response, for browsers.
 pub(super) fn remaining(headers: &HeaderMap) -> Option<Duration> {
     let max_age = headers
         .get_all(header::CACHE_CONTROL)
@@ -28,7 +27,7 @@ fn max_age(directive: &str) -> Option<u64> {
     seconds(quoted.unwrap_or(value))
 }
 
-/// Delta-seconds (section 1.2.2). More than can be counted is as long as anybody keeps anything.
+/// Parses delta-seconds (section 1.2.2). Saturates if the number is too large.
 fn seconds(value: &str) -> Option<u64> {
     let value = value.trim();
     if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -41,7 +40,7 @@ fn seconds(value: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn of(fields: &[(&'static str, &str)]) -> Option<u64> {
+    fn seconds_of(fields: &[(&'static str, &str)]) -> Option<u64> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, value.parse().unwrap());
@@ -51,19 +50,28 @@ mod tests {
 
     #[test]
     fn max_age_is_found_among_other_directives() {
-        assert_eq!(of(&[("cache-control", "max-age=60")]), Some(60));
-        assert_eq!(of(&[("cache-control", "public, Max-Age=\"60\" , must-revalidate")]), Some(60));
-        assert_eq!(of(&[("cache-control", "public"), ("cache-control", "max-age=7")]), Some(7));
-        assert_eq!(of(&[("cache-control", "max-age=99999999999999999999")]), Some(u64::MAX));
-        assert_eq!(of(&[("cache-control", "s-maxage=60, x-max-age=5, no-cache")]), None);
-        assert_eq!(of(&[("cache-control", "max-age=-1, max-age=, max-age=1.5")]), None);
-        assert_eq!(of(&[]), None);
+        assert_eq!(seconds_of(&[("cache-control", "max-age=60")]), Some(60));
+        assert_eq!(
+            seconds_of(&[("cache-control", "public, Max-Age=\"60\" , must-revalidate")]),
+            Some(60)
+        );
+        assert_eq!(
+            seconds_of(&[("cache-control", "public"), ("cache-control", "max-age=7")]),
+            Some(7)
+        );
+        assert_eq!(
+            seconds_of(&[("cache-control", "max-age=99999999999999999999")]),
+            Some(u64::MAX)
+        );
+        assert_eq!(seconds_of(&[("cache-control", "s-maxage=60, x-max-age=5, no-cache")]), None);
+        assert_eq!(seconds_of(&[("cache-control", "max-age=-1, max-age=, max-age=1.5")]), None);
+        assert_eq!(seconds_of(&[]), None);
     }
 
     #[test]
     fn time_spent_in_a_shared_cache_counts() {
-        assert_eq!(of(&[("cache-control", "max-age=60"), ("age", "50")]), Some(10));
-        assert_eq!(of(&[("cache-control", "max-age=60"), ("age", "500")]), Some(0));
-        assert_eq!(of(&[("cache-control", "max-age=60"), ("age", "soon")]), Some(60));
+        assert_eq!(seconds_of(&[("cache-control", "max-age=60"), ("age", "50")]), Some(10));
+        assert_eq!(seconds_of(&[("cache-control", "max-age=60"), ("age", "500")]), Some(0));
+        assert_eq!(seconds_of(&[("cache-control", "max-age=60"), ("age", "soon")]), Some(60));
     }
 }

@@ -62,7 +62,7 @@ impl<F: Fetch + ?Sized> Fetch for Arc<F> {
 pub struct Fetched {
     /// The document.
     pub body: Bytes,
-    /// How long the document may be kept, if the answer says so (`max-age`: RFC 9111, section 5.2.2.1).
+    /// How long the document may be stored, if the response contains `max-age` (RFC 9111, section 5.2.2.1).
     pub max_age: Option<Duration>,
 }
 
@@ -82,8 +82,8 @@ impl Fetched {
 
 /// The error of a [`Fetch`] whose answer has another status than 200.
 ///
-/// A client of your own returns it so that introspection can tell an answer that rejects the question from an issuer that
-/// is out of order.
+/// Return it from your own client, so that introspection can distinguish a rejected question from an issuer that is out of
+/// order.
 ///
 /// ```
 /// use http::StatusCode;

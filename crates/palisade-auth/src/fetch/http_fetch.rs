@@ -47,19 +47,6 @@ impl HttpFetch {
     }
 
     /// Returns a builder for a client with other certificates, a proxy or request headers.
-    ///
-    /// ```
-    /// use palisade_auth::{HttpFetch, Jwks};
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let pem = rcgen::generate_simple_self_signed(["issuer.internal".to_owned()])?.cert.pem();
-    /// let client = HttpFetch::builder()
-    ///     .add_root_certificates(pem)
-    ///     .proxy("http://proxy.internal:3128")
-    ///     .build()?;
-    /// let keys = Jwks::issuer("https://issuer.internal").fetch(client).build()?;
-    /// # Ok(()) }
-    /// ```
     pub fn builder() -> HttpFetchBuilder {
         HttpFetchBuilder::new()
     }

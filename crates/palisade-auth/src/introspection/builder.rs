@@ -12,7 +12,7 @@ use super::{
     answers::Answers,
     client::ClientAuthentication,
     policy::Introspection,
-    state::{Shared, State},
+    state::{Introspector, State},
 };
 use crate::{
     access_token::{TokenSettings, token_setters},
@@ -177,7 +177,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> IntrospectionBuilder<C> {
             Some(fetch) => fetch,
             None => crate::fetch::default_client(self.loopback_http)?,
         };
-        let shared = Shared {
+        let shared = Introspector {
             endpoint,
             fetch,
             authentication: authentication.build()?,

@@ -9,7 +9,7 @@ use super::{
     answers::hash,
     builder::IntrospectionBuilder,
     question,
-    state::{Failure, Question, Shared, Verdict},
+    state::{Failure, Introspector, QuestionInProgress, TokenStatus},
 };
 use crate::{
     Attempt, Authenticate, Identity, Pending,
@@ -78,7 +78,7 @@ const MAX_IN_PROGRESS: usize = 512;
 ///
 /// [`Jwt`]: crate::Jwt
 pub struct Introspection<C> {
-    pub(super) shared: Arc<Shared<C>>,
+    pub(super) shared: Arc<Introspector<C>>,
 }
 
 impl<C: DeserializeOwned + Send + Sync + 'static> Introspection<C> {
@@ -129,7 +129,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Introspection<C> {
             return self.wait(question.clone(), token, state.cleared);
         }
         if let Some(wait) = state.outage.left(now) {
-            let unknown = || Verdict::Unknown(Failure::new("the last question failed", wait));
+            let unknown = || TokenStatus::Unknown(Failure::new("the last question failed", wait));
             let verdict = state.stale(&hash, now).unwrap_or_else(unknown);
             drop(state);
             return Attempt::Now(shared.answer(verdict));
@@ -139,7 +139,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Introspection<C> {
         }
         let busy = |cause: &str| {
             let failure = Failure::new(cause, Duration::from_secs(1));
-            Attempt::Now(shared.answer(Verdict::Unknown(failure)))
+            Attempt::Now(shared.answer(TokenStatus::Unknown(failure)))
         };
         if state.in_progress.len() >= MAX_IN_PROGRESS {
             return busy("it is being asked about too many tokens");
@@ -166,11 +166,11 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Introspection<C> {
     }
 
     /// Waits for the answer to a question about this token.
-    fn wait(&self, question: Question<C>, token: &str, cleared: u64) -> Attempt<C> {
+    fn wait(&self, question: QuestionInProgress<C>, token: &str, cleared: u64) -> Attempt<C> {
         let (this, token) = (self.clone(), Box::<str>::from(token));
         Attempt::Later(Pending::new(async move {
             let verdict = question.outcome().await.unwrap_or_else(|| {
-                Verdict::Unknown(Failure::new("it was cancelled", Duration::from_secs(1)))
+                TokenStatus::Unknown(Failure::new("it was cancelled", Duration::from_secs(1)))
             });
             // The answer may be older than the reason to remove all answers.
             if this.shared.state().cleared != cleared {
@@ -181,7 +181,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Introspection<C> {
     }
 
     /// Waits for the first question after an outage, which is about another token.
-    fn ask_after(&self, probe: Question<C>, token: &str) -> Attempt<C> {
+    fn ask_after(&self, probe: QuestionInProgress<C>, token: &str) -> Attempt<C> {
         let (this, token) = (self.clone(), Box::<str>::from(token));
         Attempt::Later(Pending::new(async move {
             probe.outcome().await;
@@ -193,7 +193,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Introspection<C> {
         let asked = self.verify_token(token.as_bytes()).outcome();
         timeout(self.shared.timeout, asked).await.unwrap_or_else(|_| {
             let failure = Failure::new("no answer in time", Duration::from_secs(1));
-            self.shared.answer(Verdict::Unknown(failure))
+            self.shared.answer(TokenStatus::Unknown(failure))
         })
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn request(
 
 /// What an issuer says about a token before its claims are read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum IntrospectionResponse {
     Inactive,
     /// The token is active, and is not an access token.
     AnotherKind(String),
@@ -50,7 +50,7 @@ pub(super) enum Answer {
 
 /// Why an answer cannot be used.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unusable {
+pub(super) enum InvalidResponse {
     /// The answer has too many bytes, which may depend on the token.
     TooLong,
     Unreadable(String),
@@ -58,7 +58,7 @@ pub(super) enum Unusable {
 
 /// Reads what the issuer says about a token (section 2.2). Without a boolean `active` it is not an answer: the token may be
 /// valid.
-pub(super) fn read(body: &[u8]) -> Result<Answer, Unusable> {
+pub(super) fn read(body: &[u8]) -> Result<IntrospectionResponse, InvalidResponse> {
     #[derive(Deserialize)]
     struct Members {
         active: bool,
@@ -67,19 +67,22 @@ pub(super) fn read(body: &[u8]) -> Result<Answer, Unusable> {
         typ: Option<Value>,
     }
     if body.len() > MAX_ANSWER {
-        return Err(Unusable::TooLong);
+        return Err(InvalidResponse::TooLong);
     }
-    let members: Members = serde_json::from_slice(body)
-        .map_err(|error| Unusable::Unreadable(format!("the answer cannot be read: {error}")))?;
+    let members: Members = serde_json::from_slice(body).map_err(|error| {
+        InvalidResponse::Unreadable(format!("the answer cannot be read: {error}"))
+    })?;
     if !members.active {
-        return Ok(Answer::Inactive);
+        return Ok(IntrospectionResponse::Inactive);
     }
     let kinds = [&members.token_type, &members.token_use, &members.typ];
     let mut kinds = kinds.into_iter().flatten().filter_map(Value::as_str);
     if let Some(kind) = kinds.clone().find(|kind| is_another_kind(kind)) {
-        return Ok(Answer::AnotherKind(kind.chars().take(64).collect()));
+        return Ok(IntrospectionResponse::AnotherKind(kind.chars().take(64).collect()));
     }
-    Ok(Answer::Active { is_dpop: kinds.any(|kind| kind.eq_ignore_ascii_case("DPoP")) })
+    Ok(IntrospectionResponse::Active {
+        is_dpop: kinds.any(|kind| kind.eq_ignore_ascii_case("DPoP")),
+    })
 }
 
 /// Returns true if a type of token is not that of an access token. Issuers do not agree on names: Keycloak sends `Refresh`,
@@ -127,9 +130,9 @@ mod tests {
 
     #[test]
     fn only_a_boolean_is_an_answer() {
-        let active = Answer::Active { is_dpop: false };
+        let active = IntrospectionResponse::Active { is_dpop: false };
         assert_eq!(read(br#"{"active":true,"sub":"a"}"#), Ok(active));
-        assert_eq!(read(br#"{"active":false,"sub":"a"}"#), Ok(Answer::Inactive));
+        assert_eq!(read(br#"{"active":false,"sub":"a"}"#), Ok(IntrospectionResponse::Inactive));
         for body in [
             "",
             "{}",
@@ -143,10 +146,10 @@ mod tests {
             r#"{"active":true} x"#,
             r#"{"error":"invalid_client"}"#,
         ] {
-            assert!(matches!(read(body.as_bytes()), Err(Unusable::Unreadable(_))), "{body}");
+            assert!(matches!(read(body.as_bytes()), Err(InvalidResponse::Unreadable(_))), "{body}");
         }
         let long = format!(r#"{{"active":true,"x":"{}"}}"#, "x".repeat(MAX_ANSWER));
-        assert_eq!(read(long.as_bytes()), Err(Unusable::TooLong));
+        assert_eq!(read(long.as_bytes()), Err(InvalidResponse::TooLong));
     }
 
     #[test]
@@ -191,12 +194,20 @@ mod tests {
                 |kind: &str| read(format!(r#"{{"active":true,"{member}":{kind}}}"#).as_bytes());
             assert_eq!(
                 answer("\"Refresh\""),
-                Ok(Answer::AnotherKind("Refresh".into())),
+                Ok(IntrospectionResponse::AnotherKind("Refresh".into())),
                 "{member}"
             );
-            assert_eq!(answer("\"dpop\""), Ok(Answer::Active { is_dpop: true }), "{member}");
+            assert_eq!(
+                answer("\"dpop\""),
+                Ok(IntrospectionResponse::Active { is_dpop: true }),
+                "{member}"
+            );
             for no_kind in ["null", "7", "[\"refresh\"]"] {
-                assert_eq!(answer(no_kind), Ok(Answer::Active { is_dpop: false }), "{no_kind}");
+                assert_eq!(
+                    answer(no_kind),
+                    Ok(IntrospectionResponse::Active { is_dpop: false }),
+                    "{no_kind}"
+                );
             }
         }
     }

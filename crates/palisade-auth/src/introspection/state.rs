@@ -14,7 +14,7 @@ use super::{
     answers::{ActiveToken, Answers, Negative, TokenHash},
     client::ReadyAuthentication,
     outage::{Asked, Outage},
-    question::{self, Answer},
+    question::{self, IntrospectionResponse},
 };
 use crate::{
     Identity,
@@ -24,7 +24,7 @@ use crate::{
     sender::Confirmation,
 };
 
-pub(super) struct Shared<C> {
+pub(super) struct Introspector<C> {
     pub(super) endpoint: Uri,
     pub(super) fetch: Arc<dyn Fetch>,
     pub(super) authentication: ReadyAuthentication,
@@ -40,8 +40,8 @@ pub(super) struct Shared<C> {
 
 pub(super) struct State<C> {
     pub(super) answers: Answers<C>,
-    pub(super) in_progress: HashMap<TokenHash, Question<C>>,
-    pub(super) outage: Outage<Question<C>>,
+    pub(super) in_progress: HashMap<TokenHash, QuestionInProgress<C>>,
+    pub(super) outage: Outage<QuestionInProgress<C>>,
     /// How often the answers were removed. An answer to an older question counts for nothing.
     pub(super) cleared: u64,
     /// Tokens whose answer was stored.
@@ -50,10 +50,10 @@ pub(super) struct State<C> {
     pub(super) failures: u64,
 }
 
-pub(super) type Question<C> = FetchInProgress<Verdict<C>>;
+pub(super) type QuestionInProgress<C> = FetchInProgress<TokenStatus<C>>;
 
 /// What is known about a token.
-pub(super) enum Verdict<C> {
+pub(super) enum TokenStatus<C> {
     Active(Identity<C>, Validity),
     Rejected(Arc<Fault>),
     Unknown(Failure),
@@ -87,36 +87,38 @@ impl<C> State<C> {
     }
 
     /// Returns what is known about a token without asking the issuer.
-    pub(super) fn known(&self, token: &TokenHash, now: Duration) -> Option<Verdict<C>> {
+    pub(super) fn known(&self, token: &TokenHash, now: Duration) -> Option<TokenStatus<C>> {
         let active = self.answers.active(token);
         if let Some(active) = active.filter(|active| now < active.fresh_until) {
-            return Some(Verdict::Active(active.identity.clone(), active.validity));
+            return Some(TokenStatus::Active(active.identity.clone(), active.validity));
         }
         match self.answers.negative(token, now)? {
-            Negative::Rejected { fault, .. } => Some(Verdict::Rejected(Arc::clone(fault))),
+            Negative::Rejected { fault, .. } => Some(TokenStatus::Rejected(Arc::clone(fault))),
             Negative::Failed { until } => Some(match self.stale(token, now) {
                 Some(verdict) => verdict,
-                None => Verdict::Unknown(Failure::new("the last question failed", *until - now)),
+                None => {
+                    TokenStatus::Unknown(Failure::new("the last question failed", *until - now))
+                }
             }),
         }
     }
 
     /// Returns an answer that is used while the issuer does not give another one.
-    pub(super) fn stale(&self, token: &TokenHash, now: Duration) -> Option<Verdict<C>> {
+    pub(super) fn stale(&self, token: &TokenHash, now: Duration) -> Option<TokenStatus<C>> {
         let active = self.answers.active(token).filter(|active| now < active.stale_until)?;
-        Some(Verdict::Active(active.identity.clone(), active.validity))
+        Some(TokenStatus::Active(active.identity.clone(), active.validity))
     }
 }
 
-impl<C: DeserializeOwned + Send + Sync + 'static> Shared<C> {
+impl<C: DeserializeOwned + Send + Sync + 'static> Introspector<C> {
     pub(super) fn state(&self) -> MutexGuard<'_, State<C>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the outcome for a request, and logs a rejection. Times and the user's checks apply to each request.
-    pub(super) fn answer(&self, verdict: Verdict<C>) -> Result<Identity<C>, ApiError> {
+    pub(super) fn answer(&self, verdict: TokenStatus<C>) -> Result<Identity<C>, ApiError> {
         match verdict {
-            Verdict::Active(identity, validity) => {
+            TokenStatus::Active(identity, validity) => {
                 let now = self.clock.unix().as_secs_f64();
                 let checked = validity
                     .check(now, self.expectations.skew())
@@ -126,8 +128,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Shared<C> {
                     Err(fault) => Err(self.reject(&fault)),
                 }
             }
-            Verdict::Rejected(fault) => Err(self.reject(&fault)),
-            Verdict::Unknown(failure) => Err(ApiError::unavailable()
+            TokenStatus::Rejected(fault) => Err(self.reject(&fault)),
+            TokenStatus::Unknown(failure) => Err(ApiError::unavailable()
                 .with_retry_after(failure.retry_after)
                 .with_source(failure.cause)),
         }
@@ -149,7 +151,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Shared<C> {
         result: &Result<Bytes, BoxError>,
         cleared: u64,
         asked: Asked,
-    ) -> Verdict<C> {
+    ) -> TokenStatus<C> {
         let now = self.clock.monotonic();
         // The user's type is parsed before the lock is taken.
         let read = match result {
@@ -188,19 +190,19 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Shared<C> {
             has_old_answer = stale.is_some(),
             "a token could not be introspected"
         );
-        stale.unwrap_or_else(|| Verdict::Unknown(Failure::new(cause, retry_after)))
+        stale.unwrap_or_else(|| TokenStatus::Unknown(Failure::new(cause, retry_after)))
     }
 
     fn store(
         &self,
         answers: &mut Answers<C>,
         token: TokenHash,
-        verdict: &Verdict<C>,
+        verdict: &TokenStatus<C>,
         bytes: usize,
         now: Duration,
     ) {
         match verdict {
-            Verdict::Active(identity, validity) => {
+            TokenStatus::Active(identity, validity) => {
                 let left = self.time_left(*validity);
                 let active = ActiveToken {
                     identity: identity.clone(),
@@ -210,23 +212,23 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Shared<C> {
                 };
                 answers.insert_active(token, active, bytes);
             }
-            Verdict::Rejected(fault) => {
+            TokenStatus::Rejected(fault) => {
                 let until = now + self.cache_negative_for;
                 answers.insert_rejected(token, Arc::clone(fault), until);
             }
-            Verdict::Unknown(_) => {}
+            TokenStatus::Unknown(_) => {}
         }
     }
 
     /// Reads an answer. An error is one of the issuer, not of the token.
-    fn read(&self, body: &[u8]) -> Result<Verdict<C>, Unanswered> {
+    fn read(&self, body: &[u8]) -> Result<TokenStatus<C>, Unanswered> {
         let checked = match question::read(body)? {
-            Answer::Inactive => Err(Fault::Inactive),
-            Answer::AnotherKind(kind) => {
+            IntrospectionResponse::Inactive => Err(Fault::Inactive),
+            IntrospectionResponse::AnotherKind(kind) => {
                 tracing::debug!(target: "palisade::auth", kind, "the token is not an access token");
                 Err(Fault::AccessToken)
             }
-            Answer::Active { is_dpop } => self
+            IntrospectionResponse::Active { is_dpop } => self
                 .expectations
                 .check_introspected(body, self.clock.unix().as_secs_f64())
                 .map(|(mut verified, validity)| {
@@ -240,8 +242,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Shared<C> {
                 }),
         };
         Ok(match checked {
-            Ok((identity, validity)) => Verdict::Active(identity, validity),
-            Err(fault) => Verdict::Rejected(Arc::new(fault)),
+            Ok((identity, validity)) => TokenStatus::Active(identity, validity),
+            Err(fault) => TokenStatus::Rejected(Arc::new(fault)),
         })
     }
 
@@ -263,13 +265,15 @@ impl Unanswered {
     }
 }
 
-impl From<question::Unusable> for Unanswered {
-    fn from(unusable: question::Unusable) -> Self {
+impl From<question::InvalidResponse> for Unanswered {
+    fn from(unusable: question::InvalidResponse) -> Self {
         match unusable {
-            question::Unusable::TooLong => {
+            question::InvalidResponse::TooLong => {
                 Self { cause: "the answer is too long".to_owned(), may_be_due_to_token: true }
             }
-            question::Unusable::Unreadable(cause) => Self { cause, may_be_due_to_token: false },
+            question::InvalidResponse::Unreadable(cause) => {
+                Self { cause, may_be_due_to_token: false }
+            }
         }
     }
 }
@@ -282,7 +286,7 @@ impl Failure {
     }
 }
 
-impl<C> Clone for Verdict<C> {
+impl<C> Clone for TokenStatus<C> {
     fn clone(&self) -> Self {
         match self {
             Self::Active(identity, validity) => Self::Active(identity.clone(), *validity),

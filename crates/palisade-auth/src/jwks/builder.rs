@@ -12,7 +12,7 @@ use crate::fetch::{Fetch, default_client};
 
 /// Builds a [`Jwks`]. Created by [`Jwks::url`] and [`Jwks::issuer`].
 pub struct JwksBuilder {
-    place: Place,
+    place: Location,
     fetch: Option<Arc<dyn Fetch>>,
     settings: Settings,
     clock: Arc<dyn Clock>,
@@ -20,21 +20,21 @@ pub struct JwksBuilder {
 }
 
 #[derive(Debug)]
-enum Place {
+enum Location {
     KeySet(String),
     Issuer(String),
 }
 
 impl JwksBuilder {
     pub(super) fn for_key_set(url: String) -> Self {
-        Self::new(Place::KeySet(url))
+        Self::new(Location::KeySet(url))
     }
 
     pub(super) fn for_issuer(issuer: String) -> Self {
-        Self::new(Place::Issuer(issuer))
+        Self::new(Location::Issuer(issuer))
     }
 
-    fn new(place: Place) -> Self {
+    fn new(place: Location) -> Self {
         Self {
             place,
             fetch: None,
@@ -130,8 +130,8 @@ impl JwksBuilder {
         within("max_stale", max_stale, Duration::ZERO..=DAY)?;
         within("timeout", timeout, Duration::from_millis(1)..=Duration::from_secs(60))?;
         let source = match &self.place {
-            Place::KeySet(url) => Source::key_set(url, self.loopback_http)?,
-            Place::Issuer(issuer) => Source::issuer(issuer, self.loopback_http)?,
+            Location::KeySet(url) => Source::key_set(url, self.loopback_http)?,
+            Location::Issuer(issuer) => Source::issuer(issuer, self.loopback_http)?,
         };
         let fetch = match self.fetch {
             Some(fetch) => fetch,

@@ -1,7 +1,7 @@
 //! Keys that an issuer publishes, fetched over the network (RFC 7517, section 5).
 //!
-//! [`Jwks`] is the public handle, [`RemoteKeys`] the engine below it. Requests read a [`Snapshot`]; `schedule` decides when
-//! the issuer may be asked; `source` knows the address.
+//! [`Jwks`] is the public handle, [`RemoteKeys`] the engine below it. Requests read a [`Snapshot`]; `schedule` decides when the
+//! issuer may be asked; `source` contains the address.
 
 mod builder;
 mod client;

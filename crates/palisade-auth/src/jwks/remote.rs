@@ -14,7 +14,7 @@ use super::{
     client::JwksStatus,
     error::{Failure, JwksError},
     schedule::{Attempt, Permission},
-    shared::{Need, Outcome, Settings, Shared, State},
+    shared::{Fetcher, Need, Outcome, Settings, State},
     snapshot::Snapshot,
     source::Source,
 };
@@ -44,7 +44,7 @@ pub(crate) trait KeySet: Send + Sync + Sized + 'static {
 ///
 /// No lock is held across an await. The mutex guards the schedule and the fetch in progress. Only requests that need a
 /// fetch take it: those whose key is not in the snapshot, and those that find the snapshot due for a refresh.
-pub(crate) struct RemoteKeys<T>(Arc<Shared<T>>);
+pub(crate) struct RemoteKeys<T>(Arc<Fetcher<T>>);
 
 /// The keys for a token.
 pub(crate) enum Lookup<T> {
@@ -66,7 +66,7 @@ impl<T: KeySet> RemoteKeys<T> {
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self(Arc::new(Shared::new(source, fetch, settings, clock)))
+        Self(Arc::new(Fetcher::new(source, fetch, settings, clock)))
     }
 
     /// Returns a number that changes whenever the keys do, or `None` if a request must wait for keys. What was concluded

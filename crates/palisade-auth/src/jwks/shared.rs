@@ -20,7 +20,7 @@ use super::{
 use crate::fetch::{Fetch, FetchInProgress, Fetched};
 
 /// What all clones of a [`RemoteKeys`](super::remote::RemoteKeys) share.
-pub(super) struct Shared<T> {
+pub(super) struct Fetcher<T> {
     pub(super) source: Source,
     pub(super) fetch: Arc<dyn Fetch>,
     pub(super) settings: Settings,
@@ -59,7 +59,7 @@ pub(super) enum Need {
     },
 }
 
-impl<T: KeySet> Shared<T> {
+impl<T: KeySet> Fetcher<T> {
     pub(super) fn new(
         source: Source,
         fetch: Arc<dyn Fetch>,

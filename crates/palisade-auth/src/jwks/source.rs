@@ -10,12 +10,12 @@ use crate::fetch::{Fetch, Fetched, MAX_DOCUMENT, parse_address};
 #[derive(Debug)]
 pub(super) struct Source {
     name: Arc<str>,
-    place: Place,
+    place: Location,
     loopback_http: bool,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Location {
     KeySet(Uri),
     /// The metadata at `discovery` contains the address, and must name this issuer (OpenID Connect Discovery 1.0).
     Issuer {
@@ -36,7 +36,7 @@ impl Source {
     pub(super) fn key_set(url: &str, loopback_http: bool) -> Result<Self, ConfigError> {
         let place = parse_address(url, loopback_http)
             .map_err(|remedy| ConfigError::new("JWKS URL", url, remedy))?;
-        Ok(Self { name: url.into(), place: Place::KeySet(place), loopback_http })
+        Ok(Self { name: url.into(), place: Location::KeySet(place), loopback_http })
     }
 
     pub(super) fn issuer(issuer: &str, loopback_http: bool) -> Result<Self, ConfigError> {
@@ -52,7 +52,7 @@ impl Source {
                 .map_err(wrong)?;
         Ok(Self {
             name: issuer.into(),
-            place: Place::Issuer { issuer: issuer.to_owned(), discovery },
+            place: Location::Issuer { issuer: issuer.to_owned(), discovery },
             loopback_http,
         })
     }
@@ -65,16 +65,16 @@ impl Source {
     /// Returns the issuer whose metadata says where the keys are; `None` for an address.
     pub(super) fn discovered_issuer(&self) -> Option<&str> {
         match &self.place {
-            Place::KeySet(_) => None,
-            Place::Issuer { issuer, .. } => Some(issuer),
+            Location::KeySet(_) => None,
+            Location::Issuer { issuer, .. } => Some(issuer),
         }
     }
 
     /// Fetches the key set. The metadata of an issuer is fetched each time, so that a key set that moved is found.
     pub(super) async fn fetch(&self, client: &dyn Fetch) -> Result<Fetched, BoxError> {
         match &self.place {
-            Place::KeySet(url) => fetch_document(client, url).await,
-            Place::Issuer { issuer, discovery } => {
+            Location::KeySet(url) => fetch_document(client, url).await,
+            Location::Issuer { issuer, discovery } => {
                 let metadata = fetch_document(client, discovery).await?;
                 let url = self.key_set_address(issuer, &metadata.body)?;
                 fetch_document(client, &url).await
@@ -119,8 +119,8 @@ mod tests {
             ),
         ] {
             match Source::issuer(issuer, false).unwrap().place {
-                Place::Issuer { discovery, .. } => assert_eq!(discovery.to_string(), asked),
-                Place::KeySet(_) => panic!("not an issuer"),
+                Location::Issuer { discovery, .. } => assert_eq!(discovery.to_string(), asked),
+                Location::KeySet(_) => panic!("not an issuer"),
             }
         }
         assert!(Source::issuer("https://issuer.example/?tenant=a", false).is_err());

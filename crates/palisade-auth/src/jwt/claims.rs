@@ -14,7 +14,7 @@ use super::{
     token::{TokenType, Unverified},
 };
 
-/// What the tokens of one issuer must contain (RFC 7519, section 4.1), and what they grant.
+/// The required claims of one issuer's tokens (RFC 7519, section 4.1), and what they grant.
 pub(crate) struct Expectations<C> {
     /// `None`: `iss` is not checked.
     pub(super) issuer: Option<Box<str>>,
@@ -35,7 +35,7 @@ pub(crate) struct Expectations<C> {
 pub(super) type Check<C> = Arc<dyn Fn(&C) -> Result<(), ApiError> + Send + Sync>;
 pub(super) type Conversion<C> = Arc<dyn Fn(&C, Principal) -> Principal + Send + Sync>;
 
-/// For whom tokens must be issued.
+/// The required audience of tokens.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Audience {
     Any,
@@ -46,7 +46,7 @@ pub(super) enum Audience {
     },
 }
 
-/// Which kind of tokens is accepted.
+/// The accepted type of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Profile {
     Plain,
@@ -57,7 +57,7 @@ pub(super) enum Profile {
     Introspected,
 }
 
-/// Where the subject is.
+/// The claims of the subject.
 #[derive(Debug)]
 pub(super) struct Subject {
     /// The first of these that is present. Empty: `sub`.
@@ -67,7 +67,7 @@ pub(super) struct Subject {
     pub(super) is_optional: bool,
 }
 
-/// Where roles, scopes and tenants are. What is found at several places is joined.
+/// The claims of roles, scopes and tenants. Values of several claims are joined.
 #[derive(Debug)]
 pub(super) struct Grants {
     /// The outermost members of all paths.
@@ -145,7 +145,7 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         let members = &self.grants.members;
         let (found, claims) = match claims_type::read_with(payload, members) {
             Some((found, claims)) => (found, Some(claims)),
-            // In two passes: what is wrong with the registered claims is reported before a type that does not fit.
+            // In two passes, so that an error in the registered claims is reported before a claim type that does not fit.
             None => {
                 let found = payload::read::<IgnoredAny>(payload, members);
                 (found.map_err(|error| Fault::unreadable(None, error))?.0, None)
@@ -373,5 +373,5 @@ fn unique<'n>(names: impl Iterator<Item = &'n str>) -> SmallVec<[&'n str; FEW]> 
     names
 }
 
-/// So many names are compared with each other; of more, a set is made.
+/// Up to this many names are compared with each other; for more, a set is built.
 const FEW: usize = 16;

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     fault::Fault,
-    payload::{self, Found},
+    payload::{self, PayloadMembers},
 };
 
 /// Reads the claims as the user's type, and the values of those that are searched, in one pass. `None` if that is not
@@ -13,7 +13,7 @@ use super::{
 pub(super) fn read_with<'a, C: DeserializeOwned + 'static>(
     payload: &'a str,
     members: &[String],
-) -> Option<(Found<'a>, C)> {
+) -> Option<(PayloadMembers<'a>, C)> {
     (!is_unit::<C>()).then(|| payload::read(payload, members).ok()).flatten()
 }
 

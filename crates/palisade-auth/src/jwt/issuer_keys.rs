@@ -9,68 +9,68 @@ use crate::jwks::{Jwks, Lookup, RemoteKeys, Snapshot};
 
 /// Keys that are ready: those that were configured, or those that the issuer publishes at the moment.
 pub(super) struct IssuerKeys {
-    place: Place,
-    /// Empty: what the keys say of themselves.
+    place: KeySource,
+    /// Empty if the algorithms of the keys apply.
     algorithms: Vec<Algorithm>,
 }
 
-enum Place {
-    Here(Arc<KeySet>),
+enum KeySource {
+    Configured(Arc<KeySet>),
     #[cfg(feature = "jwks")]
-    There(RemoteKeys<KeySet>),
+    Published(RemoteKeys<KeySet>),
 }
 
 /// The keys for a token, and their generation.
-pub(super) type FoundKeys = (Arc<KeySet>, u64);
+pub(super) type ReadyKeys = (Arc<KeySet>, u64);
 
-/// Where the keys for a token are.
-pub(super) enum Found {
-    Here(FoundKeys),
+/// The result of looking for the keys of a token.
+pub(super) enum KeyLookup {
+    Ready(ReadyKeys),
     /// They are being fetched. An error is a 503.
     #[cfg(feature = "jwks")]
-    Soon(BoxFuture<Result<FoundKeys, ApiError>>),
+    Pending(BoxFuture<Result<ReadyKeys, ApiError>>),
     /// The issuer has no such key.
     #[cfg(feature = "jwks")]
-    Nowhere,
+    Missing,
     #[cfg(feature = "jwks")]
-    CannotTell(ApiError),
+    Unavailable(ApiError),
 }
 
 impl IssuerKeys {
     pub(super) fn configured(keys: KeySet, algorithms: Vec<Algorithm>) -> Self {
-        Self { place: Place::Here(Arc::new(keys)), algorithms }
+        Self { place: KeySource::Configured(Arc::new(keys)), algorithms }
     }
 
     #[cfg(feature = "jwks")]
     pub(super) fn published(jwks: &Jwks, algorithms: Vec<Algorithm>) -> Self {
-        Self { place: Place::There(jwks.keys().clone()), algorithms }
+        Self { place: KeySource::Published(jwks.keys().clone()), algorithms }
     }
 
     /// Returns a number that changes when the keys do, or `None` if a request must wait for keys.
     pub(super) fn generation(&self) -> Option<u64> {
         match &self.place {
-            Place::Here(_) => Some(0),
+            KeySource::Configured(_) => Some(0),
             #[cfg(feature = "jwks")]
-            Place::There(keys) => keys.generation(),
+            KeySource::Published(keys) => keys.generation(),
         }
     }
 
     #[cfg_attr(not(feature = "jwks"), allow(unused_variables))]
-    pub(super) fn find(&self, kid: Option<&str>) -> Found {
+    pub(super) fn find(&self, kid: Option<&str>) -> KeyLookup {
         match &self.place {
-            Place::Here(keys) => Found::Here((Arc::clone(keys), 0)),
+            KeySource::Configured(keys) => KeyLookup::Ready((Arc::clone(keys), 0)),
             #[cfg(feature = "jwks")]
-            Place::There(keys) => keys.keys_for(kid).into(),
+            KeySource::Published(keys) => keys.keys_for(kid).into(),
         }
     }
 
     /// Returns newer keys than those of `generation`, under which a signature is not valid. Keys that were configured do
     /// not change.
     #[cfg(feature = "jwks")]
-    pub(super) fn find_newer(&self, generation: u64) -> Found {
+    pub(super) fn find_newer(&self, generation: u64) -> KeyLookup {
         match &self.place {
-            Place::Here(_) => Found::Nowhere,
-            Place::There(keys) => keys.newer_keys(generation).into(),
+            KeySource::Configured(_) => KeyLookup::Missing,
+            KeySource::Published(keys) => keys.newer_keys(generation).into(),
         }
     }
 
@@ -80,17 +80,17 @@ impl IssuerKeys {
 }
 
 #[cfg(feature = "jwks")]
-impl From<Lookup<KeySet>> for Found {
+impl From<Lookup<KeySet>> for KeyLookup {
     fn from(lookup: Lookup<KeySet>) -> Self {
         let found =
             |snapshot: Arc<Snapshot<KeySet>>| (Arc::clone(snapshot.keys()), snapshot.generation());
         match lookup {
-            Lookup::Ready(snapshot) => Self::Here(found(snapshot)),
+            Lookup::Ready(snapshot) => Self::Ready(found(snapshot)),
             Lookup::Wait(snapshot) => {
-                Self::Soon(Box::pin(async move { snapshot.await.map(found) }))
+                Self::Pending(Box::pin(async move { snapshot.await.map(found) }))
             }
-            Lookup::Unknown => Self::Nowhere,
-            Lookup::Unavailable(error) => Self::CannotTell(error),
+            Lookup::Unknown => Self::Missing,
+            Lookup::Unavailable(error) => Self::Unavailable(error),
         }
     }
 }

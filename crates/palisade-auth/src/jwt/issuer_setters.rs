@@ -99,15 +99,6 @@ macro_rules! issuer_setters {
 
         /// Reads roles from this claim: a string, or a list of strings. Each name of the path is whole, so that a claim
         /// may contain dots and slashes. May be called several times: all roles that are found count.
-        ///
-        /// ```
-        /// # use palisade_auth::{Jwt, JwtBuilder};
-        /// # let builder = || -> JwtBuilder<()> { Jwt::hs256("a signing key of at least thirty-two bytes").audience("orders") };
-        /// // Keycloak: the roles of the realm, and those of one client
-        /// builder().roles_at(["realm_access", "roles"]).roles_at(["resource_access", "orders", "roles"]);
-        /// builder().roles_at(["cognito:groups"]);
-        /// builder().roles_at(["https://example.com/roles"]); // Auth0
-        /// ```
         #[must_use]
         pub fn roles_at<N: Into<String>>(mut self, path: impl IntoIterator<Item = N>) -> Self {
             self.settings.roles.add(path);

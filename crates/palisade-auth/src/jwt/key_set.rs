@@ -27,7 +27,7 @@ pub(super) struct Entry {
     pub(super) is_usual: bool,
 }
 
-/// What a set says to a token's `alg` and `kid`.
+/// The result of looking up a token's `alg` and `kid` in a key set.
 #[derive(Debug)]
 pub(super) enum Choice<'a> {
     Key(&'a VerifyingKey),
@@ -43,7 +43,7 @@ impl KeySet {
         Self { skipped: skipped.into(), ..self }
     }
 
-    /// A single key that was configured without a name: it is the one, whatever a token calls it.
+    /// Creates a set of a single key without a name, which is used for any `kid`.
     pub(super) fn single(key: VerifyingKey) -> Self {
         Self::new(vec![Entry { kid: None, key, is_usual: true }], Vec::new())
     }

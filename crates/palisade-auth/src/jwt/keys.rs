@@ -28,7 +28,7 @@ use super::{
 #[derive(Clone)]
 pub struct Keys {
     source: Source,
-    /// Empty: what the keys say of themselves.
+    /// Empty if the algorithms of the keys apply.
     algorithms: Vec<Algorithm>,
 }
 
@@ -72,15 +72,6 @@ impl Keys {
 
     /// A key of jsonwebtoken, public or secret, as services that verify tokens with that crate have it. Only the key is
     /// used: neither jsonwebtoken's validation nor its default provider. Needs the feature `aws-lc` or `rust-crypto`.
-    ///
-    /// ```
-    /// use jsonwebtoken::DecodingKey;
-    /// use palisade_auth::{Algorithm, Keys};
-    ///
-    /// let key = DecodingKey::from_ed_components("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")?;
-    /// let keys = Keys::from_jsonwebtoken(Algorithm::EdDsa, key);
-    /// # Ok::<_, jsonwebtoken::errors::Error>(())
-    /// ```
     #[cfg(feature = "_public-keys")]
     pub fn from_jsonwebtoken(algorithm: Algorithm, key: jsonwebtoken::DecodingKey) -> Self {
         Self::new(Source::Jsonwebtoken(algorithm, key))

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_that_is_there_twice_is_found_at_any_depth_and_in_any_spelling() {
+    fn duplicate_member_is_found_at_any_depth_and_spelling() {
         for good in [r"{}", r#"{"a":1,"b":{"a":[1.5,-2,"x",null,true]}}"#, r#"{"a":{"a":1}}"#] {
             assert!(NoDuplicates::check(good.as_bytes()).is_ok(), "{good}");
         }

@@ -14,7 +14,7 @@ use smallvec::{SmallVec, smallvec};
 use super::no_duplicates::{Name, Names, NoDuplicates};
 
 /// The values of claims as they are in the token.
-pub(super) struct Found<'de> {
+pub(super) struct PayloadMembers<'de> {
     /// In the order of [`NAMES`].
     pub(super) registered: [Option<&'de str>; NAMES.len()],
     /// In the order in which they were asked for.
@@ -54,9 +54,9 @@ fn position(name: &str) -> Option<usize> {
 pub(super) fn read<'de, C: Deserialize<'de>>(
     payload: &'de str,
     members: &[String],
-) -> Result<(Found<'de>, C), serde_json::Error> {
+) -> Result<(PayloadMembers<'de>, C), serde_json::Error> {
     let mut found =
-        Found { registered: [None; NAMES.len()], members: smallvec![None; members.len()] };
+        PayloadMembers { registered: [None; NAMES.len()], members: smallvec![None; members.len()] };
     let mut json = serde_json::Deserializer::from_str(payload);
     let claims = C::deserialize(Claims { json: &mut json, found: &mut found, members })?;
     json.end()?;
@@ -66,7 +66,7 @@ pub(super) fn read<'de, C: Deserialize<'de>>(
 /// Hands claims to a type, and notes those that are searched.
 struct Claims<'s, 'de, D> {
     json: D,
-    found: &'s mut Found<'de>,
+    found: &'s mut PayloadMembers<'de>,
     members: &'s [String],
 }
 
@@ -98,7 +98,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Claims<'_, 'de, D> {
 
 struct Noting<'s, 'de, V> {
     visitor: V,
-    found: &'s mut Found<'de>,
+    found: &'s mut PayloadMembers<'de>,
     members: &'s [String],
 }
 
@@ -121,7 +121,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Noting<'_, 'de, V> {
 
 struct Noted<'s, 'de, A> {
     map: A,
-    found: &'s mut Found<'de>,
+    found: &'s mut PayloadMembers<'de>,
     members: &'s [String],
     /// The names that are not registered.
     names: Names<'de>,

@@ -62,7 +62,7 @@ pub(super) struct Rules<C> {
     /// Seconds.
     pub(super) cache_for: f64,
     pub(super) bad: BadSignatures,
-    /// How often everything was forgotten.
+    /// How often all stored tokens were removed.
     pub(super) cleared: AtomicU64,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -86,17 +86,6 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
     }
 
     /// Tokens signed with one of these keys.
-    ///
-    /// ```
-    /// use palisade_auth::{Algorithm, Jwt, Keys};
-    /// # #[cfg(any(feature = "aws-lc", feature = "rust-crypto"))] {
-    /// # let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
-    /// # #[derive(serde::Deserialize)]
-    /// # struct Claims { sub: String }
-    /// let auth = Jwt::<Claims>::with_keys(Keys::pem(Algorithm::EdDsa, pem)).audience("orders").build()?;
-    /// # }
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn with_keys(keys: Keys) -> JwtBuilder<C> {
         JwtBuilder::new(keys)
     }
@@ -174,7 +163,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Authenticate for Jwt<C> {
 
 policy_of!([C] Jwt<C>);
 
-/// What became of tokens that came again. Which were refused is counted with the decisions of policies.
+/// Counts of the token cache. Rejected tokens are counted with the decisions of policies.
 impl<C: Send + Sync + 'static> Measured for Jwt<C> {
     fn measure(&self) -> Vec<Measurement> {
         let Some(counts) = self.rules.cache.counts() else { return Vec::new() };

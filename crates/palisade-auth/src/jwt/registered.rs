@@ -8,7 +8,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::{
     fault::Fault,
-    payload::{Found, Members, plain_text},
+    payload::{Members, PayloadMembers, plain_text},
 };
 use crate::sender::Confirmation;
 
@@ -33,7 +33,7 @@ pub(super) struct Registered<'a> {
 }
 
 impl<'a> Registered<'a> {
-    pub(super) fn new(found: Found<'a>) -> Result<Self, Fault> {
+    pub(super) fn new(found: PayloadMembers<'a>) -> Result<Self, Fault> {
         let [exp, nbf, iat, iss, sub, aud, jti, client_id, azp, cnf] = found.registered;
         Ok(Self {
             exp: time("exp", exp)?,

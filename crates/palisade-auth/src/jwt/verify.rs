@@ -9,7 +9,7 @@ use super::{
     algorithm::Family,
     cache::{Generation, Lease},
     fault::{Fault, Reason},
-    issuer_keys::{Found, FoundKeys},
+    issuer_keys::{KeyLookup, ReadyKeys},
     key_set::Choice,
     policy::{Jwt, Rules},
     registered::Registered,
@@ -35,7 +35,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
             Err(fault) => return Attempt::Now(Err(rules.reject(fault, kid, None))),
         };
         match rules.issuers[at].keys.find(kid) {
-            Found::Here(keys) => match rules.verify(token, &unverified, at, &keys) {
+            KeyLookup::Ready(keys) => match rules.verify(token, &unverified, at, &keys) {
                 #[cfg(feature = "jwks")]
                 Err(fault) if fault.may_be_an_older_key() => {
                     self.verify_with_newer_keys(token, &unverified, at, keys.1, fault)
@@ -45,11 +45,11 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
                 }
             },
             #[cfg(feature = "jwks")]
-            Found::Soon(keys) => self.verify_later(token, at, keys),
+            KeyLookup::Pending(keys) => self.verify_later(token, at, keys),
             #[cfg(feature = "jwks")]
-            Found::Nowhere => Attempt::Now(Err(rules.reject(Fault::UnknownKey, kid, Some(at)))),
+            KeyLookup::Missing => Attempt::Now(Err(rules.reject(Fault::UnknownKey, kid, Some(at)))),
             #[cfg(feature = "jwks")]
-            Found::CannotTell(error) => Attempt::Now(Err(error)),
+            KeyLookup::Unavailable(error) => Attempt::Now(Err(error)),
         }
     }
 
@@ -68,12 +68,12 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
         let kid = unverified.header.kid.as_deref();
         let reject = |fault| rules.reject(fault, kid, Some(at));
         match rules.issuers[at].keys.find_newer(generation) {
-            Found::Here(keys) => {
+            KeyLookup::Ready(keys) => {
                 Attempt::Now(rules.verify(token, unverified, at, &keys).map_err(reject))
             }
-            Found::Soon(keys) => self.verify_later(token, at, keys),
-            Found::Nowhere => Attempt::Now(Err(reject(fault))),
-            Found::CannotTell(error) => Attempt::Now(Err(error)),
+            KeyLookup::Pending(keys) => self.verify_later(token, at, keys),
+            KeyLookup::Missing => Attempt::Now(Err(reject(fault))),
+            KeyLookup::Unavailable(error) => Attempt::Now(Err(error)),
         }
     }
 
@@ -83,7 +83,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Jwt<C> {
         &self,
         token: &[u8],
         at: usize,
-        keys: BoxFuture<Result<FoundKeys, ApiError>>,
+        keys: BoxFuture<Result<ReadyKeys, ApiError>>,
     ) -> Attempt<C> {
         let (jwt, token) = (self.clone(), Box::<[u8]>::from(token));
         Attempt::Later(crate::Pending::new(async move {
@@ -132,7 +132,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Rules<C> {
         token: &[u8],
         unverified: &Unverified<'_>,
         at: usize,
-        (keys, generation): &FoundKeys,
+        (keys, generation): &ReadyKeys,
     ) -> Result<Identity<C>, Fault> {
         let issuer = &self.issuers[at];
         let generation = self.generation_of(*generation);

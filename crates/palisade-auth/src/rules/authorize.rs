@@ -12,7 +12,7 @@ use crate::decided;
 
 /// Allows a request if a rule allows it.
 ///
-/// The rule is evaluated for the [`Principal`] that an outer authentication left on the request:
+/// The rule is evaluated for the [`Principal`] that an outer authentication has set:
 ///
 /// | outcome | response |
 /// | --- | --- |
@@ -20,14 +20,13 @@ use crate::decided;
 /// | the rule denies | 403 |
 /// | ... because a scope is missing | 403, `WWW-Authenticate: Bearer error="insufficient_scope", scope="…"` |
 /// | ... and [hides it](Rule::hide_as_not_found) | 404 |
-/// | the rule could not tell | 503 |
+/// | the rule failed | 503 |
 ///
-/// Each decision is a `tracing` event with target `palisade::auth`: at level DEBUG where the request passes, INFO where
-/// it does not, WARN where the rule could not tell. It has the fields `rule`, `outcome`, `reason` and `subject`, which
-/// is a number that is the same for the same caller until the process ends.
+/// Each decision is a `tracing` event with the target `palisade::auth`: at level DEBUG if the request is allowed, INFO if it is
+/// denied, WARN if the rule failed. It has the fields `rule`, `outcome`, `reason` and `subject`, a number that is the same for
+/// the same caller until the process ends.
 ///
-/// A rule answers at once. A decision that is made elsewhere (OPA, a database) is a [`Policy`] of your own with a
-/// [`Decision::Later`].
+/// Rules are synchronous. For a decision of another service (OPA, a database), implement a [`Policy`] with [`Decision::Later`].
 ///
 /// ```
 /// use http::{Request, StatusCode};
@@ -67,7 +66,7 @@ struct Inner<R> {
 }
 
 impl<R: Rule<About = request::Parts>> Authorize<R> {
-    /// Returns a policy that allows what `rule` allows.
+    /// Creates a policy that allows the requests that `rule` allows.
     pub fn new(rule: R) -> Self {
         let name = Described(&rule).to_string();
         Self { inner: Arc::new(Inner { rule, name }) }

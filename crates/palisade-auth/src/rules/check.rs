@@ -5,20 +5,15 @@ use palisade_core::{BoxError, Principal};
 
 use super::{Denial, Predicate, Rule, Verdict};
 
-/// A rule in your own words, about the caller and the head of the request.
+/// Creates a rule from a closure on the caller and the head of the request.
 ///
-/// It answers a `bool`, a `Result<bool, E>` whose error is a *could not tell*, or a [`Verdict`]. The first two are
-/// [predicates](Predicate): they can be negated and [denied](super::deny). The name is for the log.
-///
-/// ```
-/// use palisade_auth::rules::{Rule, check, role};
-///
-/// let rule = role("editor").and(check("office hours", |_, request| !request.headers.contains_key("x-late")));
-/// ```
+/// The closure returns a `bool`, a `Result<bool, E>` whose error becomes [`CouldNotTell`](Verdict::CouldNotTell), or a
+/// [`Verdict`]. The first two are [predicates](Predicate), which can be negated and [denied](super::deny). The name is used in
+/// the log.
 pub fn check<F, A>(name: impl Into<Arc<str>>, check: F) -> Check<request::Parts, F, A>
 where
     F: Fn(&Principal, &request::Parts) -> A,
-    A: Answer,
+    A: CheckResult,
 {
     check_resource(name, check)
 }
@@ -39,7 +34,7 @@ pub fn check_resource<T, F, A>(name: impl Into<Arc<str>>, check: F) -> Check<T, 
 where
     T: ?Sized,
     F: Fn(&Principal, &T) -> A,
-    A: Answer,
+    A: CheckResult,
 {
     let name = name.into();
     Check { fails: format!("not {name}").into(), name, check, types: PhantomData }
@@ -57,7 +52,7 @@ impl<T, F, A> Rule for Check<T, F, A>
 where
     T: ?Sized + 'static,
     F: Fn(&Principal, &T) -> A + Send + Sync + 'static,
-    A: Answer,
+    A: CheckResult,
 {
     type About = T;
 
@@ -102,19 +97,19 @@ impl<T: ?Sized, F, A> fmt::Debug for Check<T, F, A> {
     }
 }
 
-/// What a [`check`] may answer: `bool`, `Result<bool, E>` or [`Verdict`].
-pub trait Answer: sealed::Sealed + 'static {
+/// The return types of a [`check`]: `bool`, `Result<bool, E>` or [`Verdict`].
+pub trait CheckResult: sealed::Sealed + 'static {
     #[doc(hidden)]
     fn verdict(self, fails: &Arc<str>) -> Verdict;
 }
 
-impl Answer for bool {
+impl CheckResult for bool {
     fn verdict(self, fails: &Arc<str>) -> Verdict {
         Verdict::holds_if(self, || Denial::new(Arc::clone(fails)))
     }
 }
 
-impl<E: Into<BoxError> + 'static> Answer for Result<bool, E> {
+impl<E: Into<BoxError> + 'static> CheckResult for Result<bool, E> {
     fn verdict(self, fails: &Arc<str>) -> Verdict {
         match self {
             Ok(holds) => holds.verdict(fails),
@@ -123,7 +118,7 @@ impl<E: Into<BoxError> + 'static> Answer for Result<bool, E> {
     }
 }
 
-impl Answer for Verdict {
+impl CheckResult for Verdict {
     fn verdict(self, _: &Arc<str>) -> Verdict {
         self
     }

@@ -4,11 +4,10 @@ use palisade_core::Principal;
 
 use super::{Denial, Predicate, Rule, Verdict, rule::Described};
 
-/// Denies callers for whom `predicate` holds. It wins in every position: no `or` around it allows the request.
+/// Denies callers for whom `predicate` holds. It overrides all other rules in every position, also inside `or`.
 ///
-/// It abstains for all other callers, so alone it allows no request: combine it with a rule that allows. A predicate
-/// that could not tell denies. (Cedar skips a rule that fails, so that a rule that forbids stops forbidding
-/// unnoticed.)
+/// It abstains for all other callers, so combine it with a rule that allows. If the predicate fails, it denies. (Cedar ignores
+/// a failed rule, so that a `forbid` may silently stop working.)
 ///
 /// ```
 /// use http::{Request, StatusCode};

@@ -5,11 +5,10 @@ use palisade_core::Principal;
 
 use super::{Denial, Predicate, Rule, Verdict, needs::Needs};
 
-/// Holds for callers whose token has the scope, or all of them where several are separated by spaces. An empty list
-/// holds for no caller.
+/// Holds for callers whose token has the scope, or all of several scopes that are separated by spaces. An empty list holds for
+/// no caller.
 ///
-/// A caller who lacks it is told by `WWW-Authenticate: Bearer error="insufficient_scope", scope="…"` what to ask for
-/// (RFC 6750, section 3.1).
+/// A caller without it gets `WWW-Authenticate: Bearer error="insufficient_scope", scope="…"` (RFC 6750, section 3.1).
 ///
 /// ```
 /// use palisade_auth::{Identity, rules::scope};
@@ -42,7 +41,7 @@ pub struct HasScopes<T: ?Sized> {
 }
 
 fn challenge(scopes: &[Box<str>]) -> HeaderValue {
-    // What is no scope-token (RFC 6749, section 3.3) would need escapes that no client undoes: it is not sent.
+    // A scope that is not a scope-token (RFC 6749, section 3.3) is not sent, because clients do not decode escapes.
     let is_token_char = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
     let are_tokens = scopes.iter().all(|scope| scope.bytes().all(is_token_char));
     let value = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scopes.join(" "));

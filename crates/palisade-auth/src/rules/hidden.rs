@@ -4,10 +4,10 @@ use palisade_core::Principal;
 
 use super::{Denial, Rule, Verdict, rule::Described};
 
-/// A rule whose no is a 404; see [`Rule::hide_as_not_found`].
+/// A rule that denies with 404; see [`Rule::hide_as_not_found`].
 ///
-/// The answer is to the letter [`ApiError::not_found`](palisade_core::ApiError::not_found): answer the same where the
-/// thing is not there. A 401 and a 503 stay what they are, and say nothing of the thing.
+/// The response equals [`ApiError::not_found`](palisade_core::ApiError::not_found): return the same for a resource that does
+/// not exist. A 401 and a 503 are not changed, because they do not depend on the resource.
 #[derive(Clone, Copy)]
 pub struct Hidden<R> {
     rule: R,

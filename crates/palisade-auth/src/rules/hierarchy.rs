@@ -42,7 +42,7 @@ struct Declared {
 const SETTING: &str = "role";
 
 impl RoleHierarchy {
-    /// No roles yet.
+    /// Creates an empty hierarchy.
     pub fn new() -> Self {
         Self::default()
     }
@@ -128,7 +128,7 @@ fn implied_by<'r>(
     Ok(implied)
 }
 
-/// A set of roles that is known; see [`RoleHierarchy`]. Rules made by it know no other roles.
+/// A set of declared roles; see [`RoleHierarchy`]. Its rules accept no other roles.
 #[derive(Clone, Debug)]
 pub struct Roles {
     holders: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
@@ -148,7 +148,7 @@ impl Roles {
     ///
     /// # Errors
     ///
-    /// If a role is not declared, or there is none.
+    /// If a role is not declared, or the list is empty.
     pub fn any_role<'r, T: ?Sized>(
         &self,
         roles: impl IntoIterator<Item = &'r str>,
@@ -167,7 +167,7 @@ impl Roles {
     ///
     /// # Errors
     ///
-    /// If a role is not declared, or there is none.
+    /// If a role is not declared, or the list is empty.
     pub fn all_roles<'r, T: ?Sized>(
         &self,
         roles: impl IntoIterator<Item = &'r str>,

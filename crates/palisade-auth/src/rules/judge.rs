@@ -8,9 +8,9 @@ use palisade_core::{ApiError, Principal};
 
 use super::{Denial, Rule, Verdict};
 
-/// The one decision: what guards a route and what is asked about a resource both come from here.
+/// Evaluates and logs a rule, for routes and resources.
 ///
-/// An explicit denial comes first, in every position; then a rule has to allow it. Each decision is logged.
+/// Explicit denials are evaluated first. Then a rule has to allow the request.
 pub(super) fn judge<R: Rule + ?Sized>(
     rule: &R,
     name: impl fmt::Display,
@@ -61,8 +61,8 @@ fn refusal(denial: Denial, name: &impl fmt::Display, caller: &Principal) -> ApiE
     denial.into_error()
 }
 
-/// Who it was, without saying who it is: the same caller has the same number until the process ends, and without the
-/// random key of the hash names cannot be tried. It is computed only if an event is written.
+/// A number for a caller in the log, constant until the process ends. The hash has a random key, so that names cannot be
+/// guessed. Computed only if an event is logged.
 struct Pseudonym<'a>(&'a Principal);
 
 impl fmt::Display for Pseudonym<'_> {

@@ -13,18 +13,17 @@
 //! # Ok::<_, palisade_core::ConfigError>(())
 //! ```
 //!
-//! A rule allows, denies, abstains, or could not tell ([`Verdict`]). A request is allowed if at least one rule allows it
-//! and no [`deny`] rule denies it. If all rules abstain, it is denied. A `deny` rule wins in every position, and denies if
-//! it could not tell. Nothing turns *could not tell* into an approval, and no rule is evaluated without an authenticated
-//! caller.
+//! A rule allows, denies, abstains or fails ([`Verdict`]). A request is allowed if at least one rule allows it and no [`deny`]
+//! rule denies it. If all rules abstain, it is denied. A `deny` rule overrides all others, and denies if it fails. No
+//! combination turns a failure into an admission, and no rule is evaluated without an authenticated caller.
 //!
 //! - On a route: [`Rule::authorize`], or `with_rule` of the `palisade` crate.
-//! - About a thing that a handler has loaded: [`Identity::require`](crate::Identity::require).
+//! - For a resource that a handler has loaded: [`Identity::require`](crate::Identity::require).
 //! - Roles that include others: [`RoleHierarchy`].
 //! - Roles within an organisation: [`tenant_from_path`] and [`tenant()`], and then a role.
 //!
-//! A rule is about what the layer it stands in sees. `HEAD` and `OPTIONS` requests meet the same rules as `GET` does,
-//! and no header changes the method that a rule sees.
+//! A rule is evaluated on the request of its layer. The same rules apply to `HEAD` and `OPTIONS` as to `GET`, and no header
+//! changes the method.
 
 mod and_or;
 mod authorize;
@@ -46,7 +45,7 @@ mod verdict;
 
 pub use and_or::{And, Or};
 pub use authorize::Authorize;
-pub use check::{Answer, Check, check, check_resource};
+pub use check::{Check, CheckResult, check, check_resource};
 pub use deny::{Deny, deny};
 pub use has_roles::{HasRoles, all_roles, any_role, role};
 pub use has_scopes::{HasScopes, scope};

@@ -9,7 +9,7 @@ pub(super) struct Needs {
     index: Option<HashMap<Box<str>, Vec<usize>, RandomState>>,
 }
 
-/// So many names are compared with each of the caller's.
+/// Up to this many names are compared with each of the caller's.
 const FEW: usize = 8;
 
 impl Needs {

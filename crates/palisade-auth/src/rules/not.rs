@@ -23,7 +23,7 @@ impl<R: Predicate> Rule for Not<R> {
         match self.rule.decide(caller, about) {
             Verdict::Allow => Verdict::deny(Described(self).to_string()),
             Verdict::Deny(_) => Verdict::Allow,
-            // Only a no has an opposite. "Could not tell" stays what it is.
+            // Only `Allow` and `Deny` have an opposite.
             undecided => undecided,
         }
     }

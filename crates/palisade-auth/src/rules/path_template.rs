@@ -110,8 +110,8 @@ fn is_plain_literal(segment: &str) -> bool {
     !matches!(segment, "" | "." | "..") && segment.bytes().all(plain)
 }
 
-/// One segment, decoded once, if everybody on the way reads it as one segment and as the same one: not empty (`//`),
-/// no dots that go up, no slash or backslash in disguise, no control characters, no second encoding, UTF-8.
+/// Decodes a segment once. Returns `None` if proxies and routers could read it differently: an empty segment (`//`), `.` or
+/// `..`, an encoded slash or backslash, a control character, a double encoding, or invalid UTF-8.
 fn unambiguous(segment: &str) -> Option<Cow<'_, str>> {
     let decoded = decode_once(segment)?;
     let ambiguous = |char: char| char.is_control() || matches!(char, '/' | '\\' | '%');

@@ -4,10 +4,10 @@ use super::{Rule, judge::judge, rule::Described};
 use crate::Identity;
 
 impl<C> Identity<C> {
-    /// Asks a rule about something that a handler has loaded.
+    /// Evaluates a rule for a resource that a handler has loaded.
     ///
-    /// The decision, its log and its errors are those of [`Authorize`](super::Authorize): 403, with a challenge
-    /// for want of a scope; 404 where the rule hides it; 503 where the rule could not tell.
+    /// The log and the errors are those of [`Authorize`](super::Authorize): 403, with a challenge if a scope is missing; 404 if
+    /// the rule hides it; 503 if the rule fails.
     ///
     /// ```
     /// use palisade_auth::{Identity, rules::{Rule, deny, owner, role}};
@@ -29,12 +29,12 @@ impl<C> Identity<C> {
     ///
     /// # Errors
     ///
-    /// Where the rule does not allow it.
+    /// If the rule does not allow it.
     pub fn require<R: Rule + ?Sized>(&self, rule: &R, resource: &R::About) -> Result<(), ApiError> {
         judge(rule, Described(rule), self.principal(), resource)
     }
 
-    /// True if the rule allows it: for lists, of which the caller sees only a part. *Could not tell* is a no.
+    /// Returns true if the rule allows it, for filtering lists. A failed rule does not allow it.
     ///
     /// ```
     /// use palisade_auth::{Identity, rules::owner};

@@ -7,14 +7,13 @@ use super::{And, Authorize, Denial, Hidden, Not, Or, Verdict};
 
 /// A rule about what a caller may do, as a value.
 ///
-/// A rule is about something: the head of a request ([`request::Parts`]), where it guards a route as an [`Authorize`],
-/// or a thing that a handler has loaded, where [`Identity::require`](crate::Identity::require) asks it. `role`, `scope`
-/// and their like are about either; the compiler finds out which.
+/// A rule is evaluated for the head of a request ([`request::Parts`]), as an [`Authorize`] on a route, or for a resource that a
+/// handler has loaded, by [`Identity::require`](crate::Identity::require). Rules such as `role` and `scope` work for both; the
+/// compiler infers which.
 ///
-/// It is evaluated only for an authenticated caller, so that no rule, and no `not` of one, can allow an anonymous
-/// request.
+/// Rules are evaluated only for authenticated callers, so that no rule, also inside `not`, can allow an anonymous request.
 ///
-/// A rule of your own is one type and two methods:
+/// Your own rule is one type with two methods:
 ///
 /// ```
 /// use std::fmt;
@@ -41,15 +40,15 @@ use super::{And, Authorize, Denial, Hidden, Not, Or, Verdict};
 /// let rule = ReadOnly.or(role("editor"));
 /// ```
 pub trait Rule: Send + Sync + 'static {
-    /// What it is about: [`request::Parts`], or a resource.
+    /// The type that the rule is evaluated for: [`request::Parts`] or a resource.
     type About: ?Sized;
 
     /// Decides whether the rule allows it to `caller`. It has no side effects: it may be called several times, and not at
     /// all if the result is known before.
     fn decide(&self, caller: &Principal, about: &Self::About) -> Verdict;
 
-    /// The explicit no of a [`deny`](super::deny) rule in it, wherever it stands. A combinator of your own asks the
-    /// rules that it is made of; a rule that is made of none has nothing to say.
+    /// Returns the denial of a [`deny`](super::deny) rule inside this rule. A combinator must ask its inner rules. Default:
+    /// `None`.
     fn veto(&self, caller: &Principal, about: &Self::About) -> Option<Denial> {
         let _ = (caller, about);
         None
@@ -71,7 +70,7 @@ pub trait Rule: Send + Sync + 'static {
         false
     }
 
-    /// Writes what it is called in the log.
+    /// Writes the name of the rule for the log.
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
     /// Holds if both rules hold. `other` is not evaluated if this rule does not hold.
@@ -93,7 +92,7 @@ pub trait Rule: Send + Sync + 'static {
         Or::new(self, other)
     }
 
-    /// Holds where this one says a plain no. Only a [`Predicate`] has an opposite.
+    /// Returns the negation of a [`Predicate`].
     fn not(self) -> Not<Self>
     where
         Self: Predicate + Sized,
@@ -101,7 +100,7 @@ pub trait Rule: Send + Sync + 'static {
         Not::new(self)
     }
 
-    /// Answers 404 instead of 403, so that the response does not tell whether the resource exists.
+    /// Denies with 404 instead of 403, so that the response does not reveal whether the resource exists.
     fn hide_as_not_found(self) -> Hidden<Self>
     where
         Self: Sized,
@@ -118,12 +117,11 @@ pub trait Rule: Send + Sync + 'static {
     }
 }
 
-/// A rule whose no means the opposite of its yes, and nothing else: it has a [`not`](Rule::not), and can be
-/// [denied](super::deny).
+/// A rule that can be [negated](Rule::not) and [denied](super::deny).
 ///
-/// It says [`Allow`](Verdict::Allow) where it holds, [`Deny`](Verdict::Deny) where it is certain that it does not, and
-/// [`CouldNotTell`](Verdict::CouldNotTell) otherwise. [`tenant_from_path`](super::tenant_from_path) is not a predicate: it
-/// also denies a path that it does not understand, and the opposite of that does not allow.
+/// It returns [`Allow`](Verdict::Allow) if it holds, [`Deny`](Verdict::Deny) if it does not hold, and
+/// [`CouldNotTell`](Verdict::CouldNotTell) if it fails. [`tenant_from_path`](super::tenant_from_path) is not a predicate: it
+/// also denies ambiguous paths, whose negation must not allow.
 pub trait Predicate: Rule {}
 
 /// A shared rule, or one without a type that can be written: `Arc<dyn Rule<About = request::Parts>>`.

@@ -5,16 +5,14 @@ use palisade_core::{ConfigError, Principal};
 
 use super::{Denial, Rule, Verdict, path_template::PathTemplate};
 
-/// Holds for members of the tenant in the request's path. Roles that it is combined with by [`and`](Rule::and) are
-/// those that the caller has in this tenant.
+/// Holds for members of the tenant in the request's path. Roles combined by [`and`](Rule::and) must be roles in this tenant.
 ///
-/// `template` is the path of the route, in axum's syntax, and `parameter` the part of it that names the tenant. A tower
-/// layer does not see what the router has matched, so the rule reads the path itself, and more strictly than any
-/// router: everything that does not fit to the letter is denied. That is another case, a slash more or less, an empty
-/// segment, `.` and `..`, and whatever could be read in two ways anywhere in the path, such as an encoded slash. The
-/// parameter is percent-decoded once, as axum does for handlers, and compared to the letter.
+/// `template` is the path of the route in axum's syntax, and `parameter` the name of its tenant segment. A tower layer does not
+/// see the match of the router, so the rule parses the path itself, and more strictly than routers: a path that does not match
+/// exactly is denied. That includes another case, additional or missing slashes, empty segments, `.` and `..`, and ambiguous
+/// characters such as an encoded slash. The parameter is percent-decoded once, as in axum, and compared exactly.
 ///
-/// The path is the one that reaches the layer: under axum's `nest`, without the prefix of the nest.
+/// The path is that of the layer's request: under axum's `nest`, without the prefix of the nest.
 ///
 /// ```
 /// use http::Request;
@@ -38,8 +36,8 @@ use super::{Denial, Rule, Verdict, path_template::PathTemplate};
 ///
 /// # Errors
 ///
-/// If the template does not begin with a slash, does not have the parameter once as a whole segment, or has a segment
-/// that no path could fit.
+/// If the template does not begin with a slash, does not contain the parameter exactly once as a whole segment, or has a
+/// segment that no path can match.
 pub fn tenant_from_path(template: &str, parameter: &str) -> Result<TenantFromPath, ConfigError> {
     Ok(TenantFromPath {
         path: Arc::new(PathTemplate::parse(template, parameter)?),

@@ -3,23 +3,23 @@ use std::{fmt, sync::Arc};
 use http::{HeaderValue, header};
 use palisade_core::{ApiError, BoxError};
 
-/// What a rule says.
+/// The result of a rule.
 ///
-/// A verdict is a yes only if it is [`Allow`](Verdict::Allow). The combinators are these tables; what a
-/// [`deny`](super::deny) rule says comes before all of them.
+/// Only [`Allow`](Verdict::Allow) allows a request. The combinators follow these tables. The denial of a [`deny`](super::deny)
+/// rule overrides them all.
 ///
 /// | `and`, left to right | |
 /// | --- | --- |
-/// | `Deny` or `CouldNotTell` | decides; the right side is not asked |
+/// | `Deny` or `CouldNotTell` | decides; the right side is not evaluated |
 /// | `Allow`, then `Allow` or `Abstain` | `Allow` |
-/// | `Abstain`, then anything | what the right side says |
+/// | `Abstain`, then anything | the result of the right side |
 ///
 /// | `or`, left to right | |
 /// | --- | --- |
-/// | `Allow` | decides; the right side is not asked |
+/// | `Allow` | decides; the right side is not evaluated |
 /// | anything, then `Allow` | `Allow` |
 /// | one of them `CouldNotTell`, none `Allow` | `CouldNotTell` |
-/// | `Deny` and `Deny` | the one that says more |
+/// | `Deny` and `Deny` | the one that hides, else the one with a challenge, else the first |
 /// | `Deny` and `Abstain` | `Deny` |
 ///
 /// | `not` | |
@@ -35,7 +35,7 @@ pub enum Verdict {
     Deny(Denial),
     /// The rule has no say in this. Where all rules abstain, the answer is no.
     Abstain,
-    /// The rule failed to find out. Nothing turns it into a yes; alone it is a 503.
+    /// The rule failed. No combinator turns it into `Allow`; alone it is a 503.
     CouldNotTell(BoxError),
 }
 
@@ -56,7 +56,7 @@ impl Verdict {
     }
 }
 
-/// Why a rule says no: a reason for the log, and what the client may know of it.
+/// The denial of a rule: a reason for the log, and what the client sees.
 ///
 /// ```
 /// use palisade_auth::rules::Denial;
@@ -77,14 +77,14 @@ impl Denial {
         Self { reason: reason.into(), challenge: None, hidden: false, cause: None }
     }
 
-    /// Tells the client by a `WWW-Authenticate` header what it lacks.
+    /// Adds a `WWW-Authenticate` header with what the client lacks.
     #[must_use]
     pub fn with_challenge(mut self, challenge: HeaderValue) -> Self {
         self.challenge = Some(challenge);
         self
     }
 
-    /// Answers 404 in place of 403, as if nothing were there.
+    /// Denies with 404 instead of 403, as if the resource did not exist.
     #[must_use]
     pub fn hidden(mut self) -> Self {
         self.hidden = true;
@@ -106,8 +106,8 @@ impl Denial {
         self.cause.as_ref()
     }
 
-    /// The one of two denials that is told. What is to be hidden stays hidden; else a client that learns what it
-    /// lacks can do something about it; else the first, which is the one that the author of the rule thought of first.
+    /// Returns the denial to report of two: one that hides the resource, else one with a challenge, which helps the client,
+    /// else the first.
     pub(super) fn more_telling(self, other: Self) -> Self {
         let rank = |denial: &Self| (denial.hidden, denial.challenge.is_some());
         if rank(&other) > rank(&self) { other } else { self }
@@ -115,7 +115,7 @@ impl Denial {
 
     pub(super) fn into_error(self) -> ApiError {
         if self.hidden {
-            // To the letter what a path without anything on it answers: a header more would tell them apart.
+            // Equals the response for an unknown path; an additional header would reveal the difference.
             return ApiError::not_found();
         }
         let error = match self.challenge {

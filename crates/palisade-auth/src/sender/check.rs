@@ -20,7 +20,7 @@ pub(crate) enum Scheme {
     Dpop,
 }
 
-/// What is configured of tokens that are bound to a client.
+/// The settings of tokens that are bound to a client.
 #[derive(Debug, Default)]
 pub(crate) struct SenderSettings {
     #[cfg(feature = "_public-keys")]
@@ -47,7 +47,7 @@ pub(crate) struct SenderCheck {
     accept_as_bearer: bool,
 }
 
-/// What a request presents beside its token.
+/// The proofs of a request in addition to its token.
 struct Presented {
     scheme: Scheme,
     certificate: Option<PeerCertificate>,
@@ -55,7 +55,7 @@ struct Presented {
     proof: Option<dpop::Presented>,
 }
 
-/// What remains to be done for a token whose checks without I/O succeeded.
+/// The remaining check of a token after all checks without I/O.
 enum Checked {
     Done,
     #[cfg(feature = "_public-keys")]

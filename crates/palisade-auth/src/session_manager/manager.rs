@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     builder::SessionManagerBuilder,
     cookie::SessionCookie,
-    record::{self, Found},
+    record::{self, FoundSession},
     storage::{NewSession, SessionId, SessionStorage, subject_id},
 };
 use crate::{Identity, SessionStore, Sessions, SessionsBuilder, cookies::CookieNamed};
@@ -27,7 +27,7 @@ use crate::{Identity, SessionStore, Sessions, SessionsBuilder, cookies::CookieNa
 /// - **The cookie** has the prefix `__Host-`, `Secure`, `HttpOnly` and [`SameSite`](super::SameSite), and lasts as long as
 ///   the session may.
 ///
-/// `C` is your type for what is known of a caller. It is stored as JSON, with the [`Principal`].
+/// `C` is your type for the claims of a caller. It is stored as JSON, with the [`Principal`].
 ///
 /// ```
 /// use http::{HeaderMap, header};
@@ -138,7 +138,7 @@ where
     ///
     /// # Errors
     ///
-    /// 503 if the storage fails: the session goes on.
+    /// 503 if the storage fails. The session remains valid.
     pub async fn log_out(&self, headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
         self.end(headers).await?;
         self.inner.cookie.remove().ok_or_else(ApiError::internal)
@@ -148,7 +148,7 @@ where
     ///
     /// # Errors
     ///
-    /// 503 if the storage fails: some of the sessions may go on.
+    /// 503 if the storage fails. Some of the sessions may remain valid.
     pub async fn log_out_everywhere(&self, principal: &Principal) -> Result<(), ApiError> {
         let subject = subject_id(principal.issuer(), principal.subject());
         self.inner.storage.remove_all(&subject).await.map_err(unavailable)
@@ -202,7 +202,7 @@ where
     S: SessionStorage,
 {
     /// Finds a session that has not ended by the manager's clock.
-    async fn lookup(&self, token: &str) -> Result<Option<(String, Found<C>)>, BoxError> {
+    async fn lookup(&self, token: &str) -> Result<Option<(String, FoundSession<C>)>, BoxError> {
         let id = SessionId::of_token(token);
         let Some(data) = self.inner.storage.find(id, self.inner.idle).await? else {
             return Ok(None);

@@ -29,7 +29,7 @@ struct Record<C> {
 }
 
 /// A session that was found.
-pub(super) struct Found<C> {
+pub(super) struct FoundSession<C> {
     pub(super) identity: Identity<C>,
     /// Since the Unix epoch.
     pub(super) ends: Duration,
@@ -72,7 +72,7 @@ pub(super) fn write<C: Serialize>(
     Ok(data)
 }
 
-pub(super) fn read<C: DeserializeOwned>(data: &str) -> Result<Found<C>, BoxError> {
+pub(super) fn read<C: DeserializeOwned>(data: &str) -> Result<FoundSession<C>, BoxError> {
     let Record { issuer, subject, foreign, roles, scopes, tenants, ends, claims } =
         serde_json::from_str::<Record<C>>(data)?;
     let tenants = tenants.iter().map(|(name, roles)| (name.as_str(), roles));
@@ -80,7 +80,10 @@ pub(super) fn read<C: DeserializeOwned>(data: &str) -> Result<Found<C>, BoxError
     let scopes = scopes.iter().map(String::as_str);
     let principal = Principal::from_names(&issuer, &subject, roles, scopes, tenants);
     let principal = if foreign { principal.as_foreign() } else { principal };
-    Ok(Found { identity: Identity::new(claims, principal), ends: Duration::from_millis(ends) })
+    Ok(FoundSession {
+        identity: Identity::new(claims, principal),
+        ends: Duration::from_millis(ends),
+    })
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub trait SessionStorage: Send + Sync + 'static {
 pub struct NewSession {
     /// The hash of its token.
     pub id: SessionId,
-    /// Whose session it is: a hash of issuer and subject, in hexadecimal digits.
+    /// The owner of the session: a hash of issuer and subject, in hexadecimal digits.
     pub subject: String,
     /// The claims and the principal, as JSON.
     pub data: String,

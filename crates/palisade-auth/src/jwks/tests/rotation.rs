@@ -96,7 +96,7 @@ async fn an_old_failure_does_not_excuse_from_waiting() {
 }
 
 #[tokio::test]
-async fn a_key_published_during_an_outage_waits_no_longer_than_the_cool_down() {
+async fn key_published_in_an_outage_is_found_within_the_cool_down() {
     let setup = loaded().await;
     setup.issuer.die();
     for _ in 0..600 {

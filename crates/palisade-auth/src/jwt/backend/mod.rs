@@ -1,4 +1,4 @@
-//! What verifies RSA, ECDSA and EdDSA signatures. Each backend is a feature, and each offers the same two functions.
+//! Verifies RSA, ECDSA and EdDSA signatures. Each backend is a feature with the same two functions.
 
 #[cfg(feature = "aws-lc")]
 pub(super) mod aws_lc;

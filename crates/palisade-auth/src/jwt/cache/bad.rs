@@ -36,7 +36,7 @@ impl BadSignatures {
     }
 
     fn slot_of(&self, token: &[u8], generation: Generation) -> (u64, &AtomicU64) {
-        // Other keys may say otherwise: what was bad under these is not known to be bad under the next.
+        // Includes the generation, because a token that is invalid under the old keys may be valid under new ones.
         let hash = self.hasher.hash_one((token, generation.keys, generation.cleared)) | 1;
         (hash, &self.seen[(hash >> 32) as usize % Self::SLOTS])
     }
