@@ -4,14 +4,14 @@ use palisade_core::Origin;
 
 use crate::{lookup::Lookup, pattern::Pattern, predicate::Predicate, subdomains::Subdomains};
 
-/// Which origins may read responses.
+/// The origins that may read responses.
 #[derive(Debug)]
 pub(crate) enum Allowlist {
     /// Every origin, without credentials.
     Any,
-    /// No origin but the service's own, which browsers do not ask about.
-    Nobody,
-    /// This one, which everybody is told.
+    /// Only the service's own origin, for which browsers do not use CORS.
+    Empty,
+    /// A single origin, which is sent in all responses.
     Only(HeaderValue),
     /// These. The answer depends on who asks.
     Listed(Listed),
@@ -19,8 +19,8 @@ pub(crate) enum Allowlist {
 
 /// Listed origins, the predicates and the lookup.
 ///
-/// Each step costs what the length of an origin costs, however many are listed, and nothing but a listed origin is
-/// ever equal to one: exact origins are compared as bytes and by hash, hosts label by label.
+/// The time of a lookup depends on the length of the origin, and not on the number of listed ones: exact origins are found by
+/// hash and compared as bytes, hosts are compared label by label.
 #[derive(Debug, Default)]
 pub(crate) struct Listed {
     exact: HashSet<HeaderValue>,
@@ -28,14 +28,14 @@ pub(crate) struct Listed {
     subdomains: Subdomains,
     predicates: Vec<Predicate>,
     lookup: Option<Lookup>,
-    /// Predicates and the lookup are not asked about an origin that anybody on the network can forge.
+    /// Predicates and the lookup are not called for origins over plain http, which can be forged on the network.
     asks_about_forgeable: bool,
 }
 
-/// What an allowlist says of a request.
+/// The result of checking a request's origin.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// There is no origin, and so nobody to refuse.
+pub(crate) enum OriginCheck {
+    /// The request has no origin.
     NoOrigin,
     /// The `Access-Control-Allow-Origin` that the response owes.
     Allowed(HeaderValue),
@@ -46,34 +46,34 @@ pub(crate) enum Verdict {
 
 impl Allowlist {
     #[inline]
-    pub(crate) fn judge(&self, request: &HeaderMap) -> Verdict {
+    pub(crate) fn judge(&self, request: &HeaderMap) -> OriginCheck {
         match self {
-            Self::Any => Verdict::Allowed(HeaderValue::from_static("*")),
-            Self::Only(origin) => Verdict::Allowed(origin.clone()),
-            Self::Nobody if request.contains_key(header::ORIGIN) => Verdict::Refused,
-            Self::Nobody => Verdict::NoOrigin,
+            Self::Any => OriginCheck::Allowed(HeaderValue::from_static("*")),
+            Self::Only(origin) => OriginCheck::Allowed(origin.clone()),
+            Self::Empty if request.contains_key(header::ORIGIN) => OriginCheck::Refused,
+            Self::Empty => OriginCheck::NoOrigin,
             Self::Listed(listed) => {
                 let mut origins = request.get_all(header::ORIGIN).into_iter();
                 match (origins.next(), origins.next()) {
-                    (None, _) => Verdict::NoOrigin,
+                    (None, _) => OriginCheck::NoOrigin,
                     (Some(origin), None) => listed.judge(origin),
-                    (Some(_), Some(_)) => Verdict::Refused,
+                    (Some(_), Some(_)) => OriginCheck::Refused,
                 }
             }
         }
     }
 
-    /// True if the answer depends on the request's `Origin`, which caches must then know.
+    /// Returns true if responses depend on the request's `Origin`, so that they need `Vary`.
     #[inline]
     pub(crate) fn varies(&self) -> bool {
         matches!(self, Self::Listed(_))
     }
 
-    /// Returns the lookup, which is asked about an unknown origin.
+    /// Returns the lookup for unknown origins.
     pub(crate) fn lookup(&self) -> Option<&Lookup> {
         match self {
             Self::Listed(listed) => listed.lookup.as_ref(),
-            Self::Any | Self::Nobody | Self::Only(_) => None,
+            Self::Any | Self::Empty | Self::Only(_) => None,
         }
     }
 }
@@ -103,14 +103,14 @@ impl Listed {
     }
 
     #[inline]
-    fn judge(&self, sent: &HeaderValue) -> Verdict {
+    fn judge(&self, sent: &HeaderValue) -> OriginCheck {
         if sent.len() > Origin::MAX_BYTES {
-            return Verdict::Refused;
+            return OriginCheck::Refused;
         }
         if let Some(origin) = self.exact.get(sent) {
-            return Verdict::Allowed(origin.clone());
+            return OriginCheck::Allowed(origin.clone());
         }
-        if self.is_exact() { Verdict::Refused } else { self.judge_by_parts(sent) }
+        if self.is_exact() { OriginCheck::Refused } else { self.judge_by_parts(sent) }
     }
 
     fn is_exact(&self) -> bool {
@@ -121,27 +121,26 @@ impl Listed {
     }
 
     /// `null`, and any other value that is not one origin, is refused before a predicate sees it.
-    fn judge_by_parts(&self, sent: &HeaderValue) -> Verdict {
-        let Some(origin) = Origin::from_header(sent) else { return Verdict::Refused };
+    fn judge_by_parts(&self, sent: &HeaderValue) -> OriginCheck {
+        let Some(origin) = Origin::from_header(sent) else { return OriginCheck::Refused };
         if self.any_port.contains(origin.without_port()) || self.subdomains.contain(&origin) {
-            return Verdict::Allowed(sent.clone());
+            return OriginCheck::Allowed(sent.clone());
         }
         if origin.is_forgeable() && !self.asks_about_forgeable {
-            return Verdict::Refused;
+            return OriginCheck::Refused;
         }
         if self.predicates.iter().any(|predicate| predicate.allows(&origin)) {
-            return Verdict::Allowed(sent.clone());
+            return OriginCheck::Allowed(sent.clone());
         }
         match self.lookup.as_ref().map(|lookup| lookup.remembered(&origin)) {
-            Some(Some(true)) => Verdict::Allowed(sent.clone()),
-            Some(None) => Verdict::Unknown,
-            Some(Some(false)) | None => Verdict::Refused,
+            Some(Some(true)) => OriginCheck::Allowed(sent.clone()),
+            Some(None) => OriginCheck::Unknown,
+            Some(Some(false)) | None => OriginCheck::Refused,
         }
     }
 }
 
-/// The value of a field that may come once only. A second one means that somebody on the way disagrees about which
-/// counts, and then neither does.
+/// Returns the value of a field that must be unique. `None` if there are several, because it is ambiguous which one counts.
 #[inline]
 pub(crate) fn sole_value(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).into_iter();
@@ -165,11 +164,11 @@ mod tests {
 
     fn allowed(origins: &Allowlist, sent: &[&str]) -> bool {
         match origins.judge(&request(sent)) {
-            Verdict::Allowed(answer) => {
+            OriginCheck::Allowed(answer) => {
                 assert_eq!([answer.to_str().unwrap()], sent, "an origin is answered with itself");
                 true
             }
-            Verdict::NoOrigin | Verdict::Refused | Verdict::Unknown => false,
+            OriginCheck::NoOrigin | OriginCheck::Refused | OriginCheck::Unknown => false,
         }
     }
 
@@ -178,7 +177,7 @@ mod tests {
         let origins = Allowlist::Listed(listed(&["https://foo.com", "https://bar.com"]));
         assert!(allowed(&origins, &["https://foo.com"]));
         assert!(allowed(&origins, &["https://bar.com"]));
-        // GHSA-vhxv-fg4m-p2w8: a matcher that joined the listed origins from their ends let this one in
+        // A matcher that merged the suffixes of listed origins allowed this one (GHSA-vhxv-fg4m-p2w8).
         for refused in
             ["https://barfoo.com", "https://foo.com/", "https://FOO.com", "null", "*", ""]
         {
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn every_port_of_a_host_is_its_default_port_too_and_no_other_host() {
+    fn any_port_includes_the_default_port_of_the_host() {
         let origins = Allowlist::Listed(listed(&["http://localhost:*", "http://[::1]:*"]));
         for listed in ["http://localhost", "http://localhost:3000", "http://[::1]:65535"] {
             assert!(allowed(&origins, &[listed]), "{listed}");
@@ -273,20 +272,20 @@ mod tests {
     #[test]
     fn two_origin_fields_are_no_origin() {
         let origins = Allowlist::Listed(listed(&["https://foo.com", "https://*.foo.com"]));
-        assert_eq!(origins.judge(&request(&[])), Verdict::NoOrigin);
+        assert_eq!(origins.judge(&request(&[])), OriginCheck::NoOrigin);
         for sent in [
             &["https://foo.com", "https://foo.com"] as &[_],
             &["https://foo.com", "https://evil.example"],
             &["https://foo.com, https://foo.com"],
             &["https://a.foo.com https://a.foo.com"],
         ] {
-            assert_eq!(origins.judge(&request(sent)), Verdict::Refused, "{sent:?}");
+            assert_eq!(origins.judge(&request(sent)), OriginCheck::Refused, "{sent:?}");
         }
     }
 
     #[test]
     fn any_origin_is_answered_with_a_star_and_never_with_itself() {
-        let star = Verdict::Allowed(HeaderValue::from_static("*"));
+        let star = OriginCheck::Allowed(HeaderValue::from_static("*"));
         assert_eq!(Allowlist::Any.judge(&request(&["https://foo.com"])), star);
         assert_eq!(Allowlist::Any.judge(&request(&[])), star);
         assert!(!Allowlist::Any.varies());

@@ -1,4 +1,4 @@
-//! What a request is answered, once it is known which configuration answers it.
+//! Decides about a request by one configuration.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use palisade_core::{BoxError, Decision, Halt, Origin, is_preflight};
 
 use crate::{
     CorsGrant,
-    allowlist::{Allowlist, Verdict, sole_value},
+    allowlist::{Allowlist, OriginCheck, sole_value},
     preflight::Preflight,
     refusal::Refusal,
     rules::Rules,
@@ -19,38 +19,38 @@ pub(crate) fn decide_by(rules: &Arc<Rules>, request: &request::Parts) -> Decisio
         return answer_preflight(rules, request);
     }
     match rules.origins.judge(&request.headers) {
-        Verdict::NoOrigin => Decision::grant(rules.grant(None)),
-        Verdict::Allowed(origin) => Decision::grant(CorsGrant::to(origin, rules)),
-        Verdict::Refused => rules.refuse(Refusal::Origin, request),
-        Verdict::Unknown => look_up(Arc::clone(rules), request),
+        OriginCheck::NoOrigin => Decision::grant(rules.grant(None)),
+        OriginCheck::Allowed(origin) => Decision::grant(CorsGrant::to(origin, rules)),
+        OriginCheck::Refused => rules.refuse(Refusal::Origin, request),
+        OriginCheck::Unknown => look_up(Arc::clone(rules), request),
     }
 }
 
 #[cold]
 fn answer_preflight(rules: &Arc<Rules>, head: &request::Parts) -> Decision<CorsGrant> {
     let request: &HeaderMap = &head.headers;
-    let preflight = Preflight::of(request);
+    let preflight = Preflight::new(request);
     // A preflight that does not come from exactly one origin is malformed, also where any origin will do.
     if sole_value(request, header::ORIGIN).is_none() {
         return Decision::reply(preflight.refused(rules, Refusal::Origin));
     }
     let verdict = match rules.origins.judge(request) {
-        // What everybody is told is not what everybody may.
-        Verdict::Allowed(told) if matches!(rules.origins, Allowlist::Only(_)) => {
+        // The single origin is sent to all requests, but does not allow all of them.
+        OriginCheck::Allowed(told) if matches!(rules.origins, Allowlist::Only(_)) => {
             if request.get(header::ORIGIN) == Some(&told) {
-                Verdict::Allowed(told)
+                OriginCheck::Allowed(told)
             } else {
-                Verdict::Refused
+                OriginCheck::Refused
             }
         }
         verdict => verdict,
     };
     match verdict {
-        Verdict::Allowed(origin) => Decision::reply(preflight.answered(rules, origin)),
-        Verdict::NoOrigin | Verdict::Refused => {
+        OriginCheck::Allowed(origin) => Decision::reply(preflight.answered(rules, origin)),
+        OriginCheck::NoOrigin | OriginCheck::Refused => {
             Decision::reply(preflight.refused(rules, Refusal::Origin))
         }
-        Verdict::Unknown => look_up_preflight(Arc::clone(rules), head),
+        OriginCheck::Unknown => look_up_preflight(Arc::clone(rules), head),
     }
 }
 
@@ -77,7 +77,7 @@ fn look_up_preflight(rules: Arc<Rules>, request: &request::Parts) -> Decision<Co
     let answer = ask(&rules, request);
     let request = request.headers.clone();
     Decision::later(async move {
-        let preflight = Preflight::of(&request);
+        let preflight = Preflight::new(&request);
         Err(match answer.await {
             Ok(Some(origin)) => Halt::Reply(Box::new(preflight.answered(&rules, origin))),
             Ok(None) => Halt::Reply(Box::new(preflight.refused(&rules, Refusal::Origin))),

@@ -5,11 +5,11 @@ use palisade_core::ConfigError;
 
 use crate::{CorsBuilder, rules::Rules};
 
-/// Replaces the configuration of a [`Cors`](crate::Cors) while it serves. Made by [`Cors::handle`](crate::Cors::handle).
+/// Replaces the configuration of a [`Cors`](crate::Cors) at run time. Created by [`Cors::handle`](crate::Cors::handle).
 ///
-/// All clones of the policy, in however many layers and routes, follow at once. Each request is answered by one
-/// configuration from its beginning to its end: what has begun is finished by the one it began with. Browsers keep
-/// what a preflight told them for as long as [`max_age`](CorsBuilder::max_age) said then.
+/// All clones of the policy in all layers and routes use the new configuration at once. A request in progress keeps the
+/// configuration that it began with. Browsers keep the result of a preflight for the [`max_age`](CorsBuilder::max_age) of its
+/// response.
 ///
 /// ```
 /// use http::{Request, header};

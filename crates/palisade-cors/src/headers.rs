@@ -25,8 +25,8 @@ const FORBIDDEN_IN_REQUESTS: &[&str] = &[
     "via",
 ];
 
-/// The first two are Fetch's. Of `access-control-`, Fetch forbids the request's headers, and the response's are a
-/// mix-up of what the server says with what the page does.
+/// The first two are forbidden by Fetch. So are request headers with `access-control-`; listing response headers with this
+/// prefix is a mistake.
 const FORBIDDEN_PREFIXES: &[&str] = &["proxy-", "sec-", "access-control-"];
 
 /// [Fetch, forbidden response-header name](https://fetch.spec.whatwg.org/#forbidden-response-header-name).

@@ -1,8 +1,8 @@
-//! Which origins may read us: CORS as a [Palisade](https://docs.rs/palisade) policy.
+//! CORS as a [Palisade](https://docs.rs/palisade) policy: sets which origins may read responses.
 //!
-//! [`Cors`] implements the server's half of the [CORS protocol](https://fetch.spec.whatwg.org/#http-cors-protocol)
-//! of the Fetch standard. It answers preflights itself, before anything inside it runs, and writes the CORS headers
-//! of all other responses, those of refusals that policies further inside made included.
+//! [`Cors`] implements the server's half of the [CORS protocol](https://fetch.spec.whatwg.org/#http-cors-protocol) of the Fetch
+//! standard. It answers preflights before any inner policy runs, and writes the CORS headers of all other responses, including
+//! rejections by inner policies.
 //!
 //! ```
 //! use std::{convert::Infallible, time::Duration};
@@ -25,7 +25,7 @@
 //!     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("orders"))))
 //! }));
 //!
-//! // A page of ours asks: it may read the answer.
+//! // A page of a listed origin may read the response.
 //! let request = Request::get("/orders")
 //!     .header(header::ORIGIN, "https://app.example.com")
 //!     .body(Full::default())
@@ -49,7 +49,7 @@
 //! assert_eq!(response.headers()["access-control-allow-methods"], "DELETE");
 //! assert_eq!(response.headers()["access-control-allow-headers"], "authorization");
 //!
-//! // Somebody else's page asks: no.
+//! // A page of another origin may not.
 //! let response = service.oneshot(preflight("https://evil.example")).await.unwrap();
 //! assert_eq!(response.status(), StatusCode::FORBIDDEN);
 //! assert!(!response.headers().contains_key("access-control-allow-origin"));
@@ -60,31 +60,31 @@
 //!
 //! # Where it goes
 //!
-//! Outside everything that may refuse. A preflight carries no credentials, so an authentication outside CORS answers
-//! it with 401 and no page ever gets in; and a 429 made outside CORS has no CORS headers, so the page sees a network
-//! error instead of a `Retry-After`. In a [`Chain`](palisade_core::Chain), that is `cors.then(auth).then(limit)`.
+//! Outside all policies that may reject. A preflight carries no credentials, so an outer authentication would answer it with
+//! 401 and block all pages; and a 429 of an outer rate limit has no CORS headers, so the page sees a network error instead of
+//! `Retry-After`. In a [`Chain`](palisade_core::Chain): `cors.then(auth).then(limit)`.
 //!
-//! # Who is let in
+//! # Allowed origins
 //!
-//! | setting | lets in |
+//! | setting | allows |
 //! | --- | --- |
 //! | [`allow_origin("https://app.example.com")`](CorsBuilder::allow_origin) | this origin, byte for byte |
-//! | `allow_origin("https://*.example.com")` | every subdomain, at whatever depth, and not the domain itself |
-//! | `allow_origin("http://localhost:*")` | every port of this host |
+//! | `allow_origin("https://*.example.com")` | all subdomains at any depth, but not the domain itself |
+//! | `allow_origin("http://localhost:*")` | all ports of this host |
 //! | `allow_origin("chrome-extension://knldjmfmopnpolahpmmgbagdohdnhkik")` | this extension or app, byte for byte |
-//! | [`allow_origin_if`](CorsBuilder::allow_origin_if) | what a predicate says |
-//! | [`allow_origin_lookup`](CorsBuilder::allow_origin_lookup) | what a database says |
-//! | [`any_origin`](CorsBuilder::any_origin) | every page, without credentials |
-//! | [`insecure_allow_null`](CorsBuilder::insecure_allow_null) | every page whose origin is `null` |
+//! | [`allow_origin_if`](CorsBuilder::allow_origin_if) | origins by a predicate |
+//! | [`allow_origin_lookup`](CorsBuilder::allow_origin_lookup) | origins by a database |
+//! | [`any_origin`](CorsBuilder::any_origin) | all pages, without credentials |
+//! | [`insecure_allow_null`](CorsBuilder::insecure_allow_null) | all pages with the origin `null` |
 //!
-//! An origin costs what its length costs, whether three are listed or ten thousand.
+//! The time of a lookup does not depend on the number of listed origins.
 //!
-//! # What it is not
+//! # Limits
 //!
-//! CORS tells browsers which pages may *read* a response. It keeps nobody out: a request from an origin that is not
-//! listed still reaches the service, only its response stays closed to the page. Who may do what is the business of
-//! authentication, and forged writes that of CSRF protection. WebSocket handshakes are not covered by CORS at all;
-//! [`strict`](CorsBuilder::strict) refuses those, and every other request from a page that is not listed.
+//! CORS sets which pages may *read* a response. It does not restrict access: a request from an origin that is not listed still
+//! reaches the service, and only its response is hidden from the page. Use authentication to restrict access and CSRF
+//! protection against forged writes. CORS does not cover WebSocket handshakes; [`strict`](CorsBuilder::strict) rejects those
+//! and all other requests from pages that are not listed.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod allowlist;

@@ -4,12 +4,12 @@ use crate::Cors;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Paths(Vec<(Box<str>, Cors)>);
 
-/// Whose rules hold for a path.
+/// The rules for a path.
 #[derive(Debug)]
 pub(crate) enum Rule<'a> {
     Default,
     Other(&'a Cors),
-    /// What it is to the router nobody here can know, so no page is let in.
+    /// A router could interpret the path in two ways, so no page may read the response.
     Ambiguous,
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn is_ambiguous(path: &str) -> bool {
         || encoded_bytes(path).any(|byte| byte.is_none_or(needs_no_encoding))
 }
 
-/// What a path has percent-encoded; none for a `%` that begins nothing.
+/// Returns the percent-encoded bytes of a path, with `None` for an invalid `%`.
 fn encoded_bytes(path: &str) -> impl Iterator<Item = Option<u8>> {
     path.split('%').skip(1).map(|rest| {
         let digits =
@@ -59,8 +59,8 @@ fn encoded_bytes(path: &str) -> impl Iterator<Item = Option<u8>> {
     })
 }
 
-/// RFC 3986, section 2.3, and what separates: an honest client does not encode it, but for a slash, which is then a
-/// segment to one and two to another.
+/// Returns true for unreserved characters (RFC 3986, section 2.3) and separators. Regular clients do not encode them. An
+/// encoded slash can be read as one segment or as two.
 fn needs_no_encoding(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/' | b'\\' | 0)
 }

@@ -1,14 +1,14 @@
 use http::HeaderValue;
 use palisade_core::Origin;
 
-/// What one `allow_origin` lets in.
+/// The origins of one `allow_origin`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Pattern {
     /// This origin.
     Exact(HeaderValue),
     /// This scheme and host, on every port: `http://localhost:*`.
     AnyPort(Box<str>),
-    /// Every host below this one, at whatever depth: `https://*.example.com`.
+    /// All subdomains of a host at any depth: `https://*.example.com`.
     Subdomains { of: Box<str>, https: bool, port: Port },
 }
 
@@ -16,17 +16,17 @@ pub(crate) enum Pattern {
 pub(crate) enum Port {
     /// The default port too.
     Any,
-    /// None is the scheme's default.
+    /// This port. `None` is the default of the scheme.
     Is(Option<u16>),
 }
 
-/// A pattern, and what speaks against trusting it.
+/// A pattern and its risks.
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) pattern: Pattern,
     /// Plain http, and not to this very machine.
     pub(crate) is_forgeable: bool,
-    /// Anybody can have a host below this one.
+    /// The public suffix of the pattern, below which any person can register a host.
     pub(crate) public_suffix: Option<String>,
 }
 
@@ -34,7 +34,7 @@ const ANY_PORT: &str = ":*";
 const SUBDOMAINS: &str = "://*.";
 
 impl Pattern {
-    /// Reads what was configured. What is wrong is said as what to write instead.
+    /// Parses a configured origin. The error is the remedy.
     pub(crate) fn read(text: &str) -> Result<Written, String> {
         if text == "*" {
             return Err("call any_origin() to let every origin read".to_owned());
@@ -66,7 +66,7 @@ impl Pattern {
 const WHERE_STARS_STAND: &str = "a `*` stands for whole labels at the beginning of the host, as in \
     `https://*.example.com`, or for the port, as in `http://localhost:*`";
 
-/// What the parts of such an origin mean is known to one browser or app only.
+/// The remedy for patterns with other schemes, whose parts have a meaning for one browser or app only.
 const EXACTLY: &str =
     "list an origin that is not http or https without a `*`, or ask allow_origin_if() about it";
 
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_below_which_anybody_can_have_a_name_is_a_public_suffix() {
+    fn public_suffixes_are_detected() {
         for (text, expected) in [
             ("https://*.com", true),
             ("https://*.co.uk", true),

@@ -18,28 +18,27 @@ pub(crate) const ORIGIN_NOT_ALLOWED: ErrorCode = ErrorCode::new(
 )
 .about("A browser sent it for a page of an origin that is not listed.");
 
-/// What an allowlist makes every response depend on.
+/// The `Vary` of responses by an allowlist.
 pub(crate) static ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
 
-/// In debug mode: why pages may not.
+/// The header with the reason of a rejection in debug mode.
 pub(crate) static REFUSED: HeaderName = HeaderName::from_static("x-cors-refused");
 
-/// The CORS policy: answers preflights, and says on all other responses which origin may read them.
+/// Answers CORS preflights, and writes CORS headers on all other responses.
 ///
-/// Follows the server's part of the [CORS protocol](https://fetch.spec.whatwg.org/#http-cors-protocol). Cloning it is
-/// one reference count.
+/// Implements the server's half of the [CORS protocol](https://fetch.spec.whatwg.org/#http-cors-protocol). Clones share one
+/// configuration.
 ///
 /// | request | from a listed origin | from any other |
 /// | --- | --- | --- |
 /// | preflight (OPTIONS with `Origin` and `Access-Control-Request-Method`) | 204, or 403 if it asks for more than is listed | 403 with no CORS headers |
 /// | everything else, plain OPTIONS included | the service's response, with CORS headers | the service's response, without; 403 if [`strict`](CorsBuilder::strict) |
 ///
-/// A preflight never reaches the service. Any other OPTIONS does, and is the service's to answer: axum's router answers
-/// 405, as to any method that a route does not have. A list of origins puts `Vary: Origin` on every response, requests without
-/// an `Origin` and refused ones included, because a cache that does not know would hand one origin's answer to
-/// another; this holds for a list of one as well, unless [everyone is told alike](CorsBuilder::tell_everyone_alike).
-/// [`CorsBuilder::any_origin`] answers everybody alike and does not vary. CORS headers that the service wrote itself
-/// are taken off: there is one place that decides.
+/// Preflights do not reach the service. Other OPTIONS requests do; axum's router answers them with 405 if a route has no
+/// OPTIONS. With a list of origins, every response has `Vary: Origin`, also for requests without an `Origin` and for
+/// rejections, because a cache could otherwise serve the response for one origin to another. This also holds for a single
+/// origin, unless [all requests get the same header](CorsBuilder::tell_everyone_alike), and not for
+/// [`CorsBuilder::any_origin`]. CORS headers of the service are removed, so that there is a single source of decisions.
 ///
 /// ```
 /// use http::{HeaderValue, Request, Response, header};
@@ -64,7 +63,7 @@ pub struct Cors {
 }
 
 impl Cors {
-    /// Starts with nothing allowed: name the origins next.
+    /// Creates a builder without origins.
     ///
     /// ```
     /// use palisade_cors::Cors;
@@ -78,13 +77,6 @@ impl Cors {
     }
 
     /// Starts with these origins. Short for `Cors::builder().allow_origins(...)`.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"]).allow_credentials(true).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn allow_origins<I>(origins: I) -> CorsBuilder
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -92,46 +84,20 @@ impl Cors {
         CorsBuilder::new().allow_origins(origins)
     }
 
-    /// Lets no other origin read: what browsers do without CORS, said on purpose. Preflights are refused, and CORS
-    /// headers of the service are taken off.
+    /// Creates a policy that allows no other origin, like browsers without CORS. Preflights are rejected, and CORS headers of
+    /// the service are removed.
     ///
-    /// For [paths](CorsBuilder::on_path) that no page of another origin has business with.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"])
-    ///     .on_path("/internal", &Cors::same_origin_only())
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// For [paths](CorsBuilder::on_path) that must not be read by pages of other origins.
     pub fn same_origin_only() -> Self {
         Self::new(CorsBuilder::new().same_origin_only())
     }
 
     /// A tower layer of this policy.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    /// use tower::ServiceBuilder;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"]).build()?;
-    /// let stack = ServiceBuilder::new().layer(cors.layer());
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn layer(&self) -> PolicyLayer<Self> {
         PolicyLayer::new(self.clone())
     }
 
     /// Replaces the configuration while this policy, and every clone of it, serves.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"]).build()?;
-    /// cors.handle().reconfigure(Cors::allow_origins(["https://app.example.org"]))?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn handle(&self) -> CorsHandle {
         CorsHandle::new(Arc::clone(&self.rules))
     }
@@ -141,9 +107,9 @@ impl Cors {
     }
 }
 
-/// Which origin the response to a request may be read by, if any: what [`Cors`] decides and then writes.
+/// The grant of [`Cors`]: the origin that may read the response, if any.
 ///
-/// It has all that the response needs, so that a configuration that is replaced meanwhile changes nothing for it.
+/// It contains everything that the response needs, so that a replaced configuration does not affect it.
 ///
 /// ```
 /// use palisade_core::Policy;
@@ -155,12 +121,11 @@ impl Cors {
 /// ```
 #[derive(Debug)]
 pub struct CorsGrant {
-    /// The origin, and the rules that let it in. Without one nothing more is needed of the rules, and a request that
-    /// has no origin does not count a reference to them.
+    /// The origin, and the rules that allow it. `None` without an origin, so that such a request increments no reference count.
     pub(crate) allowed: Option<(HeaderValue, Arc<Rules>)>,
     pub(crate) varies: bool,
     pub(crate) keeps_service_headers: bool,
-    /// In debug mode.
+    /// The reason of a rejection, in debug mode.
     pub(crate) told: Option<Refusal>,
 }
 
@@ -209,7 +174,7 @@ impl Policy for Cors {
         let Some((origin, rules)) = grant.allowed else { return };
         set_header(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         if rules.credentials {
-            // Fetch, CORS check: the byte sequence `true`, nothing like it.
+            // The value must be exactly `true` (Fetch, CORS check).
             let allowed = HeaderValue::from_static("true");
             set_header(headers, header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
         }
@@ -255,7 +220,7 @@ mod tests {
 
     use super::*;
 
-    /// What the response to a GET from these origins says, after the service wrote `headers`.
+    /// Returns the headers of the response to a GET from these origins, if the service wrote `headers`.
     fn finished(cors: &Cors, origins: &[&str], headers: &[(&'static str, &str)]) -> HeaderMap {
         let mut request = Request::builder().method(Method::GET);
         for origin in origins {
@@ -331,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn cors_headers_of_the_service_are_taken_off_and_its_vary_is_kept() {
+    fn service_cors_headers_are_removed_and_vary_kept() {
         let cors = listed().expose_headers(["ETag"]).build().unwrap();
         let inner = [
             ("access-control-allow-origin", "*"),

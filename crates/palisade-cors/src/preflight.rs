@@ -24,11 +24,12 @@ pub(crate) struct Preflight<'a> {
 }
 
 impl<'a> Preflight<'a> {
-    pub(crate) fn of(request: &'a HeaderMap) -> Self {
+    pub(crate) fn new(request: &'a HeaderMap) -> Self {
         Self { request }
     }
 
-    /// To a listed origin: 204 with what is allowed, if it asks for no more than that.
+    /// Returns the response to a preflight of a listed origin: 204 with the allowed methods and headers, or a rejection if it
+    /// asks for others.
     pub(crate) fn answered(&self, rules: &Rules, origin: HeaderValue) -> Response<Bytes> {
         let mut headers = HeaderMap::with_capacity(USUAL_HEADERS);
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -43,15 +44,15 @@ impl<'a> Preflight<'a> {
                 if !rules.debug {
                     return respond(rules, rules.refused, HeaderMap::new());
                 }
-                // What was allowed stays, with an ok status: the browser's console then names the method or the
-                // header that was not, instead of a preflight that failed.
+                // With an ok status and the allowed values the browser's console names the method or header that is missing,
+                // instead of a failed preflight.
                 headers.insert(REFUSED.clone(), HeaderValue::from_static(refusal.as_str()));
                 respond(rules, rules.granted, headers)
             }
         }
     }
 
-    /// 403 with nothing that a browser, or whoever probes the configuration, could read.
+    /// Returns a 403 without CORS headers, which reveals nothing of the configuration.
     pub(crate) fn refused(&self, rules: &Rules, refusal: Refusal) -> Response<Bytes> {
         rules.log("preflight", refusal, self.request);
         let mut headers = HeaderMap::new();
@@ -61,8 +62,8 @@ impl<'a> Preflight<'a> {
         respond(rules, rules.refused, headers)
     }
 
-    /// What the server says in a [CORS-preflight fetch](https://fetch.spec.whatwg.org/#cors-preflight-fetch), to the
-    /// point where it asks for too much.
+    /// Writes the headers of a [CORS-preflight fetch](https://fetch.spec.whatwg.org/#cors-preflight-fetch), up to the first
+    /// value that is not allowed.
     fn grants(&self, rules: &Rules, headers: &mut HeaderMap) -> Result<(), Refusal> {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, self.method(&rules.methods)?);
         if let Some(names) = rules.request_headers.answer_to(self.request)? {
@@ -238,7 +239,7 @@ mod tests {
                 assert_eq!(response.status(), StatusCode::FORBIDDEN);
                 assert!(!allows("access-control-allow-origin"), "{headers:?}");
             } else {
-                // what a browser needs to name the method or the header, and still refuses by
+                // The headers that a browser needs to name the method or header, and to reject the request.
                 assert_eq!(response.status(), StatusCode::NO_CONTENT);
                 assert!(allows("access-control-allow-origin"), "{headers:?}");
                 let asks_for_headers = matches!(refusal, Refusal::Header | Refusal::Padding);
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_network_is_opened_where_that_was_written_down_and_asked_for() {
+    fn private_network_needs_the_setting_and_the_request() {
         const ASKS: (&str, &str) = ("access-control-request-private-network", "true");
         const ALLOWS: &str = "access-control-allow-private-network";
         let opens = builder().allow_private_network(true).build().unwrap();
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn preflights_say_all_that_they_depend_on_where_a_cache_keeps_them() {
+    fn cached_preflights_vary_by_their_request_headers() {
         let both = "Access-Control-Request-Method, Access-Control-Request-Headers";
         let cors = builder().vary_preflights(true).build().unwrap();
         for fields in [&[ORIGIN, METHOD] as &Fields, &[("origin", "https://evil.example"), METHOD]]

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Why pages of an origin may not. The log says it; the client is told in debug mode only.
+/// The reason of a rejection, for the log, and in debug mode for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Origin,

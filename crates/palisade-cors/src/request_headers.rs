@@ -9,7 +9,7 @@ const MAX_EMPTY_ELEMENTS: usize = 16;
 /// Browsers send none; a proxy that joins lines writes one. On each side of a name.
 const MAX_PADDING: usize = 2;
 
-/// Where every header may be sent, more than a browser would ever ask for.
+/// The maximum length of a list if all headers are allowed, more than browsers send.
 const MAX_BYTES_OF_ANY: usize = 8 * 1024;
 
 /// The headers that a page may send, and the reader of `Access-Control-Request-Headers`.
@@ -40,8 +40,8 @@ impl RequestHeaders {
     }
 }
 
-/// What is asked for need not be repeated, and is read for `Authorization` only: a refusal says more than a `*` that
-/// the browser then finds not to be enough.
+/// Answers with `*`. The requested headers are searched only for `Authorization`, which `*` does not cover: a rejection is
+/// clearer than a `*` that the browser does not accept.
 fn answer_with_any(
     authorization: bool,
     request: &HeaderMap,
@@ -62,9 +62,9 @@ fn answer_with_any(
 
 /// These headers, and no others.
 ///
-/// A browser names each header once
-/// ([Fetch, CORS-unsafe request-header names](https://fetch.spec.whatwg.org/#cors-unsafe-request-header-names)), so
-/// the longest honest list is all listed names together. Whatever is longer is refused before it is read.
+/// A browser names each header once ([Fetch, CORS-unsafe request-header
+/// names](https://fetch.spec.whatwg.org/#cors-unsafe-request-header-names)), so the longest valid list contains all listed
+/// names. Longer lists are rejected unread.
 #[derive(Debug)]
 pub(crate) struct ListedHeaders {
     /// In lower case.
@@ -89,7 +89,8 @@ impl ListedHeaders {
         }
     }
 
-    /// What browsers send, one line of listed names in lower case and no spaces, is its own answer.
+    /// Returns the request's value if it has the form that browsers send: one line of listed names in lower case without
+    /// spaces.
     fn echo(&self, request: &HeaderMap) -> Option<HeaderValue> {
         let line = sole_value(request, header::ACCESS_CONTROL_REQUEST_HEADERS)?;
         if line.len() > self.max_bytes {
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn every_header_is_answered_with_a_star_and_authorization_by_its_name() {
+    fn any_header_is_star_plus_authorization() {
         let any = |authorization, lines: &[&str]| {
             answer_of(&RequestHeaders::Any { authorization }, lines)
         };

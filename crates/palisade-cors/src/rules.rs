@@ -14,7 +14,7 @@ use crate::{
     request_headers::RequestHeaders,
 };
 
-/// All that a response may say, as it is written on the wire.
+/// A configuration, with prepared header values.
 #[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) origins: Allowlist,
@@ -31,7 +31,7 @@ pub(crate) struct Rules {
     pub(crate) debug: bool,
     pub(crate) keeps_service_headers: bool,
     pub(crate) paths: Paths,
-    /// Said once, and again by the next configuration.
+    /// Set after the warning was logged once for this configuration.
     pub(crate) warned_of_authorization: AtomicBool,
 }
 
@@ -58,7 +58,7 @@ impl Rules {
     #[cold]
     pub(crate) fn refuse(&self, refusal: Refusal, request: &request::Parts) -> Decision<CorsGrant> {
         if is_preflight(request) {
-            return Decision::reply(Preflight::of(&request.headers).refused(self, refusal));
+            return Decision::reply(Preflight::new(&request.headers).refused(self, refusal));
         }
         self.refuse_actual(refusal, &request.headers).into()
     }
@@ -116,11 +116,11 @@ impl Rules {
         }
     }
 
-    /// One line for each refusal, with what the client sent, cut where it gets long.
+    /// Logs a rejection with the client's values, truncated.
     pub(crate) fn log(&self, what: &str, reason: Refusal, request: &HeaderMap) {
-        let origin = Shown(request.get(header::ORIGIN));
-        let method = Shown(request.get(header::ACCESS_CONTROL_REQUEST_METHOD));
-        let headers = Shown(request.get(header::ACCESS_CONTROL_REQUEST_HEADERS));
+        let origin = Escaped(request.get(header::ORIGIN));
+        let method = Escaped(request.get(header::ACCESS_CONTROL_REQUEST_METHOD));
+        let headers = Escaped(request.get(header::ACCESS_CONTROL_REQUEST_HEADERS));
         if self.debug {
             tracing::warn!(target: "palisade::cors", %reason, ?origin, ?method, ?headers, "CORS {what} refused");
         } else {
@@ -129,12 +129,12 @@ impl Rules {
     }
 }
 
-/// What a client sent, for the log: a line of it, escaped.
-struct Shown<'a>(Option<&'a HeaderValue>);
+/// A value of the client for the log, escaped and truncated.
+struct Escaped<'a>(Option<&'a HeaderValue>);
 
 const SHOWN_BYTES: usize = 256;
 
-impl std::fmt::Debug for Shown<'_> {
+impl std::fmt::Debug for Escaped<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Some(value) = self.0 else { return f.write_str("none") };
         let bytes = value.as_bytes();

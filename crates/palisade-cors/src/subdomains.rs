@@ -3,10 +3,10 @@ use palisade_core::Origin;
 
 use crate::pattern::{Port, is_of_the_web};
 
-/// The hosts below which every host is let in.
+/// The hosts whose subdomains are allowed.
 ///
-/// A tree of labels, from the last of a host to the first, so that an origin costs what its length costs, and each of
-/// its labels is compared whole: no listed host is ever the end of a label.
+/// A tree of labels, from the last to the first, so that the time of a lookup depends on the length of the origin only, and
+/// each label is compared as a whole.
 #[derive(Debug, Default)]
 pub(crate) struct Subdomains {
     root: Label,
@@ -15,7 +15,7 @@ pub(crate) struct Subdomains {
 #[derive(Debug, Default)]
 struct Label {
     below: HashMap<Box<str>, Label>,
-    /// How a host below this one is let in: true for https, and on which port.
+    /// The allowed schemes and ports of subdomains. True is https.
     admits: HashSet<(bool, Port)>,
 }
 

@@ -1,4 +1,4 @@
-//! Origins that somebody elsewhere knows, and configurations that change while requests are under way.
+//! Lookups of origins, and configurations that change during requests.
 
 use std::{
     io,
@@ -92,7 +92,7 @@ async fn an_origin_that_the_database_knows_may_read() {
 }
 
 #[tokio::test]
-async fn the_database_is_asked_about_origins_that_are_not_listed_and_about_nothing_else() {
+async fn lookup_runs_for_unlisted_origins_only() {
     let asked = Arc::default();
     let cors = asks(&asked).build().unwrap();
     assert!(allowed(&cors, APP).await);
@@ -153,7 +153,7 @@ fn the_policy_keeps_the_contract_while_the_database_is_asked() {
 }
 
 #[tokio::test]
-async fn a_request_is_finished_by_the_configuration_that_it_began_with() {
+async fn request_keeps_its_configuration() {
     let cors = Cors::allow_origins([APP]).allow_credentials(true).build().unwrap();
     let clone = cors.clone();
     let begun = decided(&cors, "GET", APP).await.unwrap();
@@ -177,7 +177,7 @@ async fn a_request_is_finished_by_the_configuration_that_it_began_with() {
 }
 
 #[tokio::test]
-async fn a_lookup_that_is_under_way_is_answered_by_the_configuration_that_began_it() {
+async fn lookup_keeps_its_configuration() {
     let (sender, answer) = oneshot::channel();
     let answer = Mutex::new(Some(answer));
     let cors = Cors::allow_origins([APP])

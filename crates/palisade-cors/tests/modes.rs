@@ -67,7 +67,7 @@ fn pairs(headers: &HeaderMap) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn strict_mode_refuses_every_request_from_a_page_that_is_not_listed() {
+fn strict_mode_rejects_unlisted_origins() {
     let cors = listed().strict(true).build().unwrap();
     for method in ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "CONNECT"] {
         for fields in [
@@ -111,7 +111,7 @@ fn strict_mode_keeps_foreign_pages_from_websockets() {
 }
 
 #[tokio::test]
-async fn a_strict_refusal_is_a_response_that_varies_and_the_service_does_not_run() {
+async fn strict_rejection_varies_and_skips_the_service() {
     let cors = listed().strict(true).build().unwrap();
     let service = cors.layer().layer(service_fn(|_: Request<Full<Bytes>>| async {
         panic!("the service runs");
@@ -228,7 +228,7 @@ fn grpc_web_pages_read_the_status_of_a_call() {
 }
 
 #[test]
-fn nobody_reads_where_only_the_own_origin_may_and_nothing_varies() {
+fn same_origin_only_writes_no_headers_and_no_vary() {
     let cors = Cors::same_origin_only();
     let inner: &Fields = &[("access-control-allow-origin", "*")];
     for fields in [&[("origin", APP)] as &Fields, &[]] {
@@ -258,7 +258,7 @@ fn a_path_follows_a_configuration_of_its_own() {
     }
     assert_eq!(allowed("/public/internal/x", APP), (None, None));
     assert_eq!(allowed("/publicity", EVIL), (None, some("Origin")));
-    // CVE-2026-47676: what a router may read in another way is nobody's, listed or not
+    // A path that a router may interpret differently has no configuration (CVE-2026-47676).
     for path in ["/%70ublic", "//public", "/public%2Finternal", "/public/../orders", "/%6Frders"] {
         for origin in [APP, EVIL] {
             assert_eq!(allowed(path, origin), (None, some("Origin")), "{path}");

@@ -192,7 +192,7 @@ proptest! {
         prop_assert_eq!(matches!(strict.decide(&head("GET", &origin)), Decision::Now(Ok(_))), expected);
     }
 
-    /// Subdomains of whatever depth and spelling are let in, and the same below any other host are not.
+    /// Subdomains of any depth and spelling are allowed, and the same below another host are not.
     #[test]
     fn a_subdomain_is_let_in_below_its_own_host_only(
         labels in "([a-z0-9_-]{1,8}\\.){1,6}",
@@ -219,7 +219,7 @@ proptest! {
         }
     }
 
-    /// Whatever can be listed matches itself.
+    /// Every valid origin matches itself.
     #[test]
     fn a_listed_origin_is_answered_with_itself(
         origin in "https?://([a-z0-9_-]{1,8}\\.){0,3}[a-z][a-z0-9-]{0,5}(:[1-9][0-9]{3})?",

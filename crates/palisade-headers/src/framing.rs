@@ -3,11 +3,11 @@ use palisade_core::ConfigError;
 
 use crate::sources::{self, About};
 
-/// The pages that may show this one in a frame: `frame-ancestors` in `Content-Security-Policy`
-/// ([CSP 3, section 6.4.2](https://www.w3.org/TR/CSP3/#directive-frame-ancestors)), and `X-Frame-Options` for what does
-/// not know it ([RFC 7034](https://www.rfc-editor.org/rfc/rfc7034)).
+/// The pages that may show this one in a frame: `frame-ancestors` in `Content-Security-Policy` ([CSP 3, section
+/// 6.4.2](https://www.w3.org/TR/CSP3/#directive-frame-ancestors)), and `X-Frame-Options` for older browsers ([RFC
+/// 7034](https://www.rfc-editor.org/rfc/rfc7034)).
 ///
-/// The two are one setting, because a browser that knows both follows the first.
+/// The two are one setting, because browsers ignore `X-Frame-Options` if `frame-ancestors` is present.
 ///
 /// ```
 /// use palisade_headers::{Framing, SecurityHeaders};
@@ -45,7 +45,7 @@ enum Ancestors {
 }
 
 impl Framing {
-    /// No page: `frame-ancestors 'none'`, `X-Frame-Options: DENY`.
+    /// Allows no page: `frame-ancestors 'none'`, `X-Frame-Options: DENY`.
     pub fn by_nobody() -> Self {
         Self::new(Ancestors::Nobody)
     }
@@ -66,18 +66,7 @@ impl Framing {
         Self::new(Ancestors::These(origins.into_iter().map(|it| it.as_ref().to_owned()).collect()))
     }
 
-    /// Sets `X-Frame-Options`, which browsers ignore that know `frame-ancestors`. For clients that do not, and for scanners
-    /// that look for the header.
-    ///
-    /// ```
-    /// use palisade_headers::{FrameOptions, Framing, SecurityHeaders};
-    ///
-    /// // the portal may frame the page; an old browser allows the same origin only
-    /// let framing = Framing::by(["'self'", "https://portal.example.com"])
-    ///     .x_frame_options(FrameOptions::SameOrigin);
-    /// let security = SecurityHeaders::pages().framing(framing).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// Sets `X-Frame-Options`, for browsers without `frame-ancestors` and for scanners that check the header.
     pub fn x_frame_options(mut self, options: FrameOptions) -> Self {
         self.x_frame_options = Some(options);
         self

@@ -11,14 +11,14 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Answers HEAD from GET: the service sees GET, and its answer goes out without the body
-/// ([RFC 9110, section 9.3.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2)).
+/// Answers HEAD from GET: the service receives a GET, and its response is sent without the body ([RFC 9110, section
+/// 9.3.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2)).
 ///
-/// The headers are those of the answer to GET. `Content-Length` is among them where the length is known, and the body is
-/// dropped unread. `Range`, `If-Range` and `Upgrade` are taken off the request: RFC 9110, section 14.2, knows ranges of
-/// GET only, and nothing is upgraded by HEAD.
+/// The headers are those of the response to GET, with `Content-Length` if the length is known. The body is dropped unread.
+/// `Range`, `If-Range` and `Upgrade` are removed from the request, because ranges are defined for GET only (RFC 9110, section
+/// 14.2) and a HEAD cannot upgrade a connection.
 ///
-/// axum's router does the same itself. This is for services that know no HEAD.
+/// axum's router does the same. This layer is for services that do not support HEAD.
 ///
 /// ```
 /// use http::{Method, Request, Response};
@@ -111,14 +111,14 @@ where
         }
         let (mut head, body) = response.into_parts();
         if let Some(length) = http_body::Body::size_hint(&body).exact() {
-            say_length(&mut head, length);
+            set_content_length(&mut head, length);
         }
         Poll::Ready(Ok(Response::from_parts(head, Body::empty())))
     }
 }
 
-/// Says how long the body would be, as the server would have said for GET.
-fn say_length(head: &mut response::Parts, length: u64) {
+/// Sets `Content-Length` to the length that the server would have sent for GET.
+fn set_content_length(head: &mut response::Parts, length: u64) {
     // RFC 9110, section 8.6: not in 1xx and 204; in 304 it would be the length of another body than the one that is here.
     let has_body = !(head.status.is_informational() || matches!(head.status.as_u16(), 204 | 304));
     let is_said = head.headers.contains_key(header::CONTENT_LENGTH)
@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    /// What HEAD gets of a response with this status, these headers and this body.
+    /// Returns the response to HEAD for a GET response with this status, these headers and this body.
     async fn head<B>(status: u16, own: &[(&'static str, &str)], body: B) -> response::Parts
     where
         B: http_body::Body<Data = Bytes, Error = Infallible> + Clone + 'static,

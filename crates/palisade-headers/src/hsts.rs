@@ -3,14 +3,14 @@ use std::time::Duration;
 use http::HeaderValue;
 use palisade_core::ConfigError;
 
-/// A year, which is what [the preload list](https://hstspreload.org/#submission-requirements) asks for.
+/// A year, which [the preload list](https://hstspreload.org/#submission-requirements) requires.
 const YEAR: Duration = Duration::from_secs(31_536_000);
 
-/// `Strict-Transport-Security`: how long a browser that has been here by https comes back by nothing else
-/// ([RFC 6797](https://www.rfc-editor.org/rfc/rfc6797#section-6.1)).
+/// `Strict-Transport-Security`: how long browsers use only https for this host ([RFC
+/// 6797](https://www.rfc-editor.org/rfc/rfc6797#section-6.1)).
 ///
-/// The default is a year, subdomains included. It takes as long to take back: begin with days where a subdomain may still
-/// need http.
+/// Default: a year, including subdomains. Browsers that have seen it keep it for this time, so begin with days if a subdomain
+/// may still need http.
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,7 +42,7 @@ impl Default for Hsts {
 }
 
 impl Hsts {
-    /// For this long, in whole seconds, subdomains included. Zero takes back what was said before.
+    /// Sets the time, in whole seconds, including subdomains. Zero revokes an earlier value.
     pub fn max_age(age: Duration) -> Self {
         Self { max_age: age, subdomains: true, preload: false }
     }
@@ -53,8 +53,8 @@ impl Hsts {
         self
     }
 
-    /// Lets the domain be put on the list that browsers ship with, which asks for a year and for the subdomains. It takes
-    /// months to get off it again.
+    /// Allows the domain to be added to the preload list of browsers, which requires a year and subdomains. Removal from the
+    /// list takes months.
     pub fn preload(mut self) -> Self {
         self.preload = true;
         self

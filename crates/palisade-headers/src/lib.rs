@@ -1,13 +1,12 @@
-//! What browsers and caches are told, and which requests are answered by their method or their country, as
-//! [Palisade](https://docs.rs/palisade) policies.
+//! Headers for browsers and caches, and decisions by method and country, as [Palisade](https://docs.rs/palisade) policies.
 //!
-//! | policy | what it does |
+//! | policy | purpose |
 //! | --- | --- |
-//! | [`SecurityHeaders`] | writes the headers with which browsers protect a service, on every response |
-//! | [`CacheControl`] | says what caches may keep, where the service does not |
+//! | [`SecurityHeaders`] | writes security headers on every response |
+//! | [`CacheControl`] | writes `Cache-Control` on responses without it |
 //! | [`Methods`] | answers 405 with the right `Allow`, and OPTIONS, for services without a router |
 //! | [`HeadFromGet`] | answers HEAD from GET; a layer, because it drops the body |
-//! | [`Geo`] | allows or denies countries, by a header that is believed from trusted proxies only |
+//! | [`Geo`] | allows or denies countries, by a header of trusted proxies |
 //!
 //! ```
 //! use http::{Request, Response};

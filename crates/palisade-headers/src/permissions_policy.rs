@@ -34,10 +34,10 @@ impl PermissionsPolicy {
         self.allow(feature, ["self"])
     }
 
-    /// Allows this feature to frames of these origins, which may begin with `https://*.`. The page itself is `self`.
+    /// Allows this feature for frames of these origins, which may begin with `https://*.`. The page itself is `self`.
     ///
-    /// Origins are written as browsers send them. What browsers ignore does not build, a feature that they do not know
-    /// included.
+    /// Write origins as browsers send them. Values that browsers would ignore, including unknown features, are an error at
+    /// build.
     pub fn allow<I>(mut self, feature: impl AsRef<str>, origins: I) -> Self
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -123,9 +123,9 @@ fn check_member(origin: &str) -> Result<(), String> {
     Origin::parse(exact.as_deref().unwrap_or(origin)).map(|_| ()).map_err(|error| error.to_string())
 }
 
-/// The features that a browser knows, those of Chromium on any platform included
-/// ([registry](https://github.com/w3c/webappsec-permissions-policy/blob/main/features.md)). Browsers ignore any other name, so
-/// that a feature with a typing error would stay allowed. Names of the registry that no browser knows are left out.
+/// The features that browsers support, including those of Chromium on any platform
+/// ([registry](https://github.com/w3c/webappsec-permissions-policy/blob/main/features.md)). Browsers ignore other names, so a
+/// feature with a typing error would stay allowed. Names of the registry that no browser supports are omitted.
 const FEATURES: &[&str] = &[
     "accelerometer",
     "ambient-light-sensor",

@@ -23,44 +23,44 @@ macro_rules! tokens {
 }
 
 tokens! {
-    /// How much of a page's address its requests tell others, in `Referrer-Policy`
-    /// ([Referrer Policy, section 3](https://www.w3.org/TR/referrer-policy/#referrer-policies)).
+    /// How much of a page's URL its requests send in `Referer`, set by `Referrer-Policy` ([Referrer Policy, section
+    /// 3](https://www.w3.org/TR/referrer-policy/#referrer-policies)).
     ///
-    /// `unsafe-url` is missing: it tells addresses with all their secrets over plain http.
+    /// `unsafe-url` is omitted, because it sends URLs with their secrets over plain http.
     ReferrerPolicy {
-        /// Nothing.
+        /// No referrer.
         NoReferrer = "no-referrer",
-        /// All of it to everybody, but nothing from https to http. The weakest one here.
+        /// The full URL to all origins, but nothing from https to http. The weakest policy here.
         NoReferrerWhenDowngrade = "no-referrer-when-downgrade",
-        /// The origin to everybody.
+        /// The origin to all origins.
         Origin = "origin",
         /// All of it to the same origin, the origin to others.
         OriginWhenCrossOrigin = "origin-when-cross-origin",
-        /// All of it to the same origin, nothing to others.
+        /// The full URL to the same origin, nothing to others.
         SameOrigin = "same-origin",
-        /// The origin to everybody, but nothing from https to http.
+        /// The origin to all origins, but nothing from https to http.
         StrictOrigin = "strict-origin",
-        /// All of it to the same origin, the origin to others, nothing from https to http. What browsers do unasked.
+        /// The full URL to the same origin, the origin to others, nothing from https to http. The default of browsers.
         StrictOriginWhenCrossOrigin = "strict-origin-when-cross-origin",
     }
 
-    /// Which windows share a browsing context with a page, in `Cross-Origin-Opener-Policy`
-    /// ([HTML, cross-origin opener policies](https://html.spec.whatwg.org/multipage/browsers.html#cross-origin-opener-policies)).
+    /// The windows that share a browsing context with a page, in `Cross-Origin-Opener-Policy` ([HTML, cross-origin opener
+    /// policies](https://html.spec.whatwg.org/multipage/browsers.html#cross-origin-opener-policies)).
     OpenerPolicy {
-        /// Those of the same origin that say the same.
+        /// Windows of the same origin with the same policy.
         SameOrigin = "same-origin",
-        /// Those, and the popups that the page opens: sign-in and payment windows keep working.
+        /// Also popups that the page opens, so that sign-in and payment windows work.
         SameOriginAllowPopups = "same-origin-allow-popups",
-        /// Those, and the page that opened this one as a popup.
+        /// Also the page that opened this one as a popup.
         NoopenerAllowPopups = "noopener-allow-popups",
         /// All of them.
         UnsafeNone = "unsafe-none",
     }
 
-    /// Whose pages may load a response without CORS, in `Cross-Origin-Resource-Policy`
-    /// ([Fetch, section 3.7](https://fetch.spec.whatwg.org/#cross-origin-resource-policy-header)).
+    /// The pages that may load a response without CORS, in `Cross-Origin-Resource-Policy` ([Fetch, section
+    /// 3.7](https://fetch.spec.whatwg.org/#cross-origin-resource-policy-header)).
     ///
-    /// It is about `<img>`, `<script>` and the like. Requests that use CORS do not ask for it.
+    /// It applies to `<img>`, `<script>` and similar elements, but not to requests with CORS.
     ResourcePolicy {
         /// Pages of the same origin.
         SameOrigin = "same-origin",
@@ -70,12 +70,12 @@ tokens! {
         AnyOrigin = "cross-origin",
     }
 
-    /// What a page may load, in `Cross-Origin-Embedder-Policy`
-    /// ([HTML, cross-origin embedder policies](https://html.spec.whatwg.org/multipage/browsers.html#coep)).
+    /// The resources that a page may load, in `Cross-Origin-Embedder-Policy` ([HTML, cross-origin embedder
+    /// policies](https://html.spec.whatwg.org/multipage/browsers.html#coep)).
     EmbedderPolicy {
-        /// Only what allows it, by CORS or by `Cross-Origin-Resource-Policy`.
+        /// Only resources that allow it by CORS or by `Cross-Origin-Resource-Policy`.
         RequireCorp = "require-corp",
-        /// The same, and all others without credentials.
+        /// Also other resources, which are loaded without credentials.
         Credentialless = "credentialless",
         /// Everything.
         UnsafeNone = "unsafe-none",

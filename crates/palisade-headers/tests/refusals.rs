@@ -41,7 +41,7 @@ fn request(method: &str, fields: &[(&str, &str)]) -> Request<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn a_refusal_from_inside_carries_security_headers_in_a_chain_and_in_nested_layers() {
+async fn inner_rejection_has_security_headers() {
     let security = SecurityHeaders::api().always_https().build().unwrap();
     let chain = PolicyLayer::new(security.clone().then(Closed)).layer(service_fn(hello));
     let nested = security.layer().layer(PolicyLayer::new(Closed).layer(service_fn(hello)));
@@ -58,7 +58,7 @@ async fn a_refusal_from_inside_carries_security_headers_in_a_chain_and_in_nested
 }
 
 #[tokio::test]
-async fn no_cache_keeps_what_a_policy_answered_although_it_is_no_error() {
+async fn no_cache_stores_a_success_response_of_a_policy() {
     let cache = CacheControl::public().max_age(std::time::Duration::from_secs(60)).build().unwrap();
     let service = PolicyLayer::new(cache.then(Closed)).layer(service_fn(hello));
     let grpc = [("content-type", "application/grpc")];

@@ -15,14 +15,14 @@ use crate::{
     rules::{Methods, Rules},
 };
 
-/// What browsers allow without being told
+/// The methods that browsers allow without a preflight
 /// ([Fetch, CORS-safelisted method](https://fetch.spec.whatwg.org/#cors-safelisted-method)).
 const SAFELISTED_METHODS: [Method; 3] = [Method::GET, Method::HEAD, Method::POST];
 
 /// A day: where Firefox caps it. Chromium caps it at two hours.
 const MAX_AGE: Duration = Duration::from_secs(86_400);
 
-/// What gRPC-web clients send, and what they read of the answer.
+/// The headers that gRPC-web clients send, and those that they read.
 const GRPC_WEB_REQUEST: [&str; 4] = ["x-grpc-web", "content-type", "grpc-timeout", "x-user-agent"];
 const GRPC_WEB_RESPONSE: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
 
@@ -49,10 +49,10 @@ impl CorsBuilder {
         })
     }
 
-    /// The rules of [`Cors::same_origin_only`](crate::Cors::same_origin_only), in which nothing can be wrong.
+    /// Returns the rules of [`Cors::same_origin_only`](crate::Cors::same_origin_only), which are always valid.
     pub(crate) fn same_origin_only(self) -> Rules {
         Rules {
-            origins: Allowlist::Nobody,
+            origins: Allowlist::Empty,
             methods: Methods::Listed(HashSet::default()),
             request_headers: RequestHeaders::Listed(ListedHeaders::new([])),
             exposed: None,
@@ -260,7 +260,7 @@ impl CorsBuilder {
         headers::exposed(&names, self.credentials)
     }
 
-    /// Every message of a preflight says what it depends on, for the caches that keep it.
+    /// Returns the `Vary` of preflight responses.
     fn vary_of_preflights(&self, origins: &Allowlist) -> Option<HeaderValue> {
         let by_origin = matches!(origins, Allowlist::Listed(_) | Allowlist::Only(_));
         Some(HeaderValue::from_static(match (by_origin, self.preflights_in_caches) {

@@ -69,7 +69,7 @@ enum AnyHeader {
     ButAuthorization,
 }
 
-/// What pages need to make sense of a refusal, and do not get to see unless it is exposed.
+/// Headers that pages need to handle a rejection, and can only read if they are exposed.
 const EXPOSED: [&str; 5] =
     ["Retry-After", "RateLimit", "RateLimit-Policy", "WWW-Authenticate", "X-Request-Id"];
 
@@ -108,10 +108,9 @@ impl CorsBuilder {
     /// default, and nothing else
     /// ([HTML, serialisation of an origin](https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin)).
     ///
-    /// It matches itself, byte for byte, and nothing else: no subdomain, no other port, not http for https. A `*` can
-    /// stand in two places:
+    /// It matches exactly: no subdomains, no other port, no other scheme. A `*` is possible in two places:
     ///
-    /// | written | lets in | and not |
+    /// | written | allows | but not |
     /// | --- | --- | --- |
     /// | `https://*.example.com` | `https://a.example.com`, `https://b.a.example.com` | `https://example.com`, `http://a.example.com`, `https://a.example.com:8443` |
     /// | `http://localhost:*` | `http://localhost`, `http://localhost:3000` | `https://localhost`, `http://127.0.0.1:3000` |
@@ -120,8 +119,8 @@ impl CorsBuilder {
     /// An origin of another scheme, such as that of a browser extension (`chrome-extension://…`) or an app
     /// (`capacitor://localhost`, `tauri://localhost`, `vscode-webview://…`), is listed exactly, without a `*`.
     ///
-    /// All subdomains include pages that other people can host on one of them. Below a
-    /// [public suffix](https://publicsuffix.org) such as `github.io` any developer can, so such a pattern is an error.
+    /// A pattern for subdomains trusts the pages of all their owners. Below a [public suffix](https://publicsuffix.org) such as
+    /// `github.io` any developer can host pages, so such a pattern is an error.
     ///
     /// ```
     /// use palisade_cors::Cors;
@@ -143,14 +142,6 @@ impl CorsBuilder {
     }
 
     /// Adds each of these, as [`allow_origin`](Self::allow_origin) does.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let configured = vec!["https://app.example.com".to_owned(), "https://admin.example.com".to_owned()];
-    /// let cors = Cors::builder().allow_origins(configured).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn allow_origins<I>(mut self, origins: I) -> Self
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -159,9 +150,9 @@ impl CorsBuilder {
         self
     }
 
-    /// Lets pages of every origin read, `null` included, with `Access-Control-Allow-Origin: *` on every response.
+    /// Allows pages of all origins, including `null`, with `Access-Control-Allow-Origin: *` on every response.
     ///
-    /// For what is public anyway. It cannot be combined with
+    /// For public resources. It cannot be combined with
     /// [credentials](https://fetch.spec.whatwg.org/#cors-protocol-and-credentials), nor with a list of origins.
     ///
     /// ```
@@ -176,23 +167,11 @@ impl CorsBuilder {
         self
     }
 
-    /// Lets in what a predicate says: tenants' domains held in memory, say. May be called more than once.
+    /// Allows origins for which `predicate` returns true, such as tenants' domains in memory. May be called several times.
     ///
-    /// It is asked about origins that are not listed, and sees only origins that are written as browsers write them, never
-    /// `null`. With credentials it is not asked about plain http, except on this machine. It should compare the whole
-    /// host, because `https://evilexample.com` ends with `example.com` too, and the scheme: extensions and apps have
-    /// schemes of their own, with hosts of their choice.
-    ///
-    /// ```
-    /// use std::collections::HashSet;
-    /// use palisade_cors::Cors;
-    ///
-    /// let tenants: HashSet<&str> = ["shop.example", "garden.example"].into();
-    /// let cors = Cors::builder()
-    ///     .allow_origin_if(move |origin| origin.is_https() && tenants.contains(origin.host()))
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// The predicate is called for well-formed origins that are not listed, but not for `null`. With credentials it is not
+    /// called for plain http, except on this machine. Compare the whole host, because `https://evilexample.com` ends with
+    /// `example.com` too, and the scheme, because extensions and apps have other schemes with any host.
     pub fn allow_origin_if(
         mut self,
         predicate: impl Fn(&Origin<'_>) -> bool + Send + Sync + 'static,
@@ -201,13 +180,12 @@ impl CorsBuilder {
         self
     }
 
-    /// Asks a database or another service about origins. Replaces an earlier lookup.
+    /// Allows origins that a database or another service contains. Replaces an earlier lookup.
     ///
-    /// It is asked last, about the same origins as [a predicate](Self::allow_origin_if), and within
-    /// [limits](Self::lookup_limits): its answers are remembered, and a client that makes origins up is not allowed many
-    /// lookups. If the lookup fails, takes longer than 1 s or is not asked because of a limit, no page may read the
-    /// response: a preflight, and in [strict](Self::strict) mode every request, is rejected with 503; other requests are
-    /// served without CORS headers. It needs a tokio runtime with time.
+    /// The lookup is called last, for the same origins as [a predicate](Self::allow_origin_if). Its results are cached, and
+    /// [limits](Self::lookup_limits) bound the lookups for invented origins. If the lookup fails, takes longer than 1 s or
+    /// exceeds a limit, no page may read the response: preflights, and in [strict](Self::strict) mode all requests, are
+    /// rejected with 503; other requests are served without CORS headers. It needs a tokio runtime with time enabled.
     ///
     /// ```
     /// use palisade_cors::Cors;
@@ -250,57 +228,35 @@ impl CorsBuilder {
 
     /// Allows pages whose origin is `null`: any page can get that origin by a sandboxed frame. Cannot be combined with
     /// credentials or [private networks](Self::allow_private_network).
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"]).insecure_allow_null().build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn insecure_allow_null(mut self) -> Self {
         self.null = true;
         self
     }
 
-    /// Accepts a `*` below a public suffix (`https://*.github.io`), where anybody can have a name. Cannot be combined
+    /// Accepts a `*` below a public suffix (`https://*.github.io`), where any person can register a name. Cannot be combined
     /// with credentials.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://*.github.io"]).insecure_allow_public_suffixes().build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn insecure_allow_public_suffixes(mut self) -> Self {
         self.public_suffixes = true;
         self
     }
 
-    /// Tells every request the one origin that is listed, those without an `Origin` and those of others included, and
-    /// leaves out `Vary: Origin`, so that caches keep one response for all
-    /// ([Fetch, CORS protocol and HTTP caches](https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches)).
+    /// Sends the single listed origin in all responses, also to requests without an `Origin` or of other origins, without
+    /// `Vary: Origin`, so that caches store one response for all ([Fetch, CORS protocol and HTTP
+    /// caches](https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches)).
     ///
-    /// Browsers compare it with the page's origin, so no page of another reads anything. It takes exactly one origin
-    /// without a `*`, and no credentials.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"]).tell_everyone_alike().build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// Browsers compare it with the page's origin, so pages of other origins cannot read the response. Requires exactly one
+    /// origin without a `*`, and no credentials.
     pub fn tell_everyone_alike(mut self) -> Self {
         self.everyone_alike = true;
         self
     }
 
-    /// Checks everything, and prepares every header.
+    /// Checks the configuration, and prepares the headers.
     ///
     /// # Errors
     ///
-    /// Names the setting, the value and what to write instead, for an origin, method, header or age that browsers
-    /// would not understand or ever send, and for combinations that would open the service to pages it should not be
-    /// open to.
+    /// If an origin, method, header or age is not valid for browsers, or if a combination of settings is insecure. The error
+    /// contains the setting, the value and the remedy.
     ///
     /// ```
     /// use palisade_cors::Cors;

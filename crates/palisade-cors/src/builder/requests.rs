@@ -1,60 +1,32 @@
-//! What pages may send, and what they may read of a response.
+//! Settings of methods and headers.
 
 use http::Method;
 
 use super::{AnyHeader, CorsBuilder, owned};
 
 impl CorsBuilder {
-    /// The methods that pages may use. Replaces the list; the default is GET, HEAD and POST.
+    /// Sets the methods that pages may use. Replaces the list. Default: GET, HEAD and POST.
     ///
-    /// GET, HEAD and POST need not be listed, nor can they be refused: browsers let pages use the
-    /// [CORS-safelisted methods](https://fetch.spec.whatwg.org/#cors-safelisted-method) without being told. Methods
-    /// are case-sensitive.
-    ///
-    /// ```
-    /// use http::Method;
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"])
-    ///     .allow_methods([Method::PUT, Method::PATCH, Method::DELETE])
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// GET, HEAD and POST need not be listed and cannot be rejected, because browsers always allow the [CORS-safelisted
+    /// methods](https://fetch.spec.whatwg.org/#cors-safelisted-method). Methods are case-sensitive.
     pub fn allow_methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.methods = Some(methods.into_iter().collect());
         self
     }
 
-    /// Lets pages use every method, with `Access-Control-Allow-Methods: *`. Cannot be combined with a list, nor with
-    /// credentials, where browsers take `*` for a method's name
+    /// Allows all methods, with `Access-Control-Allow-Methods: *`. Cannot be combined with a list, nor with credentials, with
+    /// which browsers treat `*` as the name of a method
     /// ([Fetch, `Access-Control-Allow-Methods`](https://fetch.spec.whatwg.org/#http-access-control-allow-methods)).
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::builder().any_origin().any_method().build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn any_method(mut self) -> Self {
         self.any_method = true;
         self
     }
 
-    /// The request headers that pages may set, in upper or lower case. Replaces the list; the default is
-    /// `content-type`, which is what JSON takes.
+    /// Sets the request headers that pages may set. Case-insensitive. Replaces the list. Default: `content-type`, which JSON
+    /// needs.
     ///
-    /// The few [CORS-safelisted headers](https://fetch.spec.whatwg.org/#cors-safelisted-request-header) need not be
-    /// listed. `Authorization` must be, if pages send it; where a page is answered 401 with a challenge that it cannot
-    /// meet, a warning in the log says so.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"])
-    ///     .allow_headers(["Authorization", "Content-Type", "Idempotency-Key"])
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// The [CORS-safelisted headers](https://fetch.spec.whatwg.org/#cors-safelisted-request-header) need not be listed.
+    /// `Authorization` must be listed if pages send it; if it is missing and a response is a 401, a warning is logged.
     pub fn allow_headers<I>(mut self, names: I) -> Self
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -63,13 +35,12 @@ impl CorsBuilder {
         self
     }
 
-    /// Lets pages set every header, with `Access-Control-Allow-Headers: *`.
+    /// Allows all headers, with `Access-Control-Allow-Headers: *`.
     ///
-    /// The one header that `*` does not cover is `Authorization`
+    /// `*` does not cover `Authorization`
     /// ([Fetch, CORS non-wildcard request-header name](https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name)).
-    /// So it must be listed besides, or left out on purpose with
-    /// [`any_header_but_authorization`](Self::any_header_but_authorization). Cannot be combined with credentials, where
-    /// browsers take `*` for a header's name.
+    /// List it too, or omit it on purpose with [`any_header_but_authorization`](Self::any_header_but_authorization). Cannot be
+    /// combined with credentials, with which browsers treat `*` as the name of a header.
     ///
     /// ```
     /// use palisade_cors::Cors;
@@ -83,14 +54,7 @@ impl CorsBuilder {
         self
     }
 
-    /// Lets pages set every header save `Authorization`: what a bare `*` means to browsers.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::builder().any_origin().any_header_but_authorization().build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// Allows all headers except `Authorization`, which is the meaning of a bare `*`.
     pub fn any_header_but_authorization(mut self) -> Self {
         self.any_header = Some(AnyHeader::ButAuthorization);
         self
@@ -100,15 +64,6 @@ impl CorsBuilder {
     /// [CORS-safelisted ones](https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name). Replaces the list;
     /// the default is `Retry-After`, `RateLimit`, `RateLimit-Policy`, `WWW-Authenticate` and `X-Request-Id`, so that
     /// a page can make sense of a refusal.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"])
-    ///     .expose_headers(["ETag", "Retry-After", "X-Request-Id"])
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn expose_headers<I>(mut self, names: I) -> Self
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -117,19 +72,9 @@ impl CorsBuilder {
         self
     }
 
-    /// What pages that call [gRPC-web](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md) services need, on
-    /// top of what is listed: they may send `x-grpc-web`, `content-type`, `grpc-timeout` and `x-user-agent`, and read
-    /// `grpc-status`, `grpc-message` and `grpc-status-details-bin`.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"])
-    ///     .allow_headers(["Authorization"])
-    ///     .grpc_web()
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// Allows the headers of [gRPC-web](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md) in addition to the lists:
+    /// pages may send `x-grpc-web`, `content-type`, `grpc-timeout` and `x-user-agent`, and read `grpc-status`, `grpc-message`
+    /// and `grpc-status-details-bin`.
     pub fn grpc_web(mut self) -> Self {
         self.grpc_web = true;
         self

@@ -6,7 +6,7 @@ fn app() -> CorsBuilder {
 
 const APP: &str = "https://app.example.com";
 
-/// Behaviour that browsers, or the rules of this crate, rule out; and what the error must say of it.
+/// Invalid configurations, and parts of their errors.
 #[test]
 fn a_configuration_that_cannot_be_right_does_not_build() {
     let any = || Cors::builder().any_origin();

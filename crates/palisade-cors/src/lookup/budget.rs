@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-/// How many lookups each client address may cause that end without an allowed origin.
+/// Limits the lookups for each client address that do not find an allowed origin.
 ///
-/// The counters of all clients share a fixed number of cells, chosen by a hash with a key that no client knows. Two clients
-/// in one cell share a budget. Each cell is one word: the window's number, and the count in it.
+/// The counters of all clients share a fixed number of cells, chosen by a hash with a random key. Two clients in one cell share
+/// a budget. Each cell is one word: the number of the window, and its count.
 #[derive(Debug)]
 pub(super) struct Budget {
     per_client: u32,

@@ -9,17 +9,17 @@ use tokio::sync::OnceCell;
 ///
 /// There are at most as many as there are requests that wait.
 #[derive(Debug, Default)]
-pub(super) struct InProgress(Mutex<HashMap<Box<str>, Arc<Answer>>>);
+pub(super) struct InProgress(Mutex<HashMap<Box<str>, Arc<LookupResult>>>);
 
-/// The answer of a lookup, once it is there.
-pub(super) type Answer = OnceCell<Result<bool, Arc<str>>>;
+/// The result of a lookup, empty while it runs.
+pub(super) type LookupResult = OnceCell<Result<bool, Arc<str>>>;
 
 /// One request's part in a lookup. When the last one is dropped, the lookup is given up.
 #[derive(Debug)]
 pub(super) struct Joined<'a> {
     lookups: &'a InProgress,
     origin: &'a str,
-    pub(super) answer: Arc<Answer>,
+    pub(super) answer: Arc<LookupResult>,
 }
 
 impl InProgress {
@@ -29,7 +29,7 @@ impl InProgress {
         Joined { lookups: self, origin, answer }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Answer>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<LookupResult>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -2,11 +2,10 @@ use std::{sync::Arc, time::Duration};
 
 use palisade_core::{Clock, ConfigError, SystemClock};
 
-/// Limits how often [`allow_origin_lookup`](crate::CorsBuilder::allow_origin_lookup) is asked, and for how long its answers
-/// are remembered.
+/// Limits the calls of [`allow_origin_lookup`](crate::CorsBuilder::allow_origin_lookup), and sets how long results are cached.
 ///
-/// `cors` comes before authentication and rate limits, so any client can send an `Origin` that it made up. Without limits
-/// each of them would be a query to a database.
+/// CORS comes before authentication and rate limits, so any client can send invented origins. Without limits each of them would
+/// cause a query to a database.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,8 +49,8 @@ impl Default for LookupLimits {
 }
 
 impl LookupLimits {
-    /// Limits how long a request waits for its answer, the wait for a free slot included. After that the policy could not
-    /// tell. From 1 ms to 60 s. Default: 1 s.
+    /// Sets how long a request waits for a lookup, including the wait for a free slot. Then the lookup has failed. From 1 ms to
+    /// 60 s. Default: 1 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -65,24 +64,24 @@ impl LookupLimits {
         self
     }
 
-    /// Limits how many origins that turn out not to be allowed are looked up for one client address in 10 s. For a further
-    /// origin of that client that is not remembered the policy could not tell. At least 1. Default: 20.
+    /// Sets how many origins without a result of "allowed" are looked up for one client address in 10 s. Lookups of further
+    /// origins fail, unless they are cached. At least 1. Default: 20.
     ///
-    /// IPv6 addresses count by their /64 network. Clients of which the server does not know the address count as one.
+    /// IPv6 addresses count by their /64 network. Clients without an address count as one.
     pub fn per_client(mut self, origins: u32) -> Self {
         self.per_client = origins;
         self
     }
 
-    /// Remembers that an origin is allowed. An origin that is removed from the database stays allowed for this long. Zero
-    /// remembers nothing. Default: 60 s.
+    /// Sets how long an allowed origin is cached. An origin that is removed from the database stays allowed for this time. Zero
+    /// disables the cache. Default: 60 s.
     pub fn remember_allowed(mut self, time: Duration) -> Self {
         self.remember_allowed = time;
         self
     }
 
-    /// Remembers that an origin is not allowed. An origin that is added to the database is refused for this long if it was
-    /// asked about before. Zero remembers nothing. Default: 10 s.
+    /// Sets how long an origin that is not allowed is cached. An origin that is added to the database is rejected for this time
+    /// if it was looked up before. Zero disables the cache. Default: 10 s.
     pub fn remember_refused(mut self, time: Duration) -> Self {
         self.remember_refused = time;
         self

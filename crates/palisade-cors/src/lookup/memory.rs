@@ -4,15 +4,14 @@ use std::{
     time::Duration,
 };
 
-/// Origins with one answer, each until it expires.
+/// The cached origins with one result.
 ///
-/// There are two generations. When the younger one is full it becomes the older one, whose origins are dropped, so that
-/// memory is bounded and nothing is searched. Any client can insert here, so the map is hashed with a key that no client
-/// knows.
+/// There are two generations. If the younger one is full it replaces the older one, whose origins are dropped, so that memory
+/// is bounded without a search. Any client can insert origins, so the hash has a random key.
 #[derive(Debug)]
 pub(super) struct Remembered {
     time: Duration,
-    /// Of one generation.
+    /// The capacity of one generation.
     capacity: usize,
     generations: Mutex<Generations>,
 }

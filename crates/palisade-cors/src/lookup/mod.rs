@@ -1,4 +1,4 @@
-//! Origins that a database or another service knows.
+//! Looks up origins in a database or another service.
 
 mod budget;
 mod in_progress;
@@ -21,9 +21,9 @@ use memory::Remembered;
 
 /// The user's lookup.
 #[derive(Clone)]
-pub(crate) struct AskOrigin(Arc<dyn Fn(String) -> Answer + Send + Sync>);
+pub(crate) struct AskOrigin(Arc<dyn Fn(String) -> LookupFuture + Send + Sync>);
 
-type Answer = BoxFuture<Result<bool, BoxError>>;
+type LookupFuture = BoxFuture<Result<bool, BoxError>>;
 
 impl AskOrigin {
     pub(crate) fn new<F, Fut, E>(lookup: F) -> Self
@@ -45,12 +45,12 @@ impl fmt::Debug for AskOrigin {
     }
 }
 
-/// The user's lookup behind its limits, and what it answered.
+/// The user's lookup with its limits and cached results.
 #[derive(Clone, Debug)]
-pub(crate) struct Lookup(Arc<Shared>);
+pub(crate) struct Lookup(Arc<LookupState>);
 
 #[derive(Debug)]
-struct Shared {
+struct LookupState {
     ask: AskOrigin,
     limits: LookupLimits,
     slots: Semaphore,
@@ -63,7 +63,7 @@ struct Shared {
 impl Lookup {
     pub(crate) fn new(ask: AskOrigin, limits: LookupLimits) -> Result<Self, ConfigError> {
         limits.check()?;
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(LookupState {
             slots: Semaphore::new(limits.concurrency),
             in_progress: InProgress::default(),
             budget: Budget::new(limits.per_client),
@@ -79,7 +79,11 @@ impl Lookup {
         self.0.remembered(origin.as_str())
     }
 
-    /// Asks about an origin, within the limits. An error means that the policy could not tell.
+    /// Looks up an origin within the limits.
+    ///
+    /// # Errors
+    ///
+    /// If the lookup fails or exceeds a limit.
     pub(crate) fn ask(
         &self,
         origin: &Origin<'_>,
@@ -96,7 +100,7 @@ const USED_UP: &str =
     "the origin was not looked up: the client has sent too many origins that are not allowed";
 const TIMED_OUT: &str = "the lookup of the origin took too long";
 
-impl Shared {
+impl LookupState {
     fn remembered(&self, origin: &str) -> Option<bool> {
         let now = self.limits.clock.monotonic();
         if self.allowed.contains(origin, now) {
@@ -150,7 +154,7 @@ impl Shared {
     }
 }
 
-/// The client has used its budget up: nothing was asked.
+/// The client has used its budget, and no lookup was made.
 struct UsedUp;
 
 /// An error that several requests share is a text: the error with its sources.

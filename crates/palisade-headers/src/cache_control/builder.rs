@@ -3,9 +3,9 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderValue;
 use palisade_core::ConfigError;
 
-use super::{CacheControl, Declared, Keepers, Rules};
+use super::{CacheControl, CacheScope, Declared, Rules};
 
-/// Makes a [`CacheControl`]. What contradicts itself is found by [`build`](CacheControlBuilder::build).
+/// Builds a [`CacheControl`]. [`build`](CacheControlBuilder::build) reports contradictions.
 ///
 /// ```
 /// use std::time::Duration;
@@ -58,42 +58,42 @@ impl CacheControlBuilder {
         self
     }
 
-    /// Nobody keeps it.
+    /// Forbids all caches to store the response.
     pub fn no_store(mut self) -> Self {
         self.no_store = true;
         self
     }
 
-    /// For how long it is fresh, in whole seconds
-    /// ([RFC 9111, section 5.2.2.1](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.1)).
+    /// Sets how long the response is fresh, in whole seconds ([RFC 9111, section
+    /// 5.2.2.1](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.1)).
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
-    /// For how long it is fresh in shared caches, in whole seconds
-    /// ([RFC 9111, section 5.2.2.10](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.10)).
+    /// Sets how long the response is fresh in shared caches, in whole seconds ([RFC 9111, section
+    /// 5.2.2.10](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.10)).
     pub fn s_maxage(mut self, age: Duration) -> Self {
         self.s_maxage = Some(age);
         self
     }
 
-    /// For how long after that a cache may still serve it while it asks for another one
-    /// ([RFC 5861, section 3](https://www.rfc-editor.org/rfc/rfc5861#section-3)).
+    /// Sets how long a cache may serve the stale response while it revalidates ([RFC 5861, section
+    /// 3](https://www.rfc-editor.org/rfc/rfc5861#section-3)).
     pub fn stale_while_revalidate(mut self, time: Duration) -> Self {
         self.stale_while_revalidate = Some(time);
         self
     }
 
-    /// For how long after that a cache may still serve it if the service fails
-    /// ([RFC 5861, section 4](https://www.rfc-editor.org/rfc/rfc5861#section-4)).
+    /// Sets how long a cache may serve the stale response if the service fails ([RFC 5861, section
+    /// 4](https://www.rfc-editor.org/rfc/rfc5861#section-4)).
     pub fn stale_if_error(mut self, time: Duration) -> Self {
         self.stale_if_error = Some(time);
         self
     }
 
-    /// Once it is stale, nobody serves it without asking
-    /// ([RFC 9111, section 5.2.2.2](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.2)).
+    /// Forbids caches to serve the stale response without revalidation ([RFC 9111, section
+    /// 5.2.2.2](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.2)).
     pub fn must_revalidate(mut self) -> Self {
         self.must_revalidate = true;
         self
@@ -106,8 +106,8 @@ impl CacheControlBuilder {
         self
     }
 
-    /// Nobody in between changes the body
-    /// ([RFC 9111, section 5.2.2.6](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.6)).
+    /// Forbids intermediaries to change the body ([RFC 9111, section
+    /// 5.2.2.6](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.6)).
     pub fn no_transform(mut self) -> Self {
         self.no_transform = true;
         self
@@ -120,19 +120,19 @@ impl CacheControlBuilder {
         self
     }
 
-    /// Lets shared caches store responses to authenticated requests, and responses that set a cookie, and give them to
-    /// any client. For a resource that is the same for every caller and that may be read without credentials.
+    /// Allows shared caches to store responses to authenticated requests and responses with `Set-Cookie`, and to serve them to
+    /// any client. For public resources that are the same for all callers.
     pub fn insecure_share_authenticated(mut self) -> Self {
         self.share_authenticated = true;
         self
     }
 
-    /// The policy.
+    /// Builds the policy.
     ///
     /// # Errors
     ///
-    /// Directives that contradict each other, times that are not whole seconds or longer than 2^31 of them (RFC 9111,
-    /// section 1.2.2), and nothing at all.
+    /// If directives contradict each other, if a time is not in whole seconds or exceeds 2^31 seconds (RFC 9111, section
+    /// 1.2.2), or if there are no directives.
     pub fn build(self) -> Result<CacheControl, ConfigError> {
         self.check()?;
         let text = self.text()?;
@@ -145,11 +145,11 @@ impl CacheControlBuilder {
         let value = HeaderValue::try_from(text.as_str())
             .map_err(|_| ConfigError::new("cache_control", text, "it is no header value"))?;
         let kept_by = if self.private || self.no_store {
-            Keepers::Private
+            CacheScope::Private
         } else if self.share_authenticated {
-            Keepers::SharedForAll
+            CacheScope::SharedForAll
         } else {
-            Keepers::Shared
+            CacheScope::Shared
         };
         Ok(CacheControl(Arc::new(Rules { declared: Some(Declared { value, kept_by }) })))
     }

@@ -1,4 +1,4 @@
-//! What caches may keep.
+//! `Cache-Control` on responses.
 
 mod builder;
 
@@ -13,24 +13,24 @@ use crate::{CspNonce, security_headers::HasNonce};
 
 pub use builder::CacheControlBuilder;
 
-/// Says what caches may keep, where the service does not say it: `Cache-Control`
-/// ([RFC 9111, section 5.2](https://www.rfc-editor.org/rfc/rfc9111#section-5.2)).
+/// Writes `Cache-Control` on responses without it ([RFC 9111, section
+/// 5.2](https://www.rfc-editor.org/rfc/rfc9111#section-5.2)).
 ///
-/// The first row that fits holds:
+/// The first row that matches applies:
 ///
 /// | response | `Cache-Control` |
 /// | --- | --- |
 /// | the service wrote `Cache-Control` or `Expires` | the service's own |
-/// | an error, a refusal, or another answer that a policy made | `no-store` |
+/// | an error, a rejection, or another response of a policy | `no-store` |
 /// | to a method other than GET and HEAD | `no-store` |
-/// | with `Set-Cookie`, or to a request with credentials | `private, no-store`, or what is declared if only private caches may keep it |
-/// | all others, 304 among them | what is declared, or nothing |
+/// | with `Set-Cookie`, or to a request with credentials | `private, no-store`, or the declared value if it is for private caches |
+/// | all others, including 304 | the declared value, or nothing |
 ///
-/// A request has credentials if it has `Authorization`, or if an authentication left a [`Principal`], whichever scheme it
-/// uses and whether it stands outside of this layer or inside ([`Personal`]). A value for shared caches is not written to
-/// their responses: it would let a shared cache give one caller's response to another (RFC 9111, section 3.5). To share
-/// them takes [`insecure_share_authenticated`](CacheControlBuilder::insecure_share_authenticated). The responses to all
-/// other requests get `Vary: Authorization`, so that no cache gives them to a caller with credentials.
+/// A request has credentials if it has `Authorization`, or if any outer or inner authentication has set a [`Principal`]
+/// ([`Personal`]). A declared value for shared caches is not written to such responses, because a shared cache could serve one
+/// caller's response to another (RFC 9111, section 3.5); use
+/// [`insecure_share_authenticated`](CacheControlBuilder::insecure_share_authenticated) to do so. Responses to all other
+/// requests get `Vary: Authorization`, so that caches do not serve them to callers with credentials.
 ///
 /// ```
 /// use std::time::Duration;
@@ -60,12 +60,12 @@ pub use builder::CacheControlBuilder;
 ///
 /// # Where it goes
 ///
-/// [`CacheControl::new`], outside of everything that may refuse, for the whole service; another one with what is
-/// declared around a route. The inner one has written its value by then, and the outer one leaves it alone.
+/// Place [`CacheControl::new`] outside all policies that may reject, for the whole service, and another one with a declared
+/// value around a route. The outer one does not change the value of the inner one.
 #[derive(Clone, Debug)]
 pub struct CacheControl(Arc<Rules>);
 
-/// What is written, as it is on the wire.
+/// The prepared header values.
 #[derive(Debug, Default)]
 struct Rules {
     declared: Option<Declared>,
@@ -74,17 +74,17 @@ struct Rules {
 #[derive(Debug)]
 struct Declared {
     value: HeaderValue,
-    kept_by: Keepers,
+    kept_by: CacheScope,
 }
 
-/// Which caches a declared value lets keep a response.
+/// The caches that may store a response by the declared value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keepers {
+enum CacheScope {
     /// The caller's own, or none.
     Private,
-    /// Those between, for callers without credentials.
+    /// Shared caches, for callers without credentials.
     Shared,
-    /// Those between, whoever asks.
+    /// Shared caches, for all callers.
     SharedForAll,
 }
 
@@ -93,13 +93,7 @@ const PRIVATE_NO_STORE: HeaderValue = HeaderValue::from_static("private, no-stor
 static AUTHORIZATION: HeaderValue = HeaderValue::from_static("Authorization");
 
 impl CacheControl {
-    /// Declares nothing: what is good to keep is the service's to say, and what is not to be kept says so.
-    ///
-    /// ```
-    /// use palisade_headers::CacheControl;
-    ///
-    /// let layer = CacheControl::new().layer();
-    /// ```
+    /// Creates a policy without a declared value: it only marks the responses that must not be stored.
     pub fn new() -> Self {
         Self(Arc::default())
     }
@@ -131,7 +125,8 @@ impl CacheControl {
         CacheControlBuilder::default().no_cache()
     }
 
-    /// Nobody keeps it ([RFC 9111, section 5.2.2.5](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.5)).
+    /// Declares that no cache may store responses ([RFC 9111, section
+    /// 5.2.2.5](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.5)).
     pub fn no_store() -> CacheControlBuilder {
         CacheControlBuilder::default().no_store()
     }
@@ -148,7 +143,7 @@ impl Default for CacheControl {
     }
 }
 
-/// What [`CacheControl`] needs to know of the request.
+/// The properties of the request that [`CacheControl`] needs for the response.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheControlGrant {
     /// RFC 9110, section 9.2.3. POST is cacheable in theory, with conditions that no service keeps by accident.
@@ -175,7 +170,7 @@ impl Policy for CacheControl {
 
     fn finish(&self, asked: CacheControlGrant, response: &mut response::Parts) {
         let headers = &response.headers;
-        // RFC 9111, section 5.3: a `max-age` of ours would take the place of the service's `Expires`.
+        // `max-age` would override the service's `Expires` (RFC 9111, section 5.3).
         let is_said =
             Personal::has_own_cache_control(response) || headers.contains_key(header::EXPIRES);
         if is_said || response.status.is_informational() {
@@ -189,8 +184,10 @@ impl Policy for CacheControl {
                 || response.extensions.get::<HasNonce>().is_some()
                 || headers.contains_key(header::SET_COOKIE);
             match &self.0.declared {
-                Some(Declared { kept_by: Keepers::Shared, .. }) if is_personal => PRIVATE_NO_STORE,
-                Some(Declared { kept_by: Keepers::Shared, value }) => {
+                Some(Declared { kept_by: CacheScope::Shared, .. }) if is_personal => {
+                    PRIVATE_NO_STORE
+                }
+                Some(Declared { kept_by: CacheScope::Shared, value }) => {
                     vary_by(&mut response.headers, &AUTHORIZATION);
                     value.clone()
                 }
@@ -203,7 +200,7 @@ impl Policy for CacheControl {
     }
 }
 
-/// Errors; and what a policy answered, which over gRPC is a 200.
+/// Returns true for errors and for responses of policies, which over gRPC have status 200.
 fn is_failure(response: &response::Parts) -> bool {
     response.status.is_client_error()
         || response.status.is_server_error()

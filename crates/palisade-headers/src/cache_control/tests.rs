@@ -92,12 +92,12 @@ fn each_response_says_what_caches_may_keep() {
         (get(), 429, cookie, failed),
         (get(), 500, &[], failed),
         (get(), 503, &[], failed),
-        // what caches keep no answer to
+        // Methods whose responses are not cached.
         (by("POST"), 200, &[], failed),
         (by("DELETE"), 204, &[], failed),
         (by("QUERY"), 200, &[], failed),
         (by("OPTIONS"), 204, &[], failed),
-        // what the service says
+        // Headers of the service.
         (get(), 404, &[("expires", "Thu, 01 Dec 1994 16:00:00 GMT")], [None; 5]),
         (get(), 200, &[("expires", "0")], [None; 5]),
         // no response yet
@@ -128,7 +128,7 @@ fn what_the_service_says_stays_whatever_is_answered() {
 }
 
 #[test]
-fn what_shared_caches_keep_for_anybody_is_told_apart_by_authorization() {
+fn shared_responses_vary_by_authorization() {
     let public = CacheControl::public().max_age(MINUTE);
     let shared = public.clone().build().unwrap();
     let for_all = public.insecure_share_authenticated().build().unwrap();
@@ -152,7 +152,7 @@ fn what_shared_caches_keep_for_anybody_is_told_apart_by_authorization() {
 }
 
 #[test]
-fn an_answer_that_a_policy_made_is_not_kept_although_grpc_calls_it_200() {
+fn grpc_rejection_with_200_is_not_cached() {
     let cache = CacheControl::public().max_age(MINUTE).build().unwrap();
     let Decision::Now(Ok(asked)) = cache.decide(&get().into_parts().0) else { panic!() };
     let (mut response, ()) = Response::new(()).into_parts();

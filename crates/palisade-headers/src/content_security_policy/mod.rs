@@ -12,12 +12,11 @@ pub(crate) use tokens::{REPORT_ADDRESS, check_endpoint, is_report_address};
 
 use crate::sources::{self, About};
 
-/// `Content-Security-Policy`: what a page may load and run ([CSP 3](https://www.w3.org/TR/CSP3/)).
+/// `Content-Security-Policy`: the resources that a page may load and run ([CSP 3](https://www.w3.org/TR/CSP3/)).
 ///
-/// Mistakes that browsers ignore without telling the server do not build: a keyword without its quotes or in a directive in
-/// which it means nothing, a source that is not of CSP's grammar (`https:/x`, `*.*.example.com`, `//cdn.example.com`),
-/// `'none'` beside something, a directive twice, a nonce that is the same for every response. The pages that may frame the
-/// page are set by [`Framing`](crate::Framing).
+/// Mistakes that browsers silently ignore are errors at build: a keyword without quotes or in a directive without a meaning for
+/// it, a source that does not match the grammar of CSP (`https:/x`, `*.*.example.com`, `//cdn.example.com`), `'none'` with
+/// other sources, a duplicate directive, a fixed nonce. [`Framing`](crate::Framing) sets the pages that may frame the page.
 ///
 /// ```
 /// use palisade_headers::{ContentSecurityPolicy, SecurityHeaders};
@@ -58,7 +57,7 @@ enum Kind {
     TrustedTypes,
     ReportTo,
     ReportUri,
-    /// Nothing is left to check.
+    /// The directive needs no check.
     Fixed,
 }
 
@@ -88,7 +87,7 @@ impl ContentSecurityPolicy {
     /// ```
     pub const NONCE: &str = sources::NONCE;
 
-    /// Starts with `default-src`, which applies where no other directive says more. Nothing at all is `["'none'"]`.
+    /// Creates a policy with `default-src`, the fallback of other directives. Use `["'none'"]` to allow nothing.
     pub fn default_src<I>(sources: I) -> Self
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -100,7 +99,7 @@ impl ContentSecurityPolicy {
     directives! { Scripts:
         /// The places scripts come from.
         script_src, "script-src";
-        /// Whether attributes such as `onclick` may contain scripts. Falls back to `script-src`.
+        /// Sets whether attributes such as `onclick` may contain scripts. Falls back to `script-src`.
         script_src_attr, "script-src-attr";
         /// The places of `<script>` elements. Falls back to `script-src`.
         script_src_elem, "script-src-elem";
@@ -109,7 +108,7 @@ impl ContentSecurityPolicy {
     directives! { Styles:
         /// The places styles come from.
         style_src, "style-src";
-        /// Whether `style` attributes are applied. Falls back to `style-src`.
+        /// Sets whether `style` attributes are applied. Falls back to `style-src`.
         style_src_attr, "style-src-attr";
         /// The places of `<style>` elements and style sheets. Falls back to `style-src`.
         style_src_elem, "style-src-elem";
@@ -189,9 +188,9 @@ impl ContentSecurityPolicy {
         self.with("trusted_types", "trusted-types", Kind::TrustedTypes, policies)
     }
 
-    /// Requests by https what the page names by http. For pages that are served over https only
-    /// ([Upgrade Insecure Requests](https://www.w3.org/TR/upgrade-insecure-requests/)). Browsers ignore it in a policy that
-    /// only reports, where it does not build.
+    /// Makes browsers use https for http URLs of the page. For pages that are served over https only ([Upgrade Insecure
+    /// Requests](https://www.w3.org/TR/upgrade-insecure-requests/)). It is an error in a report-only policy, where browsers
+    /// ignore it.
     pub fn upgrade_insecure_requests(self) -> Self {
         let nothing: [&str; 0] = [];
         let name = "upgrade-insecure-requests";
@@ -201,23 +200,12 @@ impl ContentSecurityPolicy {
     /// Reports violations to this endpoint, which
     /// [`reporting_endpoint`](crate::SecurityHeadersBuilder::reporting_endpoint) defines
     /// ([CSP 3, section 6.5.2](https://www.w3.org/TR/CSP3/#directive-report-to)).
-    ///
-    /// ```
-    /// use palisade_headers::{ContentSecurityPolicy, SecurityHeaders};
-    ///
-    /// let csp = ContentSecurityPolicy::default_src(["'self'"]).report_to("csp");
-    /// let security = SecurityHeaders::pages()
-    ///     .content_security_policy(csp)
-    ///     .reporting_endpoint("csp", "https://reports.example.com/csp")
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn report_to(self, endpoint: impl Into<String>) -> Self {
         self.with("report_to", "report-to", Kind::ReportTo, [endpoint.into()])
     }
 
-    /// Reports violations to these addresses, for browsers that do not know [`report_to`](Self::report_to); the others
-    /// ignore it beside that ([CSP 3, section 6.5.1](https://www.w3.org/TR/CSP3/#directive-report-uri)).
+    /// Reports violations to these addresses, for browsers without [`report_to`](Self::report_to). Other browsers ignore it if
+    /// both are present ([CSP 3, section 6.5.1](https://www.w3.org/TR/CSP3/#directive-report-uri)).
     pub fn report_uri<I>(self, addresses: I) -> Self
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -252,7 +240,7 @@ impl ContentSecurityPolicy {
         Ok(parts.join("; "))
     }
 
-    /// The same for a policy that only reports.
+    /// Returns the text of a report-only policy.
     pub(crate) fn report_only_text(&self) -> Result<String, ConfigError> {
         let ignored = ["sandbox", "upgrade-insecure-requests"];
         let found = self.directives.iter().find(|directive| ignored.contains(&directive.name));

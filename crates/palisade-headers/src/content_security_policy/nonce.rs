@@ -53,7 +53,7 @@ impl fmt::Display for CspNonce {
     }
 }
 
-/// A log that shows the nonce would let its readers run scripts in a page that is still open.
+/// Hides the nonce: with it a reader of the log could run scripts in an open page.
 impl fmt::Debug for CspNonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CspNonce(..)")

@@ -27,7 +27,7 @@ impl CspText {
         matches!(self, Self::WithNonce(_))
     }
 
-    /// Returns the value for one response. `None` if it needs a nonce and there is none.
+    /// Returns the value for one response. `None` if it needs a nonce that is missing.
     pub(crate) fn value(&self, nonce: Option<&CspNonce>) -> Option<HeaderValue> {
         match self {
             Self::Same(value) => Some(value.clone()),

@@ -25,36 +25,36 @@ use super::{Countries, Country, Geo, Rules};
 #[must_use = "a builder does nothing until it is built"]
 pub struct GeoBuilder {
     countries: Vec<String>,
-    they_pass: bool,
+    is_allowlist: bool,
     unknown_pass: bool,
     source: Option<(String, TrustedProxies)>,
     status: StatusCode,
 }
 
 impl GeoBuilder {
-    pub(super) fn new<I>(countries: I, they_pass: bool) -> Self
+    pub(super) fn new<I>(countries: I, is_allowlist: bool) -> Self
     where
         I: IntoIterator<Item: AsRef<str>>,
     {
         Self {
             countries: countries.into_iter().map(|code| code.as_ref().to_owned()).collect(),
-            they_pass,
+            is_allowlist,
             unknown_pass: false,
             source: None,
             status: StatusCode::FORBIDDEN,
         }
     }
 
-    /// The header that has the country, and the proxies that write it. From all others it is not read.
+    /// Sets the header with the country, and the proxies that write it. Headers of other peers are ignored.
     ///
-    /// Where they are [`TrustedProxies::hops`] without networks, every peer is believed: nothing but the proxies may
-    /// reach this server then.
+    /// With [`TrustedProxies::hops`] without networks every peer is trusted, so only the proxies may be able to connect to this
+    /// server.
     pub fn by_header(mut self, name: impl Into<String>, proxies: &TrustedProxies) -> Self {
         self.source = Some((name.into(), proxies.clone()));
         self
     }
 
-    /// Lets pass whose country is not known: with it, who reaches this server past its proxies passes too.
+    /// Allows clients of an unknown country, which includes clients that bypass the proxies.
     pub fn insecure_allow_unknown(mut self) -> Self {
         self.unknown_pass = true;
         self
@@ -67,11 +67,11 @@ impl GeoBuilder {
         self
     }
 
-    /// The policy.
+    /// Builds the policy.
     ///
     /// # Errors
     ///
-    /// No country, one that ISO 3166-1 alpha-2 does not know, or one twice; no header, or none that can be one.
+    /// If there is no country, an unknown one (ISO 3166-1 alpha-2) or a duplicate, or if the header is missing or not valid.
     pub fn build(self) -> Result<Geo, ConfigError> {
         if self.countries.is_empty() {
             return Err(ConfigError::without_value("country", "list the countries, as in `DE`"));
@@ -94,8 +94,8 @@ impl GeoBuilder {
             ConfigError::new("by_header", &name, "write a header's name, as in `cf-ipcountry`")
         })?;
         Ok(Geo(Arc::new(Rules {
-            countries: Countries::of(&countries),
-            they_pass: self.they_pass,
+            countries: Countries::from_list(&countries),
+            is_allowlist: self.is_allowlist,
             unknown_pass: self.unknown_pass,
             header,
             proxies,

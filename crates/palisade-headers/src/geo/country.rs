@@ -6,8 +6,8 @@ use palisade_core::ConfigError;
 /// A country, by its two letters in
 /// [ISO 3166-1 alpha-2](https://www.iso.org/iso-3166-country-codes.html).
 ///
-/// [`Geo`](crate::Geo) leaves it on the requests that pass, so that handlers need not read a header that anybody can
-/// write.
+/// [`Geo`](crate::Geo) inserts it into the extensions of allowed requests, so that handlers need not read a header that any
+/// client can write.
 ///
 /// ```
 /// use palisade_headers::Country;
@@ -32,12 +32,12 @@ MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM
 SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ \
 UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW";
 
-/// Which are assigned.
+/// The assigned codes.
 static ALL: Countries = Countries::assigned();
 
 impl Country {
-    /// What [`Geo`](crate::Geo) left on a request.
-    pub fn of(extensions: &Extensions) -> Option<Self> {
+    /// Returns the country that [`Geo`](crate::Geo) has set.
+    pub fn from_extensions(extensions: &Extensions) -> Option<Self> {
         extensions.get().copied()
     }
 
@@ -47,7 +47,7 @@ impl Country {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Reads what a proxy wrote. `XX`, `T1` and the like, which say that it does not know, are no countries.
+    /// Parses the header of a proxy. Returns `None` for codes such as `XX` and `T1`, which mean an unknown country.
     pub(super) fn read(value: &[u8]) -> Option<Self> {
         let letters: [u8; 2] = value.try_into().ok()?;
         let country = Self(letters.map(|letter| letter.to_ascii_uppercase()));
@@ -93,7 +93,7 @@ impl fmt::Debug for Country {
 pub(super) struct Countries([u32; 26]);
 
 impl Countries {
-    pub(super) fn of(countries: &[Country]) -> Self {
+    pub(super) fn from_list(countries: &[Country]) -> Self {
         let mut set = Self([0; 26]);
         for country in countries {
             set.insert(country.0);

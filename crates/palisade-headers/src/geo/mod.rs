@@ -20,13 +20,12 @@ pub(crate) const COUNTRY_NOT_ALLOWED: ErrorCode = ErrorCode::new(
 )
 .about("The country of the client is not served, or not known. The status may be 451 instead.");
 
-/// Lets pass who is in one of these countries, or who is in none of those, by what a trusted proxy says.
+/// Allows or denies clients by their country, from a header of a trusted proxy.
 ///
-/// CDNs write the country of the client into a header: `CF-IPCountry`, `X-Vercel-IP-Country`,
-/// `CloudFront-Viewer-Country`. So can everybody else. It is believed only from the peers that
-/// [`TrustedProxies`] trusts; from anybody else, or where it is missing, comes twice or names no country, the country is
-/// not known. That is refused like a country that is not allowed, by a list of what is allowed and by a list of what is
-/// denied: 403 with the code `COUNTRY_NOT_ALLOWED`, which no cache keeps.
+/// CDNs write the country of the client into a header: `CF-IPCountry`, `X-Vercel-IP-Country`, `CloudFront-Viewer-Country`.
+/// Clients can send it too, so it is accepted only from peers that [`TrustedProxies`] trusts. The country is unknown if the
+/// header comes from another peer, is missing, is duplicated or contains no country. Both an allowlist and a denylist reject an
+/// unknown country like one that is not allowed: 403 with the code `COUNTRY_NOT_ALLOWED`, which caches do not store.
 ///
 /// ```
 /// use http::Request;
@@ -42,7 +41,7 @@ pub(crate) const COUNTRY_NOT_ALLOWED: ErrorCode = ErrorCode::new(
 ///     .build()?;
 /// let geo = Geo::allow(["DE", "AT", "CH"]).by_header("cf-ipcountry", &cloudflare).build()?;
 /// let service = geo.layer().layer(service_fn(async |request: Request<String>| {
-///     let country = Country::of(request.extensions()).map(|country| country.to_string());
+///     let country = Country::from_extensions(request.extensions()).map(|country| country.to_string());
 ///     Ok::<_, std::convert::Infallible>(http::Response::new(country.unwrap_or_default()))
 /// }));
 /// let ask = async |peer: &str, country: &str| {
@@ -53,27 +52,27 @@ pub(crate) const COUNTRY_NOT_ALLOWED: ErrorCode = ErrorCode::new(
 ///
 /// assert_eq!(ask("173.245.48.1:4000", "DE").await, 200);
 /// assert_eq!(ask("173.245.48.1:4000", "US").await, 403);
-/// // somebody who found the server behind the CDN, and wrote the header
+/// // A client that bypasses the CDN and sends the header itself.
 /// assert_eq!(ask("203.0.113.7:4000", "DE").await, 403);
 /// # Ok(()) })
 /// # }
 /// ```
 ///
-/// # What it is not
+/// # Limits
 ///
-/// An address says where a client's network is registered, or a VPN's. The proxy must overwrite the header, or remove
-/// what the client sent under its name; with a load balancer between the CDN and this server, the load balancer must be
-/// closed to all but the CDN. And what the CDN has in its own cache is not asked for here.
+/// The country is that of the client's network or VPN. The proxy must overwrite the header or remove the client's value. A load
+/// balancer between the CDN and this server must accept connections from the CDN only. Responses from the cache of the CDN are
+/// not checked here.
 ///
-/// Checks of the service's health come from nowhere: `unless(|request| request.uri.path() == "/health", geo)`.
+/// Exclude health checks, which have no country: `unless(|request| request.uri.path() == "/health", geo)`.
 #[derive(Clone, Debug)]
 pub struct Geo(Arc<Rules>);
 
 #[derive(Debug)]
 struct Rules {
     countries: Countries,
-    /// Whether those in `countries` pass, or all others.
-    they_pass: bool,
+    /// True if only `countries` are allowed; false if only these are denied.
+    is_allowlist: bool,
     unknown_pass: bool,
     header: HeaderName,
     proxies: TrustedProxies,
@@ -81,7 +80,7 @@ struct Rules {
 }
 
 impl Geo {
-    /// Lets pass who is in one of these, in ISO 3166-1 alpha-2.
+    /// Allows only these countries (ISO 3166-1 alpha-2).
     pub fn allow<I>(countries: I) -> GeoBuilder
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -89,16 +88,7 @@ impl Geo {
         GeoBuilder::new(countries, true)
     }
 
-    /// Lets pass who is somewhere else than in one of these, in ISO 3166-1 alpha-2.
-    ///
-    /// ```
-    /// use palisade_core::TrustedProxies;
-    /// use palisade_headers::Geo;
-    ///
-    /// let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build()?;
-    /// let geo = Geo::deny(["KP"]).by_header("cloudfront-viewer-country", &proxies).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// Denies these countries (ISO 3166-1 alpha-2) and allows all others.
     pub fn deny<I>(countries: I) -> GeoBuilder
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -132,7 +122,7 @@ impl Policy for Geo {
     fn decide(&self, request: &request::Parts) -> Decision<Option<Country>> {
         let country = self.country_of(request);
         let passes = match country {
-            Some(country) => self.0.countries.contain(country) == self.0.they_pass,
+            Some(country) => self.0.countries.contain(country) == self.0.is_allowlist,
             None => self.0.unknown_pass,
         };
         if passes { Decision::grant(country) } else { Decision::refuse(self.refusal()) }

@@ -30,7 +30,7 @@ fn judged(geo: &Geo, mut head: request::Parts) -> Result<Option<Country>, Box<Ap
     match geo.decide(&head) {
         Decision::Now(Ok(mut country)) => {
             geo.admit(&mut country, &mut head);
-            assert_eq!(Country::of(&head.extensions), country);
+            assert_eq!(Country::from_extensions(&head.extensions), country);
             Ok(country)
         }
         Decision::Now(Err(Halt::Refuse(error))) => Err(Box::new(error)),
@@ -39,7 +39,7 @@ fn judged(geo: &Geo, mut head: request::Parts) -> Result<Option<Country>, Box<Ap
 }
 
 #[test]
-fn a_country_is_believed_from_a_trusted_proxy_and_from_nobody_else() {
+fn country_is_accepted_only_from_trusted_proxies() {
     let allow = by_cdn(Geo::allow(["DE", "AT"]));
     let deny = by_cdn(Geo::deny(["US", "KP"]));
     let open = by_cdn(Geo::allow(["DE", "AT"]).insecure_allow_unknown());

@@ -28,7 +28,7 @@ pub struct MethodsBuilder {
     paths: Vec<(String, Vec<Method>)>,
 }
 
-/// Those of RFC 9110, and PATCH (RFC 5789).
+/// The methods of RFC 9110, and PATCH (RFC 5789).
 const STANDARD: [Method; 9] = [
     Method::GET,
     Method::HEAD,
@@ -61,12 +61,12 @@ impl MethodsBuilder {
         self
     }
 
-    /// The policy.
+    /// Builds the policy.
     ///
     /// # Errors
     ///
-    /// No method; one in lower case; TRACE, which echoes what a client's browser was not to show; a path that cannot be
-    /// read, or that an earlier one leaves nothing of.
+    /// If there is no method, one in lower case, or TRACE, which would echo cookies to scripts; if a path is not valid, or
+    /// fully covered by an earlier one.
     pub fn build(self) -> Result<Methods, ConfigError> {
         let elsewhere = self.elsewhere.map(|methods| Offered::new("allow", methods)).transpose()?;
         let mut paths: Vec<(Path, Offered)> = Vec::with_capacity(self.paths.len());
@@ -81,7 +81,7 @@ impl MethodsBuilder {
         let all = paths.iter().map(|(_, offered)| offered).chain(&elsewhere);
         let all = all.flat_map(|offered| offered.methods.iter().cloned());
         let anywhere = Offered {
-            // Nobody but this policy knows all paths.
+            // Only this policy has the methods of all paths.
             service_answers_options: false,
             ..Offered::new("at", all.filter(|method| method != Method::OPTIONS).collect())?
         };

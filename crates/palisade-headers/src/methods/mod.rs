@@ -1,4 +1,4 @@
-//! Which methods a service offers, for services that have no router to say it.
+//! The methods of a service, for services without a router.
 
 mod builder;
 mod path;
@@ -21,7 +21,7 @@ use path::Path;
 /// | OPTIONS that is not listed | 204 with `Allow` |
 /// | a CORS preflight (OPTIONS with `Origin` and `Access-Control-Request-Method`) | that of CORS, or the service's: it passes |
 /// | another method | 405 with `Allow` |
-/// | a path that is not listed, where no methods are listed for all others | 404 |
+/// | a path that is not listed, if there are no methods for other paths | 404 |
 ///
 /// Methods are case-sensitive, and headers that would override one are not read.
 ///
@@ -54,14 +54,12 @@ use path::Path;
 ///
 /// # Paths
 ///
-/// A path is compared segment by segment, and each segment with its percent-encoding undone, so that `/%6Frders` is
-/// `/orders` and `/orders%2F` is not. Empty segments and dots (`//orders`, `/x/../orders`) match nothing. It is not a
-/// router, and no access control: whoever may do what is the business of authentication.
+/// Paths are compared by percent-decoded segments: `/%6Frders` equals `/orders`, and `/orders%2F` does not. Empty segments and
+/// dots (`//orders`, `/x/../orders`) match nothing. Do not use it for access control; that is the purpose of authentication.
 ///
 /// # HEAD
 ///
-/// It is let pass where GET is offered. [`HeadFromGet`](crate::HeadFromGet) inside makes it GET for services that know
-/// no HEAD.
+/// HEAD is allowed wherever GET is. Add [`HeadFromGet`](crate::HeadFromGet) inside for services that do not support HEAD.
 #[derive(Clone, Debug)]
 pub struct Methods(Arc<Table>);
 
@@ -70,7 +68,7 @@ struct Table {
     paths: Vec<(Path, Offered)>,
     /// Everywhere else.
     elsewhere: Option<Offered>,
-    /// What is offered anywhere, for `OPTIONS *`.
+    /// The methods of all paths together, for `OPTIONS *`.
     anywhere: Offered,
 }
 

@@ -77,7 +77,7 @@ impl Path {
         }
     }
 
-    /// True if whatever `other` matches, this does.
+    /// Returns true if this path matches all paths that `other` matches.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let same_length = self.segments.len() == other.segments.len();
         let is_long_enough = match (self.has_rest, other.has_rest) {
@@ -101,12 +101,12 @@ fn is_name(segment: &str) -> bool {
     !segment.is_empty() && !is_dots(segment)
 }
 
-/// `.` and `..`, which what is inside may take for steps (RFC 3986, section 5.2.4), however they are written.
+/// Returns true for `.` and `..` in any encoding, which inner services may resolve (RFC 3986, section 5.2.4).
 fn is_dots(segment: &str) -> bool {
     decoded(segment).eq(*b".") || decoded(segment).eq(*b"..")
 }
 
-/// The bytes of a segment with its percent-encoding undone. What is no encoding stays.
+/// Returns the percent-decoded bytes of a segment. Invalid encodings are returned unchanged.
 fn decoded(segment: &str) -> impl Iterator<Item = u8> + '_ {
     let mut rest = segment.as_bytes();
     std::iter::from_fn(move || {

@@ -94,7 +94,7 @@ fn a_header_does_not_override_the_method() {
 }
 
 #[test]
-fn what_is_allowed_everywhere_holds_where_no_path_says_otherwise() {
+fn general_methods_apply_to_paths_without_their_own() {
     let methods = Methods::allow([Method::GET]).at("/orders", [Method::POST]).build().unwrap();
     for (method, uri, expected) in [
         ("GET", "/", (200, "")),

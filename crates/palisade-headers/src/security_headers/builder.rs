@@ -10,8 +10,7 @@ use crate::{
     content_security_policy::{CspText, REPORT_ADDRESS, check_endpoint, is_report_address},
 };
 
-/// Makes a [`SecurityHeaders`]. Every mistake in it is found by [`build`](SecurityHeadersBuilder::build), not by a
-/// browser that ignores what it does not understand.
+/// Builds a [`SecurityHeaders`]. [`build`](SecurityHeadersBuilder::build) reports values that browsers would ignore.
 ///
 /// ```
 /// use palisade_headers::{OpenerPolicy, PermissionsPolicy, ReferrerPolicy, SecurityHeaders};
@@ -54,7 +53,7 @@ const ORIGIN_AGENT_CLUSTER: HeaderName = HeaderName::from_static("origin-agent-c
 const REPORT_TO: HeaderName = HeaderName::from_static("report-to");
 const REPORTING_ENDPOINTS: HeaderName = HeaderName::from_static("reporting-endpoints");
 
-/// What helmet writes besides, for clients of long ago.
+/// The additional headers of helmet, for old clients.
 const LEGACY: [(HeaderName, &str); 3] = [
     (HeaderName::from_static("x-dns-prefetch-control"), "off"),
     (HeaderName::from_static("x-download-options"), "noopen"),
@@ -64,7 +63,7 @@ const LEGACY: [(HeaderName, &str); 3] = [
 impl SecurityHeadersBuilder {
     pub(super) fn api() -> Self {
         Self {
-            https: Https::AsTheUriSays,
+            https: Https::ByUri,
             hsts: Hsts::default(),
             referrer_policy: ReferrerPolicy::NoReferrer,
             framing: Framing::by_nobody(),
@@ -96,35 +95,26 @@ impl SecurityHeadersBuilder {
         }
     }
 
-    /// Says that clients reach this service by https only, wherever TLS ends.
+    /// Declares that clients use https for all requests, also if TLS ends at a proxy.
     pub fn always_https(mut self) -> Self {
         self.https = Https::Always;
         self
     }
 
-    /// Says that TLS ends at these proxies, which tell in `X-Forwarded-Proto` what the client used. From anybody else
-    /// the header is not read.
-    ///
-    /// ```
-    /// use palisade_core::TrustedProxies;
-    /// use palisade_headers::SecurityHeaders;
-    ///
-    /// let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build()?;
-    /// let security = SecurityHeaders::api().https_by_proxy(&proxies).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// Declares that TLS ends at these proxies, which send the client's scheme in `X-Forwarded-Proto`. The header of other
+    /// peers is ignored.
     pub fn https_by_proxy(mut self, proxies: &TrustedProxies) -> Self {
         self.https = Https::AsTheProxiesSay(proxies.clone());
         self
     }
 
-    /// How long browsers come back by https only.
+    /// Sets `Strict-Transport-Security`.
     pub fn hsts(mut self, hsts: Hsts) -> Self {
         self.hsts = hsts;
         self
     }
 
-    /// How much of a page's address its requests tell others.
+    /// Sets `Referrer-Policy`.
     pub fn referrer_policy(mut self, policy: ReferrerPolicy) -> Self {
         self.referrer_policy = policy;
         self
@@ -136,40 +126,40 @@ impl SecurityHeadersBuilder {
         self
     }
 
-    /// What a page may load and run. Replaces that of the preset.
+    /// Sets `Content-Security-Policy`. Replaces that of the preset.
     pub fn content_security_policy(mut self, csp: ContentSecurityPolicy) -> Self {
         self.csp = csp;
         self
     }
 
-    /// A `Content-Security-Policy-Report-Only` beside the one that is enforced: browsers report what it would have
-    /// stopped. It says nothing of frames.
+    /// Sets `Content-Security-Policy-Report-Only`, in addition to the enforced policy: browsers report violations. It contains
+    /// no `frame-ancestors`.
     pub fn content_security_policy_report_only(mut self, csp: ContentSecurityPolicy) -> Self {
         self.csp_report_only = Some(csp);
         self
     }
 
-    /// Whose pages may load a response without CORS. Said here, it holds for all responses; the preset's `same-origin`
-    /// gives way on those that CORS lets everybody read (`Access-Control-Allow-Origin: *`).
+    /// Sets `Cross-Origin-Resource-Policy` for all responses. The preset's `same-origin` is replaced by `cross-origin` on
+    /// responses with `Access-Control-Allow-Origin: *`.
     pub fn resource_policy(mut self, policy: ResourcePolicy) -> Self {
         self.resource_policy = policy;
         self.resource_policy_follows_cors = false;
         self
     }
 
-    /// Which windows share a browsing context with a page.
+    /// Sets `Cross-Origin-Opener-Policy`.
     pub fn opener_policy(mut self, policy: OpenerPolicy) -> Self {
         self.opener_policy = Some(policy);
         self
     }
 
-    /// What a page may load, for one that asks to be isolated. Off by default.
+    /// Sets `Cross-Origin-Embedder-Policy`, for isolated pages. Default: none.
     pub fn embedder_policy(mut self, policy: EmbedderPolicy) -> Self {
         self.embedder_policy = Some(policy);
         self
     }
 
-    /// Which of the browser's features a page may use. Off by default.
+    /// Sets `Permissions-Policy`. Default: none.
     pub fn permissions_policy(mut self, policy: PermissionsPolicy) -> Self {
         self.permissions_policy = Some(policy);
         self
@@ -200,13 +190,6 @@ impl SecurityHeadersBuilder {
 
     /// Writes three headers that other toolkits write by default: `X-DNS-Prefetch-Control: off`, `X-Download-Options: noopen`
     /// (Internet Explorer) and `X-Permitted-Cross-Domain-Policies: none` (Flash and Acrobat). Off by default.
-    ///
-    /// ```
-    /// use palisade_headers::SecurityHeaders;
-    ///
-    /// let security = SecurityHeaders::pages().legacy_headers().build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn legacy_headers(mut self) -> Self {
         self.legacy = true;
         self
@@ -214,16 +197,6 @@ impl SecurityHeadersBuilder {
 
     /// Writes any further header, on each response on which the service has not written it. It replaces the value of a
     /// header of the preset that has no setting of its own here.
-    ///
-    /// ```
-    /// use http::{HeaderName, HeaderValue};
-    /// use palisade_headers::SecurityHeaders;
-    ///
-    /// let security = SecurityHeaders::pages()
-    ///     .header(HeaderName::from_static("document-policy"), HeaderValue::from_static("oversized-images=2.0"))
-    ///     .build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.further.push((name, value));
         self

@@ -1,11 +1,11 @@
 use http::{HeaderMap, HeaderName, request, uri::Scheme};
 use palisade_core::TrustedProxies;
 
-/// How it is known that a client speaks https.
+/// How the policy finds out that a client uses https.
 #[derive(Clone, Debug)]
 pub(super) enum Https {
-    /// The request's URI says so, or nothing does.
-    AsTheUriSays,
+    /// By the scheme of the request's URI.
+    ByUri,
     /// There is no other way in.
     Always,
     /// These proxies say so.
@@ -20,7 +20,7 @@ impl Https {
         let uri_says = || request.uri.scheme() == Some(&Scheme::HTTPS);
         match self {
             Self::Always => true,
-            Self::AsTheUriSays => uri_says(),
+            Self::ByUri => uri_says(),
             // The URI's scheme is that of the last hop.
             Self::AsTheProxiesSay(proxies) if proxies.trust_peer_of(&request.extensions) => {
                 forwarded_by_https(&request.headers).unwrap_or_else(uri_says)
@@ -30,7 +30,7 @@ impl Https {
     }
 }
 
-/// Whether all hops that are told used https. `None` where none is told.
+/// Returns true if all hops in the header used https. `None` without a header.
 fn forwarded_by_https(headers: &HeaderMap) -> Option<bool> {
     let lines = headers.get_all(X_FORWARDED_PROTO).iter();
     let mut hops = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).peekable();

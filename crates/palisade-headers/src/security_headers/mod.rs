@@ -13,7 +13,7 @@ use crate::{CspNonce, content_security_policy::CspText};
 pub use builder::SecurityHeadersBuilder;
 use https::Https;
 
-/// Writes the headers with which browsers protect a service, on every response, refusals included.
+/// Writes security headers on every response, including rejections.
 ///
 /// | header | [`api`](Self::api) | [`pages`](Self::pages) |
 /// | --- | --- | --- |
@@ -22,7 +22,7 @@ use https::Https;
 /// | `Referrer-Policy` | `no-referrer` | `no-referrer` |
 /// | `X-Frame-Options` | `DENY` | `SAMEORIGIN` |
 /// | `Content-Security-Policy` | `default-src 'none'; frame-ancestors 'none'` | `default-src 'self'; base-uri 'self'; form-action 'self'; object-src 'none'; frame-ancestors 'self'` |
-/// | `Cross-Origin-Resource-Policy` | `same-origin`, or `cross-origin` on what CORS lets everybody read | the same |
+/// | `Cross-Origin-Resource-Policy` | `same-origin`, or `cross-origin` on responses with `Access-Control-Allow-Origin: *` | the same |
 /// | `Cross-Origin-Opener-Policy` | | `same-origin` |
 /// | `Origin-Agent-Cluster` | | `?1` |
 /// | `X-XSS-Protection` | | `0` |
@@ -30,9 +30,8 @@ use https::Https;
 /// With [`legacy_headers`](SecurityHeadersBuilder::legacy_headers) there are three more, and any other with
 /// [`header`](SecurityHeadersBuilder::header).
 ///
-/// A header that the service wrote itself stays unchanged. This includes framing: if the service has set its own
-/// `X-Frame-Options` and no `Content-Security-Policy`, ours has no `frame-ancestors`, because browsers would follow that
-/// and not the service.
+/// Headers of the service are not changed. This includes framing: if the service has set `X-Frame-Options` and no
+/// `Content-Security-Policy`, the policy writes no `frame-ancestors`, because it would override the service's header.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -58,19 +57,19 @@ use https::Https;
 ///
 /// # Where it goes
 ///
-/// Outside of everything that may refuse, and outside of CORS. In a stack it is a step of its own, `security_headers`.
+/// Place it outside all policies that may reject, and outside CORS. In a stack it is the step `security_headers`.
 ///
 /// # Https
 ///
-/// A response over plain http must not carry `Strict-Transport-Security`
-/// ([RFC 6797, section 7.2](https://www.rfc-editor.org/rfc/rfc6797#section-7.2)), and most servers cannot tell: HTTP/1.1
-/// does not say the scheme, and TLS may end at a proxy. It is written where the request's URI says `https`, as it does
-/// in HTTP/2 over TLS; say [`always_https`](SecurityHeadersBuilder::always_https) or
-/// [`https_by_proxy`](SecurityHeadersBuilder::https_by_proxy) for all others.
+/// A response over plain http must not have `Strict-Transport-Security` ([RFC 6797, section
+/// 7.2](https://www.rfc-editor.org/rfc/rfc6797#section-7.2)), and most servers do not know the scheme: HTTP/1.1 does not
+/// contain it, and TLS may end at a proxy. The header is written if the request's URI has the scheme `https`, as in HTTP/2 over
+/// TLS. Otherwise use [`always_https`](SecurityHeadersBuilder::always_https) or
+/// [`https_by_proxy`](SecurityHeadersBuilder::https_by_proxy).
 #[derive(Clone, Debug)]
 pub struct SecurityHeaders(Arc<Fields>);
 
-/// What is written, as it is on the wire.
+/// The prepared header values.
 #[derive(Debug)]
 struct Fields {
     /// On every response.
@@ -87,43 +86,27 @@ struct Fields {
 #[derive(Debug)]
 struct Csp {
     value: CspText,
-    /// For a response on which the service itself has set `X-Frame-Options`.
+    /// The policy for responses on which the service has set `X-Frame-Options`.
     without_frame_ancestors: CspText,
 }
 
 #[derive(Debug)]
 struct Resource {
     value: HeaderValue,
-    /// Whether what CORS opens to everybody is opened here too.
+    /// Responses with `Access-Control-Allow-Origin: *` get `cross-origin`.
     follows_cors: bool,
 }
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 impl SecurityHeaders {
-    /// For a service that answers programs: nothing it says is to be shown as a page, framed or embedded.
-    ///
-    /// ```
-    /// use palisade_headers::{ResourcePolicy, SecurityHeaders};
-    ///
-    /// let security = SecurityHeaders::api().always_https().build()?;
-    /// let images = SecurityHeaders::api().resource_policy(ResourcePolicy::SameSite).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// Creates the preset for APIs, whose responses are never shown as pages, framed or embedded.
     pub fn api() -> SecurityHeadersBuilder {
         SecurityHeadersBuilder::api()
     }
 
-    /// For a service that answers browsers with pages. The `Content-Security-Policy` allows what comes from the same
-    /// origin and no scripts or styles inside of the page; write one of your own where that is too strict.
-    ///
-    /// ```
-    /// use palisade_headers::{ContentSecurityPolicy, SecurityHeaders};
-    ///
-    /// let csp = ContentSecurityPolicy::default_src(["'self'"]).img_src(["'self'", "data:"]);
-    /// let security = SecurityHeaders::pages().content_security_policy(csp).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// Creates the preset for pages in browsers. The `Content-Security-Policy` allows resources of the same origin, and no
+    /// inline scripts or styles. Set your own if it is too strict.
     pub fn pages() -> SecurityHeadersBuilder {
         SecurityHeadersBuilder::pages()
     }
@@ -134,7 +117,7 @@ impl SecurityHeaders {
     }
 }
 
-/// What the headers of a response depend on: whether the request came by https, and the nonce.
+/// The properties of the request that the headers depend on: https, and the nonce.
 ///
 /// ```
 /// use palisade_core::Policy;
@@ -150,7 +133,7 @@ pub struct SecurityHeadersGrant {
     nonce: Option<CspNonce>,
 }
 
-/// In the extensions of a response with a nonce: a shared cache would give one visitor's nonce to all.
+/// Marks a response with a nonce, which shared caches must not store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HasNonce;
 
@@ -215,7 +198,7 @@ impl Fields {
         self
     }
 
-    /// Returns true for a response that needs more room, and whose headers change nothing about ours.
+    /// Returns true for a response that needs more room, and whose headers do not change the prepared ones.
     fn is_simple(&self, headers: &HeaderMap, alone: &HeaderMap) -> bool {
         let follows_cors = || self.resource_policy.as_ref().is_some_and(|own| own.follows_cors);
         headers.capacity() < headers.len() + alone.len()
@@ -223,7 +206,7 @@ impl Fields {
             && !headers
                 .keys()
                 .any(|name| *name == header::X_FRAME_OPTIONS || alone.contains_key(name))
-            && !(follows_cors() && everybody_may_read(headers))
+            && !(follows_cors() && is_readable_by_all_origins(headers))
     }
 
     /// Writes the headers that a response does not have.
@@ -251,7 +234,7 @@ impl Fields {
             write_csp(headers, name, text, nonce);
         }
         if let Some(Resource { value, follows_cors }) = resource_policy {
-            if *follows_cors && everybody_may_read(headers) {
+            if *follows_cors && is_readable_by_all_origins(headers) {
                 write(headers, &RESOURCE_POLICY, &HeaderValue::from_static("cross-origin"));
             } else {
                 write(headers, &RESOURCE_POLICY, value);
@@ -297,8 +280,8 @@ fn write_csp(headers: &mut HeaderMap, name: &HeaderName, text: &CspText, nonce: 
     }
 }
 
-/// What CORS opens to pages of all origins, `same-origin` would close to their `<img>` and `<script>`.
-fn everybody_may_read(headers: &HeaderMap) -> bool {
+/// Returns true for responses that CORS allows all origins to read. `same-origin` would block them in `<img>` and `<script>`.
+fn is_readable_by_all_origins(headers: &HeaderMap) -> bool {
     headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN).is_some_and(|origin| origin == "*")
 }
 

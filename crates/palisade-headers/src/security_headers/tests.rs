@@ -57,7 +57,7 @@ fn an_api_gets_six_headers() {
 }
 
 #[test]
-fn pages_get_what_helmet_writes_with_a_stricter_policy_for_scripts_and_styles() {
+fn page_headers_equal_helmet_with_a_stricter_csp() {
     let security = SecurityHeaders::pages().build().unwrap();
     assert_eq!(
         written(&security, &over_https(), &[]),
@@ -159,7 +159,7 @@ fn other_headers_of_the_service_stay() {
     assert_eq!(values(&security, "set-cookie", &own), ["a=1", "b=2"]);
     assert_eq!(values(&security, "etag", &own), ["x"]);
     assert_eq!(values(&security, "x-frame-options", &own), ["DENY"]);
-    // Left out, it still says who may frame the page if the service writes it.
+    // Without the preset's header, the one of the service still controls framing.
     let security = SecurityHeaders::api().without(header::X_FRAME_OPTIONS).build().unwrap();
     let own = [("x-frame-options", "SAMEORIGIN")];
     assert_eq!(values(&security, "content-security-policy", &own), ["default-src 'none'"]);
@@ -171,7 +171,7 @@ fn a_service_that_says_who_may_frame_it_is_not_contradicted() {
     let own = [("x-frame-options", "SAMEORIGIN")];
     assert_eq!(values(&security, "content-security-policy", &own), ["default-src 'none'"]);
     assert_eq!(values(&security, "x-frame-options", &own), ["SAMEORIGIN"]);
-    // a policy of its own that says nothing of frames leaves them to X-Frame-Options
+    // If the service's policy has no frame-ancestors, X-Frame-Options applies.
     let own = [("content-security-policy", "default-src 'self'")];
     assert_eq!(values(&security, "x-frame-options", &own), ["DENY"]);
 }
@@ -325,7 +325,7 @@ fn meaningless_x_frame_options_do_not_take_the_protection_off() {
 }
 
 #[test]
-fn each_response_has_a_nonce_of_its_own_that_the_request_has_too() {
+fn request_and_response_share_a_fresh_nonce() {
     let csp = ContentSecurityPolicy::default_src(["'self'"])
         .script_src([ContentSecurityPolicy::NONCE, "'strict-dynamic'"])
         .style_src([ContentSecurityPolicy::NONCE]);

@@ -2,7 +2,7 @@
 //! ([CSP 3, section 2.3.1](https://www.w3.org/TR/CSP3/#framework-directive-source-list)). A source that is not of this grammar
 //! is one that browsers ignore.
 
-/// Why a text is not a source of hosts, as what to write instead.
+/// The remedy for a text that is not a host source.
 type Remedy = &'static str;
 
 const IN_FULL: Remedy = "write a scheme (`https:`), a host (`cdn.example.com`, `*.example.com`) or both \
@@ -122,7 +122,7 @@ fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&()*+=:@/".contains(&byte)
 }
 
-/// What Chromium ignores, as `tests/csp_browser.rs` shows. One on each line.
+/// Sources that Chromium ignores, as `tests/csp_browser.rs` shows. One on each line.
 #[cfg(test)]
 pub(crate) const IGNORED: &str = include_str!("ignored.txt");
 

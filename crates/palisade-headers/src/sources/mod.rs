@@ -1,4 +1,4 @@
-//! The sources of a directive: what browsers would ignore is an error.
+//! The sources of a directive. Sources that browsers would ignore are errors.
 
 mod host;
 
@@ -31,14 +31,14 @@ const SCRIPTS: [&str; 8] = [
 /// The algorithms of hashes, and how many characters a hash has in base64 without its padding.
 const HASHES: [(&str, usize); 3] = [("'sha256-", 43), ("'sha384-", 64), ("'sha512-", 86)];
 
-/// What the sources of a directive are about.
+/// The type of a directive, which determines its valid sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum About {
     /// `default-src`, which stands for directives of all kinds.
     Everything,
     Scripts,
     Styles,
-    /// Whatever is loaded from a place and never written inside of the page.
+    /// Resources that are loaded by URL and cannot be inline.
     Places,
 }
 
@@ -129,7 +129,7 @@ fn check_source(source: &str, about: About) -> Result<(), String> {
     host::check(source).map_err(str::to_owned)
 }
 
-/// Checks what stands in quotes, which is known to be a keyword, a hash or the nonce.
+/// Checks a quoted source: a keyword, a hash or the nonce.
 fn check_quoted(source: &str, about: About) -> Result<(), String> {
     if let Some((prefix, length)) = HASHES.iter().find(|(prefix, _)| source.starts_with(prefix)) {
         let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
