@@ -14,25 +14,25 @@ use crate::{escape::Escaped, record::Summary};
 /// The target of the access log's events.
 const TARGET: &str = "palisade::access";
 
-/// What the access log says of a request: one `tracing` event at level INFO, target `palisade::access`, when its
-/// response is over.
+/// Configures the access log: one `tracing` event for each request at level INFO, target `palisade::access`, at the end of its
+/// response.
 ///
 /// | field | |
 /// | --- | --- |
-/// | `request_id`, `trace_id`, `span_id` | what the request is called |
-/// | `method`, `path`, `route` | what was asked for; the route's template where the framework knows it, of gRPC the method that it is |
-/// | `status`, `grpc_status`, `code` | the answer, and the machine code of its error |
-/// | `end` | `complete`, `aborted` (the client left amid the response), `cancelled` (before it), `failed` and `panicked` (without a response), `body_failed`, `body_panicked` |
-/// | `duration_us`, `first_byte_us` | until the end, and until the head of the response |
-/// | `bytes_in`, `bytes_out` | of the bodies: what was declared or read, and what was sent |
-/// | `client`, `peer` | [`ClientIp`](palisade_core::ClientIp), and the other end of the socket |
-/// | `principal` | who called |
-/// | `policies` | what each policy said, and how long it took |
-/// | `ratelimit` | the field of that name of the response |
+/// | `request_id`, `trace_id`, `span_id` | the ids of the request |
+/// | `method`, `path`, `route` | the request line; the route's template if the framework provides it, for gRPC the method |
+/// | `status`, `grpc_status`, `code` | the status of the response, and the machine code of its error |
+/// | `end` | `complete`, `aborted` (the client disconnected during the response), `cancelled` (before it), `failed` and `panicked` (without a response), `body_failed`, `body_panicked` |
+/// | `duration_us`, `first_byte_us` | the time until the end, and until the head of the response |
+/// | `bytes_in`, `bytes_out` | the bytes of the request body (declared or read) and of the response body (sent) |
+/// | `client`, `peer` | [`ClientIp`](palisade_core::ClientIp), and the address of the peer |
+/// | `principal` | the caller |
+/// | `policies` | the decision and duration of each policy |
+/// | `ratelimit` | the response's `RateLimit` field |
 ///
-/// A field that is not known is left out. No header of the request is written: no credentials, no cookies. The query
-/// is not either, unless its parameters are [listed](Self::query_parameters). What clients choose is escaped, so that it
-/// cannot end a line, and has a limit.
+/// Unknown fields are omitted. Headers of the request are not logged, so neither are credentials and cookies. Query parameters
+/// are logged only if they are [listed](Self::query_parameters). Values of clients are escaped, so that they cannot end a line,
+/// and truncated.
 ///
 /// `bytes_in` is the declared length, or what [`BodyPolicy`](palisade_core::BodyPolicy)s and body limits have read.
 ///
@@ -59,13 +59,7 @@ impl AccessLog {
         Self::default()
     }
 
-    /// Writes these parameters of the query; the others stay out, and `…` says that there were some.
-    ///
-    /// ```
-    /// use palisade_observe::AccessLog;
-    ///
-    /// let log = AccessLog::new().query_parameters(["page"]); // /search?page=2&…
-    /// ```
+    /// Logs these query parameters. Other parameters are replaced by `…`.
     #[must_use]
     pub fn query_parameters<I>(mut self, names: I) -> Self
     where
@@ -76,20 +70,14 @@ impl AccessLog {
     }
 
     /// Leaves the path out, where paths hold secrets (`/reset/{token}`): the route's template stays.
-    ///
-    /// ```
-    /// use palisade_observe::AccessLog;
-    ///
-    /// let log = AccessLog::new().without_path();
-    /// ```
     #[must_use]
     pub fn without_path(mut self) -> Self {
         self.without_path = true;
         self
     }
 
-    /// Writes a keyed hash of who called (HMAC-SHA-256, 16 bytes of it) in place of the name: the same caller is the
-    /// same hash, and nobody without the key can find out whose it is.
+    /// Logs a keyed hash of the caller (16 bytes of HMAC-SHA-256) instead of the name. The same caller has the same hash, and
+    /// the caller cannot be found without the key.
     ///
     /// # Errors
     ///
@@ -171,7 +159,7 @@ impl fmt::Debug for AccessLog {
     }
 }
 
-/// Whether anybody reads the log.
+/// Returns true if a subscriber is interested in the access log.
 pub(crate) fn is_enabled() -> bool {
     tracing::event_enabled!(target: TARGET, tracing::Level::INFO)
 }
@@ -180,7 +168,7 @@ pub(crate) fn micros(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A path, with what may be shown of its query.
+/// A path with the listed parameters of its query.
 pub(crate) struct Path<'a> {
     uri: &'a Uri,
     shown: &'a BTreeSet<Box<str>>,
@@ -243,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hashed_principal_is_the_same_for_the_same_caller_and_key_only() {
+    fn hashed_principal_depends_on_caller_and_key_only() {
         let hashing = |key: &str| AccessLog::new().hash_principals(key).unwrap();
         let log = hashing("a key of at least sixteen bytes");
         let ada = Principal::new("ada").issued_by("https://issuer.example");

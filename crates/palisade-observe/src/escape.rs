@@ -1,10 +1,9 @@
 use std::fmt::{self, Write};
 
-/// How much of one value is written, in characters: whoever sends a request decides how long its path is.
+/// The maximum length of a logged value in characters, because clients choose the length of paths.
 const MOST: usize = 1024;
 
-/// Text that somebody else chose, safe for a line of a log: control characters are escaped, so that it is one line and
-/// looks like what it is in a terminal, and its length has a limit.
+/// Text of a client, safe for a line of the log: control characters are escaped, and long text is truncated.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {

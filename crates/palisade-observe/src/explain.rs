@@ -9,18 +9,17 @@ use crate::access_log::micros;
 
 const X_PALISADE_EXPLAIN: HeaderName = HeaderName::from_static("x-palisade-explain");
 
-/// How long the explanation may be: servers and proxies have limits on header fields.
+/// The maximum length of the explanation, because servers and proxies limit header fields.
 const MOST: usize = 4096;
 
-/// *Why was I refused?* The response says which policies the request met, what each decided and how long it took, in
-/// the field `X-Palisade-Explain`:
+/// Adds the header `X-Palisade-Explain` to responses, with the decision and duration of each policy:
 ///
 /// ```text
 /// x-palisade-explain: Cors=granted;3us, Jwt=granted;41us, Authorize=refused(FORBIDDEN);2us
 /// ```
 ///
-/// A policy that only would have refused says so: `NewRule=refused(FORBIDDEN) in shadow;2us`. This tells how a service
-/// is protected, so it is for those who know a secret:
+/// A shadowed policy is marked: `NewRule=refused(FORBIDDEN) in shadow;2us`. The header reveals how the service is protected, so
+/// the request must contain a secret:
 ///
 /// ```
 /// use palisade_observe::{Explain, Observe};
@@ -34,7 +33,7 @@ pub struct Explain(Option<Arc<Key>>);
 
 struct Key {
     field: HeaderName,
-    /// Of the secret. Two hashes have the same length, whatever the secrets have.
+    /// The hash of the secret. Hashes have equal lengths, so the comparison does not reveal the length of the secret.
     sha256: [u8; 32],
 }
 
@@ -69,18 +68,12 @@ impl Explain {
         Ok(Self(Some(Arc::new(Key { field, sha256 }))))
     }
 
-    /// Explains to everybody, how the service is protected included. For development.
-    ///
-    /// ```
-    /// use palisade_observe::{Explain, Observe};
-    ///
-    /// let observe = Observe::new().explain(Explain::insecure_to_everybody());
-    /// ```
+    /// Adds the header to all responses, which reveals how the service is protected. For development.
     pub fn insecure_to_everybody() -> Self {
         Self(None)
     }
 
-    /// Whether the request may ask, and does.
+    /// Returns true if the request asks for an explanation with the right secret.
     pub(crate) fn asks(&self, request: &request::Parts) -> bool {
         let Some(key) = &self.0 else { return true };
         request.headers.get(&key.field).is_some_and(|sent| {
@@ -89,7 +82,7 @@ impl Explain {
         })
     }
 
-    /// What was only for us goes no further.
+    /// Removes the secret from the request, so that inner services do not see it.
     pub(crate) fn leave_no_secret(&self, request: &mut request::Parts) {
         if let Some(key) = &self.0 {
             remove_header(&mut request.headers, &key.field);
@@ -107,7 +100,7 @@ impl Explain {
             }
             text.push_str(&step);
         }
-        // Names and codes are whatever their authors chose.
+        // Names and codes may contain any characters.
         text = text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect();
         if let Ok(value) = HeaderValue::try_from(text) {
             set_header(&mut response.headers, X_PALISADE_EXPLAIN, value);
@@ -133,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_knows_the_secret_is_told_and_nobody_sees_it_afterwards() {
+    fn secret_is_required_and_removed_from_the_request() {
         let secret = "a secret of at least sixteen bytes";
         let explain = Explain::for_requests_with("x-explain", secret).unwrap();
         let head = |value: Option<&str>| {
@@ -155,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_can_be_guessed_and_a_name_that_is_none_are_refused() {
+    fn weak_secret_and_invalid_name_are_config_errors() {
         let error = Explain::for_requests_with("x explain", "a secret of at least sixteen bytes");
         assert!(error.unwrap_err().to_string().starts_with("field `x explain` is not valid"));
         let error = Explain::for_requests_with("x-explain", "yes").unwrap_err();

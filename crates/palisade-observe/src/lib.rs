@@ -1,5 +1,5 @@
-//! What happened: a name for every request, on its response, in its errors and in the log; its trace; one event when it
-//! is over; metrics; and an answer to *why was I refused?*
+//! Observes requests: an id in the response, in errors and in the log; trace context; one access log event for each request;
+//! metrics; and explanations of rejections.
 //!
 //! ```
 //! use http::{Request, Response};
@@ -7,7 +7,7 @@
 //! use palisade_observe::{Observe, Recorder};
 //! use tower::{Layer, ServiceExt, service_fn};
 //!
-//! /// Lets nobody in.
+//! /// Rejects all requests.
 //! struct Closed;
 //!
 //! impl Policy for Closed {
@@ -57,6 +57,7 @@ mod recorder;
 mod request_ids;
 mod span;
 mod trace_context;
+mod tracestate;
 
 pub use access_log::AccessLog;
 pub use explain::Explain;

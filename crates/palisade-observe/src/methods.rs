@@ -3,12 +3,12 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-/// More methods than any service has. What is behind us may be somebody else's service, with any number of them.
+/// The maximum number of stored methods. A service behind a proxy could report any number of them.
 const MOST: usize = 1024;
 
-/// The gRPC methods that have ever succeeded. A path of gRPC is a template by itself, `/package.Service/Method`, if there is
-/// such a method; what clients make up must not become a label. Only a method that is there answers `OK`: refusals, routers
-/// and other services do not. Once it has, its failures and refusals are known by its name too.
+/// The gRPC methods that have succeeded at least once. The path of an existing method, `/package.Service/Method`, is a route
+/// template. Invented paths must not become labels, so a path is used only after a response with the status `OK`, which
+/// rejections and routers do not send. After that, failures and rejections of the method have its label too.
 #[derive(Debug, Default)]
 pub(crate) struct GrpcMethods(RwLock<BTreeSet<Box<str>>>);
 

@@ -14,8 +14,8 @@ const IN_FLIGHT: &str = "palisade_requests_in_flight";
 const DECISIONS: &str = "palisade_policy_decisions_total";
 const DECISION_SECONDS: &str = "palisade_policy_duration_seconds";
 
-/// What [`Observe::metrics`](crate::Observe::metrics) counts and times. No label grows with what clients send: routes
-/// are templates, or `other` where nobody knew one, and methods that HTTP does not know are `other`.
+/// The metrics of [`Observe::metrics`](crate::Observe::metrics). Clients cannot multiply label values: routes are templates or
+/// `other`, and unknown methods are `other`.
 ///
 /// ```
 /// use palisade_observe::METRICS;
@@ -87,8 +87,8 @@ fn known_method(method: &http::Method) -> &'static str {
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
-/// Numbers that parts of a service keep themselves, as metrics: what a limit asked of its store, how old the keys of an
-/// issuer are. They are read when [`read`](Self::read) is called, which is before the exporter is asked.
+/// Exports the measurements of components, such as a rate limit's questions to its store or the age of an issuer's keys. Call
+/// [`read`](Self::read) before each export.
 ///
 /// ```
 /// use palisade_core::{Measured, Measurement, Metric};
@@ -112,19 +112,19 @@ pub struct Readings(Vec<Arc<Read>>);
 type Read = dyn Fn() + Send + Sync;
 
 impl Readings {
-    /// Nothing to read.
+    /// Creates an empty list.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What a part tells of itself: a limit, the keys of an issuer, a way to authenticate. `name` is the value of the one
-    /// label that its metrics have, and tells it from others of its kind; one of few, and the same for all requests.
+    /// Adds a component: a limit, the keys of an issuer, an authentication. `name` is the value of its metrics' label, which
+    /// distinguishes it from others of its type. Use one of few constant names.
     #[must_use]
     pub fn part(mut self, name: impl Into<SharedString>, part: impl Measured) -> Self {
         let name = name.into();
         self.0.push(Arc::new(move || {
             for Measurement { metric, value } in part.measure() {
-                // Each time: what is not known at first comes later, and so may the exporter.
+                // Each time, because metrics and the exporter may be added later.
                 describe_one(metric);
                 let label = |label: &&'static str| Label::new(*label, name.clone());
                 let labels: Vec<_> = metric.labels.iter().map(label).collect();

@@ -12,12 +12,10 @@ use crate::{
     trace_context::Continue,
 };
 
-/// Everything that is known of a request, in one policy: its id, its trace, and once its response is over an event in
-/// the access log, and more if asked.
+/// Observes requests: sets request id and trace context, and reports each request to the access log and to metrics.
 ///
-/// It belongs outside of everything but [`TrustedProxies`]: whatever runs outside of it is not on its records. Each
-/// request makes exactly one record, when its response's body is over or as soon as there will be none: because the
-/// client is gone, because the service failed, because something panicked.
+/// Place it outside all policies except [`TrustedProxies`]; outer policies are not observed. Each request is reported exactly
+/// once: at the end of its response's body, or when the client disconnects, the service fails or a panic occurs.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -54,7 +52,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether anybody wants to know what becomes of requests.
+    /// Returns true if any output is enabled.
     pub(crate) fn are_wanted(&self) -> bool {
         #[cfg(feature = "metrics")]
         if self.metrics {
@@ -88,31 +86,19 @@ impl Observe {
     }
 
     /// Chooses whose ids are kept; see [`RequestIds`].
-    ///
-    /// ```
-    /// use palisade_observe::{Observe, RequestIds};
-    ///
-    /// let observe = Observe::new().request_ids(RequestIds::new().always_new());
-    /// ```
     #[must_use]
     pub fn request_ids(self, ids: RequestIds) -> Self {
         self.with(|settings| settings.ids = ids)
     }
 
-    /// Begins a new trace for each request, whatever came with it: on the outer edge, where a client could otherwise
-    /// write itself into a trace of yours.
-    ///
-    /// ```
-    /// use palisade_observe::Observe;
-    ///
-    /// let observe = Observe::new().always_new_traces();
-    /// ```
+    /// Starts a new trace for each request and ignores the client's. For servers at the edge, where a client could otherwise
+    /// add requests to your traces.
     #[must_use]
     pub fn always_new_traces(self) -> Self {
-        self.with(|settings| settings.traces = Continue::Nobodys)
+        self.with(|settings| settings.traces = Continue::NoClient)
     }
 
-    /// Continues traces of these proxies only, and begins new ones for everybody else.
+    /// Continues traces of these proxies only, and starts new ones for all other clients.
     ///
     /// ```
     /// use palisade_core::TrustedProxies;
@@ -124,34 +110,22 @@ impl Observe {
     /// ```
     #[must_use]
     pub fn traces_only_from(self, proxies: &TrustedProxies) -> Self {
-        self.with(|settings| settings.traces = Continue::OfProxies(proxies.clone()))
+        self.with(|settings| settings.traces = Continue::Proxies(proxies.clone()))
     }
 
-    /// Chooses what the access log says; see [`AccessLog`].
-    ///
-    /// ```
-    /// use palisade_observe::{AccessLog, Observe};
-    ///
-    /// let observe = Observe::new().access_log(AccessLog::new().query_parameters(["page"]));
-    /// ```
+    /// Configures the access log; see [`AccessLog`].
     #[must_use]
     pub fn access_log(self, log: AccessLog) -> Self {
         self.with(|settings| settings.access_log = Some(log))
     }
 
-    /// No access log.
+    /// Disables the access log.
     #[must_use]
     pub fn without_access_log(self) -> Self {
         self.with(|settings| settings.access_log = None)
     }
 
     /// Counts and times requests and decisions through the `metrics` facade; see [`METRICS`](crate::METRICS).
-    ///
-    /// ```
-    /// use palisade_observe::Observe;
-    ///
-    /// let observe = Observe::new().metrics();
-    /// ```
     #[cfg(feature = "metrics")]
     #[must_use]
     pub fn metrics(self) -> Self {
@@ -159,7 +133,7 @@ impl Observe {
         self.with(|settings| settings.metrics = true)
     }
 
-    /// Tells clients which policies their requests met; see [`Explain`].
+    /// Reports the decisions of policies to clients; see [`Explain`].
     #[must_use]
     pub fn explain(self, explain: Explain) -> Self {
         self.with(|settings| settings.explain = Some(explain))
@@ -203,11 +177,11 @@ impl fmt::Debug for Observe {
     }
 }
 
-/// What [`Observe`] has seen of a request so far. Wherever it is dropped, there the request ended.
+/// The grant of [`Observe`]. Dropping it ends the record of the request.
 pub struct Observation {
     id: RequestId,
     trace: TraceContext,
-    /// Where nobody listens there is none, and a request costs no more than its names.
+    /// `None` without a subscriber; then a request pays only for its ids.
     record: Option<Box<Record>>,
 }
 
@@ -229,13 +203,13 @@ impl Policy for Observe {
         let settings = &self.settings;
         let id = settings.ids.id_of(request);
         let trace = settings.traces.trace_of(request);
-        let record = Record::of(request, &id, &trace, settings).map(Box::new);
+        let record = Record::begin(request, &id, &trace, settings).map(Box::new);
         Decision::grant(Observation { id, trace, record })
     }
 
     fn admit(&self, observation: &mut Observation, request: &mut request::Parts) {
         RequestIds::leave(&observation.id, request);
-        observation.trace.leave(request);
+        observation.trace.insert_into(request);
         if let Some(explain) = &self.settings.explain {
             explain.leave_no_secret(request);
         }

@@ -3,8 +3,8 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-/// Numbers that nobody else has: a keyed hash of a count. The key is random, of the system's making, once for each
-/// thread; so there is no call into the system for a request. Good for names, and not for secrets.
+/// Generates unique numbers: a keyed hash of a counter. The operating system seeds the key once for each thread, so a request
+/// makes no system call. For ids, not for secrets.
 struct Source {
     key: RandomState,
     drawn: Cell<u64>,

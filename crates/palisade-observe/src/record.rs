@@ -12,8 +12,8 @@ use crate::{TraceContext, observe::Settings};
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// One request, from its head to the end of its response. It tells what happened when it is dropped, wherever that is:
-/// so there is one event, and only one, whatever becomes of the request.
+/// The record of one request, from its head to the end of its response. It is reported on drop, so that there is exactly one
+/// event in all cases.
 pub(crate) struct Record {
     settings: Arc<Settings>,
     pub(crate) id: RequestId,
@@ -26,23 +26,23 @@ pub(crate) struct Record {
     peer: Option<IpAddr>,
     /// The length that the request's body was declared to have.
     declared: u64,
-    answer: Option<Answer>,
+    answer: Option<ResponseRecord>,
     end: Option<End>,
 }
 
-/// What is known of the response.
-struct Answer {
+/// The observed properties of the response.
+struct ResponseRecord {
     status: StatusCode,
     after: Duration,
     grpc_status: Option<HeaderValue>,
     code: Option<Box<str>>,
     rate_limit: Option<HeaderValue>,
-    /// How many bytes make the body complete, where that is known.
+    /// The length of the complete body, if known.
     expected: Option<u64>,
     bytes: u64,
 }
 
-/// How a request ended.
+/// The end of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// All of the response was taken.
@@ -55,7 +55,7 @@ pub(crate) enum End {
     Aborted,
     /// The client was gone before there was a response.
     Cancelled,
-    /// The service failed, and nobody made a response of it.
+    /// The service failed, and no error layer made a response of it.
     Failed,
     /// The service panicked, and no layer made a response of it.
     Panicked,
@@ -75,7 +75,7 @@ impl End {
     }
 }
 
-/// What is told of a request that is over.
+/// The properties of a finished request.
 pub(crate) struct Summary<'a> {
     pub(crate) id: &'a RequestId,
     pub(crate) trace: &'a TraceContext,
@@ -98,8 +98,8 @@ pub(crate) struct Summary<'a> {
 }
 
 impl Record {
-    /// Begins, if anybody wants to know what becomes of the request.
-    pub(crate) fn of(
+    /// Creates a record. Returns `None` if no output is enabled.
+    pub(crate) fn begin(
         request: &request::Parts,
         id: &RequestId,
         trace: &TraceContext,
@@ -136,7 +136,7 @@ impl Record {
             || status.is_informational()
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let error = response.extensions.get::<ApiError>();
-        self.answer = Some(Answer {
+        self.answer = Some(ResponseRecord {
             status,
             after: self.trail.age(),
             grpc_status: headers.get(GRPC_STATUS).cloned(),
@@ -153,12 +153,12 @@ impl Record {
     }
 
     fn ended(&mut self, end: BodyEnd) {
-        let is_whole = |answer: &Answer| answer.expected == Some(answer.bytes);
+        let is_whole = |answer: &ResponseRecord| answer.expected == Some(answer.bytes);
         self.end = Some(match end {
             BodyEnd::Complete => End::Complete,
             BodyEnd::Failed => End::BodyFailed,
             BodyEnd::Panicked => End::BodyPanicked,
-            // A server does not poll a body that nobody wants, nor one again that has its length.
+            // A server does not poll the body of a HEAD response, nor a body again that has reached its length.
             _ if self.answer.as_ref().is_some_and(is_whole) => End::Complete,
             _ => End::Aborted,
         });

@@ -10,7 +10,7 @@ use crate::random::{hex, random};
 
 const UUID_LEN: usize = 36;
 
-/// As many ids share one allocation, which lives as long as the last of them.
+/// The number of ids in one allocation, which lives as long as the last of them.
 const IDS_IN_A_SLAB: usize = 64;
 
 thread_local! {
@@ -19,11 +19,11 @@ thread_local! {
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives each request a [`RequestId`] and writes it into `X-Request-Id` of the response, refusals included.
+/// Sets the [`RequestId`] of each request, and writes it into `X-Request-Id` of the response, including rejections.
 ///
-/// An id that came with the request is kept if it is the only one and well-formed: 1 to 128 letters, digits, `-`, `_`
-/// and `.`. Otherwise the request gets a UUID of version 7 (RFC 9562, section 5.7), which sorts by time. Handlers find
-/// it in the request's extensions and in its header.
+/// An id of the request is kept if it is unique and well-formed: 1 to 128 letters, digits, `-`, `_` and `.`. Otherwise the
+/// request gets a UUID of version 7 (RFC 9562, section 5.7), which sorts by time. Handlers find it in the request's extensions
+/// and header.
 ///
 /// ```
 /// use palisade_observe::RequestIds;
@@ -37,41 +37,32 @@ pub struct RequestIds {
     clock: Arc<dyn Clock>,
 }
 
-/// Whose ids are kept.
+/// The clients whose ids are kept.
 #[derive(Clone, Debug)]
 enum Keep {
-    Everybodys,
-    OfProxies(TrustedProxies),
-    Nobodys,
+    AllClients,
+    Proxies(TrustedProxies),
+    NoClient,
 }
 
 impl RequestIds {
     /// Keeps well-formed ids and makes all others.
     pub fn new() -> Self {
-        Self { keep: Keep::Everybodys, clock: SystemClock::shared() }
+        Self { keep: Keep::AllClients, clock: SystemClock::shared() }
     }
 
-    /// Makes a new id for each request, whatever came with it.
+    /// Creates a new id for each request and ignores the client's.
     #[must_use]
     pub fn always_new(mut self) -> Self {
-        self.keep = Keep::Nobodys;
+        self.keep = Keep::NoClient;
         self
     }
 
-    /// Keeps a well-formed id only if one of these proxies sent it, and makes a new one for everybody else: whoever can
-    /// choose an id can make its requests look like somebody else's in the log.
-    ///
-    /// ```
-    /// use palisade_core::TrustedProxies;
-    /// use palisade_observe::RequestIds;
-    ///
-    /// let proxies = TrustedProxies::private_networks().build()?;
-    /// let ids = RequestIds::new().only_from(&proxies);
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// Keeps well-formed ids of these proxies, and creates new ones for all other clients. A client that can choose an id can
+    /// disguise its requests as those of another client in the log.
     #[must_use]
     pub fn only_from(mut self, proxies: &TrustedProxies) -> Self {
-        self.keep = Keep::OfProxies(proxies.clone());
+        self.keep = Keep::Proxies(proxies.clone());
         self
     }
 
@@ -90,9 +81,9 @@ impl RequestIds {
     /// The id of a request, kept or new.
     pub(crate) fn id_of(&self, request: &request::Parts) -> RequestId {
         let believed = match &self.keep {
-            Keep::Everybodys => true,
-            Keep::OfProxies(proxies) => proxies.trust_peer_of(&request.extensions),
-            Keep::Nobodys => false,
+            Keep::AllClients => true,
+            Keep::Proxies(proxies) => proxies.trust_peer_of(&request.extensions),
+            Keep::NoClient => false,
         };
         let kept = if believed { incoming(&request.headers) } else { None };
         kept.unwrap_or_else(|| self.make())
@@ -100,20 +91,20 @@ impl RequestIds {
 
     /// Leaves the id where handlers and inner layers look for it.
     pub(crate) fn leave(id: &RequestId, request: &mut request::Parts) {
-        // One that was kept is there, alone.
+        // A kept id is already the only value.
         if request.headers.get(X_REQUEST_ID) != Some(id.header_value()) {
             set_header(&mut request.headers, X_REQUEST_ID, id.header_value().clone());
         }
         request.extensions.insert(id.clone());
     }
 
-    /// Tells the client.
+    /// Writes the id into the response.
     pub(crate) fn tell(id: RequestId, response: &mut response::Parts) {
         set_header(&mut response.headers, X_REQUEST_ID, id.into_header_value());
     }
 
-    /// RFC 9562, section 5.7: 48 bits of milliseconds, 12 bits of what is below them (section 6.2, method 3), and 62
-    /// bits that are random.
+    /// Creates a UUID of version 7 (RFC 9562, section 5.7): 48 bits of milliseconds, 12 bits of their fraction (section 6.2,
+    /// method 3), and 62 random bits.
     fn make(&self) -> RequestId {
         let now = self.clock.unix();
         let below = u64::from(now.subsec_nanos() % 1_000_000) * 4096 / 1_000_000;
@@ -234,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_unique_in_order_and_well_formed_across_threads_and_slabs() {
+    fn ids_are_unique_and_ordered_across_threads_and_slabs() {
         let policy = RequestIds::new();
         let make = || (0..1000).map(|_| policy.make()).collect::<Vec<_>>();
         let mut all: Vec<RequestId> = std::thread::scope(|scope| {

@@ -13,11 +13,11 @@ use tracing::Span;
 
 use crate::TraceContext;
 
-/// Puts what happens inside it into a `tracing` span with the request's name, so that each line of the log says which
-/// request it is about: `request_id`, `trace_id`, `span_id` and `method`, at level INFO, target `palisade::request`.
+/// Runs the inner service in a `tracing` span with the ids of the request: `request_id`, `trace_id`, `span_id` and `method`, at
+/// level INFO, target `palisade::request`.
 ///
-/// It belongs directly inside of [`Observe`](crate::Observe) or [`RequestIds`](crate::RequestIds), who give the names.
-/// The span is there while the response's head is made; a body that streams on is outside of it.
+/// Place it directly inside [`Observe`](crate::Observe) or [`RequestIds`](crate::RequestIds), which set the ids. The span ends
+/// with the response's head; it does not cover the streaming body.
 ///
 /// ```
 /// use palisade_observe::{Observe, RequestSpan};

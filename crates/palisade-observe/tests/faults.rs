@@ -1,4 +1,4 @@
-//! Whatever goes wrong, there is one event in the access log, and it says what the client got.
+//! Every failure causes one event in the access log, with the status that the client received.
 
 mod captured;
 
@@ -61,7 +61,7 @@ fn drain<B: http_body::Body + Unpin>(mut body: B) -> usize {
     frames
 }
 
-/// A service that does what it is told to.
+/// A service with a configurable failure.
 fn answering<B, F>(
     answer: F,
 ) -> impl Service<Request<Script>, Response = Response<B>, Error = ProbeError, Future: Send> + Clone
@@ -111,7 +111,7 @@ impl http_body::Body for PanickingBody {
 }
 
 #[test]
-fn where_nobody_listens_a_request_gets_its_names_and_is_not_observed() {
+fn without_a_subscriber_requests_only_get_ids() {
     let ask = |observe: Observe| {
         let service = observe.layer().layer(service_fn(|request: Request<Script>| async move {
             let extensions = request.extensions();
@@ -133,7 +133,7 @@ fn where_nobody_listens_a_request_gets_its_names_and_is_not_observed() {
 }
 
 #[test]
-fn a_request_that_went_well_is_told_with_everything_that_is_known_of_it() {
+fn successful_request_is_reported_with_all_fields() {
     struct Ada;
     impl Policy for Ada {
         type Grant = ();
@@ -226,7 +226,7 @@ fn a_refusal_is_told_with_its_code() {
 }
 
 #[test]
-fn a_panic_in_the_handler_is_500_where_errors_are_handled_and_no_status_where_not() {
+fn panic_is_500_inside_an_error_layer_else_no_status() {
     let panics = || {
         service_fn(|_: Request<Script>| async {
             if true {
@@ -286,7 +286,7 @@ fn a_service_that_fails_before_its_head_has_no_status() {
         assert!(now(service.oneshot(get())).is_err());
     });
     says(&event, "failed", None);
-    // and 500 where somebody makes a response of it
+    // With an error layer the panic becomes a 500.
     let event = the_event_of(|| {
         let service = Observe::new().layer().layer(ErrorLayer::new().layer(Probe::new().failing()));
         drain(now(service.oneshot(get())).unwrap().into_body());
@@ -295,7 +295,7 @@ fn a_service_that_fails_before_its_head_has_no_status() {
 }
 
 #[test]
-fn a_service_that_fails_after_its_head_has_the_status_that_was_sent() {
+fn failure_after_the_head_keeps_the_sent_status() {
     let event = the_event_of(|| {
         let body = Script::of([Step::Data("hello"), Step::Fail]);
         let service = Observe::new().layer().layer(Probe::new().answering(body));

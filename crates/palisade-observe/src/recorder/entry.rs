@@ -33,7 +33,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn of(summary: &Summary<'_>, log: Option<&AccessLog>, unix: Duration) -> Self {
+    pub(super) fn new(summary: &Summary<'_>, log: Option<&AccessLog>, unix: Duration) -> Self {
         let usual = AccessLog::new();
         let log = log.unwrap_or(&usual);
         let escaped = |text: &str| Escaped(text).to_string();

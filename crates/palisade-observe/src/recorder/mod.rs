@@ -17,15 +17,14 @@ use self::entry::Entry;
 pub use self::service::RecorderService;
 use crate::{AccessLog, record::Summary};
 
-/// How many requests are kept.
+/// The number of stored requests.
 const KEPT: usize = 200;
 
-/// Keeps the last 200 requests with the policies that they met, and shows them: as a page with a table and a timeline,
-/// and as JSON. Clones share what they keep.
+/// Stores the last 200 requests with the decisions of their policies, and serves them as a page with a timeline and as JSON.
+/// Clones share the requests.
 ///
-/// The page is for development. It says how the service is protected and what its clients do: serve it where nobody
-/// else gets, on an address of its own or behind `with_role`. It shows what the access log would write, so neither
-/// credentials nor queries.
+/// The page is for development. It reveals how the service is protected and what its clients do, so serve it on an internal
+/// address or behind `with_role`. It shows the fields of the access log, so neither credentials nor queries.
 ///
 /// ```
 /// use http::Request;
@@ -50,7 +49,7 @@ const KEPT: usize = 200;
 pub struct Recorder(Arc<Mutex<VecDeque<Entry>>>);
 
 impl Recorder {
-    /// A recorder that has seen nothing yet.
+    /// Creates an empty recorder.
     pub fn new() -> Self {
         Self::default()
     }
@@ -89,17 +88,17 @@ impl Recorder {
     }
 
     fn html_of(&self, id: Option<&str>) -> String {
-        page::of(&self.latest(id))
+        page::render(&self.latest(id))
     }
 
-    /// A copy, so that nobody waits while it is written out.
+    /// Returns a copy, so that the lock is not held while the response is written.
     fn latest(&self, id: Option<&str>) -> Vec<Entry> {
         let wanted = |entry: &&Entry| id.is_none_or(|id| entry.id.as_str() == id);
         self.kept().iter().rev().filter(wanted).cloned().collect()
     }
 
     pub(crate) fn keep(&self, summary: &Summary<'_>, log: Option<&AccessLog>, unix: Duration) {
-        let entry = Entry::of(summary, log, unix);
+        let entry = Entry::new(summary, log, unix);
         let mut kept = self.kept();
         if kept.len() == KEPT {
             kept.pop_front();

@@ -7,8 +7,8 @@ use crate::access_log::micros;
 
 const STYLE: &str = include_str!("page.css");
 
-/// The page: one table, a timeline in each row, no script and nothing from elsewhere.
-pub(super) fn of(entries: &[Entry]) -> String {
+/// Renders the page: a table with a timeline in each row, without scripts and external resources.
+pub(super) fn render(entries: &[Entry]) -> String {
     let mut page = String::with_capacity(2048 + entries.len() * 1024);
     let _ = write!(
         page,
@@ -93,8 +93,8 @@ impl fmt::Display for Micros {
     }
 }
 
-/// The policies one below the other, each with a bar from when it was asked until it had decided. The scale is that of
-/// the decisions, beside which the handler's time would leave nothing to see.
+/// The timeline of the policies, with a bar for each decision. The scale excludes the handler, whose time would hide the
+/// decisions.
 struct Timeline<'a>(&'a [Step]);
 
 impl fmt::Display for Timeline<'_> {
@@ -102,7 +102,7 @@ impl fmt::Display for Timeline<'_> {
         let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let end = |step: &Step| nanos(step.after()).saturating_add(nanos(step.took()));
         let whole = self.0.iter().map(end).max().unwrap_or(0).max(1);
-        // In thousandths, so that nothing but digits gets into the style.
+        // In thousandths, so that the style contains digits only.
         let share = |part: u64| u128::from(part) * 1000 / u128::from(whole);
         f.write_str("<ol class=\"timeline\">")?;
         for step in self.0 {
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn an_empty_page_is_a_page() {
-        let page = of(&[]);
+        let page = render(&[]);
         assert!(page.contains("The last 0 requests") && page.ends_with("</html>\n"));
         assert!(
             !page.contains("<script") && !page.contains("http://") && !page.contains("https://")

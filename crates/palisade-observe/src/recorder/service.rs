@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use super::Recorder;
 
-/// Shows what a [`Recorder`] has kept. Made by [`Recorder::page`].
+/// Serves the requests of a [`Recorder`]. Created by [`Recorder::page`].
 #[derive(Clone, Debug)]
 pub struct RecorderService {
     recorder: Recorder,
@@ -46,7 +46,7 @@ impl RecorderService {
         let fields = [
             (header::CONTENT_TYPE, media_type),
             (header::CACHE_CONTROL, "no-store"),
-            // No script runs here, whatever got into the page.
+            // Blocks all scripts, also if the page contains one.
             (
                 header::CONTENT_SECURITY_POLICY,
                 "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
