@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_guard_of_an_outer_policy_lasts_as_long_as_the_refusal_of_an_inner_one() {
+    async fn outer_guard_lasts_as_long_as_an_inner_rejection() {
         let slots = Slots::default();
         let layer = PolicyLayer::new(slots.clone().then(RefusesAll));
         let response = layer.layer(service_fn(hello)).oneshot(Request::new(())).await.unwrap();
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_nobody_polls_to_its_end_is_complete_if_it_said_so_and_dropped_if_not() {
+    async fn dropped_body_is_complete_only_at_end_of_stream() {
         // as hyper does it: a body that says it has ended is not polled again
         let diary = Diary::default();
         let mut response = watched(&diary, Full::new(Bytes::from("hello")));

@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_policy_inside_the_observer_is_noted_with_its_time_and_the_observer_is_not() {
+    async fn inner_policies_are_on_the_trail_with_their_times() {
         let observer = Observer::new();
         let trail = observer.trail.clone();
         let takes = |millis, passes| Takes(observer.clock.clone(), millis, passes);
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_trail_goes_on_in_layers_further_inside_and_through_decisions_that_come_later() {
+    async fn trail_continues_in_inner_layers_and_delayed_decisions() {
         let observer = Observer::new();
         let takes = |millis| Takes(observer.clock.clone(), millis, true);
         let trail = observer.trail.clone();
@@ -565,7 +565,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_lets_pass_on_trial_says_so_with_its_grant_whatever_is_around_it() {
+    async fn shadowed_outcome_is_in_the_grant_inside_combinators() {
         struct OnTrial;
         impl Policy for OnTrial {
             type Grant = Option<ApiError>;
@@ -626,7 +626,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_policy_leaves_when_the_service_fails_is_given_back_to_it() {
+    fn policy_is_notified_of_a_failed_service() {
         struct Asks(Arc<Mutex<Vec<&'static str>>>, &'static str);
         impl Policy for Asks {
             type Grant = ();

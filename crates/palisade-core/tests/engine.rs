@@ -97,7 +97,7 @@ async fn a_refusal_inside_gets_the_headers_of_everything_outside_it() {
 }
 
 #[tokio::test]
-async fn a_later_decision_anywhere_in_a_chain_resumes_and_nobody_decides_twice() {
+async fn delayed_decision_resumes_and_no_policy_decides_twice() {
     for late in 0..8_usize {
         for refusing in [None, Some(0), Some(1), Some(2)] {
             let policies = ["a", "b", "c"].map(counting);
@@ -270,7 +270,7 @@ async fn a_body_over_the_cap_is_413_and_a_broken_one_is_400() {
 }
 
 #[tokio::test]
-async fn over_http_1_a_connection_is_closed_where_a_body_is_left_unread() {
+async fn http_1_connection_with_an_unread_body_is_closed() {
     for (version, closes) in [(Version::HTTP_11, true), (Version::HTTP_2, false)] {
         let long = Script::of([Step::Data("01234"), Step::Data("567890")]);
         let request = Request::post("/").version(version).body(long).unwrap();
@@ -316,7 +316,7 @@ async fn a_refusal_knows_the_request_id_that_an_outer_policy_gave() {
 }
 
 #[tokio::test]
-async fn a_body_policy_is_on_the_trail_with_what_it_said_and_how_much_it_read() {
+async fn body_policy_is_on_the_trail_with_its_bytes() {
     for (body, expected, read) in [
         ("yes", "Collects=granted", 3),
         ("no", "Collects=refused(FORBIDDEN)", 2),
@@ -332,7 +332,7 @@ async fn a_body_policy_is_on_the_trail_with_what_it_said_and_how_much_it_read() 
 
 #[test]
 #[should_panic(expected = "a refused request reached the inner service")]
-fn the_contract_catches_a_policy_that_should_refuse_and_does_not() {
+fn contract_finds_a_policy_that_fails_to_reject() {
     passing().check_refusal(|| counting("a"));
 }
 

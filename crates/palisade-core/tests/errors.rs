@@ -193,7 +193,7 @@ async fn failing_with(error: impl Fn() -> BoxError) -> (StatusCode, Value) {
 }
 
 #[tokio::test]
-async fn an_inner_error_is_what_the_user_says_it_is_however_deep_it_sits() {
+async fn nested_error_is_mapped_by_the_user() {
     for error in [|| OutOfStock.into(), || Wrapped(OutOfStock).into()] as [fn() -> BoxError; 2] {
         let (status, body) = failing_with(error).await;
         assert_eq!(
@@ -310,7 +310,7 @@ async fn two_error_layers_do_what_one_does() {
 }
 
 #[tokio::test]
-async fn what_described_the_body_that_was_replaced_is_gone_and_what_caches_need_stays() {
+async fn body_headers_of_a_replaced_body_are_removed() {
     // as a compressing layer inside would leave a refusal
     async fn compressed(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
         let mut response = Response::new(Full::new(Bytes::from("gzip")));
@@ -384,7 +384,7 @@ fn accepting(accept: &'static str) -> Request<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn each_client_gets_the_format_that_it_asks_for_and_caches_are_told() {
+async fn format_is_negotiated_and_vary_is_set() {
     let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
     let layer = ErrorLayer::new().format(ErrorFormat::Problem);
     for (layer, accept, content_type) in [
@@ -406,7 +406,7 @@ async fn each_client_gets_the_format_that_it_asks_for_and_caches_are_told() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_is_in_the_right_format_already_says_what_it_varies_by() {
+async fn formatted_rejection_has_vary() {
     let service = ServiceBuilder::new()
         .layer(ErrorLayer::new().negotiated())
         .layer(PolicyLayer::new(Refuses))
@@ -439,7 +439,7 @@ async fn a_status_that_never_has_a_body_gets_none_in_any_format() {
 }
 
 #[tokio::test]
-async fn no_custom_format_takes_away_what_is_owed_or_what_policies_have_added() {
+async fn custom_format_keeps_headers_of_policies() {
     async fn guarded(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
         let error = ApiError::unauthenticated()
             .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
@@ -489,7 +489,7 @@ async fn no_custom_format_takes_away_what_is_owed_or_what_policies_have_added() 
 }
 
 #[tokio::test]
-async fn the_id_is_found_on_the_response_where_the_layer_stands_outside_of_it() {
+async fn outer_error_layer_finds_the_id_on_the_response() {
     for (fields, found) in [
         (&["req-42"][..], Some("req-42")),
         (&["a b"], None),

@@ -11,7 +11,7 @@ fn from_proxy(field: &str) -> request::Parts {
 }
 
 #[test]
-fn the_log_says_once_that_requests_are_forwarded_and_nobody_is_trusted_to() {
+fn forwarding_without_trusted_proxies_is_logged_once() {
     let log = Log::of_this_thread(Level::INFO);
     let proxy: ClientIp = ClientIp::new([10, 0, 0, 1].into());
     assert_eq!(ClientIp::of_request(&from_proxy("x-other: 203.0.113.7")), Some(proxy));

@@ -170,7 +170,7 @@ async fn a_head_request_gets_no_body_either() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_framework_has_the_id_that_its_response_carries() {
+async fn framework_error_has_the_id_of_its_response() {
     let name = axum::middleware::map_response(|mut response: Response| async {
         let id = RequestId::parse("req-42").unwrap();
         response.headers_mut().insert("x-request-id", id.header_value().clone());
@@ -431,7 +431,7 @@ async fn a_text_that_breaks_off_is_a_500_and_nothing_hangs() {
 }
 
 #[tokio::test]
-async fn handler_without_its_guard_is_a_500_whose_log_names_the_remedy() {
+async fn missing_guard_is_500_and_logs_the_remedy() {
     let route = || Router::new().route("/me", get(|_: Principal| async {}));
     for app in [route(), route().layer(ErrorLayer::new())] {
         let log = Log::of_this_thread(tracing::Level::ERROR);

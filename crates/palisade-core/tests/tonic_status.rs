@@ -39,7 +39,7 @@ fn what_was_added_to_a_status_is_on_the_error() {
 }
 
 #[test]
-fn a_status_from_elsewhere_keeps_metadata_details_issues_and_advice() {
+fn foreign_status_keeps_metadata_details_and_issues() {
     let mut details = ErrorDetails::new();
     details
         .set_error_info(
@@ -85,7 +85,7 @@ fn a_status_from_elsewhere_keeps_metadata_details_issues_and_advice() {
 }
 
 #[test]
-fn the_name_that_another_service_gave_our_call_does_not_become_that_of_the_request() {
+fn id_of_a_called_service_does_not_replace_the_request_id() {
     let mut status = Status::not_found("no such order");
     status.metadata_mut().insert("x-request-id", MetadataValue::from_static("theirs"));
     let failed = ApiError::from(status);

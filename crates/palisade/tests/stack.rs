@@ -77,7 +77,7 @@ where
 }
 
 #[tokio::test]
-async fn each_step_refuses_what_it_should_and_every_refusal_passes_the_steps_outside() {
+async fn each_step_rejects_and_outer_steps_see_the_rejection() {
     let limit = per_address(6);
     let per_user =
         RateLimit::per_principal(Quota::per(2, Duration::from_secs(3600))).build().unwrap();
@@ -157,7 +157,7 @@ async fn a_failure_of_the_service_passes_all_policies_on_the_way_out() {
 }
 
 #[tokio::test]
-async fn what_nobody_decided_about_is_withheld_in_the_format_of_the_stack() {
+async fn undecided_response_is_withheld_in_the_stack_format() {
     let errors = || ErrorLayer::new().format(ErrorFormat::Flat);
     let hello = service_fn(|_: Request<Full<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::from("\"hello\"")))

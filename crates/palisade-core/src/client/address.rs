@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_and_zones_are_stripped_and_the_bits_say_what_is_an_ipv4_address() {
+    fn ports_and_zones_are_stripped_from_addresses() {
         for (written, address) in [
             ("192.0.2.1", "192.0.2.1"),
             ("192.0.2.1:4711", "192.0.2.1"),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_of_forwarded_has_brackets_around_ipv6_and_may_have_an_obfuscated_port() {
+    fn forwarded_node_accepts_brackets_and_obfuscated_ports() {
         for (written, address) in [
             ("192.0.2.1", "192.0.2.1"),
             ("192.0.2.1:4711", "192.0.2.1"),

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_a_client_leaves_open_swallows_no_element_of_a_proxy() {
+    fn open_quote_of_a_client_swallows_no_proxy_element() {
         for line in [
             // the proxy appended `, for=198.51.100.1;host="…"`, with a Host that the client chose
             "for=\", for=198.51.100.1;host=\"",

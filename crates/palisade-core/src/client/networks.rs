@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_found_in_its_network_at_both_ends_and_not_beyond() {
+    fn network_contains_exactly_its_range() {
         let set = networks(&["192.0.2.0/24", "10.0.0.0/8", "198.51.100.7", "fd00::/8", "::1"]);
         for inside in [
             "10.0.0.0",

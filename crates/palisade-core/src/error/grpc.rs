@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_cut_between_characters_where_a_header_would_be_too_long() {
+    fn long_message_is_cut_between_characters() {
         for (message, bytes) in [("x", 1024), ("\u{20ac}", 113 * 9), ("%", 341 * 3)] {
             let sent = encode_message(short(&message.repeat(2000)));
             assert_eq!(sent.len(), bytes, "{message}");

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_used_up_quota_has_the_type_of_the_draft_unless_its_code_has_one() {
+    fn exceeded_quota_has_the_problem_type_of_the_draft() {
         let mut types = ProblemTypes::default();
         let quota = || crate::QuotaViolation::new("daily", 1);
         let name = |types: &ProblemTypes, error: ApiError| {

@@ -50,7 +50,7 @@ fn table(proxies: TrustedProxiesBuilder, rows: &[(&str, &[&str], &str)]) {
 }
 
 #[test]
-fn the_client_is_the_first_address_from_the_right_that_is_not_trusted() {
+fn client_is_the_rightmost_untrusted_address() {
     table(
         TrustedProxies::networks(["10.0.0.0/8", "fd00::/8"]),
         &[
@@ -121,7 +121,7 @@ fn the_headers_of_a_peer_that_is_not_trusted_are_ignored() {
 }
 
 #[test]
-fn an_element_that_is_no_address_stops_the_walk_at_the_last_trusted_proxy() {
+fn invalid_element_yields_the_last_trusted_proxy() {
     for stop in [
         "unknown",
         "_hidden",
@@ -155,7 +155,7 @@ fn an_element_that_is_no_address_stops_the_walk_at_the_last_trusted_proxy() {
 }
 
 #[test]
-fn the_hop_count_says_which_element_from_the_right_is_the_client() {
+fn hop_count_selects_the_client_from_the_right() {
     table(
         TrustedProxies::hops(1),
         &[
@@ -289,7 +289,7 @@ fn one_header_is_never_read_instead_of_another_or_beside_it() {
 }
 
 #[test]
-fn a_unix_socket_is_trusted_only_if_configured_and_a_missing_peer_never() {
+fn unix_socket_needs_trust_and_missing_peer_has_none() {
     let lines: &[&str] = &["x-forwarded-for: 192.0.2.66, 203.0.113.7", "x-real-ip: 203.0.113.7"];
     for trusting in [
         TrustedProxies::unix_sockets(),
@@ -550,7 +550,7 @@ fn a_peer_is_trusted_as_its_headers_are() {
 
 proptest! {
     #[test]
-    fn nobody_to_the_left_of_the_trusted_proxies_chooses_the_address(
+    fn elements_left_of_trusted_proxies_do_not_matter(
         sent in prop::collection::vec(hostile_line(), 0..4),
         same_line in prop::collection::vec(any::<bool>(), 1..5),
     ) {
@@ -598,7 +598,7 @@ proptest! {
     }
 
     #[test]
-    fn the_leftmost_of_two_or_more_is_never_the_client_where_the_proxy_added_a_stranger(
+    fn leftmost_of_several_is_never_the_client(
         leftmost in any::<IpAddr>(),
         between in prop::collection::vec(any::<IpAddr>(), 0..5),
     ) {
