@@ -60,7 +60,7 @@ async fn listen() -> (TcpListener, SocketAddr) {
 /// A service without a router and without HEAD, which answers every request.
 async fn answers<B>(request: Request<B>) -> Result<Response<Body>, Infallible> {
     let response = Response::builder().header("x-method", request.method().as_str());
-    let response = match Country::of(request.extensions()) {
+    let response = match Country::from_extensions(request.extensions()) {
         Some(country) => response.header("x-country", country.code()),
         None => response,
     };
