@@ -9,10 +9,10 @@ use http_body::Frame;
 use palisade_core::{ApiError, Body, BoxError, EndEarly, GrpcStream, PolledFrame};
 
 use crate::{
-    asker::{Asker, Observer},
     codes,
     deadline::Clocks,
-    verdict::Verdict,
+    fault::FaultRecord,
+    responder::{Observer, Responder},
 };
 
 /// Ends a response when a limit is exceeded after the head was sent: the request's body, which the handler is still reading,
@@ -28,7 +28,7 @@ struct BreakOff {
 /// When a response breaks off.
 #[derive(Debug)]
 pub(crate) enum Until {
-    Ruling(Arc<Verdict>),
+    BodyFault(Arc<FaultRecord>),
     /// After this many bytes.
     Bytes(u64),
     // Larger than the others, and rarely there.
@@ -47,17 +47,18 @@ impl Until {
     pub(crate) fn applied_to<B>(
         self,
         response: Response<Body<B>>,
-        asker: &Asker,
+        responder: &Responder,
     ) -> Response<Body<B>> {
-        let (grpc, observer) = (asker.grpc_stream(response.headers()), asker.observer.clone());
+        let (grpc, observer) =
+            (responder.grpc_stream(response.headers()), responder.observer.clone());
         response.map(|body| body.ending_early(BreakOff { until: self, observer, grpc }))
     }
 
     fn judge(&mut self, polled: &PolledFrame, cx: &mut Context<'_>) -> Option<Broken> {
         match self {
-            Self::Ruling(verdict) => match verdict.poll(cx) {
-                Poll::Ready(ruling) => {
-                    Some(Broken { error: ruling.error(), body_error: Some(ruling.body_error()) })
+            Self::BodyFault(fault_record) => match fault_record.poll(cx) {
+                Poll::Ready(fault) => {
+                    Some(Broken { error: fault.error(), body_error: Some(fault.body_error()) })
                 }
                 Poll::Pending => None,
             },
@@ -100,7 +101,7 @@ impl EndEarly for BreakOff {
 
     fn is_due(&self) -> bool {
         match &self.until {
-            Until::Ruling(verdict) => verdict.ruling().is_some(),
+            Until::BodyFault(fault_record) => fault_record.fault().is_some(),
             Until::Bytes(_) => false,
             Until::Time(clocks) => clocks.are_over(),
         }

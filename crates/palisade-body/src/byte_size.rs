@@ -12,8 +12,7 @@ use palisade_core::ConfigError;
 /// | `gb`, `gib` | 1024³ = 1 073 741 824 |
 /// | `tb`, `tib` | 1024⁴ |
 ///
-/// Units are powers of 1024, whatever they are called and however they are capitalised, as they are in the
-/// `bodyLimit: "1mb"` of Node.js frameworks.
+/// All units are powers of 1024 and case-insensitive, as in the `bodyLimit: "1mb"` of Node.js frameworks.
 ///
 /// ```
 /// use palisade_body::ByteSize;
@@ -33,7 +32,7 @@ const GB: u64 = 1024 * MB;
 const TB: u64 = 1024 * GB;
 
 impl ByteSize {
-    /// So many bytes.
+    /// Creates a size in bytes.
     ///
     /// ```
     /// use palisade_body::ByteSize;
@@ -45,7 +44,7 @@ impl ByteSize {
         Self(bytes)
     }
 
-    /// So many times 1024 bytes.
+    /// Creates a size in units of 1024 bytes.
     ///
     /// ```
     /// use palisade_body::ByteSize;
@@ -56,7 +55,7 @@ impl ByteSize {
         Self(count.saturating_mul(KB))
     }
 
-    /// So many times 1024² bytes.
+    /// Creates a size in units of 1024² bytes.
     ///
     /// ```
     /// use palisade_body::ByteSize;
@@ -67,7 +66,7 @@ impl ByteSize {
         Self(count.saturating_mul(MB))
     }
 
-    /// So many times 1024³ bytes.
+    /// Creates a size in units of 1024³ bytes.
     ///
     /// ```
     /// use palisade_body::ByteSize;

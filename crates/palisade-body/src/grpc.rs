@@ -1,4 +1,4 @@
-//! What gRPC says in header fields.
+//! The header fields of gRPC.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ pub(crate) fn is_web_text(headers: &HeaderMap) -> bool {
     is_grpc_web(headers) && start.is_some_and(|start| start.eq_ignore_ascii_case(TEXT))
 }
 
-/// How long the client is going to wait. One that is malformed says nothing, and our own limit stands.
+/// Returns the client's timeout. `None` if the field is missing or malformed.
 pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let mut values = headers.get_all("grpc-timeout").iter();
     let (value, None) = (values.next()?, values.next()) else { return None };
     let (unit, digits) = value.as_bytes().split_last()?;
-    // At most eight digits, says the protocol: whatever the unit, it cannot overflow.
+    // The protocol allows at most eight digits, which cannot overflow in any unit.
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }

@@ -3,22 +3,20 @@ use palisade_core::{ApiError, Decision, Policy, PolicyLayer};
 
 use crate::ByteSize;
 
-/// Refuses requests whose head is too large: 414 `URI_TOO_LONG`, 431 `HEADERS_TOO_LARGE` (RFC 6585, section 5).
+/// Rejects requests whose head is too large: 414 `URI_TOO_LONG`, 431 `HEADERS_TOO_LARGE` (RFC 6585, section 5).
 ///
-/// | limit | unless said otherwise |
+/// | limit | default |
 /// | --- | --- |
 /// | [`uri`](Self::uri): path and query | 8 KiB |
 /// | [`fields`](Self::fields): header fields | 100 |
 /// | [`field`](Self::field): name and value of one of them | 8 KiB |
 /// | [`all_fields`](Self::all_fields): names and values of all of them, and 32 bytes for each | 32 KiB |
 ///
-/// The last is counted as HTTP/2 counts a header list (RFC 9113, section 6.5.2), so that it says the same of every
-/// version. A server has limits of its own, which come first: hyper takes 100 fields over HTTP/1.1 and 16 KiB of them
-/// over HTTP/2 unless it is told otherwise. A 431 names the field if there is one that is too large by itself, and
-/// neither answer is stored by caches.
+/// The last one is counted like a header list of HTTP/2 (RFC 9113, section 6.5.2), for all versions. The server applies its own
+/// limits before: hyper's defaults are 100 fields over HTTP/1.1 and 16 KiB over HTTP/2. A 431 names the field if a single one
+/// is too large. Caches store neither response.
 ///
-/// It is a policy: it goes into a stack by `policy`, outside of authentication, or around a service by
-/// [`layer`](Self::layer).
+/// Add it to a stack with `policy`, outside authentication, or to a service with [`layer`](Self::layer).
 ///
 /// ```
 /// use http::{Request, Response, StatusCode};
@@ -44,31 +42,19 @@ pub struct HeadLimits {
 }
 
 impl HeadLimits {
-    /// What is said above.
-    ///
-    /// ```
-    /// use palisade_body::HeadLimits;
-    ///
-    /// let layer = HeadLimits::new().layer();
-    /// ```
+    /// Creates the policy with the defaults above.
     pub fn new() -> Self {
         Self { uri: 8 * 1024, fields: 100, field: 8 * 1024, all_fields: 32 * 1024 }
     }
 
-    /// At most so many bytes of path and query. One more is a 414.
-    ///
-    /// ```
-    /// use palisade_body::{ByteSize, HeadLimits};
-    ///
-    /// let limits = HeadLimits::new().uri(ByteSize::kb(2));
-    /// ```
+    /// Limits the bytes of path and query. A longer URI gets 414.
     #[must_use]
     pub fn uri(mut self, limit: impl Into<ByteSize>) -> Self {
         self.uri = bytes(limit);
         self
     }
 
-    /// At most so many header fields. A name that comes twice counts twice.
+    /// Limits the number of header fields. Each line counts.
     ///
     /// ```
     /// use http::{HeaderValue, Request, Response, StatusCode};
@@ -96,26 +82,14 @@ impl HeadLimits {
         self
     }
 
-    /// At most so many bytes in one header field, of its name and its value. The 431 names the field.
-    ///
-    /// ```
-    /// use palisade_body::{ByteSize, HeadLimits};
-    ///
-    /// let limits = HeadLimits::new().field(ByteSize::kb(4));
-    /// ```
+    /// Limits the bytes of the name and value of one header field. The 431 names the field.
     #[must_use]
     pub fn field(mut self, limit: impl Into<ByteSize>) -> Self {
         self.field = bytes(limit);
         self
     }
 
-    /// At most so many bytes in all header fields, and 32 for each.
-    ///
-    /// ```
-    /// use palisade_body::{ByteSize, HeadLimits};
-    ///
-    /// let limits = HeadLimits::new().all_fields(ByteSize::kb(16));
-    /// ```
+    /// Limits the bytes of all header fields, plus 32 for each.
     #[must_use]
     pub fn all_fields(mut self, limit: impl Into<ByteSize>) -> Self {
         self.all_fields = bytes(limit);
@@ -123,13 +97,6 @@ impl HeadLimits {
     }
 
     /// These limits as a layer.
-    ///
-    /// ```
-    /// use axum::{Router, routing::get};
-    /// use palisade_body::HeadLimits;
-    ///
-    /// let app: Router = Router::new().route("/", get(|| async {})).layer(HeadLimits::new().layer());
-    /// ```
     pub fn layer(self) -> PolicyLayer<Self> {
         PolicyLayer::new(self)
     }
@@ -145,7 +112,7 @@ fn bytes(limit: impl Into<ByteSize>) -> usize {
     usize::try_from(limit.into().bytes()).unwrap_or(usize::MAX)
 }
 
-/// What HTTP/2 adds for each field (RFC 9113, section 6.5.2).
+/// The overhead of each field in HTTP/2 (RFC 9113, section 6.5.2).
 const OF_EACH_FIELD: usize = 32;
 
 impl Policy for HeadLimits {
@@ -189,7 +156,8 @@ impl Policy for HeadLimits {
     }
 }
 
-/// A 431 must not be stored (RFC 6585, section 5), and a 414 may be unless it says otherwise (RFC 9110, section 15.5.15).
+/// Forbids caches to store the error. A 431 must not be stored (RFC 6585, section 5), and a 414 may be stored by default (RFC
+/// 9110, section 15.5.15).
 #[cold]
 fn never_stored(error: ApiError) -> ApiError {
     error.with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))

@@ -1,4 +1,4 @@
-//! How much, and how long: limits on request bodies and on the time an answer takes.
+//! Limits the size of bodies and heads and the duration of requests, and decompresses request bodies.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -26,19 +26,19 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod alarm;
-mod asker;
 mod break_off;
 mod byte_size;
 mod codes;
 mod deadline;
 #[cfg(any(feature = "brotli", feature = "deflate", feature = "gzip", feature = "zstd"))]
 mod decompression;
+mod fault;
 mod grpc;
 mod head_limits;
 mod limit;
 mod map_body;
+mod responder;
 mod response_limit;
-mod verdict;
 
 pub use byte_size::ByteSize;
 pub use codes::CODES;

@@ -44,7 +44,7 @@ impl<F> fmt::Debug for MapRequestBody<F> {
 }
 
 impl<F> MapRequestBody<F> {
-    /// Hands each body on as what `map` makes of it: `axum::body::Body::new`, `tonic::body::Body::new`.
+    /// Converts request bodies with `map`, such as `axum::body::Body::new` or `tonic::body::Body::new`.
     ///
     /// ```
     /// use palisade_body::{BoxedBody, MapRequestBody};
@@ -56,10 +56,10 @@ impl<F> MapRequestBody<F> {
     }
 }
 
-/// A body that has one name whatever is around it, for services that name the type of theirs. hyper's `Incoming` cannot
-/// be that: nobody but hyper can make one.
+/// A boxed body, for services with a fixed type of request bodies. hyper's `Incoming` cannot be used for that, because only
+/// hyper can create one.
 ///
-/// It is one allocation a request.
+/// It takes one allocation for each request.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -83,7 +83,8 @@ impl<F> MapRequestBody<F> {
 ///         .service(service_fn(echo))
 /// }
 /// ```
-// A type of its own and no alias: rustc cannot spawn a future that holds a service whose parameters name a `dyn Error`.
+// A type instead of an alias, because rustc cannot prove that a future is `Send` if its service's parameters contain a `dyn
+// Error`.
 #[derive(Debug)]
 pub struct BoxedBody(UnsyncBoxBody<Bytes, BoxError>);
 

@@ -12,16 +12,16 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{ByteSize, asker::Asker, break_off::Until, codes};
+use crate::{ByteSize, break_off::Until, codes, responder::Responder};
 
-/// What this layer is called on a trail.
+/// The name of this layer on trails.
 const NAME: &str = "ResponseLimit";
 
-/// Keeps responses to a number of bytes, so that a query without a limit does not become a download.
+/// Limits the size of response bodies, so that a query without a limit does not become a download.
 ///
-/// A response that says that it is longer becomes a 500 `RESPONSE_TOO_LARGE` before its head is sent, and an error in the
-/// log. One that does not say, and goes over as it streams, breaks off: HTTP/1.1 closes the connection, HTTP/2 resets
-/// the stream. A gRPC or gRPC-web response ends with `RESOURCE_EXHAUSTED` instead. Default: no limit.
+/// A response with a larger declared length becomes a 500 `RESPONSE_TOO_LARGE`, and an error is logged. A response without a
+/// declared length is aborted when it exceeds the limit: HTTP/1.1 closes the connection, HTTP/2 resets the stream, and gRPC and
+/// gRPC-web end with `RESOURCE_EXHAUSTED`.
 ///
 /// ```
 /// use palisade_body::{ByteSize, ResponseLimit};
@@ -34,7 +34,7 @@ pub struct ResponseLimit {
 }
 
 impl ResponseLimit {
-    /// At most so many bytes of body.
+    /// Sets the maximum size of bodies.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -85,9 +85,14 @@ where
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let asker = Asker::of(&request, NAME);
+        let responder = Responder::for_request(&request, NAME);
         let is_head = request.method() == Method::HEAD;
-        ResponseLimitFuture { future: self.inner.call(request), limit: self.limit, asker, is_head }
+        ResponseLimitFuture {
+            future: self.inner.call(request),
+            limit: self.limit,
+            responder,
+            is_head,
+        }
     }
 }
 
@@ -98,7 +103,7 @@ pin_project! {
         #[pin]
         future: F,
         limit: u64,
-        asker: Asker,
+        responder: Responder,
         is_head: bool,
     }
 }
@@ -119,16 +124,16 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.future.poll(cx))?.into_response();
-        // The length of an answer to HEAD, or of what has not changed, is that of a body that does not come.
+        // Responses to HEAD and 304 declare the length of a body that is not sent.
         let comes = !*this.is_head && response.status() != StatusCode::NOT_MODIFIED;
         let declared = response.headers().get(header::CONTENT_LENGTH).filter(|_| comes);
         let declared = declared.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
         if http_body::Body::size_hint(response.body()).lower().max(declared) > *this.limit {
             return Poll::Ready(Ok(this
-                .asker
+                .responder
                 .refuse(codes::RESPONSE_TOO_LARGE.into())
                 .map(Body::full)));
         }
-        Poll::Ready(Ok(Until::Bytes(*this.limit).applied_to(response, this.asker)))
+        Poll::Ready(Ok(Until::Bytes(*this.limit).applied_to(response, this.responder)))
     }
 }

@@ -28,7 +28,7 @@ type Answer = Result<Response<Full<Bytes>>, BoxError>;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn stalling() -> Request<Chunked> {
-    Request::post("/").body(Chunked::of(&["12"]).stalling()).unwrap()
+    Request::post("/").body(Chunked::new(&["12"]).stalling()).unwrap()
 }
 
 async fn reads<B>(request: Request<B>) -> Answer
@@ -87,7 +87,7 @@ async fn a_service_that_answers_in_time_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_handler_waits_for_the_client_it_is_the_client_that_was_slow() {
+async fn waiting_for_the_client_is_408() {
     let service = Deadline::new(5 * SECOND).layer(service_fn(reads));
     let (response, took) = timed(service, stalling()).await;
     assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
@@ -103,7 +103,7 @@ async fn when_the_handler_waits_for_the_client_it_is_the_client_that_was_slow() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_gave_up_on_the_body_and_goes_on_was_slow_itself() {
+async fn handler_that_stopped_reading_is_504() {
     let service =
         Deadline::new(5 * SECOND).layer(service_fn(|request: Request<TimedBody<Chunked>>| async {
             let body = request.into_body();
@@ -115,7 +115,7 @@ async fn a_handler_that_gave_up_on_the_body_and_goes_on_was_slow_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_has_what_it_waited_for_and_goes_on_was_slow_itself() {
+async fn handler_that_has_the_body_is_504() {
     let service =
         Deadline::new(5 * SECOND).layer(service_fn(|request: Request<TimedBody<Chunked>>| async {
             let mut body = request.into_body();
@@ -144,7 +144,7 @@ async fn nothing_comes_after_the_error_of_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_of_the_client_is_408_whatever_the_handler_makes_of_it() {
+async fn pause_of_the_client_is_408_for_any_handler() {
     let deadline = Deadline::new(60 * SECOND).idle(2 * SECOND);
     let (response, took) = timed(deadline.layer(service_fn(reads)), stalling()).await;
     assert_eq!((response.status(), took.as_secs()), (StatusCode::REQUEST_TIMEOUT, 2));
@@ -176,7 +176,7 @@ async fn pauses_shorter_than_the_idle_time_may_go_on_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_may_outlast_the_deadline_but_not_pause_for_longer_than_the_idle_time() {
+async fn stream_may_outlast_the_deadline_but_not_the_idle_time() {
     for (pause, whole) in [(SECOND, true), (3 * SECOND, false)] {
         let streams = service_fn(move |_: Request<TimedBody<Script>>| async move {
             Ok::<_, Infallible>(Response::new(dripping(pause, 30)))
@@ -200,7 +200,7 @@ async fn a_stream_may_outlast_the_deadline_but_not_pause_for_longer_than_the_idl
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_breaks_off_when_the_client_that_it_listens_to_pauses() {
+async fn stream_is_aborted_when_the_client_pauses() {
     let echoes = service_fn(|request: Request<TimedBody<Chunked>>| async {
         Ok::<_, Infallible>(Response::new(request.into_body()))
     });
@@ -309,7 +309,7 @@ async fn always_ready_grpc_stream_ends_at_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_body_limit_reads_on_behalf_of_the_handler_is_timed_too() {
+async fn reads_of_the_body_limit_are_timed() {
     let ignores = service_fn(|_: Request<_>| async {
         Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
     });

@@ -30,7 +30,7 @@ const LONG_TEXT: &str = "AAAAAAgxMjM0NTY3OA==";
 
 fn call(media_type: &str, messages: &[&'static str]) -> Request<Chunked> {
     let request = Request::post("/v1.Chat/Talk").header("content-type", media_type);
-    request.body(Chunked::of(messages).stalling()).unwrap()
+    request.body(Chunked::new(messages).stalling()).unwrap()
 }
 
 /// Answers at once, and sends back what it reads.
@@ -105,7 +105,7 @@ async fn response_that_breaks_off_in_mid_message_gets_no_status() {
 async fn response_over_its_limit_is_resource_exhausted() {
     for media_type in [NATIVE, WEB] {
         let streams = service_fn(move |_: Request<Script>| async move {
-            let messages = Chunked::of(&[SHORT, LONG]);
+            let messages = Chunked::new(&[SHORT, LONG]);
             let response = Response::builder().header("content-type", media_type);
             Ok::<_, Infallible>(response.body(messages).unwrap())
         });
@@ -138,7 +138,7 @@ async fn web_client_says_how_long_it_waits() {
 
         let stalls = service_fn(move |_: Request<_>| async move {
             let response = Response::builder().header("content-type", media_type);
-            Ok::<_, Infallible>(response.body(Chunked::of(&[]).stalling()).unwrap())
+            Ok::<_, Infallible>(response.body(Chunked::new(&[]).stalling()).unwrap())
         });
         let (body, _) = whole(deadline.layer(stalls), request()).await;
         assert_eq!(start.elapsed().as_secs(), 4);
@@ -149,7 +149,7 @@ async fn web_client_says_how_long_it_waits() {
 }
 
 #[tokio::test]
-async fn refusal_before_the_response_has_no_connection_in_its_web_trailers() {
+async fn grpc_web_rejection_has_no_connection_trailer() {
     for media_type in [WEB, TEXT] {
         // HTTP/1.1, where the refusal closes the connection
         let reads = service_fn(|request: Request<_>| async {

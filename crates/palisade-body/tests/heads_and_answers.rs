@@ -34,7 +34,7 @@ fn target(length: usize) -> Request<()> {
 }
 
 #[tokio::test]
-async fn a_head_at_its_limits_passes_and_one_more_byte_or_field_does_not() {
+async fn head_one_byte_or_field_over_its_limits_is_rejected() {
     let each = "x-field-00".len();
     let limits = HeadLimits::new();
     for (limits, within, over, expected) in [
@@ -115,14 +115,14 @@ async fn an_answer_that_says_it_is_too_long_is_a_500_and_nothing_else() {
     // by its header alone
     let says = service_fn(|_: Request<()>| async {
         let response = Response::builder().header("content-length", "5");
-        Ok::<_, Infallible>(response.body(Chunked::of(&["hello"])).unwrap())
+        Ok::<_, Infallible>(response.body(Chunked::new(&["hello"])).unwrap())
     });
     let response = ResponseLimit::new(4).layer(says).oneshot(Request::new(())).await.unwrap();
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
 }
 
 #[tokio::test]
-async fn an_answer_without_a_body_may_tell_the_length_of_the_one_that_it_stands_for() {
+async fn head_response_may_declare_the_length_of_get() {
     for (method, status) in [("HEAD", 200), ("GET", 304)] {
         let says = service_fn(move |_: Request<()>| async move {
             let response = Response::builder().status(status).header("content-length", "500");
@@ -137,7 +137,7 @@ async fn an_answer_without_a_body_may_tell_the_length_of_the_one_that_it_stands_
 #[tokio::test]
 async fn an_answer_that_does_not_say_breaks_off() {
     let streams = service_fn(|_: Request<()>| async {
-        Ok::<_, Infallible>(Response::new(Chunked::of(&["1234", "5678", "9"])))
+        Ok::<_, Infallible>(Response::new(Chunked::new(&["1234", "5678", "9"])))
     });
     let response = ResponseLimit::new(9).layer(streams).oneshot(Request::new(())).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "123456789");

@@ -89,7 +89,7 @@ fn handlers() -> Vec<(&'static str, BoxedHandler)> {
 }
 
 #[tokio::test]
-async fn whatever_the_handler_does_one_byte_over_is_413_and_the_limit_itself_is_not() {
+async fn one_byte_over_is_413_and_the_limit_itself_is_not() {
     for limit in [BodyLimit::new(8), BodyLimit::new(8).buffered(), BodyLimit::new(8).overridable()]
     {
         for (name, handler) in handlers() {
@@ -133,7 +133,7 @@ async fn the_handler_gets_every_byte_and_the_trailers() {
 #[tokio::test]
 async fn no_more_than_the_limit_is_read_of_a_body_that_nobody_reads() {
     let chunks = ["1234"; 100];
-    let body = Chunked::of(&chunks);
+    let body = Chunked::new(&chunks);
     let taken = body.taken();
     let limited = BodyLimit::new(8).layer(service_fn(ignores));
     let response = limited.oneshot(Request::new(body)).await.unwrap();
@@ -152,7 +152,7 @@ async fn after_the_error_there_is_nothing() {
             assert!(body.frame().await.is_none());
             text("")
         }));
-    let body = Chunked::of(&["12", "34", "56"]);
+    let body = Chunked::new(&["12", "34", "56"]);
     let taken = body.taken();
     let response = limited.oneshot(Request::new(body)).await.unwrap();
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
@@ -230,7 +230,7 @@ async fn a_refusal_waits_for_nothing() {
         let refusal = ErrorContext::of(&head).render(ApiError::forbidden());
         Ok::<_, Infallible>(refusal.map(Full::new))
     }));
-    let body = Chunked::of(&["12"]).stalling();
+    let body = Chunked::new(&["12"]).stalling();
     let taken = body.taken();
     let response = limited.oneshot(Request::new(body)).await.unwrap();
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
@@ -257,7 +257,7 @@ impl palisade_core::Policy for Redirects {
 #[tokio::test]
 async fn the_answer_of_a_policy_waits_for_nothing() {
     let inner = PolicyLayer::new(Redirects).layer(service_fn(ignores));
-    let body = Chunked::of(&[]).stalling();
+    let body = Chunked::new(&[]).stalling();
     let response = BodyLimit::new(8).layer(inner).oneshot(Request::new(body)).await.unwrap();
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
 }
@@ -269,7 +269,7 @@ async fn the_rest_of_a_body_has_so_much_time_and_no_more() {
         [(BodyLimit::new(8), 10), (BodyLimit::new(8).drain_within(Duration::from_secs(2)), 2)]
     {
         let begun = start.elapsed();
-        let request = Request::new(Chunked::of(&["12"]).stalling());
+        let request = Request::new(Chunked::new(&["12"]).stalling());
         let response = limit.layer(service_fn(ignores)).oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
         assert_eq!(response.headers()[header::CONNECTION], "close");
@@ -280,7 +280,7 @@ async fn the_rest_of_a_body_has_so_much_time_and_no_more() {
 #[tokio::test]
 async fn what_is_not_read_may_be_ignored() {
     let limit = BodyLimit::new(8).ignore_unread();
-    let body = Chunked::of(&["1234", "56789"]);
+    let body = Chunked::new(&["1234", "56789"]);
     let taken = body.taken();
     let response = limit.layer(service_fn(ignores)).oneshot(Request::new(body)).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
@@ -342,7 +342,7 @@ async fn a_response_that_waits_is_woken_when_the_body_goes_over() {
                 tokio::task::yield_now().await;
                 let _ = request.into_body().collect().await;
             });
-            Ok::<_, Infallible>(Response::new(Chunked::of(&[]).stalling()))
+            Ok::<_, Infallible>(Response::new(Chunked::new(&[]).stalling()))
         }));
     let response = limited.oneshot(chunked(&["1234", "56789"])).await.unwrap();
     let error = response.into_body().collect().await.unwrap_err();
@@ -370,8 +370,8 @@ async fn a_response_that_says_it_has_ended_breaks_off_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_buffered_limit_that_could_be_overridden_reads_nothing_of_what_declares_too_much() {
-    let body = Chunked::of(&["1234", "56789"]);
+async fn overridable_buffered_limit_reads_no_declared_excess() {
+    let body = Chunked::new(&["1234", "56789"]);
     let taken = body.taken();
     let mut request = Request::new(body);
     request.headers_mut().insert("content-length", 9.into());
@@ -383,7 +383,7 @@ async fn a_buffered_limit_that_could_be_overridden_reads_nothing_of_what_declare
 
 #[tokio::test]
 async fn a_grpc_answer_does_not_wait_for_messages_that_nobody_reads() {
-    let mut request = Request::new(Chunked::of(&["12"]).stalling());
+    let mut request = Request::new(Chunked::new(&["12"]).stalling());
     request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
     let limit = BodyLimit::new(8).per_grpc_message();
     let response = limit.layer(service_fn(ignores)).oneshot(request).await.unwrap();
@@ -440,7 +440,7 @@ fn a_content_type_that_is_none_is_refused_with_a_remedy() {
 
 /// An inner limit inside an outer one, over a handler that reads, and one that does not.
 #[tokio::test]
-async fn the_limit_of_a_route_overrides_the_outer_one_in_both_directions() {
+async fn route_limit_overrides_the_outer_one_up_and_down() {
     let outer = || BodyLimit::new(8);
     for (name, outer, inner, length, expected) in [
         ("smaller, strict", outer(), 4, 4, 200),
@@ -506,13 +506,13 @@ async fn the_innermost_of_several_limits_moves_all_defaults_around_it() {
 }
 
 #[tokio::test]
-async fn a_declared_length_over_an_overridable_limit_is_refused_if_nobody_overrides_it() {
+async fn declared_excess_is_rejected_without_an_override() {
     let forbids = service_fn(|_: Request<LimitedBody<Chunked>>| async {
         Ok(Response::builder().status(403).body(Full::default()).unwrap())
     });
     let handlers = handlers().into_iter().chain([("forbids", forbids.boxed_clone())]);
     for (name, handler) in handlers {
-        let body = Chunked::of(&["1234", "56789"]);
+        let body = Chunked::new(&["1234", "56789"]);
         let taken = body.taken();
         let mut request = Request::new(body);
         request.headers_mut().insert("content-length", 9.into());

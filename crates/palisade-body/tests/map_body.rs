@@ -50,7 +50,7 @@ async fn the_service_gets_the_request_as_it_was_with_the_mapped_body() {
 #[tokio::test]
 async fn a_body_that_must_not_move_is_boxed_around_the_limit() {
     for (limit, expected) in [(5, 200), (4, 413)] {
-        let body = Immovable { body: Chunked::of(&["hel", "lo"]), stays: PhantomPinned };
+        let body = Immovable { body: Chunked::new(&["hel", "lo"]), stays: PhantomPinned };
         let service = MapRequestBody::new(Box::pin).layer(BodyLimit::new(limit).layer(service_fn(
             |request: Request<_>| async {
                 let body: palisade_body::LimitedBody<_> = request.into_body();

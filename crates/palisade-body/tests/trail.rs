@@ -1,4 +1,4 @@
-//! What each layer leaves on the trail of a request that somebody observes.
+//! The rejections of layers on the trail of observed requests.
 
 mod chunked;
 
@@ -48,16 +48,16 @@ async fn echoes<B>(request: Request<B>) -> Result<Response<B>, Infallible> {
 }
 
 fn chunks(chunks: &[&'static str]) -> Request<Chunked> {
-    Request::post("/").body(Chunked::of(chunks)).unwrap()
+    Request::post("/").body(Chunked::new(chunks)).unwrap()
 }
 
 fn declaring(length: &str) -> Request<Chunked> {
     let request = Request::post("/").header("content-length", length);
-    request.body(Chunked::of(&["123456789"])).unwrap()
+    request.body(Chunked::new(&["123456789"])).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_too_large_is_noted_once_however_it_is_found_out() {
+async fn body_over_the_limit_is_on_the_trail_once() {
     const TOO_LARGE: &[&str] = &["BodyLimit=refused(PAYLOAD_TOO_LARGE)"];
     let limit = || BodyLimit::new(8);
     let over = || chunks(&["1234", "56789"]);
@@ -83,14 +83,14 @@ async fn a_body_limit_notes_what_else_it_refuses() {
     let broken = Request::new(Chunked::script([Step::Fail]));
     let noted = steps(limit().buffered().layer(service_fn(reads)), broken).await;
     assert_eq!(noted, ["BodyLimit=refused(BAD_REQUEST)"]);
-    let stalls = Request::new(Chunked::of(&["1"]).stalling());
+    let stalls = Request::new(Chunked::new(&["1"]).stalling());
     let noted = steps(limit().layer(service_fn(ignores)), stalls).await;
     assert_eq!(noted, ["BodyLimit=refused(REQUEST_TIMEOUT)"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_notes_who_was_slow() {
-    let stalls = || Request::post("/").body(Chunked::of(&["1"]).stalling()).unwrap();
+    let stalls = || Request::post("/").body(Chunked::new(&["1"]).stalling()).unwrap();
     let deadline = Deadline::new(5 * SECOND);
 
     let never = deadline.layer(Probe::new().never_answering().handle());
@@ -105,13 +105,13 @@ async fn a_deadline_notes_who_was_slow() {
     let echoing = idle.layer(service_fn(echoes));
     assert_eq!(steps(echoing, stalls()).await, ["Deadline=refused(REQUEST_TIMEOUT)"]);
     let pausing = deadline.response_idle(SECOND).layer(service_fn(|_: Request<_>| async {
-        Ok::<_, Infallible>(Response::new(Chunked::of(&["1"]).stalling()))
+        Ok::<_, Infallible>(Response::new(Chunked::new(&["1"]).stalling()))
     }));
     assert_eq!(steps(pausing, chunks(&[])).await, ["Deadline=could_not_tell(DEADLINE_EXCEEDED)"]);
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_large_is_noted_before_its_head_and_after_it() {
+async fn large_response_is_on_the_trail_before_and_after_its_head() {
     const TOO_LARGE: &[&str] = &["ResponseLimit=could_not_tell(RESPONSE_TOO_LARGE)"];
     let limit = ResponseLimit::new(4);
     assert_eq!(steps(limit.layer(service_fn(ignores)), chunks(&[])).await, TOO_LARGE);

@@ -15,15 +15,15 @@ use pin_project_lite::pin_project;
 
 use crate::{
     alarm::Alarm,
-    verdict::{Ruling, Verdict},
+    fault::{BodyFault, FaultRecord},
 };
 
-/// What the layer wants to know of a body that somebody else reads.
+/// The state of a request's body, shared by its reader and the layer.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Somebody has asked for more and it is not there.
+    /// The reader is waiting for more bytes.
     waiting: AtomicBool,
-    pub(super) verdict: Verdict,
+    pub(super) fault_record: FaultRecord,
 }
 
 impl Pace {
@@ -37,10 +37,9 @@ impl Pace {
 }
 
 pin_project! {
-    /// A request body that may pause only for so long, as its [`Deadline`](crate::Deadline) says.
+    /// A request body with the maximum pause of a [`Deadline`](crate::Deadline).
     ///
-    /// A longer pause is an error that carries a `REQUEST_TIMEOUT` [`ApiError`](palisade_core::ApiError), and nothing
-    /// comes after it.
+    /// A longer pause ends the body with a `REQUEST_TIMEOUT` [`ApiError`](palisade_core::ApiError).
     ///
     /// ```
     /// use http::{Request, Response};
@@ -67,7 +66,7 @@ pin_project! {
 
     impl<B> PinnedDrop for TimedBody<B> {
         fn drop(this: Pin<&mut Self>) {
-            // Nobody waits for it any more: what takes long from here on is not the client's fault.
+            // The body is no longer read, so the client is not responsible for further delays.
             if let Some(pace) = this.project().pace {
                 pace.waiting.store(false, Ordering::Release);
             }
@@ -116,9 +115,9 @@ where
         *this.gave_up = true;
         if let Some(pace) = this.pace {
             pace.waiting.store(false, Ordering::Release);
-            pace.verdict.pass(Ruling::TooSlow);
+            pace.fault_record.record(BodyFault::TooSlow);
         }
-        Poll::Ready(Some(Err(Ruling::TooSlow.body_error())))
+        Poll::Ready(Some(Err(BodyFault::TooSlow.body_error())))
     }
 
     fn is_end_stream(&self) -> bool {

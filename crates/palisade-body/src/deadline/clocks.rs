@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::body::Pace;
 use crate::{alarm::Alarm, break_off::Broken};
 
-/// For how long a response may pause, and go on.
+/// The time limits of a response's body.
 #[derive(Debug)]
 pub(crate) struct Clocks {
     idle: Option<Alarm>,
@@ -19,13 +19,13 @@ pub(crate) struct Clocks {
 }
 
 impl Clocks {
-    /// Nothing where nothing can happen to the response.
-    pub(super) fn of(
+    /// Returns `None` without any limit.
+    pub(super) fn new(
         idle: Option<Duration>,
         given_up_at: Option<Instant>,
         pace: Option<Arc<Pace>>,
     ) -> Option<Box<Self>> {
-        // A body that nobody reads any more will not turn out too slow.
+        // A request body that has been dropped cannot become too slow.
         let pace = pace.filter(|pace| Arc::strong_count(pace) > 1);
         let any = idle.is_some() || given_up_at.is_some() || pace.is_some();
         any.then(|| {
@@ -39,14 +39,14 @@ impl Clocks {
             alarm.as_mut().is_some_and(|alarm| alarm.poll(cx).is_ready())
         };
         let error = if let Some(pace) = &self.pace
-            && let Poll::Ready(ruling) = pace.verdict.poll(cx)
+            && let Poll::Ready(fault) = pace.fault_record.poll(cx)
         {
-            ruling.error()
+            fault.error()
         } else if let Poll::Ready(frame) = polled {
             if let Some(idle) = &mut self.idle {
                 idle.rest();
             }
-            // A stream that always has more never waits for the timer. Trailers are the service's own status.
+            // A stream that is always ready never polls the timer. Trailers contain the service's own status.
             let is_data = matches!(frame, Some(Ok(frame)) if frame.is_data());
             if !is_data || !self.given_up.as_ref().is_some_and(Alarm::is_past) {
                 return None;
@@ -61,6 +61,6 @@ impl Clocks {
     }
 
     pub(crate) fn are_over(&self) -> bool {
-        self.pace.as_ref().is_some_and(|pace| pace.verdict.ruling().is_some())
+        self.pace.as_ref().is_some_and(|pace| pace.fault_record.fault().is_some())
     }
 }

@@ -13,12 +13,12 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::{Clocks, body::Pace};
-use crate::{alarm::Alarm, asker::Asker, break_off::Until};
+use crate::{alarm::Alarm, break_off::Until, responder::Responder};
 
-/// What the answer to one request is made with.
+/// The state that is needed to answer one request.
 pub(super) struct Exchange {
-    pub(super) asker: Asker,
-    /// When the client stops waiting, as it said.
+    pub(super) responder: Responder,
+    /// The time at which the client stops waiting, by its `grpc-timeout`.
     pub(super) given_up_at: Option<Instant>,
     pub(super) response_idle: Option<Duration>,
     pub(super) pace: Option<Arc<Pace>>,
@@ -27,8 +27,8 @@ pub(super) struct Exchange {
 impl Exchange {
     fn watch<B>(&mut self, response: Response<Body<B>>) -> Response<Body<B>> {
         let pace = self.pace.take();
-        match Clocks::of(self.response_idle, self.given_up_at, pace) {
-            Some(clocks) => Until::Time(clocks).applied_to(response, &self.asker),
+        match Clocks::new(self.response_idle, self.given_up_at, pace) {
+            Some(clocks) => Until::Time(clocks).applied_to(response, &self.responder),
             None => response,
         }
     }
@@ -82,8 +82,8 @@ where
         let pace = exchange.pace.as_deref();
         // The service first: where it is ready at once, no timer is touched.
         let error = if let Poll::Ready(outcome) = future.poll(cx) {
-            match pace.and_then(|pace| pace.verdict.ruling()) {
-                Some(ruling) => ruling.error(),
+            match pace.and_then(|pace| pace.fault_record.fault()) {
+                Some(fault) => fault.error(),
                 None => {
                     return Poll::Ready(
                         outcome.map(|response| exchange.watch(response.into_response())),
@@ -98,12 +98,12 @@ where
                 ApiError::deadline_exceeded()
             }
         };
-        // Dropped here and now: what the handler holds is free before the client hears of it.
+        // Dropped at once, so that the handler's resources are free before the client gets the response.
         this.state.set(State::Done);
         let refusal = if error.status().is_client_error() {
-            exchange.asker.refuse_unread(error)
+            exchange.responder.refuse_unread(error)
         } else {
-            exchange.asker.refuse(error)
+            exchange.responder.refuse(error)
         };
         Poll::Ready(Ok(refusal.map(Body::full)))
     }

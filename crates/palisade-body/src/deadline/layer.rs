@@ -12,32 +12,28 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{DeadlineFuture, NAME, TimedBody, body::Pace, future::Exchange};
-use crate::{asker::Asker, grpc};
+use crate::{grpc, responder::Responder};
 
-/// Gives the inner service so long to answer, and answers itself when the time is up; the handler's future is dropped
-/// before the client hears of it.
+/// Limits the time of the inner service. When it has passed, the handler's future is dropped, and the client gets an error.
 ///
-/// | too slow is | the client gets |
+/// | cause | response |
 /// | --- | --- |
 /// | the handler | 504 `DEADLINE_EXCEEDED` |
 /// | the client, and the handler waits for the rest of the body | 408 `REQUEST_TIMEOUT` |
-/// | the client, between two pieces of the body ([`request_idle`](Self::request_idle)) | 408, whatever the handler makes of the body's error |
-/// | the handler, between two pieces of the response ([`response_idle`](Self::response_idle)) | a response that breaks off |
+/// | the client, between two frames of the body ([`request_idle`](Self::request_idle)) | 408, also if the handler ignores the error of the body |
+/// | the handler, between two frames of the response ([`response_idle`](Self::response_idle)) | an aborted response |
 ///
-/// The deadline ends with the response's head: a stream, and a connection that has become another protocol's, may go on
-/// for as long as they like, under the idle times where they are set. (An upgraded connection is out of reach of any
-/// layer.) How fast a client takes what the server sends
-/// only the socket sees: [`write_idle`](Self::write_idle).
+/// The deadline ends with the response's head. A streaming response has no time limit except the idle times, and an upgraded
+/// connection is not limited by layers. Use [`write_idle`](Self::write_idle) for clients that do not read the response.
 ///
 /// # gRPC
 ///
-/// A client of gRPC or gRPC-web says in `grpc-timeout` how long it is going to wait; the shorter of the two times counts,
-/// and the answer is `DEADLINE_EXCEEDED`. The client's own time also ends a stream that has begun, with that status and its
-/// details in the trailers.
+/// A client of gRPC or gRPC-web sends its timeout in `grpc-timeout`. The shorter of the two times applies, and the status is
+/// `DEADLINE_EXCEEDED`. The client's timeout also ends a streaming response, with the status and its details in the trailers.
 ///
-/// # Costs
+/// # Timers
 ///
-/// No timer is touched where the inner service answers at once. Where it does not, tokio's timer must be there.
+/// No timer is set if the inner service responds at once. Otherwise tokio's timer must be enabled.
 ///
 /// ```
 /// use std::time::Duration;
@@ -75,28 +71,13 @@ impl Deadline {
         Self { after, request_idle: None, response_idle: None, write_idle: None }
     }
 
-    /// The longest pause between two frames, of the request's body and of the response's. There is none unless it is
-    /// set.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use palisade_body::Deadline;
-    ///
-    /// let layer = Deadline::new(Duration::from_secs(60)).idle(Duration::from_secs(5));
-    /// ```
+    /// Sets the longest pause between two frames, for the bodies of requests and responses. Default: no limit.
     #[must_use]
     pub fn idle(self, pause: Duration) -> Self {
         self.request_idle(pause).response_idle(pause)
     }
 
-    /// The longest pause between two frames of the request's body, while somebody waits for the next one.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use palisade_body::Deadline;
-    ///
-    /// let layer = Deadline::new(Duration::from_secs(60)).request_idle(Duration::from_secs(5));
-    /// ```
+    /// Sets the longest pause between two frames of the request's body while the handler waits for one. Default: no limit.
     #[must_use]
     pub fn request_idle(mut self, pause: Duration) -> Self {
         self.request_idle = Some(pause);
@@ -104,13 +85,6 @@ impl Deadline {
     }
 
     /// The longest pause between two frames of the response's body, while the client waits for the next one.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use palisade_body::Deadline;
-    ///
-    /// let layer = Deadline::new(Duration::from_secs(10)).response_idle(Duration::from_secs(60));
-    /// ```
     #[must_use]
     pub fn response_idle(mut self, pause: Duration) -> Self {
         self.response_idle = Some(pause);
@@ -120,11 +94,10 @@ impl Deadline {
     /// Closes the connection of a client that has not read for this long while the server has more to send. Default: no
     /// limit.
     ///
-    /// A client that does not read keeps a response, and what is held for it, for as long as it likes: the body is not
-    /// asked for more, so no layer sees it. Only the socket does, so the server must wrap its sockets in
-    /// [`TrackedIo`](palisade_core::TrackedIo) or [`TrackedListener`](palisade_core::TrackedListener) and leave the
-    /// [`Connection`](palisade_core::Connection) on its requests. Without one, the setting has no effect, and the log says so
-    /// once.
+    /// A client that does not read a response keeps its resources allocated. Layers cannot detect this, because the body is not
+    /// polled. So the server must wrap its sockets in [`TrackedIo`](palisade_core::TrackedIo) or
+    /// [`TrackedListener`](palisade_core::TrackedListener) and insert the [`Connection`](palisade_core::Connection) into its
+    /// requests. Otherwise the setting has no effect, and a warning is logged once.
     ///
     /// ```
     /// use std::time::Duration;
@@ -189,11 +162,11 @@ where
         }
         let is_grpc = is_grpc(request.headers()) || is_grpc_web(request.headers());
         let patience = is_grpc.then(|| grpc::timeout(request.headers())).flatten();
-        // Most requests have no body, and nothing to share with it.
+        // Requests without a body, which is most of them, share no state with it.
         let pace = (!request.body().is_end_stream()).then(Pace::shared);
         let exchange = Exchange {
-            asker: Asker::of(&request, NAME),
-            // A time that the clock cannot tell never comes.
+            responder: Responder::for_request(&request, NAME),
+            // `None` if the time is beyond the range of the clock.
             given_up_at: patience.and_then(|patience| Instant::now().checked_add(patience)),
             response_idle,
             pace: pace.clone(),

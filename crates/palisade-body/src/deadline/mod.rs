@@ -1,4 +1,4 @@
-//! How long a request and its answer may take.
+//! Limits the duration of requests.
 
 mod body;
 mod clocks;
@@ -10,5 +10,5 @@ pub(crate) use clocks::Clocks;
 pub use future::DeadlineFuture;
 pub use layer::{Deadline, DeadlineService};
 
-/// What this layer is called on a trail.
+/// The name of this layer on trails.
 const NAME: &str = "Deadline";

@@ -15,10 +15,10 @@ use super::{
     coding::{Coding, Decoder},
     source::Source,
 };
-use crate::verdict::{Ruling, Verdict};
+use crate::fault::{BodyFault, FaultRecord};
 
 pin_project! {
-    /// A request body with its content coding undone, within the limits of [`Decompression`](crate::Decompression).
+    /// A decompressed request body, within the limits of [`Decompression`](crate::Decompression).
     ///
     /// A body over a limit fails with [`http_body_util::LengthLimitError`], which axum's extractors know; a body that does not
     /// match its coding fails with an [`ApiError`](palisade_core::ApiError), a 400 `INVALID_CONTENT_ENCODING`. The client gets
@@ -63,10 +63,10 @@ struct Decoding<B> {
     buffer: BytesMut,
     caps: Caps,
     decoded: bool,
-    verdict: Arc<Verdict>,
+    fault_record: Arc<FaultRecord>,
 }
 
-/// How much may become of a body.
+/// The limits of a decompressed body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caps {
     pub(super) output: u64,
@@ -95,7 +95,12 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    pub(super) fn coded(body: B, coding: Coding, caps: Caps, verdict: Arc<Verdict>) -> Self {
+    pub(super) fn coded(
+        body: B,
+        coding: Coding,
+        caps: Caps,
+        fault_record: Arc<FaultRecord>,
+    ) -> Self {
         let decoding = Decoding {
             coding,
             members: 1,
@@ -103,7 +108,7 @@ where
             buffer: BytesMut::new(),
             caps,
             decoded: false,
-            verdict,
+            fault_record,
         };
         Self { kind: Kind::Coded { decoding: Some(Box::new(decoding)) } }
     }
@@ -127,7 +132,7 @@ where
                 let Some(running) = decoding else { return Poll::Ready(None) };
                 let frame = ready!(running.poll_frame(cx)).transpose();
                 if !matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
-                    // What the decoder holds is free, and nothing comes after an error.
+                    // Frees the decoder and ends the body after an error.
                     *decoding = None;
                 }
                 Poll::Ready(frame)
@@ -166,9 +171,9 @@ where
             }
             if length > 0 {
                 self.decoder.source().produced += length as u64;
-                if let Some(ruling) = self.too_much() {
-                    self.verdict.pass(ruling);
-                    return Poll::Ready(Err(ruling.body_error()));
+                if let Some(fault) = self.too_much() {
+                    self.fault_record.record(fault);
+                    return Poll::Ready(Err(fault.body_error()));
                 }
                 return Poll::Ready(Ok(Some(Frame::data(self.buffer.split_to(length).freeze()))));
             }
@@ -203,7 +208,7 @@ where
         Ok(())
     }
 
-    /// Returns why the body broke off, if it did: the decoder has noticed nothing else then.
+    /// Returns the error of the coded body if it failed, else the error of the decoder.
     fn failure(&mut self, error: io::Error) -> BoxError {
         match self.decoder.source().error.take() {
             Some(broke_off) => broke_off,
@@ -213,16 +218,16 @@ where
 
     #[cold]
     fn malformed(&self, why: impl Into<BoxError>) -> BoxError {
-        self.verdict.pass(Ruling::Malformed);
-        Ruling::Malformed.error().with_source(why).into()
+        self.fault_record.record(BodyFault::Malformed);
+        BodyFault::Malformed.error().with_source(why).into()
     }
 
-    fn too_much(&mut self) -> Option<Ruling> {
+    fn too_much(&mut self) -> Option<BodyFault> {
         let (read, produced) = (self.decoder.source().read, self.decoder.source().produced);
         if produced > self.caps.output {
-            return Some(Ruling::InflatesTooFar);
+            return Some(BodyFault::DecompressedTooLarge);
         }
         let much = produced > HARMLESS && produced > read.saturating_mul(self.caps.ratio);
-        much.then_some(Ruling::InflatesTooMuch)
+        much.then_some(BodyFault::RatioTooHigh)
     }
 }

@@ -25,15 +25,15 @@ pub(super) enum Coding {
 pub(super) struct Unsupported;
 
 impl Coding {
-    /// What the body is coded with, if with anything.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Unsupported> {
+    /// Returns the content coding of the body. `None` without one.
+    pub(super) fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Unsupported> {
         let mut coding = None;
         for value in headers.get_all(header::CONTENT_ENCODING) {
             for name in value.to_str().map_err(|_| Unsupported)?.split(',').map(str::trim) {
                 if name.is_empty() || name.eq_ignore_ascii_case("identity") {
                     continue;
                 }
-                // One inside another would multiply what a few bytes can become.
+                // Nested codings would multiply the possible ratio.
                 if coding.replace(Self::named(name).ok_or(Unsupported)?).is_some() {
                     return Err(Unsupported);
                 }
@@ -77,7 +77,7 @@ impl Coding {
         }
     }
 
-    /// For a client that sent something else.
+    /// Returns the `Accept-Encoding` for clients with an unsupported coding.
     pub(super) fn all() -> HeaderValue {
         let names = [
             (cfg!(feature = "gzip"), "gzip"),

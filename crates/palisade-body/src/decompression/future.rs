@@ -11,12 +11,12 @@ use http::Response;
 use palisade_core::{Body, HttpResponse};
 use pin_project_lite::pin_project;
 
-use crate::{asker::Asker, break_off::Until, verdict::Verdict};
+use crate::{break_off::Until, fault::FaultRecord, responder::Responder};
 
-/// What is needed to answer for a body that turned out too large.
+/// The state that is needed to reject a body that exceeds its limits.
 pub(super) struct Watch {
-    pub(super) verdict: Arc<Verdict>,
-    pub(super) asker: Asker,
+    pub(super) fault_record: Arc<FaultRecord>,
+    pub(super) responder: Responder,
 }
 
 pin_project! {
@@ -66,13 +66,13 @@ where
                 let Some(watch) = watch.take() else {
                     return Poll::Ready(outcome);
                 };
-                let Watch { verdict, asker } = *watch;
-                if let Some(ruling) = verdict.ruling() {
-                    let refusal = asker.refuse_unread(ruling.error());
+                let Watch { fault_record, responder } = *watch;
+                if let Some(fault) = fault_record.fault() {
+                    let refusal = responder.refuse_unread(fault.error());
                     return Poll::Ready(Ok(refusal.map(Body::full)));
                 }
-                let until = Until::Ruling(verdict);
-                Poll::Ready(outcome.map(|response| until.applied_to(response, &asker)))
+                let until = Until::BodyFault(fault_record);
+                Poll::Ready(outcome.map(|response| until.applied_to(response, &responder)))
             }
             StateProj::Refused { refusal } => {
                 let refusal = refusal

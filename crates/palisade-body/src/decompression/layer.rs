@@ -15,9 +15,9 @@ use super::{
     coding::{Coding, Unsupported},
     future::Watch,
 };
-use crate::{ByteSize, asker::Asker, codes, verdict::Verdict};
+use crate::{ByteSize, codes, fault::FaultRecord, responder::Responder};
 
-/// Undoes the content coding of request bodies, so that handlers read what was meant (RFC 9110, section 8.4).
+/// Decompresses request bodies (RFC 9110, section 8.4).
 ///
 /// | coding | feature |
 /// | --- | --- |
@@ -55,25 +55,13 @@ pub struct Decompression {
 }
 
 impl Decompression {
-    /// At most so many bytes once they are decompressed, and no more than 100 for each that was sent.
-    ///
-    /// ```
-    /// use palisade_body::{ByteSize, Decompression};
-    ///
-    /// let layer = Decompression::new(ByteSize::mb(10));
-    /// ```
+    /// Limits bodies to this size after decompression, and to 100 decompressed bytes for each byte sent.
     pub fn new(limit: impl Into<ByteSize>) -> Self {
         Self { caps: Caps { output: limit.into().bytes(), ratio: 100 } }
     }
 
-    /// At most so many bytes for each that was sent, 100 unless said otherwise. It is asked once there are more than
-    /// 64 KiB. Text and JSON rarely reach 20; what repeats itself for long reaches 1000.
-    ///
-    /// ```
-    /// use palisade_body::{ByteSize, Decompression};
-    ///
-    /// let layer = Decompression::new(ByteSize::mb(10)).max_ratio(20);
-    /// ```
+    /// Sets the maximum number of decompressed bytes for each byte sent. Default: 100. Checked beyond 64 KiB of decompressed
+    /// bytes. Text and JSON rarely reach 20; repeated data reaches 1000.
     #[must_use]
     pub fn max_ratio(mut self, ratio: u32) -> Self {
         self.caps.ratio = u64::from(ratio);
@@ -112,26 +100,34 @@ where
 
     fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
         // No bytes are no bytes, however they are coded.
-        let coding =
-            if request.body().is_end_stream() { Ok(None) } else { Coding::of(request.headers()) };
+        let coding = if request.body().is_end_stream() {
+            Ok(None)
+        } else {
+            Coding::from_headers(request.headers())
+        };
         match coding {
             Ok(None) => {
                 DecompressionFuture::inner(self.inner.call(request.map(DecodedBody::plain)), None)
             }
             Ok(Some(coding)) => {
-                let verdict = Arc::<Verdict>::default();
-                let watch =
-                    Watch { verdict: Arc::clone(&verdict), asker: Asker::of(&request, NAME) };
+                let fault_record = Arc::<FaultRecord>::default();
+                let watch = Watch {
+                    fault_record: Arc::clone(&fault_record),
+                    responder: Responder::for_request(&request, NAME),
+                };
                 remove_header(request.headers_mut(), &header::CONTENT_ENCODING);
                 remove_header(request.headers_mut(), &header::CONTENT_LENGTH);
                 let caps = self.caps;
-                let request = request.map(|body| DecodedBody::coded(body, coding, caps, verdict));
+                let request =
+                    request.map(|body| DecodedBody::coded(body, coding, caps, fault_record));
                 DecompressionFuture::inner(self.inner.call(request), Some(Box::new(watch)))
             }
             Err(Unsupported) => {
                 let error = ApiError::from(codes::UNSUPPORTED_CONTENT_ENCODING)
                     .with_header(header::ACCEPT_ENCODING, Coding::all());
-                DecompressionFuture::refused(Asker::of(&request, NAME).refuse_unread(error))
+                DecompressionFuture::refused(
+                    Responder::for_request(&request, NAME).refuse_unread(error),
+                )
             }
         }
     }

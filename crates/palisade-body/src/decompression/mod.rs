@@ -10,5 +10,5 @@ pub use body::DecodedBody;
 pub use future::DecompressionFuture;
 pub use layer::{Decompression, DecompressionService};
 
-/// What this layer is called on a trail.
+/// The name of this layer on trails.
 const NAME: &str = "Decompression";

@@ -14,8 +14,8 @@ use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 const SLICE: usize = 8 * 1024;
 const TURN: usize = 64 * 1024;
 
-/// How much longer a coded body may be than what it decodes to. Encoders add some bytes for each piece that they flush. A body
-/// of 10 MB can contain millions of blocks without content, each of which costs as much as one that has some.
+/// How much longer a coded body may be than its content. Encoders add some bytes at each flush. Without this limit a body of 10
+/// MB could contain millions of empty blocks, each of which takes as much time as one with content.
 const OVERHEAD: u64 = 64 * 1024;
 const OVERHEAD_FACTOR: u64 = 8;
 
@@ -24,15 +24,15 @@ pub(super) struct Source<B> {
     /// `None` after the body was passed on to the decoder of the next member.
     body: Option<Pin<Box<B>>>,
     chunk: Bytes,
-    /// How many bytes may be decoded before other tasks run.
+    /// The number of bytes to decode before other tasks run.
     turn: usize,
-    /// How many bytes came, still coded.
+    /// The number of coded bytes that were read.
     pub(super) read: u64,
     consumed: u64,
-    /// How many bytes they have decoded to.
+    /// The number of decoded bytes.
     pub(super) produced: u64,
     pub(super) trailers: Option<HeaderMap>,
-    /// Why the body broke off. The decoders only know errors of their own kind.
+    /// The error of the coded body, which the decoders cannot return.
     pub(super) error: Option<BoxError>,
 }
 

@@ -17,9 +17,8 @@ use super::{
 
 /// A request body that fails when more bytes arrive than [`BodyLimit`](crate::BodyLimit) allows.
 ///
-/// The failure is [`http_body_util::LengthLimitError`], which axum's extractors know, and which
-/// [`ErrorLayer`](palisade_core::ErrorLayer) answers with 413. No byte beyond the limit is handed on, and nothing
-/// comes after the failure.
+/// The error is [`http_body_util::LengthLimitError`], which axum's extractors recognise and
+/// [`ErrorLayer`](palisade_core::ErrorLayer) answers with 413. It ends the body. No byte beyond the limit is passed on.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -47,7 +46,7 @@ enum Kind<B> {
 }
 
 impl<B> LimitedBody<B> {
-    /// It said how long it is, and the server holds it to that.
+    /// Creates a body with a declared length, which the server enforces.
     pub(super) fn declared(counted: Counted<B>) -> Self {
         Self(Kind::Streamed(Reader { counted: Some(counted), watched: None }))
     }
@@ -101,7 +100,7 @@ where
 /// The handler's end of a body.
 #[derive(Debug)]
 struct Reader<B> {
-    /// `None` when it has ended or is known to be bad: nobody reads on then, and the server may close the stream.
+    /// `None` after the end or an error, so that the server may close the stream.
     counted: Option<Counted<B>>,
     watched: Option<Arc<Watched<B>>>,
 }

@@ -7,7 +7,7 @@ pub(super) enum Count {
     Whole { seen: u64 },
     /// The bytes of each gRPC message.
     EachMessage(Messages),
-    /// The same for gRPC-web in base64, which is decoded four characters at a time.
+    /// Messages of gRPC-web in base64, which is decoded four characters at a time.
     EachTextMessage { quad: [u8; 4], have: usize, messages: Messages },
 }
 
@@ -36,7 +36,7 @@ impl Count {
         }
     }
 
-    /// The same for messages, apart: the usual case is a few instructions.
+    /// Counts messages. A separate function keeps the usual case short.
     #[inline(never)]
     fn takes_messages(&mut self, data: &[u8], limit: u64) -> bool {
         match self {
@@ -75,7 +75,7 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    /// Returns false if a message is longer than `limit`. Its prefix says so, before a byte of the message is read.
+    /// Returns false if a message is longer than `limit` by its prefix, before a byte of it is read.
     fn take(&mut self, mut data: &[u8], limit: u64) -> bool {
         let Self { prefix, have, left } = self;
         while !data.is_empty() {

@@ -12,9 +12,9 @@ use http_body::{Body, Frame, SizeHint};
 use palisade_core::{BoxError, DiscardOnDrop, Trail};
 
 use super::count::Count;
-use crate::verdict::length_limit_error;
+use crate::fault::length_limit_error;
 
-/// A body that is counted as it is read, whoever reads it: the handler, or the layer before it or after it.
+/// A body that counts its bytes as the handler or the layer reads it.
 #[derive(Debug)]
 pub(super) struct Counted<B> {
     body: DiscardOnDrop<B>,
@@ -22,7 +22,7 @@ pub(super) struct Counted<B> {
     limit: Limit,
     declared: u64,
     is_over: bool,
-    /// Of a request that somebody observes, and how much of its body was read so far.
+    /// The trail of an observed request, and the bytes read so far.
     seen: Option<(Trail, u64)>,
 }
 
@@ -37,7 +37,7 @@ impl<B> Counted<B> {
         Self { body, count, limit, declared: 0, is_over: false, seen }
     }
 
-    /// It says that it is so long, and fails before its first byte if that is over the limit by then.
+    /// Sets the declared length. The body fails before its first byte if it exceeds the limit at the first poll.
     pub(super) fn declaring(mut self, declared: u64) -> Self {
         self.declared = declared;
         self
@@ -99,7 +99,7 @@ where
     }
 }
 
-/// How many bytes may come.
+/// The limit of a body.
 #[derive(Clone, Debug)]
 pub(super) enum Limit {
     Fixed(u64),
@@ -117,7 +117,7 @@ impl Limit {
     }
 }
 
-/// In the extensions of a request whose outer limit is a default: the limit that applies.
+/// The limit that applies, in the extensions of a request with an overridable outer limit.
 #[derive(Clone, Debug)]
 pub(super) struct Adjustable(Arc<AtomicU64>);
 

@@ -16,7 +16,7 @@ use super::{
     counted::Counted,
     watched::{State as Seen, Watched},
 };
-use crate::{alarm::Alarm, asker::Asker, break_off::Until};
+use crate::{alarm::Alarm, break_off::Until, responder::Responder};
 
 pin_project! {
     /// The future of [`BodyLimitService`](super::BodyLimitService).
@@ -43,7 +43,7 @@ pin_project! {
     }
 }
 
-/// A response that waits for what the handler has not read.
+/// A response that waits for the unread rest of the body.
 struct Draining<R, ReqB> {
     response: R,
     rest: Counted<ReqB>,
@@ -56,7 +56,7 @@ struct Collecting<S, ReqB> {
     inner: S,
     head: request::Parts,
     body: Counted<ReqB>,
-    asker: Asker,
+    responder: Responder,
     bytes: Gathered,
     trailers: Option<HeaderMap>,
 }
@@ -112,10 +112,11 @@ where
         inner: S,
         head: request::Parts,
         body: Counted<ReqB>,
-        asker: Asker,
+        responder: Responder,
     ) -> Self {
         let bytes = Gathered::default();
-        let held = Some(Box::new(Collecting { inner, head, body, asker, bytes, trailers: None }));
+        let held =
+            Some(Box::new(Collecting { inner, head, body, responder, bytes, trailers: None }));
         Self { state: State::Collecting { held } }
     }
 }
@@ -163,17 +164,19 @@ where
                     let Some(watched) = watched.take() else {
                         return Poll::Ready(outcome);
                     };
-                    // Dropped here, with what it holds of the body: only then is it known what nobody will read.
+                    // Drops the handler's future and its part of the body, so that the unread rest is known.
                     this.state.set(State::Refused { refusal: None });
                     match watched.at_the_answer() {
-                        Seen::Over => State::Refused { refusal: Some(too_large(&watched.asker)) },
-                        Seen::Answered(verdict) => {
-                            let until = Until::Ruling(verdict);
+                        Seen::Over => {
+                            State::Refused { refusal: Some(too_large(&watched.responder)) }
+                        }
+                        Seen::Answered(fault_record) => {
+                            let until = Until::BodyFault(fault_record);
                             return Poll::Ready(outcome.map(|response| {
                                 if has_grpc_status(&response) {
                                     return response;
                                 }
-                                until.applied_to(response, &watched.asker)
+                                until.applied_to(response, &watched.responder)
                             }));
                         }
                         Seen::IsRead | Seen::Ended => return Poll::Ready(outcome),
@@ -216,13 +219,13 @@ where
                     Err(frame) => self.trailers = frame.into_trailers().ok(),
                 },
                 Some(Err(_)) if self.body.is_over() => {
-                    return Poll::Ready(Err(too_large(&self.asker)));
+                    return Poll::Ready(Err(too_large(&self.responder)));
                 }
                 Some(Err(error)) => {
                     let error = ApiError::bad_request()
                         .with_message("the request body could not be read")
                         .with_source(error);
-                    return Poll::Ready(Err(self.asker.refuse_unread(error)));
+                    return Poll::Ready(Err(self.responder.refuse_unread(error)));
                 }
                 None => {
                     let bytes = std::mem::take(&mut self.bytes).into_bytes();
@@ -239,35 +242,34 @@ where
     ReqB::Error: Into<BoxError>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Response<Bytes>>> {
-        let asker = &self.watched.asker;
+        let responder = &self.watched.responder;
         loop {
             return Poll::Ready(match self.rest.poll_frame(cx) {
                 Poll::Ready(Some(Ok(_))) => continue,
-                Poll::Ready(Some(Err(_))) if self.rest.is_over() => Err(too_large(asker)),
+                Poll::Ready(Some(Err(_))) if self.rest.is_over() => Err(too_large(responder)),
                 // It broke off, and the client with it; or it has come to its end.
                 Poll::Ready(_) => Ok(()),
                 Poll::Pending => {
                     ready!(self.alarm.poll(cx));
-                    Err(asker.refuse_unread(ApiError::request_timeout()))
+                    Err(responder.refuse_unread(ApiError::request_timeout()))
                 }
             });
         }
     }
 }
 
-fn too_large(asker: &Asker) -> Response<Bytes> {
-    asker.refuse_unread(ApiError::payload_too_large())
+fn too_large(responder: &Responder) -> Response<Bytes> {
+    responder.refuse_unread(ApiError::payload_too_large())
 }
 
-/// Such an answer has to wait for the rest of the body. A refusal does not, whoever makes it, and neither does a
-/// connection that becomes another protocol's.
+/// Returns true for responses that have to wait for the rest of the body. Rejections and upgrades do not.
 fn says_all_is_well<B>(response: &Response<B>) -> bool {
     let status = response.status();
     (status.is_success() || status.is_redirection())
         && response.extensions().get::<AnsweredByPolicy>().is_none()
 }
 
-/// The call has ended by then, and what the client still sends changes nothing.
+/// Returns true if the gRPC call has already ended, so that further bytes do not matter.
 fn has_grpc_status<B>(response: &Response<B>) -> bool {
     response.headers().contains_key("grpc-status")
 }

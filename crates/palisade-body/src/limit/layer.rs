@@ -7,43 +7,41 @@ use tower_layer::Layer;
 use super::BodyLimitService;
 use crate::ByteSize;
 
-/// Refuses request bodies over a number of bytes with 413 `PAYLOAD_TOO_LARGE`; exactly the limit passes.
+/// Limits the size of request bodies. A larger body gets 413 `PAYLOAD_TOO_LARGE`; a body of exactly the limit is accepted.
 ///
-/// A declared length over the limit is refused before a byte is read, and the inner service is not called. Everything
-/// else is counted as it streams: what a `Content-Length` says is never trusted beside a `Transfer-Encoding`, and
-/// several that differ are a 400 (RFC 9112, section 6.3).
+/// A declared length over the limit is rejected before a byte is read, without calling the inner service. Other bodies are
+/// counted as they stream. A `Content-Length` beside a `Transfer-Encoding` is ignored, and several different ones get 400 (RFC
+/// 9112, section 6.3).
 ///
-/// # The refusal is final
+/// # The rejection is final
 ///
-/// A body of unknown length may turn out too long while the handler reads it. The client then gets 413, whatever the
-/// handler makes of it:
+/// A body of unknown length can exceed the limit while the handler reads it. The client then gets 413 in all cases:
 ///
 /// | the handler | the client gets |
 /// | --- | --- |
-/// | fails, or swallows the body's error and answers 200 | 413 |
-/// | answers 2xx or 3xx without having read the body, or all of it | its answer, once the rest has arrived and is within the limit; else 413 |
-/// | the same, and the rest does not come within 10 s ([`drain_within`](Self::drain_within)) | 408 |
-/// | answers 4xx or 5xx without having read it all | its answer, at once |
-/// | answers while it goes on reading, and the body goes over then | a response that breaks off: HTTP/1.1 closes the connection, HTTP/2 resets the stream; gRPC and gRPC-web end with `RESOURCE_EXHAUSTED` and its details |
+/// | fails, or ignores the body's error and answers 200 | 413 |
+/// | answers 2xx or 3xx without reading the whole body | its response, after the rest has arrived and is within the limit; else 413 |
+/// | the same, and the rest does not arrive within 10 s ([`drain_within`](Self::drain_within)) | 408 |
+/// | answers 4xx or 5xx without reading the whole body | its response, at once |
+/// | answers before the body exceeds the limit | an aborted response: HTTP/1.1 closes the connection, HTTP/2 resets the stream; gRPC and gRPC-web end with `RESOURCE_EXHAUSTED` and its details |
 ///
-/// The reader sees [`http_body_util::LengthLimitError`] and then the end, and no byte beyond the limit.
-/// [`buffered`](Self::buffered) decides before the handler is called instead, at the price of memory.
+/// The reader gets [`http_body_util::LengthLimitError`] and then the end, and no byte beyond the limit.
+/// [`buffered`](Self::buffered) reads the body before it calls the handler instead, which takes memory.
 ///
-/// # Beside other limits
+/// # With other limits
 ///
-/// - A limit on a route, inside another, may be *smaller* without more ado. It may be *larger* if the outer one is
-///   [`overridable`](Self::overridable).
-/// - axum's extractors have a limit of their own, 2 MB. Where ours is larger, switch theirs off with
-///   `axum::extract::DefaultBodyLimit::disable()`, as a layer on the router or the route.
-/// - tonic's decoders have one too, 4 MB a message: `max_decoding_message_size` of the generated server.
+/// - An inner limit on a route may be *smaller*. It may be *larger* if the outer one is [`overridable`](Self::overridable).
+/// - axum's extractors have a limit of 2 MB. For a larger one, disable it with `axum::extract::DefaultBodyLimit::disable()`, as
+///   a layer on the router or the route.
+/// - tonic's decoders have a limit of 4 MB for each message: `max_decoding_message_size` of the generated server.
 ///
 /// # The inner service
 ///
-/// It gets its request with a [`LimitedBody`](crate::LimitedBody). [`MapRequestBody`](crate::MapRequestBody) hands it on
-/// in the type that a service asks for.
+/// It receives a request with a [`LimitedBody`](crate::LimitedBody). [`MapRequestBody`](crate::MapRequestBody) converts it to
+/// another type.
 ///
-/// The body that comes in has to be `Unpin`, as those of servers are. For one that is not, put
-/// `MapRequestBody::new(Box::pin)` around this layer.
+/// The incoming body must be `Unpin`, as the bodies of servers are. For another body, put `MapRequestBody::new(Box::pin)`
+/// around this layer.
 ///
 /// ```
 /// use palisade_body::{BodyLimit, ByteSize};
@@ -78,16 +76,7 @@ pub(super) enum Mode {
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
 impl BodyLimit {
-    /// At most so many bytes of body.
-    ///
-    /// ```
-    /// use palisade_body::{BodyLimit, ByteSize};
-    ///
-    /// let layer = BodyLimit::new(64 * 1024); // bytes
-    /// let layer = BodyLimit::new(ByteSize::mb(1));
-    /// let layer = BodyLimit::new(ByteSize::parse("500kb")?);
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
+    /// Sets the maximum size of bodies.
     pub fn new(limit: impl Into<ByteSize>) -> Self {
         Self {
             rules: Arc::new(Rules {
@@ -101,11 +90,11 @@ impl BodyLimit {
         }
     }
 
-    /// Another limit for bodies of one media type, such as `multipart/form-data`, or of all types of a kind, such as
-    /// `image/*`. Parameters of a `Content-Type` do not count, and capitals do not; the first rule that fits wins.
+    /// Sets another limit for bodies of a media type, such as `multipart/form-data` or `image/*`. Case and parameters of
+    /// `Content-Type` are ignored. The first matching rule applies.
     ///
-    /// The client says of what type its body is. A larger limit is therefore everybody's who says so, on every route
-    /// inside: give it to routes whose handlers insist on the type, as extractors of JSON and multipart do.
+    /// The client chooses its content type, so any client can use a larger limit on all inner routes. Add it to routes whose
+    /// handlers require the type, as extractors of JSON and multipart do.
     ///
     /// ```
     /// use palisade_body::{BodyLimit, ByteSize};
@@ -130,11 +119,11 @@ impl BodyLimit {
         Ok(self)
     }
 
-    /// Makes this limit a default: a `BodyLimit` further in, on a route, replaces it, also with a larger one.
+    /// Makes this limit a default that an inner `BodyLimit` on a route can replace, also by a larger one.
     ///
-    /// Who is inside cannot be known before it is called. A body that *declares* more than this limit is therefore not
-    /// refused at once: the inner service is called with a body that fails before its first byte, and whatever it
-    /// answers, the client gets 413, unless a limit further in allows more. A handler that does not read its body runs.
+    /// The layer does not know inner limits before it calls the service. So a body that *declares* more than this limit is not
+    /// rejected at once: the inner service receives a body that fails before its first byte, and the client gets 413 unless an
+    /// inner limit allows more. A handler that does not read its body runs.
     ///
     /// ```
     /// use axum::{Router, extract::DefaultBodyLimit, routing::post};
@@ -157,41 +146,22 @@ impl BodyLimit {
     /// handler never sees part of a body that is refused, and a request takes up to the limit in memory.
     ///
     /// How long a client may take is for a [`Deadline`](crate::Deadline) outside to say.
-    ///
-    /// ```
-    /// use palisade_body::{BodyLimit, ByteSize};
-    ///
-    /// let layer = BodyLimit::new(ByteSize::kb(64)).buffered();
-    /// ```
     #[must_use]
     pub fn buffered(mut self) -> Self {
         self.rules().mode = Mode::Buffered;
         self
     }
 
-    /// How long the rest of a body may take that the handler has not read, 10 s unless said otherwise. No more than the
-    /// limit is read and nothing of it is kept. It takes tokio's timer, and only if the rest is not there already.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use palisade_body::{BodyLimit, ByteSize};
-    ///
-    /// let layer = BodyLimit::new(ByteSize::mb(1)).drain_within(Duration::from_secs(2));
-    /// ```
+    /// Sets how long the layer waits for the unread rest of a body. Default: 10 s. At most the limit is read, and nothing is
+    /// stored. Needs tokio's timer if the rest is not there yet.
     #[must_use]
     pub fn drain_within(mut self, time: Duration) -> Self {
         self.rules().drain_within = Some(time);
         self
     }
 
-    /// Does not count what the handler does not read: its answer goes out at once. For services that answer early on
-    /// purpose, and read on or not.
-    ///
-    /// ```
-    /// use palisade_body::{BodyLimit, ByteSize};
-    ///
-    /// let layer = BodyLimit::new(ByteSize::mb(1)).ignore_unread();
-    /// ```
+    /// Sends responses at once, without counting the unread rest of the body. For services that answer before they have read
+    /// the body.
     #[must_use]
     pub fn ignore_unread(mut self) -> Self {
         self.rules().drain_within = None;
@@ -203,12 +173,6 @@ impl BodyLimit {
     ///
     /// The content type says that a request is gRPC, and the client chooses it. Use this only where all handlers are gRPC
     /// methods, as in a tonic server: any other handler that collects a body would collect one without end.
-    ///
-    /// ```
-    /// use palisade_body::{BodyLimit, ByteSize};
-    ///
-    /// let layer = BodyLimit::new(ByteSize::mb(4)).per_grpc_message();
-    /// ```
     #[must_use]
     pub fn per_grpc_message(mut self) -> Self {
         self.rules().each_message = true;

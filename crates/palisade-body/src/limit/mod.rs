@@ -1,4 +1,4 @@
-//! How many bytes a request body may have.
+//! Limits the size of request bodies.
 
 mod body;
 mod count;
@@ -13,5 +13,5 @@ pub use future::BodyLimitFuture;
 pub use layer::BodyLimit;
 pub use service::BodyLimitService;
 
-/// What this layer is called on a trail.
+/// The name of this layer on trails.
 const NAME: &str = "BodyLimit";

@@ -18,7 +18,7 @@ use super::{
     layer::{Mode, Rules},
     watched::Watched,
 };
-use crate::{asker::Asker, grpc};
+use crate::{grpc, responder::Responder};
 
 /// A service whose requests have limited bodies. Made by [`BodyLimit`](super::BodyLimit).
 #[derive(Clone, Debug)]
@@ -58,13 +58,13 @@ where
         let by_message = each_message.is_some();
         let hint = request.body().size_hint();
         let declared = match declared_length(request.headers()) {
-            // A stream of messages says nothing of any one of them.
+            // The length of a stream of messages does not limit a single message.
             _ if by_message => 0,
             Ok(declared) => declared.unwrap_or(0).max(hint.lower()),
             Err(malformed) => return refused(request, malformed),
         };
         let collects = self.rules.mode == Mode::Buffered && !by_message;
-        // Nobody inside can allow more of a body that is read before they are called.
+        // Inner limits cannot override a limit that reads the body before they are called.
         let overridable = self.rules.overridable && !collects;
         if declared > limit && !overridable {
             return refused(request, ApiError::payload_too_large());
@@ -78,7 +78,7 @@ where
             let request = Request::from_parts(head, LimitedBody::declared(counted));
             return BodyLimitFuture::inner(self.inner.call(request), None);
         }
-        let asker = Asker::of(&request, NAME);
+        let responder = Responder::for_request(&request, NAME);
         let (mut head, body) = request.into_parts();
         let body = DiscardOnDrop::new(&head, body);
         if collects {
@@ -86,7 +86,7 @@ where
             // The service that was polled ready is the one that must be called.
             let fresh = self.inner.clone();
             let inner = std::mem::replace(&mut self.inner, fresh);
-            return BodyLimitFuture::collecting(inner, head, counted, asker);
+            return BodyLimitFuture::collecting(inner, head, counted, responder);
         }
         let limit = if overridable {
             // Defaults one inside another move together.
@@ -96,7 +96,7 @@ where
             Limit::Fixed(limit)
         };
         let drain_within = self.rules.drain_within.filter(|_| !by_message);
-        let watched = Watched::new(limit.clone(), declared, asker, drain_within);
+        let watched = Watched::new(limit.clone(), declared, responder, drain_within);
         let count = each_message.unwrap_or_else(Count::whole);
         let counted = Counted::new(body, count, limit, trail).declaring(declared);
         let request = Request::from_parts(head, LimitedBody::watched(counted, &watched));
@@ -110,7 +110,7 @@ where
     S: AcceptsBody<LimitedBody<ReqB>>,
     ReqB: 'static,
 {
-    let refusal = Asker::of(&request, NAME).refuse_unread(error);
+    let refusal = Responder::for_request(&request, NAME).refuse_unread(error);
     let (head, body) = request.into_parts();
     discard_unread(&head, body);
     BodyLimitFuture::refused(refusal)
@@ -127,7 +127,7 @@ fn count_messages(headers: &HeaderMap) -> Option<Count> {
     }
 }
 
-/// What a request declares, if there is nothing that overrides it (RFC 9112, section 6.3).
+/// Returns the declared length, unless `Transfer-Encoding` overrides it (RFC 9112, section 6.3).
 fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         return Ok(None);

@@ -6,30 +6,29 @@ use std::{
 
 use super::counted::{Counted, Limit};
 use crate::{
-    asker::Asker,
-    verdict::{Ruling, Verdict},
+    fault::{BodyFault, FaultRecord},
+    responder::Responder,
 };
 
-/// Where the handler's end of a body of unknown length and the layer meet, once, when the reader has come to the end or
-/// has let go: the layer reads on when the handler has answered without having read it all. The reader owns the body
-/// until then, so nothing is locked while it is read.
+/// A body of unknown length that is shared by the handler and the layer. The handler owns the body until it ends or is dropped,
+/// so reading takes no lock. Then the layer reads the rest if the handler has responded.
 #[derive(Debug)]
 pub(super) struct Watched<B> {
     body: Mutex<State<B>>,
     limit: Limit,
     declared: u64,
-    pub(super) asker: Asker,
-    /// How long what the handler leaves of it may take. `None`: nobody asks.
+    pub(super) responder: Responder,
+    /// How long the layer waits for the unread rest. `None` if it does not.
     pub(super) drain_within: Option<Duration>,
 }
 
 #[derive(Debug)]
 pub(super) enum State<B> {
-    /// By the handler, who has not answered yet.
+    /// The handler reads the body and has not responded.
     IsRead,
-    /// The same, with the head of the answer out: who has to know if it goes over.
-    Answered(Arc<Verdict>),
-    /// The handler has let go of it, and there is more to come.
+    /// The handler reads the body and has responded. A fault is recorded here.
+    Answered(Arc<FaultRecord>),
+    /// The handler has dropped the body before its end.
     Left(Counted<B>),
     /// It has ended, or broken off.
     Ended,
@@ -40,33 +39,33 @@ impl<B> Watched<B> {
     pub(super) fn new(
         limit: Limit,
         declared: u64,
-        asker: Asker,
+        responder: Responder,
         drain_within: Option<Duration>,
     ) -> Arc<Self> {
         let body = Mutex::new(State::IsRead);
-        Arc::new(Self { body, limit, declared, asker, drain_within })
+        Arc::new(Self { body, limit, declared, responder, drain_within })
     }
 
     /// The reader is done with it.
     pub(super) fn settle(&self, state: State<B>) {
         let is_over = matches!(state, State::Over);
         let before = mem::replace(&mut *self.lock(), state);
-        if is_over && let State::Answered(verdict) = before {
-            verdict.pass(Ruling::TooLarge);
+        if is_over && let State::Answered(fault_record) = before {
+            fault_record.record(BodyFault::TooLarge);
         }
     }
 
-    /// What has become of it by the time of the answer. If it is still being read, the verdict will tell the rest.
+    /// Returns the state at the time of the response. If the body is still being read, later faults are recorded.
     pub(super) fn at_the_answer(&self) -> State<B> {
-        // No inner limit has allowed what it declares, and a handler that never read it has not heard of that.
+        // No inner limit allows the declared length, and a handler that has not read the body got no error.
         if self.declared > self.limit.get() {
             return State::Over;
         }
         let mut state = self.lock();
         if matches!(*state, State::IsRead) {
-            let verdict = Arc::<Verdict>::default();
-            *state = State::Answered(Arc::clone(&verdict));
-            return State::Answered(verdict);
+            let fault_record = Arc::<FaultRecord>::default();
+            *state = State::Answered(Arc::clone(&fault_record));
+            return State::Answered(fault_record);
         }
         mem::replace(&mut *state, State::Ended)
     }

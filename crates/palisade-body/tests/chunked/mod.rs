@@ -29,7 +29,7 @@ pub(crate) struct Chunked {
 
 impl Chunked {
     /// These chunks, each of which has to be waited for.
-    pub(crate) fn of(chunks: &[&'static str]) -> Self {
+    pub(crate) fn new(chunks: &[&'static str]) -> Self {
         let steps = chunks.iter().flat_map(|chunk| [Step::Data(chunk), Step::Wait]);
         Self { script: Script::of(steps), stalls: false, taken: Arc::default() }
     }
@@ -69,7 +69,7 @@ impl http_body::Body for Chunked {
 }
 
 pub(crate) fn chunked(chunks: &[&'static str]) -> Request<Chunked> {
-    Request::post("/").body(Chunked::of(chunks)).unwrap()
+    Request::post("/").body(Chunked::new(chunks)).unwrap()
 }
 
 /// The machine code of an error in the envelope.

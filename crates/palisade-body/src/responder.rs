@@ -2,23 +2,23 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use palisade_core::{ApiError, ErrorContext, GrpcStream, Trail};
 
-/// Who made a request, and how to tell them that it does not go through.
+/// Renders rejections of a request in its format, and records them on its trail.
 #[derive(Debug)]
-pub(crate) struct Asker {
+pub(crate) struct Responder {
     context: ErrorContext,
     version: Version,
     pub(crate) observer: Observer,
 }
 
-/// Who observes a request, if anybody does, and the layer that they hear of.
+/// The trail of an observed request, and the name of the layer on it.
 #[derive(Clone, Debug)]
 pub(crate) struct Observer {
     layer: &'static str,
     trail: Option<Trail>,
 }
 
-impl Asker {
-    pub(crate) fn of<B>(request: &Request<B>, layer: &'static str) -> Self {
+impl Responder {
+    pub(crate) fn for_request<B>(request: &Request<B>, layer: &'static str) -> Self {
         Self {
             context: ErrorContext::of_request(request),
             version: request.version(),
@@ -26,7 +26,7 @@ impl Asker {
         }
     }
 
-    /// The answer to a request whose body is not in the way.
+    /// Returns a rejection that does not depend on the request's body.
     #[cold]
     pub(crate) fn refuse(&self, error: ApiError) -> Response<Bytes> {
         self.observer.note(&error);
@@ -38,13 +38,13 @@ impl Asker {
         GrpcStream::new(self.context.clone(), response).map(Box::new)
     }
 
-    /// The answer to a request whose body will not be read to its end.
+    /// Returns a rejection of a request whose body is not read to its end.
     #[cold]
     pub(crate) fn refuse_unread(&self, error: ApiError) -> Response<Bytes> {
         if self.version > Version::HTTP_11 {
             return self.refuse(error);
         }
-        // What is left of the body is in the way of the next request (RFC 9110, sections 15.5.9 and 15.5.14).
+        // The rest of the body would block the next request on an HTTP/1 connection (RFC 9110, sections 15.5.9 and 15.5.14).
         self.refuse(error.with_header(header::CONNECTION, HeaderValue::from_static("close")))
     }
 }
