@@ -8,11 +8,10 @@ use tower_service::Service;
 
 use crate::HttpResponse;
 
-/// A service that accepts requests whose body is a `B`: what a layer requires of its inner service if it hands the
-/// request body on in another type.
+/// A service that accepts requests with a body `B`: the bound of a layer that changes the type of request bodies.
 ///
-/// Implemented for every such service. It repeats `Service` so that the compiler names this requirement, and its
-/// remedy, in place of all the types that implement `Service`.
+/// Implemented for every such service. It repeats `Service`, so that the compiler reports this requirement with its remedy
+/// instead of a list of types that implement `Service`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not accept requests whose body is a `{B}`",
     label = "a layer around this service hands the request body on as `{B}`",
@@ -20,19 +19,19 @@ use crate::HttpResponse;
     note = "a hyper service that takes `Incoming` takes `BoxedBody` instead, inside `.layer(MapRequestBody::new(BoxedBody::new))`"
 )]
 pub trait AcceptsBody<B> {
-    /// As of `Service`: an `http::Response`.
+    /// The response, an `http::Response`.
     type Response: HttpResponse<Body = Self::ResponseBody>;
     /// The body of its responses.
     type ResponseBody;
-    /// As of `Service`.
+    /// The error of `Service`.
     type Error;
-    /// As of `Service`.
+    /// The future of `Service`.
     type Future: Future<Output = Result<Self::Response, Self::Error>>;
 
-    /// As of `Service`.
+    /// Polls readiness like `Service`.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
 
-    /// As of `Service`.
+    /// Calls the service like `Service`.
     fn call(&mut self, request: Request<B>) -> Self::Future;
 }
 

@@ -15,8 +15,7 @@ use http::{Extensions, request};
 use crate::{ApiError, Body, BoxError, Connection, ErrorContext, Principal, TrackedIo};
 
 impl IntoResponse for ApiError {
-    /// Renders the default format, without what only the request knows; an
-    /// [`ErrorLayer`](crate::ErrorLayer) outside adds that.
+    /// Renders the default format without data of the request, which an outer [`ErrorLayer`](crate::ErrorLayer) adds.
     fn into_response(self) -> Response {
         let body: Response<Body<axum::body::Body>> =
             ErrorContext::unknown().render(self).map(Body::full);

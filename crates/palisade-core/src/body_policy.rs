@@ -24,9 +24,9 @@ use crate::{
 
 /// A rule that needs the whole body: validation, a webhook's signature.
 ///
-/// It is a [`Policy`](crate::Policy) one step later. The engine reads the body under the cap that
-/// [`BodyPolicyLayer::new`] was given, shows head and bytes to [`decide`](BodyPolicy::decide), and hands the same
-/// bytes and trailers on, so that the handler reads them as if nobody had.
+/// It is like a [`Policy`](crate::Policy) with access to the body. The engine reads the body up to the cap of
+/// [`BodyPolicyLayer::new`], passes head and bytes to [`decide`](BodyPolicy::decide), and passes the same bytes and trailers on
+/// to the handler.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -50,7 +50,7 @@ use crate::{
 /// let layer = BodyPolicyLayer::new(Text, 64 * 1024); // bytes
 /// ```
 pub trait BodyPolicy: Send + Sync + 'static {
-    /// What the decision yields, and what the response phase may need.
+    /// The data of an admitted request, for the response.
     type Grant: Send + 'static;
 
     /// Looks at the head before a byte of the body is read. `Ok(false)` leaves this request and its body alone.
@@ -59,10 +59,10 @@ pub trait BodyPolicy: Send + Sync + 'static {
         Ok(true)
     }
 
-    /// Looks at head and body. Changes nothing.
+    /// Decides by head and body.
     fn decide(&self, request: &request::Parts, body: &Bytes) -> Decision<Self::Grant>;
 
-    /// The request passes: leaves on it what handlers and inner layers need.
+    /// Adds data for handlers and inner layers to an admitted request.
     fn admit(&self, grant: &mut Self::Grant, request: &mut request::Parts) {
         let _ = (grant, request);
     }
@@ -72,14 +72,13 @@ pub trait BodyPolicy: Send + Sync + 'static {
         let _ = (grant, response);
     }
 
-    /// What the policy is called in logs, in metrics and on a [`Trail`](crate::Trail); see
-    /// [`Policy::name`](crate::Policy::name).
+    /// Returns the name for logs, metrics and a [`Trail`](crate::Trail); see [`Policy::name`](crate::Policy::name).
     fn name(&self) -> Cow<'static, str> {
         Cow::Borrowed(short_name(std::any::type_name::<Self>()))
     }
 }
 
-/// A tower layer made of a [`BodyPolicy`]. The inner service gets its request with a [`Body`] of ours.
+/// A tower layer of a [`BodyPolicy`]. The inner service receives requests with a [`Body`].
 #[derive(Debug)]
 pub struct BodyPolicyLayer<P> {
     policy: Arc<P>,
@@ -232,8 +231,8 @@ where
         Self::refused(halt, head)
     }
 
-    /// The same, and what is left of the body is in the way of the next request on an HTTP/1 connection (RFC 9110,
-    /// section 15.5.14).
+    /// Rejects a request with an unread body, and closes an HTTP/1 connection, because the rest of the body would block the
+    /// next request (RFC 9110, section 15.5.14).
     fn refused_unread(policy: &P, error: ApiError, head: &request::Parts) -> Self {
         let error = match head.version <= Version::HTTP_11 {
             true => error.with_header(header::CONNECTION, HeaderValue::from_static("close")),

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Where policies take the time from, so that their tests never sleep.
+/// The source of time of policies, so that tests need not sleep.
 ///
 /// ```
 /// use std::time::Duration;
@@ -19,10 +19,11 @@ use std::{
 /// assert_eq!(clock.monotonic(), Duration::from_secs(60));
 /// ```
 pub trait Clock: Send + Sync + 'static {
-    /// Time since the Unix epoch: for what others have dated, such as tokens. It may jump.
+    /// Returns the time since the Unix epoch, for dates of other machines, such as in tokens. It may jump.
     fn unix(&self) -> Duration;
 
-    /// The same, a few milliseconds late where that is cheaper to read: the system's clock as of the last timer interrupt.
+    /// Returns the time since the Unix epoch, up to a few milliseconds late if that is cheaper: the system's clock at the last
+    /// timer interrupt.
     ///
     /// Default: [`unix`](Self::unix).
     fn unix_coarse(&self) -> Duration {

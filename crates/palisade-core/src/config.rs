@@ -16,7 +16,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// A `setting` whose `value` is wrong, and what to write instead.
+    /// Creates the error of a `setting` with an invalid `value`. `remedy` says what to write instead.
     pub fn new(
         setting: &'static str,
         value: impl fmt::Display,

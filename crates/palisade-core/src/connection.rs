@@ -22,18 +22,18 @@ use tower_service::Service;
 
 use crate::{Body, BoxError, HttpResponse};
 
-/// What a socket and the requests of its connection share.
+/// The state that a socket shares with the requests of its connection.
 #[derive(Default)]
 struct Shared {
-    /// What lasts as long as the connection.
+    /// Guards that are dropped with the connection.
     guards: Mutex<Vec<Box<dyn Any + Send>>>,
     /// The longest time without progress of a write, in milliseconds. 0: any time.
     write_idle: AtomicU64,
 }
 
 pin_project! {
-    /// The socket of a connection, whose end [`TrackUpgrades`] can wait for, and which is closed when its client does not
-    /// read for too long, if `Deadline::write_idle` or [`Connection::limit_write_idle`] says so.
+    /// A tracked socket. [`TrackUpgrades`] can wait for its end, and `Deadline::write_idle` or [`Connection::limit_write_idle`]
+    /// can close it if the client does not read.
     ///
     /// Wrap the socket in the accept loop. On axum, [`TrackedListener`](crate::TrackedListener) does it (feature `axum`).
     pub struct TrackedIo<T> {
@@ -163,13 +163,13 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Makes an upgraded connection, such as a WebSocket, part of its response: what a layer inside keeps until the response
-/// is over, it then keeps until the connection is closed.
+/// Extends the response to an upgrade, such as a WebSocket, until its connection is closed, for inner layers that hold data
+/// until the end of the response.
 ///
-/// A response with 101 has no body, so without this layer a slot of a `ConcurrencyLimit` is free again, and the access log
-/// has its event, as soon as the WebSocket begins. The layer belongs outside of all others. It needs the [`Connection`] on the
-/// request, because only the socket knows when it is closed; without it, upgrades end as before. Over HTTP/2 (RFC 8441) a
-/// WebSocket is one of many streams of a connection, and this layer does nothing.
+/// A response with 101 has no body, so without this layer the slot of a `ConcurrencyLimit` is released, and the access log has
+/// its event, as soon as the WebSocket begins. Place it outside all other layers. It needs the [`Connection`] on the request,
+/// because only the socket knows when it is closed; without it, it has no effect. Over HTTP/2 (RFC 8441) a WebSocket is one of
+/// many streams of a connection, and this layer has no effect.
 ///
 /// On hyper, for each connection:
 ///

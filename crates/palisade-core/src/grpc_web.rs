@@ -9,13 +9,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::error::Wire;
 
-/// What trailers may be long at the most: servers and proxies have such a limit on header fields too.
+/// The maximum length of trailers, similar to the limits of servers and proxies on header fields.
 const MOST: usize = 8 * 1024;
 
 /// A frame begins with its flags and four bytes of length.
 const FRAME_HEAD: usize = 5;
 
-/// This flag tells trailers from a message, and this one says that the frame is compressed.
+/// The flags of a frame with trailers and of a compressed frame.
 const TRAILERS: u8 = 0x80;
 const COMPRESSED: u8 = 0x01;
 
@@ -25,11 +25,10 @@ const QUADS: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
 );
 
-/// Looks for the trailers in a body that goes by. It keeps nothing of the messages, and gives up where something is not as
-/// it should be.
+/// Finds the trailers in a streaming body. Stores no messages, and stops at the first malformed frame.
 #[derive(Debug)]
 pub(crate) struct WebTrailers {
-    /// Of base64, what does not make four characters yet.
+    /// The incomplete group of base64 characters.
     quad: Option<Vec<u8>>,
     at: At,
 }
@@ -43,7 +42,7 @@ enum At {
 }
 
 impl WebTrailers {
-    /// If these are the headers of a gRPC-web response that nobody has compressed.
+    /// Returns a parser if these are the headers of an uncompressed gRPC-web response.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         if headers.contains_key(header::CONTENT_ENCODING) {
             return None;
@@ -132,14 +131,14 @@ impl At {
     }
 }
 
-/// Moves bytes over until there are so many.
+/// Moves bytes until `into` has `whole` of them.
 fn take(into: &mut Vec<u8>, whole: usize, from: &mut &[u8]) {
     let (some, rest) = from.split_at((whole - into.len()).min(from.len()));
     into.extend_from_slice(some);
     *from = rest;
 }
 
-/// Lines of `name: value`, as in HTTP/1.1; nothing if one is none.
+/// Parses lines of `name: value`, as in HTTP/1.1. Returns `None` if one is malformed.
 fn fields(text: &[u8]) -> Option<HeaderMap> {
     let mut fields = HeaderMap::new();
     for line in text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
@@ -172,7 +171,7 @@ mod tests {
         WebTrailers::of(&headers).unwrap()
     }
 
-    /// The status in a body that comes in pieces of so many bytes.
+    /// Returns the status of a body that arrives in pieces of this many bytes.
     fn status(media_type: &'static str, body: &[u8], pieces: usize) -> Option<String> {
         let mut reader = reader(media_type);
         let mut found = body.chunks(pieces).filter_map(|piece| reader.see(piece));

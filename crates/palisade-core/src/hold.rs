@@ -11,12 +11,11 @@ use http::{Extensions, HeaderMap, response};
 
 use crate::grpc_web::WebTrailers;
 
-/// Keeps `guard` until the response is over, and then drops it: when its body has ended or failed, or when the server
-/// has dropped it because the client is gone.
+/// Keeps `guard` until the end of the response: until its body has ended or failed, or the server has dropped it because the
+/// client has disconnected.
 ///
-/// A policy calls it in its [`finish`](crate::Policy::finish), for what lasts as long as the answer: a slot that the
-/// request takes up, a count of what is in flight. Before that, the policy's grant is such a guard by itself: it is
-/// dropped with the request's future.
+/// A policy calls it in its [`finish`](crate::Policy::finish), for a slot or a count that lasts as long as the response. Before
+/// that, the policy's grant is the guard, which is dropped with the request's future.
 ///
 /// ```
 /// use http::{request, response};
@@ -40,10 +39,10 @@ pub fn hold_until_end(response: &mut response::Parts, guard: impl Send + Sync + 
     watch_until_end(response, Guard(guard));
 }
 
-/// Shows `watcher` the response's body as it goes by, until it is over. Nothing is buffered and nothing is changed.
+/// Notifies `watcher` of the frames and the end of the response's body. The body is neither buffered nor changed.
 ///
-/// A policy calls it in its [`finish`](crate::Policy::finish), for what is known only at the end: how many bytes there
-/// were, what the trailers said, whether the client stayed.
+/// A policy calls it in its [`finish`](crate::Policy::finish), for data that is known only at the end: the number of bytes, the
+/// trailers, and whether the client disconnected.
 ///
 /// ```
 /// use http::{request, response};
@@ -69,7 +68,7 @@ pub fn watch_until_end(response: &mut response::Parts, watcher: impl WatchBody) 
 
 /// Sees a response's body go by; see [`watch_until_end`].
 pub trait WatchBody: Send + Sync + 'static {
-    /// A frame of so many bytes.
+    /// Called for a frame with this many bytes.
     fn data(&mut self, bytes: usize) {
         let _ = bytes;
     }
@@ -79,13 +78,13 @@ pub trait WatchBody: Send + Sync + 'static {
         let _ = trailers;
     }
 
-    /// The body is over. Called exactly once, and nothing else after it.
+    /// Called exactly once at the end of the body, as the last call.
     fn end(self: Box<Self>, end: BodyEnd) {
         let _ = end;
     }
 }
 
-/// How a response's body ended.
+/// The end of a response's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BodyEnd {
@@ -93,7 +92,7 @@ pub enum BodyEnd {
     Complete,
     /// It failed.
     Failed,
-    /// The server dropped it before its end: the client is gone, or wanted no body.
+    /// The server dropped it before its end, because the client disconnected or needs no body.
     Dropped,
     /// It panicked.
     Panicked,
@@ -117,9 +116,9 @@ impl UntilEnd {
 /// The watchers of a body.
 pub(crate) struct Watched {
     watchers: Vec<Box<dyn WatchBody>>,
-    /// Where the trailers may be in the body.
+    /// The parser of gRPC-web trailers.
     web: Option<WebTrailers>,
-    /// The body has said that nothing follows: servers do not poll it again then. Whoever asks has only a shared
+    /// The body has reported its end, after which servers do not poll it. Atomic, because `is_end_stream` has a shared
     /// reference.
     ended: AtomicBool,
     polling: bool,
@@ -135,7 +134,7 @@ impl Watched {
         Some(Self { watchers, web: None, ended: AtomicBool::new(false), polling: false })
     }
 
-    /// Says which response it is whose body they will see.
+    /// Sets the headers of the response whose body is watched.
     pub(crate) fn of(mut self, headers: &HeaderMap) -> Self {
         self.web = WebTrailers::of(headers);
         self
@@ -165,7 +164,7 @@ impl Watched {
         }
     }
 
-    /// Notes what the body said of its end.
+    /// Stores whether the body has reported its end.
     pub(crate) fn says_it_ended(&self, ended: bool) {
         if ended {
             self.ended.store(true, Ordering::Relaxed);
@@ -374,7 +373,7 @@ mod tests {
         assert_eq!((outer.taken(), inner.taken()), (0, 0));
     }
 
-    /// What a watcher saw, in words.
+    /// The calls of a watcher, as text.
     #[derive(Clone, Default)]
     struct Diary(Arc<Mutex<Vec<String>>>);
 
@@ -446,7 +445,7 @@ mod tests {
 
     #[tokio::test]
     async fn dropped_body_is_complete_only_at_end_of_stream() {
-        // as hyper does it: a body that says it has ended is not polled again
+        // Like hyper, which does not poll a body again that has reported its end.
         let diary = Diary::default();
         let mut response = watched(&diary, Full::new(Bytes::from("hello")));
         response.frame().await.unwrap().unwrap();

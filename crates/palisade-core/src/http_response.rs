@@ -56,8 +56,8 @@ impl<B> HttpResponse for Response<B> {
     }
 }
 
-/// A service that returns an [`http::Response`] or an error that can be a [`BoxError`]: what a layer requires of its inner
-/// service if it turns errors into responses.
+/// A service that returns an [`http::Response`] or an error that converts to a [`BoxError`]: the bound of a layer that turns
+/// errors into responses.
 ///
 /// Implemented for every such service. It repeats `Service` because bounds on both the response and the error of a service
 /// would make the compile time of nested layers double with each layer; see [`HttpResponse`].
@@ -68,17 +68,17 @@ impl<B> HttpResponse for Response<B> {
 pub trait HttpService<B> {
     /// The body of its responses.
     type ResponseBody: http_body::Body<Data = Bytes, Error: Into<BoxError>>;
-    /// As of `Service`.
+    /// The response of `Service`.
     type Response: HttpResponse<Body = Self::ResponseBody>;
-    /// As of `Service`.
+    /// The error of `Service`.
     type Error: Into<BoxError>;
-    /// As of `Service`.
+    /// The future of `Service`.
     type Future: Future<Output = Result<Self::Response, Self::Error>>;
 
-    /// As of `Service`.
+    /// Polls readiness like `Service`.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
 
-    /// As of `Service`.
+    /// Calls the service like `Service`.
     fn call(&mut self, request: Request<B>) -> Self::Future;
 }
 

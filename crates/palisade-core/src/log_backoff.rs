@@ -4,8 +4,8 @@ use std::{
     time::Duration,
 };
 
-/// Makes log lines about failures rarer while the failures go on: one line at once, the next after 1 s, 2 s and so on, up to
-/// 64 s. A store that is down then logs a handful of lines in place of one for each request.
+/// Reduces log lines about continuing failures: one line at once, the next after 1 s, 2 s and so on, up to 64 s. A store that
+/// is down logs a few lines instead of one for each request.
 ///
 /// ```
 /// use std::time::Duration;

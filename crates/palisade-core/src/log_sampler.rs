@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Clock, SystemClock};
 
-/// How many lines of one kind are written within a second.
+/// The maximum number of lines of one kind within a second.
 const LINES_PER_SECOND: u32 = 10;
 
 /// Limits lines of the log that any client can cause, such as those of rejected tokens: 10 of a kind within a second.

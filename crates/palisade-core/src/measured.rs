@@ -15,7 +15,7 @@ pub struct Metric {
     pub kind: &'static str,
     /// The labels, in their order.
     pub labels: &'static [&'static str],
-    /// What it says.
+    /// The description.
     pub help: &'static str,
 }
 
@@ -47,13 +47,13 @@ impl Metric {
         Self { name, kind: "histogram", labels, help }
     }
 
-    /// What the metric shows now.
+    /// Creates a measurement of the metric.
     pub const fn at(&'static self, value: f64) -> Measurement {
         Measurement { metric: self, value }
     }
 }
 
-/// What a [`Metric`] shows at a time.
+/// The value of a [`Metric`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measurement {
     /// The metric: a counter or a gauge.
@@ -62,10 +62,10 @@ pub struct Measurement {
     pub value: f64,
 }
 
-/// A part of a service that keeps numbers of its own: a limit, a set of keys, a cache.
+/// A component with measurements: a limit, a set of keys, a cache.
 ///
-/// It counts for itself, as cheaply as it can, and is asked when somebody wants to know, so that it needs to know nothing
-/// of exporters. Its metrics have one label at the most, whose value is the name that the service has for the part.
+/// The component counts for itself and is read on demand, so that it does not depend on exporters. Its metrics have at most one
+/// label, whose value is the component's name in the service.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -83,7 +83,7 @@ pub struct Measurement {
 /// assert_eq!(Cache { hits: AtomicU64::new(7) }.measure()[0].value, 7.0);
 /// ```
 pub trait Measured: Send + Sync + 'static {
-    /// What the part has to tell now. What it does not know yet, it leaves out.
+    /// Returns the current measurements, without unknown ones.
     fn measure(&self) -> Vec<Measurement>;
 }
 

@@ -15,13 +15,12 @@ use parts::{
 /// The origin of a page, as browsers send it: scheme, host, and a port if it is not the scheme's default
 /// ([HTML, serialisation of an origin](https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin)).
 ///
-/// Most are http or https. Pages of browser extensions and of apps have schemes of their own, such as
-/// `chrome-extension://…`, `capacitor://localhost` or `tauri://localhost`.
+/// Most origins are http or https. Pages of browser extensions and apps have other schemes, such as `chrome-extension://…`,
+/// `capacitor://localhost` or `tauri://localhost`.
 ///
-/// There is one way to write an origin, and origins are compared byte for byte. What differs from that way by as much
-/// as a slash or a capital letter can never be equal to one, so it does not parse: in a configuration it is an error
-/// with a remedy and not a puzzle in the browser's console, and in a request it is nobody's origin. Parsing allocates
-/// nothing.
+/// Browsers send an origin in exactly one form, and origins are compared as bytes. A text with a trailing slash or a capital
+/// letter can never equal an origin, so it is not accepted: in a configuration it is an error with a remedy, and in a request
+/// it is not an origin. Parsing does not allocate.
 ///
 /// ```
 /// use palisade_core::Origin;
@@ -50,7 +49,7 @@ const MAX_HOST: usize = 253;
 const MAX_LABEL: usize = 63;
 
 impl<'a> Origin<'a> {
-    /// Nothing longer is an origin: `https://`, a host, a port.
+    /// The maximum length of an origin: `https://`, a host, a port.
     ///
     /// ```
     /// use palisade_core::Origin;
@@ -60,11 +59,11 @@ impl<'a> Origin<'a> {
     /// ```
     pub const MAX_BYTES: usize = "https://".len() + MAX_HOST + ":65535".len();
 
-    /// Reads an origin that somebody wrote.
+    /// Parses a configured origin.
     ///
     /// # Errors
     ///
-    /// Says what to write instead.
+    /// If the text is not an origin. The error says what to write instead.
     ///
     /// ```
     /// use palisade_core::Origin;
@@ -76,7 +75,7 @@ impl<'a> Origin<'a> {
         Self::read(text).map_err(|wrong| OriginError::new(text, wrong))
     }
 
-    /// Reads the value of an `Origin` field. `null`, lists and everything else that is not one origin are none.
+    /// Parses the value of an `Origin` field. Returns `None` for `null`, lists and malformed values.
     ///
     /// ```
     /// use http::HeaderValue;
@@ -94,7 +93,7 @@ impl<'a> Origin<'a> {
         Self::read(value.to_str().ok()?).ok()
     }
 
-    /// As it is written.
+    /// Returns the origin as text.
     ///
     /// ```
     /// use palisade_core::Origin;
@@ -131,8 +130,8 @@ impl<'a> Origin<'a> {
         self.scheme == Scheme::Https
     }
 
-    /// Returns the host: a name, an IPv4 address, or an IPv6 address in brackets. For a scheme other than http and https
-    /// it is what follows the scheme, such as the id of an extension.
+    /// Returns the host: a name, an IPv4 address, or an IPv6 address in brackets. For schemes other than http and https it is
+    /// the part after the scheme, such as the id of an extension.
     ///
     /// ```
     /// use palisade_core::Origin;
@@ -191,7 +190,7 @@ impl<'a> Origin<'a> {
         }
     }
 
-    /// Plain http, and not this machine: whoever sits on the network between can put a page there.
+    /// Returns true for plain http of another machine, which an attacker on the network can forge.
     ///
     /// ```
     /// use palisade_core::Origin;
@@ -204,11 +203,10 @@ impl<'a> Origin<'a> {
         self.scheme == Scheme::Http && !self.is_loopback()
     }
 
-    /// Returns true if the page and a request have the same host and port. `host` is what the request was sent to, as in
-    /// `Host`.
+    /// Returns true if the page and a request have the same host and port. `host` is the target of the request, as in `Host`.
     ///
-    /// http and https are not told apart, because a server behind a proxy does not know which of them it is. The origin of
-    /// any other scheme is never that of a host: no page of a server has it.
+    /// http and https are treated alike, because a server behind a proxy does not know the client's scheme. Returns false for
+    /// all other schemes, which pages of servers do not have.
     ///
     /// ```
     /// use palisade_core::Origin;
@@ -231,8 +229,8 @@ impl<'a> Origin<'a> {
         Self::with_a_name(text).map_or_else(|| Self::read_closely(text), Ok)
     }
 
-    /// What nearly every origin is: a scheme, a name and perhaps a port, taken in one pass. None where there is more to
-    /// say, be it good or bad.
+    /// Parses the usual form in one pass: a scheme, a name and an optional port. Returns `None` for all other texts, which the
+    /// full parser checks.
     fn with_a_name(text: &'a str) -> Option<Self> {
         let (scheme, authority) = match text.strip_prefix("https://") {
             Some(authority) => (Scheme::Https, authority),

@@ -10,17 +10,16 @@ use http::response;
 
 use crate::{ApiError, ErrorContext, LeaveAsIs};
 
-/// Runs one step of a policy. If it panics, returns the error that the request is answered with, and logs which policy
-/// panicked.
+/// Runs one step of a policy. If it panics, logs the name of the policy and returns the error for the response.
 ///
-/// Each policy is caught by itself, so that the policies outside of it finish the 500 as they finish any other refusal:
-/// a page can read it, and browsers get their security headers.
+/// Each policy is caught separately, so that outer policies finish the 500 like any other rejection, with CORS and security
+/// headers.
 #[inline]
 pub(crate) fn caught<T>(
     policy: impl FnOnce() -> Cow<'static, str>,
     step: impl FnOnce() -> T,
 ) -> Result<T, ApiError> {
-    // What the step has left half done is the request, which goes no further, or the response, which is replaced.
+    // Unwind safe: the request is not used any more, and the response is replaced.
     catch_unwind(AssertUnwindSafe(step)).map_err(|panic| reported(&policy(), &*panic))
 }
 
@@ -45,8 +44,8 @@ pub(crate) fn panicked(payload: &(dyn Any + Send)) -> ApiError {
 
 /// Replaces the head of a response whose policy panicked in `finish`, and returns the new body.
 ///
-/// No header of the response is kept: the policy may have panicked before it removed one. The extensions stay, because
-/// they contain what other policies want to know of the response's end.
+/// The headers are dropped, because the policy may have panicked before it removed one. The extensions are kept, because they
+/// contain the guards and watchers of other policies.
 #[cold]
 pub(crate) fn replace_head(error: ApiError, response: &mut response::Parts) -> Bytes {
     let rendered = ErrorContext::of_response(response).render(error);

@@ -1,4 +1,4 @@
-//! What axum's extractors reject, by type.
+//! Converts rejections of axum's extractors by their type.
 
 use std::error::Error;
 
@@ -12,13 +12,12 @@ use crate::{
 
 /// An extractor of axum whose rejections are [`ApiError`]s.
 ///
-/// The reason is the message of the error where it concerns the client's own input; a 500 shows nothing of it. The error of a
-/// layer that a body was read through keeps its code: `REQUEST_TIMEOUT`, `PAYLOAD_TOO_LARGE`. The log has the reason, if an
-/// [`ErrorLayer`](crate::ErrorLayer) is outside.
+/// The reason is the message of the error if it concerns the client's input. A 500 does not contain it. The error of a layer
+/// around the body keeps its code: `REQUEST_TIMEOUT`, `PAYLOAD_TOO_LARGE`. An outer [`ErrorLayer`](crate::ErrorLayer) logs the
+/// reason.
 ///
-/// The rejections of axum convert with `?` too, and with axum-extra's `WithRejection<E, ApiError>`; so do the errors of
-/// `Multipart`, with the feature `multipart`. An extractor of your own works if its rejection implements
-/// [`ToApiError`](crate::ToApiError).
+/// axum's rejections also convert with `?` and with axum-extra's `WithRejection<E, ApiError>`, and the errors of `Multipart`
+/// with the feature `multipart`. Your own extractor works if its rejection implements [`ToApiError`](crate::ToApiError).
 ///
 /// ```
 /// use axum::{Json, Router, body::Body, http::Request, routing::post};
@@ -39,7 +38,7 @@ use crate::{
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OrApiError<E>(
-    /// What was extracted.
+    /// The extracted value.
     pub E,
 );
 
@@ -73,7 +72,7 @@ where
     }
 }
 
-/// Tells the observer of a request who rejected it.
+/// Records the rejection on the trail of the request.
 fn noted(trail: Option<&Trail>, error: ApiError) -> ApiError {
     if let Some(trail) = trail {
         trail.note_refusal("OrApiError", &error);
@@ -140,7 +139,7 @@ fn is_of_the_body(error: &(dyn Error + 'static)) -> bool {
 }
 
 fn rejected(rejection: &(dyn Error + 'static), status: StatusCode, text: &str) -> ApiError {
-    // A body is read through layers, and the error of a layer says more.
+    // The error of a layer around the body is more specific.
     if let Some(error) = chain(rejection).find_map(|error| error.downcast_ref::<ApiError>()) {
         return error.clone();
     }

@@ -28,7 +28,7 @@ impl RequestId {
         HeaderValue::from_str(id).ok().map(Self)
     }
 
-    /// The same for an id that is in a field already: its bytes are shared, and not copied.
+    /// Parses the id in a field. Shares its bytes.
     ///
     /// ```
     /// use http::HeaderValue;
@@ -41,7 +41,7 @@ impl RequestId {
         is_harmless(field.as_bytes()).then(|| Self(field.clone()))
     }
 
-    /// The same for bytes that are shared already.
+    /// Parses an id of shared bytes.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -57,7 +57,7 @@ impl RequestId {
         HeaderValue::from_maybe_shared(id).ok().map(Self)
     }
 
-    /// The same for bytes that the caller knows to be letters, digits, `-`, `_` and `.`, such as a UUID that it has made.
+    /// Creates an id of bytes that the caller guarantees to be letters, digits, `-`, `_` and `.`, such as a new UUID.
     #[doc(hidden)]
     pub fn from_trusted(id: Bytes) -> Option<Self> {
         debug_assert!(is_harmless(&id), "{id:?}");
@@ -66,7 +66,7 @@ impl RequestId {
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        // Nothing but ASCII gets past `parse`.
+        // `parse` accepts only ASCII.
         self.0.to_str().unwrap_or_default()
     }
 

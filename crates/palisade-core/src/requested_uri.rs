@@ -2,9 +2,9 @@ use http::{Uri, request};
 
 /// Returns the URI that the client requested.
 ///
-/// Inside of axum's `Router::nest` the URI of a request lacks the path of the outer router. A rule about paths that looked
-/// at it would not find the path that it is about, and would apply a default that may be laxer. axum leaves the whole URI on
-/// the request, which this returns if the feature `axum` is on. Otherwise it is the URI of the request.
+/// Inside axum's `Router::nest` the URI of a request lacks the prefix of the outer router, so a rule for a path would not match
+/// and a laxer default could apply. With the feature `axum` this returns the whole URI, which axum stores in the extensions.
+/// Otherwise it returns the URI of the request.
 ///
 /// ```
 /// use palisade_core::requested_uri;

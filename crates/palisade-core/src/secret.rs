@@ -27,12 +27,12 @@ impl Secret {
         &self.0
     }
 
-    /// How many bytes there are.
+    /// Returns the length in bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// True for a secret that anybody can guess.
+    /// Returns true if the secret has no bytes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What tonic's users need of core: errors as statuses and back, peers from `TcpConnectInfo`.
+//! Support for tonic: conversions between errors and statuses, peers from `TcpConnectInfo`.
 
 use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,10 +15,10 @@ use crate::{
 };
 
 impl From<ApiError> for Status {
-    /// Code, message, details, and the headers owed as metadata.
+    /// Converts code, message, details, and headers to metadata.
     ///
-    /// The error itself becomes the status' source, which stays on this side: an [`ErrorLayer`](crate::ErrorLayer)
-    /// outside finds it there, and adds what only the request knows.
+    /// The error becomes the source of the status, which is not sent: an outer [`ErrorLayer`](crate::ErrorLayer) finds it
+    /// there, and adds data of the request.
     ///
     /// ```
     /// use palisade_core::ApiError;
@@ -46,12 +46,11 @@ impl From<ApiError> for Status {
 }
 
 impl From<Status> for ApiError {
-    /// The kind of error that has this code, with the status as its source.
+    /// Converts a status to the kind of error with its code, with the status as source.
     ///
-    /// What the status' details say becomes code, field, issues, quotas and retry advice; details that are not known are
-    /// kept for gRPC clients, and metadata becomes headers. What is for developers stays behind: `DebugInfo`, and the
-    /// message where the HTTP status is a 5xx, as in `INTERNAL` or `UNKNOWN`. The log shows it. A status that was made of
-    /// an `ApiError` becomes that error again.
+    /// Known details become code, field, issues, quotas and retry delay; unknown details are kept for gRPC clients, and
+    /// metadata becomes headers. `DebugInfo`, and the message of an HTTP 5xx such as `INTERNAL` or `UNKNOWN`, are logged and
+    /// not sent to clients. A status that was created from an `ApiError` becomes that error again.
     ///
     /// ```
     /// use palisade_core::ApiError;
@@ -95,7 +94,7 @@ const OF_THE_CONNECTION: [HeaderName; 11] = [
     GRPC_STATUS,
     GRPC_MESSAGE,
     GRPC_STATUS_DETAILS,
-    // The name of a request of ours to somebody else. The one that is answered has its own.
+    // The id of an outgoing request, which must not replace that of the answered request.
     X_REQUEST_ID,
 ];
 

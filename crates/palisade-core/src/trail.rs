@@ -15,11 +15,11 @@ use crate::{ApiError, Clock, Decision, Halt, Outcome, Policy, Principal};
 /// More policies than any stack has; a request that comes round again and again ends here.
 const MOST_STEPS: usize = 64;
 
-/// The policies that a request has met, with what they said and how long it took them.
+/// The policies that have decided about a request, with their decisions and durations.
 ///
-/// An observer leaves one in the request's extensions, in its [`admit`](Policy::admit), says so in
-/// [`observes`](Policy::observes), and keeps a clone. From there on the engine notes each policy. Where no observer asked,
-/// nothing is noted and nothing is timed.
+/// An observer inserts a trail into the request's extensions in its [`admit`](Policy::admit), returns true from
+/// [`observes`](Policy::observes), and keeps a clone. The engine then records each inner policy. Without an observer nothing is
+/// recorded or timed.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -122,7 +122,7 @@ impl Trail {
         extensions.get()
     }
 
-    /// How long ago the trail began.
+    /// Returns the time since the trail began.
     pub fn age(&self) -> Duration {
         self.0.clock.monotonic().saturating_sub(self.0.began)
     }
@@ -132,37 +132,37 @@ impl Trail {
         self.noted().steps.clone()
     }
 
-    /// The same, taken off the trail: for whoever is the last to look.
+    /// Removes and returns the steps, for the last reader.
     pub fn take_steps(&self) -> Vec<Step> {
         std::mem::take(&mut self.noted().steps)
     }
 
-    /// The route's template (`/items/{id}`), where somebody knew it: axum's router, a policy inside of it, or whoever
-    /// called [`set_route`](Self::set_route).
+    /// Returns the route's template (`/items/{id}`), if axum's router, an inner policy or a call of
+    /// [`set_route`](Self::set_route) has provided it.
     pub fn route(&self) -> Option<Box<str>> {
         self.noted().route.clone()
     }
 
-    /// Says which route the request took. For routers that do not say it themselves. A template, and not the path:
-    /// what is counted by route must not grow with what clients send.
+    /// Sets the route of the request, for routers that do not report it. Use the template instead of the path, because metrics
+    /// are counted by route.
     pub fn set_route(&self, template: &str) {
         self.0.knows_route.store(true, Ordering::Relaxed);
         self.noted().route = Some(template.into());
     }
 
-    /// Who is calling, as the policies inside found out.
+    /// Returns the caller, if inner policies have authenticated one.
     pub fn principal(&self) -> Option<Principal> {
         self.noted().principal.clone()
     }
 
-    /// How many bytes of the request's body were read, as far as they were counted: by a body policy, by a body limit,
-    /// or by whoever called [`saw_body_bytes`](Self::saw_body_bytes).
+    /// Returns the bytes of the request's body that a body policy, a body limit or a caller of
+    /// [`saw_body_bytes`](Self::saw_body_bytes) has counted.
     pub fn body_bytes(&self) -> u64 {
         self.0.body_bytes.load(Ordering::Relaxed)
     }
 
-    /// Says how many bytes of the request's body have been read by now. For whoever reads or wraps it; where several
-    /// do, one inside the other, the most counts.
+    /// Reports how many bytes of the request's body have been read. For code that reads or wraps the body. The largest reported
+    /// number counts.
     pub fn saw_body_bytes(&self, so_far: u64) {
         self.0.body_bytes.fetch_max(so_far, Ordering::Relaxed);
     }
@@ -198,9 +198,9 @@ impl Trail {
         });
     }
 
-    /// Notes what the request says by now: its route, and who is calling.
+    /// Records the route and the caller of the request, if they are known now.
     pub fn look_at(&self, request: &request::Parts) {
-        // After each policy: mostly there is nothing new, and then nothing is locked.
+        // Called after each policy. Usually nothing has changed, and no lock is taken.
         if !self.0.knows_principal.load(Ordering::Relaxed)
             && let Some(principal) = request.extensions.get::<Principal>()
         {
@@ -232,18 +232,18 @@ impl Trail {
         decision
     }
 
-    /// A policy is asked whose answer will be [noted](Self::note).
+    /// Starts the time of a policy whose decision will be [recorded](Self::note).
     pub(crate) fn ask(&self) {
         let now = self.0.clock.monotonic();
         self.noted().asked = now;
     }
 
-    /// Notes what the policy said that was asked last.
+    /// Records the decision of the policy that was started last.
     pub(crate) fn note(&self, policy: Cow<'static, str>, outcome: Outcome<'_>) {
         self.push(policy, Answer::meant(outcome), None);
     }
 
-    /// Notes what this policy said, which was asked last.
+    /// Records the decision of this policy, which was started last.
     pub(crate) fn note_of<P: Policy>(&self, policy: &P, outcome: &Result<P::Grant, Halt>) {
         self.push(policy.name(), Answer::of(policy, outcome), None);
     }
@@ -305,12 +305,12 @@ impl Step {
         &self.policy
     }
 
-    /// The same, to keep.
+    /// Returns the policy's name as a value that can be stored.
     pub fn policy_name(&self) -> Cow<'static, str> {
         self.policy.clone()
     }
 
-    /// What it said; of a shadow, what it would have said.
+    /// Returns the decision. For a shadowed policy, the decision that it would have made.
     pub fn outcome(&self) -> Outcome<'_> {
         match &self.said {
             Said::Granted => Outcome::Granted,
@@ -320,8 +320,8 @@ impl Step {
         }
     }
 
-    /// True if the request passed all the same, because the policy is a [`shadow`](crate::shadow) or otherwise
-    /// [on trial](Policy::would_have_said).
+    /// Returns true if the decision was not enforced, because the policy is a [`shadow`](crate::shadow) or [on
+    /// trial](Policy::would_have_said).
     pub fn is_shadow(&self) -> bool {
         self.shadow
     }
@@ -331,7 +331,7 @@ impl Step {
         self.after
     }
 
-    /// How long it took to decide.
+    /// Returns the duration of the decision.
     pub fn took(&self) -> Duration {
         self.took
     }
@@ -355,7 +355,7 @@ impl fmt::Debug for Step {
     }
 }
 
-/// What a policy said, and whether it was meant.
+/// A decision of a policy, and whether it is enforced.
 struct Answer {
     said: Said,
     shadow: bool,
@@ -436,7 +436,7 @@ mod tests {
         }
     }
 
-    /// Takes so many milliseconds by the clock.
+    /// Takes this many milliseconds on the clock.
     struct Takes(ManualClock, u64, bool);
 
     impl Policy for Takes {

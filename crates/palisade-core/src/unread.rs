@@ -11,20 +11,19 @@ use http::{Version, header, request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
-/// How much of an unread request body is read and discarded after the request was rejected.
+/// Sets how much of an unread request body is discarded after the request was rejected.
 ///
-/// A client over HTTP/1.1 that is still sending a body when it is rejected loses the response if the server closes the
-/// connection at once: the unread bytes make the server's kernel reset the connection, and the client's kernel discards
-/// what it had received (RFC 9112, section 9.6). Of 25 requests of 20 MB by Node's `fetch`, 2 get to see a 413 that way.
-/// Palisade therefore goes on reading in a task of its own, while the response is sent, and discards the bytes.
+/// If the server closes an HTTP/1.1 connection while the client is still sending the body, the client loses the response: the
+/// unread bytes make the server's kernel reset the connection, and the client's kernel discards the received data (RFC 9112,
+/// section 9.6). Of 25 requests of 20 MB by Node's `fetch`, only 2 receive a 413 that way. Palisade therefore continues to read
+/// in a separate task while the response is sent, and discards the bytes.
 ///
-/// Default: 32 MiB and 10 s for each rejected request; what exceeds either is not read, and the server closes the
-/// connection. The request's resources are released before that: only the connection stays open. Nothing is read for
-/// HTTP/2, whose streams end separately, for a client that waits for `100 Continue`, or outside of a tokio runtime. The
-/// time limit needs the runtime's timer, which servers have.
+/// Default: 32 MiB and 10 s for each rejected request. Beyond that, the server closes the connection. The request's other
+/// resources are released before; only the connection stays open. Nothing is read for HTTP/2, whose streams end separately, for
+/// a client that waits for `100 Continue`, or outside a tokio runtime. The time limit needs the runtime's timer.
 ///
-/// The body must be of the type that a server makes: hyper's `Incoming`, and with the features `axum` and `tonic` those of
-/// axum and tonic. Behind a layer that changes the type, `MapRequestBody::new(axum::body::Body::new)` makes one of them.
+/// The body must be of a server's type: hyper's `Incoming`, or with the features `axum` and `tonic` those of axum and tonic.
+/// Behind a layer that changes the type, `MapRequestBody::new(axum::body::Body::new)` restores it.
 ///
 /// The default applies without any setting. This policy changes it for the layers inside it:
 ///
@@ -54,14 +53,14 @@ impl DiscardUnread {
         Self { bytes, time }
     }
 
-    /// Discards nothing: the server closes the connection of a client that is still sending.
+    /// Discards nothing, so that the server closes the connection of a client that is still sending.
     pub const fn none() -> Self {
         Self::up_to(0, Duration::ZERO)
     }
 
     /// Returns the setting for a request, if its client may still be sending a body.
     fn for_request(request: &request::Parts) -> Option<Self> {
-        // A client that waits for permission sends nothing, and a read would give the permission.
+        // A client that waits for `100 Continue` sends nothing, and a read would cause the server to send it.
         let sends =
             request.version <= Version::HTTP_11 && !request.headers.contains_key(header::EXPECT);
         let setting: Self = request.extensions.get().copied().unwrap_or_default();
@@ -118,7 +117,7 @@ fn read<B: Body<Data = Bytes> + Send + 'static>(body: B, setting: DiscardUnread)
                 }
             }
         };
-        // The task ends by itself; nobody waits for it.
+        // The task is detached and ends by its own limits.
         let _ = tokio::time::timeout(setting.time, all).await;
     });
 }
@@ -137,7 +136,7 @@ type Discard<B> = fn(B, DiscardUnread);
 impl<B: Body + 'static> DiscardOnDrop<B> {
     #[inline]
     pub fn new(request: &request::Parts, body: B) -> Self {
-        // Most requests have no body, and nothing to discard.
+        // Most requests have no body.
         let is_over = body.is_end_stream();
         let setting = if is_over { None } else { DiscardUnread::for_request(request) };
         Self {

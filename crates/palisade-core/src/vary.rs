@@ -5,14 +5,13 @@ use http::{
 
 use crate::set_header;
 
-/// Adds a field's name to those that caches must tell responses apart by (RFC 9110, section 12.5.5), unless it is there
-/// already.
+/// Adds a name to `Vary` (RFC 9110, section 12.5.5), unless it is present.
 ///
-/// All names end up in one line: nginx before 1.23 reads the last line of several and would serve a response to the wrong
-/// clients.
+/// All names are joined into one line, because nginx before 1.23 reads only the last of several lines and would serve a
+/// response to the wrong clients.
 ///
-/// Returns false if the response has as many header fields as it can have (24,576), and stays unchanged: a caller then
-/// leaves out what differs between clients.
+/// Returns false without changes if the response has the maximum number of header fields (24,576). The caller must then omit
+/// the part that differs between clients.
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue};
@@ -37,7 +36,7 @@ pub fn vary_by(response: &mut HeaderMap, name: &HeaderValue) -> bool {
     set_header(response, header::VARY, value)
 }
 
-/// What the lines name, and `name`, as one line. `None` if there are no lines.
+/// Joins the names of all lines and `name`. Returns `None` without lines.
 fn joined(response: &HeaderMap, name: &HeaderValue) -> Option<HeaderValue> {
     let mut lines = response.get_all(header::VARY).iter().filter(|line| !line.is_empty());
     let mut all = lines.next()?.as_bytes().to_vec();
@@ -53,7 +52,7 @@ fn names(response: &HeaderMap, name: &[u8]) -> bool {
     lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(|own| covers(own, name)))
 }
 
-/// `*` says more than any name does.
+/// Returns true if the element is the name or `*`.
 fn covers(element: &[u8], name: &[u8]) -> bool {
     let element = element.trim_ascii();
     element == b"*" || element.eq_ignore_ascii_case(name)

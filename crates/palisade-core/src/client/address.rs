@@ -14,8 +14,8 @@ pub(super) fn client_address(address: IpAddr) -> Option<IpAddr> {
     (!address.is_unspecified()).then_some(address)
 }
 
-/// An element of `X-Forwarded-For`, or a header that holds one address: `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`,
-/// `[2001:db8::1]`, `[2001:db8::1]:4711`. No specification says which; these are what proxies write.
+/// Parses an element of `X-Forwarded-For`, or a header with one address: `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`,
+/// `[2001:db8::1]`, `[2001:db8::1]:4711`. These are the forms that proxies write; there is no specification.
 pub(super) fn parse(text: &[u8]) -> Option<IpAddr> {
     let text = short_text(text)?;
     let is_bare_v6 =
@@ -38,7 +38,7 @@ fn short_text(text: &[u8]) -> Option<&str> {
     str::from_utf8(text).ok()
 }
 
-/// An IPv4 address, or an IPv6 address in brackets, and perhaps a port, which says nothing about the client.
+/// Parses an IPv4 address, or an IPv6 address in brackets, with an optional port, which is ignored.
 fn with_port(text: &str, is_port: impl Fn(&str) -> bool) -> Option<IpAddr> {
     let (address, port) = match text.strip_prefix('[') {
         Some(text) => {

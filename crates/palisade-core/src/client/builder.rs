@@ -40,7 +40,7 @@ pub struct TrustedProxiesBuilder {
     everyone: bool,
 }
 
-/// What was asked for, before it is checked.
+/// The configured model before it is checked.
 #[derive(Clone, Debug)]
 pub(super) enum Walk {
     ByAddress,
@@ -111,11 +111,10 @@ impl TrustedProxiesBuilder {
         self
     }
 
-    /// Believes every peer that has an address, and every address in between: each client chooses its own.
+    /// Trusts all peers and all addresses in the header, so that clients can choose their address.
     ///
-    /// For a server that nothing but proxies can reach, where nobody knows their addresses and the header has one
-    /// address that they overwrite. With [`TrustedProxies::networks`] it makes the leftmost element the client, which is
-    /// whatever the client wrote.
+    /// For a server that only proxies can reach, whose addresses are not known and which overwrite the header with one address.
+    /// With [`TrustedProxies::networks`] the leftmost element is the client, which the client can choose.
     ///
     /// ```
     /// use palisade_core::TrustedProxies;
@@ -129,12 +128,12 @@ impl TrustedProxiesBuilder {
         self
     }
 
-    /// The policy.
+    /// Builds the policy.
     ///
     /// # Errors
     ///
-    /// A network that cannot be read, has bits of a host, or holds most of the internet (`0.0.0.0/0`, `::/0`); nobody
-    /// to trust; a hop count of none or more than 32; a header name that is none or that of a list.
+    /// If a network is not valid, has host bits, or contains most of the internet (`0.0.0.0/0`, `::/0`); if there is no trusted
+    /// proxy; if the hop count is 0 or more than 32; if a header name is not valid or that of a list.
     pub fn build(self) -> Result<TrustedProxies, ConfigError> {
         let networks: Result<Vec<IpNet>, _> =
             self.networks.iter().map(|network| parse_network(network)).collect();

@@ -85,11 +85,10 @@ impl ClientIp {
         Self(address.to_canonical())
     }
 
-    /// Finds the client in a request's extensions: whom [`TrustedProxies`](crate::TrustedProxies) left there, else the
-    /// socket's peer.
+    /// Returns the client in a request's extensions: the one of [`TrustedProxies`](crate::TrustedProxies), else the socket's
+    /// peer.
     ///
-    /// `None` means that the server did not leave its peer there, or that the peer has no address: it is at the other
-    /// end of a Unix socket, or is `0.0.0.0` or `::`, which are nobody's.
+    /// `None` if the server has not provided the peer, or if the peer has no address: a Unix socket, `0.0.0.0` or `::`.
     pub fn of(extensions: &Extensions) -> Option<Self> {
         match extensions.get() {
             Some(client) => Some(*client),
@@ -97,8 +96,8 @@ impl ClientIp {
         }
     }
 
-    /// Like [`of`](Self::of), for policies that count or judge clients by their address: where the peer is taken for
-    /// the client although the request says it was forwarded, the log says so, once per process.
+    /// Like [`from_extensions`](Self::from_extensions), for policies that decide by the client's address: if the request was
+    /// forwarded but the peer is taken for the client, a warning is logged once per process.
     ///
     /// ```
     /// use palisade_core::{ClientIp, PeerAddr};
@@ -124,8 +123,8 @@ impl ClientIp {
     ///
     /// # Errors
     ///
-    /// 500 if the server left no address: the log says how each server leaves it. 400 if a trusted proxy at a Unix socket
-    /// sent a header that tells no address, such as a `Forwarded` that the client made malformed.
+    /// 500 if the server has not provided an address; the log contains the remedy for each server. 400 if a trusted proxy at a
+    /// Unix socket sent a header without an address, such as a `Forwarded` that the client made malformed.
     ///
     /// ```
     /// use palisade_core::ClientIp;
@@ -150,17 +149,15 @@ impl ClientIp {
         self.0
     }
 
-    /// The network that counts as one client: an IPv4 address itself, an IPv6 address by its /64, which is what one
-    /// subscriber usually gets.
+    /// Returns the network of the client: the IPv4 address, or the /64 of an IPv6 address, which a subscriber usually has.
     #[must_use]
     pub fn network(self) -> IpAddr {
         self.network_of(64)
     }
 
-    /// The network that counts as one client: an IPv4 address itself, an IPv6 address by this many bits of it.
+    /// Returns the network of the client: the IPv4 address, or this many bits of an IPv6 address.
     ///
-    /// Lengths outside of [`IPV6_PREFIXES`](Self::IPV6_PREFIXES) are taken as the nearest inside; whoever makes a
-    /// setting of it refuses them.
+    /// Lengths outside [`IPV6_PREFIXES`](Self::IPV6_PREFIXES) are clamped; builders reject them.
     ///
     /// ```
     /// use palisade_core::ClientIp;

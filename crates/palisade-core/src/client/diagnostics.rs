@@ -1,4 +1,4 @@
-//! What an operator should hear about addresses, each thing once: clients can cause them at will.
+//! Log lines about addresses, each logged once, because clients can cause them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,7 +32,7 @@ impl Once {
     }
 }
 
-/// Says once that requests are forwarded and nobody is trusted to forward them.
+/// Logs once that requests are forwarded without trusted proxies.
 pub(super) fn forwarding_without_trust(headers: &HeaderMap) {
     static SAID: Once = Once::new();
     if SAID.happened() {
@@ -53,7 +53,7 @@ pub(super) fn forwarding_without_trust(headers: &HeaderMap) {
     }
 }
 
-/// What one policy has logged.
+/// The lines that one policy has logged.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) untrusted_peer: Once,

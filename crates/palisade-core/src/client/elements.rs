@@ -1,12 +1,12 @@
-//! A header whose value is a list, read from the end: what the nearest proxy wrote comes first.
+//! Reads a list header from the end, so that the element of the nearest proxy comes first.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The elements of all field lines of a header, from the right.
 ///
-/// Lines count as joined in their order ([RFC 9110, section 5.3](https://www.rfc-editor.org/rfc/rfc9110#section-5.3)).
-/// Empty elements are elements here, although lists may have them (section 5.6.1): the one who wrote it told nothing,
-/// and what is to the left of it nobody vouches for.
+/// Lines are joined in their order ([RFC 9110, section 5.3](https://www.rfc-editor.org/rfc/rfc9110#section-5.3)). Empty
+/// elements are returned too, although lists may contain them (section 5.6.1), because the elements left of an empty one cannot
+/// be trusted.
 pub(super) fn from_the_right<'r>(
     headers: &'r HeaderMap,
     name: &HeaderName,

@@ -17,11 +17,11 @@ const MOST_BYTES: usize = 8 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// The addresses of the `for` nodes, from the right. `None` is a hop that did not tell one.
+/// Returns the addresses of the `for` nodes, from the right. `None` is a hop without an address.
 ///
-/// An element is split off at each comma, also inside quotes, where it leaves two halves that are malformed. That is
-/// stricter than section 4, on purpose: whoever sends `for="` to a proxy that appends to the line has the proxy's own
-/// element become part of a quoted string, up to the next quote. No node, host or scheme has a comma.
+/// Elements are split at each comma, also inside quotes, which leaves two malformed halves. This is stricter than section 4,
+/// because a client that sends `for="` to a proxy that appends to the line would make the proxy's element part of a quoted
+/// string. Nodes, hosts and schemes contain no commas.
 pub(super) fn addresses_from_the_right(
     headers: &HeaderMap,
 ) -> Result<impl Iterator<Item = Option<IpAddr>>, Malformed> {
@@ -74,7 +74,7 @@ fn for_of(element: &[u8]) -> Result<Option<&[u8]>, Malformed> {
 const KNOWN: [&[u8]; 4] = [b"for", b"by", b"host", b"proto"];
 const FOR: usize = 0;
 
-/// A token or a quoted string, and what comes after it.
+/// Returns a token or a quoted string, and the rest.
 fn value(text: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     match text.strip_prefix(b"\"") {
         Some(text) => quoted(text),
@@ -90,7 +90,7 @@ fn token(text: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     if end == 0 { Err(Malformed) } else { Ok(text.split_at(end)) }
 }
 
-/// What is before the closing quote, and after it (RFC 9110, section 5.6.4).
+/// Returns the text before the closing quote, and the rest (RFC 9110, section 5.6.4).
 fn quoted(text: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let mut at = 0;
     loop {

@@ -1,4 +1,4 @@
-//! Who is at the other end of a request: the socket's peer, or whom trusted proxies vouch for.
+//! The address of the client: the socket's peer, or an address from trusted proxies.
 
 mod address;
 mod builder;

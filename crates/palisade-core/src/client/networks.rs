@@ -51,7 +51,7 @@ impl Networks {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
-    /// Returns a network with so many addresses that it cannot be one of proxies, if there is one.
+    /// Returns the first network that is too large to be one of proxies.
     pub(super) fn too_large(&self) -> Option<IpNet> {
         self.too_large
     }

@@ -2,11 +2,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::Extensions;
 
-/// The other end of the socket that a request came in on.
+/// The address of a request's socket peer.
 ///
-/// axum and tonic leave it in the request's extensions themselves, under types of their own, and
-/// [`ClientIp`](crate::ClientIp) knows both (features `axum` and `tonic`). A plain hyper server says it in one line per
-/// connection, because `PeerAddr` is a policy that leaves itself on each request:
+/// axum and tonic insert it into the request's extensions as their own types, which [`ClientIp`](crate::ClientIp) reads
+/// (features `axum` and `tonic`). For a plain hyper server, add `PeerAddr` for each connection: it is a policy that inserts
+/// itself into each request.
 ///
 /// ```
 /// # use palisade_core::{PeerAddr, PolicyLayer};
@@ -20,8 +20,8 @@ use http::Extensions;
 pub struct PeerAddr(pub SocketAddr);
 
 impl PeerAddr {
-    /// The other end of a request's socket, as the server left it, under whatever type. `None` where it left nothing,
-    /// or where the other end of a Unix socket has no address.
+    /// Returns the peer's address from any of the supported types. `None` if the server has not provided it, or for a Unix
+    /// socket.
     ///
     /// ```
     /// use palisade_core::PeerAddr;
@@ -35,11 +35,10 @@ impl PeerAddr {
     }
 }
 
-/// Says that requests come in on a Unix socket, whose other end has no address.
+/// Marks requests from a Unix socket, whose peer has no address.
 ///
-/// tonic says it itself. Around an axum or a hyper service that listens on a Unix socket it is one line, because
-/// `UnixPeer` is a policy that leaves itself on each request. A proxy at the other end is believed only where
-/// [`TrustedProxies`](crate::TrustedProxies) says so too:
+/// tonic does this itself. For an axum or hyper service on a Unix socket, add `UnixPeer`, which is a policy that inserts itself
+/// into each request. A proxy at the socket is trusted only if [`TrustedProxies`](crate::TrustedProxies) is configured too:
 ///
 /// ```
 /// # use palisade_core::{PolicyLayer, TrustedProxies, UnixPeer};
@@ -50,12 +49,12 @@ impl PeerAddr {
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
 ///
-/// Only the server says it, so that one that merely forgot to leave its peers' addresses is not taken for one that
-/// has none. An address that is there wins.
+/// An explicit marker distinguishes a Unix socket from a server that does not provide addresses. An address in the extensions
+/// has precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnixPeer;
 
-/// What the server says of the other end of the socket.
+/// The peer of the socket, as provided by the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     /// In canonical form.

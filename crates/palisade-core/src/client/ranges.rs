@@ -2,14 +2,14 @@ use std::ops::{Shr, Sub};
 
 /// Disjoint ranges of addresses as numbers: 32 bits for IPv4, 128 for IPv6.
 ///
-/// The span from the first range to the last is cut into about as many equal buckets as there are ranges, and a table
-/// says which ranges begin in which bucket. A look-up reads two entries of it and searches what is between. Ranges that
-/// crowd in one bucket cost a binary search among them.
+/// The span from the first range to the last is divided into about as many equal buckets as there are ranges, and a table
+/// contains the ranges that begin in each bucket. A lookup reads two entries of the table and searches the ranges between them
+/// with a binary search.
 #[derive(Clone, Debug)]
 pub(super) struct Ranges<A> {
     /// The first and the last address of each range, in order.
     ranges: Box<[(A, A)]>,
-    /// How many ranges begin before each bucket; the last entry counts all of them.
+    /// The number of ranges before each bucket. The last entry counts all of them.
     before: Box<[u32]>,
     /// The width of a bucket, as a power of two.
     shift: u32,

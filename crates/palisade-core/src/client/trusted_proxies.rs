@@ -15,19 +15,19 @@ use crate::{Decision, Policy, PolicyLayer};
 /// The most proxies that a request is followed through.
 pub(super) const MOST_HOPS: usize = 32;
 
-/// Which proxies are believed when they say for whom they forward, so that [`ClientIp`] is the client and not the
-/// nearest proxy.
+/// Determines the [`ClientIp`] from a header of trusted proxies, so that inner layers see the client's address instead of the
+/// proxy's.
 ///
-/// Without this policy no header is read. With it, one header is, and the model says how far:
+/// Without this policy no header is read. With it, one header is read by one of these models:
 ///
 /// | model | the client is | for |
 /// | --- | --- | --- |
 /// | [`networks`](Self::networks) | the first address from the right that is not of a trusted proxy | nginx, a load balancer, an ingress |
-/// | [`hops`](Self::hops) | the address that many elements from the right | proxies whose addresses nobody knows, but their number |
-/// | [`header`](Self::header) | the one address in a header of the proxy's own | `CF-Connecting-IP`, `X-Real-IP` |
+/// | [`hops`](Self::hops) | the address that many elements from the right | a known number of proxies with unknown addresses |
+/// | [`header`](Self::header) | the single address in a header of the proxy | `CF-Connecting-IP`, `X-Real-IP` |
 ///
-/// Whatever the client wrote itself is to the left of what the first trusted proxy wrote, and is never reached. A peer
-/// that is not trusted is the client, whatever its headers say.
+/// Elements that the client has sent are to the left of those of the first trusted proxy, and are never reached. An untrusted
+/// peer is the client, and its headers are ignored.
 ///
 /// ```
 /// use http::Request;
@@ -60,19 +60,18 @@ pub(super) const MOST_HOPS: usize = 32;
 ///
 /// `X-Forwarded-For`, or `Forwarded` ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)) where
 /// [`forwarded`](TrustedProxiesBuilder::forwarded) says so. The other one is never read, not even where the chosen one
-/// is missing: a proxy that writes one of them hands the other on as the client sent it.
+/// is missing: a proxy that writes one of them passes the client's value of the other on.
 ///
-/// # What stops it
+/// # Invalid elements
 ///
-/// An element that is no address (`unknown`, `_obfuscated`, `0.0.0.0`, garbage, nothing) ends the walk: the client is
-/// then the last trusted proxy, and nobody further away. So is it where a `Forwarded` is malformed in any place, all of
-/// which is ignored. An allowlist of addresses must therefore not list the proxies' own.
+/// An element without an address (`unknown`, `_obfuscated`, `0.0.0.0`, malformed, empty) ends the search: the client is then
+/// the last trusted proxy. The same holds for a `Forwarded` that is malformed anywhere, which is ignored as a whole. An
+/// allowlist of addresses must therefore not contain the proxies.
 ///
-/// # What it costs
+/// # Costs
 ///
-/// At most 32 elements are looked at. Nothing is allocated but the extension. What an operator should know (too few
-/// elements for the hop count, a malformed header, a header that is ignored) is logged once per policy, under the target
-/// `palisade::client_ip`.
+/// At most 32 elements are read, and only the extension is allocated. Problems (too few elements for the hop count, a malformed
+/// header, an ignored header) are logged once per policy, with the target `palisade::client_ip`.
 #[derive(Clone)]
 pub struct TrustedProxies(pub(super) Arc<Settings>);
 
@@ -82,25 +81,25 @@ pub(super) struct Settings {
     pub(super) log: Log,
 }
 
-/// Where the client's address is.
+/// How the client's address is found.
 #[derive(Clone, Debug)]
 pub(super) enum Model {
     /// Behind the proxies that are trusted by their address.
     Networks(ListHeader),
     /// This many elements from the right.
     Hops(ListHeader, usize),
-    /// In a header of its own.
+    /// In a header with a single address.
     Header(HeaderName),
 }
 
-/// The header in which each proxy adds whom it forwards for.
+/// The header to which each proxy appends the address of its peer.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ListHeader {
     XForwardedFor,
     Forwarded,
 }
 
-/// Whose headers are believed.
+/// The peers whose headers are trusted.
 #[derive(Clone, Debug)]
 pub(super) struct TrustedPeers {
     pub(super) networks: Networks,
@@ -159,8 +158,8 @@ impl TrustedProxies {
         TrustedProxiesBuilder::new(Walk::ByAddress).private_networks()
     }
 
-    /// Trusts what comes in on Unix sockets. See [`networks`](Self::networks), and [`UnixPeer`](crate::UnixPeer) for how
-    /// the server says that a request did.
+    /// Trusts proxies at Unix sockets. See [`networks`](Self::networks), and [`UnixPeer`](crate::UnixPeer), which marks their
+    /// requests.
     ///
     /// ```
     /// use palisade_core::TrustedProxies;
@@ -174,12 +173,12 @@ impl TrustedProxies {
 
     /// Trusts this many proxies between the client and this server, from 1 to 32, wherever they are.
     ///
-    /// The client is the element that many from the right: with one proxy the last one. A request with fewer elements
-    /// did not pass all of them: the client is the peer then, and the log says so once.
+    /// The client is the element that many from the right: with one proxy the last one. A request with fewer elements has not
+    /// passed all proxies: the client is then the peer, and a warning is logged once.
     ///
-    /// Any peer is believed, so nothing but the proxies may reach this server: who does so directly chooses its own
-    /// address, and so does everybody if the count is too high. Where the last proxy's network is known,
-    /// [`networks`](TrustedProxiesBuilder::networks) closes that door.
+    /// All peers are trusted, so only the proxies may be able to reach this server: clients that connect directly can choose
+    /// their address, and with too high a count all clients can. Add the last proxy's network with
+    /// [`networks`](TrustedProxiesBuilder::networks) if it is known.
     ///
     /// ```
     /// use palisade_core::TrustedProxies;
@@ -194,10 +193,10 @@ impl TrustedProxies {
         TrustedProxiesBuilder::new(Walk::ByCount(count))
     }
 
-    /// Trusts one header that holds one address, as `CF-Connecting-IP` and `X-Real-IP` do.
+    /// Trusts one header with a single address, such as `CF-Connecting-IP` and `X-Real-IP`.
     ///
-    /// It is believed only from the peers that the builder lists; one that the proxy does not overwrite is the client's
-    /// own. A header that is missing, comes twice or is no address leaves the peer, and the log says so once.
+    /// It is trusted only from the peers that the builder lists. The proxy must overwrite the client's value. If the header is
+    /// missing, duplicated or not an address, the client is the peer, and a warning is logged once.
     ///
     /// ```
     /// use palisade_core::TrustedProxies;
@@ -219,10 +218,10 @@ impl TrustedProxies {
         PolicyLayer::new(self.clone())
     }
 
-    /// True if a request with these extensions came straight from a proxy of these, so that what else the proxy writes
-    /// may be believed too: the country of the client, the scheme it used, the id of the request.
+    /// Returns true if the peer of a request with these extensions is one of the proxies, so that its other headers can be
+    /// trusted too: the country of the client, its scheme, the id of the request.
     ///
-    /// It says nothing of the header itself. The proxy must overwrite it, or remove what the client sent under its name.
+    /// The proxy must overwrite such a header, or remove the client's value.
     ///
     /// ```
     /// use palisade_core::{PeerAddr, TrustedProxies};
@@ -297,7 +296,7 @@ impl TrustedPeers {
         match peer {
             Peer::Address(address) => self.trust_address(address),
             Peer::UnixSocket => self.unix_sockets,
-            // A server that forgot to leave its peers would otherwise believe all of them.
+            // Otherwise a server that does not provide peers would trust all of them.
             Peer::Unknown => false,
         }
     }
@@ -334,11 +333,11 @@ impl Model {
     }
 }
 
-/// The addresses that proxies added, the nearest first. `None` is one that was not told.
+/// The addresses that proxies added, the nearest first. `None` is an element without an address.
 type Hops<'a> = &'a mut dyn Iterator<Item = Option<IpAddr>>;
 
 impl ListHeader {
-    /// Gives `to` what is in the header, if it is well-formed.
+    /// Calls `to` with the elements of the header, if it is well-formed.
     fn walk(
         self,
         headers: &HeaderMap,
@@ -371,7 +370,7 @@ impl ListHeader {
 fn first_not_trusted(hops: Hops<'_>, peers: &TrustedPeers, log: &Log) -> Option<IpAddr> {
     let mut client = None;
     for hop in hops.take(MOST_HOPS) {
-        // Nobody vouches for what is beyond a hop that did not tell its address.
+        // Elements left of one without an address cannot be trusted.
         let Some(address) = hop else { return client };
         client = Some(address);
         if !peers.trust_address(address) {
@@ -384,7 +383,7 @@ fn first_not_trusted(hops: Hops<'_>, peers: &TrustedPeers, log: &Log) -> Option<
     client
 }
 
-/// The address `count` elements from the right. Where that one is none, the nearest to the right of it.
+/// Returns the address `count` elements from the right, or the nearest address to the right of it.
 fn that_many_back(hops: Hops<'_>, count: usize, log: &Log) -> Option<IpAddr> {
     let mut client = None;
     for _ in 0..count {
@@ -399,7 +398,7 @@ fn that_many_back(hops: Hops<'_>, count: usize, log: &Log) -> Option<IpAddr> {
     client
 }
 
-/// The address in a header that comes once and has nothing else in it.
+/// Returns the address of a header that is present once and contains nothing else.
 fn sole_address(headers: &HeaderMap, name: &HeaderName, log: &Log) -> Option<IpAddr> {
     let mut lines = headers.get_all(name).iter();
     let only = lines.next().filter(|_| lines.next().is_none()).map(HeaderValue::as_bytes);

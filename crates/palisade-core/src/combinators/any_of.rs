@@ -6,14 +6,14 @@ use crate::{Decision, Halt, IntoPolicy, Outcome, Policy};
 
 /// Allows a request that `a` allows, or else `b`. Each is a policy, or several in a row (`auth.then(role)`).
 ///
-/// Both look at the request before either is awaited; where both allow it, `a` is the one that admits and finishes. A
-/// policy that did not decide, such as a [`when`](crate::when) that does not select the request, does not count, unless
-/// neither decided. The policy that is not taken leaves nothing on the request.
+/// Both decide before either is awaited. If both allow the request, `a` admits and finishes it. A policy that abstains, such as
+/// a [`when`](crate::when) whose predicate is false, does not count unless both abstain. The policy that is not used does not
+/// change the request.
 ///
-/// Where neither allows the request, the answer is that of [`Halt::or`].
+/// If neither allows the request, the response is that of [`Halt::or`].
 ///
 /// An authentication that allows anonymous requests is not an alternative, because it would allow every request before
-/// the other one is asked. Make the whole optional: `any_of(jwt, keys).optional()`.
+/// the other one is tried. Make the combination optional: `any_of(jwt, keys).optional()`.
 ///
 /// ```
 /// # use http::request;
@@ -46,7 +46,7 @@ pub struct AnyOf<A, B> {
     b: B,
 }
 
-/// What one of two policies granted.
+/// The grant of one of two policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Either<A, B> {
     /// The first did.
@@ -56,12 +56,12 @@ pub enum Either<A, B> {
 }
 
 impl<A, B> AnyOf<A, B> {
-    /// Returns the policy that is asked first.
+    /// Returns the first policy.
     pub fn first(&self) -> &A {
         &self.a
     }
 
-    /// Returns the policy that is asked second.
+    /// Returns the second policy.
     pub fn second(&self) -> &B {
         &self.b
     }
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
     use crate::ApiError;
 
-    /// Answers what it was told to, now or later.
+    /// A policy with a fixed decision, at once or delayed.
     #[derive(Clone)]
     struct Says {
         outcome: fn() -> Result<(), Halt>,

@@ -47,11 +47,11 @@ impl<A: Stage, B: Stage> IntoPolicy for Chain<A, B> {
     }
 }
 
-/// Several policies in a row as one policy, for combinators. Made by [`IntoPolicy`].
+/// A chain as one policy, for combinators. Created by [`IntoPolicy`].
 ///
-/// Each policy decides about what the ones before it left on the request, and none of them is to leave anything if a later
-/// one refuses. Therefore they run on a copy of the request's head, which replaces the original when the request is
-/// admitted. An engine that runs a [`Chain`] directly copies nothing.
+/// Each policy decides about the head that the previous ones have changed, and a rejection by a later one must undo all
+/// changes. Therefore they run on a copy of the head, which replaces the original when the request is admitted. A [`Chain`]
+/// outside combinators needs no copy.
 pub struct ChainPolicy<A, B> {
     chain: Arc<Chain<A, B>>,
 }
@@ -173,7 +173,7 @@ pub fn on_admission(request: &mut request::Parts, effect: impl FnOnce() + Send +
 
 type Effect = Box<dyn FnOnce() + Send>;
 
-/// On the copy of a request that may still be refused: the effects of the policies that let it pass so far.
+/// The delayed effects of policies that have admitted a copy of the request, which may still be rejected.
 #[derive(Clone, Default)]
 struct Tentative(Arc<Mutex<Vec<Effect>>>);
 
@@ -201,7 +201,7 @@ mod tests {
         unless, when,
     };
 
-    /// Knows a caller by a header, counts those it admits, and writes on the response.
+    /// Authenticates a caller by a header, counts admissions, and writes on the response.
     #[derive(Clone)]
     struct Knows(&'static str, Arc<AtomicUsize>);
 
@@ -232,7 +232,7 @@ mod tests {
         }
     }
 
-    /// Allows one caller, by what an outer policy left.
+    /// Allows one caller that an outer policy has authenticated.
     #[derive(Clone)]
     struct Only(&'static str);
 
@@ -248,7 +248,7 @@ mod tests {
         }
     }
 
-    /// What came of a request with these headers: the status, the caller that the handler saw, and the headers.
+    /// Sends a request with these headers. Returns the status, the caller that the handler saw, and the headers.
     async fn ask<S: Stage>(stage: S, headers: &[&'static str]) -> (StatusCode, Response<String>) {
         let service =
             PolicyLayer::new(stage).layer(service_fn(async |request: Request<String>| {
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(status, StatusCode::UNAUTHORIZED);
         let challenges: Vec<_> = response.headers().get_all("www-authenticate").iter().collect();
         assert_eq!(challenges, ["a", "b"]);
-        // a caller who is known and may not is told so
+        // An authenticated caller without permission gets 403.
         let (status, response) = ask(both(), &["b"]).await;
         assert_eq!((status, caller(&response)), (StatusCode::FORBIDDEN, "-"));
         // also when the other is no chain
@@ -332,7 +332,7 @@ mod tests {
         assert_eq!(caller(&ask(either(), &["b"]).await.1), "b");
         let either = || any_of(knows("b"), unless(|_| true, knows("a").then(Only("a"))));
         assert_eq!(ask(either(), &["a"]).await.0, StatusCode::UNAUTHORIZED);
-        // a trial allows nothing
+        // A shadowed policy does not allow requests.
         let either = || any_of(shadow(knows("a")), knows("b"));
         assert_eq!(ask(either(), &["a"]).await.0, StatusCode::UNAUTHORIZED);
         // where both abstain, the request passes as it does without them

@@ -1,7 +1,6 @@
-//! Policies made of policies.
+//! Combinators of policies.
 //!
-//! Every answer is three-valued: granted, refused, or *could not tell* (any 5xx). Nothing here turns *could not tell*
-//! into a grant.
+//! Every decision is allowed, rejected or failed (any 5xx). No combinator turns a failure into an admission.
 
 mod any_of;
 mod chain_policy;

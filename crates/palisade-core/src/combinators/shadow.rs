@@ -32,7 +32,7 @@ pub struct Shadow<P> {
 
 type Record = dyn Fn(Outcome<'_>) + Send + Sync;
 
-/// What a policy said.
+/// The decision of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome<'a> {
@@ -61,7 +61,7 @@ impl<'a> Outcome<'a> {
         halt.error().map_or(Self::Replied, Self::of_error)
     }
 
-    /// The refusal that this error is, or that the policy could not tell.
+    /// Returns the outcome for an error: a rejection, or a failure if it is a 5xx.
     ///
     /// ```
     /// use palisade_core::{ApiError, Outcome};
@@ -78,7 +78,7 @@ impl<'a> Outcome<'a> {
         }
     }
 
-    /// `granted`, `replied`, `refused` or `could_not_tell`: what logs and metrics call it.
+    /// Returns the name for logs and metrics: `granted`, `replied`, `refused` or `could_not_tell`.
     ///
     /// ```
     /// use palisade_core::Outcome;
@@ -125,11 +125,11 @@ impl<P: fmt::Debug> fmt::Debug for Shadow<P> {
     }
 }
 
-/// What a policy on trial said.
+/// The grant of a shadowed policy.
 pub struct OnTrial(Option<Halt>);
 
 impl OnTrial {
-    /// What it said.
+    /// Returns the decision that the policy would have made.
     pub fn outcome(&self) -> Outcome<'_> {
         self.0.as_ref().map_or(Outcome::Granted, Outcome::of_halt)
     }
@@ -149,7 +149,7 @@ impl<P: Policy> Policy for Shadow<P> {
     }
 
     fn decide(&self, request: &request::Parts) -> Decision<OnTrial> {
-        // A policy on trial that panics could not tell, and the request passes.
+        // A panic of a shadowed policy counts as a failure, and the request is admitted.
         let policy = || self.policy.name();
         let decision = caught(policy, || self.policy.decide(request));
         match decision.unwrap_or_else(Decision::refuse) {
@@ -174,7 +174,7 @@ impl<P: Policy> Policy for Shadow<P> {
         Some(said.outcome())
     }
 
-    /// The policy allows nothing; the trial does.
+    /// Returns true: a shadowed policy does not allow requests.
     fn abstains(_: &OnTrial) -> bool {
         true
     }

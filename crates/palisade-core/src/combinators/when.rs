@@ -6,9 +6,9 @@ use crate::{Decision, IntoPolicy, Outcome, Policy};
 
 /// Applies `policy`, one or several in a row, only to the requests that `predicate` selects; all others pass.
 ///
-/// The predicate sees the request as the client sent it. A client that can make it return false is not checked: select by
-/// method or by what outer policies left in the extensions, rather than by a header. Inside
-/// [`any_of`](crate::any_of), the other policy alone decides about a request that is not selected.
+/// The predicate reads the request of the client, and a client that makes it return false is not checked. Select by method or
+/// by extensions of outer policies instead of by a header. Inside [`any_of`](crate::any_of), the other policy alone decides
+/// about a request that is not selected.
 ///
 /// ```
 /// # use http::request;

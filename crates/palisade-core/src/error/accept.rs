@@ -1,10 +1,10 @@
-//! Which format a client asked for: `Accept` (RFC 9110, section 12.5.1).
+//! Negotiates the error format by `Accept` (RFC 9110, section 12.5.1).
 
 use http::{HeaderMap, HeaderValue, header};
 
 use super::ErrorFormat;
 
-/// What a request's `Accept` says, kept until there is an error to render.
+/// Returns the `Accept` of a request, for rendering a later error.
 pub(super) fn of(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut lines = headers.get_all(header::ACCEPT).iter();
     let first = lines.next()?;
@@ -18,9 +18,9 @@ pub(super) fn of(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&all).ok()
 }
 
-/// The format that the client likes best. Of equals, the user's choice is first, then problem details, JSON, text and
-/// HTML. Who says nothing, or nothing that can be read, gets the user's choice. Who accepts none of them gets plain
-/// text, which can be shown anywhere.
+/// Returns the format with the highest weight. Among equals, the configured format comes first, then problem details, JSON,
+/// text and HTML. A client without a valid `Accept` gets the configured format, and a client that accepts none of them plain
+/// text.
 pub(super) fn choose(
     accept: Option<&HeaderValue>,
     chosen: &ErrorFormat,
@@ -54,7 +54,7 @@ struct Range<'a> {
 
 /// The quality of the most specific range that covers the format; none is 0.
 fn quality(ranges: &[Range<'_>], offer: &ErrorFormat) -> u16 {
-    // What a format of the user's own will be is not known before it is made: it is what `*/*` asks for.
+    // The media type of a custom format is not known in advance, so it matches only `*/*`.
     let (kind, subtype) = offer.media_type().split_once('/').unwrap_or(("", ""));
     let subtype = subtype.split(';').next().unwrap_or_default();
     let specificity = |range: &Range<'_>| {
@@ -73,7 +73,7 @@ fn quality(ranges: &[Range<'_>], offer: &ErrorFormat) -> u16 {
 /// The most media ranges that are read. Browsers send fewer than ten.
 const MAX_RANGES: usize = 64;
 
-/// Nothing if it is malformed, empty, or longer than any client needs.
+/// Returns `None` if the field is malformed, empty or too long.
 fn parse(accept: &[u8]) -> Option<Vec<Range<'_>>> {
     let mut ranges = Vec::new();
     for element in outside_quotes(accept, b',') {
@@ -175,7 +175,7 @@ mod tests {
             (&["application/problem+json;q=0.001, application/json;q=0.002"], "Envelope"),
             (&["application/*, application/json;q=0"], "Problem"),
             (&["*/*, application/json;q=0, application/problem+json;q=0."], "Text"),
-            // nothing that we have: text can be shown anywhere
+            // No supported format, so the error is plain text.
             (&["image/png"], "Text"),
             (&["*/*;q=0"], "Text"),
             (&[browser], "Envelope"),

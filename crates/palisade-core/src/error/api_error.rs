@@ -5,10 +5,10 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use super::{GrpcCode, GrpcDetail, Issue, IssueView, QuotaViolation, context::Rendered, log::log};
 use crate::{BoxError, set_header};
 
-/// The one error: what a client may know of a failure, in every protocol, and what only the log may.
+/// The error of all layers, for HTTP and gRPC.
 ///
-/// Each kind of failure has a constructor that knows its HTTP status, its gRPC code and its stable machine code. The
-/// message is safe to show; the [source](ApiError::with_source) is logged and never shown.
+/// Each kind of failure has a constructor with its HTTP status, gRPC code and stable machine code. The message is sent to
+/// clients; the [source](ApiError::with_source) is only logged.
 ///
 /// ```
 /// use http::StatusCode;
@@ -46,9 +46,9 @@ struct Inner {
 }
 
 impl ApiError {
-    /// Returns an error of a kind of your own. The named constructors cover the usual ones.
+    /// Creates an error of another kind than the named constructors.
     ///
-    /// `status` must not be a 1xx or 2xx. With one of those the error is a 500, and the log says so.
+    /// `status` must not be a 1xx or 2xx. Otherwise the error is a 500, and an error is logged.
     pub fn new(
         status: StatusCode,
         grpc: GrpcCode,
@@ -75,9 +75,9 @@ impl ApiError {
         .with_status(status)
     }
 
-    /// Returns a 500 for a mistake in how the service is put together, such as a handler that takes the caller on a route
-    /// without authentication, and logs `remedy` now: an extractor cannot know whether an [`ErrorLayer`](super::ErrorLayer) is
-    /// outside, which logs other failures.
+    /// Returns a 500 for a misconfigured service, such as a handler that extracts the caller on a route without authentication.
+    /// Logs `remedy` at once, because an extractor does not know whether there is an outer [`ErrorLayer`](super::ErrorLayer)
+    /// that logs failures.
     ///
     /// ```
     /// use palisade_core::ApiError;
@@ -96,10 +96,10 @@ impl ApiError {
         error
     }
 
-    /// Answers another HTTP status. The gRPC code stays.
+    /// Sets another HTTP status. The gRPC code is not changed.
     ///
-    /// A 1xx or 2xx is refused: a client takes an error that is sent as a success for one. The error keeps its status, and the
-    /// log says so.
+    /// A 1xx or 2xx is not accepted, because clients would treat the error as a success: the error keeps its status, and an
+    /// error is logged.
     ///
     /// ```
     /// use http::StatusCode;
@@ -140,7 +140,7 @@ impl ApiError {
         self
     }
 
-    /// Replaces the message. Clients see it: no causes, no secrets, nothing of what they sent.
+    /// Sets the message. It is sent to clients, so it must not contain causes, secrets or the client's input.
     #[must_use]
     pub fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
         self.0.message = message.into();
@@ -163,7 +163,7 @@ impl ApiError {
         self
     }
 
-    /// Says that there are more issues than are listed: `truncated: true` in the body.
+    /// Marks the list of issues as incomplete: `truncated: true` in the body.
     #[must_use]
     pub fn with_truncated_issues(mut self) -> Self {
         self.0.issues_are_truncated = true;
@@ -196,8 +196,8 @@ impl ApiError {
         self
     }
 
-    /// Says when to come back: `Retry-After` in whole seconds, rounded up and at least 1 (RFC 9110, section 10.2.3).
-    /// Over gRPC it is also there to the millisecond, in `google.rpc.RetryInfo` and `grpc-retry-pushback-ms`.
+    /// Sets `Retry-After` in whole seconds, rounded up and at least 1 (RFC 9110, section 10.2.3). gRPC clients also get it in
+    /// milliseconds, in `google.rpc.RetryInfo` and `grpc-retry-pushback-ms`.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
@@ -207,8 +207,8 @@ impl ApiError {
         self
     }
 
-    /// Adds a detail that gRPC clients get as it is, beside those that are made of what the error says anyway. One of
-    /// the same type as those stands in for it.
+    /// Adds a detail for gRPC clients, unchanged, to those that are created from the error. It replaces a created one of the
+    /// same type.
     ///
     /// ```
     /// use palisade_core::{ApiError, GrpcDetail};
@@ -266,7 +266,7 @@ impl ApiError {
         self.0.issues_are_truncated
     }
 
-    /// How the issues are laid out.
+    /// Returns the layout of the issues.
     pub fn issue_view(&self) -> IssueView {
         self.0.issue_view
     }
@@ -281,7 +281,7 @@ impl ApiError {
         &self.0.violations
     }
 
-    /// When to come back.
+    /// Returns the time after which to try again.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
@@ -305,7 +305,7 @@ impl ApiError {
         &self.0.details
     }
 
-    /// What was said anew is not what somebody once wrote down.
+    /// A changed property no longer matches the detail that it was read from.
     fn forget_detail(&mut self, name: &str) {
         self.0.details.retain(|detail| !detail.is(name));
     }

@@ -127,7 +127,7 @@ fn is_uuid(text: &str) -> bool {
         })
 }
 
-/// What people read where programs get `truncated: true`.
+/// The text for `truncated: true` in formats for people.
 const MORE_ISSUES: &str = "and more";
 
 fn write_text(text: &mut String, error: &ApiError, request_id: Option<&str>) -> fmt::Result {

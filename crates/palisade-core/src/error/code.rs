@@ -2,7 +2,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::{ApiError, GrpcCode};
 
-/// A machine code, and what it stands for: the constant of which errors are made, and a line in the catalogue.
+/// A machine code with its properties: a constant for creating errors, and a line of the catalogue.
 ///
 /// ```
 /// use http::StatusCode;
@@ -23,9 +23,9 @@ pub struct ErrorCode {
     pub status: StatusCode,
     /// The gRPC code.
     pub grpc: GrpcCode,
-    /// The message, unless an error says something more precise.
+    /// The default message.
     pub message: &'static str,
-    /// What it means, for the people who write clients. Empty if the message says it all.
+    /// The description for authors of clients. Empty if the message is enough.
     pub about: &'static str,
 }
 
@@ -40,7 +40,7 @@ impl ErrorCode {
         Self { code, status, grpc, message, about: "" }
     }
 
-    /// Says what it means, for the people who write clients.
+    /// Sets the description for authors of clients.
     #[must_use]
     pub const fn about(mut self, about: &'static str) -> Self {
         self.about = about;
@@ -48,7 +48,7 @@ impl ErrorCode {
     }
 }
 
-/// Whoever was refused may be let in later, or be somebody else: what is 401 or 403 is not stored by caches.
+/// Creates an error with this code. Caches must not store a 401 or 403, because it depends on the caller and the time.
 impl From<ErrorCode> for ApiError {
     fn from(code: ErrorCode) -> Self {
         let error = Self::new(code.status, code.grpc, code.code, code.message);

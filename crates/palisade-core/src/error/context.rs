@@ -12,18 +12,18 @@ use super::{
 };
 use crate::{RequestId, set_header};
 
-/// How far an error has come on its way to the client.
+/// Whether and how an error has been rendered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rendered {
-    /// Not at all, or by a handler that knew nothing of the request.
+    /// Not rendered, or rendered without data of the request.
     No,
-    /// In the default format, by somebody who knew the request.
+    /// Rendered in the default format with data of the request.
     ByDefault,
-    /// In the format that the user chose. Nobody touches it again.
+    /// Rendered in the configured format. It is final.
     AsChosen,
 }
 
-/// What describes a body, and is wrong of another one.
+/// The headers that describe a body, and do not apply to another one.
 pub(crate) const OF_THE_BODY: [HeaderName; 14] = [
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
@@ -41,8 +41,8 @@ pub(crate) const OF_THE_BODY: [HeaderName; 14] = [
     HeaderName::from_static("repr-digest"),
 ];
 
-/// Those of them that say something of what was asked for, where an error says them itself: `Content-Range` of a 416,
-/// `ETag` of a 304 or 412.
+/// The headers among them that describe the requested resource if an error sets them: `Content-Range` of a 416, `ETag` of a 304
+/// or 412.
 const OF_WHAT_WAS_ASKED_FOR: [HeaderName; 5] = [
     header::CONTENT_LOCATION,
     header::CONTENT_RANGE,
@@ -51,7 +51,7 @@ const OF_WHAT_WAS_ASKED_FOR: [HeaderName; 5] = [
     header::LAST_MODIFIED,
 ];
 
-/// True of what describes the body that `error` takes the place of.
+/// Returns true for a header that describes the body that `error` replaces.
 pub(super) fn is_of_the_body(name: &HeaderName, error: &ApiError) -> bool {
     let owed = OF_WHAT_WAS_ASKED_FOR.contains(name) && error.headers().contains_key(name);
     OF_THE_BODY.contains(name) && !owed
@@ -60,17 +60,17 @@ pub(super) fn is_of_the_body(name: &HeaderName, error: &ApiError) -> bool {
 /// The header fields of an error's own: content type and length, those of a gRPC status, and `Vary`.
 const OWN_FIELDS: usize = 16;
 
-/// Makes room for what an error writes. A response may have as many header fields as it can have; then none of them stays,
-/// because an error without its content type or its gRPC status would be another response.
+/// Makes room for the headers of an error. If the response has the maximum number of fields, all of them are removed, because
+/// an error without its content type or gRPC status would be another response.
 pub(super) fn make_room(response: &mut HeaderMap, error: &ApiError) {
     if response.try_reserve(OWN_FIELDS + error.headers().len()).is_err() {
         response.clear();
     }
 }
 
-/// What an error needs to know of the request that it answers.
+/// The properties of a request that are needed to render an error.
 ///
-/// Take it before the request goes inward, for an answer that may have to be made later:
+/// Create it before the request is passed on, for a later error:
 ///
 /// ```
 /// use palisade_core::{ApiError, ErrorContext};
@@ -85,10 +85,10 @@ pub(super) fn make_room(response: &mut HeaderMap, error: &ApiError) {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ErrorContext {
-    /// How a gRPC request wants its answer, and where it goes: `/package.Service/Method`.
+    /// The protocol and the path of a gRPC request: `/package.Service/Method`.
     grpc: Option<(Wire, Uri)>,
     is_head: bool,
-    /// False where nothing is known of the request.
+    /// False without a request.
     known: bool,
     request_id: Option<RequestId>,
 }
@@ -113,8 +113,8 @@ impl ErrorContext {
         }
     }
 
-    /// Reads the head of a response, for an error that takes its place when the request is gone. An
-    /// [`ErrorLayer`](super::ErrorLayer) renders the error again, because it knows the request.
+    /// Creates a context from a response, for an error that replaces it without the request. An
+    /// [`ErrorLayer`](super::ErrorLayer) renders the error again with the request.
     pub(crate) fn of_response(response: &response::Parts) -> Self {
         Self {
             grpc: Wire::of(&response.headers).map(|wire| (wire, Uri::default())),
@@ -124,7 +124,7 @@ impl ErrorContext {
         }
     }
 
-    /// For an error that is made far from any request.
+    /// Creates a context without a request.
     #[cfg(feature = "axum")]
     pub(crate) fn unknown() -> Self {
         Self { grpc: None, is_head: false, known: false, request_id: None }
@@ -136,7 +136,7 @@ impl ErrorContext {
     /// A 5xx is logged with its cause, at level ERROR, target `palisade::errors`.
     pub fn render(&self, mut error: ApiError) -> Response<Bytes> {
         let rendered = if self.known { Rendered::ByDefault } else { Rendered::No };
-        // Without a request, an error layer outside may know more of it for the log.
+        // Without a request, an outer error layer logs it with more data.
         if self.known && error.status().is_server_error() {
             log(&mut error, self.request_id());
         }
@@ -197,8 +197,8 @@ impl ErrorContext {
         response
     }
 
-    /// A HEAD request gets the headers of the answer, its length included, and no body. Some statuses never have one
-    /// (RFC 9110, section 6.4.1), and nothing that describes it.
+    /// Removes the body of responses to HEAD, but keeps its length. Statuses without a body (RFC 9110, section 6.4.1) lose its
+    /// headers too.
     pub(super) fn without_forbidden_body(&self, response: &mut Response<Bytes>) {
         let status = response.status();
         let never = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];

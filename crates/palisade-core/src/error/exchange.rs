@@ -26,16 +26,16 @@ const ADD_UP: [HeaderName; 7] = [
     HeaderName::from_static("server-timing"),
 ];
 
-/// What the answer to one request is made with.
+/// The state that is needed to render the error of one request.
 pub(crate) struct Exchange {
     context: ErrorContext,
-    /// For a format of the user's own.
+    /// The head of the request, for a custom format.
     head: Option<Box<request::Parts>>,
     accept: Option<HeaderValue>,
     routed: bool,
 }
 
-/// What becomes of the body of a response.
+/// What to do with the body of a response.
 pub(super) enum Settled {
     Unchanged,
     Replaced(Bytes),
@@ -44,7 +44,7 @@ pub(super) enum Settled {
 }
 
 impl Exchange {
-    /// Takes from a request what its error would need.
+    /// Creates the state from a request.
     pub(super) fn begin(config: &Config, request: &request::Parts) -> Self {
         let accept = config.negotiated.then(|| accept::of(&request.headers)).flatten();
         let routed = config.framework.are_rendered() && is_routed(&request.extensions);
@@ -245,7 +245,7 @@ impl Exchange {
         for name in before.headers.keys().filter(|name| !is_of_the_body(name, &error)) {
             let values = before.headers.get_all(name);
             if *name == header::VARY {
-                // A cache must keep apart what any of them tells apart.
+                // Responses vary by the values of all lines.
                 let all = values.iter().filter_map(|value| value.to_str().ok());
                 for own in all.flat_map(|value| value.split(',')).map(str::trim) {
                     if let Ok(own) = HeaderValue::from_str(own) {

@@ -5,7 +5,7 @@ use http::{Response, request};
 
 use super::ApiError;
 
-/// How errors look. gRPC requests get gRPC errors whatever is chosen.
+/// The format of errors. gRPC requests always get gRPC errors.
 ///
 /// | format | body |
 /// | --- | --- |
@@ -13,11 +13,10 @@ use super::ApiError;
 /// | flat | `{"error":"…","code":"…","field":"…","issues":[…],"request_id":"…"}` |
 /// | problem | RFC 9457, `application/problem+json`, with `code`, `field` and `issues` as extension members, `violated-policies` of a used-up quota, and the request id in `instance` |
 /// | text | the message, the issues, the code, the field and the request id, a line each |
-/// | HTML | a page that says the same, for people |
-/// | custom | a function of yours |
+/// | HTML | a page with the same content, for people |
+/// | custom | your function |
 ///
-/// Each client gets the one it asks for if the layer is told so:
-/// [`ErrorLayer::negotiated`](super::ErrorLayer::negotiated).
+/// [`ErrorLayer::negotiated`](super::ErrorLayer::negotiated) lets each client choose.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum ErrorFormat {
@@ -32,7 +31,7 @@ pub enum ErrorFormat {
     Text,
     /// A page without style, script or anything to load.
     Html,
-    /// A function of yours; see [`ErrorFormat::custom`].
+    /// Your function; see [`ErrorFormat::custom`].
     Custom(Custom),
 }
 
@@ -55,14 +54,13 @@ impl fmt::Debug for Custom {
 }
 
 impl ErrorFormat {
-    /// Calls `render` for each error. Status, body and what describes the body are the function's.
+    /// Calls `render` for each error. The function sets the status, the body and the headers that describe the body.
     ///
-    /// Headers that the error owes (a challenge, `Retry-After`, `Cache-Control: no-store`), and those that policies have
-    /// added (CORS, security), are on the response whatever the function does: where it sets a field of the same name,
-    /// fields that may be there more than once are kept beside its own (`Vary`, `Set-Cookie`, `WWW-Authenticate`,
-    /// `Link`, `Content-Security-Policy`, `Server-Timing`), and others replace it.
+    /// Headers of the error (a challenge, `Retry-After`, `Cache-Control: no-store`) and of policies (CORS, security) are always
+    /// added. If the function sets a field of the same name, fields that may be repeated (`Vary`, `Set-Cookie`,
+    /// `WWW-Authenticate`, `Link`, `Content-Security-Policy`, `Server-Timing`) are appended, and others replace it.
     ///
-    /// The head of each request is copied for it, which costs about as much as a small policy.
+    /// The head of each request is copied for the function, which takes about as long as a small policy.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -82,7 +80,7 @@ impl ErrorFormat {
         Self::Custom(Custom(Arc::new(render)))
     }
 
-    /// What the body is; nothing is known of a custom one.
+    /// Returns the media type of the body. Empty for a custom format.
     pub(super) fn media_type(&self) -> &'static str {
         match self {
             Self::Envelope | Self::Flat => "application/json",

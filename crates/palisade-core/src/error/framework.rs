@@ -1,4 +1,4 @@
-//! Errors that axum answers by itself, and how they are told from answers that a handler made.
+//! Recognises errors of axum, and distinguishes them from responses of handlers.
 
 use std::{fmt, sync::Arc};
 
@@ -14,7 +14,7 @@ pub(super) const MAX_TEXT: u64 = 16 * 1024;
 /// The most bytes of a reason that a client gets to see.
 const MAX_REASON: usize = 1024;
 
-/// What a client learns of the reason for which axum rejected its request. The log has it in both cases.
+/// Whether clients see the reason of a rejection by axum. It is logged in both cases.
 ///
 /// See [`ErrorLayer::framework_errors_by`](super::ErrorLayer::framework_errors_by).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +25,13 @@ pub enum FrameworkReason {
     Hide,
 }
 
-/// Which errors of the framework are rendered.
+/// The framework errors that are rendered.
 #[derive(Clone, Default)]
 #[cfg_attr(not(feature = "axum"), allow(dead_code))] // the setters are axum's
 pub(super) enum FrameworkErrors {
     #[default]
     None,
-    /// Those that axum makes.
+    /// The default selection for axum.
     OfAxum,
     Chosen(Arc<dyn Fn(StatusCode) -> Option<FrameworkReason> + Send + Sync>),
 }
@@ -51,7 +51,7 @@ impl FrameworkErrors {
         !matches!(self, Self::None)
     }
 
-    /// Returns what becomes of a 404 or 405 without a body.
+    /// Returns true if a 404 or 405 without a body is rendered.
     fn without_text(&self, status: StatusCode) -> bool {
         match self {
             Self::None => false,
@@ -60,7 +60,7 @@ impl FrameworkErrors {
         }
     }
 
-    /// Returns what becomes of a text.
+    /// Returns how a text response is rendered. `None` if it is not.
     fn with_text(&self, status: StatusCode) -> Option<FrameworkReason> {
         match self {
             Self::None => None,
@@ -92,7 +92,7 @@ impl FrameworkErrors {
         let content_type = head.headers.get(header::CONTENT_TYPE);
         match (head.status, content_type, length?) {
             (status @ StatusCode::NOT_FOUND, None, 0) if !routed && self.without_text(status) => {
-                // An unknown gRPC method is UNIMPLEMENTED; NOT_FOUND is for what methods look for.
+                // An unknown gRPC method is UNIMPLEMENTED; methods use NOT_FOUND for missing resources.
                 let error = ApiError::not_found().with_grpc_code(GrpcCode::Unimplemented);
                 Some(Verdict::Error(error))
             }
@@ -115,14 +115,14 @@ impl FrameworkErrors {
     }
 }
 
-/// What a response is, judged by its head.
+/// The classification of a response by its head.
 pub(super) enum Verdict {
     Error(ApiError),
     /// An error whose reason is the text of the body.
     Text(ApiError, FrameworkReason),
 }
 
-/// Returns true if a route was found before the request came here, which axum says to layers of a `Router`.
+/// Returns true if axum has found a route before this layer, which layers of a `Router` can see.
 pub(super) fn is_routed(request: &Extensions) -> bool {
     #[cfg(feature = "axum")]
     let routed = request.get::<axum::extract::MatchedPath>().is_some();

@@ -20,7 +20,7 @@ pub(crate) const GRPC_STATUS_DETAILS: HeaderName =
     HeaderName::from_static("grpc-status-details-bin");
 pub(crate) const GRPC_RETRY_PUSHBACK_MS: HeaderName =
     HeaderName::from_static("grpc-retry-pushback-ms");
-/// What says what became of a call, and is wrong of another answer.
+/// The headers with the status of a call, which do not apply to another response.
 pub(super) const OF_THE_STATUS: [HeaderName; 4] =
     [GRPC_STATUS, GRPC_MESSAGE, GRPC_STATUS_DETAILS, GRPC_RETRY_PUSHBACK_MS];
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -78,7 +78,7 @@ impl GrpcCode {
     }
 }
 
-/// How a gRPC request wants its answer.
+/// The protocol of a gRPC request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wire {
     /// HTTP/2: trailers only, which are one HEADERS frame.
@@ -90,8 +90,8 @@ pub(crate) enum Wire {
 }
 
 impl Wire {
-    /// What the head of a request says. gRPC is `application/grpc`, followed by the end, `+` or `;`; of gRPC-web it is
-    /// the `Accept` that says how the answer is written, if it says anything.
+    /// Returns the protocol of a request. gRPC is `application/grpc`, followed by the end, `+` or `;`. For gRPC-web `Accept`,
+    /// if present, selects the encoding of the response.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let sent = Self::of_media_type(headers.get(header::CONTENT_TYPE)?)?;
         let accepted = || headers.get(header::ACCEPT).and_then(Self::of_media_type);
@@ -125,8 +125,8 @@ impl Wire {
     }
 }
 
-/// True if a message with these headers is one of gRPC: `application/grpc`, followed by the end or by what describes it
-/// further. gRPC-web is another protocol: [`is_grpc_web`].
+/// Returns true for the headers of a gRPC message: `application/grpc`, followed by the end, `+` or `;`. For gRPC-web see
+/// [`is_grpc_web`].
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue, header};
@@ -253,7 +253,7 @@ pub(super) fn failure_code(error: &ApiError) -> GrpcCode {
 /// even the status.
 const MAX_MESSAGE: usize = 1024;
 
-/// As much of a message as there is room for when it is percent-encoded.
+/// Truncates a message so that it fits after percent-encoding.
 pub(crate) fn short(message: &str) -> &str {
     let mut length = 0;
     let too_far = message.char_indices().find(|(_, char)| {
@@ -277,12 +277,12 @@ pub(super) fn encode_message(message: &str) -> HeaderValue {
             let _ = write!(encoded, "%{byte:02X}");
         }
     }
-    // Nothing but printable ASCII is left.
+    // Only printable ASCII is left.
     HeaderValue::try_from(encoded).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// What a gRPC client that retries by itself is told (gRFC A6): the milliseconds to wait, a 32-bit number, or a negative
-/// one where trying again cannot help.
+/// Returns the retry delay for gRPC clients with automatic retries (gRFC A6): milliseconds as a 32-bit number, or a negative
+/// number if a retry cannot help.
 pub(crate) fn retry_pushback(error: &ApiError) -> Option<HeaderValue> {
     match error.retry_after() {
         Some(wait) => {

@@ -15,7 +15,7 @@ use super::grpc_details::TYPES;
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GrpcDetail {
-    /// Which message it is: `type.googleapis.com/` and its full name.
+    /// The type of the message: `type.googleapis.com/` and its full name.
     pub type_url: Cow<'static, str>,
     /// The message, encoded.
     pub value: Bytes,

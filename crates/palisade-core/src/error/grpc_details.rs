@@ -19,18 +19,18 @@ const MAX_NAME: usize = 256;
 /// The most bytes that a message of this size needs around it.
 const FRAMING: usize = 4;
 
-/// Where the names of protobuf messages live.
+/// The prefix of the messages' type URLs.
 pub(super) const TYPES: &str = "type.googleapis.com/google.rpc.";
 
-/// A `google.rpc.Status` with the details of an error: why (`ErrorInfo`), when to come back (`RetryInfo`), which quotas
-/// it went over (`QuotaFailure`), the request's name (`RequestInfo`), and what is wrong with the input (`BadRequest`).
-/// Those that the error was given as they are stand in for the ones that would be made here.
+/// Encodes a `google.rpc.Status` with the details of an error: the reason (`ErrorInfo`), the retry delay (`RetryInfo`),
+/// exceeded quotas (`QuotaFailure`), the request id (`RequestInfo`) and issues (`BadRequest`). Details that were added to the
+/// error replace created ones of the same type.
 pub(crate) fn encode(error: &ApiError, domain: &str, request_id: Option<&str>) -> Vec<u8> {
     let mut status = Message::default();
     status.number(1, failure_code(error) as u64);
     status.text(2, short(error.message()));
 
-    // The name of this request is ours to say. What is too long is said in our words, which are cut where they must be.
+    // `RequestInfo` is always created here. A detail that is too long is replaced by a created one, which is truncated.
     let given = |detail: &&GrpcDetail| {
         let fits = detail.value.len() <= MAX_DETAILS / 2;
         fits && !(request_id.is_some() && detail.is("RequestInfo"))
@@ -69,8 +69,7 @@ pub(crate) fn encode(error: &ApiError, domain: &str, request_id: Option<&str>) -
     status.0
 }
 
-/// Why: the code, the service that says so, the field that it is about, and whether these are all the issues that there
-/// are.
+/// Creates an `ErrorInfo`: the code, the service, the field, and whether the list of issues is complete.
 pub(super) fn error_info(code: &str, field: Option<&str>, domain: &str, all: bool) -> Message {
     let mut info = Message::default();
     info.text(1, &reason(code));
@@ -101,7 +100,7 @@ pub(super) fn quota_failure(quotas: &[QuotaViolation]) -> Message {
     let mut failure = Message::default();
     for quota in quotas {
         let mut violation = Message::default();
-        // Who was counted is not for everybody's logs: the subject is the quota.
+        // The subject is the quota instead of the client, which must not appear in logs.
         violation.text(1, &quota.name);
         violation.text(2, "the quota is used up");
         violation.text(5, &quota.name);
@@ -120,8 +119,7 @@ fn request_info(id: &str) -> Message {
     request
 }
 
-/// As many issues as there is room for, and whether these are all. One that is too long by itself does not keep the
-/// others out.
+/// Creates a `BadRequest` with as many issues as fit. Returns whether it contains all. An issue that is too long is skipped.
 pub(super) fn bad_request(issues: &[Issue], room: usize) -> (Message, bool) {
     let mut violations = Message::default();
     let mut all = true;
@@ -165,13 +163,13 @@ fn reason(code: &str) -> Cow<'_, str> {
 /// Protobuf's `Duration` ends after about 10,000 years, in seconds.
 const LONGEST_DURATION: u64 = 315_576_000_000;
 
-/// How long a client waits before it tries again: whole milliseconds, never too few, never none.
+/// Returns the retry delay in whole milliseconds, rounded up and at least 1.
 pub(super) fn pushback_millis(wait: Duration) -> u64 {
     let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     millis.clamp(1, LONGEST_DURATION * 1000)
 }
 
-/// A protobuf message in the making: fields in the order in which they are written.
+/// Writes a protobuf message field by field.
 #[derive(Default)]
 pub(super) struct Message(pub(super) Vec<u8>);
 

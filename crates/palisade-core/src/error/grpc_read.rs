@@ -1,6 +1,6 @@
-//! What a `google.rpc.Status` that somebody else wrote says of an error.
+//! Reads an error from a `google.rpc.Status` of another service.
 //!
-//! Whatever is not understood to the last byte is kept as it is, so that it can be handed on without loss.
+//! Details that are not fully understood are kept unchanged, so that they can be passed on without loss.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{
 /// More details than this are not read: they come from another service.
 const MAX_DETAILS: usize = 64;
 
-/// Adds to `error` what the details of an encoded status say.
+/// Adds the details of an encoded status to `error`.
 pub(crate) fn add_details(mut error: ApiError, status: &[u8]) -> ApiError {
     for detail in details(status).into_iter().take(MAX_DETAILS) {
         // Stack traces are for developers, and there is a log for them.
@@ -29,7 +29,7 @@ pub(crate) fn add_details(mut error: ApiError, status: &[u8]) -> ApiError {
     error
 }
 
-/// Takes over what a detail says. What comes back is how we would say the same.
+/// Adds a known detail to the error. Returns the message that would be encoded for it.
 fn understand(error: &mut ApiError, detail: &GrpcDetail) -> Option<Message> {
     let value = &*detail.value;
     let taken = std::mem::replace(error, ApiError::internal());
@@ -216,7 +216,7 @@ mod tests {
         let names: Vec<_> =
             read.grpc_details().iter().filter_map(|it| it.type_url.rsplit('.').next()).collect();
         assert_eq!(names, ["ErrorInfo", "RequestInfo", "Help"], "their domain, and their name");
-        // under a name of our own, theirs is gone, and nothing is there twice
+        // With another domain the original one is gone, and no detail is duplicated.
         let mut ours = details(&encode(&read, "our.Service", Some("ours")));
         ours.sort_by(|a, b| a.type_url.cmp(&b.type_url));
         assert_eq!(ours.len(), 3);

@@ -61,8 +61,8 @@ impl GrpcStream {
 
     /// Returns the frame that ends the response with `error`. Nothing may follow it.
     ///
-    /// Returns `None` in the middle of a gRPC-web message: a client would read the status as a part of the message. The
-    /// response then has to break off.
+    /// Returns `None` in the middle of a gRPC-web message, because a client would read the status as a part of it. The response
+    /// then has to be aborted.
     pub fn last_frame(&self, error: &ApiError) -> Option<Frame<Bytes>> {
         match &self.web {
             None => Some(Frame::trailers(grpc::trailers(error, &self.context))),

@@ -3,7 +3,7 @@ use std::{borrow::Cow, fmt};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// One thing that is wrong with what a client sent.
+/// One error in the input of a client.
 ///
 /// ```
 /// use palisade_core::{Issue, IssueSource};
@@ -20,19 +20,19 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Issue {
-    /// Which part of the request it is about.
+    /// The part of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<IssueSource>,
-    /// Where: field names joined by dots, list positions in brackets; empty for the whole value.
+    /// The location: field names joined by dots, list positions in brackets. Empty for the whole value.
     pub path: String,
-    /// Where, for programs: a JSON pointer (RFC 6901). Unlike `path` it is exact for names with dots in them.
+    /// The location as a JSON pointer (RFC 6901). Unlike `path` it is unambiguous for names with dots.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
-    /// What, for programs: a `snake_case` word that never changes.
+    /// The machine code: a stable `snake_case` word.
     pub code: Cow<'static, str>,
-    /// What, for people. It never repeats what the client sent.
+    /// The message for people. It does not contain the client's input.
     pub message: Cow<'static, str>,
-    /// What the rule was, for messages that programs write: `{"min": 1}`.
+    /// The parameters of the rule, for messages that clients create: `{"min": 1}`.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub params: Map<String, Value>,
 }
@@ -54,21 +54,21 @@ impl Issue {
         }
     }
 
-    /// Says which part of the request it is about.
+    /// Sets the part of the request.
     #[must_use]
     pub fn with_source(mut self, source: IssueSource) -> Self {
         self.source = Some(source);
         self
     }
 
-    /// Says where it is, as a JSON pointer.
+    /// Sets the JSON pointer.
     #[must_use]
     pub fn with_pointer(mut self, pointer: impl Into<String>) -> Self {
         self.pointer = Some(pointer.into());
         self
     }
 
-    /// Says what the rule was. It is about the rule, never about the value.
+    /// Adds a parameter of the rule. It must not contain the client's value.
     #[must_use]
     pub fn with_param(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.params.insert(name.to_owned(), value.into());

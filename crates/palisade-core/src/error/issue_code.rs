@@ -1,4 +1,4 @@
-/// A code of an [`Issue`](crate::Issue), and what it stands for: a line in the catalogue.
+/// The code of an [`Issue`](crate::Issue) with its description: a line of the catalogue.
 ///
 /// ```
 /// use palisade_core::IssueCode;
@@ -11,14 +11,14 @@
 pub struct IssueCode {
     /// A `snake_case` word that never changes.
     pub code: &'static str,
-    /// What it means, for the people who write clients.
+    /// The description for authors of clients.
     pub about: &'static str,
     /// The names of the parameters that such issues may have.
     pub params: &'static [&'static str],
 }
 
 impl IssueCode {
-    /// A code, what it means, and the names of the parameters that such issues may have.
+    /// Creates a code with its description and the names of its parameters.
     pub const fn new(
         code: &'static str,
         about: &'static str,

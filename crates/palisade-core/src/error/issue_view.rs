@@ -3,7 +3,7 @@ use serde_json::{Map, Value, json};
 
 use super::{ApiError, Issue};
 
-/// How the issues of an error are laid out in its body.
+/// The layout of issues in the body of an error.
 ///
 /// | view | members | for |
 /// | --- | --- | --- |
@@ -11,14 +11,14 @@ use super::{ApiError, Issue};
 /// | flat | `formErrors`, `fieldErrors` | forms: messages by top-level field |
 /// | tree | `errors`, `properties`, `items`, nested, inside of `tree` | forms in forms |
 ///
-/// A list that was cut short has `truncated: true` beside it, in all views.
+/// An incomplete list has `truncated: true` beside it, in all views.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IssueView {
     /// One after the other.
     #[default]
     List,
-    /// By top-level field, as [`ApiError::flatten_issues`] has them.
+    /// Messages by top-level field, as in [`ApiError::flatten_issues`].
     Flat,
     /// Nested as the input is, as [`ApiError::issue_tree`] has them.
     Tree,
@@ -86,8 +86,8 @@ fn push(fields: &mut Map<String, Value>, name: String, message: Value) {
     }
 }
 
-/// A list of children, because there are at most as many as there are issues; and nothing is an index that a client
-/// chose.
+/// Returns the child with this key, or adds one. A list instead of an array, so that clients cannot choose its length by an
+/// index.
 fn child<K: PartialEq>(children: &mut Vec<(K, Node)>, key: K) -> &mut Node {
     let at = children.iter().position(|(name, _)| *name == key).unwrap_or_else(|| {
         children.push((key, Node::default()));
@@ -143,8 +143,8 @@ enum Place {
     Item(usize),
 }
 
-/// Where an issue is, step by step. The pointer is exact; what has none is read from its path. Which of a pointer's
-/// steps are positions only the path tells.
+/// Returns the steps to an issue, from its pointer if present, else from its path. The path tells which steps of the pointer
+/// are list positions.
 fn places(issue: &Issue) -> Vec<Place> {
     match &issue.pointer {
         Some(pointer) => {

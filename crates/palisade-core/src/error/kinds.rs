@@ -32,15 +32,15 @@ kinds! {
     bad_request = BAD_REQUEST: BAD_REQUEST, InvalidArgument, "the request is malformed";
     /// The body is not JSON.
     invalid_json = INVALID_JSON: BAD_REQUEST, InvalidArgument, "the body is not valid JSON";
-    /// Nothing of this name is here.
+    /// The resource does not exist.
     not_found = NOT_FOUND: NOT_FOUND, NotFound, "not found";
-    /// No answer in a form that the client accepts.
+    /// There is no representation that the client accepts.
     not_acceptable = NOT_ACCEPTABLE: NOT_ACCEPTABLE, InvalidArgument, "no acceptable representation";
     /// The client sent its request too slowly.
     request_timeout = REQUEST_TIMEOUT: REQUEST_TIMEOUT, DeadlineExceeded, "the request took too long to arrive";
     /// The request contradicts the present state.
     conflict = CONFLICT: CONFLICT, Aborted, "the request conflicts with the current state";
-    /// What was to be created is there already.
+    /// The resource to create exists already.
     already_exists = ALREADY_EXISTS: CONFLICT, AlreadyExists, "it already exists";
     /// A precondition of the request does not hold.
     precondition_failed = PRECONDITION_FAILED: PRECONDITION_FAILED, FailedPrecondition, "a precondition failed";
@@ -54,21 +54,19 @@ kinds! {
     unprocessable = UNPROCESSABLE: UNPROCESSABLE_ENTITY, InvalidArgument, "the request cannot be processed";
     /// The request must carry a precondition such as `If-Match`.
     precondition_required = PRECONDITION_REQUIRED: PRECONDITION_REQUIRED, FailedPrecondition, "a precondition is required";
-    /// Too many requests; `Retry-After` says when to come back, if it helps to come back.
-    ///
-    /// Say it with [`with_retry_after`](ApiError::with_retry_after).
+    /// Too many requests. Set `Retry-After` with [`with_retry_after`](ApiError::with_retry_after) if a retry can help.
     rate_limited = RATE_LIMITED: TOO_MANY_REQUESTS, ResourceExhausted, "too many requests";
     /// The header fields are over their limit.
     headers_too_large = HEADERS_TOO_LARGE: REQUEST_HEADER_FIELDS_TOO_LARGE, ResourceExhausted, "the header fields are too large";
-    /// A failure of ours. The request id finds its cause in the log.
+    /// A failure of the service. The log contains the cause with the request id.
     ///
-    /// The cause belongs in the [source](ApiError::with_source).
+    /// Set the cause as [source](ApiError::with_source).
     internal = INTERNAL: INTERNAL_SERVER_ERROR, Internal, "internal error";
-    /// The method is known to nobody here.
+    /// The method is not supported by the service.
     not_implemented = NOT_IMPLEMENTED: NOT_IMPLEMENTED, Unimplemented, "not implemented";
-    /// It cannot be told or done now: overload, or a dependency that is down. The same request may pass later.
+    /// The service is overloaded or a dependency has failed. The same request may succeed later.
     ///
-    /// A policy that could not tell says this.
+    /// Policies that fail return this.
     unavailable = UNAVAILABLE: SERVICE_UNAVAILABLE, Unavailable, "temporarily unavailable";
     /// The answer took too long to make.
     deadline_exceeded = DEADLINE_EXCEEDED: GATEWAY_TIMEOUT, DeadlineExceeded, "the request took too long";
@@ -140,8 +138,8 @@ impl ApiError {
         DEADLINE_EXCEEDED,
     ];
 
-    /// Nobody knows who is calling. The response must carry a challenge (RFC 9110, section 15.5.2): add it with
-    /// [`with_header`](ApiError::with_header). It is not stored by caches.
+    /// The caller is not authenticated. The response must contain a challenge (RFC 9110, section 15.5.2): add it with
+    /// [`with_header`](ApiError::with_header). Caches do not store it.
     ///
     /// HTTP `UNAUTHORIZED`, gRPC `Unauthenticated`, code `UNAUTHENTICATED`.
     pub fn unauthenticated() -> Self {
@@ -155,7 +153,7 @@ impl ApiError {
         FORBIDDEN.into()
     }
 
-    /// The method is not offered here; the response says which are (RFC 9110, section 15.5.6).
+    /// The resource does not support the method. `Allow` lists the supported ones (RFC 9110, section 15.5.6).
     ///
     /// HTTP `METHOD_NOT_ALLOWED`, gRPC `Unimplemented`, code `METHOD_NOT_ALLOWED`.
     pub fn method_not_allowed<'a>(allowed: impl IntoIterator<Item = &'a Method>) -> Self {

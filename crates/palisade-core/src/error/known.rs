@@ -2,11 +2,10 @@ use std::{error::Error, io};
 
 use super::ApiError;
 
-/// What an inner service's error is to a client, if it is one that the field agrees on. Asked of each error in a
-/// chain of sources.
+/// Converts well-known errors of inner services. Searches the chain of sources.
 pub(crate) fn find_in_chain(error: &(dyn Error + 'static)) -> Option<ApiError> {
     chain(error).find_map(known).or_else(|| request_body_broke_off(error)).or_else(|| {
-        // An I/O error says least, so it is asked last: what it carries, or what carries it, knows better.
+        // I/O errors are converted last, because errors around or inside them are more specific.
         chain(error).find_map(|error| io_error(error.downcast_ref()?))
     })
 }
@@ -77,8 +76,7 @@ fn request_body_broke_off(_: &(dyn Error + 'static)) -> Option<ApiError> {
     None
 }
 
-/// What was asked for took too long, or could not be reached. That a file is not there says nothing about what the
-/// client wanted, so everything else is a failure of ours.
+/// Converts timeouts and unreachable services. All others, such as a missing file, are failures of the service.
 fn io_error(error: &io::Error) -> Option<ApiError> {
     match error.kind() {
         io::ErrorKind::TimedOut => Some(ApiError::deadline_exceeded()),

@@ -19,16 +19,15 @@ use super::{
 };
 use crate::{BoxError, ConfigError, panics::panicked};
 
-/// Turns everything that goes wrong inside it into one error format. It belongs outside everything that can fail.
+/// Renders all errors of inner layers and services in one format. Place it outside everything that can fail.
 ///
-/// - Refusals, and [`ApiError`]s that handlers return (also as a `tonic::Status`, feature `tonic`), are rendered in the
-///   format chosen here, with the request id: that of the request's extensions or, where this layer stands outside of
-///   what gives ids out, the one in `X-Request-Id` of the response.
-/// - An inner service's `Err(_)` becomes a response: your own types by [`map`](ErrorLayer::map) and
-///   [`map_type`](ErrorLayer::map_type), then the errors in the table below; whatever is not known is a 500. The
-///   service's error is `Infallible` from here on.
-/// - A panic, also of `poll_ready`, is a 500, and the connection lives. What was panicked with is logged and never shown.
-///   In a body it comes too late for that: the answer breaks off.
+/// - Rejections, and [`ApiError`]s of handlers (also as a `tonic::Status`, feature `tonic`), are rendered with the request id
+///   of the request's extensions, or of the response's `X-Request-Id` if an inner layer sets ids.
+/// - An `Err(_)` of the inner service becomes a response: your own types by [`map`](ErrorLayer::map) and
+///   [`map_type`](ErrorLayer::map_type), then the errors in the table below, and all others a 500. The error of the resulting
+///   service is `Infallible`.
+/// - A panic, also of `poll_ready`, becomes a 500, and the connection stays open. Its message is logged and not sent. A panic
+///   of a streaming body aborts the response.
 /// - Each 5xx is logged with its cause and the request id, at level ERROR, target `palisade::errors`; a 4xx that has a cause
 ///   at level INFO.
 ///
@@ -40,16 +39,16 @@ use crate::{BoxError, ConfigError, panics::panicked};
 /// | tower's `Overloaded`: a limit of rate or concurrency under `load_shed` (feature `tower`) | 503 `UNAVAILABLE` |
 /// | `tonic::Status` (feature `tonic`) | the kind of its code, with its details and metadata |
 /// | `hyper::Error` of a call to another server (feature `hyper`) | 503 `UNAVAILABLE` |
-/// | `hyper::Error` of a request body that broke off, alone or in an `axum::Error` (feature `hyper`) | 400 `BAD_REQUEST` |
+/// | `hyper::Error` of an aborted request body, alone or in an `axum::Error` (feature `hyper`) | 400 `BAD_REQUEST` |
 /// | `std::io::Error`, timed out | 504 `DEADLINE_EXCEEDED` |
 /// | `std::io::Error`, not connected or not reached | 503 `UNAVAILABLE` |
 /// | anything else | 500 `INTERNAL` |
 ///
-/// # What is not touched
+/// # Unchanged responses
 ///
-/// A response that the service made itself, whatever its status: only one that carries an [`ApiError`] in its extensions
-/// is rendered, and not if it says [`LeaveAsIs`](super::LeaveAsIs) as well.
-/// [`framework_errors`](ErrorLayer::framework_errors) makes a narrow exception, if you ask for it.
+/// Responses of the service are not changed, also with an error status: only responses with an [`ApiError`] in their extensions
+/// are rendered, unless they contain [`LeaveAsIs`](super::LeaveAsIs) too. [`framework_errors`](ErrorLayer::framework_errors)
+/// enables an exception for errors of axum.
 ///
 /// ```
 /// use palisade_core::{ApiError, ErrorFormat, ErrorLayer};
@@ -106,8 +105,8 @@ impl ErrorLayer {
     /// Lets each client choose by its `Accept` (RFC 9110, section 12.5.1) among problem details, JSON (the envelope, or
     /// flat if that is [`format`](Self::format)) and plain text.
     ///
-    /// The format chosen for all is for those who like it as much as another, who say nothing, and whose `Accept` cannot
-    /// be read. Who accepts none of them gets plain text. Each error says `Vary: Accept`.
+    /// The configured format is used if it has the highest weight, or if `Accept` is missing or malformed. A client that
+    /// accepts none of them gets plain text. All errors have `Vary: Accept`.
     ///
     /// ```
     /// use http::{Request, Response, header};
@@ -130,7 +129,7 @@ impl ErrorLayer {
         self
     }
 
-    /// The same, and a page of HTML for those who like that best: people who opened an address of the API in their
+    /// Like [`negotiated`](Self::negotiated), and also offers a page of HTML, for people who open a URL of the API in a
     /// browser.
     #[must_use]
     pub fn negotiated_with_html(mut self) -> Self {
@@ -162,8 +161,8 @@ impl ErrorLayer {
         Ok(self)
     }
 
-    /// Says what an error of the inner service is to a client. It is found anywhere in the chain of sources; the
-    /// first map that fits wins, and comes before the errors that are known anyway.
+    /// Converts errors of type `E`, anywhere in the chain of sources. The first matching map applies, before the well-known
+    /// errors.
     #[must_use]
     pub fn map<E, F>(mut self, map: F) -> Self
     where
@@ -175,22 +174,22 @@ impl ErrorLayer {
         self
     }
 
-    /// The same for an error that says it itself: see [`ToApiError`].
+    /// Converts errors of a type that implements [`ToApiError`].
     #[must_use]
     pub fn map_type<E: ToApiError + 'static>(self) -> Self {
         self.map(E::to_api_error)
     }
 
-    /// Renders the errors that axum answers by itself in the format of all others: a path without a route (404), a method
-    /// that a route does not have (405), and what its extractors reject (400, 413, 415, 422, and 500 if a handler asks for
-    /// something that the request does not have), tower-http's limit of bodies included (413).
+    /// Renders the errors of axum in the configured format: a path without a route (404), a method that a route does not have
+    /// (405), rejections of extractors (400, 413, 415, 422, and 500 if a handler extracts something that the request does not
+    /// have), and tower-http's body limit (413).
     ///
-    /// The reason, which is axum's text, is in the log, and the message of the error where it concerns the client's own
-    /// input: with 400, 413, 415 and 422. A 500 shows nothing of it. [`framework_errors_by`](Self::framework_errors_by)
-    /// chooses this for each status.
+    /// The reason, which is axum's text, is logged. It is also the message of the error if it concerns the client's input: with
+    /// 400, 413, 415 and 422, but not with 500. [`framework_errors_by`](Self::framework_errors_by) chooses this for each
+    /// status.
     ///
-    /// A response is taken for an error of axum if it carries no [`ApiError`] and no [`LeaveAsIs`](super::LeaveAsIs), was not
-    /// made by a policy, is not compressed, and is
+    /// A response is treated as an error of axum if it contains no [`ApiError`] and no [`LeaveAsIs`](super::LeaveAsIs), does
+    /// not come from a policy, is not compressed, and is
     ///
     /// - a 404 without a body and without a content type, to a request for which no route was found; or
     /// - a 405 without a body and without a content type, with an `Allow`, or from a route (where axum adds `Allow` further
@@ -198,17 +197,16 @@ impl ErrorLayer {
     /// - a text with one of the other statuses, of a known length of at most 16 KiB, sent as exactly
     ///   `text/plain; charset=utf-8`.
     ///
-    /// A handler's own `(StatusCode::BAD_REQUEST, "why")` is such a text as well: it keeps its status, and the text is its
+    /// A handler's own `(StatusCode::BAD_REQUEST, "reason")` matches too: it keeps its status, and the text becomes its
     /// message. Add `LeaveAsIs` to the extensions of a response that must not change.
     ///
-    /// Whether a route was found is known to layers of a `Router` (`Router::layer`), where a handler's own bare 404 is left
-    /// unchanged. A layer around the whole router cannot tell those two apart.
+    /// Layers of a `Router` (`Router::layer`) can see whether a route was found, and do not change a bare 404 of a handler. A
+    /// layer around the whole router cannot distinguish the two.
     ///
-    /// A form whose body breaks off remains a 500, in the log too: axum's `MultipartError` has this status, and its text does
-    /// not say whose mistake it was. A handler that returns `Result<_, ApiError>` and uses `?` rejects it with 400 (feature
-    /// `multipart`).
+    /// A form whose body is aborted remains a 500, because axum's `MultipartError` has this status and does not tell the cause.
+    /// A handler that returns `Result<_, ApiError>` and uses `?` rejects it with 400 (feature `multipart`).
     ///
-    /// [`OrApiError`](crate::OrApiError) around an extractor converts a rejection by its type instead, with a code of its own
+    /// [`OrApiError`](crate::OrApiError) around an extractor converts rejections by their type instead, with a separate code
     /// for each kind, such as `INVALID_JSON`.
     ///
     /// ```
@@ -226,9 +224,8 @@ impl ErrorLayer {
         self
     }
 
-    /// Renders the errors that axum answers by itself, as [`framework_errors`](Self::framework_errors) does, for the statuses
-    /// for which `choose` returns `Some`: with the reason as the message, or with a general message. Responses with other
-    /// statuses are left unchanged.
+    /// Renders the errors of axum like [`framework_errors`](Self::framework_errors), for statuses for which `choose` returns
+    /// `Some`: with the reason as the message, or with a general message. Responses with other statuses are not changed.
     ///
     /// A status can be chosen if one of [`ApiError::KINDS`] has it.
     ///
@@ -266,7 +263,7 @@ impl Config {
             Err(panic) => return panicked(&*panic),
         };
         match mapped.or_else(|| find_in_chain(&*error)) {
-            // A map that copied an error's own cause knows better than we do.
+            // The map has set a source itself.
             Some(found) if found.source().is_some() => found,
             Some(found) => found.with_source(error),
             None => ApiError::internal().with_source(error),

@@ -1,8 +1,8 @@
-/// In the extensions of a response that no error layer may touch, whatever it looks like.
+/// Marks a response that error layers must not change, in its extensions.
 ///
-/// A response that carries an [`ApiError`](super::ApiError) is rendered anew unless it says this, such as one whose body
-/// you wrote yourself and whose error is there for the log. And where your own answer looks exactly like one of the
-/// framework's, this tells them apart for [`ErrorLayer::framework_errors`](super::ErrorLayer::framework_errors).
+/// A response with an [`ApiError`](super::ApiError) is rendered again without this marker. Use it if you have written the body
+/// yourself and the error is only for the log, or if your response looks like one of the framework's, for
+/// [`ErrorLayer::framework_errors`](super::ErrorLayer::framework_errors).
 ///
 /// ```
 /// use http::{Response, StatusCode};

@@ -1,4 +1,4 @@
-//! What the log says of an error.
+//! Logs errors.
 
 use std::{
     error::Error,
@@ -17,7 +17,7 @@ pub(super) fn log(error: &mut ApiError, request_id: Option<&RequestId>) {
     }
     error.set_logged();
     let error = &*error;
-    // A cause of the user's may panic when it is asked what it is.
+    // The `Display` of the user's error may panic.
     let in_words = || error.source().map(|cause| Chain(cause).to_string());
     let cause = || {
         catch_unwind(AssertUnwindSafe(in_words))

@@ -1,4 +1,4 @@
-//! One error for every protocol: what it says, how it looks, and the layer that turns everything into it.
+//! The error of all protocols, its formats, and the layer that renders it.
 
 mod accept;
 mod api_error;

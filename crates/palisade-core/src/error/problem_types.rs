@@ -13,13 +13,13 @@ struct ProblemType {
     title: String,
 }
 
-/// That of a request that is over its quota (draft-ietf-httpapi-ratelimit-headers-10, section 5.1).
+/// The type of an exceeded quota (draft-ietf-httpapi-ratelimit-headers-10, section 5.1).
 const QUOTA_EXCEEDED: (&str, &str) = (
     "https://iana.org/assignments/http-problem-types#quota-exceeded",
     "Request cannot be satisfied as assigned quota has been exceeded",
 );
 
-/// That of a quota which is smaller than usual, because the service is in trouble (section 5.2 there).
+/// The type of a temporarily reduced quota (section 5.2 of the draft).
 const TEMPORARY_REDUCED_CAPACITY: (&str, &str) = (
     "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
     "Request cannot be satisfied due to temporary server capacity constraints",

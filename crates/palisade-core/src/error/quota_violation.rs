@@ -11,9 +11,9 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuotaViolation {
-    /// The name under which clients know the quota: that of its `RateLimit-Policy`.
+    /// The name of the quota in `RateLimit-Policy`.
     pub name: Cow<'static, str>,
-    /// How much the quota allows.
+    /// The limit of the quota.
     pub limit: u64,
 }
 

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{ApiError, framework::MAX_TEXT};
 
-/// A short body that is read to its end, whatever its errors are.
+/// Reads a short body with any error type to its end.
 pub(super) struct Reading<B> {
     body: Pin<Box<B>>,
     read: BytesMut,
@@ -18,7 +18,7 @@ impl<B: http_body::Body<Data = Bytes>> Reading<B> {
         Self { body: Box::pin(body), read: BytesMut::new() }
     }
 
-    /// Returns the text. A body that breaks off, or is longer than it said, is a failure of the service.
+    /// Returns the text. A body that fails or exceeds its declared length is a failure of the service.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, ApiError>> {
         loop {
             let frame = match ready!(self.body.as_mut().poll_frame(cx)) {

@@ -2,12 +2,11 @@ use std::error::Error;
 
 use super::ApiError;
 
-/// Says what an error of yours is to a client. It stands beside whatever makes it an [`Error`]: `thiserror`, or your
-/// own hands.
+/// Converts your error to an [`ApiError`] for clients. Implement it in addition to [`Error`].
 ///
-/// A handler that returns `Result<_, ApiError>` takes such errors with `?`, and keeps them as the
-/// [source](ApiError::with_source), which the log shows and nobody else. An [`ErrorLayer`](super::ErrorLayer) knows
-/// them as the service's `Err(_)` with [`ErrorLayer::map_type`](super::ErrorLayer::map_type).
+/// A handler that returns `Result<_, ApiError>` converts such errors with `?`. The error becomes the
+/// [source](ApiError::with_source), which is only logged. [`ErrorLayer::map_type`](super::ErrorLayer::map_type) converts them
+/// if they are the `Err(_)` of a service.
 ///
 /// ```
 /// use palisade_core::{ApiError, ErrorCode, ErrorLayer, ToApiError};
@@ -39,12 +38,12 @@ use super::ApiError;
 /// let errors = ErrorLayer::new().map_type::<OrderError>();
 /// ```
 pub trait ToApiError: Error {
-    /// The same, for clients. What it says must be safe to show.
+    /// Returns the error for clients. Its message must not contain secrets.
     fn to_api_error(&self) -> ApiError;
 }
 
 impl<E: ToApiError + Send + Sync + 'static> From<E> for ApiError {
-    /// What the error says of itself, with the error as its source.
+    /// Converts the error, with the error as source.
     fn from(error: E) -> Self {
         let api_error = error.to_api_error();
         match api_error.source() {

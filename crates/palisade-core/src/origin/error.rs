@@ -2,7 +2,7 @@ use std::{error, fmt};
 
 use super::parts::{Scheme, host_and_port, write_ipv6};
 
-/// Why a text is not an origin. It displays as what to write instead.
+/// The reason why a text is not an origin. Its `Display` is the remedy.
 ///
 /// ```
 /// use palisade_core::Origin;
@@ -19,7 +19,7 @@ pub struct OriginError<'a> {
     wrong: Wrong<'a>,
 }
 
-/// In the order in which a text is read. It allocates nothing: most of these a client may have written.
+/// The reasons, in the order of parsing. They do not allocate, because clients can cause most of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrong<'a> {
     Null,

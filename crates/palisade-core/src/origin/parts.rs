@@ -11,7 +11,7 @@ use super::{MAX_HOST, MAX_LABEL, error::Wrong};
 pub(super) enum Scheme<'a> {
     Http,
     Https,
-    /// That of a browser extension or of an app.
+    /// The scheme of a browser extension or an app.
     Other(&'a str),
 }
 
@@ -96,8 +96,8 @@ fn scheme_is_serialised(scheme: &str) -> Result<(), Wrong<'_>> {
     Ok(())
 }
 
-/// The host of a scheme that browsers do not know is
-/// [opaque](https://url.spec.whatwg.org/#opaque-host): they leave its case alone, as in the ids of Safari's extensions.
+/// Checks the host of an unknown scheme, which is [opaque](https://url.spec.whatwg.org/#opaque-host): browsers do not change
+/// its case, as in the ids of Safari's extensions.
 pub(super) fn other_host_is_serialised(host: &str) -> Result<(), Wrong<'static>> {
     if host.is_empty() {
         return Err(Wrong::NoHost);
@@ -128,7 +128,7 @@ pub(super) fn host_and_port(authority: &str) -> Result<(&str, Option<&str>), Wro
     }
 }
 
-/// [Host serialising](https://url.spec.whatwg.org/#host-serializing) changes nothing about this host.
+/// Checks that [host serialising](https://url.spec.whatwg.org/#host-serializing) does not change this host.
 pub(super) fn host_is_serialised(host: &str) -> Result<(), Wrong<'_>> {
     if let Some(address) = host.strip_prefix('[') {
         return ipv6_is_serialised(address.trim_end_matches(']'));
@@ -189,7 +189,7 @@ pub(super) fn write_ipv6(address: Ipv6Addr, out: &mut dyn fmt::Write) -> fmt::Re
     }
 }
 
-/// What is left of a text while the same text is written again.
+/// The rest of a text that is compared while it is written.
 struct Rest<'a>(&'a str);
 
 impl fmt::Write for Rest<'_> {

@@ -238,7 +238,7 @@ fn a_header_that_is_not_one_origin_is_none() {
     }
 }
 
-/// Origins, and what one gets by changing a byte or two of them.
+/// Origins with one or two changed bytes.
 fn nearly_an_origin() -> impl Strategy<Value = String> {
     let origin =
         "https?://([a-z0-9_-]{1,6}\\.){0,3}(0x|[0-9]{1,3}|[a-z]{1,4})[a-z0-9-]{0,4}(:[0-9]{0,6})?";

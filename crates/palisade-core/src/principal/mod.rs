@@ -4,12 +4,12 @@ use std::{collections::HashMap, fmt};
 
 use names::{Names, Tenant, Writer};
 
-/// The caller, as far as other policies need to know: an identity, and what it may do.
+/// The caller of a request: an identity with its roles, scopes and tenants.
 ///
-/// An authentication leaves it in the request's extensions; roles are checked and limits are counted by it. It is cheap to
+/// Authentication inserts it into the request's extensions. Roles are checked and limits are counted by it. It is cheap to
 /// clone. On axum it is an extractor (feature `axum`), which works behind every authentication, also behind
 /// [`any_of`](crate::any_of) with schemes of different claims: `async fn handler(caller: Principal)`, or
-/// `Option<Principal>` where authentication is optional.
+/// `Option<Principal>` with optional authentication.
 ///
 /// Two principals are equal if they name the same caller with the same rights; how the caller authenticated does not
 /// matter.
@@ -285,7 +285,7 @@ impl fmt::Debug for Principal {
     }
 }
 
-/// No names.
+/// An empty list of names.
 const NONE: [&str; 0] = [];
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tower_service::Service;
 use super::{Deferred, Probe, ProbeError, Script, Step};
 use crate::{BoxError, Policy, PolicyLayer};
 
-/// How often a future or a body is polled before a test gives up on it.
+/// How often a future or a body is polled before a test fails.
 const PATIENCE: usize = 100;
 
 /// The tests that every layer passes.
@@ -36,12 +36,12 @@ pub struct Contract<R> {
 }
 
 impl<R: Fn() -> Request<Script>> Contract<R> {
-    /// A contract for a layer that lets the requests made by `request` pass.
+    /// Creates a contract for a layer that admits the requests of `request`.
     pub fn new(request: R) -> Self {
         Self { request, failures_are_responses: false }
     }
 
-    /// For layers such as [`ErrorLayer`](crate::ErrorLayer), whose job is to make 5xx responses of errors.
+    /// Accepts 5xx responses instead of errors, for layers such as [`ErrorLayer`](crate::ErrorLayer).
     #[must_use]
     pub fn where_failures_are_responses(mut self) -> Self {
         self.failures_are_responses = true;
@@ -99,12 +99,12 @@ impl<R: Fn() -> Request<Script>> Contract<R> {
         assert_eq!(status(now), status(later), "a later refusal is the same refusal");
     }
 
-    /// Checks that a policy does not panic on a response that has as many header fields as it can have (24,576), or has room
-    /// for a few more only. Such a policy writes headers with [`set_header`](crate::set_header).
+    /// Checks that a policy does not panic on a response with the maximum number of header fields (24,576) or a few less.
+    /// Policies should write headers with [`set_header`](crate::set_header).
     ///
     /// # Panics
     ///
-    /// Where the response becomes a 5xx, which is what the engine makes of a panic.
+    /// If the response is a 5xx, because the engine turns panics into 500.
     pub fn check_full_responses<P: Policy>(&self, policy: impl Fn() -> P) {
         for room in 0..8 {
             let probe = Probe::new().with_header_fields_leaving(room);
@@ -114,7 +114,7 @@ impl<R: Fn() -> Request<Script>> Contract<R> {
         }
     }
 
-    /// Sends one request and answers what came of it, and whether the probe was called.
+    /// Sends one request. Returns the response, and whether the probe was called.
     fn send<S, ResB>(&self, service: &mut S) -> Result<Response<ResB>, BoxError>
     where
         S: Service<Request<Script>, Response = Response<ResB>>,
@@ -148,7 +148,7 @@ impl<R: Fn() -> Request<Script>> Contract<R> {
         for _ in 0..2 {
             assert!(self.send(&mut service).is_ok(), "a request that passes is answered");
         }
-        // What axum and hyper-util do: the ready service leaves, a clone that nobody polled stays.
+        // Like axum and hyper-util: the ready service is used, and a clone that was not polled remains.
         let clone = service.clone();
         let mut ready = std::mem::replace(&mut service, clone);
         assert!(self.send(&mut ready).is_ok(), "a service works after it was cloned");

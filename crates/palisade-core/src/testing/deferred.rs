@@ -9,7 +9,7 @@ use http::{request, response};
 
 use crate::{Decision, Policy};
 
-/// Any policy, with its decisions made later: each is pending `polls` times before it is there.
+/// Delays the decisions of a policy: each is pending for `polls` polls.
 ///
 /// ```
 /// # use http::request;

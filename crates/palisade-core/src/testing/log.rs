@@ -12,9 +12,9 @@ use tracing::{
     subscriber::{DefaultGuard, NoSubscriber, set_default},
 };
 
-/// What Palisade logs on this thread, for tests that look at it. It ends when it is dropped.
+/// Captures the log of this thread until it is dropped, for tests.
 ///
-/// A line is the level, the target, the message and the fields; spans are left out.
+/// A line contains the level, the target, the message and the fields, without spans.
 ///
 /// ```
 /// use palisade_core::testing::Log;
@@ -39,12 +39,12 @@ impl Log {
         Self { text, _guard: set_default(lines) }
     }
 
-    /// What was logged until now.
+    /// Returns the captured lines.
     pub fn text(&self) -> String {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What is logged while `act` runs.
+    /// Returns the lines that are logged while `act` runs.
     pub fn during(level: Level, act: impl FnOnce()) -> String {
         let log = Self::of_this_thread(level);
         act();
@@ -52,9 +52,8 @@ impl Log {
     }
 }
 
-/// An event is switched off for the whole process by the first thread that meets it, if there is just one subscriber
-/// then, and it is another thread's. So there are always two more: first one that keeps everything switched off, so
-/// that nothing is met before there is one that wants all.
+/// Registers two more subscribers, one that disables all events and one that enables all. With a single subscriber of another
+/// thread, the first thread that reaches an event would disable it for the whole process.
 fn keep_events_alive() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,4 +1,4 @@
-//! What a policy or a layer must do to be trusted in a stack, as tests that yours can run.
+//! Contract tests for policies and layers, including your own.
 //!
 //! ```
 //! use http::{Request, request};

@@ -15,13 +15,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
 use tower_service::Service;
 
-/// A body that yields what it is told to, in the order in which it is told.
+/// A body that yields a list of steps.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     steps: VecDeque<Step>,
 }
 
-/// What a [`Script`] does when it is polled.
+/// The result of one poll of a [`Script`].
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Is not ready this time.
@@ -35,7 +35,7 @@ pub enum Step {
 }
 
 impl Script {
-    /// No bytes.
+    /// Creates an empty body.
     pub fn empty() -> Self {
         Self::default()
     }
@@ -97,8 +97,8 @@ impl std::error::Error for ProbeError {}
 /// The most names that a `HeaderMap` can have.
 const MOST_HEADER_FIELDS: usize = 24_576;
 
-/// An inner service that does what it is told to and remembers how it was treated. Clones share what they remember;
-/// each must be polled ready itself before it is called, as tower asks.
+/// A configurable inner service that records its calls. Clones share the records; each must be polled ready before it is
+/// called, as tower requires.
 #[derive(Debug, Default)]
 pub struct Probe {
     shared: Arc<Shared>,
@@ -107,7 +107,7 @@ pub struct Probe {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// How often `poll_ready` answers that it is not ready.
+    /// How often `poll_ready` returns `Pending`.
     unready_polls: AtomicUsize,
     ready_fails: AtomicBool,
     call_fails: AtomicBool,
@@ -146,7 +146,7 @@ impl Probe {
         self
     }
 
-    /// Is not ready the first `polls` times it is asked.
+    /// Makes `poll_ready` return `Pending` for the first `polls` calls.
     #[must_use]
     pub fn unready_for(self, polls: usize) -> Self {
         self.shared.unready_polls.store(polls, Ordering::SeqCst);
@@ -174,17 +174,17 @@ impl Probe {
         self
     }
 
-    /// How many requests came.
+    /// Returns the number of requests.
     pub fn calls(&self) -> usize {
         self.shared.calls.load(Ordering::SeqCst)
     }
 
-    /// True if a clone was called that had not said it was ready.
+    /// Returns true if a clone was called without being ready.
     pub fn was_called_unready(&self) -> bool {
         self.shared.called_unready.load(Ordering::SeqCst)
     }
 
-    /// How many of the requests were dropped before they were answered.
+    /// Returns how many requests were dropped before their response.
     pub fn dropped_unanswered(&self) -> usize {
         self.shared.dropped_unanswered.load(Ordering::SeqCst)
     }

@@ -56,7 +56,7 @@ fn client_is_the_rightmost_untrusted_address() {
         &[
             (PROXY, &[], PROXY),
             (PROXY, &["x-forwarded-for: 203.0.113.7"], "203.0.113.7"),
-            // what the client wrote itself is further left
+            // The client's own elements are further left.
             (PROXY, &["x-forwarded-for: 192.0.2.66, 203.0.113.7"], "203.0.113.7"),
             (PROXY, &["x-forwarded-for: 10.0.0.9, 203.0.113.7"], "203.0.113.7"),
             (
@@ -184,7 +184,7 @@ fn hop_count_selects_the_client_from_the_right() {
                 ],
                 "203.0.113.7",
             ),
-            // what counts is the place
+            // The position counts.
             ("198.51.100.1", &["x-forwarded-for: 203.0.113.7, unknown, _hidden"], "203.0.113.7"),
             (
                 "198.51.100.1",
@@ -254,7 +254,7 @@ fn forwarded_is_read_by_its_grammar_or_not_at_all() {
             (PROXY, &["forwarded: for=192.0.2.66, proto=https, for=10.0.0.2"], "10.0.0.2"),
             (PROXY, &["forwarded: for=192.0.2.66, , for=10.0.0.2"], "10.0.0.2"),
             (PROXY, &["forwarded: for=192.0.2.66, for=\"2001:db8::1\", for=10.0.0.2"], "10.0.0.2"),
-            // malformed, and then nothing of it counts
+            // A malformed header is ignored as a whole.
             (PROXY, &["forwarded: for=\"203.0.113.7, for=10.0.0.2"], PROXY),
             (PROXY, &["forwarded: for=203.0.113.7;for=192.0.2.66"], PROXY),
             (PROXY, &["forwarded: oops, for=203.0.113.7, for=10.0.0.2"], PROXY),
@@ -471,7 +471,7 @@ fn the_policy_keeps_the_contract_with_and_without_an_address() {
     }
 }
 
-/// What a client may write into a field line: anything that HTTP lets through, and mostly what looks right.
+/// Field lines of clients: any bytes that HTTP allows, mostly well-formed elements.
 fn hostile_line() -> impl Strategy<Value = Vec<u8>> {
     let address = prop_oneof![
         Just("6.6.6.6".to_owned()),
@@ -500,7 +500,7 @@ fn hostile_line() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// What arrives where each proxy adds an element to what the client sent: to the last line, or as a line of its own.
+/// Returns the lines after each proxy has added an element, to the last line or as another line.
 fn through_proxies(
     name: &HeaderName,
     sent: Vec<Vec<u8>>,
@@ -661,7 +661,7 @@ proptest! {
     }
 }
 
-/// What a policy that needs an address makes of a request over a Unix socket.
+/// Returns the status of a policy that needs an address, for a request over a Unix socket.
 fn status_over_unix_socket(proxies: TrustedProxiesBuilder, fields: &[(&str, &str)]) -> Option<u16> {
     let mut request = Request::get("/").extension(UnixPeer);
     for (name, value) in fields {
@@ -691,7 +691,7 @@ fn malformed_header_behind_a_unix_socket_is_the_clients_mistake() {
     let list = || TrustedProxies::hops(2).unix_sockets();
     let fields = [("x-forwarded-for", "203.0.113.7")];
     assert_eq!(status_over_unix_socket(list(), &fields), Some(400), "it passed one proxy of two");
-    // the proxy sends no header at all, which the operator has to know
+    // The proxy sends no header, which is a misconfiguration.
     assert_eq!(status_over_unix_socket(forwarded(), &[]), Some(500));
     assert_eq!(status_over_unix_socket(list(), &[("forwarded", "for")]), Some(500));
 }
