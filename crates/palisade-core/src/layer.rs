@@ -14,7 +14,7 @@ use tower_service::Service;
 use crate::{
     Body, HttpResponse, Personal, Stage, Trail, discard_unread,
     hold::Watched,
-    stage::{Entry, Refusal},
+    stage::{Entry, Refusal, finish_refusal},
 };
 
 /// A tower layer made of a policy, or of a [`Chain`](crate::Chain) of them.
@@ -101,29 +101,26 @@ where
         let (stage, room) = (Arc::clone(&self.stage), self.room);
         // Each arm makes its future in place: an inner future may be large, and moving it is what nesting costs.
         let observed = Trail::of(&head.extensions).is_some();
-        match stage.enter(&mut head, observed) {
-            Entry::Passed(pass) => {
+        let mut grants = P::Grants::default();
+        match stage.enter(&mut head, observed, &mut grants) {
+            Entry::Passed => {
                 let personal = Personal::is_request(&head);
-                PolicyFuture {
-                    state: State::Inner {
-                        future: self.inner.call(Request::from_parts(head, body)),
-                        pass: Some(pass),
-                        personal,
-                    },
-                    stage,
-                    room,
-                }
+                let future = self.inner.call(Request::from_parts(head, body));
+                PolicyFuture { state: State::Inner { future }, grants, personal, stage, room }
             }
             Entry::Refused(refusal) => {
                 discard_unread(&head, body);
-                PolicyFuture { state: State::Refused { refusal: Some(refusal) }, stage, room }
+                let refusal = Some(finish_refusal(&*stage, &mut grants, refusal));
+                let state = State::Refused { refusal };
+                PolicyFuture { state, grants, personal: false, stage, room }
             }
             Entry::Waiting(wait) => {
                 // The service that was polled ready is the one that must be called: it leaves with the future.
                 let fresh = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, fresh);
                 let held = Some(Box::new(Held { inner, head, body, wait }));
-                PolicyFuture { state: State::Waiting { held }, stage, room }
+                let state = State::Waiting { held };
+                PolicyFuture { state, grants, personal: false, stage, room }
             }
         }
     }
@@ -145,10 +142,13 @@ pin_project! {
         S: Service<Request<ReqB>>,
         P: Stage,
     {
-        stage: Arc<P>,
-        room: Room,
+        // First, because the inner future is dropped before the grants.
         #[pin]
         state: State<S, P, ReqB>,
+        grants: P::Grants,
+        personal: bool,
+        stage: Arc<P>,
+        room: Room,
     }
 }
 
@@ -160,7 +160,7 @@ pin_project! {
         P: Stage,
     {
         Waiting { held: Option<Box<Held<S, ReqB, P::Wait>>> },
-        Inner { #[pin] future: S::Future, pass: Option<P::Pass>, personal: bool },
+        Inner { #[pin] future: S::Future },
         Refused { refusal: Option<Refusal> },
     }
 }
@@ -191,17 +191,18 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Inner { future, pass, personal } => {
+                StateProj::Inner { future } => {
                     let answered = ready!(future.poll(cx));
-                    let pass = pass.take().expect(POLLED_AGAIN);
+                    this.state.set(State::Refused { refusal: None });
+                    let (stage, grants) = (&**this.stage, this.grants);
                     let (head, body) = match answered {
                         Ok(response) => response.into_response().into_parts(),
                         Err(error) => {
-                            this.stage.fail(pass);
+                            stage.fail(grants);
                             return Poll::Ready(Err(error));
                         }
                     };
-                    let response = finished(&**this.stage, *this.room, pass, *personal, head, body);
+                    let response = finished(stage, *this.room, grants, *this.personal, head, body);
                     return Poll::Ready(Ok(response));
                 }
                 StateProj::Refused { refusal } => {
@@ -209,20 +210,21 @@ where
                 }
                 StateProj::Waiting { held } => {
                     let waiting = held.as_deref_mut().expect(POLLED_AGAIN);
-                    let decided =
-                        ready!(this.stage.resume(&mut waiting.wait, cx, &mut waiting.head));
+                    let decided = ready!(this.stage.resume(
+                        &mut waiting.wait,
+                        cx,
+                        &mut waiting.head,
+                        this.grants
+                    ));
                     let Held { mut inner, head, body, .. } = *held.take().expect(POLLED_AGAIN);
                     match decided {
-                        Ok(pass) => {
-                            let personal = Personal::is_request(&head);
-                            State::Inner {
-                                future: inner.call(Request::from_parts(head, body)),
-                                pass: Some(pass),
-                                personal,
-                            }
+                        Ok(()) => {
+                            *this.personal = Personal::is_request(&head);
+                            State::Inner { future: inner.call(Request::from_parts(head, body)) }
                         }
                         Err(refusal) => {
                             discard_unread(&head, body);
+                            let refusal = finish_refusal(&**this.stage, this.grants, refusal);
                             State::Refused { refusal: Some(refusal) }
                         }
                     }
@@ -259,7 +261,7 @@ impl Room {
 pub(crate) fn finished<P: Stage, B>(
     stage: &P,
     room: Room,
-    pass: P::Pass,
+    grants: &mut P::Grants,
     personal: bool,
     mut head: response::Parts,
     body: Body<B>,
@@ -268,7 +270,7 @@ pub(crate) fn finished<P: Stage, B>(
     if personal {
         Personal::mark(&mut head);
     }
-    let replaced = stage.leave(pass, &mut head);
+    let replaced = stage.leave(grants, &mut head);
     if personal {
         Personal::keep_private(&mut head);
     }

@@ -1,4 +1,8 @@
-use http::{HeaderValue, header, request, response};
+use http::{
+    HeaderValue,
+    header::{self, Entry},
+    request, response,
+};
 
 use crate::{Principal, is_grpc};
 
@@ -34,10 +38,12 @@ use crate::{Principal, is_grpc};
 /// # });
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Personal {
-    /// The engine wrote `Cache-Control: private`, because the service wrote none.
-    private_by_default: bool,
-}
+pub struct Personal(());
+
+/// In the extensions of a personal response: the engine wrote `Cache-Control: private`, because the service wrote none. A type of
+/// its own and without bytes, because extensions allocate for each value that has some.
+#[derive(Clone, Copy, Debug)]
+struct PrivateByDefault;
 
 const PRIVATE: HeaderValue = HeaderValue::from_static("private");
 
@@ -46,8 +52,7 @@ impl Personal {
     /// a policy that knows more replaces it.
     pub fn has_own_cache_control(response: &response::Parts) -> bool {
         let Some(value) = response.headers.get(header::CACHE_CONTROL) else { return false };
-        let marked = response.extensions.get::<Self>();
-        !(value == PRIVATE && marked.is_some_and(|mark| mark.private_by_default))
+        !(value == PRIVATE && response.extensions.get::<PrivateByDefault>().is_some())
     }
 
     /// The caller is known.
@@ -58,20 +63,19 @@ impl Personal {
 
     /// Marks the response to an authenticated request, before the policies see it.
     pub(crate) fn mark(response: &mut response::Parts) {
-        response.extensions.get_or_insert_with(|| Self { private_by_default: false });
+        response.extensions.insert(Self(()));
     }
 
     /// Writes the default, after the policies have had their say. A gRPC response is no cache's business.
     pub(crate) fn keep_private(response: &mut response::Parts) {
-        if response.headers.contains_key(header::CACHE_CONTROL)
-            || response.status.is_informational()
-            || is_grpc(&response.headers)
-        {
+        if response.status.is_informational() || is_grpc(&response.headers) {
             return;
         }
         // A map that is full stays unchanged.
-        if response.headers.try_insert(header::CACHE_CONTROL, PRIVATE).is_ok() {
-            response.extensions.insert(Self { private_by_default: true });
+        if let Ok(Entry::Vacant(place)) = response.headers.try_entry(header::CACHE_CONTROL)
+            && place.try_insert(PRIVATE).is_ok()
+        {
+            response.extensions.insert(PrivateByDefault);
         }
     }
 }

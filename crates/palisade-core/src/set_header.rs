@@ -1,4 +1,4 @@
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::Entry};
 
 /// Sets a header, in place of its earlier values. Returns false if there is no room for it; the other headers stay
 /// unchanged then.
@@ -21,6 +21,15 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// ```
 #[inline]
 pub fn set_header(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> bool {
+    // One look-up for a message without the header, as most are.
+    match headers.try_entry(&name) {
+        Ok(Entry::Vacant(place)) => place.try_insert(value).is_ok(),
+        _ => replace(headers, name, value),
+    }
+}
+
+#[inline(never)]
+fn replace(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> bool {
     // `try_insert` takes many lines out one by one, as `HeaderMap::remove` does.
     let has_many_lines = || headers.get_all(&name).iter().nth(1).is_some();
     // `try_insert` wants room for one more even if the name is there already.

@@ -17,16 +17,22 @@ use crate::{
 ///
 /// Implemented for every policy and every chain; not meant to be implemented elsewhere.
 pub trait Stage: sealed::Sealed + Send + Sync + 'static {
-    /// The grants of the policies that let the request pass.
+    /// A place for the grant of each policy. It is empty until the policy allows the request, and the grant stays there until
+    /// the response is finished: a chain that returned its grants would copy them at each of its policies.
     #[doc(hidden)]
-    type Pass: Send + 'static;
+    type Grants: Default + Send + 'static;
     /// Where the stage stands while a decision is awaited.
     #[doc(hidden)]
     type Wait: Send + 'static;
 
-    /// `observed`: there is a [`Trail`] on the request. Whoever calls looks once, and not each policy.
+    /// `observed`: the request has a [`Trail`]. The engine looks for it once per request instead of each policy.
     #[doc(hidden)]
-    fn enter(&self, request: &mut request::Parts, observed: bool) -> Entry<Self::Pass, Self::Wait>;
+    fn enter(
+        &self,
+        request: &mut request::Parts,
+        observed: bool,
+        grants: &mut Self::Grants,
+    ) -> Entry<Self::Wait>;
 
     #[doc(hidden)]
     fn resume(
@@ -34,16 +40,18 @@ pub trait Stage: sealed::Sealed + Send + Sync + 'static {
         wait: &mut Self::Wait,
         cx: &mut Context<'_>,
         request: &mut request::Parts,
-    ) -> Poll<Result<Self::Pass, Refusal>>;
+        grants: &mut Self::Grants,
+    ) -> Poll<Result<(), Refusal>>;
 
-    /// Returns a body if a policy panicked: the head is then that of a 500, and the body belongs to it.
+    /// Finishes a response by all policies that have allowed the request, from the inside out. Returns a body if a policy
+    /// panicked: the head is then that of a 500, and the body belongs to it.
     #[doc(hidden)]
     #[must_use]
-    fn leave(&self, pass: Self::Pass, response: &mut response::Parts) -> Option<Bytes>;
+    fn leave(&self, grants: &mut Self::Grants, response: &mut response::Parts) -> Option<Bytes>;
 
     /// The inner service failed.
     #[doc(hidden)]
-    fn fail(&self, pass: Self::Pass);
+    fn fail(&self, grants: &mut Self::Grants);
 
     /// See [`Policy::header_fields`]. The sum of all policies.
     #[doc(hidden)]
@@ -69,7 +77,7 @@ pub trait Stage: sealed::Sealed + Send + Sync + 'static {
 
     /// See [`Policy::abstains`].
     #[doc(hidden)]
-    fn abstained(pass: &Self::Pass) -> bool;
+    fn abstained(grants: &Self::Grants) -> bool;
 
     /// The names of its policies, joined by `.then`.
     #[doc(hidden)]
@@ -82,18 +90,23 @@ pub(crate) type Refusal = Box<Response<Bytes>>;
 /// How a stage receives a request.
 #[doc(hidden)]
 #[derive(Debug)]
-pub enum Entry<P, W> {
-    Passed(P),
+pub enum Entry<W> {
+    Passed,
     Waiting(W),
     Refused(Refusal),
 }
 
 impl<P: Policy> Stage for P {
-    type Pass = P::Grant;
+    type Grants = Option<P::Grant>;
     type Wait = BoxFuture<Result<P::Grant, Halt>>;
 
     #[inline]
-    fn enter(&self, request: &mut request::Parts, observed: bool) -> Entry<Self::Pass, Self::Wait> {
+    fn enter(
+        &self,
+        request: &mut request::Parts,
+        observed: bool,
+        grants: &mut Self::Grants,
+    ) -> Entry<Self::Wait> {
         let entered = caught(
             || self.name(),
             || {
@@ -106,7 +119,8 @@ impl<P: Policy> Stage for P {
                         if observed {
                             look_again(request);
                         }
-                        Entry::Passed(grant)
+                        *grants = Some(grant);
+                        Entry::Passed
                     }
                     Decision::Now(Err(halt)) => Entry::Refused(answer(halt, request)),
                     Decision::Later(decision) => Entry::Waiting(decision),
@@ -121,7 +135,8 @@ impl<P: Policy> Stage for P {
         wait: &mut Self::Wait,
         cx: &mut Context<'_>,
         request: &mut request::Parts,
-    ) -> Poll<Result<Self::Pass, Refusal>> {
+        grants: &mut Self::Grants,
+    ) -> Poll<Result<(), Refusal>> {
         let polled = caught(|| self.name(), || wait.as_mut().poll(cx));
         let outcome = match polled {
             Ok(polled) => ready!(polled),
@@ -133,14 +148,16 @@ impl<P: Policy> Stage for P {
         let admitted = outcome.and_then(|mut grant| {
             caught(|| self.name(), || self.admit(&mut grant, request))?;
             look_again(request);
-            Ok(grant)
+            *grants = Some(grant);
+            Ok(())
         });
         Poll::Ready(admitted.map_err(|halt| answer(halt, request)))
     }
 
     #[inline]
-    fn leave(&self, pass: P::Grant, response: &mut response::Parts) -> Option<Bytes> {
-        let finished = caught(|| self.name(), || self.finish(pass, response));
+    fn leave(&self, grants: &mut Self::Grants, response: &mut response::Parts) -> Option<Bytes> {
+        let grant = grants.take()?;
+        let finished = caught(|| self.name(), || self.finish(grant, response));
         finished.err().map(|error| replace_head(error, response))
     }
 
@@ -148,9 +165,11 @@ impl<P: Policy> Stage for P {
         self.header_fields()
     }
 
-    fn fail(&self, pass: P::Grant) {
-        // The service's own error is returned even if this panics.
-        let _ = caught(|| self.name(), || self.failed(pass));
+    fn fail(&self, grants: &mut Self::Grants) {
+        if let Some(grant) = grants.take() {
+            // The service's own error is returned even if this panics.
+            let _ = caught(|| self.name(), || self.failed(grant));
+        }
     }
 
     #[inline]
@@ -165,8 +184,8 @@ impl<P: Policy> Stage for P {
 
     const MAY_BE_ALTERNATIVE: bool = P::IS_ALTERNATIVE;
 
-    fn abstained(pass: &P::Grant) -> bool {
-        P::abstains(pass)
+    fn abstained(grants: &Self::Grants) -> bool {
+        grants.as_ref().is_some_and(P::abstains)
     }
 
     fn names(&self) -> Cow<'static, str> {
@@ -237,47 +256,57 @@ impl<A: Stage, B: Stage> Chain<A, B> {
     pub fn then<N: Stage>(self, next: N) -> Chain<Self, N> {
         Chain(self, next)
     }
+}
 
-    fn refused_inside(&self, pass: A::Pass, mut refusal: Refusal) -> Refusal {
-        let (mut head, body) = std::mem::take(&mut *refusal).into_parts();
-        let body = self.0.leave(pass, &mut head).unwrap_or(body);
-        *refusal = Response::from_parts(head, body);
-        refusal
-    }
+/// Finishes the refusal of a policy by the policies outside of it, which have allowed the request.
+#[cold]
+pub(crate) fn finish_refusal<S: Stage>(
+    stage: &S,
+    grants: &mut S::Grants,
+    mut refusal: Refusal,
+) -> Refusal {
+    let (mut head, body) = std::mem::take(&mut *refusal).into_parts();
+    let body = stage.leave(grants, &mut head).unwrap_or(body);
+    *refusal = Response::from_parts(head, body);
+    refusal
 }
 
 /// Which of the two stages of a chain is waited for.
 #[doc(hidden)]
 pub enum ChainWait<A: Stage, B: Stage> {
     Outer(A::Wait),
-    /// The outer grant is taken out once, when the inner decision is there.
-    Inner(Option<A::Pass>, B::Wait),
+    Inner(B::Wait),
 }
 
 impl<A: Stage, B: Stage> std::fmt::Debug for ChainWait<A, B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Outer(_) => "Outer",
-            Self::Inner(..) => "Inner",
+            Self::Inner(_) => "Inner",
         })
     }
 }
 
 impl<A: Stage, B: Stage> Stage for Chain<A, B> {
-    type Pass = (A::Pass, B::Pass);
+    type Grants = (A::Grants, B::Grants);
     type Wait = ChainWait<A, B>;
 
     #[inline]
-    fn enter(&self, request: &mut request::Parts, observed: bool) -> Entry<Self::Pass, Self::Wait> {
-        let outer = match self.0.enter(request, observed) {
-            Entry::Passed(pass) => pass,
+    fn enter(
+        &self,
+        request: &mut request::Parts,
+        observed: bool,
+        (outer, inner): &mut Self::Grants,
+    ) -> Entry<Self::Wait> {
+        match self.0.enter(request, observed, outer) {
+            Entry::Passed => {}
             Entry::Waiting(wait) => return Entry::Waiting(ChainWait::Outer(wait)),
             Entry::Refused(refusal) => return Entry::Refused(refusal),
-        };
-        match self.1.enter(request, observed || self.0.observes()) {
-            Entry::Passed(inner) => Entry::Passed((outer, inner)),
-            Entry::Waiting(wait) => Entry::Waiting(ChainWait::Inner(Some(outer), wait)),
-            Entry::Refused(refusal) => Entry::Refused(self.refused_inside(outer, refusal)),
+        }
+        match self.1.enter(request, observed || self.0.observes(), inner) {
+            Entry::Passed => Entry::Passed,
+            Entry::Waiting(wait) => Entry::Waiting(ChainWait::Inner(wait)),
+            Entry::Refused(refusal) => Entry::Refused(refusal),
         }
     }
 
@@ -286,34 +315,29 @@ impl<A: Stage, B: Stage> Stage for Chain<A, B> {
         wait: &mut Self::Wait,
         cx: &mut Context<'_>,
         request: &mut request::Parts,
-    ) -> Poll<Result<Self::Pass, Refusal>> {
-        if let ChainWait::Outer(outer) = wait {
-            let outer = match ready!(self.0.resume(outer, cx, request)) {
-                Ok(pass) => pass,
-                Err(refusal) => return Poll::Ready(Err(refusal)),
-            };
+        (outer, inner): &mut Self::Grants,
+    ) -> Poll<Result<(), Refusal>> {
+        if let ChainWait::Outer(waiting) = wait {
+            ready!(self.0.resume(waiting, cx, request, outer))?;
             let observed = Trail::of(&request.extensions).is_some();
-            match self.1.enter(request, observed) {
-                Entry::Passed(inner) => return Poll::Ready(Ok((outer, inner))),
-                Entry::Refused(refusal) => {
-                    return Poll::Ready(Err(self.refused_inside(outer, refusal)));
-                }
-                Entry::Waiting(inner) => *wait = ChainWait::Inner(Some(outer), inner),
+            match self.1.enter(request, observed, inner) {
+                Entry::Passed => return Poll::Ready(Ok(())),
+                Entry::Refused(refusal) => return Poll::Ready(Err(refusal)),
+                Entry::Waiting(waiting) => *wait = ChainWait::Inner(waiting),
             }
         }
-        let ChainWait::Inner(outer, inner) = wait else {
+        let ChainWait::Inner(waiting) = wait else {
             unreachable!("an outer wait has become an inner one above")
         };
-        let inner = ready!(self.1.resume(inner, cx, request));
-        let outer = outer.take().expect("resumed after completion");
-        Poll::Ready(match inner {
-            Ok(inner) => Ok((outer, inner)),
-            Err(refusal) => Err(self.refused_inside(outer, refusal)),
-        })
+        self.1.resume(waiting, cx, request, inner)
     }
 
     #[inline]
-    fn leave(&self, (outer, inner): Self::Pass, response: &mut response::Parts) -> Option<Bytes> {
+    fn leave(
+        &self,
+        (outer, inner): &mut Self::Grants,
+        response: &mut response::Parts,
+    ) -> Option<Bytes> {
         let replaced = self.1.leave(inner, response);
         // An outer policy that panics replaces what an inner one has replaced.
         self.0.leave(outer, response).or(replaced)
@@ -328,7 +352,7 @@ impl<A: Stage, B: Stage> Stage for Chain<A, B> {
         self.all_header_fields() + 1
     }
 
-    fn fail(&self, (outer, inner): Self::Pass) {
+    fn fail(&self, (outer, inner): &mut Self::Grants) {
         self.1.fail(inner);
         self.0.fail(outer);
     }
@@ -346,7 +370,7 @@ impl<A: Stage, B: Stage> Stage for Chain<A, B> {
     /// The policies that follow an optional authentication may allow anonymous requests as well.
     const MAY_BE_ALTERNATIVE: bool = A::MAY_BE_ALTERNATIVE && B::MAY_BE_ALTERNATIVE;
 
-    fn abstained((outer, inner): &Self::Pass) -> bool {
+    fn abstained((outer, inner): &Self::Grants) -> bool {
         A::abstained(outer) && B::abstained(inner)
     }
 
@@ -384,7 +408,7 @@ impl Unconditional for NoPolicies {
 macro_rules! impl_stage {
     ($($stage:ty => $pass:ty),+) => {$(
         impl Stage for $stage {
-            type Pass = $pass;
+            type Grants = Option<$pass>;
             type Wait = Infallible;
 
             #[inline]
@@ -392,8 +416,10 @@ macro_rules! impl_stage {
                 &self,
                 request: &mut request::Parts,
                 _: bool,
-            ) -> Entry<Self::Pass, Infallible> {
-                Entry::Passed(Unconditional::enter(self, request))
+                grants: &mut Self::Grants,
+            ) -> Entry<Infallible> {
+                *grants = Some(Unconditional::enter(self, request));
+                Entry::Passed
             }
 
             fn resume(
@@ -401,16 +427,21 @@ macro_rules! impl_stage {
                 wait: &mut Infallible,
                 _: &mut Context<'_>,
                 _: &mut request::Parts,
-            ) -> Poll<Result<Self::Pass, Refusal>> {
+                _: &mut Self::Grants,
+            ) -> Poll<Result<(), Refusal>> {
                 match *wait {}
             }
 
             #[inline]
-            fn leave(&self, pass: Self::Pass, response: &mut response::Parts) -> Option<Bytes> {
-                Unconditional::leave(self, pass, response)
+            fn leave(
+                &self,
+                grants: &mut Self::Grants,
+                response: &mut response::Parts,
+            ) -> Option<Bytes> {
+                Unconditional::leave(self, grants.take()?, response)
             }
 
-            fn fail(&self, _: Self::Pass) {}
+            fn fail(&self, _: &mut Self::Grants) {}
 
             fn all_header_fields(&self) -> usize {
                 0
@@ -425,7 +456,7 @@ macro_rules! impl_stage {
 
             const MAY_BE_ALTERNATIVE: bool = true;
 
-            fn abstained(_: &Self::Pass) -> bool {
+            fn abstained(_: &Self::Grants) -> bool {
                 true
             }
 

@@ -8,7 +8,10 @@ use std::{
 
 use http::{request, response};
 
-use crate::{Chain, Decision, Halt, Policy, Stage, Trail, stage::Entry};
+use crate::{
+    Chain, Decision, Halt, Policy, Stage, Trail,
+    stage::{Entry, finish_refusal},
+};
 
 /// A policy, or several in a row: everything that a combinator accepts.
 ///
@@ -58,7 +61,7 @@ pub struct ChainPolicy<A, B> {
 
 /// The grants of several policies in a row, with the head of the request as they left it.
 pub struct ChainGrant<A: Stage, B: Stage> {
-    pass: <Chain<A, B> as Stage>::Pass,
+    grants: <Chain<A, B> as Stage>::Grants,
     /// Taken when the request is admitted.
     head: Option<request::Parts>,
 }
@@ -71,15 +74,23 @@ impl<A: Stage, B: Stage> Policy for ChainPolicy<A, B> {
         // The trail notes this policy as one; a copy would note its parts also where they are not taken.
         head.extensions.remove::<Trail>();
         head.extensions.insert(Tentative::default());
-        match self.chain.enter(&mut head, false) {
-            Entry::Passed(pass) => Decision::grant(ChainGrant { pass, head: Some(head) }),
-            Entry::Refused(refusal) => Decision::Now(Err(Halt::Reply(refusal))),
+        let mut grants = <Chain<A, B> as Stage>::Grants::default();
+        match self.chain.enter(&mut head, false, &mut grants) {
+            Entry::Passed => Decision::grant(ChainGrant { grants, head: Some(head) }),
+            Entry::Refused(refusal) => {
+                let refusal = finish_refusal(&*self.chain, &mut grants, refusal);
+                Decision::Now(Err(Halt::Reply(refusal)))
+            }
             Entry::Waiting(mut wait) => {
                 let chain = Arc::clone(&self.chain);
                 Decision::later(async move {
-                    let outcome = poll_fn(|cx| chain.resume(&mut wait, cx, &mut head)).await;
-                    let pass = outcome.map_err(Halt::Reply)?;
-                    Ok(ChainGrant { pass, head: Some(head) })
+                    let resume = poll_fn(|cx| chain.resume(&mut wait, cx, &mut head, &mut grants));
+                    match resume.await {
+                        Ok(()) => Ok(ChainGrant { grants, head: Some(head) }),
+                        Err(refusal) => {
+                            Err(Halt::Reply(finish_refusal(&*chain, &mut grants, refusal)))
+                        }
+                    }
                 })
             }
         }
@@ -100,15 +111,15 @@ impl<A: Stage, B: Stage> Policy for ChainPolicy<A, B> {
         }
     }
 
-    fn finish(&self, grant: Self::Grant, response: &mut response::Parts) {
-        if self.chain.leave(grant.pass, response).is_some() {
+    fn finish(&self, mut grant: Self::Grant, response: &mut response::Parts) {
+        if self.chain.leave(&mut grant.grants, response).is_some() {
             // A policy cannot replace the body; the engine does when it catches this. The panic was reported already.
             resume_unwind(Box::new("in one of several policies"));
         }
     }
 
-    fn failed(&self, grant: Self::Grant) {
-        self.chain.fail(grant.pass);
+    fn failed(&self, mut grant: Self::Grant) {
+        self.chain.fail(&mut grant.grants);
     }
 
     fn header_fields(&self) -> usize {
@@ -118,7 +129,7 @@ impl<A: Stage, B: Stage> Policy for ChainPolicy<A, B> {
     const IS_ALTERNATIVE: bool = Chain::<A, B>::MAY_BE_ALTERNATIVE;
 
     fn abstains(grant: &Self::Grant) -> bool {
-        Chain::<A, B>::abstained(&grant.pass)
+        Chain::<A, B>::abstained(&grant.grants)
     }
 
     fn name(&self) -> Cow<'static, str> {

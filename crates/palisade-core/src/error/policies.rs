@@ -22,7 +22,7 @@ use super::{
 use crate::{
     Body, Chain, HttpService, Personal, Stage, Trail, discard_unread,
     layer::{Room, finished, refused},
-    stage::{Entry, Refusal, Unconditional},
+    stage::{Entry, Refusal, Unconditional, finish_refusal},
 };
 
 /// One error format as a stage of a chain: the refusals of the policies inside it are rendered in this format.
@@ -47,7 +47,7 @@ impl Unconditional for Errors {
 type Plan<O, I> = Chain<Chain<O, Errors>, I>;
 
 /// The grants of all of them.
-type Pass<O, I> = <Plan<O, I> as Stage>::Pass;
+type Grants<O, I> = <Plan<O, I> as Stage>::Grants;
 
 /// An [`ErrorLayer`] and the policies around and inside it, as one layer: one service, one future and one response body.
 ///
@@ -162,21 +162,26 @@ where
         let (plan, room) = (Arc::clone(&self.plan), self.room);
         let unready = self.unready.take();
         let observed = Trail::of(&head.extensions).is_some();
-        match plan.enter(&mut head, observed) {
-            Entry::Passed(pass) => {
-                let state = State::passed(&mut self.inner, unready, pass, head, body);
-                ErrorPolicyFuture { state, plan, room }
+        let mut grants = Grants::<O, I>::default();
+        match plan.enter(&mut head, observed, &mut grants) {
+            Entry::Passed => {
+                let personal = Personal::is_request(&head);
+                let state = State::passed(&mut self.inner, unready, head, body);
+                ErrorPolicyFuture { state, grants, personal, plan, room }
             }
             Entry::Refused(refusal) => {
                 discard_unread(&head, body);
-                ErrorPolicyFuture { state: State::Refused { refusal: Some(refusal) }, plan, room }
+                let refusal = Some(finish_refusal(&*plan, &mut grants, refusal));
+                let state = State::Refused { refusal };
+                ErrorPolicyFuture { state, grants, personal: false, plan, room }
             }
             Entry::Waiting(wait) => {
                 // The service that was polled ready is the one that must be called: it leaves with the future.
                 let fresh = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, fresh);
                 let held = Some(Box::new(Held { inner, unready, head, body, wait }));
-                ErrorPolicyFuture { state: State::Waiting { held }, plan, room }
+                let state = State::Waiting { held };
+                ErrorPolicyFuture { state, grants, personal: false, plan, room }
             }
         }
     }
@@ -191,12 +196,6 @@ struct Held<S, ReqB, W> {
     wait: W,
 }
 
-/// What the policies have granted to a request, and whether its caller is known.
-struct Granted<P> {
-    pass: P,
-    personal: bool,
-}
-
 pin_project! {
     /// The future of [`ErrorPolicyService`].
     #[must_use = "futures do nothing unless polled"]
@@ -206,10 +205,13 @@ pin_project! {
         O: Stage,
         I: Stage,
     {
-        plan: Arc<Plan<O, I>>,
-        room: Room,
+        // First, because the inner future is dropped before the grants.
         #[pin]
         state: State<S, O, I, ReqB>,
+        grants: Grants<O, I>,
+        personal: bool,
+        plan: Arc<Plan<O, I>>,
+        room: Room,
     }
 }
 
@@ -222,9 +224,9 @@ pin_project! {
         I: Stage,
     {
         Waiting { held: Option<Box<Held<S, ReqB, <Plan<O, I> as Stage>::Wait>>> },
-        Running { #[pin] future: S::Future, granted: Option<Granted<Pass<O, I>>> },
-        Failed { error: Option<ApiError>, granted: Option<Granted<Pass<O, I>>> },
-        Reading { of: Box<Rejected<S::ResponseBody>>, granted: Option<Granted<Pass<O, I>>> },
+        Running { #[pin] future: S::Future },
+        Failed { error: Option<ApiError> },
+        Reading { of: Box<Rejected<S::ResponseBody>> },
         Refused { refusal: Option<Refusal> },
     }
 }
@@ -236,20 +238,13 @@ where
     I: Stage,
 {
     #[inline]
-    fn passed(
-        inner: &mut S,
-        unready: Option<ApiError>,
-        pass: Pass<O, I>,
-        head: request::Parts,
-        body: ReqB,
-    ) -> Self {
-        let granted = Some(Granted { pass, personal: Personal::is_request(&head) });
+    fn passed(inner: &mut S, unready: Option<ApiError>, head: request::Parts, body: ReqB) -> Self {
         if let Some(error) = unready {
-            return Self::Failed { error: Some(error), granted };
+            return Self::Failed { error: Some(error) };
         }
         match call(inner, Request::from_parts(head, body)) {
-            Ok(future) => Self::Running { future, granted },
-            Err(error) => Self::Failed { error: Some(error), granted },
+            Ok(future) => Self::Running { future },
+            Err(error) => Self::Failed { error: Some(error) },
         }
     }
 }
@@ -279,31 +274,28 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let config = config(this.plan);
-        loop {
-            let (head, body, granted) = match this.state.as_mut().project() {
-                StateProj::Running { future, granted } => {
-                    let exchange = &mut granted.as_mut().expect(POLLED_AGAIN).pass.0.1;
+        let plan = &**this.plan;
+        let config = config(plan);
+        let (head, body) = loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::Running { future } => {
+                    let exchange = this.grants.0.1.as_mut().expect(POLLED_AGAIN);
                     match ready!(poll_answer(future, config, exchange, cx)) {
-                        Answer::Own(head, body) => (head, body, granted),
-                        Answer::Error(head, bytes) => (head, Body::full(bytes), granted),
-                        Answer::MustBeRead(of) => {
-                            let granted = granted.take();
-                            this.state.set(State::Reading { of, granted });
-                            continue;
-                        }
+                        Answer::Own(head, body) => break (head, body),
+                        Answer::Error(head, bytes) => break (head, Body::full(bytes)),
+                        Answer::MustBeRead(of) => State::Reading { of },
                     }
                 }
-                StateProj::Failed { error, granted } => {
-                    let exchange = &mut granted.as_mut().expect(POLLED_AGAIN).pass.0.1;
+                StateProj::Failed { error } => {
+                    let exchange = this.grants.0.1.as_mut().expect(POLLED_AGAIN);
                     let error = error.take().expect(POLLED_AGAIN);
                     let (head, bytes) = exchange.answer(config, error).into_parts();
-                    (head, Body::full(bytes), granted)
+                    break (head, Body::full(bytes));
                 }
-                StateProj::Reading { of, granted } => {
-                    let exchange = &mut granted.as_mut().expect(POLLED_AGAIN).pass.0.1;
+                StateProj::Reading { of } => {
+                    let exchange = this.grants.0.1.as_mut().expect(POLLED_AGAIN);
                     let (head, bytes) = ready!(of.poll(config, exchange, cx));
-                    (head, Body::full(bytes), granted)
+                    break (head, Body::full(bytes));
                 }
                 StateProj::Refused { refusal } => {
                     let refusal = refusal.take().expect(POLLED_AGAIN);
@@ -311,24 +303,25 @@ where
                 }
                 StateProj::Waiting { held } => {
                     let waiting = held.as_deref_mut().expect(POLLED_AGAIN);
-                    let decided =
-                        ready!(this.plan.resume(&mut waiting.wait, cx, &mut waiting.head));
+                    let Held { wait, head, .. } = waiting;
+                    let decided = ready!(plan.resume(wait, cx, head, this.grants));
                     let Held { mut inner, unready, head, body, .. } =
                         *held.take().expect(POLLED_AGAIN);
-                    let next = match decided {
-                        Ok(pass) => State::passed(&mut inner, unready, pass, head, body),
+                    match decided {
+                        Ok(()) => {
+                            *this.personal = Personal::is_request(&head);
+                            State::passed(&mut inner, unready, head, body)
+                        }
                         Err(refusal) => {
                             discard_unread(&head, body);
+                            let refusal = finish_refusal(plan, this.grants, refusal);
                             State::Refused { refusal: Some(refusal) }
                         }
-                    };
-                    this.state.set(next);
-                    continue;
+                    }
                 }
             };
-            let Granted { pass, personal } = granted.take().expect(POLLED_AGAIN);
-            let plan = &**this.plan;
-            return Poll::Ready(Ok(finished(plan, *this.room, pass, personal, head, body)));
-        }
+            this.state.set(next);
+        };
+        Poll::Ready(Ok(finished(plan, *this.room, this.grants, *this.personal, head, body)))
     }
 }
