@@ -68,7 +68,6 @@ impl DiscardUnread {
     }
 }
 
-/// Leaves the setting on the request, for the layers inside.
 /// Discards the body of a request that is rejected before its body is read. See [`DiscardUnread`].
 #[doc(hidden)]
 pub fn discard_unread<B: 'static>(request: &request::Parts, body: B) {

@@ -1,7 +1,7 @@
 use std::{cell::RefCell, fmt, sync::Arc};
 
 use bytes::BytesMut;
-use http::{HeaderMap, HeaderName, request, response};
+use http::{HeaderMap, HeaderName, header::Entry, request, response};
 use palisade_core::{
     Clock, Decision, Policy, PolicyLayer, RequestId, SystemClock, TrustedProxies, set_header,
 };
@@ -91,9 +91,11 @@ impl RequestIds {
 
     /// Leaves the id where handlers and inner layers look for it.
     pub(crate) fn leave(id: &RequestId, request: &mut request::Parts) {
-        // A kept id is already the only value.
-        if request.headers.get(X_REQUEST_ID) != Some(id.header_value()) {
-            set_header(&mut request.headers, X_REQUEST_ID, id.header_value().clone());
+        match request.headers.try_entry(X_REQUEST_ID) {
+            Ok(Entry::Vacant(place)) => drop(place.try_insert(id.header_value().clone())),
+            // A kept id is already the only value.
+            Ok(Entry::Occupied(place)) if place.get() == id.header_value() => {}
+            _ => drop(set_header(&mut request.headers, X_REQUEST_ID, id.header_value().clone())),
         }
         request.extensions.insert(id.clone());
     }

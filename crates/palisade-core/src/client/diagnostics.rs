@@ -1,6 +1,9 @@
 //! Log lines about addresses, each logged once, because clients can cause them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use http::{HeaderMap, HeaderName};
 
@@ -35,7 +38,7 @@ impl Once {
 /// Logs once that requests are forwarded without trusted proxies.
 pub(super) fn forwarding_without_trust(headers: &HeaderMap) {
     static SAID: Once = Once::new();
-    if SAID.happened() {
+    if SAID.happened() || !is_looked_at() {
         return;
     }
     let header =
@@ -51,6 +54,19 @@ pub(super) fn forwarding_without_trust(headers: &HeaderMap) {
              stack().client_ip(&TrustedProxies::networks([\"10.0.0.0/8\"]).build()?). This is said once"
         );
     }
+}
+
+thread_local! {
+    static REQUESTS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Returns true for the first requests of a thread and for each sixteenth later one: two look-ups of headers take longer than
+/// a rate limit takes to count.
+#[inline]
+fn is_looked_at() -> bool {
+    let request = REQUESTS.get();
+    REQUESTS.set(request.wrapping_add(1));
+    request < 64 || request.is_multiple_of(16)
 }
 
 /// The lines that one policy has logged.
