@@ -187,10 +187,11 @@ async fn pay(
 ) -> Result<Response, ApiError> {
     tokio::time::sleep(Duration::from_secs(payment.takes)).await;
     let paid = spawn_blocking(move || database.pay(caller.subject(), payment.cents, &key)).await;
-    let response = paid.map_err(Into::into).flatten();
-    Ok(response
-        .map_err(|error: BoxError| ApiError::unavailable().with_source(error))?
-        .map(Body::from))
+    let response = paid
+        .map_err(BoxError::from)
+        .and_then(|paid| paid)
+        .map_err(|error| ApiError::unavailable().with_source(error))?;
+    Ok(response.map(Body::from))
 }
 
 async fn total(State(database): State<Database>) -> Result<String, ApiError> {
