@@ -59,16 +59,15 @@ impl<'a> Resolver<'a> {
         (0..self.broken.len()).map(|at| (at, 0)).collect()
     }
 
-    /// Returns the issues in their places, and for each whether its place is not the exact one.
-    pub(crate) fn into_found(self) -> (Vec<Found>, Vec<bool>) {
+    /// Returns the issues in their places.
+    pub(crate) fn into_found(self) -> Vec<Found> {
         let others = self.others.into_inner();
         let places = self.places.into_inner().into_iter();
         let found = self.broken.iter().zip(places).enumerate().map(|(at, (broken, arrival))| {
-            let mut found = broken.clone().at(arrival.place, others.get(&at).copied());
-            found.order = arrival.order;
-            (found, !arrival.is_exact)
+            let found = broken.clone().at(arrival.place, others.get(&at).copied());
+            Found { order: arrival.order, is_exact: arrival.is_exact, ..found }
         });
-        found.unzip()
+        found.collect()
     }
 
     fn next(&self, (at, taken): (usize, usize)) -> Option<&'a Component> {

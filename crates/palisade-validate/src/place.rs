@@ -89,11 +89,14 @@ pub(crate) struct Found {
     pub(crate) params: Map<String, Value>,
     /// Sorts issues by the order in which structs declare their fields.
     pub(crate) order: Vec<usize>,
+    /// False if the place is that of an enclosing value.
+    pub(crate) is_exact: bool,
 }
 
 impl Found {
     pub(crate) fn new(place: Place, code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { place, code, message: message.into(), params: Map::new(), order: Vec::new() }
+        let message = message.into();
+        Self { place, code, message, params: Map::new(), order: Vec::new(), is_exact: true }
     }
 
     pub(crate) fn with_param(mut self, name: &str, value: impl Into<Value>) -> Self {

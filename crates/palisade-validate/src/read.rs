@@ -31,64 +31,49 @@ pub(crate) fn apply_rules<T>(
 where
     T: DeserializeOwned + Validate,
 {
-    let (mut broken, mut truncated) = rules::check(&value, context);
+    let (broken, mut truncated) = rules::check(&value, context);
     if broken.is_empty() {
         return Read { value: Some(value), found: Vec::new(), truncated };
     }
     // Places are found by reading the document again, so there would be two values.
     drop(value);
-    if mode.only_first {
-        truncated |= broken.len() > 1;
-        broken.truncate(1);
-    }
     let resolver = Resolver::new(&broken, text.len());
     resolve::<T>(text, mode, &resolver);
-    let (mut found, mut inexact) = resolver.into_found();
-    place_by_schema(&mut found, &mut inexact, judged());
-    // The same rule of several fields, none of which is known.
-    let mut at = 0;
-    let mut seen: Vec<Found> = Vec::new();
-    found.retain(|found| {
-        at += 1;
-        let is_new = !inexact[at - 1] || !seen.contains(found);
-        if inexact[at - 1] {
-            seen.push(found.clone());
-        }
-        is_new
-    });
-    let is_inexact = inexact.contains(&true);
+    let mut found = resolver.into_found();
+    place_by_schema(&mut found, judged());
     found.sort_by(|one, other| one.order.cmp(&other.order));
-    Read { value: None, found, truncated: truncated || is_inexact }
+    // The same rule of several fields, whose places are not known.
+    found.dedup_by(|one, other| !one.is_exact && one == other);
+    truncated |= found.iter().any(|found| !found.is_exact);
+    if mode.only_first {
+        truncated |= found.len() > 1;
+        found.truncate(1);
+    }
+    Read { value: None, found, truncated }
 }
 
 /// Moves issues to the places at which a schema has the same rule with the same limits. The schema does not know which of
 /// its rules garde has found broken, so issues are moved only if there are as many places as issues.
-fn place_by_schema(found: &mut [Found], inexact: &mut [bool], judged: Vec<Found>) {
-    if judged.is_empty() {
-        return;
-    }
-    let mut rules: Vec<(Found, Vec<usize>, Vec<Place>)> = Vec::new();
+fn place_by_schema(found: &mut [Found], judged: Vec<Found>) {
+    let mut rules: Vec<(Found, Vec<Place>)> = Vec::new();
     for judged in judged {
-        let at = rules.iter().position(|(rule, ..)| is_same_rule(rule, &judged));
-        let at = at.unwrap_or_else(|| {
-            rules.push((judged.clone(), Vec::new(), Vec::new()));
-            rules.len() - 1
-        });
-        rules[at].2.push(judged.place);
-    }
-    for (at, issue) in found.iter().enumerate() {
-        let rule = rules.iter_mut().find(|(rule, ..)| is_same_rule(rule, issue));
-        let Some((_, issues, places)) = rule else { continue };
-        match places.iter().position(|place| *place == issue.place && !inexact[at]) {
-            Some(confirmed) => drop(places.remove(confirmed)),
-            None => issues.push(at),
+        match rules.iter_mut().find(|(rule, _)| is_same_rule(rule, &judged)) {
+            Some((_, places)) => places.push(judged.place),
+            None => rules.push((judged.clone(), vec![judged.place])),
         }
     }
-    for (_, issues, places) in rules.into_iter().filter(|(_, one, other)| one.len() == other.len())
-    {
-        for (at, place) in issues.into_iter().zip(places) {
-            found[at].place = place;
-            inexact[at] = false;
+    for (rule, mut places) in rules {
+        let mut issues: Vec<_> =
+            found.iter_mut().filter(|issue| is_same_rule(&rule, issue)).collect();
+        // The schema confirms these.
+        issues.retain(|issue| {
+            let confirmed = places.iter().position(|place| *place == issue.place);
+            confirmed.filter(|_| issue.is_exact).map(|at| places.remove(at)).is_none()
+        });
+        if issues.len() == places.len() {
+            for (issue, place) in issues.into_iter().zip(places) {
+                (issue.place, issue.is_exact) = (place, true);
+            }
         }
     }
 }

@@ -299,4 +299,17 @@ fn larger_bodies_than_examined_have_one_issue() {
     assert_eq!((error.issues().len(), &*error.issues()[0].path), (1, "name"));
     assert!(error.issues_are_truncated());
     assert_eq!(Validation::new().json::<Item>(body).unwrap_err().issues().len(), 2);
+
+    // garde applies rules in the order of the alphabet.
+    #[derive(Debug, Deserialize, Validate)]
+    struct Pair {
+        #[garde(range(min = 1))]
+        second: u8,
+        #[garde(range(min = 1))]
+        first: u8,
+    }
+    let body = br#"{"first":0,"second":0}"#;
+    let error = Validation::new().max_examined(10).json::<Pair>(body).unwrap_err();
+    assert_eq!((error.issues().len(), &*error.issues()[0].path), (1, "second"));
+    assert!(error.issues_are_truncated());
 }
