@@ -26,6 +26,11 @@ impl Responder {
         }
     }
 
+    /// Returns true if the request is gRPC or gRPC-web.
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.context.is_grpc()
+    }
+
     /// Returns a rejection that does not depend on the request's body.
     #[cold]
     pub(crate) fn refuse(&self, error: ApiError) -> Response<Bytes> {

@@ -6,7 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Extensions, Request, Response};
-use palisade_core::{AcceptsBody, Body, BoxError, Connection, DiscardOnDrop, is_grpc, is_grpc_web};
+use palisade_core::{AcceptsBody, Body, BoxError, Connection, DiscardOnDrop};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -160,12 +160,12 @@ where
         if let Some(pause) = write_idle {
             limit_write_idle(request.extensions(), pause);
         }
-        let is_grpc = is_grpc(request.headers()) || is_grpc_web(request.headers());
-        let patience = is_grpc.then(|| grpc::timeout(request.headers())).flatten();
+        let responder = Responder::for_request(&request, NAME);
+        let patience = responder.is_grpc().then(|| grpc::timeout(request.headers())).flatten();
         // Requests without a body, which is most of them, share no state with it.
         let pace = (!request.body().is_end_stream()).then(Pace::shared);
         let exchange = Exchange {
-            responder: Responder::for_request(&request, NAME),
+            responder,
             // `None` if the time is beyond the range of the clock.
             given_up_at: patience.and_then(|patience| Instant::now().checked_add(patience)),
             response_idle,

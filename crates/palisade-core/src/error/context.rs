@@ -153,7 +153,9 @@ impl ErrorContext {
         self.request_id = Some(id);
     }
 
-    pub(super) fn is_grpc(&self) -> bool {
+    /// Returns true if the request is gRPC or gRPC-web.
+    #[doc(hidden)]
+    pub fn is_grpc(&self) -> bool {
         self.grpc.is_some()
     }
 
