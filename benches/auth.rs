@@ -1,8 +1,6 @@
-//! What it costs to know who is calling, beside `jsonwebtoken::decode`: `cargo bench --bench auth`.
+//! Authentication by JWTs, beside `jsonwebtoken::decode`, and rules with many roles.
 
-#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-
-use std::{collections::HashSet, hint::black_box, time::Instant};
+use std::{collections::HashSet, hint::black_box, sync::Arc};
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
@@ -18,11 +16,10 @@ use palisade::{
     Principal,
     auth::{Algorithm, Attempt, Authenticate, Identity, Jwt, Keys, rules::any_role},
 };
-use palisade_benches::{Counting, compare, doing, is_measured};
+use palisade_bench::{Comparison, Subject};
 use serde::{Deserialize, Serialize};
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use crate::{growing, powers_of_ten, stacks::select_backend};
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Claims {
@@ -47,173 +44,172 @@ fn claims(subject: usize) -> Claims {
     }
 }
 
-/// One algorithm, with what both sides need.
-struct Contender {
-    name: &'static str,
-    theirs: Theirs,
+/// An algorithm, with the keys of both sides.
+struct Signer {
+    algorithm: Theirs,
     signs: EncodingKey,
     decodes: DecodingKey,
     keys: Keys,
 }
 
-fn contenders() -> Vec<Contender> {
+fn hs256() -> Signer {
+    select_backend();
     let secret = "a signing key of at least thirty-two bytes";
-    let rsa = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key pair");
-    let rsa_pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&rsa).expect("DER");
-    let rsa_public = RsaPublicKeyComponents::<Vec<u8>>::from(rsa.public_key());
-    let rsa_der = AsDer::<PublicKeyX509Der<'_>>::as_der(rsa.public_key()).expect("DER");
-    let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key pair");
-    let ec_der = AsDer::<PublicKeyX509Der<'_>>::as_der(ec.public_key()).expect("DER");
-    let ed = Ed25519KeyPair::generate().expect("a key pair");
-    let ed_der = AsDer::<PublicKeyX509Der<'_>>::as_der(ed.public_key()).expect("DER");
-    vec![
-        Contender {
-            name: "HS256",
-            theirs: Theirs::HS256,
-            signs: EncodingKey::from_secret(secret.as_bytes()),
-            decodes: DecodingKey::from_secret(secret.as_bytes()),
-            keys: Keys::secret(Algorithm::Hs256, secret),
-        },
-        Contender {
-            name: "RS256",
-            theirs: Theirs::RS256,
-            // the RSAPrivateKey alone, without the 26 bytes of PKCS #8 around it
-            signs: EncodingKey::from_rsa_der(&rsa_pkcs8.as_ref()[26..]),
-            decodes: DecodingKey::from_rsa_raw_components(&rsa_public.n, &rsa_public.e),
-            keys: Keys::der(Algorithm::Rs256, rsa_der.as_ref()),
-        },
-        Contender {
-            name: "ES256",
-            theirs: Theirs::ES256,
-            signs: EncodingKey::from_ec_der(ec.to_pkcs8v1().expect("DER").as_ref()),
-            decodes: DecodingKey::from_ec_der(ec.public_key().as_ref()),
-            keys: Keys::der(Algorithm::Es256, ec_der.as_ref()),
-        },
-        Contender {
-            name: "EdDSA",
-            theirs: Theirs::EdDSA,
-            signs: EncodingKey::from_ed_der(ed.to_pkcs8v1().expect("DER").as_ref()),
-            decodes: DecodingKey::from_ed_der(ed.public_key().as_ref()),
-            keys: Keys::der(Algorithm::EdDsa, ed_der.as_ref()),
-        },
-    ]
+    Signer {
+        algorithm: Theirs::HS256,
+        signs: EncodingKey::from_secret(secret.as_bytes()),
+        decodes: DecodingKey::from_secret(secret.as_bytes()),
+        keys: Keys::secret(Algorithm::Hs256, secret),
+    }
 }
 
-fn auth(keys: &Keys, cache_bytes: usize) -> Jwt<Claims> {
-    Jwt::with_keys(keys.clone())
-        .issuer("https://issuer.example")
-        .audience("https://api.example")
-        .cache_bytes(cache_bytes)
-        .build()
-        .expect("settings that are right")
+fn rs256() -> Signer {
+    let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key pair");
+    let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).expect("DER");
+    let public = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key());
+    let der = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).expect("DER");
+    Signer {
+        algorithm: Theirs::RS256,
+        // the RSAPrivateKey alone, without the 26 bytes of PKCS #8 around it
+        signs: EncodingKey::from_rsa_der(&pkcs8.as_ref()[26..]),
+        decodes: DecodingKey::from_rsa_raw_components(&public.n, &public.e),
+        keys: Keys::der(Algorithm::Rs256, der.as_ref()),
+    }
+}
+
+fn es256() -> Signer {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key pair");
+    let der = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).expect("DER");
+    Signer {
+        algorithm: Theirs::ES256,
+        signs: EncodingKey::from_ec_der(pair.to_pkcs8v1().expect("DER").as_ref()),
+        decodes: DecodingKey::from_ec_der(pair.public_key().as_ref()),
+        keys: Keys::der(Algorithm::Es256, der.as_ref()),
+    }
+}
+
+fn eddsa() -> Signer {
+    let pair = Ed25519KeyPair::generate().expect("a key pair");
+    let der = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).expect("DER");
+    Signer {
+        algorithm: Theirs::EdDSA,
+        signs: EncodingKey::from_ed_der(pair.to_pkcs8v1().expect("DER").as_ref()),
+        decodes: DecodingKey::from_ed_der(pair.public_key().as_ref()),
+        keys: Keys::der(Algorithm::EdDsa, der.as_ref()),
+    }
+}
+
+impl Signer {
+    fn token(&self, subject: usize) -> String {
+        jsonwebtoken::encode(&Header::new(self.algorithm), &claims(subject), &self.signs)
+            .expect("a token")
+    }
+
+    /// Our policy, which stores tokens that it has verified in so many bytes.
+    fn ours(&self, cache_bytes: usize) -> Jwt<Claims> {
+        Jwt::with_keys(self.keys.clone())
+            .issuer("https://issuer.example")
+            .audience("https://api.example")
+            .cache_bytes(cache_bytes)
+            .build()
+            .unwrap()
+    }
+
+    fn checks(&self, name: &str, cache_bytes: usize, token: &str, is_valid: bool) -> Subject {
+        let (auth, head) = (self.ours(cache_bytes), head(token));
+        Subject::work(name, move || assert_eq!(is_allowed(&auth, &head), is_valid))
+    }
+
+    fn theirs(&self) -> impl Fn(&str) -> bool + Clone + Send + 'static {
+        let mut validation = Validation::new(self.algorithm);
+        validation.set_issuer(&["https://issuer.example"]);
+        validation.set_audience(&["https://api.example"]);
+        let decodes = self.decodes.clone();
+        move |token| jsonwebtoken::decode::<Claims>(black_box(token), &decodes, &validation).is_ok()
+    }
+
+    fn decodes(&self, token: &str, is_valid: bool) -> Subject {
+        let (theirs, token) = (self.theirs(), token.to_owned());
+        Subject::work("jsonwebtoken", move || assert_eq!(theirs(&token), is_valid))
+    }
+
+    fn contest(&self) -> [Subject; 3] {
+        let token = self.token(0);
+        [
+            self.decodes(&token, true),
+            self.checks("Palisade, a new token", 0, &token, true),
+            self.checks("Palisade, seen before", 8 << 20, &token, true),
+        ]
+    }
 }
 
 fn head(token: &str) -> request::Parts {
     let request = Request::get("/").header("authorization", format!("Bearer {token}"));
-    request.body(()).expect("a request").into_parts().0
+    request.body(()).unwrap().into_parts().0
 }
 
-fn passes(auth: &Jwt<Claims>, head: &request::Parts) -> bool {
+fn is_allowed(auth: &Jwt<Claims>, head: &request::Parts) -> bool {
     matches!(black_box(auth.authenticate(black_box(head))), Attempt::Now(Ok(_)))
 }
 
-fn main() {
-    // With two backends in the build jsonwebtoken has no default provider.
-    let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-    let quick = !is_measured();
-    for Contender { name, theirs, signs, decodes, keys } in contenders() {
-        let token =
-            jsonwebtoken::encode(&Header::new(theirs), &claims(0), &signs).expect("a token");
-        let good = head(&token);
-        let bad = head(&format!("{}AAAA{}", &token[..token.len() - 8], &token[token.len() - 4..]));
-        let mut validation = Validation::new(theirs);
-        validation.set_issuer(&["https://issuer.example"]);
-        validation.set_audience(&["https://api.example"]);
-        let (verifies, remembers) = (auth(&keys, 0), auth(&keys, 8 << 20));
-        let known_bad = auth(&keys, 0);
-        compare(
-            &format!("{name}, a token of {} bytes", token.len()),
-            &mut [
-                doing("jsonwebtoken::decode", || {
-                    jsonwebtoken::decode::<Claims>(black_box(&token), &decodes, &validation)
-                        .expect("a good token")
-                }),
-                doing("Jwt, first sight", || assert!(passes(&verifies, &good))),
-                doing("Jwt, seen before", || assert!(passes(&remembers, &good))),
-                doing("Jwt, a bad one again", || assert!(!passes(&known_bad, &bad))),
-            ],
-        );
-        if name == "HS256" {
-            cold(&keys, &signs, theirs);
-            two_threads(&remembers, &good, if quick { 1_000 } else { 2_000_000 });
-        }
-    }
-    many_roles();
+/// HS256, and rules.
+pub fn compare() -> Comparison {
+    let signer = hs256();
+    let token = signer.token(0);
+    let bad = format!("{}AAAA{}", &token[..token.len() - 8], &token[token.len() - 4..]);
+    Comparison::new("auth")
+        .set("HS256", signer.contest())
+        .set(
+            "HS256, a wrong signature",
+            [signer.decodes(&bad, false), signer.checks("Palisade", 0, &bad, false)],
+        )
+        .set("1 role required, 1 other held", roles(1))
+        .set("8 roles required, 8 others held", roles(8))
+        .set("64 roles required, 64 others held", roles(64))
 }
 
-/// 10,000 tokens, in an order that no cache line foresees.
-fn cold(keys: &Keys, signs: &EncodingKey, theirs: Theirs) {
-    let heads: Vec<_> = (0..10_000)
-        .map(|subject| {
-            let token = jsonwebtoken::encode(&Header::new(theirs), &claims(subject), signs);
-            head(&token.expect("a token"))
-        })
-        .collect();
-    let remembers = auth(keys, 64 << 20);
-    for head in &heads {
-        assert!(passes(&remembers, head));
-    }
-    let (mut at, mut same) = (0_usize, 0_usize);
-    compare(
-        "HS256, 10,000 tokens at random",
-        &mut [
-            doing("seen before, always the same", || {
-                same = (same + 7_919) % heads.len();
-                black_box(&heads[same].uri);
-                assert!(passes(&remembers, &heads[0]));
-            }),
-            doing("seen before, at random", || {
-                at = (at + 7_919) % heads.len();
-                assert!(passes(&remembers, &heads[at]));
-            }),
-        ],
-    );
+/// RS256, ES256 and EdDSA.
+pub fn compare_signatures() -> Comparison {
+    select_backend();
+    Comparison::new("signatures")
+        .set("RS256", rs256().contest())
+        .set("ES256", es256().contest())
+        .set("EdDSA", eddsa().contest())
 }
 
-/// A rule that asks for many roles, of a caller who has as many others. `tower-http` and axum have no such rule: the peer is
-/// the set that users write.
-fn many_roles() {
-    let names = |start: usize, count: usize| (start..start + count).map(|n| format!("role-{n:04}"));
-    for count in [1, 8, 64] {
-        let rule = any_role::<str, _>(names(0, count));
-        let caller = Identity::new((), Principal::new("ada").with_roles(names(500, count)));
-        let (asked, held): (HashSet<_>, Vec<_>) =
-            (names(0, count).collect(), names(500, count).collect());
-        compare(
-            &format!("{count} roles asked, {count} others held"),
-            &mut [
-                doing("a HashSet", || assert!(!held.iter().any(|role| asked.contains(role)))),
-                doing("any_role", || assert!(!caller.may(&rule, "a resource"))),
-            ],
-        );
-    }
+/// A rule with many roles, and a caller with as many others. tower-http and axum have no such rule: the peer is the set that
+/// people write.
+fn roles(count: usize) -> [Subject; 2] {
+    let names = |start: usize| (start..start + count).map(|n| format!("role-{n:04}"));
+    let rule = Arc::new(any_role::<str, _>(names(0)));
+    let caller = Identity::new((), Principal::new("ada").with_roles(names(500)));
+    let (required, held): (HashSet<_>, Vec<_>) = (names(0).collect(), names(500).collect());
+    [
+        Subject::work("a HashSet", move || {
+            assert!(!held.iter().any(|role| required.contains(role)));
+        }),
+        Subject::work("Palisade", move || assert!(!caller.may(&rule, "a resource"))),
+    ]
 }
 
-/// Both threads on one token.
-fn two_threads(remembers: &Jwt<Claims>, head: &request::Parts, times: u32) {
-    let nanos = |threads: usize| {
-        let start = Instant::now();
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    for _ in 0..times {
-                        assert!(passes(remembers, head));
-                    }
-                });
-            }
-        });
-        start.elapsed().as_nanos() as f64 / f64::from(times)
+/// 1 to 100,000 tokens.
+pub fn growth() -> Comparison {
+    let signer = hs256();
+    let subjects = |count: usize| {
+        let tokens: Arc<[String]> = (0..count).map(|subject| signer.token(subject)).collect();
+        let heads: Arc<[request::Parts]> = tokens.iter().map(|token| head(token)).collect();
+        let (auth, theirs) = (signer.ours(256 << 20), signer.theirs());
+        assert!(heads.iter().all(|head| is_allowed(&auth, head)));
+        // An order in which the next token is not in the processor's cache.
+        let next = move |at: &mut usize| {
+            *at = (*at + 7919) % count;
+            *at
+        };
+        let (mut at, mut their_at) = (0, 0);
+        vec![
+            Subject::work("jsonwebtoken", move || assert!(theirs(&tokens[next(&mut their_at)]))),
+            Subject::work("Palisade", move || assert!(is_allowed(&auth, &heads[next(&mut at)]))),
+        ]
     };
-    println!("## HS256, one token seen before, ns per request and thread\n");
-    println!("one thread: {:.0}, two threads: {:.0}\n", nanos(1), nanos(2));
+    growing("tokens", powers_of_ten(1, 100_000).map(|count| (count, subjects(count))))
 }

@@ -1,8 +1,9 @@
-//! What limits on bodies and time cost, beside those of tower-http: `cargo bench --bench body`.
+//! Limits on bodies and time, beside those of tower-http.
 
 use std::{
     convert::Infallible,
-    pin::Pin,
+    future::poll_fn,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,16 +13,17 @@ use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::Full;
 use palisade::body::{BodyLimit, ByteSize, Deadline};
-use palisade_benches::{Counting, asking, compare};
+use palisade_bench::{Comparison, Subject};
 use tower::{Layer, service_fn};
 use tower_http::{limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use crate::{BARE, growing, hello, powers_of_ten};
 
-/// Sixteen pieces of a body that does not say how long it is.
+/// A body in pieces, without a declared length.
+#[derive(Clone, Copy)]
 struct Chunked {
     left: usize,
+    piece: usize,
 }
 
 impl Body for Chunked {
@@ -32,97 +34,86 @@ impl Body for Chunked {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.left.checked_sub(1).map(|left| {
-            self.left = left;
-            Ok(Frame::data(Bytes::from_static(&[b'x'; 1024])))
-        }))
+        let piece = self.left.min(self.piece);
+        self.left -= piece;
+        let data = Bytes::from_static(&[b'x'; 16 * 1024]).slice(..piece);
+        Poll::Ready((piece > 0).then_some(Ok(Frame::data(data))))
     }
 }
 
-/// Reads the body to its end, and counts it.
+/// Reads the body to its end.
 async fn reads<B: Body>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let mut body = std::pin::pin!(request.into_body());
-    let mut frames = 0;
-    while let Some(Ok(_)) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        frames += 1;
-    }
-    assert!(frames > 0);
+    let mut body = pin!(request.into_body());
+    while let Some(Ok(_)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {}
     Ok(Response::new(Full::new(Bytes::from_static(b"hello"))))
 }
 
-async fn hello<B>(_: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(Response::new(Full::new(Bytes::from_static(b"hello"))))
-}
-
-fn is_ok<B>(response: &Response<B>) -> bool {
-    response.status() == StatusCode::OK
-}
-
-fn is_refused<B>(response: &Response<B>) -> bool {
-    response.status() == StatusCode::PAYLOAD_TOO_LARGE
-}
-
-fn main() {
-    // tower-http's timeout always arms a timer; ours needs none here
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let _entered = runtime.enter();
-
+/// Limits that are kept and exceeded, and time limits of a service that is ready at once.
+pub fn compare() -> Comparison {
     let (limit, peer) = (BodyLimit::new(ByteSize::mb(1)), RequestBodyLimitLayer::new(1 << 20));
     let post = || {
         let body = Full::new(Bytes::from_static(&[b'x'; 1024]));
         Request::post("/").header("content-length", "1024").body(body).unwrap()
     };
-    compare(
-        "A declared body of 1 KiB, read",
-        &mut [
-            asking("bare service", service_fn(reads), post, is_ok),
-            asking("tower-http limit", peer.layer(service_fn(reads)), post, is_ok),
-            asking("palisade limit", limit.layer(service_fn(reads)), post, is_ok),
-        ],
-    );
-
-    let chunked = || Request::post("/").body(Chunked { left: 16 }).unwrap();
-    let buffered = limit.clone().buffered();
-    compare(
-        "A chunked body of 16 times 1 KiB, read",
-        &mut [
-            asking("bare service", service_fn(reads), chunked, is_ok),
-            asking("tower-http limit", peer.layer(service_fn(reads)), chunked, is_ok),
-            asking("palisade limit", limit.layer(service_fn(reads)), chunked, is_ok),
-            asking("palisade limit, buffered", buffered.layer(service_fn(reads)), chunked, is_ok),
-        ],
-    );
-
-    let (small, small_peer) = (BodyLimit::new(100), RequestBodyLimitLayer::new(100));
-    compare(
-        "A declared length over the limit",
-        &mut [
-            asking("bare service", service_fn(hello), post, is_ok),
-            asking(
-                "tower-http, 413 in text",
-                small_peer.layer(service_fn(hello)),
-                post,
-                is_refused,
-            ),
-            asking("palisade, 413 in JSON", small.layer(service_fn(hello)), post, is_refused),
-        ],
-    );
-
+    let chunked = || Request::post("/").body(Chunked { left: 16 * 1024, piece: 1024 }).unwrap();
     let get = || Request::get("/").body(Full::<Bytes>::default()).unwrap();
+    let buffered = limit.clone().buffered();
+    let (small, small_peer) = (BodyLimit::new(100), RequestBodyLimitLayer::new(100));
     let time = Duration::from_secs(30);
     let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, time);
-    compare(
-        "A service that is ready at once",
-        &mut [
-            asking("bare service", service_fn(hello), get, is_ok),
-            asking("tower-http timeout", timeout.layer(service_fn(hello)), get, is_ok),
-            asking("palisade deadline", Deadline::new(time).layer(service_fn(hello)), get, is_ok),
-            asking(
-                "palisade deadline, idle times",
-                Deadline::new(time).idle(time).layer(service_fn(hello)),
-                get,
-                is_ok,
-            ),
-        ],
-    );
+    let idle = Deadline::new(time).idle(time);
+    Comparison::new("body")
+        .set(
+            "a declared body of 1 KiB, read",
+            [
+                Subject::service(BARE, service_fn(reads), post),
+                Subject::service("Palisade", limit.layer(service_fn(reads)), post),
+                Subject::service("tower-http", peer.layer(service_fn(reads)), post),
+            ],
+        )
+        .set(
+            "a chunked body of 16 times 1 KiB, read",
+            [
+                Subject::service(BARE, service_fn(reads), chunked),
+                Subject::service("Palisade", limit.layer(service_fn(reads)), chunked),
+                Subject::service("tower-http", peer.layer(service_fn(reads)), chunked),
+                Subject::service("Palisade, buffered", buffered.layer(service_fn(reads)), chunked),
+            ],
+        )
+        .set(
+            "a declared length over the limit",
+            [
+                Subject::service(BARE, service_fn(hello), post),
+                Subject::service("Palisade, 413 in JSON", small.layer(service_fn(hello)), post),
+                Subject::service(
+                    "tower-http, 413 in text",
+                    small_peer.layer(service_fn(hello)),
+                    post,
+                ),
+            ],
+        )
+        .set(
+            "a time limit, the service is ready at once",
+            [
+                Subject::service(BARE, service_fn(hello), get),
+                Subject::service("Palisade", Deadline::new(time).layer(service_fn(hello)), get),
+                Subject::service("tower-http", timeout.layer(service_fn(hello)), get),
+                Subject::service("Palisade, with idle times", idle.layer(service_fn(hello)), get),
+            ],
+        )
+}
+
+/// Bodies of 100 bytes to 10 MB.
+pub fn growth() -> Comparison {
+    let subjects = |bytes: usize| {
+        let request =
+            move || Request::post("/").body(Chunked { left: bytes, piece: 16 * 1024 }).unwrap();
+        let (limit, peer) = (BodyLimit::new(1 << 30), RequestBodyLimitLayer::new(1 << 30));
+        vec![
+            Subject::service(BARE, service_fn(reads), request),
+            Subject::service("Palisade", limit.layer(service_fn(reads)), request),
+            Subject::service("tower-http", peer.layer(service_fn(reads)), request),
+        ]
+    };
+    growing("body size", powers_of_ten(100, 10_000_000).map(|bytes| (bytes, subjects(bytes))))
 }

@@ -1,33 +1,20 @@
-//! What CORS costs per request, beside tower-http's `CorsLayer`: `cargo bench --bench cors`.
-//!
-//! Both have the same origins, methods, headers and credentials. The origin that asks is the last of the list, which a
-//! list that is searched finds last. "Cloned" is what hyper-util and axum do: a clone of the service for each request.
+//! CORS, beside tower-http's `CorsLayer` with the same origins, methods, headers and credentials.
 
-use std::convert::Infallible;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use palisade::cors::Cors;
-use palisade_benches::{Counting, Subject, asking, compare};
-use tower::{Layer, Service, service_fn};
+use palisade_bench::{Comparison, Subject};
+use tower::{Layer, service_fn};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use crate::{BARE, growing, hello, powers_of_ten};
 
 type Body = Full<Bytes>;
 
-async fn service(_: Request<Body>) -> Result<Response<Body>, Infallible> {
-    Ok(Response::new(Full::new(Bytes::from_static(b"hello"))))
-}
-
-/// The cost of every response that depends on the origin, in any implementation.
-async fn varying(request: Request<Body>) -> Result<Response<Body>, Infallible> {
-    let mut response = service(request).await?;
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
-    Ok(response)
-}
+const MAX_AGE: Duration = Duration::from_secs(7200);
 
 fn origin(number: usize) -> String {
     format!("https://tenant-{number:04}.example.com")
@@ -38,7 +25,7 @@ fn ours(origins: usize) -> Cors {
         .allow_methods([Method::PUT, Method::DELETE])
         .allow_headers(["authorization", "content-type"])
         .allow_credentials(true)
-        .max_age(std::time::Duration::from_secs(7200))
+        .max_age(MAX_AGE)
         .build()
         .unwrap()
 }
@@ -51,170 +38,75 @@ fn theirs(origins: usize) -> CorsLayer {
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .expose_headers([header::RETRY_AFTER, header::WWW_AUTHENTICATE])
         .allow_credentials(true)
-        .max_age(std::time::Duration::from_secs(7200))
+        .max_age(MAX_AGE)
 }
 
-/// A clone of the service answers each request.
-fn cloned<S>(service: S) -> impl Service<Request<Body>, Response = S::Response, Error = S::Error>
-where
-    S: Service<Request<Body>> + Clone,
-{
-    service_fn(move |request| service.clone().call(request))
+fn get(origin: Option<&str>) -> Request<Body> {
+    let mut request = Request::get("/").header("accept", "*/*");
+    if let Some(origin) = origin {
+        request = request.header(header::ORIGIN, origin);
+    }
+    request.body(Body::default()).unwrap()
 }
 
-fn get() -> Request<Body> {
-    Request::get("/").header("accept", "*/*").body(Body::default()).unwrap()
-}
-
-fn get_from(origin: &HeaderValue) -> Request<Body> {
-    let mut request = get();
-    request.headers_mut().insert(header::ORIGIN, origin.clone());
-    request
-}
-
-fn preflight_from(origin: &HeaderValue) -> Request<Body> {
+fn preflight(origin: &str, headers: &str) -> Request<Body> {
     Request::options("/")
-        .header(header::ORIGIN, origin.clone())
+        .header(header::ORIGIN, origin)
         .header(header::ACCESS_CONTROL_REQUEST_METHOD, "PUT")
-        .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "authorization,content-type")
+        .header(header::ACCESS_CONTROL_REQUEST_HEADERS, headers)
         .body(Body::default())
         .unwrap()
 }
 
-/// Who asks, where so many origins are listed.
-type Asks = fn(usize) -> HeaderValue;
-
-fn the_last(origins: usize) -> HeaderValue {
-    HeaderValue::try_from(origin(origins - 1)).unwrap()
+/// One request to the bare service, and to both layers with this many origins.
+fn contest(origins: usize, request: Request<Body>) -> Vec<Subject> {
+    let bare = service_fn(hello);
+    let request = move || request.clone();
+    vec![
+        Subject::service(BARE, bare, request.clone()),
+        Subject::service("Palisade", ours(origins).layer().layer(bare), request.clone()),
+        Subject::service("tower-http", theirs(origins).layer(bare), request),
+    ]
 }
 
-fn nobody(_: usize) -> HeaderValue {
-    HeaderValue::from_static("https://tenant-9999.example.com")
+/// Requests and preflights of listed and of other origins.
+pub fn compare() -> Comparison {
+    const OTHER: &str = "https://tenant-9999.example.com";
+    const HEADERS: &str = "authorization,content-type";
+    let listed = origin(2);
+    Comparison::new("cors")
+        .set("without an origin", contest(3, get(None)))
+        .set("a listed origin", contest(3, get(Some(&listed))))
+        .set("a rejected origin", contest(3, get(Some(OTHER))))
+        .set("a preflight", contest(3, preflight(&listed, HEADERS)))
+        .set("a rejected preflight", contest(3, preflight(OTHER, HEADERS)))
+        .set("a subdomain, by a predicate", subdomain())
+        .set(
+            "a hostile preflight: 8,192 headers that are not listed",
+            contest(3, preflight(&listed, &"x-other,".repeat(8192))),
+        )
 }
 
-/// Ours and theirs with each number of origins, and the bare service first.
-fn contest<'a>(
-    asks: Asks,
-    request: fn(&HeaderValue) -> Request<Body>,
-    is_right: fn(StatusCode) -> bool,
-) -> Vec<Subject<'a>> {
-    let bare = service_fn(service);
-    let ask = move |number| {
-        let origin = asks(number);
-        move || request(&origin)
-    };
-    let mut subjects = vec![asking("bare service", bare, ask(3), |_| true)];
-    for (number, name, cloned_name) in [
-        (3, "palisade, 3 origins", "palisade, 3 origins, cloned"),
-        (100, "palisade, 100 origins", "palisade, 100 origins, cloned"),
-        (1000, "palisade, 1000 origins", "palisade, 1000 origins, cloned"),
-    ] {
-        let service = ours(number).layer().layer(bare);
-        subjects.push(asking(name, service.clone(), ask(number), move |r| is_right(r.status())));
-        subjects
-            .push(asking(cloned_name, cloned(service), ask(number), move |r| is_right(r.status())));
-    }
-    for (number, name, cloned_name) in [
-        (3, "tower-http, 3 origins", "tower-http, 3 origins, cloned"),
-        (100, "tower-http, 100 origins", "tower-http, 100 origins, cloned"),
-        (1000, "tower-http, 1000 origins", "tower-http, 1000 origins, cloned"),
-    ] {
-        // It answers 200 to every preflight.
-        let service = theirs(number).layer(bare);
-        subjects.push(asking(name, service.clone(), ask(number), |r| r.status().is_success()));
-        subjects
-            .push(asking(cloned_name, cloned(service), ask(number), |r| r.status().is_success()));
-    }
-    subjects
-}
-
-fn main() {
-    let mut subjects = contest(nobody, |_| get(), |status| status == StatusCode::OK);
-    let by_hand = asking("bare service that writes Vary", service_fn(varying), get, |_| true);
-    subjects.insert(1, by_hand);
-    compare("Without an origin", &mut subjects);
-
-    let ok = |status| status == StatusCode::OK;
-    compare("A listed origin", &mut contest(the_last, get_from, ok));
-    compare("A refused origin", &mut contest(nobody, get_from, ok));
-
-    let granted = |status| status == StatusCode::NO_CONTENT;
-    compare("A preflight", &mut contest(the_last, preflight_from, granted));
-    let refused = |status| status == StatusCode::FORBIDDEN;
-    compare("A refused preflight", &mut contest(nobody, preflight_from, refused));
-
-    patterns();
-    hostile();
-}
-
-/// A malicious preflight costs no more than any rejected one.
-fn hostile() {
-    let bare = service_fn(service);
-    let origin = the_last(3);
-    let ask = |list: String| {
-        let list = HeaderValue::try_from(list).unwrap();
-        let origin = origin.clone();
-        move || {
-            let mut request = preflight_from(&origin);
-            request.headers_mut().insert(header::ACCESS_CONTROL_REQUEST_HEADERS, list.clone());
-            request
-        }
-    };
-    let long = HeaderValue::try_from("https://".to_owned() + &"a".repeat(65_536)).unwrap();
-    let service = ours(3).layer().layer(bare);
-    let mut lists = vec![asking("bare service", bare, ask("x-other".into()), |_| true)];
-    for (name, list) in [
-        ("one header that is not listed", "x-other".into()),
-        ("8,192 that are not listed", "x-other,".repeat(8192)),
-        ("8,192 that are listed", "content-type,".repeat(8192)),
-        ("65,536 empty ones", ",".repeat(65_536)),
-        ("one of 65,536 bytes", "x".repeat(65_536)),
-    ] {
-        let is_refused = |r: &Response<_>| r.status() == StatusCode::FORBIDDEN;
-        lists.push(asking(name, service.clone(), ask(list), is_refused));
-    }
-    lists.push(asking(
-        "an origin of 65,544 bytes",
-        service,
-        || preflight_from(&long),
-        |r| r.status() == StatusCode::FORBIDDEN,
-    ));
-    compare("A hostile preflight", &mut lists);
-}
-
-/// Subdomains, listed and told by a predicate. tower-http has the latter only.
-fn patterns() {
-    let bare = service_fn(service);
-    let origin = HeaderValue::from_static("https://b.a.tenant-0999.example.com");
-    let ask = || get_from(&origin);
-    let subdomains = |number| {
-        let patterns = (0..number).map(|n| format!("https://*.tenant-{n:04}.example.com"));
-        Cors::allow_origins(patterns).build().unwrap().layer().layer(bare)
-    };
-    let is_ours = |host: &str| host.ends_with(".tenant-0999.example.com");
-    let predicate = Cors::builder().allow_origin_if(move |origin| is_ours(origin.host()));
+fn subdomain() -> [Subject; 3] {
+    let bare = service_fn(hello);
+    let request = || get(Some("https://b.a.tenant-0999.example.com"));
+    let is_listed = |host: &str| host.ends_with(".tenant-0999.example.com");
+    let ours = Cors::builder().allow_origin_if(move |origin| is_listed(origin.host()));
     let theirs = AllowOrigin::predicate(move |origin, _| {
-        origin.to_str().is_ok_and(|origin| origin.strip_prefix("https://").is_some_and(is_ours))
+        origin.to_str().is_ok_and(|origin| origin.strip_prefix("https://").is_some_and(is_listed))
     });
-    let allows = |headers: &http::HeaderMap| headers.contains_key("access-control-allow-origin");
-    compare(
-        "A subdomain",
-        &mut [
-            asking("bare service", bare, ask, |_| true),
-            asking("palisade, 1000 patterns", subdomains(1000), ask, |r| allows(r.headers())),
-            asking("palisade, 10000 patterns", subdomains(10_000), ask, |r| allows(r.headers())),
-            asking(
-                "palisade, predicate",
-                predicate.build().unwrap().layer().layer(bare),
-                ask,
-                |r| allows(r.headers()),
-            ),
-            asking(
-                "tower-http, predicate",
-                CorsLayer::new().allow_origin(theirs).layer(bare),
-                ask,
-                |r| allows(r.headers()),
-            ),
-        ],
-    );
+    [
+        Subject::service(BARE, bare, request),
+        Subject::service("Palisade", ours.build().unwrap().layer().layer(bare), request),
+        Subject::service("tower-http", CorsLayer::new().allow_origin(theirs).layer(bare), request),
+    ]
+}
+
+/// 1 to 10,000 origins.
+pub fn growth() -> Comparison {
+    let request = |count: usize| get(Some(&origin(count - 1)));
+    growing(
+        "origins",
+        powers_of_ten(1, 10_000).map(|count| (count, contest(count, request(count)))),
+    )
 }

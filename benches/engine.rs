@@ -1,25 +1,18 @@
-//! The engine alone, and the full stack of the quickstart: `cargo bench --bench engine`.
+//! The engine alone.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response, StatusCode, header, request, response};
+use http::{HeaderName, Request, header, request, response};
 use http_body_util::Full;
-use palisade::{
-    ClientIp, Decision, ErrorLayer, PeerAddr, Policy, PolicyLayer, TrustedProxies, WithAuth,
-    auth::{Jwt, testing::sign_hs256},
-    body::BodyLimit,
-    cors::Cors,
-    observe::RequestIds,
-    rate_limit::{Quota, RateLimit},
-    stack,
+use palisade::{BoxError, Decision, ErrorLayer, Policy, PolicyLayer, Stage};
+use palisade_bench::{Comparison, Subject};
+use tower::{
+    Layer, Service, ServiceBuilder, service_fn,
+    util::{MapRequest, MapRequestLayer},
 };
-use palisade_benches::{Counting, asking, compare, doing};
-use serde::{Deserialize, Serialize};
-use tower::{Layer, ServiceBuilder, service_fn};
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use crate::{BARE, growing, hello};
 
 /// Reads one header field, as the cheapest real policy would.
 #[derive(Clone)]
@@ -40,7 +33,7 @@ impl Policy for Reads {
 }
 
 fn reads(which: usize) -> Reads {
-    let names = [
+    const NAMES: [HeaderName; 8] = [
         header::COOKIE,
         header::RANGE,
         header::REFERER,
@@ -50,38 +43,29 @@ fn reads(which: usize) -> Reads {
         header::WARNING,
         header::FROM,
     ];
-    Reads(names[which].clone())
+    Reads(NAMES[which].clone())
 }
 
-async fn service<B>(_: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(Response::new(Full::new(Bytes::from_static(b"hello"))))
+type Body = Full<Bytes>;
+
+fn get() -> Request<Body> {
+    Request::get("/").header("accept", "*/*").body(Body::default()).unwrap()
 }
 
-#[derive(Serialize, Deserialize)]
-struct Claims {
-    sub: String,
-    aud: String,
-    exp: u64,
-    roles: Vec<String>,
-}
-
-fn main() {
-    engine();
-    client_addresses();
-    full_stack();
-}
-
-fn engine() {
-    let get = || Request::get("/").header("accept", "*/*").body(Full::<Bytes>::default()).unwrap();
-    let bare = service_fn(service::<Full<Bytes>>);
-    let chain = reads(0)
+fn eight() -> impl Stage {
+    reads(0)
         .then(reads(1))
         .then(reads(2))
         .then(reads(3))
         .then(reads(4))
         .then(reads(5))
         .then(reads(6))
-        .then(reads(7));
+        .then(reads(7))
+}
+
+/// Policies that do next to nothing, and the conversion of errors.
+pub fn compare() -> Comparison {
+    let bare = service_fn(hello::<Body>);
     let nested = ServiceBuilder::new()
         .layer(PolicyLayer::new(reads(0)))
         .layer(PolicyLayer::new(reads(1)))
@@ -91,119 +75,123 @@ fn engine() {
         .layer(PolicyLayer::new(reads(5)))
         .layer(PolicyLayer::new(reads(6)))
         .layer(PolicyLayer::new(reads(7)));
-    compare(
-        "Engine",
-        &mut [
-            asking("bare service", bare, get, is_ok),
-            asking("one policy", PolicyLayer::new(reads(0)).layer(bare), get, is_ok),
-            asking("a chain of eight", PolicyLayer::new(chain).layer(bare), get, is_ok),
-            asking("eight nested layers", nested.service(bare), get, is_ok),
-            asking("errors alone", ErrorLayer::new().layer(bare), get, is_ok),
-        ],
-    );
+    let fails =
+        service_fn(async |_: Request<Body>| Err::<http::Response<Body>, BoxError>("down".into()));
+    let missing = service_fn(async |_: Request<Body>| {
+        Ok::<_, Infallible>(http::Response::builder().status(404).body(Body::default()).unwrap())
+    });
+    Comparison::new("engine")
+        .set(
+            "policies that read one header each",
+            [
+                Subject::service(BARE, bare, get),
+                Subject::service(
+                    "Palisade, one policy",
+                    PolicyLayer::new(reads(0)).layer(bare),
+                    get,
+                ),
+                Subject::service(
+                    "Palisade, a chain of eight",
+                    PolicyLayer::new(eight()).layer(bare),
+                    get,
+                ),
+                Subject::service("Palisade, eight nested layers", nested.service(bare), get),
+                Subject::service("Palisade, errors alone", ErrorLayer::new().layer(bare), get),
+            ],
+        )
+        .set(
+            "a response with 404 of the service",
+            [
+                Subject::service(BARE, missing, get),
+                Subject::service("Palisade", ErrorLayer::new().layer(missing), get),
+            ],
+        )
+        .set(
+            "an error of the service",
+            [Subject::service("Palisade", ErrorLayer::new().layer(fails), get)],
+        )
 }
 
-fn is_ok<B>(response: &Response<B>) -> bool {
-    response.status() == StatusCode::OK
+/// A chain of ten, each of which may be a chain itself.
+fn ten<S: Stage>(stage: fn() -> S) -> impl Stage + use<S> {
+    ().then(stage())
+        .then(stage())
+        .then(stage())
+        .then(stage())
+        .then(stage())
+        .then(stage())
+        .then(stage())
+        .then(stage())
+        .then(stage())
+        .then(stage())
 }
 
-fn client_addresses() {
-    let from_proxy = || {
-        let mut request = Request::get("/")
-            .header("x-forwarded-for", "192.0.2.66, 203.0.113.7, 10.0.0.2")
-            .header("forwarded", "for=192.0.2.66, for=\"[2001:db8::7]:4711\", for=10.0.0.2")
-            .header("x-real-ip", "203.0.113.7")
-            .body(Full::<Bytes>::default())
-            .unwrap();
-        request.extensions_mut().insert(PeerAddr(([10, 0, 0, 1], 4000).into()));
+type Map = fn(Request<Body>) -> Request<Body>;
+
+/// Ten layers that read one header each.
+fn ten_maps<S: Service<Request<Body>> + Clone>(
+    service: S,
+) -> impl Service<Request<Body>, Response = S::Response, Error = S::Error, Future = S::Future> + Clone
+{
+    fn read(mut request: Request<Body>) -> Request<Body> {
+        if request.headers().contains_key(header::VIA) {
+            request.headers_mut().remove(header::VIA);
+        }
         request
-    };
-    let (head, _) = from_proxy().into_parts();
-    let networks = TrustedProxies::private_networks().build().unwrap();
-    let forwarded = TrustedProxies::private_networks().forwarded().build().unwrap();
-    let hops = TrustedProxies::hops(2).build().unwrap();
-    let header = TrustedProxies::header("x-real-ip").private_networks().build().unwrap();
-    let bare = service_fn(service::<Full<Bytes>>);
-    compare(
-        "Client addresses, found",
-        &mut [
-            doing("the peer", || ClientIp::of(&head.extensions)),
-            doing("by network", || networks.decide(&head)),
-            doing("by network, Forwarded", || forwarded.decide(&head)),
-            doing("by hop count", || hops.decide(&head)),
-            doing("by one header", || header.decide(&head)),
-        ],
-    );
-    compare(
-        "Client addresses, left on the request",
-        &mut [
-            asking("bare service", bare, from_proxy, is_ok),
-            asking("by network", networks.layer().layer(bare), from_proxy, is_ok),
-        ],
-    );
+    }
+    let map = MapRequestLayer::new(read as Map);
+    ServiceBuilder::new()
+        .layer(map.clone())
+        .layer(map.clone())
+        .layer(map.clone())
+        .layer(map.clone())
+        .layer(map.clone())
+        .layer(map.clone())
+        .layer(map.clone())
+        .layer(map.clone())
+        .layer(map.clone())
+        .layer(map)
+        .service(service)
 }
 
-fn full_stack() {
-    let secret = "a signing key of at least thirty-two bytes";
-    let claims = Claims {
-        sub: "ada".into(),
-        aud: "quickstart".into(),
-        exp: u64::MAX / 2,
-        roles: vec!["user".into(), "admin".into()],
-    };
-    let bearer = format!("Bearer {}", sign_hs256(secret, &claims));
-    let get = || {
-        let mut request = Request::get("/items/7")
-            .header("accept", "*/*")
-            .header("origin", "https://app.example.com")
-            .header("authorization", &bearer)
-            .body(Full::<Bytes>::default())
-            .unwrap();
-        request.extensions_mut().insert(PeerAddr(([192, 0, 2, 1], 4000).into()));
-        request
-    };
-
-    let auth = Jwt::<Claims>::hs256(secret).audience("quickstart").build().unwrap();
-    let cors = Cors::builder()
-        .allow_origin("https://app.example.com")
-        .allow_headers(["authorization", "content-type"])
-        .allow_credentials(true)
-        .build()
-        .unwrap();
-    let limit =
-        RateLimit::per_address(Quota::per(u32::MAX, Duration::from_secs(10))).build().unwrap();
-
-    let without_auth = stack()
-        .observe(RequestIds::new())
-        .errors(ErrorLayer::new())
-        .cors(&cors)
-        .rate_limit(&limit)
-        .body_limit(BodyLimit::new(1024 * 1024));
-    let full = stack()
-        .observe(RequestIds::new())
-        .errors(ErrorLayer::new())
-        .cors(&cors)
-        .rate_limit(&limit)
-        .auth(&auth)
-        .role(["admin"])
-        .body_limit(BodyLimit::new(1024 * 1024));
-    let guarded = ServiceBuilder::new().with_role(&auth, ["admin"]);
-    let refused = ServiceBuilder::new().with_role(&auth, ["nobody"]);
-    let bare = service_fn(service::<Full<Bytes>>);
-    let limited = service_fn(service::<palisade::body::LimitedBody<Full<Bytes>>>);
-    compare(
-        "Full stack",
-        &mut [
-            asking("bare service", bare, get, is_ok),
-            asking("request id", RequestIds::new().layer().layer(bare), get, is_ok),
-            asking("cors", cors.layer().layer(bare), get, is_ok),
-            asking("rate limit", limit.layer().layer(bare), get, is_ok),
-            asking("auth and role", guarded.service(bare), get, is_ok),
-            asking("all but auth and role", without_auth.wrap(limited), get, is_ok),
-            asking("all", full.wrap(limited), get, is_ok),
-            asking("refused by role", refused.service(bare), get, |response| {
-                response.status() == StatusCode::FORBIDDEN
-            }),
+/// 1, 10 and 100 policies.
+pub fn growth() -> Comparison {
+    let bare = service_fn(hello::<Body>);
+    let one = || reads(5);
+    let hundred = ten_maps(ten_maps(ten_maps(ten_maps(ten_maps(bare)))));
+    let hundred = ten_maps(ten_maps(ten_maps(ten_maps(ten_maps(hundred)))));
+    let map: Map = |request| request;
+    growing(
+        "policies",
+        [
+            (
+                1,
+                vec![
+                    Subject::service(BARE, bare, get),
+                    Subject::service("Palisade", PolicyLayer::new(one()).layer(bare), get),
+                    Subject::service("tower", MapRequest::new(bare, map), get),
+                ],
+            ),
+            (
+                10,
+                vec![
+                    Subject::service(BARE, bare, get),
+                    Subject::service("Palisade", PolicyLayer::new(ten(one)).layer(bare), get),
+                    Subject::service("tower", ten_maps(bare), get),
+                ],
+            ),
+            (
+                100,
+                vec![
+                    Subject::service(BARE, bare, get),
+                    Subject::service(
+                        "Palisade",
+                        PolicyLayer::new(ten(|| ten(|| reads(5)))).layer(bare),
+                        get,
+                    ),
+                    Subject::service("tower", hundred, get),
+                ],
+            ),
         ],
-    );
+    )
 }

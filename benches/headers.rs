@@ -1,27 +1,25 @@
-//! Headers of responses, beside layers that set one each: `cargo bench --bench headers`.
+//! Headers of responses, beside layers that set one each, and methods of routes.
 
-use std::{cell::Cell, convert::Infallible, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
+use axum::{Router, routing};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::Full;
 use palisade::{
     PeerAddr, Policy, PolicyLayer, TrustedProxies,
     headers::{CacheControl, Geo, HeadFromGet, Methods, SecurityHeaders},
 };
-use palisade_benches::{Counting, asking, compare};
+use palisade_bench::{Comparison, Subject};
 use tower::{Layer, ServiceBuilder, service_fn};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use crate::{BARE, growing, hello, powers_of_ten, stacks::SECURITY_HEADERS};
 
-async fn empty(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(Response::new(Full::new(Bytes::from_static(b"hello"))))
-}
+type Body = Full<Bytes>;
 
 /// As a handler answers: with a type, a length and a tag of its own.
-async fn typical(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn typical(_: Request<Body>) -> Result<Response<Body>, Infallible> {
     let mut response = Response::new(Full::new(Bytes::from_static(b"hello")));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -30,38 +28,16 @@ async fn typical(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infal
     Ok(response)
 }
 
-fn get() -> Request<Full<Bytes>> {
-    Request::get("/").header("accept", "*/*").body(Full::default()).unwrap()
+fn get() -> Request<Body> {
+    Request::get("/").header("accept", "*/*").body(Body::default()).unwrap()
 }
 
-/// Looked up once; afterwards they are counted, because six lookups would be measured too.
-fn has_six<B>() -> impl Fn(&Response<B>) -> bool {
-    let is_looked_up = Cell::new(false);
-    move |response| {
-        let headers = response.headers();
-        if is_looked_up.replace(true) {
-            return headers.len() >= SIX.len();
-        }
-        SIX.iter().all(|(name, value)| headers.get(*name).is_some_and(|own| own == value))
-    }
-}
-
-/// What `SecurityHeaders::api` writes over https.
-const SIX: [(&str, &str); 6] = [
-    ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "no-referrer"),
-    ("x-frame-options", "DENY"),
-    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("cross-origin-resource-policy", "same-origin"),
-    ("strict-transport-security", "max-age=31536000; includeSubDomains"),
-];
-
-fn main() {
-    // Both sides leave what the service wrote.
+/// Security headers on two responses, and the policies that have no peer.
+pub fn compare() -> Comparison {
+    // Both sides keep the headers of the service.
     let set = |which: usize| {
-        let (name, value) = SIX[which];
-        let name = HeaderName::from_static(name);
-        SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+        let (name, value) = &SECURITY_HEADERS[which];
+        SetResponseHeaderLayer::if_not_present(name.clone(), HeaderValue::from_static(value))
     };
     let six_layers = ServiceBuilder::new()
         .layer(set(0))
@@ -71,27 +47,7 @@ fn main() {
         .layer(set(4))
         .layer(set(5));
     let security = SecurityHeaders::api().always_https().build().unwrap();
-    let (bare, answering) = (service_fn(empty), service_fn(typical));
-    compare(
-        "Six security headers, on a response without any",
-        &mut [
-            asking("bare service", bare, get, is_ok),
-            asking("six layers of tower-http", six_layers.clone().service(bare), get, has_six()),
-            asking("SecurityHeaders", security.layer().layer(bare), get, has_six()),
-        ],
-    );
-    compare(
-        "Six security headers, on a response with three",
-        &mut [
-            asking("bare service", answering, get, is_ok),
-            asking("six layers of tower-http", six_layers.service(answering), get, has_six()),
-            asking("SecurityHeaders", security.layer().layer(answering), get, has_six()),
-        ],
-    );
-    others();
-}
-
-fn others() {
+    let (bare, typical) = (service_fn(hello), service_fn(typical));
     let minute = Duration::from_secs(60);
     let cache = CacheControl::public().max_age(minute).build().unwrap();
     let methods = Methods::at("/", [Method::GET])
@@ -104,26 +60,73 @@ fn others() {
     let german = || {
         let mut request = Request::get("/orders/7").header("cf-ipcountry", "DE");
         request = request.extension(PeerAddr(([10, 0, 0, 1], 4000).into()));
-        request.body(Full::default()).unwrap()
+        request.body(Body::default()).unwrap()
     };
-    let head = || Request::head("/orders/7").body(Full::default()).unwrap();
-    let service = service_fn(typical);
-    let all = SecurityHeaders::api().always_https().build().unwrap();
-    let all = all.then(cache.clone()).then(geo.clone()).then(methods.clone());
-    compare(
-        "The other policies, on a response with three headers",
-        &mut [
-            asking("bare service", service, german, is_ok),
-            asking("CacheControl", cache.layer().layer(service), german, is_ok),
-            asking("Methods, the third path", methods.layer().layer(service), german, is_ok),
-            asking("Geo", geo.layer().layer(service), german, is_ok),
-            asking("HeadFromGet, of GET", HeadFromGet.layer(service), german, is_ok),
-            asking("HeadFromGet, of HEAD", HeadFromGet.layer(service), head, is_ok),
-            asking("all four policies", PolicyLayer::new(all).layer(service), german, has_six()),
-        ],
-    );
+    let head = || Request::head("/orders/7").body(Body::default()).unwrap();
+    let all = security.clone().then(cache.clone()).then(geo.clone()).then(methods.clone());
+    Comparison::new("headers")
+        .set(
+            "six security headers, on a response without headers",
+            [
+                Subject::service(BARE, bare, get),
+                Subject::service("Palisade", security.layer().layer(bare), get),
+                Subject::service("tower-http, six layers", six_layers.clone().service(bare), get),
+            ],
+        )
+        .set(
+            "six security headers, on a response with three headers",
+            [
+                Subject::service(BARE, typical, get),
+                Subject::service("Palisade", security.layer().layer(typical), get),
+                Subject::service("tower-http, six layers", six_layers.service(typical), get),
+            ],
+        )
+        .set(
+            "other policies, on a response with three headers",
+            [
+                Subject::service(BARE, typical, german),
+                Subject::service("Palisade, CacheControl", cache.layer().layer(typical), german),
+                Subject::service(
+                    "Palisade, Methods, third path",
+                    methods.layer().layer(typical),
+                    german,
+                ),
+                Subject::service("Palisade, Geo", geo.layer().layer(typical), german),
+                Subject::service("Palisade, HeadFromGet, GET", HeadFromGet.layer(typical), german),
+                Subject::service("Palisade, HeadFromGet, HEAD", HeadFromGet.layer(typical), head),
+                Subject::service(
+                    "Palisade, four in a chain",
+                    PolicyLayer::new(all).layer(typical),
+                    german,
+                ),
+            ],
+        )
 }
 
-fn is_ok<B>(response: &Response<B>) -> bool {
-    response.status() == StatusCode::OK
+/// 1 to 1,000 routes.
+pub fn growth() -> Comparison {
+    let subjects = |count: usize| {
+        let path = |route: usize| format!("/api/v1/things-{route}/{{id}}");
+        let methods = (1..count)
+            .fold(Methods::at(path(0), [Method::GET]), |methods, route| {
+                methods.at(path(route), [Method::GET])
+            })
+            .build()
+            .unwrap();
+        let router = (0..count).fold(Router::new(), |router, route| {
+            router.route(&path(route), routing::get(|| async { "hello" }))
+        });
+        let last = count - 1;
+        let request = move || {
+            let request = Request::get(format!("/api/v1/things-{last}/7"));
+            request.body(Body::default()).unwrap()
+        };
+        let bare = service_fn(hello);
+        vec![
+            Subject::service(BARE, bare, request),
+            Subject::service("Palisade", methods.layer().layer(bare), request),
+            Subject::service("axum, the router itself", router, request),
+        ]
+    };
+    growing("routes", powers_of_ten(1, 1000).map(|count| (count, subjects(count))))
 }

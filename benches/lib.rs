@@ -1,160 +1,196 @@
-//! Measures time and allocations per request, all subjects in one run.
+//! What Palisade costs for each request, beside other crates.
 //!
-//! The machine may be shared and noisy, so the subjects take turns, round by round, and the medians are compared.
+//! Each module compares in sets: the bare service, if the subject is a layer, then Palisade and its peers under the same
+//! conditions. Names of our subjects start with "Palisade". `cargo bench` prints the tables, the report draws them, and
+//! `tests/figures.rs` compares our allocations and instructions with stored ones.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
-mod allocations;
-mod instructions;
+pub mod auth;
+pub mod body;
+pub mod client;
+pub mod cors;
+pub mod engine;
+pub mod full_stack;
+pub mod headers;
+pub mod keys;
+pub mod observe;
+pub mod rate_limit;
 pub mod stacks;
+pub mod validate;
 
-use std::{
-    hint::black_box,
-    io::IsTerminal,
-    pin::pin,
-    sync::Once,
-    task::{Context, Poll, Waker},
-    time::Instant,
-};
+use std::{convert::Infallible, env};
 
-pub use allocations::Counting;
-use tower::Service;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use palisade_bench::{Comparison, Instructions, Subject};
 
-/// Returns whether this process measures, as under `cargo bench`. `cargo test` runs each benchmark a few times, only to
-/// show that it works; the first call then prints that the figures mean nothing.
-pub fn is_measured() -> bool {
-    static NOTE: Once = Once::new();
-    let measured = std::env::args().any(|argument| argument == "--bench");
-    if !measured {
-        NOTE.call_once(|| {
-            println!("TEST MODE: NOTHING IS MEASURED, and figures below mean nothing. `cargo bench` measures.");
-        });
-    }
-    measured
+/// The name of the service without any layer.
+pub const BARE: &str = "bare service";
+
+/// Comparisons that belong together.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// The title, and the argument of `cargo bench` that selects the group.
+    pub name: &'static str,
+    /// What is compared, as a sentence of the report.
+    pub about: &'static str,
+    /// How long the measurement takes, in seconds.
+    pub seconds: u32,
+    /// Makes the comparison.
+    pub compare: fn() -> Comparison,
 }
 
-/// One subject: a name, and something to do once.
-pub struct Subject<'a> {
-    name: &'a str,
-    run: Box<dyn FnMut() + 'a>,
-}
+impl Group {
+    const fn new(
+        name: &'static str,
+        about: &'static str,
+        seconds: u32,
+        compare: fn() -> Comparison,
+    ) -> Self {
+        Self { name, about, seconds, compare }
+    }
 
-impl std::fmt::Debug for Subject<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subject").field("name", &self.name).finish_non_exhaustive()
+    /// Returns the comparison, or `None` in a second run of the program that counts the instructions of another one.
+    pub fn comparison(&self) -> Option<Comparison> {
+        let counted = env::var("PALISADE_BENCH_COUNTED_LADDER");
+        counted.map_or(true, |title| title == self.name).then(|| (self.compare)())
+    }
+
+    /// Returns the comparison for a run that only shows that it works: without large sets, and without instructions.
+    pub fn small_comparison(&self) -> Comparison {
+        let is_small = |set: &str| set.parse::<usize>().map_or(true, |size| size <= 10_000);
+        (self.compare)().retain(|set, _| is_small(set)).instructions(Instructions::Off).rounds(1)
     }
 }
 
-/// A service that is asked again and again, each time with a new request.
-pub fn asking<'a, S, R>(
-    name: &'a str,
-    mut service: S,
-    request: impl Fn() -> R + 'a,
-    check: impl Fn(&S::Response) -> bool + 'a,
-) -> Subject<'a>
-where
-    S: Service<R> + 'a,
-    S::Error: std::fmt::Debug,
-{
-    let run = move || {
-        let mut cx = Context::from_waker(Waker::noop());
-        assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))), "{name} is not ready");
-        let mut future = pin!(service.call(black_box(request())));
-        let Poll::Ready(outcome) = future.as_mut().poll(&mut cx) else {
-            panic!("{name} does not answer at once")
-        };
-        let response = outcome.expect("an answer");
-        assert!(check(&response), "{name} answers something else");
-        black_box(&response);
-    };
-    Subject { name, run: Box::new(run) }
+/// Each policy beside its peers.
+pub const POLICIES: [Group; 10] = [
+    Group::new(
+        "stack",
+        "Request ids, panics, six security headers, CORS, a rate limit, a JWT that was seen before, a role and a body limit.",
+        10,
+        full_stack::compare,
+    ),
+    Group::new(
+        "engine",
+        "Policies without work: one, a chain, and nested layers.",
+        10,
+        engine::compare,
+    ),
+    Group::new(
+        "client address",
+        "The client's address behind proxies, from a head that exists already. No peer does the same.",
+        10,
+        client::compare,
+    ),
+    Group::new(
+        "observe",
+        "Request ids and the access log. Logged requests are formatted into a sink.",
+        20,
+        observe::compare,
+    ),
+    Group::new(
+        "headers",
+        "Headers of responses, beside one layer of tower-http for each header.",
+        15,
+        headers::compare,
+    ),
+    Group::new(
+        "cors",
+        "CORS with three origins, of which the last one asks, methods, headers and credentials.",
+        15,
+        cors::compare,
+    ),
+    Group::new(
+        "rate limit",
+        "Whole layers around a service, with one key that is never over its limit, or always.",
+        10,
+        rate_limit::compare,
+    ),
+    Group::new("auth", "JWTs with HS256, and rules with many roles.", 15, auth::compare),
+    Group::new("body", "Limits of bodies and of time.", 15, body::compare),
+    Group::new(
+        "validate",
+        "JSON of about 1 KB and 10 KB, as the same type.",
+        20,
+        validate::compare,
+    ),
+];
+
+/// Measured, and not compared with stored figures: the keys are new in each run.
+pub const SIGNATURES: Group =
+    Group::new("signatures", "JWTs with asymmetric signatures.", 10, auth::compare_signatures);
+
+/// How the cost grows, in powers of ten. The sets are named by the number.
+pub const GROWTH: [Group; 7] = [
+    Group::new(
+        "origins",
+        "CORS by the number of listed origins; the last one asks.",
+        10,
+        cors::growth,
+    ),
+    Group::new(
+        "keys",
+        "A decision of the rate limiter by the number of keys, which come in no order.",
+        20,
+        keys::growth,
+    ),
+    Group::new(
+        "tokens",
+        "Authentication by the number of tokens, which come in no order, all seen before.",
+        20,
+        auth::growth,
+    ),
+    Group::new(
+        "routes",
+        "Methods by route: `Methods` around a service beside axum's router; the last route is requested.",
+        10,
+        headers::growth,
+    ),
+    Group::new(
+        "policies",
+        "A chain of policies that read one header each, beside as many `MapRequest` layers of tower.",
+        10,
+        engine::growth,
+    ),
+    Group::new("networks", "`DenyNetworks` by the number of networks.", 10, client::growth),
+    Group::new(
+        "body size",
+        "A body limit by the size of the body in bytes, in pieces of 16 KiB.",
+        20,
+        body::growth,
+    ),
+];
+
+/// Also by body size: reading and validating JSON.
+pub const JSON_SIZE: Group = Group::new(
+    "JSON size",
+    "Validation by the size of the JSON in bytes, beside serde_json and garde.",
+    25,
+    validate::growth,
+);
+
+/// Returns all groups.
+pub fn groups() -> impl Iterator<Item = Group> {
+    POLICIES.into_iter().chain([SIGNATURES]).chain(GROWTH).chain([JSON_SIZE])
 }
 
-/// Something else to do again and again.
-pub fn doing<'a, T>(name: &'a str, mut run: impl FnMut() -> T + 'a) -> Subject<'a> {
-    Subject { name, run: Box::new(move || drop(black_box(run()))) }
+/// The numbers of a growth: 1, 10, 100 and so on, up to `last`.
+fn powers_of_ten(first: usize, last: usize) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(first), |power| Some(power * 10))
+        .take_while(move |power| *power <= last)
 }
 
-/// Measures all subjects and prints a table; the first one is the base that the others are compared with.
-///
-/// In test mode each subject runs a few times, and no table is printed.
-pub fn compare(title: &str, subjects: &mut [Subject<'_>]) {
-    if instructions::is_second_run() {
-        subjects.iter_mut().for_each(|subject| instructions::run(&mut subject.run));
-        return;
-    }
-    if !is_measured() {
-        for subject in subjects.iter_mut() {
-            (0..100).for_each(|_| (subject.run)());
-        }
-        println!("{title}: {} subjects work", subjects.len());
-        return;
-    }
-    // Short rounds and many: a long round is interrupted on any machine that does something else, too.
-    let rounds = 401;
-
-    let allocations: Vec<_> = subjects.iter_mut().map(count_allocations).collect();
-    let requests: Vec<_> = subjects.iter_mut().map(per_round).collect();
-    let mut nanos = vec![Vec::with_capacity(rounds); subjects.len()];
-    for round in 0..rounds {
-        for ((subject, nanos), requests) in subjects.iter_mut().zip(&mut nanos).zip(&requests) {
-            let start = Instant::now();
-            for _ in 0..*requests {
-                (subject.run)();
-            }
-            nanos.push(start.elapsed().as_nanos() as f64 / f64::from(*requests));
-        }
-        if std::io::stderr().is_terminal() {
-            eprint!("\r{title}: round {} of {rounds} ", round + 1);
-        }
-    }
-    eprintln!();
-
-    let instructions: Vec<_> = subjects.iter().map(|_| instructions::next()).collect();
-    let medians: Vec<f64> = nanos.iter_mut().map(|nanos| median(nanos)).collect();
-    println!("## {title}\n");
-    let base = subjects[0].name;
-    println!(
-        "| per request | ns | over {base} | instructions | over {base} | allocations | bytes |"
-    );
-    println!("|---|--:|--:|--:|--:|--:|--:|");
-    for (at, Subject { name, .. }) in subjects.iter().enumerate() {
-        let (median, (count, bytes)) = (medians[at], allocations[at]);
-        let over = median - medians[0];
-        let counted = instructions[at].map_or_else(|| "-".to_owned(), |count| count.to_string());
-        let more = match (instructions[at], instructions[0]) {
-            (Some(count), Some(base)) => (count as i64 - base as i64).to_string(),
-            _ => "-".to_owned(),
-        };
-        println!("| {name} | {median:.0} | {over:.0} | {counted} | {more} | {count} | {bytes} |");
-    }
-    println!();
+/// Responds to every request with "hello".
+async fn hello<B>(_: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::new(Bytes::from_static(b"hello"))))
 }
 
-/// How many requests make a round of some 0.3 ms.
-fn per_round(subject: &mut Subject<'_>) -> u32 {
-    let start = Instant::now();
-    for _ in 0..100 {
-        (subject.run)();
-    }
-    let each = start.elapsed().as_nanos() / 100;
-    u32::try_from(300_000 / each.max(1)).unwrap_or(u32::MAX).max(1)
-}
-
-/// What one request allocates once everything is warm.
-fn count_allocations(subject: &mut Subject<'_>) -> (usize, usize) {
-    for _ in 0..10 {
-        (subject.run)();
-    }
-    let before = Counting::so_far();
-    for _ in 0..100 {
-        (subject.run)();
-    }
-    let after = Counting::so_far();
-    ((after.0 - before.0) / 100, (after.1 - before.1) / 100)
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+/// A growth is drawn by time: counting instructions of a million keys would take minutes.
+fn growing(title: &str, sets: impl IntoIterator<Item = (usize, Vec<Subject>)>) -> Comparison {
+    let comparison = Comparison::new(title).instructions(Instructions::Off).rounds(51);
+    sets.into_iter()
+        .fold(comparison, |comparison, (size, subjects)| comparison.set(size.to_string(), subjects))
 }

@@ -1,10 +1,7 @@
-//! What it costs to know what happened, beside tower-http: `cargo bench --bench observe`.
-//!
-//! Each body is read to its end, which is when an access log is written.
+//! Request ids and the access log, beside tower-http. Each body is read to its end, which is when an access log is written.
 
 use std::{
-    convert::Infallible,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
@@ -16,22 +13,17 @@ use palisade::{
     Decision, Policy, PolicyLayer,
     observe::{Explain, Observe, Recorder, RequestIds, RequestSpan},
 };
-use palisade_benches::{Counting, Subject, asking, compare, doing};
+use palisade_bench::{Comparison, Subject};
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
-    trace::{DefaultOnRequest, DefaultOnResponse, TraceLayer},
+    trace::{DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, TraceLayer},
 };
-use tracing::Level;
+use tracing::{Dispatch, Level, dispatcher};
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use crate::{BARE, hello};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-async fn service<B>(_: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(Response::new(Full::new(Bytes::from_static(b"hello"))))
-}
 
 fn get() -> Request<Full<Bytes>> {
     Request::get("/items/7?page=2").header("accept", "*/*").body(Full::default()).unwrap()
@@ -43,14 +35,10 @@ fn named() -> Request<Full<Bytes>> {
     request
 }
 
-fn has_id<B>(response: &Response<B>) -> bool {
-    response.headers().contains_key(X_REQUEST_ID)
-}
-
 #[derive(Clone)]
-struct Passes;
+struct Allows;
 
-impl Policy for Passes {
+impl Policy for Allows {
     type Grant = ();
 
     fn decide(&self, _: &http::request::Parts) -> Decision<()> {
@@ -58,102 +46,103 @@ impl Policy for Passes {
     }
 }
 
-/// Asks a service and reads its response to the end.
-fn reading<'a, S, B>(name: &'a str, mut service: S) -> Subject<'a>
+/// Sends a request and reads the response to its end, with a subscriber.
+fn logged<S, B>(name: &str, log: &Dispatch, mut service: S) -> Subject
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + 'a,
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: std::fmt::Debug,
-    B: http_body::Body + 'a,
+    B: http_body::Body,
 {
-    doing(name, move || {
-        let mut cx = Context::from_waker(Waker::noop());
-        assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))));
-        let mut future = std::pin::pin!(service.call(get()));
-        let Poll::Ready(answered) = future.as_mut().poll(&mut cx) else { panic!("it waits") };
-        let mut body = std::pin::pin!(answered.expect("an answer").into_body());
-        while let Poll::Ready(Some(_)) = Pin::new(&mut body).as_mut().poll_frame(&mut cx) {}
+    let log = log.clone();
+    Subject::work(name, move || {
+        dispatcher::with_default(&log, || {
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))));
+            let mut future = pin!(service.call(get()));
+            let Poll::Ready(answered) = future.as_mut().poll(&mut cx) else { panic!("it waits") };
+            let mut body = pin!(answered.expect("an answer").into_body());
+            while let Poll::Ready(Some(_)) = Pin::new(&mut body).as_mut().poll_frame(&mut cx) {}
+        });
     })
 }
 
-fn main() {
-    let bare = service_fn(service::<Full<Bytes>>);
+/// Request ids, and access logs without and with a subscriber.
+pub fn compare() -> Comparison {
+    let bare = service_fn(hello);
     let pair = || {
         ServiceBuilder::new()
             .layer(SetRequestIdLayer::new(X_REQUEST_ID, MakeRequestUuid))
             .layer(PropagateRequestIdLayer::new(X_REQUEST_ID))
             .service(bare)
     };
-    compare(
-        "Request ids",
-        &mut [
-            asking("bare service", bare, get, |_| true),
-            asking("RequestIds", RequestIds::new().layer().layer(bare), get, has_id),
-            asking("tower-http's pair", pair(), get, has_id),
-            asking(
-                "RequestIds, one came along",
-                RequestIds::new().layer().layer(bare),
-                named,
-                has_id,
-            ),
-            asking("tower-http's pair, one came along", pair(), named, has_id),
-        ],
-    );
-    access_log("Access log, nobody listens");
-    let subscriber = tracing_subscriber::fmt().with_writer(std::io::sink).with_ansi(false).finish();
-    tracing::subscriber::with_default(subscriber, || {
-        access_log("Access log, formatted into a sink");
-    });
-}
-
-fn access_log(title: &str) {
-    let bare = service_fn(service::<Full<Bytes>>);
-    let ids = RequestIds::new().layer().layer(bare);
+    let ids = || RequestIds::new().layer().layer(bare);
     let observe = Observe::new();
-    let eight = Passes
-        .then(Passes)
-        .then(Passes)
-        .then(Passes)
-        .then(Passes)
-        .then(Passes)
-        .then(Passes)
-        .then(Passes);
+    let eight = Allows
+        .then(Allows)
+        .then(Allows)
+        .then(Allows)
+        .then(Allows)
+        .then(Allows)
+        .then(Allows)
+        .then(Allows);
     let spans = ServiceBuilder::new().layer(observe.layer()).layer(RequestSpan).service(bare);
-    let explain = Observe::new().explain(Explain::insecure_to_everybody());
-    let recorder = Recorder::new();
+    let explain = PolicyLayer::new(
+        Observe::new().explain(Explain::insecure_to_everybody()).then(eight.clone()),
+    );
+    let observed = PolicyLayer::new(observe.clone().then(eight)).layer(bare);
+    let recorded = Observe::new().recorder(&Recorder::new()).layer().layer(bare);
     // at the same level, with a span and two events
-    let trace = || {
-        TraceLayer::new_for_http()
-            .make_span_with(tower_http::trace::DefaultMakeSpan::new().level(Level::INFO))
-            .on_request(DefaultOnRequest::new().level(Level::INFO))
-            .on_response(DefaultOnResponse::new().level(Level::INFO))
-    };
-    let pair_and_trace = ServiceBuilder::new()
+    let trace = TraceLayer::new_for_http()
+        .make_span_with(DefaultMakeSpan::new().level(Level::INFO))
+        .on_request(DefaultOnRequest::new().level(Level::INFO))
+        .on_response(DefaultOnResponse::new().level(Level::INFO));
+    let traced = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(X_REQUEST_ID, MakeRequestUuid))
-        .layer(trace())
+        .layer(trace)
         .layer(PropagateRequestIdLayer::new(X_REQUEST_ID))
         .service(bare);
-    compare(
-        title,
-        &mut [
-            reading("bare service", bare),
-            reading("RequestIds", ids),
-            reading("Observe", observe.layer().layer(bare)),
-            reading("eight policies, not observed", PolicyLayer::new(eight.clone()).layer(bare)),
-            reading(
-                "Observe and eight policies",
-                PolicyLayer::new(observe.clone().then(eight.clone())).layer(bare),
-            ),
-            reading("Observe and RequestSpan", spans),
-            reading(
-                "Observe with Explain, eight policies",
-                PolicyLayer::new(explain.then(eight.clone())).layer(bare),
-            ),
-            reading(
-                "Observe with Recorder",
-                Observe::new().recorder(&recorder).layer().layer(bare),
-            ),
-            reading("tower-http TraceLayer", trace().layer(bare)),
-            reading("tower-http ids and TraceLayer", pair_and_trace),
-        ],
-    );
+    let log = tracing_subscriber::fmt().with_writer(std::io::sink).with_ansi(false).finish();
+    let log = Dispatch::new(log);
+    Comparison::new("observe")
+        .set(
+            "a new request id",
+            [
+                Subject::service(BARE, bare, get),
+                Subject::service("Palisade", ids(), get),
+                Subject::service("tower-http, two layers", pair(), get),
+            ],
+        )
+        .set(
+            "a request id of the client",
+            [
+                Subject::service(BARE, bare, named),
+                Subject::service("Palisade", ids(), named),
+                Subject::service("tower-http, two layers", pair(), named),
+            ],
+        )
+        .set(
+            "ids and an access log, without a subscriber",
+            [
+                Subject::service(BARE, bare, get),
+                Subject::service("Palisade", observe.layer().layer(bare), get),
+                Subject::service("tower-http, three layers", traced.clone(), get),
+                Subject::service("Palisade, and eight policies", observed.clone(), get),
+                Subject::service(
+                    "Palisade, explained, and eight policies",
+                    explain.layer(bare),
+                    get,
+                ),
+                Subject::service("Palisade, recorded", recorded, get),
+            ],
+        )
+        .set(
+            "ids and an access log, formatted",
+            [
+                logged(BARE, &log, bare),
+                logged("Palisade", &log, observe.layer().layer(bare)),
+                logged("tower-http, three layers", &log, traced),
+                logged("Palisade, with a span", &log, spans),
+                logged("Palisade, and eight policies", &log, observed),
+            ],
+        )
 }

@@ -5,7 +5,7 @@
 //! cargo run --release --example overhead
 //! ```
 //!
-//! To measure your own service, copy `on_tower`, and give `Ladder::new` your service, your requests and your layers.
+//! To measure your own service, copy `palisade_on_tower`, and give `Ladder::new` your service, your requests and your layers.
 
 use std::time::Duration;
 
@@ -14,17 +14,20 @@ use axum::{
     body::Body,
     middleware::{self, Next},
     response::IntoResponse,
-    routing::get,
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Uri, header};
-use http_body_util::Full;
+use http::{Request, Uri};
 use hyper::body::Incoming;
-use palisade::{ErrorLayer, PeerAddr, body::BodyLimit, observe::RequestIds, stack};
-use palisade_bench::{CountingAllocator, Error, Ladder, Load, Protocol};
-use palisade_benches::stacks::{
-    Authenticate, Check, Checked, Governed, Hello, Ours, Role, cors, request, security_header,
-    token,
+use palisade::{ErrorLayer, PeerAddr, body::BodyLimit, observe::RequestIds};
+use palisade_bench::{CountingAllocator, Error, Ladder, Load, LoadReport, Protocol, Report};
+use palisade_benches::{
+    full_stack::{self, MIB, requests, router},
+    our_stack,
+    stacks::{
+        Authenticate, Check, Checked, Governed, Hello, Ours, Role, cors, request, security_header,
+        token,
+    },
+    their_stack,
 };
 use tonic_health::{
     pb::health_server::HealthServer,
@@ -41,60 +44,23 @@ use tower_http::{
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
-/// The whole stack. A macro, because its type differs with the service around which it is put.
-macro_rules! our_stack {
-    ($ours:expr) => {
-        stack()
-            .observe(RequestIds::new())
-            .errors(ErrorLayer::new())
-            .security_headers(&$ours.headers)
-            .cors(&$ours.cors)
-            .rate_limit(&$ours.limit)
-            .auth(&$ours.auth)
-            .role(["admin"])
-            .body_limit(BodyLimit::new(MIB))
-    };
-}
-
-/// The same of other crates.
-macro_rules! their_stack {
-    ($limit:expr) => {
-        ServiceBuilder::new()
-            .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-            .layer(PropagateRequestIdLayer::x_request_id())
-            .layer(CatchPanicLayer::new())
-            .layer(security_header(0))
-            .layer(security_header(1))
-            .layer(security_header(2))
-            .layer(security_header(3))
-            .layer(security_header(4))
-            .layer(security_header(5))
-            .layer(cors())
-            .layer($limit)
-            .layer(Checked(Authenticate::default()))
-            .layer(Checked(Role("admin")))
-            .layer(RequestBodyLimitLayer::new(MIB))
-    };
-}
-
-const MIB: usize = 1024 * 1024;
-
+#[allow(dead_code, reason = "the report has these functions as a module")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    full_stack::compare().run()?.print();
     let ours = Ours::new()?;
-    on_tower(&ours)?;
-    on_axum(&ours)?;
-    on_servers(&ours)?;
+    palisade_on_tower(&ours)?.print();
+    others_on_tower()?.print();
+    palisade_in_axum(&ours)?.print();
+    others_in_axum()?.print();
+    behind_hyper(&ours, Protocol::Http1)?.print();
+    behind_tonic(&ours)?.print();
     Ok(())
 }
 
-/// A request that the stack allows, and one that it rejects for its role.
-fn requests() -> [Request<Full<Bytes>>; 2] {
-    [&["user", "admin"][..], &["user"]].map(|roles| request(&token(roles), Full::default()))
-}
-
-fn on_tower(ours: &Ours) -> Result<(), Error> {
+/// Palisade, layer by layer.
+pub(crate) fn palisade_on_tower(ours: &Ours) -> Result<Report, Error> {
     Ladder::new(Hello, requests())
-        .title("Palisade on tower, layer by layer")
+        .title("Palisade on tower")
         .step("request id", RequestIds::new())
         .step("errors and panics", ErrorLayer::new())
         .step("six security headers", &ours.headers)
@@ -103,15 +69,11 @@ fn on_tower(ours: &Ours) -> Result<(), Error> {
         .step("JWT, seen before", &ours.auth)
         .step("role", &ours.role)
         .step("body limit", BodyLimit::new(MIB))
-        .run()?
-        .print();
+        .run()
+}
 
-    Ladder::new(Hello, requests())
-        .title("Palisade on tower, as one stack")
-        .step("stack()", our_stack!(ours))
-        .run()?
-        .print();
-
+/// Other crates, layer by layer.
+pub(crate) fn others_on_tower() -> Result<Report, Error> {
     let headers = ServiceBuilder::new()
         .layer(security_header(0))
         .layer(security_header(1))
@@ -120,7 +82,7 @@ fn on_tower(ours: &Ours) -> Result<(), Error> {
         .layer(security_header(4))
         .layer(security_header(5));
     Ladder::new(Hello, requests())
-        .title("Other crates on tower, layer by layer")
+        .title("Other crates on tower")
         .step("set request id", SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .step("propagate request id", PropagateRequestIdLayer::x_request_id())
         .step("catch panic", CatchPanicLayer::new())
@@ -130,22 +92,22 @@ fn on_tower(ours: &Ours) -> Result<(), Error> {
         .step("jsonwebtoken", Checked(Authenticate::default()))
         .step("role", Checked(Role("admin")))
         .step("body limit", RequestBodyLimitLayer::new(MIB))
-        .run()?
-        .print();
-    Ok(())
+        .run()
 }
 
-/// Each layer is added by `Router::layer`, which boxes the service: the cost of a layer contains that of the box.
-fn on_axum(ours: &Ours) -> Result<(), Box<dyn std::error::Error>> {
-    let router = || Router::new().route("/items/{id}", get(|| async { "hello" }));
+/// The layers of a stack are one service: they are measured together.
+pub(crate) fn palisade_in_axum(ours: &Ours) -> Result<Report, Error> {
     Ladder::new(router(), requests())
         .title("Palisade in an axum router")
         .step("stack()", layer_fn(|router: Router| router.layer(our_stack!(ours))))
-        .run()?
-        .print();
+        .run()
+}
 
-    let governor = GovernorConfigBuilder::default().per_nanosecond(1).burst_size(u32::MAX).finish();
-    let governor = GovernorLayer::new(governor.ok_or("no configuration of governor")?);
+/// Each layer is added by `Router::layer`, which boxes the service: the cost of a layer contains that of the box.
+pub(crate) fn others_in_axum() -> Result<Report, Error> {
+    let mut governor = GovernorConfigBuilder::default();
+    governor.per_nanosecond(1).burst_size(u32::MAX);
+    let governor = GovernorLayer::new(governor.finish().expect("a burst and a period"));
     let headers =
         |router: Router| (0..6).fold(router, |router, which| router.layer(security_header(which)));
     let set_id = || SetRequestIdLayer::x_request_id(MakeRequestUuid);
@@ -164,9 +126,7 @@ fn on_axum(ours: &Ours) -> Result<(), Box<dyn std::error::Error>> {
             "body limit",
             layer_fn(|router: Router| router.layer(RequestBodyLimitLayer::new(MIB))),
         )
-        .run()?
-        .print();
-    Ok(())
+        .run()
 }
 
 fn checked(router: Router, check: impl Check) -> Router {
@@ -181,44 +141,41 @@ fn checked(router: Router, check: impl Check) -> Router {
     }))
 }
 
-/// Both stacks behind real servers: hyper's, and one of tonic's services.
-fn on_servers(ours: &Ours) -> Result<(), Error> {
-    let token = token(&["user", "admin"]);
+/// Both stacks behind hyper's server.
+pub(crate) fn behind_hyper(ours: &Ours, protocol: Protocol) -> Result<LoadReport, Error> {
+    let version = if protocol == Protocol::Http1 { "HTTP/1.1" } else { "HTTP/2" };
     Load::loopback(with_peer(Hello))
-        .title("hyper, HTTP/1.1")
+        .title(format!("hyper, {version}"))
         .beside("Palisade", with_peer(our_stack!(ours).wrap(Hello)))
         .beside(
             "other crates",
             with_peer(their_stack!(Checked(Governed::default())).service(Hello)),
         )
-        .request(request(&token, Bytes::new()))
+        .request(request(&token(&["user", "admin"]), Bytes::new()))
+        .protocol(protocol)
         .rates([5_000])
         .turn(TURN)
-        .run()?
-        .print();
+        .run()
+}
 
-    // A unary call with an empty message: a flag that says "not compressed", and a length of 0.
-    let mut call = request(&token, Bytes::from_static(&[0; 5]));
-    *call.method_mut() = Method::POST;
+/// Both stacks around a service of tonic.
+pub(crate) fn behind_tonic(ours: &Ours) -> Result<LoadReport, Error> {
+    // An empty message.
+    let mut call = request(&token(&["user", "admin"]), Bytes::new());
     *call.uri_mut() = Uri::from_static("/grpc.health.v1.Health/Check");
-    call.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    call.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
-    call.headers_mut().remove(header::HOST);
     let health = || HealthServer::new(HealthService::from_health_reporter(HealthReporter::new()));
     Load::loopback(with_peer(health()))
-        .title("tonic, gRPC over HTTP/2")
+        .title("tonic, gRPC")
         .beside("Palisade", with_peer(our_stack!(ours).wrap(health())))
         .beside(
             "other crates",
             with_peer(their_stack!(Checked(Governed::default())).service(health())),
         )
         .request(call)
-        .protocol(Protocol::Http2)
+        .protocol(Protocol::Grpc)
         .rates([5_000])
         .turn(TURN)
-        .run()?
-        .print();
-    Ok(())
+        .run()
 }
 
 const TURN: Duration = Duration::from_millis(250);

@@ -71,7 +71,7 @@ impl<B> Service<Request<B>> for Hello {
 }
 
 /// Selects AWS-LC: with several backends compiled in, jsonwebtoken does not choose.
-fn select_backend() {
+pub(crate) fn select_backend() {
     // Fails if it was selected before.
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
 }
@@ -163,7 +163,7 @@ pub fn security_header(which: usize) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::overriding(name.clone(), HeaderValue::from_static(value))
 }
 
-/// Answers a request, or passes it on: what people write around crates that are no layers.
+/// Answers a request, or passes it on: what people write around crates without a layer.
 pub trait Check: Clone + Send + Sync + 'static {
     /// Returns the status of a rejection.
     fn check<B>(&self, request: &mut Request<B>) -> Result<(), StatusCode>;

@@ -1,9 +1,14 @@
-//! What validation costs, beside serde_json alone, axum's `Json` and axum-valid: `cargo bench --bench validate`.
+//! Validation, beside serde_json alone, axum's `Json` and axum-valid.
 //!
-//! Bodies of 1 KB and 10 KB: a list of lines with texts and numbers. All read the same type; ours also looks for names
-//! that come twice, wherever they are, and applies garde's rules.
+//! All read the same type, a list of lines with texts and numbers; ours also looks for names that come twice, wherever they are,
+//! and applies garde's rules.
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use axum::{Json, extract::FromRequest};
 use axum_valid::Garde;
@@ -12,13 +17,12 @@ use garde::Validate;
 use http::{Request, Response};
 use http_body_util::Full;
 use palisade::validate::{JsonSchema, Valid, ValidateLayer, Validation};
-use palisade_benches::{Counting, asking, compare, doing};
+use palisade_bench::{Comparison, Subject};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tower::{Layer, service_fn};
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use crate::{BARE, growing, powers_of_ten};
 
 #[derive(Deserialize, Serialize, Validate)]
 #[serde(rename_all = "camelCase")]
@@ -42,7 +46,7 @@ struct Line {
     tags: Vec<String>,
 }
 
-/// About this many bytes.
+/// JSON of about this many bytes.
 fn body(bytes: usize) -> Bytes {
     let line = Line {
         product_name: "a lamp that stands on its own".to_owned(),
@@ -80,65 +84,133 @@ fn request<B: From<Bytes>>(body: &Bytes) -> Request<B> {
     Request::post("/").header("content-type", "application/json").body(body.clone().into()).unwrap()
 }
 
-/// An extractor, run to its end; everything is there, so it never waits.
+/// Runs an extractor to its end; the body is there, so that it never waits.
 fn extracted<E: FromRequest<()>>(body: &Bytes) -> E {
-    use std::{
-        pin::pin,
-        task::{Context, Poll, Waker},
-    };
     let future = E::from_request(request::<axum::body::Body>(body), &());
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(value)) => value,
-        _ => panic!("it is good, and it is there"),
+        _ => panic!("the body is valid and complete"),
     }
 }
 
-fn main() {
-    let validator = jsonschema::draft202012::new(&schema()).unwrap();
-    let schema = JsonSchema::compile(&schema()).unwrap();
-    for size in [1024, 10 * 1024] {
-        let good = body(size);
-        let text = String::from_utf8(good.to_vec()).unwrap();
-        let late = Bytes::from(text.replace("\"amount\":12", "\"amount\":0"));
-        let tree: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let wrong: serde_json::Value = serde_json::from_slice(&late).unwrap();
-        let validation = Validation::new();
-        let strict = Validation::new().deny_unknown_fields();
-        let handler = service_fn(|_: Request<palisade::Body<Full<Bytes>>>| async {
-            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
-        });
-        compare(
-            &format!("a body of {} bytes", good.len()),
-            &mut [
-                doing("serde_json", || serde_json::from_slice::<Order>(&good).unwrap()),
-                doing("serde_json and garde", || {
-                    let order: Order = serde_json::from_slice(&good).unwrap();
-                    order.validate().unwrap();
-                    order
+fn serde_and_garde(body: &[u8]) -> Order {
+    let order: Order = serde_json::from_slice(body).unwrap();
+    order.validate().unwrap();
+    order
+}
+
+/// A closure with a body of its own.
+fn on<T>(name: &str, body: &Bytes, run: impl Fn(&Bytes) -> T + Clone + Send + 'static) -> Subject {
+    let body = body.clone();
+    Subject::work(name, move || run(&body))
+}
+
+/// Valid and invalid bodies.
+pub fn compare() -> Comparison {
+    let comparison = Comparison::new("validate");
+    [("1 KB", 1024), ("10 KB", 10 * 1024)]
+        .into_iter()
+        .fold(comparison, |comparison, (name, size)| sets(comparison, name, &body(size)))
+}
+
+fn sets(comparison: Comparison, size: &str, good: &Bytes) -> Comparison {
+    let text = String::from_utf8(good.to_vec()).unwrap();
+    let late = Bytes::from(text.replace("\"amount\":12", "\"amount\":0"));
+    let tree: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let wrong: serde_json::Value = serde_json::from_slice(&late).unwrap();
+    let (tree, wrong) = (Arc::new(tree), Arc::new(wrong));
+    let validator = Arc::new(jsonschema::draft202012::new(&schema()).unwrap());
+    let schema = Arc::new(JsonSchema::compile(&schema()).unwrap());
+    let (validation, strict) = (Validation::new(), Validation::new().deny_unknown_fields());
+    let rejecting = validation.clone();
+    let (schema_of_wrong, schema_of_bytes) = (Arc::clone(&schema), Arc::clone(&schema));
+    let (their_tree, their_wrong) = (Arc::clone(&tree), Arc::clone(&wrong));
+    let their_validator = Arc::clone(&validator);
+    let reading_validator = Arc::clone(&validator);
+    comparison
+        .set(
+            format!("JSON of {size}"),
+            [
+                on("serde_json and garde", good, |body| serde_and_garde(body)),
+                on("Palisade", good, move |body| validation.json::<Order>(body).unwrap()),
+                on("Palisade, deny_unknown_fields", good, move |body| {
+                    strict.json::<Order>(body).unwrap()
                 }),
-                doing("Validation::json", || validation.json::<Order>(&good).unwrap()),
-                doing("Validation::json, deny_unknown_fields", || {
-                    strict.json::<Order>(&good).unwrap()
-                }),
-                doing("axum: Json<T>", || extracted::<Json<Order>>(&good)),
-                doing("axum-valid: Garde<Json<T>>", || extracted::<Garde<Json<Order>>>(&good)),
-                doing("axum: Valid<Json<T>>", || extracted::<Valid<Json<Order>>>(&good)),
-                asking(
-                    "ValidateLayer<T>",
-                    ValidateLayer::<Order>::new().layer(handler),
-                    || request::<Full<Bytes>>(&good),
-                    |response| response.status().is_success(),
-                ),
-                doing("JsonSchema::json", || schema.json(&good).unwrap()),
-                doing("JsonSchema::check, a good tree", || schema.check(&tree).unwrap()),
-                doing("jsonschema, the errors of a good tree", || {
-                    assert_eq!(validator.iter_errors(&tree).count(), 0);
-                }),
-                doing("refused: Validation::json", || {
-                    validation.json::<Order>(&late).err().unwrap()
-                }),
-                doing("refused: JsonSchema::check", || schema.check(&wrong).unwrap_err()),
+                on("serde_json alone", good, |body| serde_json::from_slice::<Order>(body).unwrap()),
             ],
-        );
+        )
+        .set(
+            format!("an axum extractor, {size}"),
+            [
+                on("axum-valid, Garde<Json<T>>", good, extracted::<Garde<Json<Order>>>),
+                on("Palisade, Valid<Json<T>>", good, extracted::<Valid<Json<Order>>>),
+                on("axum, Json<T>, without rules", good, extracted::<Json<Order>>),
+            ],
+        )
+        .set(format!("a layer, {size}"), layer(good))
+        .set(
+            format!("a JSON Schema, {size}"),
+            [
+                Subject::work("jsonschema", move || {
+                    assert_eq!(validator.iter_errors(&their_tree).count(), 0);
+                }),
+                Subject::work("Palisade", move || schema.check(&tree).unwrap()),
+            ],
+        )
+        .set(
+            format!("reading by a JSON Schema, {size}"),
+            [
+                on("serde_json and jsonschema", good, move |body| {
+                    let tree: serde_json::Value = serde_json::from_slice(body).unwrap();
+                    assert_eq!(reading_validator.iter_errors(&tree).count(), 0);
+                    tree
+                }),
+                on("Palisade", good, move |body| schema_of_bytes.json(body).unwrap()),
+            ],
+        )
+        .set(
+            format!("rejected, {size}"),
+            [
+                on("serde_json and garde", &late, |body| {
+                    let order: Order = serde_json::from_slice(body).unwrap();
+                    order.validate().unwrap_err()
+                }),
+                on("Palisade", &late, move |body| rejecting.json::<Order>(body).err().unwrap()),
+            ],
+        )
+        .set(
+            format!("rejected by a JSON Schema, {size}"),
+            [
+                Subject::work("jsonschema", move || {
+                    assert_ne!(their_validator.iter_errors(&their_wrong).count(), 0);
+                }),
+                Subject::work("Palisade", move || schema_of_wrong.check(&wrong).unwrap_err()),
+            ],
+        )
+}
+
+fn layer(good: &Bytes) -> [Subject; 2] {
+    async fn handler<B>(_: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
+        Ok(Response::new(Full::default()))
     }
+    let good = good.clone();
+    let request = move || request::<Full<Bytes>>(&good);
+    let layer = ValidateLayer::<Order>::new();
+    [
+        Subject::service(BARE, service_fn(handler), request.clone()),
+        Subject::service("Palisade, ValidateLayer<T>", layer.layer(service_fn(handler)), request),
+    ]
+}
+
+/// JSON of 1 KB to 1 MB.
+pub fn growth() -> Comparison {
+    let subjects = |bytes: usize| {
+        let good = body(bytes);
+        let validation = Validation::new();
+        vec![
+            on("serde_json and garde", &good, |body| serde_and_garde(body)),
+            on("Palisade", &good, move |body| validation.json::<Order>(body).unwrap()),
+        ]
+    };
+    growing("JSON size", powers_of_ten(1000, 1_000_000).map(|bytes| (bytes, subjects(bytes))))
 }

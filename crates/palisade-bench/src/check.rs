@@ -70,7 +70,10 @@ impl Report {
             let steps = |steps: &[StepReport]| {
                 steps
                     .iter()
-                    .map(|step| format!("{} ({})", step.name, step.status))
+                    .map(|step| match step.status {
+                        Some(status) => format!("{} ({status})", step.name),
+                        None => step.name.clone(),
+                    })
                     .collect::<Vec<_>>()
                     .join(", ")
             };
@@ -87,7 +90,7 @@ impl Report {
         let mut changes = Vec::new();
         for (old, new) in stored.requests.iter().zip(&self.requests) {
             for (was, is) in old.steps.iter().zip(&new.steps) {
-                let place = format!("{}, up to {:?}", new.name, is.name);
+                let place = format!("{}, {:?}", new.name, is.name);
                 let (was, is) = (was.total, is.total);
                 if let (Some(was), Some(is)) = (was.allocations, is.allocations)
                     && was.abs_diff(is) > tolerance.allocations

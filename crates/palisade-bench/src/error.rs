@@ -49,7 +49,9 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRequests => f.write_str("no request to measure with; give at least one"),
+            Self::NoRequests => f.write_str(
+                "nothing to measure; give at least one request, or one subject for each set",
+            ),
             Self::ServiceFailed { step } => {
                 write!(f, "the service up to step {step:?} returned an error or a broken body")
             }

@@ -1,10 +1,9 @@
-use std::time::Duration;
-
 use http::Request;
 
 use crate::{
     Error, Instructions, Report,
-    measurement::Measurement,
+    measurement::{Measurement, Set},
+    settings::{Settings, setters},
     steps::{Growing, Step, WithoutEach},
 };
 
@@ -53,33 +52,17 @@ pub struct Ladder<S, B, L = ()> {
     settings: Settings,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) title: String,
-    pub(crate) rounds: usize,
-    pub(crate) turn: Duration,
-    pub(crate) threads: usize,
-    pub(crate) instructions: Instructions,
-}
-
 impl<S, B> Ladder<S, B> {
     /// Measures `service`, and later the layers around it, with each of `requests`.
     ///
     /// A request that the whole stack rejects is reported apart from those that it allows.
     pub fn new(service: S, requests: impl IntoIterator<Item = Request<B>>) -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, Into::into);
         Self {
             service,
             requests: requests.into_iter().collect(),
             steps: (),
-            names: Vec::new(),
-            settings: Settings {
-                title: "Ladder".to_owned(),
-                rounds: 101,
-                turn: Duration::from_micros(300),
-                threads,
-                instructions: Instructions::Automatic,
-            },
+            names: vec!["bare service".to_owned()],
+            settings: Settings::new("Ladder"),
         }
     }
 }
@@ -101,33 +84,7 @@ impl<S, B, L> Ladder<S, B, L> {
         self
     }
 
-    /// Sets the number of rounds, at least 1. Default: 101.
-    #[must_use]
-    pub fn rounds(mut self, rounds: usize) -> Self {
-        self.settings.rounds = rounds.max(1);
-        self
-    }
-
-    /// Sets how long a subject sends requests in one round. Default: 0.3 ms. Long turns measure the noise of a busy machine.
-    #[must_use]
-    pub fn turn(mut self, turn: Duration) -> Self {
-        self.settings.turn = turn;
-        self
-    }
-
-    /// Sets the number of threads of the measurement that shows what contends. Default: the number of cores. Up to 1: none.
-    #[must_use]
-    pub fn threads(mut self, threads: usize) -> Self {
-        self.settings.threads = threads;
-        self
-    }
-
-    /// Sets how instructions are counted. Default: [`Instructions::Automatic`].
-    #[must_use]
-    pub fn instructions(mut self, instructions: Instructions) -> Self {
-        self.settings.instructions = instructions;
-        self
-    }
+    setters!();
 
     /// Measures all steps. Shows its progress if standard error is a terminal.
     ///
@@ -138,16 +95,16 @@ impl<S, B, L> Ladder<S, B, L> {
     /// was asked for; with [`Instructions::Automatic`] the report then gives the reason.
     pub fn run(self) -> Result<Report, Error>
     where
-        S: Clone,
-        B: Clone + Send + 'static,
         L: Growing<S, B> + WithoutEach<S, B>,
     {
-        let mut growing = Vec::new();
-        self.steps.growing(&self.service, &mut growing);
-        let mut without = Vec::new();
-        self.steps.without_each(&self.service, &mut without);
-        without.reverse();
-        let names = std::iter::once("bare service".to_owned()).chain(self.names).collect();
-        Measurement::new(self.settings, self.requests, names, growing, without)?.run()
+        let sets = self.requests.iter().map(|request| {
+            let mut growing = Vec::new();
+            self.steps.growing(&self.service, request, &mut growing);
+            let mut without = Vec::new();
+            self.steps.without_each(&self.service, request, &mut without);
+            without.reverse();
+            Set::of_steps(request, &self.names, growing, without)
+        });
+        Measurement::new(self.settings, sets.collect())?.run()
     }
 }

@@ -1,8 +1,8 @@
 //! Measures what each layer of a tower stack costs.
 //!
 //! [`Ladder`] takes your service, your requests and your layers, and reports for each layer: time, allocations, bytes,
-//! instructions, the size of the future, polls, contention between threads, and the cost with cold caches. [`Report`] prints
-//! them, draws them, and compares them with a stored report, so that a test fails when a layer becomes more expensive.
+//! instructions, the size of the future, polls, contention between threads, and the cost with cold caches. [`Comparison`] measures
+//! services side by side. [`Report`] prints them, draws them, and compares them with a stored report, so that a test fails when a layer becomes more expensive.
 //!
 //! ```no_run
 //! use std::convert::Infallible;
@@ -31,8 +31,10 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 mod allocator;
+mod any_body;
 mod chart;
 mod check;
+mod comparison;
 mod error;
 mod instructions;
 mod ladder;
@@ -41,22 +43,25 @@ mod load;
 mod measurement;
 mod progress;
 mod report;
+mod settings;
 mod spread;
 mod steps;
 mod subject;
 mod table;
 
 pub use allocator::{Allocations, CountingAllocator};
+pub use any_body::{AnyBody, AnyRequestBody, BoxError};
 pub use check::Tolerance;
+pub use comparison::Comparison;
 pub use error::Error;
 pub use instructions::{InstructionSource, Instructions};
 pub use ladder::Ladder;
 #[cfg(feature = "load")]
-pub use load::{BoxError, Load, LoadReport, LoadRow, Protocol, Servable, UserTime};
+pub use load::{Load, LoadReport, LoadRow, Protocol, Servable, UserTime};
 pub use report::{Difference, Figures, Report, RequestReport, StepReport};
 pub use spread::Spread;
 pub use steps::{Build, Growing, Step, WithoutEach};
-pub use subject::{Measured, MeasuredResponse};
+pub use subject::{Measured, MeasuredResponse, Subject};
 
 /// The page of the guide.
 #[doc = include_str!("../docs/measuring.md")]

@@ -1,4 +1,4 @@
-//! One run of a ladder, with the types of its services erased.
+//! One run of a ladder or a comparison, with the types of the services erased.
 
 use std::{
     hint::black_box,
@@ -11,15 +11,15 @@ use http::{Request, StatusCode};
 use tokio::runtime::Runtime;
 
 use crate::{
-    CountingAllocator, Error, InstructionSource, Instructions, Report, Spread,
+    CountingAllocator, Error, InstructionSource, Instructions, Report, Spread, Subject,
     instructions::{BATCHES, Counter, callgrind},
-    ladder::Settings,
     progress::Progress,
-    report::{Figures, RequestReport, StepReport},
-    subject::{Batch, Subject},
+    report::{Difference, Figures, RequestReport, StepReport},
+    settings::Settings,
+    subject::{Batch, Run},
 };
 
-/// Requests that are cloned before they are sent and timed together: few enough to stay in the processor's cache.
+/// The most requests that are made before they are sent and timed together: few enough to stay in the processor's cache.
 const BATCH: usize = 32;
 /// Single requests of each subject whose median is the number of allocations and polls.
 const SINGLES: usize = 21;
@@ -29,40 +29,72 @@ const CACHES: usize = 64 * 1024 * 1024;
 const CONTENDED_TURN: Duration = Duration::from_millis(10);
 const CONTENDED_ROUNDS: usize = 7;
 
-pub(crate) struct Measurement<B> {
-    settings: Settings,
-    runtime: Runtime,
-    requests: Vec<Request<B>>,
-    names: Vec<String>,
-    /// The stacks of no layer, one layer, up to all layers.
-    growing: Vec<Box<dyn Subject<B>>>,
-    /// The whole stack without its first layer, without its second one, and so on.
-    without: Vec<Box<dyn Subject<B>>>,
+/// Subjects that take turns.
+#[derive(Debug)]
+pub(crate) struct Set {
+    pub(crate) name: String,
+    /// True for the steps of a ladder, each of which is compared with the one before. Otherwise the first subject is the base.
+    is_ladder: bool,
+    /// The stacks of no layer, one layer, up to all layers; or the subjects of a comparison.
+    pub(crate) subjects: Vec<Subject>,
+    /// In a ladder: the whole stack without its first layer, without its second one, and so on.
+    without: Vec<Subject>,
 }
 
-/// The instructions of each request, and of each subject with it. Nothing if they were not counted.
+impl Set {
+    pub(crate) fn of_subjects(name: String, subjects: impl IntoIterator<Item = Subject>) -> Self {
+        let subjects = subjects.into_iter().collect();
+        Self { name, is_ladder: false, subjects, without: Vec::new() }
+    }
+
+    pub(crate) fn of_steps<B>(
+        request: &Request<B>,
+        names: &[String],
+        growing: Vec<Box<dyn Run>>,
+        without: Vec<Box<dyn Run>>,
+    ) -> Self {
+        let name = format!("{} {}", request.method(), request.uri());
+        let subjects = names.iter().zip(growing).map(|(name, run)| Subject::new(name, run));
+        let without = names[1..].iter().zip(without);
+        let without = without.map(|(name, run)| Subject::new(&format!("without {name}"), run));
+        let (subjects, without) = (subjects.collect(), without.collect());
+        Self { name, is_ladder: true, subjects, without }
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Subject> {
+        self.subjects.iter_mut().chain(&mut self.without)
+    }
+
+    fn len(&self) -> usize {
+        self.subjects.len() + self.without.len()
+    }
+}
+
+pub(crate) struct Measurement {
+    settings: Settings,
+    runtime: Runtime,
+    sets: Vec<Set>,
+}
+
+/// The instructions of each set, and of each subject in it. Nothing if they were not counted.
 type Counts = Vec<Vec<Option<u64>>>;
 
 /// What single requests of one subject came to.
 struct Described {
-    status: StatusCode,
+    status: Option<StatusCode>,
     allocations: Option<u64>,
     bytes: Option<u64>,
     polls: u64,
+    /// How many requests are timed together.
+    batch: usize,
 }
 
-impl<B: Clone + Send + 'static> Measurement<B> {
-    pub(crate) fn new(
-        settings: Settings,
-        requests: Vec<Request<B>>,
-        names: Vec<String>,
-        growing: Vec<Box<dyn Subject<B>>>,
-        without: Vec<Box<dyn Subject<B>>>,
-    ) -> Result<Self, Error> {
-        if requests.is_empty() {
+impl Measurement {
+    pub(crate) fn new(settings: Settings, sets: Vec<Set>) -> Result<Self, Error> {
+        if sets.is_empty() || sets.iter().any(|set| set.subjects.is_empty()) {
             return Err(Error::NoRequests);
         }
-        Ok(Self { settings, runtime: runtime()?, requests, names, growing, without })
+        Ok(Self { settings, runtime: runtime()?, sets })
     }
 
     pub(crate) fn run(mut self) -> Result<Report, Error> {
@@ -71,184 +103,20 @@ impl<B: Clone + Send + 'static> Measurement<B> {
             Some(_) => return Ok(Report::of_other_ladder(self.settings.title)),
             None => {}
         }
-        let mut progress = Progress::new(&self.settings.title, 4 * self.requests.len() + 1);
+        let mut progress = Progress::new(&self.settings.title, 4 * self.sets.len() + 1);
         let (source, instructions) = progress.during("instructions", || self.instructions())?;
+        let Self { settings, runtime, sets } = self;
         let mut requests = Vec::new();
-        for at in 0..self.requests.len() {
-            requests.push(self.request(at, &instructions, &mut progress)?);
+        for (set, instructions) in sets.into_iter().zip(instructions) {
+            let turns = Turns { settings: &settings, runtime: &runtime, set };
+            requests.push(turns.run(&instructions, &mut progress)?);
         }
-        let Settings { title, threads, .. } = self.settings;
-        Ok(Report::new(title, threads, source, requests))
+        Ok(Report::new(settings.title, settings.threads, source, requests))
     }
 
-    fn request(
-        &mut self,
-        at: usize,
-        instructions: &Counts,
-        progress: &mut Progress,
-    ) -> Result<RequestReport, Error> {
-        let request = self.requests[at].clone();
-        let described = progress.during("allocations", || self.describe(&request))?;
-        let warm = progress.during("time", || self.time(&request, &described))?;
-        let cold = progress.during("cold", || self.cold(&request));
-        let contended = progress.during("contention", || self.contended(&request))?;
-        let (growing, without) = described.split_at(self.growing.len());
-        let (warm, warm_without) = warm.split_at(growing.len());
-        let figures = |described: &Described, nanos: &[f64], which: usize| Figures {
-            nanos: Spread::from_values(nanos.to_vec()),
-            allocations: described.allocations,
-            bytes: described.bytes,
-            polls: described.polls,
-            instructions: instructions[at].get(which).copied().flatten(),
-        };
-        let whole = growing.len() - 1;
-        let whole_figures = figures(&growing[whole], &warm[whole], whole);
-        let steps = growing.iter().zip(warm).zip(cold).enumerate().map(
-            |(step, ((growing, nanos), cold))| {
-                let total = figures(growing, nanos, step);
-                let added = step.checked_sub(1).map(|before| {
-                    let before_figures = figures(&described[before], &warm[before], before);
-                    total.minus(&before_figures, Spread::of_differences(nanos, &warm[before]))
-                });
-                let saved = step.checked_sub(1).map(|left_out| {
-                    let nanos = &warm_without[left_out];
-                    let rest = figures(&without[left_out], nanos, whole + 1 + left_out);
-                    whole_figures.minus(&rest, Spread::of_differences(&warm[whole], nanos))
-                });
-                StepReport {
-                    name: self.names[step].clone(),
-                    status: growing.status.as_u16(),
-                    total,
-                    cold: Spread::from_values(cold),
-                    contended: contended.get(step).cloned().map(Spread::from_values),
-                    future_bytes: self.growing[step].future_bytes(),
-                    added,
-                    saved,
-                }
-            },
-        );
-        Ok(RequestReport::new(&request, growing[whole].status, steps.collect()))
-    }
-
-    fn name_of(&self, subject: usize) -> String {
-        match subject.checked_sub(self.growing.len()) {
-            None => self.names[subject].clone(),
-            Some(left_out) => format!("without {}", self.names[left_out + 1]),
-        }
-    }
-
-    /// Sends single requests, and counts.
-    fn describe(&mut self, request: &Request<B>) -> Result<Vec<Described>, Error> {
-        let counted = CountingAllocator::is_installed();
-        let runtime = &self.runtime;
-        let mut batch = Vec::with_capacity(BATCH);
-        let mut described = Vec::new();
-        for subject in self.growing.iter_mut().chain(&mut self.without) {
-            let mut single = |batch: &mut Vec<Request<B>>| {
-                batch.push(request.clone());
-                let before = CountingAllocator::counted();
-                let ran = subject.run(runtime, batch);
-                let after = CountingAllocator::counted();
-                (after.count - before.count, after.bytes - before.bytes, ran)
-            };
-            let mut last = single(&mut batch);
-            for _ in 0..BATCH {
-                last = single(&mut batch);
-            }
-            let singles: Vec<_> = (0..SINGLES).map(|_| single(&mut batch)).collect();
-            let median = |of: fn(&(u64, u64, Batch)) -> u64| {
-                let mut values: Vec<_> = singles.iter().map(of).collect();
-                values.sort_unstable();
-                values[values.len() / 2]
-            };
-            described.push(last.2.status.map(|status| Described {
-                status,
-                allocations: counted.then(|| median(|single| single.0)),
-                bytes: counted.then(|| median(|single| single.1)),
-                polls: median(|single| single.2.polls),
-            }));
-        }
-        let name = |subject| self.name_of(subject);
-        described
-            .into_iter()
-            .enumerate()
-            .map(|(at, described)| described.ok_or_else(|| Error::ServiceFailed { step: name(at) }))
-            .collect()
-    }
-
-    /// Returns the nanoseconds per request of each round, for each subject.
-    fn time(
-        &mut self,
-        request: &Request<B>,
-        described: &[Described],
-    ) -> Result<Vec<Vec<f64>>, Error> {
-        let Settings { rounds, turn, .. } = self.settings;
-        let mut nanos = vec![Vec::with_capacity(rounds); described.len()];
-        for _ in 0..rounds {
-            let subjects = self.growing.iter_mut().chain(&mut self.without);
-            for (at, (subject, nanos)) in subjects.zip(&mut nanos).enumerate() {
-                let (each, status) = take_turn(subject.as_mut(), &self.runtime, request, turn);
-                if status != Some(described[at].status) {
-                    let (step, first) = (self.name_of(at), described[at].status);
-                    return Err(Error::StatusChanged { step, first, later: status });
-                }
-                nanos.push(each);
-            }
-        }
-        Ok(nanos)
-    }
-
-    /// Returns the nanoseconds of requests that find nothing in the processor's caches, for each stack.
-    fn cold(&mut self, request: &Request<B>) -> Vec<Vec<f64>> {
-        let mut caches = vec![0_u8; CACHES];
-        let mut batch = Vec::with_capacity(1);
-        let mut nanos = vec![Vec::new(); self.growing.len()];
-        for _ in 0..self.settings.rounds.min(SINGLES) {
-            for (subject, nanos) in self.growing.iter_mut().zip(&mut nanos) {
-                batch.push(request.clone());
-                caches.iter_mut().step_by(64).for_each(|byte| *byte = byte.wrapping_add(1));
-                black_box(&caches);
-                nanos.push(subject.run(&self.runtime, &mut batch).elapsed.as_nanos() as f64);
-            }
-        }
-        nanos
-    }
-
-    /// Returns the nanoseconds per request of threads that send at the same time, for each stack. Nothing without threads.
-    fn contended(&mut self, request: &Request<B>) -> Result<Vec<Vec<f64>>, Error> {
-        let threads = self.settings.threads;
-        if threads < 2 {
-            return Ok(Vec::new());
-        }
-        let runtimes: Vec<_> = (0..threads).map(|_| runtime()).collect::<Result<_, _>>()?;
-        let mut nanos = vec![Vec::new(); self.growing.len()];
-        for _ in 0..CONTENDED_ROUNDS.min(self.settings.rounds) {
-            for (subject, nanos) in self.growing.iter().zip(&mut nanos) {
-                let start = Barrier::new(threads);
-                let turns = std::thread::scope(|scope| {
-                    let running: Vec<_> = runtimes
-                        .iter()
-                        .map(|runtime| {
-                            let (mut subject, request, start) =
-                                (subject.fork(), request.clone(), &start);
-                            scope.spawn(move || {
-                                start.wait();
-                                take_turn(subject.as_mut(), runtime, &request, CONTENDED_TURN).0
-                            })
-                        })
-                        .collect();
-                    running.into_iter().map(ScopedJoinHandle::join).collect::<Result<Vec<_>, _>>()
-                });
-                let turns = turns.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                nanos.push(turns.iter().sum::<f64>() / threads as f64);
-            }
-        }
-        Ok(nanos)
-    }
-
-    /// Returns the instructions of each request and subject.
+    /// Returns the instructions of each set and subject.
     fn instructions(&mut self) -> Result<(InstructionSource, Counts), Error> {
-        let none = vec![Vec::new(); self.requests.len()];
+        let none = self.sets.iter().map(|set| vec![None; set.len()]).collect();
         let (counted, source) = match self.settings.instructions {
             Instructions::Off => {
                 return Ok((InstructionSource::Missing("switched off".to_owned()), none));
@@ -265,9 +133,9 @@ impl<B: Clone + Send + 'static> Measurement<B> {
         };
         match counted {
             Ok(counted) => {
-                let subjects = self.growing.len() + self.without.len();
-                let counted = counted.into_iter().map(Some).collect::<Vec<_>>();
-                Ok((source, counted.chunks(subjects).map(<[_]>::to_vec).collect()))
+                let mut counted = counted.into_iter().map(Some);
+                let of_set = |set: &Set| counted.by_ref().take(set.len()).collect();
+                Ok((source, self.sets.iter().map(of_set).collect()))
             }
             Err(why) if self.settings.instructions == Instructions::Automatic => {
                 Ok((InstructionSource::Missing(why), none))
@@ -279,49 +147,202 @@ impl<B: Clone + Send + 'static> Measurement<B> {
     fn by_counter(&mut self) -> Result<Vec<u64>, String> {
         let mut counter = Counter::new()?;
         let mut counts = Vec::new();
-        self.each_batch(|subject, runtime, batches| {
-            let [short, long] = batches;
-            let [short, long] = [
-                counter.count(|| _ = subject.run(runtime, short)),
-                counter.count(|| _ = subject.run(runtime, long)),
-            ];
+        self.each_subject(|run, runtime| {
+            let [short, long] = BATCHES.map(|batch| {
+                run.prepare(batch);
+                counter.count(|| _ = run.run(runtime))
+            });
             counts.push(short.and_then(|short| Ok(per_request(short, long?))));
         });
         counts.into_iter().collect()
     }
 
     fn by_callgrind(&self) -> Result<Vec<u64>, String> {
-        let subjects = self.requests.len() * (self.growing.len() + self.without.len());
-        let counts = callgrind::count(&self.settings.title, 3 * subjects - 1)?;
-        // Three marks a subject: the third count is what lies between two subjects.
-        Ok(counts.chunks(3).map(|counts| per_request(counts[0], counts[1])).collect())
+        let subjects: usize = self.sets.iter().map(Set::len).sum();
+        let counts = callgrind::count(&self.settings.title, 4 * subjects - 1)?;
+        // Four marks a subject: between those of a batch, requests are made; the last count is what lies between two subjects.
+        Ok(counts.chunks(4).map(|counts| per_request(counts[0], counts[2])).collect())
     }
 
     /// The second run of the program: marks the batches, and ends the process.
     fn run_under_callgrind(&mut self) {
-        self.each_batch(|subject, runtime, [short, long]| {
-            callgrind::mark();
-            subject.run(runtime, short);
-            callgrind::mark();
-            subject.run(runtime, long);
-            callgrind::mark();
+        self.each_subject(|run, runtime| {
+            for batch in BATCHES {
+                run.prepare(batch);
+                callgrind::mark();
+                run.run(runtime);
+                callgrind::mark();
+            }
         });
         std::process::exit(0);
     }
 
-    /// Calls `run` with the two batches of each request and subject, once the subject is warm.
-    fn each_batch(
-        &mut self,
-        mut run: impl FnMut(&mut dyn Subject<B>, &Runtime, [&mut Vec<Request<B>>; 2]),
-    ) {
-        for request in &self.requests {
-            for subject in self.growing.iter_mut().chain(&mut self.without) {
-                let mut batches = [BATCH, BATCHES[0], BATCHES[1]].map(|n| vec![request.clone(); n]);
-                let [warm, short, long] = &mut batches;
-                subject.run(&self.runtime, warm);
-                run(subject.as_mut(), &self.runtime, [short, long]);
+    /// Calls `count` with each subject, once it is warm.
+    fn each_subject(&mut self, mut count: impl FnMut(&mut dyn Run, &Runtime)) {
+        for subject in self.sets.iter_mut().flat_map(Set::all) {
+            subject.run.prepare(BATCH);
+            subject.run.run(&self.runtime);
+            count(subject.run.as_mut(), &self.runtime);
+        }
+    }
+}
+
+/// The measurement of one set.
+struct Turns<'a> {
+    settings: &'a Settings,
+    runtime: &'a Runtime,
+    set: Set,
+}
+
+impl Turns<'_> {
+    fn run(
+        mut self,
+        instructions: &[Option<u64>],
+        progress: &mut Progress,
+    ) -> Result<RequestReport, Error> {
+        let described = progress.during("allocations", || self.describe())?;
+        let warm = progress.during("time", || self.time(&described))?;
+        let cold = progress.during("cold", || self.cold());
+        let contended = progress.during("contention", || self.contended(&described))?;
+        let figures: Vec<_> = (0..described.len())
+            .map(|at| Figures {
+                nanos: Spread::try_from_values(warm[at].clone()),
+                allocations: described[at].allocations,
+                bytes: described[at].bytes,
+                polls: described[at].polls,
+                instructions: instructions[at],
+            })
+            .collect();
+        let difference = |minuend: usize, subtrahend: usize| -> Difference {
+            let nanos = Spread::of_differences(&warm[minuend], &warm[subtrahend]);
+            figures[minuend].minus(&figures[subtrahend], nanos)
+        };
+        let count = self.set.subjects.len();
+        let steps = (0..count).map(|at| {
+            let base = if self.set.is_ladder { at.checked_sub(1) } else { (at > 0).then_some(0) };
+            let left_out = (self.set.is_ladder && at > 0).then(|| count + at - 1);
+            StepReport {
+                name: self.set.subjects[at].name().to_owned(),
+                status: described[at].status.map(|status| status.as_u16()),
+                total: figures[at],
+                cold: Spread::try_from_values(cold[at].clone()),
+                contended: Spread::try_from_values(contended[at].clone()),
+                future_bytes: self.set.subjects[at].run.future_bytes(),
+                added: base.map(|base| difference(at, base)),
+                saved: left_out.map(|left_out| difference(count - 1, left_out)),
+            }
+        });
+        let steps: Vec<_> = steps.collect();
+        let status = steps.last().and_then(|whole| whole.status).filter(|_| self.set.is_ladder);
+        Ok(RequestReport { name: self.set.name, status, steps })
+    }
+
+    /// Sends single requests, and counts.
+    fn describe(&mut self) -> Result<Vec<Described>, Error> {
+        let is_counted = CountingAllocator::is_installed();
+        let mut described = Vec::new();
+        for subject in self.set.all() {
+            let mut single = || {
+                subject.run.prepare(1);
+                let before = CountingAllocator::counted();
+                let ran = subject.run.run(self.runtime);
+                let after = CountingAllocator::counted();
+                (after.count - before.count, after.bytes - before.bytes, ran)
+            };
+            (0..BATCH).for_each(|_| _ = single());
+            let singles: Vec<_> = (0..SINGLES).map(|_| single()).collect();
+            let median = |of: fn(&(u64, u64, Batch)) -> u64| {
+                let mut values: Vec<_> = singles.iter().map(of).collect();
+                values.sort_unstable();
+                values[values.len() / 2]
+            };
+            let last = &singles[SINGLES - 1].2;
+            if last.failed {
+                return Err(Error::ServiceFailed { step: subject.name().to_owned() });
+            }
+            let nanos =
+                median(|single| u64::try_from(single.2.elapsed.as_nanos()).unwrap_or(u64::MAX));
+            let in_a_turn = self.settings.turn.as_nanos() / u128::from(nanos.max(1));
+            described.push(Described {
+                status: last.status,
+                allocations: is_counted.then(|| median(|single| single.0)),
+                bytes: is_counted.then(|| median(|single| single.1)),
+                polls: median(|single| single.2.polls),
+                batch: usize::try_from(in_a_turn).unwrap_or(BATCH).clamp(1, BATCH),
+            });
+        }
+        Ok(described)
+    }
+
+    /// Returns the nanoseconds per request of each round, for each subject.
+    fn time(&mut self, described: &[Described]) -> Result<Vec<Vec<f64>>, Error> {
+        let Settings { rounds, turn, .. } = *self.settings;
+        let mut nanos = vec![Vec::with_capacity(rounds); described.len()];
+        for _ in 0..rounds {
+            for (at, (subject, nanos)) in self.set.all().zip(&mut nanos).enumerate() {
+                let described = &described[at];
+                let (each, last) =
+                    take_turn(subject.run.as_mut(), self.runtime, turn, described.batch);
+                if last.failed || last.status != described.status {
+                    let step = subject.name().to_owned();
+                    let first = described.status.unwrap_or_default();
+                    let later = last.status.filter(|_| !last.failed);
+                    return Err(Error::StatusChanged { step, first, later });
+                }
+                nanos.push(each);
             }
         }
+        Ok(nanos)
+    }
+
+    /// Returns the nanoseconds of requests that find nothing in the processor's caches, for each stack.
+    fn cold(&mut self) -> Vec<Vec<f64>> {
+        let mut nanos = vec![Vec::new(); self.set.subjects.len()];
+        if self.settings.rounds == 0 {
+            return nanos;
+        }
+        let mut caches = vec![0_u8; CACHES];
+        for _ in 0..self.settings.rounds.min(SINGLES) {
+            for (subject, nanos) in self.set.subjects.iter_mut().zip(&mut nanos) {
+                subject.run.prepare(1);
+                caches.iter_mut().step_by(64).for_each(|byte| *byte = byte.wrapping_add(1));
+                black_box(&caches);
+                nanos.push(subject.run.run(self.runtime).elapsed.as_nanos() as f64);
+            }
+        }
+        nanos
+    }
+
+    /// Returns the nanoseconds per request of threads that send at the same time, for each stack. Nothing without threads.
+    fn contended(&mut self, described: &[Described]) -> Result<Vec<Vec<f64>>, Error> {
+        let mut nanos = vec![Vec::new(); self.set.subjects.len()];
+        let Settings { threads, rounds, .. } = *self.settings;
+        if threads < 2 || rounds == 0 {
+            return Ok(nanos);
+        }
+        let runtimes: Vec<_> = (0..threads).map(|_| runtime()).collect::<Result<_, _>>()?;
+        for _ in 0..CONTENDED_ROUNDS.min(rounds) {
+            for (at, (subject, nanos)) in self.set.subjects.iter().zip(&mut nanos).enumerate() {
+                let start = Barrier::new(threads);
+                let turns = std::thread::scope(|scope| {
+                    let running: Vec<_> = runtimes
+                        .iter()
+                        .map(|runtime| {
+                            let (mut run, start) = (subject.run.fork(), &start);
+                            let batch = described[at].batch;
+                            scope.spawn(move || {
+                                start.wait();
+                                take_turn(run.as_mut(), runtime, CONTENDED_TURN, batch).0
+                            })
+                        })
+                        .collect();
+                    running.into_iter().map(ScopedJoinHandle::join).collect::<Result<Vec<_>, _>>()
+                });
+                let turns = turns.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                nanos.push(turns.iter().sum::<f64>() / threads as f64);
+            }
+        }
+        Ok(nanos)
     }
 }
 
@@ -329,23 +350,17 @@ fn per_request(short: u64, long: u64) -> u64 {
     long.saturating_sub(short) / (BATCHES[1] - BATCHES[0]) as u64
 }
 
-/// Sends requests for `turn`, and returns the nanoseconds of each and the status of all.
-fn take_turn<B: Clone>(
-    subject: &mut dyn Subject<B>,
-    runtime: &Runtime,
-    request: &Request<B>,
-    turn: Duration,
-) -> (f64, Option<StatusCode>) {
-    let mut batch = Vec::with_capacity(BATCH);
+/// Sends requests for `turn`, and returns the nanoseconds of each, and the last batch.
+fn take_turn(run: &mut dyn Run, runtime: &Runtime, turn: Duration, batch: usize) -> (f64, Batch) {
     let (mut elapsed, mut sent) = (Duration::ZERO, 0);
-    // Preparing requests takes time as well: the turn is over by the clock on the wall, too.
+    // Making requests takes time as well: the turn is over by the clock on the wall, too.
     let start = Instant::now();
     loop {
-        batch.extend(std::iter::repeat_n(request, BATCH).cloned());
-        let ran = subject.run(runtime, &mut batch);
-        (elapsed, sent) = (elapsed + ran.elapsed, sent + BATCH);
+        run.prepare(batch);
+        let ran = run.run(runtime);
+        (elapsed, sent) = (elapsed + ran.elapsed, sent + batch);
         if elapsed >= turn || start.elapsed() >= 4 * turn {
-            return (elapsed.as_nanos() as f64 / sent as f64, ran.status);
+            return (elapsed.as_nanos() as f64 / sent as f64, ran);
         }
     }
 }

@@ -1,61 +1,64 @@
 use std::{fs, path::Path};
 
-use http::{Request, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, InstructionSource, Spread};
 
-/// What the steps of a [`Ladder`](crate::Ladder) cost.
+/// What the steps of a [`Ladder`](crate::Ladder), or the subjects of a [`Comparison`](crate::Comparison), cost.
 ///
 /// Times and contention belong to the machine. Allocations, polls and sizes belong to the program; instructions nearly so, since
 /// hash maps are seeded at random.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// The title of the ladder.
+    /// The title of the ladder or comparison.
     pub title: String,
     /// The number of threads of the measurement that shows what contends.
     pub threads: usize,
     /// What counted the instructions.
     pub instructions: InstructionSource,
-    /// One entry for each request, in the order in which they were given.
+    /// One entry for each request of a ladder, or for each set of a comparison, in the order in which they were given.
     pub requests: Vec<RequestReport>,
     /// True in the second run of a program that counts another ladder: nothing was measured, and nothing is written or checked.
     #[serde(skip)]
     pub(crate) is_of_other_ladder: bool,
 }
 
-/// The steps, measured with one request.
+/// The steps of a ladder, measured with one request; or a set of a comparison.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RequestReport {
-    /// The method and the path.
+    /// The method and the path; or the name of the set.
     pub name: String,
-    /// The status that the whole stack answers with.
-    pub status: u16,
-    /// The bare service, then each step, from the outside in.
+    /// The status that the whole stack answers with. `None` for a set of a comparison.
+    pub status: Option<u16>,
+    /// The bare service, then each step, from the outside in; or each subject.
     pub steps: Vec<StepReport>,
 }
 
-/// What the stack up to one step costs, and what the step adds.
+/// What the stack up to one step costs, and what the step adds; or what one subject of a comparison costs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StepReport {
-    /// The name of the step.
+    /// The name of the step or subject.
     pub name: String,
-    /// The status that the stack up to this step answers with.
-    pub status: u16,
+    /// The status that the stack up to this step answers with. `None` for a closure.
+    pub status: Option<u16>,
     /// The cost of the stack up to this step, the service included.
     pub total: Figures,
-    /// Nanoseconds of a request that finds neither code nor data in the processor's caches.
-    pub cold: Spread,
+    /// Nanoseconds of a request that finds neither code nor data in the processor's caches. `None` if no time was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold: Option<Spread>,
     /// Nanoseconds of a request while other threads send requests too. `None` if there was one thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contended: Option<Spread>,
-    /// The size of the future that the stack returns, in bytes.
-    pub future_bytes: usize,
-    /// The difference to the stack that ends before this step. `None` for the bare service.
+    /// The size of the future that the stack returns, in bytes. `None` for a closure.
+    pub future_bytes: Option<usize>,
+    /// The difference to the stack that ends before this step, or to the first subject. `None` for the first row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub added: Option<Difference>,
-    /// The difference between the whole stack and the stack without this step. `None` for the bare service.
+    /// The difference between the whole stack and the stack without this step. `None` for the bare service, and in a comparison.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<Difference>,
 }
 
@@ -63,8 +66,9 @@ pub struct StepReport {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Figures {
-    /// Nanoseconds, with warm caches and one thread.
-    pub nanos: Spread,
+    /// Nanoseconds, with warm caches and one thread. `None` if no time was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nanos: Option<Spread>,
     /// Allocations and reallocations; `None` if [`CountingAllocator`](crate::CountingAllocator) is not installed.
     pub allocations: Option<u64>,
     /// The bytes of these allocations.
@@ -79,8 +83,9 @@ pub struct Figures {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Nanoseconds: the median and quartiles of the differences in each round.
-    pub nanos: Spread,
+    /// Nanoseconds: the median and quartiles of the differences in each round. `None` if no time was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nanos: Option<Spread>,
     /// Allocations and reallocations.
     pub allocations: Option<i64>,
     /// The bytes of these allocations.
@@ -90,7 +95,7 @@ pub struct Difference {
 }
 
 impl Figures {
-    pub(crate) fn minus(&self, other: &Self, nanos: Spread) -> Difference {
+    pub(crate) fn minus(&self, other: &Self, nanos: Option<Spread>) -> Difference {
         let minus = |a: Option<u64>, b: Option<u64>| Some(a?.cast_signed() - b?.cast_signed());
         Difference {
             nanos,
@@ -102,14 +107,9 @@ impl Figures {
 }
 
 impl RequestReport {
-    pub(crate) fn new<B>(request: &Request<B>, status: StatusCode, steps: Vec<StepReport>) -> Self {
-        let name = format!("{} {}", request.method(), request.uri());
-        Self { name, status: status.as_u16(), steps }
-    }
-
     /// Returns true if the whole stack rejects the request: its status is that of an error.
     pub fn is_rejected(&self) -> bool {
-        self.status >= 400
+        self.status.is_some_and(|status| status >= 400)
     }
 }
 

@@ -12,6 +12,11 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// Returns the median and the quartiles of `values`, or `None` if there are no values.
+    pub(crate) fn try_from_values(values: Vec<f64>) -> Option<Self> {
+        (!values.is_empty()).then(|| Self::from_values(values))
+    }
+
     /// Returns the median and the quartiles of `values`. All are 0 if there are no values.
     pub(crate) fn from_values(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
@@ -23,8 +28,8 @@ impl Spread {
     }
 
     /// Returns the differences of two subjects that were measured in the same rounds.
-    pub(crate) fn of_differences(minuend: &[f64], subtrahend: &[f64]) -> Self {
-        Self::from_values(minuend.iter().zip(subtrahend).map(|(a, b)| a - b).collect())
+    pub(crate) fn of_differences(minuend: &[f64], subtrahend: &[f64]) -> Option<Self> {
+        Self::try_from_values(minuend.iter().zip(subtrahend).map(|(a, b)| a - b).collect())
     }
 
     /// Returns true if 0 is between the quartiles: the measurements do not tell a difference from none.
@@ -41,14 +46,14 @@ mod tests {
     fn quartiles_of_unsorted_values() {
         let spread = Spread::from_values(vec![5.0, 1.0, 3.0, 2.0, 4.0]);
         assert_eq!(spread, Spread { lower: 2.0, median: 3.0, upper: 4.0 });
-        assert_eq!(Spread::from_values(Vec::new()), Spread::default());
+        assert_eq!(Spread::try_from_values(Vec::new()), None);
     }
 
     #[test]
     fn difference_around_zero_is_noise() {
-        let noisy = Spread::of_differences(&[10.0, 12.0, 11.0], &[11.0, 11.0, 11.0]);
+        let noisy = Spread::of_differences(&[10.0, 12.0, 11.0], &[11.0, 11.0, 11.0]).unwrap();
         assert!(noisy.is_noise());
-        let clear = Spread::of_differences(&[20.0, 22.0, 21.0], &[11.0, 11.0, 11.0]);
+        let clear = Spread::of_differences(&[20.0, 22.0, 21.0], &[11.0, 11.0, 11.0]).unwrap();
         assert!(!clear.is_noise());
         assert_eq!(clear.median, 10.0);
     }

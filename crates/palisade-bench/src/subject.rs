@@ -1,6 +1,7 @@
 use std::{
-    fmt::Debug,
+    fmt::{self, Debug},
     future::{Future, poll_fn},
+    hint::black_box,
     pin::pin,
     time::{Duration, Instant},
 };
@@ -8,7 +9,62 @@ use std::{
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
+use tokio::runtime::Runtime;
 use tower_service::Service;
+
+/// One side of a [`Comparison`](crate::Comparison): a service with its requests, or a closure.
+///
+/// ```
+/// use palisade_bench::Subject;
+///
+/// let text = "7".to_owned();
+/// let parse = Subject::work("str::parse", move || text.parse::<u32>().unwrap());
+/// assert_eq!(parse.name(), "str::parse");
+/// ```
+pub struct Subject {
+    name: String,
+    pub(crate) run: Box<dyn Run>,
+}
+
+impl Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Subject {
+    /// Measures a service with the requests that `request` makes, and reads each response to its end. Making a request is not
+    /// part of the measurement; cloning the service is, as servers do for each request.
+    pub fn service<S, B>(
+        name: impl Into<String>,
+        service: S,
+        request: impl FnMut() -> Request<B> + Clone + Send + 'static,
+    ) -> Self
+    where
+        S: Service<Request<B>, Response: MeasuredResponse, Error: Debug> + Clone + Send + 'static,
+        B: Send + 'static,
+    {
+        let run = Box::new(ServiceRun { service, request, prepared: Vec::new() });
+        Self { name: name.into(), run }
+    }
+
+    /// Measures a closure.
+    pub fn work<T>(
+        name: impl Into<String>,
+        work: impl FnMut() -> T + Clone + Send + 'static,
+    ) -> Self {
+        Self { name: name.into(), run: Box::new(WorkRun { work, prepared: 0 }) }
+    }
+
+    pub(crate) fn new(name: &str, run: Box<dyn Run>) -> Self {
+        Self { name: name.to_owned(), run }
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
 
 /// A service that can be measured: any tower service over http whose clones serve requests of their own.
 ///
@@ -16,20 +72,20 @@ use tower_service::Service;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be measured with requests of body `{B}`",
     note = "a measured service is `Clone + Send + 'static`, takes `http::Request<B>`, and returns an `http::Response` with a body that implements `http_body::Body`",
-    note = "a step that is left out must not change the request's body for the service inside it: make the service generic over the body, or map the body outside of the measured steps"
+    note = "a layer that changes the type of the request's body is measured around a service that accepts any body, such as axum's `Router` or `AnyBody::new(service)`"
 )]
 pub trait Measured<B>: Clone {
     #[doc(hidden)]
-    fn into_subject(self) -> Box<dyn Subject<B>>;
+    fn with_request(self, request: Request<B>) -> Box<dyn Run>;
 }
 
 impl<S, B> Measured<B> for S
 where
     S: Service<Request<B>, Response: MeasuredResponse, Error: Debug> + Clone + Send + 'static,
-    B: 'static,
+    B: Clone + Send + 'static,
 {
-    fn into_subject(self) -> Box<dyn Subject<B>> {
-        Box::new(ServiceSubject(self))
+    fn with_request(self, request: Request<B>) -> Box<dyn Run> {
+        Subject::service("", self, move || request.clone()).run
     }
 }
 
@@ -70,38 +126,53 @@ pub struct Batch {
     pub elapsed: Duration,
     /// How often the futures of the service and of the bodies were polled.
     pub polls: u64,
-    /// The status of the last response that differs from the first one's, or the status of all. `None` if the service or a body failed.
+    /// The status of the last response that differs from the first one's, or the status of all. `None` for a closure.
     pub status: Option<StatusCode>,
+    /// True if the service or a body failed.
+    pub failed: bool,
 }
 
-/// A service with its type erased outside of the measured loop.
+/// A subject with its type erased outside of the measured loop.
 #[doc(hidden)]
-pub trait Subject<B>: Send {
-    /// Sends the requests one after another. `requests` is empty afterwards.
-    fn run(&mut self, runtime: &tokio::runtime::Runtime, requests: &mut Vec<Request<B>>) -> Batch;
+pub trait Run: Send {
+    /// Makes `count` requests.
+    fn prepare(&mut self, count: usize);
 
-    /// Returns a clone of the service, for another thread.
-    fn fork(&self) -> Box<dyn Subject<B>>;
+    /// Sends the prepared requests one after another.
+    fn run(&mut self, runtime: &Runtime) -> Batch;
+
+    /// Returns a clone, for another thread.
+    fn fork(&self) -> Box<dyn Run>;
 
     /// Returns the size of the future that the service returns, in bytes.
-    fn future_bytes(&self) -> usize;
+    fn future_bytes(&self) -> Option<usize>;
 }
 
-struct ServiceSubject<S>(S);
+struct ServiceRun<S, R, B> {
+    service: S,
+    request: R,
+    prepared: Vec<Request<B>>,
+}
 
-impl<S, B> Subject<B> for ServiceSubject<S>
+impl<S, R, B> Run for ServiceRun<S, R, B>
 where
     S: Service<Request<B>, Response: MeasuredResponse, Error: Debug> + Clone + Send + 'static,
+    R: FnMut() -> Request<B> + Clone + Send + 'static,
+    B: Send + 'static,
 {
-    fn run(&mut self, runtime: &tokio::runtime::Runtime, requests: &mut Vec<Request<B>>) -> Batch {
+    fn prepare(&mut self, count: usize) {
+        self.prepared.extend(std::iter::repeat_with(&mut self.request).take(count));
+    }
+
+    fn run(&mut self, runtime: &Runtime) -> Batch {
         runtime.block_on(tokio::task::unconstrained(async {
             let mut polls = 0;
             let mut common = None;
             let mut failed = false;
             let start = Instant::now();
-            for request in requests.drain(..) {
+            for request in self.prepared.drain(..) {
                 // A server clones the service too: hyper-util for each request, axum for each connection and request.
-                let mut service = self.0.clone();
+                let mut service = self.service.clone();
                 let mut answered = pin!(async {
                     poll_fn(|cx| service.poll_ready(cx)).await.ok()?;
                     let response = service.call(request).await.ok()?;
@@ -119,16 +190,44 @@ where
                     (None, _) => failed = true,
                 }
             }
-            Batch { elapsed: start.elapsed(), polls, status: common.filter(|_| !failed) }
+            Batch { elapsed: start.elapsed(), polls, status: common, failed }
         }))
     }
 
-    fn fork(&self) -> Box<dyn Subject<B>> {
-        Box::new(Self(self.0.clone()))
+    fn fork(&self) -> Box<dyn Run> {
+        let (service, request) = (self.service.clone(), self.request.clone());
+        Box::new(Self { service, request, prepared: Vec::new() })
     }
 
-    fn future_bytes(&self) -> usize {
-        size_of::<S::Future>()
+    fn future_bytes(&self) -> Option<usize> {
+        Some(size_of::<S::Future>())
+    }
+}
+
+struct WorkRun<F> {
+    work: F,
+    prepared: usize,
+}
+
+impl<F: FnMut() -> T + Clone + Send + 'static, T> Run for WorkRun<F> {
+    fn prepare(&mut self, count: usize) {
+        self.prepared += count;
+    }
+
+    fn run(&mut self, _: &Runtime) -> Batch {
+        let start = Instant::now();
+        for _ in 0..std::mem::take(&mut self.prepared) {
+            black_box((self.work)());
+        }
+        Batch { elapsed: start.elapsed(), polls: 0, status: None, failed: false }
+    }
+
+    fn fork(&self) -> Box<dyn Run> {
+        Box::new(Self { work: self.work.clone(), prepared: 0 })
+    }
+
+    fn future_bytes(&self) -> Option<usize> {
+        None
     }
 }
 

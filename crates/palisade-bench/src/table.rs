@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::{InstructionSource, Report, RequestReport, Spread, report::StepReport};
+use crate::{Difference, InstructionSource, Report, RequestReport, Spread, report::StepReport};
 
 /// The width of the longest bar, in characters.
 const BAR: f64 = 24.0;
@@ -25,9 +25,7 @@ impl Report {
     fn render(&self, preset: &str, bars: bool) -> String {
         let mut text = String::new();
         for request in &self.requests {
-            let outcome = if request.is_rejected() { "rejected" } else { "allowed" };
-            let heading =
-                format!("{}: {}, {outcome} with {}", self.title, request.name, request.status);
+            let heading = format!("{}: {}{}", self.title, request.name, request.outcome());
             let _ = writeln!(text, "## {heading}\n\n{}\n", self.table(request, preset, bars));
         }
         let _ = writeln!(text, "{}", self.legend());
@@ -36,8 +34,8 @@ impl Report {
 
     fn legend(&self) -> String {
         let mut legend = "Time in nanoseconds: the median, and half of its interquartile range after ±; `~` marks a difference \
-             within the noise. \"Adds\": the difference to the stack up to the step before. \"Saves\": what leaving the step out of \
-             the whole stack saves. Cold: nothing in the processor's caches."
+             within the noise. \"Adds\": the difference to the stack up to the step before, or to the first row of a comparison. \
+             \"Saves\": what leaving the step out of the whole stack saves. Cold: nothing in the processor's caches."
             .to_owned();
         if let InstructionSource::Missing(why) = &self.instructions {
             let _ = write!(legend, " Instructions were not counted: {why}.");
@@ -56,7 +54,11 @@ impl Report {
     }
 
     fn table(&self, request: &RequestReport, preset: &str, bars: bool) -> Table {
-        let mut header = vec!["step", "total", "adds", "saves", "cold"];
+        let mut header = vec!["step", "total", "adds"];
+        if request.is_ladder() {
+            header.push("saves");
+        }
+        header.push("cold");
         let contended = request.steps.iter().any(|step| step.contended.is_some());
         let threads = format!("{} threads", self.threads);
         if contended {
@@ -66,32 +68,34 @@ impl Report {
         if bars {
             header.push("");
         }
-        let longest = request.steps.iter().map(added).fold(1.0, f64::max);
+        let longest = request.steps.iter().map(|step| shown(request, step)).fold(1.0, f64::max);
         let mut table = Table::new();
         table.load_preset(preset).set_header(header);
         for step in &request.steps {
-            let mut row = vec![
-                step.name.clone(),
-                format!("{:.0}", step.total.nanos.median),
-                step.added.map_or(String::new(), |added| difference(added.nanos)),
-                step.saved.map_or(String::new(), |saved| difference(saved.nanos)),
-                format!("{:.0}", step.cold.median),
-            ];
+            let median = |spread: Option<Spread>| {
+                spread.map_or(String::new(), |spread| format!("{:.0}", spread.median))
+            };
+            let change = |of: Option<Difference>| {
+                of.and_then(|of| of.nanos).map_or(String::new(), difference)
+            };
+            let mut row = vec![step.name.clone(), median(step.total.nanos), change(step.added)];
+            if request.is_ladder() {
+                row.push(change(step.saved));
+            }
+            row.push(median(step.cold));
             if contended {
-                row.push(
-                    step.contended.map_or(String::new(), |spread| format!("{:.0}", spread.median)),
-                );
+                row.push(median(step.contended));
             }
             let added = step.added;
             row.extend([
                 count(step.total.allocations, added.and_then(|added| added.allocations)),
                 count(step.total.bytes, added.and_then(|added| added.bytes)),
                 count(step.total.instructions, added.and_then(|added| added.instructions)),
-                step.future_bytes.to_string(),
+                step.future_bytes.map_or("–".to_owned(), |bytes| bytes.to_string()),
                 step.total.polls.to_string(),
             ]);
             if bars {
-                let length = (self::added(step) / longest * BAR).round().max(0.0);
+                let length = (shown(request, step) / longest * BAR).round().max(0.0);
                 row.push("█".repeat(length as usize));
             }
             table.add_row(row);
@@ -104,9 +108,24 @@ impl Report {
     }
 }
 
-/// The nanoseconds that a step adds; 0 for the bare service.
-pub(crate) fn added(step: &StepReport) -> f64 {
-    step.added.map_or(0.0, |added| added.nanos.median)
+impl RequestReport {
+    /// Returns true for the steps of a ladder.
+    pub(crate) fn is_ladder(&self) -> bool {
+        self.status.is_some()
+    }
+
+    /// Returns what the whole stack answers, as the end of a heading. Empty for a set of a comparison.
+    pub(crate) fn outcome(&self) -> String {
+        let outcome = if self.is_rejected() { "rejected" } else { "allowed" };
+        self.status.map_or(String::new(), |status| format!(", {outcome} with {status}"))
+    }
+}
+
+/// Returns the nanoseconds that a chart shows: those that a step adds, or those of a subject of a comparison.
+pub(crate) fn shown(request: &RequestReport, step: &StepReport) -> f64 {
+    let added = step.added.and_then(|added| added.nanos);
+    let nanos = if request.is_ladder() { added } else { step.total.nanos };
+    nanos.map_or(0.0, |nanos| nanos.median)
 }
 
 fn difference(nanos: Spread) -> String {

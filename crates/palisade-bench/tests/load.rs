@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use palisade_bench::{Load, Protocol};
@@ -134,3 +134,48 @@ fn changing_status_is_an_error() {
     let error = ran.unwrap_err().to_string();
     assert!(error.contains("changed from 200 OK to 429 Too Many Requests"), "{error}");
 }
+
+/// A call that is rejected has the status 200, too.
+#[test]
+fn rejected_grpc_calls_are_told_from_answered_ones() {
+    // Servers that answer with a message have the status in the trailers, and others in the head.
+    let answers = |grpc_status: &'static str, is_in_head: bool| {
+        service_fn(move |request: Request<Incoming>| async move {
+            let is_call = request.method() == "POST"
+                && request.headers()["content-type"] == "application/grpc"
+                && request.headers()["te"] == "trailers";
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            let status = if is_call && *body == *b"\0\0\0\0\x02hi" { 200 } else { 400 };
+            let grpc_status = HeaderValue::from_static(grpc_status);
+            let trailers = HeaderMap::from_iter([(GRPC_STATUS, grpc_status.clone())]);
+            let body = Full::new(Bytes::from_static(b"hello"))
+                .with_trailers(async move { (!is_in_head).then_some(Ok(trailers)) });
+            let mut response = Response::builder().status(status).body(body).unwrap();
+            if is_in_head {
+                response.headers_mut().insert(GRPC_STATUS, grpc_status);
+            }
+            Ok::<_, Infallible>(response)
+        })
+    };
+    let load = |other, is_in_head| {
+        Load::loopback(answers("0", is_in_head))
+            .beside("other", answers(other, is_in_head))
+            .request(Request::get("/service/call").header("host", "x").body("hi").unwrap())
+            .protocol(Protocol::Grpc)
+            .turn(Duration::from_millis(20))
+            .rounds(1)
+            .run()
+    };
+    assert_eq!(load("0", true).unwrap().rows.len(), 2);
+    for is_in_head in [true, false] {
+        let error = load("16", is_in_head).unwrap_err().to_string();
+        assert!(
+            error.contains(
+                "\"other\" answers 200 OK, grpc-status 16, the first service 200 OK, grpc-status 0"
+            ),
+            "{error}"
+        );
+    }
+}
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");

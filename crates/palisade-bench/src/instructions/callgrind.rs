@@ -12,6 +12,11 @@ use std::{
 /// Names the ladder that the second run counts.
 const COUNTED_LADDER: &str = "PALISADE_BENCH_COUNTED_LADDER";
 
+/// Takes the copying functions of the C library that every x86-64 processor has, so that counts are the same on newer ones, too.
+/// Names that a version of the library does not know are ignored, as is the variable on other systems.
+const PLAIN_COPIES: &str =
+    "glibc.cpu.hwcaps=-AVX2,-AVX2_Usable,-AVX_Fast_Unaligned_Load,-AVX512VL,-AVX512BW,-ERMS,-FSRM";
+
 /// Returns the title of the ladder that this process counts, if it is a second run.
 pub(crate) fn counted_ladder() -> Option<String> {
     env::var(COUNTED_LADDER).ok()
@@ -33,6 +38,7 @@ pub(crate) fn count(title: &str, counts: usize) -> Result<Vec<u64>, String> {
         .arg(program)
         .args(env::args_os().skip(1))
         .env(COUNTED_LADDER, title)
+        .env("GLIBC_TUNABLES", PLAIN_COPIES)
         // The tests of one file share a process, and callgrind counts all threads together.
         .env("RUST_TEST_THREADS", "1")
         .stdin(Stdio::null())

@@ -2,14 +2,15 @@
 
 use std::{
     cell::Cell,
+    fmt,
     net::SocketAddr,
     rc::Rc,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use hdrhistogram::Histogram;
-use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -28,6 +29,26 @@ pub(super) struct Ran {
     pub(super) latencies: Histogram<u64>,
     /// From the first request to the end of the last response.
     pub(super) elapsed: Duration,
+}
+
+/// What a response says about its request.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Outcome {
+    status: StatusCode,
+    /// From the head or from the trailers.
+    grpc_status: Option<HeaderValue>,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        match &self.grpc_status {
+            Some(status) => {
+                write!(f, ", grpc-status {}", String::from_utf8_lossy(status.as_bytes()))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 pub(super) struct Client {
@@ -72,8 +93,8 @@ impl Client {
         Ok(Self { runtime: runtime.map_err(Error::Runtime)?, request, protocol, in_flight })
     }
 
-    /// Returns the status of one response.
-    pub(super) fn status(&self, server: SocketAddr) -> Result<StatusCode, Error> {
+    /// Returns the outcome of one request.
+    pub(super) fn outcome(&self, server: SocketAddr) -> Result<Outcome, Error> {
         let local = LocalSet::new();
         let asked = local.block_on(&self.runtime, async {
             let mut senders = self.connect(server, 1).await?;
@@ -88,7 +109,7 @@ impl Client {
         server: SocketAddr,
         rate: Option<u32>,
         turn: Duration,
-        expected: StatusCode,
+        expected: &Outcome,
     ) -> Result<Ran, Error> {
         // The thread is of use to its owner afterwards: only the client's own thread stays on a core.
         std::thread::scope(|scope| {
@@ -107,7 +128,7 @@ impl Client {
         server: SocketAddr,
         rate: Option<u32>,
         turn: Duration,
-        expected: StatusCode,
+        expected: &Outcome,
     ) -> Result<Ran, String> {
         let senders = self.connect(server, self.in_flight).await?;
         let request = self.request_to(server)?;
@@ -121,7 +142,7 @@ impl Client {
                     sender,
                     request.clone(),
                     Rc::clone(&schedule),
-                    expected,
+                    expected.clone(),
                 ))
             })
             .collect();
@@ -151,7 +172,7 @@ impl Client {
                 }
                 Ok(senders)
             }
-            Protocol::Http2 => {
+            Protocol::Http2 | Protocol::Grpc => {
                 let stream = stream().await.map_err(|error| failed(&error))?;
                 let handshake = http2::handshake(TokioExecutor::new(), stream).await;
                 let (sender, connection) = handshake.map_err(|error| failed(&error))?;
@@ -162,7 +183,24 @@ impl Client {
     }
 
     fn request_to(&self, server: SocketAddr) -> Result<Request<Full<Bytes>>, String> {
-        let mut request = self.request.clone().map(Full::new);
+        let mut request = self.request.clone();
+        if self.protocol == Protocol::Grpc {
+            let mut message = BytesMut::new();
+            message.put_u8(0); // not compressed
+            message
+                .put_u32(u32::try_from(request.body().len()).map_err(|error| error.to_string())?);
+            message.put_slice(request.body());
+            *request.body_mut() = message.freeze();
+            *request.method_mut() = Method::POST;
+            let headers = request.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+        if self.protocol != Protocol::Http1 {
+            // HTTP/2 has `:authority`.
+            request.headers_mut().remove(header::HOST);
+        }
+        let mut request = request.map(Full::new);
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         match self.protocol {
             Protocol::Http1 => {
@@ -171,7 +209,7 @@ impl Client {
                 *request.uri_mut() = path.parse().map_err(|_| format!("no path: {path:?}"))?;
                 request.headers_mut().insert(header::HOST, host);
             }
-            Protocol::Http2 => {
+            Protocol::Http2 | Protocol::Grpc => {
                 let uri = Uri::builder()
                     .scheme("http")
                     .authority(server.to_string())
@@ -185,8 +223,8 @@ impl Client {
 }
 
 impl Sender {
-    /// Sends a request, reads the response to its end, and returns the status.
-    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<StatusCode, String> {
+    /// Sends a request, and reads the response to its end.
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Outcome, String> {
         let failed = |error: hyper::Error| format!("no response: {error}");
         let response = match self {
             Self::Http1(sender) => {
@@ -200,11 +238,15 @@ impl Sender {
         };
         let response = response.map_err(failed)?;
         let status = response.status();
+        let grpc_status = |headers: &HeaderMap| headers.get("grpc-status").cloned();
+        let mut outcome = Outcome { status, grpc_status: grpc_status(response.headers()) };
         let mut body = response.into_body();
         while let Some(frame) = body.frame().await {
-            frame.map_err(failed)?;
+            if let Ok(trailers) = frame.map_err(failed)?.into_trailers() {
+                outcome.grpc_status = outcome.grpc_status.or_else(|| grpc_status(&trailers));
+            }
         }
-        Ok(status)
+        Ok(outcome)
     }
 }
 
@@ -213,7 +255,7 @@ async fn work(
     mut sender: Sender,
     request: Request<Full<Bytes>>,
     schedule: Rc<Schedule>,
-    expected: StatusCode,
+    expected: Outcome,
 ) -> Result<Histogram<u64>, String> {
     let mut latencies = new_histogram();
     while let Some(due) = schedule.next() {
@@ -221,9 +263,9 @@ async fn work(
         while Instant::now() < due {
             yield_now().await;
         }
-        let status = sender.send(request.clone()).await?;
-        if status != expected {
-            return Err(format!("the status changed from {expected} to {status} under load"));
+        let outcome = sender.send(request.clone()).await?;
+        if outcome != expected {
+            return Err(format!("the status changed from {expected} to {outcome} under load"));
         }
         latencies.saturating_record(u64::try_from(due.elapsed().as_nanos()).unwrap_or(u64::MAX));
         // In place of a timer that never fires: lets the other workers and the connections run.

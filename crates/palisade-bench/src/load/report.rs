@@ -103,7 +103,8 @@ impl LoadReport {
                     p999: samples.latencies.value_at_quantile(0.999),
                     user_time: known.then(|| UserTime {
                         micros: Spread::from_values(samples.user_micros.clone()),
-                        added: Spread::of_differences(&samples.user_micros, &first.user_micros),
+                        added: Spread::of_differences(&samples.user_micros, &first.user_micros)
+                            .unwrap_or_default(),
                     }),
                 }
             })
@@ -113,7 +114,9 @@ impl LoadReport {
 
     /// Prints the report to standard output, as a table.
     pub fn print(&self) {
-        println!("{}", self.render(presets::UTF8_FULL_CONDENSED));
+        if !self.rows.is_empty() {
+            println!("{}", self.render(presets::UTF8_FULL_CONDENSED));
+        }
     }
 
     /// Returns the report as Markdown.

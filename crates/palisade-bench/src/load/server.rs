@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    error::Error as StdError,
     future::Future,
     net::SocketAddr,
     pin::Pin,
@@ -26,10 +25,7 @@ use hyper_util::{
 use tokio::{net::TcpListener, sync::oneshot, time};
 use tower_service::Service;
 
-use crate::Error;
-
-/// Any error of a service or of a body.
-pub type BoxError = Box<dyn StdError + Send + Sync>;
+use crate::{BoxError, Error};
 
 /// Serves connections on a listener until it is cancelled.
 pub(super) type App =
@@ -57,29 +53,21 @@ where
 {
     #[allow(private_interfaces, reason = "the trait is implemented here only")]
     fn into_app(self) -> App {
-        Box::new(move |listener| Box::pin(serve(self, listener)))
-    }
-}
-
-async fn serve<S, B>(app: S, listener: TcpListener) -> Infallible
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        let _ = stream.set_nodelay(true);
-        let app = TowerToHyperService::new(app.clone());
-        tokio::spawn(async move {
-            // A client that goes away is no error of the server.
-            let _ = Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), app)
-                .await;
-        });
+        Box::new(move |listener| {
+            Box::pin(async move {
+                loop {
+                    let Ok((stream, _)) = listener.accept().await else { continue };
+                    let _ = stream.set_nodelay(true);
+                    let app = TowerToHyperService::new(self.clone());
+                    tokio::spawn(async move {
+                        // A client that goes away is no error of the server.
+                        let _ = Builder::new(TokioExecutor::new())
+                            .serve_connection(TokioIo::new(stream), app)
+                            .await;
+                    });
+                }
+            })
+        })
     }
 }
 

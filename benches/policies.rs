@@ -1,0 +1,54 @@
+//! Every group of comparisons: `cargo bench`, or `cargo bench -- cors` for one of them.
+
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
+use std::time::{Duration, Instant};
+
+use palisade_bench::{CountingAllocator, Error};
+use palisade_benches::{groups, keys};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
+
+/// Takes about this many seconds, at the end of all groups.
+const LATENCIES: (&str, u32) = ("latencies", 15);
+
+fn main() -> Result<(), Error> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let is_measured = arguments.iter().any(|argument| argument == "--bench");
+    let wanted = arguments.iter().find(|argument| !argument.starts_with("--"));
+    let is_wanted = |name: &str| wanted.is_none_or(|wanted| name.contains(&**wanted));
+    let chosen: Vec<_> = groups().filter(|group| is_wanted(group.name)).collect();
+    if !is_measured {
+        println!("TEST MODE: NOTHING IS MEASURED. `cargo bench` measures.");
+        for group in chosen {
+            let report = group.small_comparison().rounds(0).run()?;
+            println!("{}: {} sets work", group.name, report.requests.len());
+        }
+        return Ok(());
+    }
+    let latencies = is_wanted(LATENCIES.0).then_some(LATENCIES.1);
+    let seconds = chosen.iter().map(|group| group.seconds).chain(latencies).sum::<u32>();
+    let names: Vec<_> =
+        chosen.iter().map(|group| group.name).chain(latencies.map(|_| LATENCIES.0)).collect();
+    eprintln!(
+        "This takes about {}: {}.",
+        minutes(Duration::from_secs(seconds.into())),
+        names.join(", ")
+    );
+    let start = Instant::now();
+    for group in chosen {
+        if let Some(comparison) = group.comparison() {
+            comparison.run()?.print();
+        }
+    }
+    if latencies.is_some() {
+        keys::print_latencies(2_000_000);
+    }
+    eprintln!("It took {}.", minutes(start.elapsed()));
+    Ok(())
+}
+
+fn minutes(duration: Duration) -> String {
+    format!("{}:{:02} minutes", duration.as_secs() / 60, duration.as_secs() % 60)
+}
