@@ -1,7 +1,7 @@
 //! The features of `palisade`: each feature of each crate can be enabled through it, and the README, which is made of
 //! the parts in `crates/palisade/docs`, lists them.
 //!
-//! `scripts/readme` writes the table of features and the README.
+//! `scripts/readme` writes the table of features, copies the table of costs from `docs/performance.md`, and writes the README.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -214,7 +214,7 @@ fn table() -> String {
 
 #[test]
 fn readme_is_made_of_its_parts() {
-    const PARTS: [&str; 9] = [
+    const PARTS: [&str; 10] = [
         "intro",
         "axum",
         "hyper",
@@ -222,6 +222,7 @@ fn readme_is_made_of_its_parts() {
         "policies",
         "own_policy",
         "own_policy_test",
+        "cost",
         "features",
         "more",
     ];
@@ -229,8 +230,15 @@ fn readme_is_made_of_its_parts() {
     let overwrite = std::env::var("README").as_deref() == Ok("overwrite");
 
     let table = format!("## Features\n\n{}", table());
+    let performance = fs::read_to_string(root().join("docs/performance.md")).unwrap();
+    let (_, cost) = performance.split_once("<!-- cost -->\n").unwrap();
+    let (cost, _) = cost.split_once("<!-- /cost -->").unwrap();
+    let written = fs::read_to_string(path("cost")).unwrap_or_default();
+    let around = written.find("\n| ").zip(written.rfind("|\n")).expect("a table");
+    let cost = format!("{}\n{cost}{}", &written[..around.0], &written[around.1 + 2..]);
     if overwrite {
         fs::write(path("features"), &table).unwrap();
+        fs::write(path("cost"), &cost).unwrap();
     }
     let parts = PARTS.map(|part| fs::read_to_string(path(part)).unwrap());
     let readme = parts.join("\n");
@@ -239,6 +247,7 @@ fn readme_is_made_of_its_parts() {
     }
 
     assert_eq!(fs::read_to_string(root().join("README.md")).unwrap(), readme, "{REMEDY}");
+    assert_eq!(fs::read_to_string(path("cost")).unwrap(), cost, "{REMEDY}");
     // the number of crates changes with the versions of other crates, and is not worth a failure
     let without_numbers = |table: &str| table.replace(|letter: char| letter.is_ascii_digit(), "");
     let written = fs::read_to_string(path("features")).unwrap();

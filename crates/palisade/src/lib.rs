@@ -32,6 +32,7 @@
 #![doc = include_str!("../docs/policies.md")]
 #![doc = include_str!("../docs/own_policy.md")]
 #![cfg_attr(feature = "testing", doc = include_str!("../docs/own_policy_test.md"))]
+#![doc = include_str!("../docs/cost.md")]
 #![doc = include_str!("../docs/features.md")]
 #![doc = include_str!("../docs/more.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
