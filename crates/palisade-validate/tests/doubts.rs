@@ -304,6 +304,22 @@ fn large_numbers_without_a_fraction_have_one_answer() {
     }
 }
 
+#[derive(Debug, Deserialize, Validate)]
+struct Renamed {
+    #[garde(length(chars, min = 1))]
+    #[serde(rename = "x")]
+    first: String,
+    #[garde(length(chars, min = 1))]
+    #[serde(rename = "y")]
+    second: String,
+}
+
+#[test]
+fn rules_of_unknown_fields_are_one_issue_of_the_struct() {
+    assert_eq!(json::<Renamed>(r#"{"x":"","y":""}"#), (vec![" too_short".to_owned()], true));
+    assert_eq!(json::<Renamed>(r#"{"x":"","y":"a"}"#), (vec!["x too_short".to_owned()], false));
+}
+
 /// Types that accept more than their schemas say.
 #[cfg(feature = "schemars")]
 mod lenient {

@@ -126,8 +126,7 @@ impl<'j> Walk<'j> {
         if self.found.len() < MAX_ISSUES {
             self.found.push(found);
         } else {
-            // There is no room for what may follow.
-            self.truncated = true;
+            // There is no room for more, and the answer is truncated.
             self.is_exhausted = true;
         }
     }
