@@ -249,7 +249,7 @@ where
         body: Body<ReqB>,
     ) -> Self {
         if let Some(trail) = Trail::of(&head.extensions) {
-            trail.note(policy.name(), Outcome::of(&outcome));
+            trail.note(policy.name(), Outcome::from_result(&outcome));
         }
         match outcome {
             Ok(mut grant) => {

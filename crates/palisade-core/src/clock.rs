@@ -74,11 +74,11 @@ impl Clock for SystemClock {
 /// A clock that a test moves by hand. Clones show the same time.
 #[derive(Clone, Debug, Default)]
 pub struct ManualClock {
-    shared: Arc<Hands>,
+    shared: Arc<ManualTime>,
 }
 
 #[derive(Debug, Default)]
-struct Hands {
+struct ManualTime {
     unix_at_start: Duration,
     elapsed_nanos: AtomicU64,
 }
@@ -86,7 +86,9 @@ struct Hands {
 impl ManualClock {
     /// A clock that starts at this time since the Unix epoch.
     pub fn at(unix: Duration) -> Self {
-        Self { shared: Arc::new(Hands { unix_at_start: unix, elapsed_nanos: AtomicU64::new(0) }) }
+        Self {
+            shared: Arc::new(ManualTime { unix_at_start: unix, elapsed_nanos: AtomicU64::new(0) }),
+        }
     }
 
     /// Moves both hands forward.

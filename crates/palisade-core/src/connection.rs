@@ -24,7 +24,7 @@ use crate::{Body, BoxError, HttpResponse};
 
 /// The state that a socket shares with the requests of its connection.
 #[derive(Default)]
-struct Shared {
+struct ConnectionState {
     /// Guards that are dropped with the connection.
     guards: Mutex<Vec<Box<dyn Any + Send>>>,
     /// The longest time without progress of a write, in milliseconds. 0: any time.
@@ -39,7 +39,7 @@ pin_project! {
     pub struct TrackedIo<T> {
         #[pin]
         io: T,
-        shared: Arc<Shared>,
+        shared: Arc<ConnectionState>,
         // Set while a write makes no progress.
         alarm: Option<Pin<Box<Sleep>>>,
     }
@@ -129,7 +129,7 @@ impl<T: AsyncWrite> AsyncWrite for TrackedIo<T> {
 /// The connection that a request came in on. Made by [`TrackedIo::connection`]; a policy that leaves itself on each
 /// request, as [`PeerAddr`](crate::PeerAddr) does.
 #[derive(Clone)]
-pub struct Connection(Weak<Shared>);
+pub struct Connection(Weak<ConnectionState>);
 
 impl Connection {
     /// Returns the connection that the server left on a request.

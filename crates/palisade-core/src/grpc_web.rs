@@ -43,7 +43,7 @@ enum At {
 
 impl WebTrailers {
     /// Returns a parser if these are the headers of an uncompressed gRPC-web response.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         if headers.contains_key(header::CONTENT_ENCODING) {
             return None;
         }
@@ -168,7 +168,7 @@ mod tests {
     fn reader(media_type: &'static str) -> WebTrailers {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-        WebTrailers::of(&headers).unwrap()
+        WebTrailers::from_headers(&headers).unwrap()
     }
 
     /// Returns the status of a body that arrives in pieces of this many bytes.
@@ -231,7 +231,7 @@ mod tests {
             if let Some(encoding) = encoding {
                 headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
             }
-            assert!(WebTrailers::of(&headers).is_none(), "{media_type}");
+            assert!(WebTrailers::from_headers(&headers).is_none(), "{media_type}");
         }
     }
 

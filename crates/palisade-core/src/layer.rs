@@ -26,14 +26,14 @@ use crate::{
 /// use palisade_core::{Decision, Policy, PolicyLayer};
 /// # use tower::ServiceBuilder;
 ///
-/// struct Everybody;
+/// struct AllowAll;
 ///
-/// impl Policy for Everybody {
+/// impl Policy for AllowAll {
 ///     type Grant = ();
 ///     fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::grant(()) }
 /// }
 ///
-/// let builder = ServiceBuilder::new().layer(PolicyLayer::new(Everybody));
+/// let builder = ServiceBuilder::new().layer(PolicyLayer::new(AllowAll));
 /// ```
 #[derive(Debug)]
 pub struct PolicyLayer<P> {
@@ -42,7 +42,7 @@ pub struct PolicyLayer<P> {
 }
 
 impl<P: Stage> PolicyLayer<P> {
-    /// A layer that lets pass what `policy` lets pass.
+    /// Creates a layer that admits the requests that `policy` allows.
     pub fn new(policy: P) -> Self {
         let room = Room::of_stage(&policy);
         Self { stage: Arc::new(policy), room }
@@ -274,7 +274,8 @@ pub(crate) fn finished<P: Stage, B>(
     if personal {
         Personal::keep_private(&mut head);
     }
-    let held = Watched::taken_from(&mut head.extensions).map(|held| held.of(&head.headers));
+    let held =
+        Watched::taken_from(&mut head.extensions).map(|held| held.for_response(&head.headers));
     let body = match replaced {
         None => body,
         Some(replaced) => Body::full(replaced),
@@ -284,6 +285,7 @@ pub(crate) fn finished<P: Stage, B>(
 
 /// Returns the response of a refusal.
 pub(crate) fn refused<B>(mut refusal: Response<Bytes>) -> Response<Body<B>> {
-    let held = Watched::taken_from(refusal.extensions_mut()).map(|held| held.of(refusal.headers()));
+    let held = Watched::taken_from(refusal.extensions_mut())
+        .map(|held| held.for_response(refusal.headers()));
     refusal.map(|bytes| Body::full(bytes).watched(held))
 }

@@ -6,7 +6,7 @@ use std::{fmt, net::Ipv4Addr};
 use http::HeaderValue;
 
 pub use error::OriginError;
-use error::Wrong;
+use error::OriginFault;
 use parts::{
     Scheme, host_and_port, host_is_serialised, other_host_is_serialised, scheme_and_authority,
     serialised_port,
@@ -166,8 +166,8 @@ impl<'a> Origin<'a> {
         &self.text[..self.scheme.as_str().len() + 3 + self.host.len()]
     }
 
-    /// Returns true for http and https if the host is this machine, whatever a network says
-    /// ([Secure Contexts, section 3.1](https://w3c.github.io/webappsec-secure-contexts/#is-origin-trustworthy)).
+    /// Returns true for http and https if the host is always this machine ([Secure Contexts, section
+    /// 3.1](https://w3c.github.io/webappsec-secure-contexts/#is-origin-trustworthy)).
     ///
     /// ```
     /// use palisade_core::Origin;
@@ -225,7 +225,7 @@ impl<'a> Origin<'a> {
         authority.eq_ignore_ascii_case(host)
     }
 
-    fn read(text: &'a str) -> Result<Self, Wrong<'a>> {
+    fn read(text: &'a str) -> Result<Self, OriginFault<'a>> {
         Self::with_a_name(text).map_or_else(|| Self::read_closely(text), Ok)
     }
 
@@ -263,7 +263,7 @@ impl<'a> Origin<'a> {
         Some(Self { text, scheme, host: &authority[..end], port })
     }
 
-    fn read_closely(text: &'a str) -> Result<Self, Wrong<'a>> {
+    fn read_closely(text: &'a str) -> Result<Self, OriginFault<'a>> {
         let (scheme, authority) = scheme_and_authority(text)?;
         let (host, port) = host_and_port(authority)?;
         match scheme {

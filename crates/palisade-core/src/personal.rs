@@ -8,8 +8,7 @@ use crate::{Principal, is_grpc};
 
 /// In the extensions of the response to an authenticated request: the response is for one caller.
 ///
-/// The engine marks the response to each request that carries a [`Principal`] where a policy lets it pass, so a policy
-/// outside of the authentication knows as well, whichever scheme authenticated the caller. Unless the service says what
+/// The engine marks the response to each admitted request that carries a [`Principal`], so that policies outside the authentication can see it for any scheme. Unless the service says what
 /// caches may store, the response gets `Cache-Control: private` (RFC 9111, section 5.2.2.7): a shared cache knows that
 /// `Authorization` makes a response personal (section 3.5), but not that a session cookie or an `X-Api-Key` does.
 ///

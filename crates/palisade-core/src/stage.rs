@@ -470,7 +470,7 @@ macro_rules! impl_stage {
 impl_stage!(NoPolicies => (), Errors => Exchange);
 
 mod sealed {
-    /// Keeps `Stage` free to change: the engine's states are nobody else's business.
+    /// Seals `Stage`, so that the engine's states can change.
     pub trait Sealed {}
     impl<P: super::Policy> Sealed for P {}
     impl<A, B> Sealed for super::Chain<A, B> {}

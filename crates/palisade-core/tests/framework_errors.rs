@@ -146,7 +146,7 @@ async fn without_the_option_nothing_of_it_is_touched() {
 async fn a_handlers_own_404_stays_where_a_route_was_found() {
     let own = send(app(), request(Method::GET, "/bare", "", "")).await;
     assert_eq!((own.status, own.body.len()), (StatusCode::NOT_FOUND, 0));
-    // around the whole router nobody can tell
+    // A layer around the whole router cannot distinguish the two.
     let around = ErrorLayer::new().framework_errors().layer(routes());
     let response = around.oneshot(request(Method::GET, "/bare", "", "")).await.unwrap();
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");

@@ -55,7 +55,7 @@ fn foreign_status_keeps_metadata_details_and_issues() {
     let mut status = Status::with_error_details(Code::ResourceExhausted, "slow down", details);
     status.metadata_mut().insert("x-shard", MetadataValue::from_static("7"));
     status.metadata_mut().insert("content-length", MetadataValue::from_static("7"));
-    // as it comes over the wire: nobody knows what it was made of
+    // As received over the network, without its source.
     let theirs = Status::from_header_map(&{
         let mut headers = http::HeaderMap::new();
         status.add_header(&mut headers).unwrap();

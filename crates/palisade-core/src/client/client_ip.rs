@@ -12,11 +12,10 @@ use super::{
     address::client_address, diagnostics, peer::Peer, trusted_proxies::UndeterminedClient,
 };
 
-/// The address a client is known by: the one answer to "who is this", wherever an address matters.
+/// The address of the client. All policies that need an address use it.
 ///
-/// It is the socket's peer, and no header is believed, unless [`TrustedProxies`](crate::TrustedProxies) further out
-/// worked out somebody else and left a `ClientIp` on the request. An IPv4 address that arrives inside an IPv6 one
-/// (`::ffff:192.0.2.1`) is the IPv4 address, however it was written.
+/// It is the socket's peer, and headers are ignored, unless an outer [`TrustedProxies`](crate::TrustedProxies) has determined
+/// the client and inserted a `ClientIp`. An IPv4 address that is mapped into IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
 ///
 /// ```
 /// use palisade_core::{ClientIp, PeerAddr};
@@ -28,9 +27,9 @@ use super::{
 /// assert_eq!(ClientIp::of(&extensions).unwrap().to_string(), "192.0.2.1");
 /// ```
 ///
-/// # The line that tells who the peer is
+/// # How servers provide the peer
 ///
-/// The server has to leave the peer's address on the request. On axum, with the feature `axum`:
+/// The server has to insert the peer's address into the request's extensions. On axum, with the feature `axum`:
 ///
 #[cfg_attr(feature = "axum", doc = "```")]
 #[cfg_attr(not(feature = "axum"), doc = "```ignore")]
@@ -92,11 +91,11 @@ impl ClientIp {
     pub fn of(extensions: &Extensions) -> Option<Self> {
         match extensions.get() {
             Some(client) => Some(*client),
-            None => Peer::of(extensions).address().and_then(client_address).map(Self),
+            None => Peer::from_extensions(extensions).address().and_then(client_address).map(Self),
         }
     }
 
-    /// Like [`from_extensions`](Self::from_extensions), for policies that decide by the client's address: if the request was
+    /// Like [`of`](Self::of), for policies that decide by the client's address: if the request was
     /// forwarded but the peer is taken for the client, a warning is logged once per process.
     ///
     /// ```

@@ -64,7 +64,7 @@ pub(super) enum Peer {
 }
 
 impl Peer {
-    pub(super) fn of(extensions: &Extensions) -> Self {
+    pub(super) fn from_extensions(extensions: &Extensions) -> Self {
         if let Some(peer) = socket_peer_of(extensions) {
             return Self::Address(peer.ip().to_canonical());
         }

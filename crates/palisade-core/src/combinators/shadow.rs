@@ -53,7 +53,7 @@ pub enum Outcome<'a> {
 }
 
 impl<'a> Outcome<'a> {
-    pub(crate) fn of<G>(outcome: &'a Result<G, Halt>) -> Self {
+    pub(crate) fn from_result<G>(outcome: &'a Result<G, Halt>) -> Self {
         outcome.as_ref().map_or_else(Self::of_halt, |_| Self::Granted)
     }
 

@@ -27,14 +27,6 @@ where
 
 /// Applies `policy`, one or several in a row, to all requests but those that `predicate` selects, which pass. See
 /// [`when`].
-///
-/// ```
-/// # use http::request;
-/// # use palisade_core::{ApiError, Decision, Policy, unless};
-/// # struct Signed;
-/// # impl Policy for Signed { type Grant = (); fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::refuse(ApiError::forbidden()) } }
-/// let policy = unless(|request| request.uri.path() == "/health", Signed);
-/// ```
 pub fn unless<F, P>(predicate: F, policy: P) -> When<F, P::Policy>
 where
     F: Fn(&request::Parts) -> bool + Send + Sync + 'static,

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, header};
 use super::ErrorFormat;
 
 /// Returns the `Accept` of a request, for rendering a later error.
-pub(super) fn of(headers: &HeaderMap) -> Option<HeaderValue> {
+pub(super) fn header(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut lines = headers.get_all(header::ACCEPT).iter();
     let first = lines.next()?;
     let Some(second) = lines.next() else { return Some(first.clone()) };
@@ -155,7 +155,7 @@ mod tests {
     fn chosen(accept: &[&str], format: &ErrorFormat, html: bool) -> String {
         let line = |line: &&str| (header::ACCEPT, HeaderValue::from_str(line).unwrap());
         let headers: HeaderMap = accept.iter().map(line).collect();
-        format!("{:?}", choose(of(&headers).as_ref(), format, html))
+        format!("{:?}", choose(header(&headers).as_ref(), format, html))
     }
 
     #[test]

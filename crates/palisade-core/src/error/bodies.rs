@@ -78,7 +78,7 @@ pub(super) fn render(
             json(&Flat { error: message, code, field, issues, beside_issues, request_id })
         }
         ErrorFormat::Problem => {
-            let (r#type, title) = types.of(error);
+            let (r#type, title) = types.for_error(error);
             json(&Problem {
                 r#type,
                 title,

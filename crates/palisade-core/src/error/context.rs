@@ -106,7 +106,7 @@ impl ErrorContext {
 
     fn read(method: &Method, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Self {
         Self {
-            grpc: Wire::of(headers).map(|wire| (wire, uri.clone())),
+            grpc: Wire::from_headers(headers).map(|wire| (wire, uri.clone())),
             is_head: method == Method::HEAD,
             known: true,
             request_id: extensions.get().cloned(),
@@ -117,7 +117,7 @@ impl ErrorContext {
     /// [`ErrorLayer`](super::ErrorLayer) renders the error again with the request.
     pub(crate) fn of_response(response: &response::Parts) -> Self {
         Self {
-            grpc: Wire::of(&response.headers).map(|wire| (wire, Uri::default())),
+            grpc: Wire::from_headers(&response.headers).map(|wire| (wire, Uri::default())),
             is_head: false,
             known: false,
             request_id: None,

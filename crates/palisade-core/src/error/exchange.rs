@@ -46,7 +46,7 @@ pub(super) enum Settled {
 impl Exchange {
     /// Creates the state from a request.
     pub(super) fn begin(config: &Config, request: &request::Parts) -> Self {
-        let accept = config.negotiated.then(|| accept::of(&request.headers)).flatten();
+        let accept = config.negotiated.then(|| accept::header(&request.headers)).flatten();
         let routed = config.framework.are_rendered() && is_routed(&request.extensions);
         let custom = matches!(config.format, ErrorFormat::Custom(_));
         let head = custom.then(|| Box::new(request.clone()));

@@ -92,7 +92,7 @@ pub(crate) enum Wire {
 impl Wire {
     /// Returns the protocol of a request. gRPC is `application/grpc`, followed by the end, `+` or `;`. For gRPC-web `Accept`,
     /// if present, selects the encoding of the response.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(super) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let sent = Self::of_media_type(headers.get(header::CONTENT_TYPE)?)?;
         let accepted = || headers.get(header::ACCEPT).and_then(Self::of_media_type);
         match sent {
@@ -307,7 +307,7 @@ mod tests {
         if let Some(accept) = accept {
             headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
         }
-        Wire::of(&headers)
+        Wire::from_headers(&headers)
     }
 
     #[test]
@@ -329,7 +329,7 @@ mod tests {
         ] {
             assert_eq!(wire(content_type, None), is, "{content_type}");
         }
-        assert_eq!(Wire::of(&HeaderMap::new()), None);
+        assert_eq!(Wire::from_headers(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl GrpcStream {
         }
         let web = match wire {
             Wire::Native => None,
-            web => Some((web, WebTrailers::of(response)?)),
+            web => Some((web, WebTrailers::from_headers(response)?)),
         };
         Some(Self { context, web })
     }
@@ -123,7 +123,8 @@ mod tests {
             assert!(stream.last_frame(&too_large()).is_none(), "in the middle of a message");
             stream.record_data(&message.slice(4..));
             let last = stream.last_frame(&too_large()).unwrap().into_data().unwrap();
-            let mut reader = WebTrailers::of(&headers(&[("content-type", media_type)])).unwrap();
+            let mut reader =
+                WebTrailers::from_headers(&headers(&[("content-type", media_type)])).unwrap();
             assert!(reader.see(&message).is_none());
             let trailers = reader.see(&last).unwrap();
             assert!(trailers["grpc-status"] == "8" && trailers["x-shard"] == "7");

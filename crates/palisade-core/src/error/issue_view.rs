@@ -46,8 +46,8 @@ impl ApiError {
             let message = Value::from(&*issue.message);
             match places(issue).into_iter().next() {
                 None => form.push(message),
-                Some(Place::Name(name)) => push(&mut fields, name, message),
-                Some(Place::Item(at)) => push(&mut fields, at.to_string(), message),
+                Some(PathStep::Name(name)) => push(&mut fields, name, message),
+                Some(PathStep::Item(at)) => push(&mut fields, at.to_string(), message),
             }
         }
         json!({ "fieldErrors": fields, "formErrors": form })
@@ -70,8 +70,8 @@ impl ApiError {
             let mut node = &mut tree;
             for place in places(issue) {
                 node = match place {
-                    Place::Name(name) => child(&mut node.properties, name),
-                    Place::Item(at) => child(&mut node.items, at),
+                    PathStep::Name(name) => child(&mut node.properties, name),
+                    PathStep::Item(at) => child(&mut node.items, at),
                 };
             }
             node.errors.push(issue.message.to_string());
@@ -138,14 +138,14 @@ impl Node {
     }
 }
 
-enum Place {
+enum PathStep {
     Name(String),
     Item(usize),
 }
 
 /// Returns the steps to an issue, from its pointer if present, else from its path. The path tells which steps of the pointer
 /// are list positions.
-fn places(issue: &Issue) -> Vec<Place> {
+fn places(issue: &Issue) -> Vec<PathStep> {
     match &issue.pointer {
         Some(pointer) => {
             let mut rest = issue.path.as_str();
@@ -157,19 +157,19 @@ fn places(issue: &Issue) -> Vec<Place> {
                     let bracketed = format!("[{name}]");
                     if let (Some(after), Ok(at)) = (rest.strip_prefix(&bracketed), name.parse()) {
                         rest = after;
-                        return Place::Item(at);
+                        return PathStep::Item(at);
                     }
                     let after = rest.strip_prefix('.').unwrap_or(rest);
                     rest = after.strip_prefix(name.as_str()).unwrap_or(after);
-                    Place::Name(name)
+                    PathStep::Name(name)
                 })
                 .collect()
         }
         None => {
             let steps = issue.path.split(['.', '[']).filter(|step| !step.is_empty());
             let place = |step: &str| match step.strip_suffix(']').map(str::parse) {
-                Some(Ok(at)) => Place::Item(at),
-                _ => Place::Name(step.to_owned()),
+                Some(Ok(at)) => PathStep::Item(at),
+                _ => PathStep::Name(step.to_owned()),
             };
             steps.map(place).collect()
         }

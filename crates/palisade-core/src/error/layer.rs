@@ -142,17 +142,6 @@ impl ErrorLayer {
     /// documentation of the problem is, and the title that all of them have. The others are `about:blank`, or the type
     /// that draft-ietf-httpapi-ratelimit-headers-10 names if a quota is used up.
     ///
-    /// ```
-    /// use palisade_core::{ErrorFormat, ErrorLayer};
-    ///
-    /// let errors = ErrorLayer::new().format(ErrorFormat::Problem).problem_type(
-    ///     "OUT_OF_STOCK",
-    ///     "https://api.example.com/problems/out-of-stock",
-    ///     "Nothing left of it",
-    /// )?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
-    ///
     /// # Errors
     ///
     /// If `uri` is no absolute URI, or `title` is empty.

@@ -50,7 +50,7 @@ impl ProblemTypes {
     }
 
     /// Type and title of an error.
-    pub(super) fn of<'a>(&'a self, error: &ApiError) -> (&'a str, &'a str) {
+    pub(super) fn for_error<'a>(&'a self, error: &ApiError) -> (&'a str, &'a str) {
         if let Some(kind) = self.0.get(error.code()) {
             return (&kind.uri, &kind.title);
         }
@@ -82,7 +82,7 @@ mod tests {
         let mut types = ProblemTypes::default();
         let quota = || crate::QuotaViolation::new("daily", 1);
         let name = |types: &ProblemTypes, error: ApiError| {
-            types.of(&error).0.rsplit(['#', '/']).next().map(str::to_owned)
+            types.for_error(&error).0.rsplit(['#', '/']).next().map(str::to_owned)
         };
         let limited = || ApiError::rate_limited().with_quota_violation(quota());
         let reduced = || ApiError::unavailable().with_quota_violation(quota());

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use super::{MAX_HOST, MAX_LABEL, error::Wrong};
+use super::{MAX_HOST, MAX_LABEL, error::OriginFault};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Scheme<'a> {
@@ -45,15 +45,15 @@ impl<'a> Scheme<'a> {
 const WITHOUT_PAGES: [&str; 9] =
     ["about", "blob", "data", "filesystem", "ftp", "javascript", "view-source", "ws", "wss"];
 
-pub(super) fn scheme_and_authority(text: &str) -> Result<(Scheme<'_>, &str), Wrong<'_>> {
+pub(super) fn scheme_and_authority(text: &str) -> Result<(Scheme<'_>, &str), OriginFault<'_>> {
     if text.eq_ignore_ascii_case("null") {
-        return Err(Wrong::Null);
+        return Err(OriginFault::Null);
     }
     if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:")) {
-        return Err(Wrong::File);
+        return Err(OriginFault::File);
     }
     let Some((scheme, authority)) = text.split_once("://") else {
-        return Err(Wrong::NotInFull);
+        return Err(OriginFault::NotInFull);
     };
     let scheme = match scheme {
         "http" => Scheme::Http,
@@ -65,98 +65,102 @@ pub(super) fn scheme_and_authority(text: &str) -> Result<(Scheme<'_>, &str), Wro
     };
     // In the order in which a pasted URL goes wrong, from its end.
     if let Some(end) = authority.find(['/', '?', '#', '\\']) {
-        return Err(if &authority[end..] == "/" { Wrong::TrailingSlash } else { Wrong::Path });
+        return Err(if &authority[end..] == "/" {
+            OriginFault::TrailingSlash
+        } else {
+            OriginFault::Path
+        });
     }
     if authority.contains('@') {
-        return Err(Wrong::UserInfo);
+        return Err(OriginFault::UserInfo);
     }
     if authority.contains([',', ' ']) {
-        return Err(Wrong::List);
+        return Err(OriginFault::List);
     }
     if authority.contains('*') {
-        return Err(Wrong::Pattern);
+        return Err(OriginFault::Pattern);
     }
     Ok((scheme, authority))
 }
 
 /// A scheme other than http and https (RFC 3986, section 3.1), in lower case.
-fn scheme_is_serialised(scheme: &str) -> Result<(), Wrong<'_>> {
+fn scheme_is_serialised(scheme: &str) -> Result<(), OriginFault<'_>> {
     let is_scheme_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
     if !scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         || !scheme.bytes().all(is_scheme_byte)
     {
-        return Err(Wrong::SchemeName);
+        return Err(OriginFault::SchemeName);
     }
     if scheme.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Err(Wrong::SchemeCase);
+        return Err(OriginFault::SchemeCase);
     }
     if WITHOUT_PAGES.contains(&scheme) {
-        return Err(Wrong::SchemeWithoutPages(scheme));
+        return Err(OriginFault::SchemeWithoutPages(scheme));
     }
     Ok(())
 }
 
 /// Checks the host of an unknown scheme, which is [opaque](https://url.spec.whatwg.org/#opaque-host): browsers do not change
 /// its case, as in the ids of Safari's extensions.
-pub(super) fn other_host_is_serialised(host: &str) -> Result<(), Wrong<'static>> {
+pub(super) fn other_host_is_serialised(host: &str) -> Result<(), OriginFault<'static>> {
     if host.is_empty() {
-        return Err(Wrong::NoHost);
+        return Err(OriginFault::NoHost);
     }
     if host.len() > MAX_HOST {
-        return Err(Wrong::TooLong);
+        return Err(OriginFault::TooLong);
     }
     let is_host_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    if host.bytes().all(is_host_byte) { Ok(()) } else { Err(Wrong::OtherHost) }
+    if host.bytes().all(is_host_byte) { Ok(()) } else { Err(OriginFault::OtherHost) }
 }
 
-pub(super) fn host_and_port(authority: &str) -> Result<(&str, Option<&str>), Wrong<'_>> {
+pub(super) fn host_and_port(authority: &str) -> Result<(&str, Option<&str>), OriginFault<'_>> {
     if authority.starts_with('[') {
         let Some(end) = authority.find(']') else {
-            return Err(Wrong::OpenBracket);
+            return Err(OriginFault::OpenBracket);
         };
         let (host, rest) = authority.split_at(end + 1);
         return match rest.strip_prefix(':') {
             Some(port) => Ok((host, Some(port))),
             None if rest.is_empty() => Ok((host, None)),
-            None => Err(Wrong::AfterBracket),
+            None => Err(OriginFault::AfterBracket),
         };
     }
     match authority.split_once(':') {
-        Some((_, port)) if port.contains(':') => Err(Wrong::NoBrackets),
+        Some((_, port)) if port.contains(':') => Err(OriginFault::NoBrackets),
         Some((host, port)) => Ok((host, Some(port))),
         None => Ok((authority, None)),
     }
 }
 
 /// Checks that [host serialising](https://url.spec.whatwg.org/#host-serializing) does not change this host.
-pub(super) fn host_is_serialised(host: &str) -> Result<(), Wrong<'_>> {
+pub(super) fn host_is_serialised(host: &str) -> Result<(), OriginFault<'_>> {
     if let Some(address) = host.strip_prefix('[') {
         return ipv6_is_serialised(address.trim_end_matches(']'));
     }
     if host.is_empty() {
-        return Err(Wrong::NoHost);
+        return Err(OriginFault::NoHost);
     }
     if !host.is_ascii() {
-        return Err(Wrong::NotAscii);
+        return Err(OriginFault::NotAscii);
     }
     if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Err(Wrong::HostCase);
+        return Err(OriginFault::HostCase);
     }
     if host.ends_with('.') {
-        return Err(Wrong::TrailingDot);
+        return Err(OriginFault::TrailingDot);
     }
     let is_host_byte = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
     if !host.bytes().all(is_host_byte) {
-        return Err(Wrong::HostBytes);
+        return Err(OriginFault::HostBytes);
     }
     if host.len() > MAX_HOST || host.split('.').any(|label| label.len() > MAX_LABEL) {
-        return Err(Wrong::TooLong);
+        return Err(OriginFault::TooLong);
     }
     if host.split('.').any(str::is_empty) {
-        return Err(Wrong::EmptyLabel);
+        return Err(OriginFault::EmptyLabel);
     }
     if ends_in_a_number(host) && host.parse::<Ipv4Addr>().is_err() {
-        return Err(Wrong::Ipv4);
+        return Err(OriginFault::Ipv4);
     }
     Ok(())
 }
@@ -171,12 +175,12 @@ fn ends_in_a_number(host: &str) -> bool {
     }
 }
 
-fn ipv6_is_serialised(address: &str) -> Result<(), Wrong<'_>> {
-    let parsed = address.parse().map_err(|_| Wrong::Ipv6)?;
+fn ipv6_is_serialised(address: &str) -> Result<(), OriginFault<'_>> {
+    let parsed = address.parse().map_err(|_| OriginFault::Ipv6)?;
     let mut rest = Rest(address);
     match write_ipv6(parsed, &mut rest) {
         Ok(()) if rest.0.is_empty() => Ok(()),
-        _ => Err(Wrong::Ipv6Form),
+        _ => Err(OriginFault::Ipv6Form),
     }
 }
 
@@ -199,11 +203,13 @@ impl fmt::Write for Rest<'_> {
     }
 }
 
-pub(super) fn serialised_port<'a>(scheme: Scheme<'a>, port: &str) -> Result<u16, Wrong<'a>> {
+pub(super) fn serialised_port<'a>(scheme: Scheme<'a>, port: &str) -> Result<u16, OriginFault<'a>> {
     let is_decimal = port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
     match port.parse() {
-        Ok(number) if Some(number) == scheme.default_port() => Err(Wrong::DefaultPort(scheme)),
+        Ok(number) if Some(number) == scheme.default_port() => {
+            Err(OriginFault::DefaultPort(scheme))
+        }
         Ok(number @ 1..) if is_decimal => Ok(number),
-        _ => Err(Wrong::Port),
+        _ => Err(OriginFault::Port),
     }
 }

@@ -14,10 +14,10 @@ use crate::{Decision, Policy};
 /// ```
 /// # use http::request;
 /// # use palisade_core::{Decision, Policy, testing::Deferred};
-/// # struct Everybody;
-/// # impl Policy for Everybody { type Grant = (); fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::grant(()) } }
+/// # struct AllowAll;
+/// # impl Policy for AllowAll { type Grant = (); fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::grant(()) } }
 /// let (head, ()) = http::Request::new(()).into_parts();
-/// assert!(matches!(Deferred::new(Everybody, 1).decide(&head), Decision::Later(_)));
+/// assert!(matches!(Deferred::new(AllowAll, 1).decide(&head), Decision::Later(_)));
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Deferred<P> {

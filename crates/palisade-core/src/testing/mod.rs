@@ -4,15 +4,15 @@
 //! use http::{Request, request};
 //! use palisade_core::{Decision, Policy, testing::{Contract, Script}};
 //!
-//! struct Everybody;
+//! struct AllowAll;
 //!
-//! impl Policy for Everybody {
+//! impl Policy for AllowAll {
 //!     type Grant = ();
 //!     fn decide(&self, _: &request::Parts) -> Decision<()> { Decision::grant(()) }
 //! }
 //!
-//! // a request that the policy lets pass
-//! Contract::new(|| Request::get("/").body(Script::empty()).unwrap()).check_policy(|| Everybody);
+//! // A request that the policy allows
+//! Contract::new(|| Request::get("/").body(Script::empty()).unwrap()).check_policy(|| AllowAll);
 //! ```
 
 mod contract;

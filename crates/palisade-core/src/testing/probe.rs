@@ -101,12 +101,12 @@ const MOST_HEADER_FIELDS: usize = 24_576;
 /// called, as tower requires.
 #[derive(Debug, Default)]
 pub struct Probe {
-    shared: Arc<Shared>,
+    shared: Arc<ProbeRecord>,
     ready: bool,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct ProbeRecord {
     /// How often `poll_ready` returns `Pending`.
     unready_polls: AtomicUsize,
     ready_fails: AtomicBool,
@@ -234,7 +234,7 @@ impl<B> Service<Request<B>> for Probe {
 /// The future of [`Probe`]. It keeps the request until it answers.
 #[derive(Debug)]
 pub struct ProbeFuture<B> {
-    shared: Arc<Shared>,
+    shared: Arc<ProbeRecord>,
     request: Option<Request<B>>,
 }
 
