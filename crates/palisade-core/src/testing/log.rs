@@ -20,9 +20,9 @@ use tracing::{
 /// use palisade_core::testing::Log;
 ///
 /// let log = Log::of_this_thread(tracing::Level::INFO);
-/// tracing::warn!(target: "palisade::example", who = "somebody", "was refused");
+/// tracing::warn!(target: "palisade::example", who = "a client", "was refused");
 /// tracing::debug!(target: "palisade::example", "in detail");
-/// assert_eq!(log.text(), "WARN palisade::example: was refused who=\"somebody\"\n");
+/// assert_eq!(log.text(), "WARN palisade::example: was refused who=\"a client\"\n");
 /// ```
 #[derive(Debug)]
 pub struct Log {
