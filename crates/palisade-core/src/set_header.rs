@@ -1,4 +1,4 @@
-use http::{HeaderMap, HeaderName, HeaderValue, header::Entry};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Sets a header, in place of its earlier values. Returns false if there is no room for it; the other headers stay
 /// unchanged then.
@@ -21,23 +21,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::Entry};
 /// ```
 #[inline]
 pub fn set_header(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> bool {
-    // One look-up for a message without the header, as most are.
-    match headers.try_entry(&name) {
-        Ok(Entry::Vacant(place)) => place.try_insert(value).is_ok(),
-        _ => replace(headers, name, value),
-    }
-}
-
-#[inline(never)]
-fn replace(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> bool {
-    // `try_insert` takes many lines out one by one, as `HeaderMap::remove` does.
-    let has_many_lines = || headers.get_all(&name).iter().nth(1).is_some();
-    // `try_insert` wants room for one more even if the name is there already.
-    if cfg!(debug_assertions) && has_many_lines() || headers.try_reserve(1).is_err() {
+    // `try_insert` removes many lines one by one, as `HeaderMap::remove` does.
+    let has_many_lines = cfg!(debug_assertions) && headers.get_all(&name).iter().nth(1).is_some();
+    // `try_insert` wants room for one more even if the name is there already. A map that is far from full has it.
+    let is_full = headers.keys_len() >= FAR_FROM_FULL && headers.try_reserve(1).is_err();
+    if has_many_lines || is_full {
         remove_header(headers, &name);
     }
     headers.try_insert(name, value).is_ok()
 }
+
+/// A map of so many header fields has room for more: it has at most 24,576.
+const FAR_FROM_FULL: usize = 16_384;
 
 /// Removes a header, which a client may have sent in thousands of lines. `HeaderMap::remove` takes them out one by one, and
 /// checks all others each time if debug assertions are on. This function takes time in proportion to their number in every
