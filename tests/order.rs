@@ -36,6 +36,7 @@ fn right_order_compiles() {
         .rule(role("staff").and(scope("orders:read")))
         .deny_undecided()
         .rate_limit(&parts.by_principal)
+        .cache(&parts.cache)
         .timeout(parts.timeout)
         .body_limit(parts.body_limit)
         .webhook(&parts.webhook)
@@ -49,6 +50,7 @@ fn right_order_compiles() {
     let _ = known().cors(&parts.cors);
     let _ = known().rate_limit(&parts.by_address);
     let _ = known().auth(&parts.auth);
+    let _ = known().cache(&parts.cache);
     let _ = known().timeout(parts.timeout);
     let _ = known().body_limit(parts.body_limit);
     let _ = known().webhook(&parts.webhook);

@@ -29,6 +29,8 @@ pub fn catalogue() -> impl Iterator<Item = CatalogueEntry> {
     entries.extend(of("palisade-auth", palisade_auth::CODES));
     #[cfg(feature = "body")]
     entries.extend(of("palisade-body", palisade_body::CODES));
+    #[cfg(feature = "cache")]
+    entries.extend(of("palisade-cache", palisade_cache::CODES));
     #[cfg(feature = "cors")]
     entries.extend(of("palisade-cors", palisade_cors::CODES));
     #[cfg(feature = "headers")]

@@ -11,6 +11,7 @@
 //!
 //! [guide-authentication]: guide::authentication
 //! [guide-bodies]: guide::bodies
+//! [guide-caching]: guide::caching
 //! [guide-client-address]: guide::client_address
 //! [guide-cors]: guide::cors
 //! [guide-errors]: guide::errors
@@ -53,6 +54,9 @@ pub use palisade_auth as auth;
 #[cfg(feature = "body")]
 #[doc(inline)]
 pub use palisade_body as body;
+#[cfg(feature = "cache")]
+#[doc(inline)]
+pub use palisade_cache as cache;
 #[cfg(feature = "cors")]
 #[doc(inline)]
 pub use palisade_cors as cors;
@@ -102,6 +106,10 @@ pub mod guide {
     #[cfg(any(not(doctest), all(feature = "axum", all(feature = "body", feature = "gzip"))))]
     #[doc = include_str!("../docs/guide/bodies.md")]
     pub mod bodies {}
+
+    #[cfg(any(not(doctest), all(feature = "axum", feature = "cache", feature = "auth")))]
+    #[doc = include_str!("../docs/guide/caching.md")]
+    pub mod caching {}
 
     #[cfg(any(not(doctest), all(feature = "axum", feature = "rate-limit")))]
     #[doc = include_str!("../docs/guide/client-address.md")]

@@ -29,7 +29,7 @@ pub fn stack() -> Stack<order::Start> {
 ///
 /// ```text
 /// client_ip -> observe -> errors -> security_headers -> cors -> rate_limit (by address) -> auth -> role
-///           -> rate_limit (by principal) -> timeout -> body_limit -> webhook -> validate -> idempotency -> your service
+///           -> rate_limit (by principal) -> cache -> timeout -> body_limit -> webhook -> validate -> idempotency -> your service
 /// ```
 ///
 /// Each step is optional. One that is called out of order does not compile, and the error message says why the order
@@ -278,6 +278,29 @@ where
         At: order::BeforeDenyUndecided,
     {
         self.then_layer(palisade_auth::DenyUndecided::new())
+    }
+
+    /// Answers requests from stored responses. It comes after `cors`, authentication and limits, so that hits pass them too, and
+    /// before `timeout`, which then limits background renewals as well. The service inside gets its request with a
+    /// [`Body`](palisade_core::Body).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use palisade::{ErrorLayer, cache::Cache, stack};
+    ///
+    /// let cache = Cache::revalidate(Duration::from_secs(60)).build()?;
+    /// let stack = stack().errors(ErrorLayer::new()).cache(&cache);
+    /// # Ok::<_, palisade::ConfigError>(())
+    /// ```
+    #[cfg(feature = "cache")]
+    pub fn cache(
+        self,
+        cache: impl Borrow<palisade_cache::Cache>,
+    ) -> WithLayer<palisade_cache::Cache, order::Cached, Outer, Open, Errors>
+    where
+        At: order::BeforeCache,
+    {
+        self.then_layer(cache.borrow().clone())
     }
 
     /// Limits how long an answer may take, and how long bodies may pause. The service inside gets its request with a

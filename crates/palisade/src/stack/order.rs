@@ -27,6 +27,8 @@ positions! {
     RoleChecked;
     /// After a `rate_limit` by principal.
     LimitedByPrincipal;
+    /// After `cache`.
+    Cached;
     /// After `timeout`.
     TimeLimited;
     /// After `body_limit`.
@@ -92,28 +94,33 @@ steps! {
     "`deny_undecided` must come after `errors` and before `timeout` and bodies, not after `{Self}`",
     "what it refuses comes out in the format of `errors`, and nobody's body is read before it is known who may come in";
 
+    /// `cache` may follow.
+    BeforeCache after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal:
+    "`cache` must come once, after authentication and limits and before `timeout`, not after `{Self}`",
+    "a stored response is served without the steps inside: they would not check who reads it, and `timeout` limits its renewals";
+
     /// `timeout` may follow.
-    BeforeTimeout after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal:
+    BeforeTimeout after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal Cached:
     "`timeout` must come after the policies and before `body_limit`, not after `{Self}`",
     "the time a client takes to send its body counts: the deadline goes outside of whatever reads it";
 
     /// `body_limit` may follow.
-    BeforeBodyLimit after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited:
+    BeforeBodyLimit after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal Cached TimeLimited:
     "`body_limit` must come before everything that reads the body, not after `{Self}`",
     "`validate` collects the body: a limit inside of it would count bytes that are in memory already";
 
     /// `webhook` may follow.
-    BeforeWebhook after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited SizeLimited:
+    BeforeWebhook after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal Cached TimeLimited SizeLimited:
     "`webhook` must come once, after `body_limit` and before `validate`, not after `{Self}`",
     "the signature is verified before anything reads a meaning into the body; an endpoint has one sender";
 
     /// `validate` may follow.
-    BeforeValidate after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited SizeLimited WebhookVerified:
+    BeforeValidate after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal Cached TimeLimited SizeLimited WebhookVerified:
     "`validate` must come last and once, not after `{Self}`",
     "a stack validates one type; what a route needs beside it goes on the route";
 
     /// `idempotency` may follow.
-    BeforeIdempotency after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal TimeLimited SizeLimited WebhookVerified Validated:
+    BeforeIdempotency after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal Cached TimeLimited SizeLimited WebhookVerified Validated:
     "`idempotency` must come last and once, not after `{Self}`",
     "a key belongs to an authenticated caller, and a request that is rejected by a limit or by validation must not use it up";
 }
