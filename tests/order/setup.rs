@@ -10,6 +10,7 @@ use palisade::{
     cache::Cache,
     cors::Cors,
     headers::SecurityHeaders,
+    idempotency::{Idempotency, InMemoryClaims},
     observe::RequestIds,
     rate_limit::{ByAddress, ByPrincipal, Quota, RateLimit},
     validate::ValidateLayer,
@@ -34,6 +35,7 @@ pub(super) struct Parts {
     pub(super) body_limit: BodyLimit,
     pub(super) webhook: Webhook,
     pub(super) validate: ValidateLayer<Item>,
+    pub(super) idempotency: Idempotency,
 }
 
 pub(super) fn parts() -> Parts {
@@ -53,5 +55,6 @@ pub(super) fn parts() -> Parts {
         body_limit: BodyLimit::new(1),
         webhook: Webhook::github(secret).build().unwrap(),
         validate: ValidateLayer::new(),
+        idempotency: Idempotency::new(InMemoryClaims::new(1).unwrap()).build().unwrap(),
     }
 }

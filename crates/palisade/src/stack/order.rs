@@ -1,4 +1,4 @@
-//! How far a stack has come, and what may still go inside. Types without values, for the compiler's messages.
+//! The positions of a stack, as types without values, and the steps that may follow each, for the compiler's messages.
 
 macro_rules! positions {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
@@ -57,32 +57,32 @@ steps! {
     /// `client_ip` may follow.
     BeforeClientIp after Start:
     "`client_ip` must come first in a stack, not after `{Self}`",
-    "whatever logs or limits outside of it would take the nearest proxy for the client";
+    "a step outside of `client_ip` would log and count the nearest proxy instead of the client";
 
     /// `observe` may follow.
     BeforeObserve after Start ClientKnown:
     "`observe` must come first in a stack, not after `{Self}`",
-    "only the outermost layer sees every answer: one made outside of it would carry no request id; `client_ip` alone goes outside, as it makes none";
+    "only the outermost step sees every response: a rejection outside of `observe` would have no request id; `client_ip` never rejects, so it goes outside";
 
     /// `errors` may follow.
     BeforeErrors after Start ClientKnown Observed:
     "`errors` must come before everything that can fail, not after `{Self}`",
     "a failure outside of `errors` would reach the client in another format; only `client_ip` and `observe` go outside of it";
 
-    /// `security_headers` may follow. Where the stack is stays the same: they answer nothing.
+    /// `security_headers` may follow. They do not change the position, because they never respond.
     BeforeSecurityHeaders after Start ClientKnown Observed ErrorsHandled:
-    "`security_headers` must come before everything that answers, not after `{Self}`",
-    "a preflight, a 401 or a 429 made outside of `security_headers` would not carry them";
+    "`security_headers` must come before every step that responds, not after `{Self}`",
+    "a preflight, a 401 or a 429 from a step outside of `security_headers` would not have them";
 
     /// `cors` may follow.
     BeforeCors after Start ClientKnown Observed ErrorsHandled:
     "`cors` must come before limits, authentication and bodies, not after `{Self}`",
-    "a preflight carries no credentials: inside `auth` it would get 401, and a 401, 413 or 429 made outside of `cors` could not be read by the page";
+    "a preflight has no credentials: inside `auth` it would get 401, and a page could not read a 401, 413 or 429 from a step outside of `cors`";
 
     /// `auth` may follow.
     BeforeAuth after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress:
     "`auth` must come once, before everything that needs an identity or the body, not after `{Self}`",
-    "whatever runs outside of `auth` runs for anybody: roles have nobody to check, and bodies of strangers are read";
+    "a step outside of `auth` runs for unauthenticated requests: `role` would have no caller to check, and bodies of any client would be read";
 
     /// `role` may follow.
     BeforeRole after Authenticated RoleChecked:
@@ -92,7 +92,7 @@ steps! {
     /// `deny_undecided` may follow.
     BeforeDenyUndecided after ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal:
     "`deny_undecided` must come after `errors` and before `timeout` and bodies, not after `{Self}`",
-    "what it refuses comes out in the format of `errors`, and nobody's body is read before it is known who may come in";
+    "its rejections have the format of `errors`, and it decides before a body is read";
 
     /// `cache` may follow.
     BeforeCache after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal:
@@ -102,22 +102,22 @@ steps! {
     /// `timeout` may follow.
     BeforeTimeout after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal Cached:
     "`timeout` must come after the policies and before `body_limit`, not after `{Self}`",
-    "the time a client takes to send its body counts: the deadline goes outside of whatever reads it";
+    "the time that a client takes to send its body counts: `timeout` goes outside of the steps that read it";
 
     /// `body_limit` may follow.
     BeforeBodyLimit after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal Cached TimeLimited:
     "`body_limit` must come before everything that reads the body, not after `{Self}`",
-    "`validate` collects the body: a limit inside of it would count bytes that are in memory already";
+    "`validate` reads the whole body: a limit inside of it would count bytes that are in memory already";
 
     /// `webhook` may follow.
     BeforeWebhook after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal Cached TimeLimited SizeLimited:
     "`webhook` must come once, after `body_limit` and before `validate`, not after `{Self}`",
-    "the signature is verified before anything reads a meaning into the body; an endpoint has one sender";
+    "the signature is verified before the body is parsed; an endpoint has one sender";
 
     /// `validate` may follow.
     BeforeValidate after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal Cached TimeLimited SizeLimited WebhookVerified:
-    "`validate` must come last and once, not after `{Self}`",
-    "a stack validates one type; what a route needs beside it goes on the route";
+    "`validate` must come once, after all steps except `idempotency`, not after `{Self}`",
+    "a stack validates one type; rules of a single route go on that route";
 
     /// `idempotency` may follow.
     BeforeIdempotency after Start ClientKnown Observed ErrorsHandled CrossOrigin LimitedByAddress Authenticated RoleChecked LimitedByPrincipal Cached TimeLimited SizeLimited WebhookVerified Validated:
@@ -131,10 +131,10 @@ steps! {
     message = "a `rate_limit` that counts `{Self}` cannot come after `{At}`",
     label = "this limit does not belong here",
     note = "a limit by address goes before `auth`: inside of it, guesses at tokens would not be limited",
-    note = "a limit by principal goes after `auth` and before the body: outside of it there is nobody to count"
+    note = "a limit by principal goes after `auth` and before the body: outside of it there is no caller to count"
 )]
 pub trait LimitAfter<At> {
-    /// Where the stack is then.
+    /// The position after the limit.
     type Next;
 }
 
