@@ -40,7 +40,8 @@ fn right_order_compiles() {
         .timeout(parts.timeout)
         .body_limit(parts.body_limit)
         .webhook(&parts.webhook)
-        .validate(parts.validate);
+        .validate(parts.validate)
+        .idempotency(&parts.idempotency);
 
     // every step is optional
     let parts = setup::parts();
@@ -55,6 +56,7 @@ fn right_order_compiles() {
     let _ = known().body_limit(parts.body_limit);
     let _ = known().webhook(&parts.webhook);
     let _ = known().validate(parts.validate);
+    let _ = known().idempotency(&parts.idempotency);
 }
 
 #[test]
