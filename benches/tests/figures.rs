@@ -45,28 +45,41 @@ figures_stay! {
     cost_of_validation_stays: "validate",
 }
 
+/// How often a group is measured until it fails. Keys of hash tables are random, and in one of about ten runs a request meets
+/// another path through them.
+const ATTEMPTS: usize = 3;
+
 /// Compares the cost of our subjects of one group with the stored one, or stores it.
 fn check(name: &str) {
-    let group = POLICIES.into_iter().find(|group| group.name == name).unwrap();
-    let Some(comparison) = group.comparison() else { return };
-    let report = comparison
-        // Without optimizations, callgrind takes a minute for the larger bodies; their work is of the same kind.
-        .retain(|set, _| !set.contains("10 KB"))
-        .retain(|_, subject| subject.name() == BARE || subject.name().starts_with("Palisade"))
-        .instructions(how_to_count())
-        .rounds(0)
-        .run()
-        .unwrap();
-    compare(&report, &name.replace(' ', "_"));
+    let mut outcome = Ok(());
+    for _ in 0..ATTEMPTS {
+        let group = POLICIES.into_iter().find(|group| group.name == name).unwrap();
+        let Some(comparison) = group.comparison() else { return };
+        let report = comparison
+            // Without optimizations, callgrind takes a minute for the larger bodies; their work is of the same kind.
+            .retain(|set, _| !set.contains("10 KB"))
+            .retain(|_, subject| subject.name() == BARE || subject.name().starts_with("Palisade"))
+            .instructions(how_to_count())
+            .rounds(0)
+            .run()
+            .unwrap();
+        outcome = compare(&report, &name.replace(' ', "_"));
+        if outcome.is_ok() {
+            return;
+        }
+    }
+    if let Err(changed) = outcome {
+        panic!("{changed}`scripts/figures` stores the new figures.");
+    }
 }
 
-fn compare(report: &Report, name: &str) {
+fn compare(report: &Report, name: &str) -> Result<(), String> {
     let file = folder().join(format!("{name}.json"));
     let stored_toolchain = folder().join("toolchain.txt");
     if env::var("PALISADE_FIGURES").is_ok_and(|value| value == "write") {
         report.write_json(&file).unwrap();
         fs::write(&stored_toolchain, toolchain()).unwrap();
-        return;
+        return Ok(());
     }
     let stored = fs::read_to_string(&stored_toolchain).unwrap();
     let percent = if stored == toolchain() { 2.0 } else { 25.0 };
@@ -76,9 +89,7 @@ fn compare(report: &Report, name: &str) {
         );
     }
     let tolerance = Tolerance::allocations(0).instructions_percent(percent);
-    if let Err(changed) = report.check_against(&file, tolerance) {
-        panic!("{changed}`scripts/figures` stores the new figures.");
-    }
+    report.check_against(&file, tolerance).map_err(|changed| changed.to_string())
 }
 
 /// By callgrind: the processor's counter sees instructions that callgrind hides from programs, and gives other figures.
