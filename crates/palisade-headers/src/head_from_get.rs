@@ -27,7 +27,7 @@ use tower_service::Service;
 /// use tower::{Layer, ServiceExt, service_fn};
 /// # use bytes::Bytes;
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> Result<(), palisade_core::BoxError> {
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// let service = HeadFromGet.layer(service_fn(async |request: Request<()>| {
 ///     assert_eq!(request.method(), Method::GET);

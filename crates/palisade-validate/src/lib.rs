@@ -19,7 +19,7 @@
 //!     amount: u32,
 //! }
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> Result<(), palisade_core::BoxError> {
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 //! # use bytes::Bytes;
 //! # type In = palisade_core::Body<Full<Bytes>>;

@@ -42,7 +42,7 @@ use crate::{
 /// use palisade_webhook::{Stripe, Verified, Webhook};
 /// use tower::{Layer, ServiceExt, service_fn};
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> Result<(), palisade_core::BoxError> {
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// # type In = palisade_core::Body<Full<Bytes>>;
 /// let secret = "whsec_5yJ2nGd0tGZc8fVt7bqW3mKx1oLpQr9s";
