@@ -75,6 +75,7 @@ impl<At, Outer, Open, Errors> fmt::Debug for Stack<At, Outer, Open, Errors> {
 type With<P, At, Outer, Open, Errors> = Stack<At, Outer, <Open as Segment>::Then<P>, Errors>;
 
 /// A stack with one more layer of Palisade, inside everything that was there.
+#[allow(dead_code, reason = "used by the steps of features")]
 type WithLayer<L, At, Outer, Open, Errors> = Stack<
     At,
     Own<<<Open as Segment>::Onto<Outer, Errors> as Outside>::Sharing, L>,
@@ -105,6 +106,7 @@ where
         }
     }
 
+    #[allow(dead_code, reason = "used by the steps of features")]
     fn then_layer<L, To>(self, layer: L) -> WithLayer<L, To, Outer, Open, Errors> {
         let outer = Own::new(self.open.close(self.outer, &self.errors), layer);
         Stack { outer, open: Nothing, errors: self.errors, at: PhantomData }
