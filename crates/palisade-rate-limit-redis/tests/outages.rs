@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use palisade_rate_limit_redis::{
     Redis,
     testing::{RedisCluster, RedisSentinel},
@@ -88,6 +90,8 @@ async fn a_link_that_was_idle_does_not_write_to_a_replaced_master() {
     watched.wait_for_promotion();
     // The first decision may or may not have reached the replica before it was promoted.
     let before = watched.replica().keys().len();
+    // A link is idle after a second. A promotion can be faster than that.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     watched.master().resume();
     // It calls itself a master until a sentinel tells it otherwise, which the link does not wait for.
     assert!(is_decided(&limit, 100).await);
