@@ -3,7 +3,7 @@
 //!
 //! ```sh
 //! cargo run --example idempotent_payments
-//! PAYMENTS_DB=/tmp/payments.db cargo run --example idempotent_payments   # kill it during a payment, and start it again
+//! PAYMENTS_DB=payments.db cargo run --example idempotent_payments   # kill it during a payment, and start it again
 //! PALISADE_ADDR=127.0.0.1:8080 cargo run --example idempotent_payments
 //! ```
 

@@ -236,7 +236,7 @@ where
     Ok(answer)
 }
 
-/// The client wants a stored response, and there is none: 504.
+/// The response to `only-if-cached` without a stored response: 504 (RFC 9111, section 5.2.1.7).
 fn not_cached<B>(settings: &Settings, head: &request::Parts) -> Answer<B> {
     let mut response = ErrorContext::of(head).render(ApiError::from(NOT_CACHED)).map(Body::full);
     if settings.shows_status {

@@ -27,7 +27,7 @@ pub(crate) enum CacheStatus {
     Bypass,
     /// The method is one that the cache does not answer.
     Method,
-    /// The client accepts stored responses only, and there is none.
+    /// The client accepts stored responses only, and the cache has no usable one.
     OnlyIfCached,
 }
 

@@ -1,4 +1,4 @@
-//! Where responses are stored.
+//! The memory of a cache: stored responses, requests that are under way, and purges.
 
 mod flights;
 mod memory;
