@@ -37,24 +37,35 @@ pub(crate) fn is_expected_in(request: &request::Parts) -> Result<bool, Halt> {
     Ok(true)
 }
 
-/// Rejects bodies of another media type, and returns the expected one in `Accept` (RFC 9110, section 15.5.16).
+/// Rejects bodies of another media type.
 pub(crate) fn check(
     headers: &HeaderMap,
     expected: &'static str,
     is_expected: fn(&str) -> bool,
 ) -> Result<(), ApiError> {
-    let mut fields = headers.get_all(header::CONTENT_TYPE).iter();
-    let field = fields.next().and_then(|field| field.to_str().ok());
-    match field {
-        Some(field) if fields.next().is_none() && is_expected(field) => Ok(()),
-        _ => Err(ApiError::unsupported_media_type()
-            .with_message(format!("the body must be sent as `Content-Type: {expected}`"))
-            .with_header(header::ACCEPT, HeaderValue::from_static(expected))),
+    match content_type(headers) {
+        Some(field) if is_expected(field) => Ok(()),
+        _ => Err(unsupported(expected)),
     }
 }
 
+/// Returns the only `Content-Type`. With two of them, two readers could see different types.
+pub(crate) fn content_type(headers: &HeaderMap) -> Option<&str> {
+    let mut fields = headers.get_all(header::CONTENT_TYPE).iter();
+    let field = fields.next()?;
+    if fields.next().is_some() { None } else { field.to_str().ok() }
+}
+
+/// Returns the 415 with the expected types, joined by commas, in `Accept` (RFC 9110, section 15.5.16).
+pub(crate) fn unsupported(expected: &'static str) -> ApiError {
+    let types = expected.replace(", ", "` or `");
+    ApiError::unsupported_media_type()
+        .with_message(format!("the body must be sent as `Content-Type: {types}`"))
+        .with_header(header::ACCEPT, HeaderValue::from_static(expected))
+}
+
 /// `application/json` or any `+json`, in UTF-8 (RFC 8259, section 8.1).
-fn is_json(content_type: &str) -> bool {
+pub(crate) fn is_json(content_type: &str) -> bool {
     is_utf8(content_type, |essence| {
         essence.eq_ignore_ascii_case("application/json") || has_json_suffix(essence)
     })

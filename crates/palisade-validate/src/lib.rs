@@ -52,6 +52,7 @@
 //! | `Valid` | axum's extractors, one or several at once (feature `axum`) |
 //! | `ValidateMessages`, `validate_message` | messages of gRPC (feature `tonic`) |
 //! | `JsonSchema` | documents that are described by a schema instead of a type (feature `json-schema`) |
+//! | `JsonOrForm` | one body that may be JSON or a form (feature `multipart`) |
 //! | `Multipart`, `MultipartStream`, `Uploads` | forms with files (feature `multipart`) |
 //! | [`Validation`] | the settings of all of them, and the same checks for bytes |
 //! | [`debug_validate_response`] | responses, during development |
@@ -81,7 +82,7 @@
 //! | `axum` | the extractors in `Valid` |
 //! | `json-schema` | `JsonSchema` |
 //! | `schemars` | `SchemaJson`, `schema_of`: types with a schema, and exact places in unions and flattened structs |
-//! | `multipart` | `Valid<Multipart<T>>` and `Valid<MultipartStream<T>>`, for axum |
+//! | `multipart` | `Valid<JsonOrForm<T>>`, `Valid<Multipart<T>>` and `Valid<MultipartStream<T>>`, for axum |
 //! | `tonic` | `ValidateMessages`, `validate_message` |
 //! | `gzip`, `deflate`, `zstd` | `ValidateMessages` reads messages in these codings |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -121,8 +122,8 @@ pub use axum::SchemaJson;
 pub use axum::{Cookies, Extractor, FromBody, FromHead, HasRules, Headers, OfTexts, Valid};
 #[cfg(feature = "multipart")]
 pub use axum::{
-    Multipart, MultipartStream, Upload, UploadStream, Uploads, UploadsBuilder, UploadsLayer,
-    UploadsService,
+    JsonOrForm, Multipart, MultipartStream, Upload, UploadStream, Uploads, UploadsBuilder,
+    UploadsLayer, UploadsService,
 };
 pub use context::RuleContext;
 #[cfg(feature = "schemars")]

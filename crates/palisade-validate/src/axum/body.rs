@@ -19,8 +19,8 @@ use crate::{
     texts::Texts,
 };
 
-/// An extractor that [`Valid`](crate::Valid) reads from a whole request: `Json`, `Form`, `Multipart`, `MultipartStream`, and tuples
-/// that end with one of them.
+/// An extractor that [`Valid`](crate::Valid) reads from a whole request: `Json`, `Form`, `JsonOrForm`, `Multipart`,
+/// `MultipartStream`, and tuples that end with one of them.
 ///
 /// It cannot be implemented elsewhere.
 pub trait FromBody: Extractor + Sized {
@@ -152,7 +152,11 @@ where
     }
 }
 
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+
+pub(super) fn is_form(content_type: &str) -> bool {
+    json::is_utf8(content_type, |essence| essence.eq_ignore_ascii_case(FORM))
+}
 
 impl<T> FromBody for Form<T>
 where
@@ -169,9 +173,7 @@ where
         let form = if matches!(*request.method(), Method::GET | Method::HEAD) {
             Bytes::copy_from_slice(request.uri().query().unwrap_or_default().as_bytes())
         } else {
-            json::check(request.headers(), FORM, |field| {
-                json::is_utf8(field, |essence| essence.eq_ignore_ascii_case(FORM))
-            })?;
+            json::check(request.headers(), FORM, is_form)?;
             bytes_of(request).await?
         };
         let texts = Texts::urlencoded(&form, IssueSource::Form)?;

@@ -17,7 +17,7 @@ use super::{Cookies, Headers};
     message = "`{Self}` cannot be validated",
     label = "`Valid` does not take this extractor",
     note = "`Valid` takes `Path`, `Query`, `Headers`, `Cookies`, `Json`, `Form`, or a tuple of them with the body last",
-    note = "with features of this crate also `SchemaJson`, `Multipart` and `MultipartStream`"
+    note = "with features of this crate also `SchemaJson`, `JsonOrForm`, `Multipart` and `MultipartStream`"
 )]
 pub trait Extractor {}
 
@@ -62,9 +62,9 @@ impl<T> Extractor for super::SchemaJson<T> where
 
 #[cfg(feature = "multipart")]
 const _: () = {
-    use super::{Multipart, MultipartStream};
+    use super::{JsonOrForm, Multipart, MultipartStream};
 
-    extractors! { Multipart MultipartStream }
+    extractors! { JsonOrForm Multipart MultipartStream }
 };
 
 macro_rules! tuples {

@@ -4,6 +4,8 @@ mod body;
 mod extractor;
 mod head;
 #[cfg(feature = "multipart")]
+mod json_or_form;
+#[cfg(feature = "multipart")]
 mod multipart;
 mod named;
 #[cfg(feature = "aide")]
@@ -19,6 +21,8 @@ use crate::{Validation, place::Findings};
 
 #[cfg(feature = "schemars")]
 pub use self::body::SchemaJson;
+#[cfg(feature = "multipart")]
+pub use self::json_or_form::JsonOrForm;
 #[cfg(feature = "multipart")]
 pub use self::multipart::{
     Multipart, MultipartStream, Upload, UploadStream, Uploads, UploadsBuilder, UploadsLayer,
@@ -38,6 +42,7 @@ pub use self::{
 /// | `Valid<Json<T>>` | a JSON body |
 /// | `Valid<SchemaJson<T>>` | a JSON body whose type has a schema (feature `schemars`) |
 /// | `Valid<Form<T>>` | an urlencoded form |
+/// | `Valid<JsonOrForm<T>>` | JSON, or a form of either kind, as the client sends it (feature `multipart`) |
 /// | `Valid<Multipart<T>>` | a form with files, in memory or on disk (feature `multipart`) |
 /// | `Valid<MultipartStream<T>>` | a form with files, streamed (feature `multipart`) |
 /// | `Valid<Query<T>>` | the query string |

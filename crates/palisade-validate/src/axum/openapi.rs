@@ -91,27 +91,44 @@ mod multipart {
     };
 
     use super::{GenContext, JsonSchema, Operation, OperationInput};
-    use crate::{Multipart, MultipartStream};
+    use crate::{JsonOrForm, Multipart, MultipartStream};
 
-    fn form<T: JsonSchema>(context: &mut GenContext, operation: &mut Operation) {
-        let schema = context.schema.subschema_for::<T>();
+    const FORM_DATA: &str = "multipart/form-data";
+
+    /// Describes a body that may be sent as any of these media types.
+    fn body<T: JsonSchema>(
+        context: &mut GenContext,
+        operation: &mut Operation,
+        media_types: &[&str],
+    ) {
         // The names of the files are those of the client, so they are not listed.
-        let schema = SchemaObject { json_schema: schema, external_docs: None, example: None };
-        let form = MediaType { schema: Some(schema), ..MediaType::default() };
+        let schema = context.schema.subschema_for::<T>();
         let mut body = RequestBody { required: true, ..RequestBody::default() };
-        body.content.insert("multipart/form-data".to_owned(), form);
+        for media_type in media_types {
+            let json_schema = schema.clone();
+            let schema = SchemaObject { json_schema, external_docs: None, example: None };
+            let content = MediaType { schema: Some(schema), ..MediaType::default() };
+            body.content.insert((*media_type).to_owned(), content);
+        }
         set_body(context, operation, body);
+    }
+
+    impl<T: JsonSchema> OperationInput for JsonOrForm<T> {
+        fn operation_input(context: &mut GenContext, operation: &mut Operation) {
+            let media_types = ["application/json", crate::axum::body::FORM, FORM_DATA];
+            body::<T>(context, operation, &media_types);
+        }
     }
 
     impl<T: JsonSchema> OperationInput for Multipart<T> {
         fn operation_input(context: &mut GenContext, operation: &mut Operation) {
-            form::<T>(context, operation);
+            body::<T>(context, operation, &[FORM_DATA]);
         }
     }
 
     impl<T: JsonSchema> OperationInput for MultipartStream<T> {
         fn operation_input(context: &mut GenContext, operation: &mut Operation) {
-            form::<T>(context, operation);
+            body::<T>(context, operation, &[FORM_DATA]);
         }
     }
 }

@@ -10,6 +10,7 @@ mod stream;
 mod too_large;
 mod uploads;
 
+pub(super) use self::parts::is_form_data;
 pub use self::{
     form::{Multipart, Upload},
     layer::{UploadsLayer, UploadsService},

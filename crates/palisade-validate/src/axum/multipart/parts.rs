@@ -33,6 +33,10 @@ use crate::{
 
 const FORM_DATA: &str = "multipart/form-data";
 
+pub(in crate::axum) fn is_form_data(content_type: &str) -> bool {
+    json::is_utf8(content_type, |essence| essence.eq_ignore_ascii_case(FORM_DATA))
+}
+
 pub(super) struct Parts {
     form: multer::Multipart<'static>,
     gauge: Arc<Gauge>,
@@ -67,9 +71,7 @@ pub(super) enum Next {
 impl Parts {
     /// Begins to read a form, after checks of the request's head.
     pub(super) fn of(request: Request) -> Result<Self, ApiError> {
-        json::check(request.headers(), FORM_DATA, |field| {
-            json::is_utf8(field, |essence| essence.eq_ignore_ascii_case(FORM_DATA))
-        })?;
+        json::check(request.headers(), FORM_DATA, is_form_data)?;
         let caps = Uploads::of(request.extensions());
         let boundary = parameters::boundary(request.headers()).map_err(malformed)?;
         if request.body().size_hint().lower() > caps.body as u64 {
@@ -172,7 +174,10 @@ impl Parts {
         }
         let admitted = if self.files >= self.caps.files {
             let max = self.caps.files;
-            let words = format!("at most {max} files are taken");
+            let words = match max {
+                0 => "is a file, and the form takes no files".to_owned(),
+                _ => format!("at most {max} files are taken"),
+            };
             let found =
                 Found::new(Place::default().name(&name), issue_codes::TOO_MANY_FILES, words);
             Err(vec![found.with_param("max", max)])

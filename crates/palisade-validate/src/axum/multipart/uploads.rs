@@ -72,6 +72,15 @@ impl Uploads {
         UploadsLayer::new(self)
     }
 
+    /// Changes the limits of the request's extensions to accept no files.
+    pub(in crate::axum) fn forbid_files(extensions: &mut Extensions) {
+        let mut caps = Self::of(extensions);
+        let forms = Arc::make_mut(&mut caps);
+        forms.files = 0;
+        forms.required.clear();
+        extensions.insert(Self(caps));
+    }
+
     pub(super) fn of(extensions: &Extensions) -> Arc<Caps> {
         match extensions.get::<Self>() {
             Some(uploads) => Arc::clone(&uploads.0),
