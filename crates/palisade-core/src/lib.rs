@@ -43,7 +43,7 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `tower` (default) | [`ErrorLayer`] recognises tower's timeout and load-shed errors |
-//! | `axum` | [`ApiError`] and [`Body`] as axum responses; axum's own errors in our format, by option, or by their types with [`OrApiError`]; peer addresses from `ConnectInfo` |
+//! | `axum` | [`ApiError`], [`Envelope`] and [`Body`] as axum responses; axum's own errors in our format, by option, or by their types with [`OrApiError`]; peer addresses from `ConnectInfo` |
 //! | `multipart` | errors of axum's `Multipart` as [`ApiError`] |
 //! | `hyper` | [`ErrorLayer`] recognises hyper's errors |
 //! | `tonic` | [`ApiError`] as `tonic::Status` and back; peer addresses from `TcpConnectInfo` |
@@ -62,6 +62,7 @@ mod combinators;
 mod config;
 mod connection;
 mod cookies;
+mod envelope;
 mod error;
 mod grpc_web;
 mod hold;
@@ -117,6 +118,7 @@ pub use connection::{
     Connection, TrackUpgrades, TrackUpgradesFuture, TrackUpgradesService, TrackedIo,
 };
 pub use cookies::cookies;
+pub use envelope::{Envelope, Pagination};
 pub use error::{
     ApiError, ErrorCode, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorPolicyFuture,
     ErrorPolicyLayer, ErrorPolicyService, ErrorService, FrameworkReason, GrpcCode, GrpcDetail,
