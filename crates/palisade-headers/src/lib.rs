@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`SecurityHeaders`] | writes security headers on every response |
 //! | [`CacheControl`] | writes `Cache-Control` on responses without it |
+//! | [`Deprecation`] | announces that routes are deprecated, and when they will be removed |
 //! | [`Methods`] | answers 405 with the right `Allow`, and OPTIONS, for services without a router |
 //! | [`HeadFromGet`] | answers HEAD from GET; a layer, because it drops the body |
 //! | [`Geo`] | allows or denies countries, by a header of trusted proxies |
@@ -33,6 +34,7 @@
 
 mod cache_control;
 mod content_security_policy;
+mod deprecation;
 mod framing;
 mod geo;
 mod head_from_get;
@@ -45,6 +47,7 @@ mod tokens;
 
 pub use cache_control::{CacheControl, CacheControlBuilder, CacheControlGrant};
 pub use content_security_policy::{ContentSecurityPolicy, CspNonce};
+pub use deprecation::{Deprecation, DeprecationBuilder};
 pub use framing::{FrameOptions, Framing};
 pub use geo::{Country, Geo, GeoBuilder};
 pub use head_from_get::{HeadFromGet, HeadFromGetFuture, HeadFromGetService};
@@ -61,4 +64,4 @@ pub use tokens::{EmbedderPolicy, OpenerPolicy, ReferrerPolicy, ResourcePolicy};
 /// ```
 pub const CODES: &[palisade_core::ErrorCode] = &[geo::COUNTRY_NOT_ALLOWED];
 
-palisade_core::impl_layer!(CacheControl, Geo, Methods, SecurityHeaders);
+palisade_core::impl_layer!(CacheControl, Deprecation, Geo, Methods, SecurityHeaders);

@@ -7,7 +7,7 @@ use palisade_core::{
     PeerAddr, TrustedProxies,
     testing::{Contract, Script},
 };
-use palisade_headers::{CacheControl, Geo, HeadFromGet, Methods, SecurityHeaders};
+use palisade_headers::{CacheControl, Deprecation, Geo, HeadFromGet, Methods, SecurityHeaders};
 
 fn get() -> Request<Script> {
     Request::get("/").body(Script::empty()).unwrap()
@@ -24,6 +24,20 @@ fn cache_control_keeps_the_contract() {
     let minute = Duration::from_secs(60);
     Contract::new(get).check_policy(|| CacheControl::public().max_age(minute).build().unwrap());
     Contract::new(get).check(|| CacheControl::new().layer());
+}
+
+fn deprecation() -> Deprecation {
+    Deprecation::since("Tue, 30 Jun 2026 00:00:00 GMT")
+        .sunset("Wed, 30 Jun 2027 00:00:00 GMT")
+        .successor("/v2")
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn deprecation_keeps_the_contract() {
+    Contract::new(get).check_policy(deprecation);
+    Contract::new(get).check(|| deprecation().layer());
 }
 
 #[test]
@@ -66,4 +80,5 @@ fn a_response_that_is_full_of_headers_passes() {
     Contract::new(get)
         .check_full_responses(|| SecurityHeaders::pages().always_https().build().unwrap());
     Contract::new(get).check_full_responses(CacheControl::new);
+    Contract::new(get).check_full_responses(deprecation);
 }
