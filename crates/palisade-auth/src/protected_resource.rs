@@ -2,10 +2,10 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, Uri, header, request, response};
-use palisade_core::{ApiError, ConfigError, Decision, Policy, PolicyLayer, requested_uri};
+use palisade_core::{
+    ApiError, ConfigError, Decision, Policy, PolicyLayer, requested_uri, syntax::is_token,
+};
 use serde_json::{Map, Value};
-
-use crate::cookies::is_cookie_name as is_scheme;
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
@@ -158,14 +158,14 @@ impl ProtectedResourceBuilder {
                 "name the issuer of the tokens with `.authorization_server(\"https://…\")`";
             return Err(ConfigError::without_value("authorization_server", remedy));
         }
-        let is_token_char = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
-        let is_token = |scope: &str| !scope.is_empty() && scope.bytes().all(is_token_char);
-        let wrong = self.scopes.iter().chain(&self.challenge_scopes).find(|scope| !is_token(scope));
+        let is_scope_char = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+        let is_scope = |scope: &str| !scope.is_empty() && scope.bytes().all(is_scope_char);
+        let wrong = self.scopes.iter().chain(&self.challenge_scopes).find(|scope| !is_scope(scope));
         if let Some(scope) = wrong {
             let remedy = "a scope is printable ASCII without spaces, quotes and backslashes";
             return Err(ConfigError::new("scopes", scope.escape_debug(), remedy));
         }
-        if let Some(scheme) = self.schemes.iter().find(|scheme| !is_scheme(scheme)) {
+        if let Some(scheme) = self.schemes.iter().find(|scheme| !is_token(scheme)) {
             let remedy = "name a scheme, such as `Token`";
             return Err(ConfigError::new("challenge_scheme", scheme.escape_debug(), remedy));
         }

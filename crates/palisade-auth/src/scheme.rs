@@ -1,7 +1,7 @@
 use http::{HeaderMap, HeaderValue, header, response};
-use palisade_core::{ApiError, ConfigError};
+use palisade_core::{ApiError, ConfigError, syntax::is_token};
 
-use crate::{Authenticate, cookies::is_cookie_name as is_token};
+use crate::Authenticate;
 
 /// One authentication scheme of one realm, and its refusals. The challenges are made once.
 #[derive(Clone, Debug)]

@@ -1,13 +1,13 @@
 use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, header, request};
-use palisade_core::{ApiError, BoxError, BoxFuture, ConfigError, PolicyLayer};
+use palisade_core::{ApiError, BoxError, BoxFuture, ConfigError, PolicyLayer, syntax::is_token};
 
 use crate::{
     Attempt, Authenticate, CsrfCheck, Identity,
     authenticate::{Pending, policy_of},
     authorization::{Authorization, token68},
-    cookies::{CookieNamed, is_cookie_name},
+    cookies::CookieNamed,
     scheme::Scheme,
 };
 
@@ -237,7 +237,7 @@ impl<S: SessionStore> SessionsBuilder<S> {
             None if self.authorization.is_some() => None,
             name => Some(name.unwrap_or_else(|| "__Host-session".to_owned())),
         };
-        if let Some(name) = name.as_deref().filter(|name| !is_cookie_name(name)) {
+        if let Some(name) = name.as_deref().filter(|name| !is_token(name)) {
             return Err(ConfigError::new(
                 "cookie",
                 name.escape_debug(),

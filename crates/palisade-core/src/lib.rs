@@ -89,6 +89,8 @@ mod secret;
 mod set_header;
 mod shared_body;
 mod stage;
+#[doc(hidden)]
+pub mod syntax;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "tonic")]

@@ -1,3 +1,5 @@
+use palisade_core::syntax::{PercentByte, is_unreserved, percent_decode};
+
 use crate::Cors;
 
 /// Paths that have a configuration of their own. Matched in whole segments, as the router does, and the longest first.
@@ -47,22 +49,12 @@ pub(crate) fn is_ambiguous(path: &str) -> bool {
     path.contains(['\\', ';'])
         || segments().any(|segment| matches!(segment, "." | ".."))
         || path.contains("//")
-        || encoded_bytes(path).any(|byte| byte.is_none_or(needs_no_encoding))
-}
-
-/// Returns the percent-encoded bytes of a path, with `None` for an invalid `%`.
-fn encoded_bytes(path: &str) -> impl Iterator<Item = Option<u8>> {
-    path.split('%').skip(1).map(|rest| {
-        let digits =
-            rest.get(..2).filter(|digits| digits.bytes().all(|d| d.is_ascii_hexdigit()))?;
-        u8::from_str_radix(digits, 16).ok()
-    })
-}
-
-/// Returns true for unreserved characters (RFC 3986, section 2.3) and separators. Regular clients do not encode them. An
-/// encoded slash can be read as one segment or as two.
-fn needs_no_encoding(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/' | b'\\' | 0)
+        || percent_decode(path.as_bytes()).any(|byte| match byte {
+            PercentByte::Plain(_) => false,
+            // An encoded slash can be read as one segment or as two.
+            PercentByte::Encoded(byte) => is_unreserved(byte) || matches!(byte, b'/' | b'\\' | 0),
+            PercentByte::Invalid => true,
+        })
 }
 
 #[cfg(test)]

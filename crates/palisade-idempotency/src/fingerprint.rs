@@ -1,5 +1,5 @@
 use http::{header, request};
-use palisade_core::{Principal, requested_uri};
+use palisade_core::{Principal, requested_uri, syntax::LowerHex};
 use sha2::{Digest, Sha256};
 
 /// A hash over fields with their lengths, so that two lists of fields never have the same bytes.
@@ -51,13 +51,7 @@ pub(crate) fn store_key(scope: &Scope<'_>, head: &request::Parts, key: &str) -> 
         Scope::Custom(scope) => Fields::new().and("custom").and(scope),
     };
     let hash = fields.and(head.method.as_str()).and(route(head)).and(key).hash();
-    let mut text = String::with_capacity("idempotency:".len() + 2 * hash.len());
-    text.push_str("idempotency:");
-    for byte in hash {
-        text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-        text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-    }
-    text
+    format!("idempotency:{}", LowerHex(&hash))
 }
 
 /// Returns the template of axum's route, or the path.

@@ -1,12 +1,8 @@
-use std::{
-    collections::BTreeSet,
-    fmt::{self, Write as _},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::Uri;
-use palisade_core::{ConfigError, Principal, Secret, Step};
+use palisade_core::{ConfigError, Principal, Secret, Step, syntax::LowerHex};
 use sha2::Sha256;
 
 use crate::{escape::Escaped, record::Summary};
@@ -112,10 +108,7 @@ impl AccessLog {
         // No issuer has one in it.
         mac.update(&[0]);
         mac.update(principal.subject().as_bytes());
-        mac.finalize().into_bytes().iter().take(16).fold(String::new(), |mut hash, byte| {
-            let _ = write!(hash, "{byte:02x}");
-            hash
-        })
+        LowerHex(&mac.finalize().into_bytes()[..16]).to_string()
     }
 
     pub(crate) fn write(&self, summary: &Summary<'_>) {

@@ -3,6 +3,8 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
+use palisade_core::syntax::LowerHex;
+
 /// Generates unique numbers: a keyed hash of a counter. The operating system seeds the key once for each thread, so a request
 /// makes no system call. For ids, not for secrets.
 struct Source {
@@ -24,12 +26,8 @@ pub(crate) fn random() -> u64 {
 
 /// Sixteen lower-case digits.
 pub(crate) fn hex(bytes: [u8; 8]) -> [u8; 16] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0; 16];
-    for (byte, pair) in bytes.iter().zip(text.chunks_exact_mut(2)) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
+    LowerHex(&bytes).encode_into(&mut text);
     text
 }
 

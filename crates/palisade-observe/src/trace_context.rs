@@ -1,7 +1,10 @@
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, request};
-use palisade_core::{TrustedProxies, remove_header, set_header};
+use palisade_core::{
+    TrustedProxies, remove_header, set_header,
+    syntax::{LowerHex, decode_lower_hex},
+};
 
 use crate::{
     random::random,
@@ -57,14 +60,7 @@ impl<const N: usize> HexId<N> {
 
 impl<const N: usize> fmt::Display for HexId<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        // The longer id has 32 digits.
-        let mut text = [0; 32];
-        for (byte, pair) in self.0.iter().zip(text.chunks_exact_mut(2)) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
-        }
-        f.write_str(std::str::from_utf8(&text[..(2 * N).min(32)]).unwrap_or_default())
+        fmt::Display::fmt(&LowerHex(&self.0), f)
     }
 }
 
@@ -194,19 +190,8 @@ fn parse(text: &[u8]) -> Option<([u8; 16], [u8; 8], u8)> {
 
 /// Parses lower-case hexadecimal digits (section 3.2.2).
 fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
     let mut bytes = [0; N];
-    if text.len() != 2 * N {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(bytes)
+    decode_lower_hex(text, &mut bytes).map(|()| bytes)
 }
 
 #[cfg(test)]

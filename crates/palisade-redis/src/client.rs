@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use palisade_core::BoxFuture;
+use palisade_core::{BoxFuture, syntax::percent_encode};
 use redis::Value;
 
 #[cfg(feature = "cluster")]
@@ -313,16 +313,7 @@ impl fmt::Debug for Redis {
 /// assert_ne!(key_part("a:b"), key_part("a%3Ab"));
 /// ```
 pub fn key_part(text: &str) -> String {
-    let mut part = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
-                part.push(char::from(byte));
-            }
-            _ => part.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    part
+    percent_encode(text, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use garde::Validate;
 use http::{HeaderMap, HeaderValue, Method, header, request};
-use palisade_core::{ApiError, Halt, IssueSource};
+use palisade_core::{ApiError, Halt, IssueSource, syntax::is_token};
 use serde::de::{DeserializeOwned, IgnoredAny};
 #[cfg(feature = "json-schema")]
 use serde_json::Value;
@@ -79,12 +79,6 @@ fn has_json_suffix(essence: &str) -> bool {
     is_token(kind)
         && is_token(subtype)
         && suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
-}
-
-/// RFC 9110, section 5.6.2.
-fn is_token(text: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_part)
 }
 
 /// Returns true for an expected media type in UTF-8, which is the default.

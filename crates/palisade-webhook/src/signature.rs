@@ -1,6 +1,7 @@
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use palisade_core::syntax::decode_lower_hex;
 
 /// The maximum length of a signature: SHA-512 and Ed25519.
 pub(crate) const LONGEST: usize = 64;
@@ -26,15 +27,10 @@ pub(crate) enum Kind {
 impl Signature {
     /// Decodes lower-case hexadecimal. Senders use it, and a signature must have one spelling.
     pub(crate) fn hex(text: &str) -> Option<Self> {
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        if !rest.is_empty() || pairs.is_empty() || pairs.len() > LONGEST {
-            return None;
-        }
+        let length = text.len() / 2;
         let mut bytes = [0; LONGEST];
-        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-            *byte = nibble(*high)? << 4 | nibble(*low)?;
-        }
-        Some(Self { kind: Kind::Mac, bytes, length: pairs.len() })
+        decode_lower_hex(text.as_bytes(), bytes.get_mut(..length)?)?;
+        (length > 0).then_some(Self { kind: Kind::Mac, bytes, length })
     }
 
     /// Decodes base64 of the standard alphabet, with padding and without stray bits (RFC 4648, section 4).
@@ -67,21 +63,6 @@ impl fmt::Debug for Signature {
     }
 }
 
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
-}
-
-/// Encodes bytes as lower-case hexadecimal.
-pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
-}
-
 /// Encodes bytes as base64.
 pub(crate) fn to_base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
@@ -89,6 +70,7 @@ pub(crate) fn to_base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use palisade_core::syntax::LowerHex;
     use proptest::prelude::*;
 
     use super::*;
@@ -113,7 +95,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(bytes in prop::collection::vec(any::<u8>(), 1..=64)) {
-            let hex = Signature::hex(&to_hex(&bytes)).unwrap();
+            let hex = Signature::hex(&LowerHex(&bytes).to_string()).unwrap();
             prop_assert_eq!(hex.bytes(), &*bytes);
             let base64 = Signature::base64(&to_base64(&bytes)).unwrap();
             prop_assert_eq!(base64.bytes(), &*bytes);

@@ -1,7 +1,10 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, header, request};
-use palisade_core::{ConfigError, PublicUrl, Secret};
+use palisade_core::{
+    ConfigError, PublicUrl, Secret,
+    syntax::{LowerHex, PercentByte, percent_decode},
+};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -9,7 +12,7 @@ use crate::{
     key::{Algorithm, Key},
     scheme::{Fault, Message, Scheme, SignatureHeaders, id_field, required, sole},
     sign::Headers,
-    signature::{Signature, to_base64, to_hex},
+    signature::{Signature, to_base64},
 };
 
 /// [Twilio](https://www.twilio.com/docs/usage/security#validating-requests):
@@ -95,7 +98,7 @@ impl Twilio {
         json: &[u8],
     ) -> Result<(String, HeaderMap), ConfigError> {
         let separator = if url.contains('?') { '&' } else { '?' };
-        let url = format!("{url}{separator}{BODY_HASH}={}", to_hex(&Sha256::digest(json)));
+        let url = format!("{url}{separator}{BODY_HASH}={}", LowerHex(&Sha256::digest(json)));
         let headers = signed(&key(&secret.into())?, &vec![Cow::Borrowed(url.as_bytes())]);
         Ok((url, headers))
     }
@@ -201,18 +204,12 @@ fn parameters(form: &[u8]) -> Result<Vec<Cow<'static, [u8]>>, Fault> {
 /// Decodes the escapes of a form to bytes. Not to text: a decoder that replaces invalid UTF-8 by U+FFFD would give two bodies
 /// one signature.
 fn decoded(text: &[u8]) -> Option<Vec<u8>> {
-    let digit =
-        |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.iter();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => digit(rest.next()?)? << 4 | digit(rest.next()?)?,
-            other => *other,
-        });
-    }
-    Some(bytes)
+    let decoded = percent_decode(text).map(|byte| match byte {
+        PercentByte::Plain(b'+') => Some(b' '),
+        PercentByte::Plain(byte) | PercentByte::Encoded(byte) => Some(byte),
+        PercentByte::Invalid => None,
+    });
+    decoded.collect()
 }
 
 #[cfg(test)]
@@ -311,7 +308,7 @@ mod tests {
 
     #[test]
     fn address_contains_the_body_hash_once() {
-        let hash = to_hex(&Sha256::digest(b"{}"));
+        let hash = LowerHex(&Sha256::digest(b"{}")).to_string();
         let of = |query: &str| {
             messages_of("https://a.example", &format!("/?{query}"), "application/json", b"{}")
         };

@@ -1,10 +1,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header, request};
-use palisade_core::{ConfigError, remove_header};
+use palisade_core::{ConfigError, remove_header, syntax::is_token};
 
-use crate::{
-    authorization::Authorization,
-    cookies::{CookieNamed, is_cookie_name as is_token},
-};
+use crate::{authorization::Authorization, cookies::CookieNamed};
 
 /// Where a token may be in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

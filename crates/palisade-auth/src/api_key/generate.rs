@@ -1,7 +1,7 @@
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use palisade_core::{ConfigError, Principal};
+use palisade_core::{ConfigError, Principal, syntax::LowerHex};
 
 use super::{
     format::{check_prefix, hash_of},
@@ -35,7 +35,7 @@ impl ApiKey {
         })?;
         let (id, secret) = random.split_at(8);
         // Hexadecimal: an id has letters and digits only, so that a double click marks it whole in a log.
-        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = LowerHex(id).to_string();
         let secret = URL_SAFE_NO_PAD.encode(secret);
         let plaintext = format!("{prefix}_{id}.{secret}").into();
         Ok(NewApiKey { plaintext, record: ApiKeyRecord::new(id, hash_of(&secret), owner) })

@@ -1,6 +1,9 @@
 use std::borrow::Cow;
 
-use palisade_core::ConfigError;
+use palisade_core::{
+    ConfigError,
+    syntax::{PercentByte, percent_decode},
+};
 
 /// A path with one named parameter that is looked at, in the syntax of axum's routes.
 #[derive(Clone, Debug)]
@@ -125,24 +128,11 @@ fn decode_once(segment: &str) -> Option<Cow<'_, str>> {
     if !segment.contains('%') {
         return Some(Cow::Borrowed(segment));
     }
-    let mut decoded = Vec::with_capacity(segment.len());
-    let mut bytes = segment.bytes();
-    while let Some(byte) = bytes.next() {
-        let byte = if byte == b'%' {
-            let high = hex_digit(bytes.next()?)?;
-            let low = hex_digit(bytes.next()?)?;
-            high << 4 | low
-        } else {
-            byte
-        };
-        decoded.push(byte);
-    }
-    String::from_utf8(decoded).ok().map(Cow::Owned)
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    // At most 15, so it fits.
-    char::from(byte).to_digit(16).map(|digit| digit as u8)
+    let decoded = percent_decode(segment.as_bytes()).map(|byte| match byte {
+        PercentByte::Plain(byte) | PercentByte::Encoded(byte) => Some(byte),
+        PercentByte::Invalid => None,
+    });
+    String::from_utf8(decoded.collect::<Option<_>>()?).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use http::{HeaderMap, HeaderName, request};
-use palisade_core::TrustedProxies;
+use palisade_core::{TrustedProxies, syntax::decode_hex};
 use sha2::{Digest, Sha256};
 
 /// The longest header with a certificate, in bytes.
@@ -60,7 +60,7 @@ impl fmt::Debug for PeerCertificate {
 ///
 /// ```
 /// use palisade_auth::{ClientCertificates, Jwt};
-/// use palisade_core::TrustedProxies;
+/// use palisade_core::{TrustedProxies, syntax::decode_hex};
 /// # #[derive(serde::Deserialize)]
 /// # struct Claims { sub: String }
 ///
@@ -147,13 +147,8 @@ fn read_forwarded(field: &str) -> Option<PeerCertificate> {
     });
     let hash = hashes.next().filter(|_| hashes.next().is_none())?;
     let digits = hash.strip_prefix('"').and_then(|hash| hash.strip_suffix('"')).unwrap_or(hash);
-    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
     let mut sha256 = [0; 32];
-    for (byte, at) in sha256.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
-    }
+    decode_hex(digits.as_bytes(), &mut sha256)?;
     Some(PeerCertificate { sha256 })
 }
 
@@ -181,14 +176,14 @@ fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &st
 
 #[cfg(test)]
 mod tests {
-    use palisade_core::PeerAddr;
+    use palisade_core::{PeerAddr, syntax::LowerHex};
 
     use super::*;
 
     #[test]
     fn forwarded_certificates_are_those_of_the_last_element() {
         let certificate = PeerCertificate::from_der(b"certificate");
-        let hex: String = certificate.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = LowerHex(&certificate.sha256).to_string();
         let zeros = "0".repeat(64);
         // A client that leaves a quote open would make the proxy's element part of its own.
         for bad in [

@@ -1,13 +1,12 @@
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
-use palisade_core::{Clock, ConfigError, SystemClock};
+use palisade_core::{Clock, ConfigError, SystemClock, syntax::is_token};
 
 use super::{
     cookie::{SameSite, SessionCookie},
     manager::{Inner, SessionManager},
     storage::SessionStorage,
 };
-use crate::cookies::is_cookie_name;
 
 /// The settings of a [`SessionManager`]. Made by [`SessionManager::builder`].
 ///
@@ -90,7 +89,7 @@ impl<C, S: SessionStorage> SessionManagerBuilder<C, S> {
     /// If the cookie has no valid name that begins with `__Host-`, if the idle time-out is less than a second or more than
     /// the lifetime, or if the lifetime is more than 400 days.
     pub fn build(self) -> Result<SessionManager<C, S>, ConfigError> {
-        let is_name = is_cookie_name(&self.cookie) && self.cookie.len() > "__Host-".len();
+        let is_name = is_token(&self.cookie) && self.cookie.len() > "__Host-".len();
         if !(is_name && self.cookie.starts_with("__Host-")) {
             return Err(ConfigError::new(
                 "cookie",

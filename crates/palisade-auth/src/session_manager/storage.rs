@@ -1,6 +1,6 @@
 use std::{fmt, time::Duration};
 
-use palisade_core::{BoxError, BoxFuture};
+use palisade_core::{BoxError, BoxFuture, syntax::LowerHex};
 use sha2::{Digest, Sha256};
 
 /// The greatest number of sessions of one subject: more than the devices of one person.
@@ -75,7 +75,7 @@ impl SessionId {
 /// 64 hexadecimal digits.
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        fmt::Display::fmt(&LowerHex(&self.0), f)
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, header};
-use palisade_core::ConfigError;
+use palisade_core::{ConfigError, syntax::is_token};
 use tower_layer::Layer;
 
 use super::BodyLimitService;
@@ -215,12 +215,6 @@ struct MediaType {
 
 impl MediaType {
     fn parse(text: &str) -> Result<Self, ConfigError> {
-        let is_token = |part: &str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
-        };
         match text.trim().split_once('/') {
             Some((kind, subtype)) if is_token(kind) && kind != "*" && is_token(subtype) => {
                 Ok(Self { kind: kind.into(), subtype: (subtype != "*").then(|| subtype.into()) })

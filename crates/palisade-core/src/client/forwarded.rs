@@ -9,6 +9,7 @@ use super::{
     diagnostics::FORWARDED,
     elements::{from_the_right, without_space_around},
 };
+use crate::syntax::is_token_byte;
 
 /// The most bytes of `Forwarded` that are read: all of it is looked at before any of it counts.
 const MOST_BYTES: usize = 8 * 1024;
@@ -84,8 +85,6 @@ fn value(text: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
 
 /// RFC 9110, section 5.6.2.
 fn token(text: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
-    let is_token_byte =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let end = text.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(text.len());
     if end == 0 { Err(Malformed) } else { Ok(text.split_at(end)) }
 }

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderValue, header};
 
 use super::ErrorFormat;
+use crate::syntax::is_token;
 
 /// Returns the `Accept` of a request, for rendering a later error.
 pub(super) fn header(headers: &HeaderMap) -> Option<HeaderValue> {
@@ -124,11 +125,6 @@ fn weight(value: &[u8]) -> Option<u16> {
         thousandths += digit(decimal)? * worth;
     }
     (thousandths <= 1000).then_some(thousandths)
-}
-
-fn is_token(text: &[u8]) -> bool {
-    let in_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !text.is_empty() && text.iter().all(in_token)
 }
 
 /// Splits where `at` is not part of a quoted string.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::{ApiError, ErrorFormat, Issue, issue_view::BesideIssues, problem_types::ProblemTypes};
+use crate::syntax::HtmlText;
 
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -151,25 +152,26 @@ fn write_text(text: &mut String, error: &ApiError, request_id: Option<&str>) -> 
     Ok(())
 }
 
+// The path of an issue is made of names that a client chose, so all text is escaped.
 fn write_html(page: &mut String, error: &ApiError, request_id: Option<&str>) -> fmt::Result {
     let status = error.status();
     write!(
         page,
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{status}</title></head>\n\
          <body>\n<h1>{status}</h1>\n<p>{}</p>\n",
-        Escaped(error.message())
+        HtmlText(error.message())
     )?;
     if !error.issues().is_empty() {
         page.push_str("<ul>\n");
         for Issue { path, message, .. } in error.issues() {
             match &**path {
-                "" => writeln!(page, "<li>{}</li>", Escaped(message))?,
+                "" => writeln!(page, "<li>{}</li>", HtmlText(message))?,
                 path => {
                     writeln!(
                         page,
                         "<li><code>{}</code>: {}</li>",
-                        Escaped(path),
-                        Escaped(message)
+                        HtmlText(path),
+                        HtmlText(message)
                     )?;
                 }
             }
@@ -179,34 +181,15 @@ fn write_html(page: &mut String, error: &ApiError, request_id: Option<&str>) -> 
         }
         page.push_str("</ul>\n");
     }
-    write!(page, "<p><small>Code <code>{}</code>", Escaped(error.code()))?;
+    write!(page, "<p><small>Code <code>{}</code>", HtmlText(error.code()))?;
     if let Some(field) = error.field() {
-        write!(page, ", field <code>{}</code>", Escaped(field))?;
+        write!(page, ", field <code>{}</code>", HtmlText(field))?;
     }
     if let Some(id) = request_id {
-        write!(page, ", request <code>{}</code>", Escaped(id))?;
+        write!(page, ", request <code>{}</code>", HtmlText(id))?;
     }
     page.push_str("</small></p>\n</body>\n</html>\n");
     Ok(())
-}
-
-/// Text between tags: the path of an issue is made of names that a client chose.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for char in self.0.chars() {
-            match char {
-                '&' => f.write_str("&amp;"),
-                '<' => f.write_str("&lt;"),
-                '>' => f.write_str("&gt;"),
-                '"' => f.write_str("&quot;"),
-                '\'' => f.write_str("&#39;"),
-                other => f.write_char(other),
-            }?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

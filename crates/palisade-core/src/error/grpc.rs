@@ -1,5 +1,3 @@
-use std::fmt::Write as _;
-
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
@@ -12,7 +10,7 @@ use super::{
     context::OF_THE_BODY,
     grpc_details::{self, pushback_millis},
 };
-use crate::{RequestId, set_header};
+use crate::{RequestId, set_header, syntax::percent_encode};
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -269,14 +267,7 @@ fn is_plain(char: char) -> bool {
 
 /// A `grpc-message`: bytes outside the printable ASCII range, and `%`, are percent-encoded.
 pub(super) fn encode_message(message: &str) -> HeaderValue {
-    let mut encoded = String::with_capacity(message.len());
-    for byte in message.bytes() {
-        if is_plain(char::from(byte)) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
+    let encoded = percent_encode(message, |byte| is_plain(char::from(byte)));
     // Only printable ASCII is left.
     HeaderValue::try_from(encoded).unwrap_or(HeaderValue::from_static(""))
 }

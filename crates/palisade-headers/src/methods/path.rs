@@ -1,4 +1,7 @@
-use palisade_core::ConfigError;
+use palisade_core::{
+    ConfigError,
+    syntax::{PercentByte, percent_decode},
+};
 
 /// A path in the syntax of axum's routes: `/orders/{id}`, `/files/{*rest}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,23 +111,10 @@ fn is_dots(segment: &str) -> bool {
 
 /// Returns the percent-decoded bytes of a segment. Invalid encodings are returned unchanged.
 fn decoded(segment: &str) -> impl Iterator<Item = u8> + '_ {
-    let mut rest = segment.as_bytes();
-    std::iter::from_fn(move || {
-        let (byte, left) = match rest {
-            [b'%', high, low, left @ ..] => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, left),
-                _ => (b'%', &rest[1..]),
-            },
-            [byte, left @ ..] => (*byte, left),
-            [] => return None,
-        };
-        rest = left;
-        Some(byte)
+    percent_decode(segment.as_bytes()).map(|byte| match byte {
+        PercentByte::Plain(byte) | PercentByte::Encoded(byte) => byte,
+        PercentByte::Invalid => b'%',
     })
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, request};
-use palisade_core::{ConfigError, Secret};
+use palisade_core::{ConfigError, Secret, syntax::LowerHex};
 use serde::{
     Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     key::{Algorithm, Key},
     scheme::{Fault, Message, Scheme, SignatureHeaders, is_id, sole},
-    signature::{MOST, Signature, to_base64, to_hex},
+    signature::{MOST, Signature, to_base64},
     timestamp::Timestamp,
 };
 
@@ -105,7 +105,7 @@ impl Described {
     /// Returns a tag in the vendor's encoding.
     pub(super) fn written(&self, tag: &[u8]) -> String {
         let encoded = match self.encoding {
-            Encoding::Hex => to_hex(tag),
+            Encoding::Hex => LowerHex(tag).to_string(),
             Encoding::Base64 => to_base64(tag),
         };
         format!("{}{encoded}", self.prefix)

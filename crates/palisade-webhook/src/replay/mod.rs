@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use palisade_core::{
     ApiError, BoxError, BoxFuture, Clock, ConfigError, ErrorCode, GrpcCode, LogBackoff,
+    syntax::LowerHex,
 };
 
 #[cfg(feature = "redis")]
@@ -18,7 +19,7 @@ pub use palisade_claims::{
 pub(crate) use settle::Pending;
 pub use settle::{Settle, SettleFuture};
 
-use crate::{signature::to_hex, timestamp::Tolerance};
+use crate::timestamp::Tolerance;
 
 /// The code for a delivery that was processed before.
 pub(crate) const DUPLICATE_DELIVERY: ErrorCode = ErrorCode::new(
@@ -227,7 +228,7 @@ impl Ready {
     pub(crate) fn key(&self, id: Option<&str>, content: impl FnOnce() -> [u8; 32]) -> String {
         match id.filter(|_| !self.replays.by_content) {
             Some(id) => format!("{}id:{id}", self.prefix),
-            None => format!("{}content:{}", self.prefix, to_hex(&content())),
+            None => format!("{}content:{}", self.prefix, LowerHex(&content())),
         }
     }
 

@@ -1,5 +1,8 @@
 use http::Uri;
-use palisade_core::{ConfigError, PublicUrl};
+use palisade_core::{
+    ConfigError, PublicUrl,
+    syntax::{PercentByte, is_unreserved, percent_decode},
+};
 
 /// The URLs that the `htu` of proofs may contain.
 #[derive(Debug)]
@@ -32,21 +35,13 @@ impl Target {
 /// Returns a path with unreserved characters decoded and the digits of other escapes in upper case.
 fn normal(path: &str) -> Vec<u8> {
     let mut normal = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
-        let (b'%', Some(high), Some(low)) = (first, digit(0), digit(1)) else {
-            normal.push(first);
-            rest = after;
-            continue;
-        };
-        let byte = (high * 16 + low) as u8;
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            normal.push(byte);
-        } else {
-            normal.extend([b'%', after[0].to_ascii_uppercase(), after[1].to_ascii_uppercase()]);
+    for byte in percent_decode(path.as_bytes()) {
+        match byte {
+            PercentByte::Plain(byte) => normal.push(byte),
+            PercentByte::Encoded(byte) if is_unreserved(byte) => normal.push(byte),
+            PercentByte::Encoded(byte) => normal.extend(format!("%{byte:02X}").into_bytes()),
+            PercentByte::Invalid => normal.push(b'%'),
         }
-        rest = &after[2..];
     }
     normal
 }
