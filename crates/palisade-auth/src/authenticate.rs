@@ -4,7 +4,7 @@ use http::{HeaderName, header, request, response};
 use palisade_core::{ApiError, BoxFuture, Decision, Halt, Principal};
 
 use crate::{
-    Identity, LoginRedirect, MapClaims, Optional, Revoked, RevokedLater, scheme::name_scheme,
+    Identity, LoginRedirect, MapClaims, Optional, Revoked, RevokedLater, scheme_name::name_scheme,
 };
 
 /// A way to authenticate the caller of a request.
@@ -327,7 +327,11 @@ pub(crate) fn finish<A: Authenticate>(
 ) {
     authenticate.mark_response(response);
     if response.headers.contains_key(header::WWW_AUTHENTICATE) {
-        name_scheme(authenticate, identity.is_some_and(|identity| identity.has_proof()), response);
+        name_scheme(
+            || authenticate.invalid(),
+            identity.is_some_and(|identity| identity.has_proof()),
+            response,
+        );
     }
 }
 

@@ -91,6 +91,7 @@ mod revoked;
 mod role;
 pub mod rules;
 mod scheme;
+mod scheme_name;
 mod sender;
 mod session;
 mod session_manager;

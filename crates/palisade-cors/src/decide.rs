@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, header, request};
-use palisade_core::{BoxError, Decision, Halt, Origin, is_preflight};
+use palisade_core::{ApiError, BoxError, Decision, Halt, Origin, is_preflight};
 
 use crate::{
-    CorsGrant,
     allowlist::{Allowlist, OriginCheck, sole_value},
+    grant::CorsGrant,
     preflight::Preflight,
-    refusal::Refusal,
-    rules::Rules,
+    refusal::{ORIGIN_NOT_ALLOWED, REFUSED, Refusal},
+    rules::{ORIGIN, Rules},
 };
 
 #[inline]
@@ -19,11 +19,46 @@ pub(crate) fn decide_by(rules: &Arc<Rules>, request: &request::Parts) -> Decisio
         return answer_preflight(rules, request);
     }
     match rules.origins.judge(&request.headers) {
-        OriginCheck::NoOrigin => Decision::grant(rules.grant(None)),
+        OriginCheck::NoOrigin => Decision::grant(CorsGrant::to_none(rules, None)),
         OriginCheck::Allowed(origin) => Decision::grant(CorsGrant::to(origin, rules)),
-        OriginCheck::Refused => rules.refuse(Refusal::Origin, request),
+        OriginCheck::Refused => refuse(rules, Refusal::Origin, request),
         OriginCheck::Unknown => look_up(Arc::clone(rules), request),
     }
+}
+
+/// A page of this origin may not read the response. Except in strict mode the service runs all the same: CORS is about
+/// reading, and clients other than browsers may send an `Origin` too.
+#[cold]
+pub(crate) fn refuse(
+    rules: &Rules,
+    refusal: Refusal,
+    request: &request::Parts,
+) -> Decision<CorsGrant> {
+    if is_preflight(request) {
+        return Decision::reply(Preflight::new(&request.headers).refused(rules, refusal));
+    }
+    refuse_actual(rules, refusal, &request.headers).into()
+}
+
+fn refuse_actual(rules: &Rules, refusal: Refusal, request: &HeaderMap) -> Result<CorsGrant, Halt> {
+    if request.contains_key(header::ORIGIN) {
+        rules.log("request", refusal, request);
+    } else if refusal == Refusal::AmbiguousPath {
+        return Ok(CorsGrant::to_none(rules, None));
+    }
+    let told = rules.debug.then_some(refusal);
+    if !rules.strict {
+        return Ok(CorsGrant::to_none(rules, told));
+    }
+    let mut error = ApiError::from(ORIGIN_NOT_ALLOWED);
+    if rules.origins.varies() {
+        error = error.with_header(header::VARY, ORIGIN.clone());
+    }
+    if let Some(refusal) = told {
+        let reason = HeaderValue::from_static(refusal.as_str());
+        error = error.with_header(REFUSED.clone(), reason);
+    }
+    Err(error.into())
 }
 
 #[cold]
@@ -62,11 +97,11 @@ fn look_up(rules: Arc<Rules>, request: &request::Parts) -> Decision<CorsGrant> {
     Decision::later(async move {
         match answer.await {
             Ok(Some(origin)) => Ok(CorsGrant::to(origin, &rules)),
-            Ok(None) => rules.refuse_actual(Refusal::Origin, &request),
+            Ok(None) => refuse_actual(&rules, Refusal::Origin, &request),
             Err(error) if rules.strict => Err(rules.could_not_tell(error).into()),
             Err(error) => {
                 tracing::warn!(target: "palisade::cors", error, "an origin could not be looked up");
-                Ok(rules.grant(None))
+                Ok(CorsGrant::to_none(&rules, None))
             }
         }
     })

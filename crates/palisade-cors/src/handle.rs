@@ -1,9 +1,8 @@
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use palisade_core::ConfigError;
 
-use crate::{CorsBuilder, rules::Rules};
+use crate::{CorsBuilder, rules::SharedRules};
 
 /// Replaces the configuration of a [`Cors`](crate::Cors) at run time. Created by [`Cors::handle`](crate::Cors::handle).
 ///
@@ -39,11 +38,11 @@ use crate::{CorsBuilder, rules::Rules};
 /// ```
 #[derive(Clone, Debug)]
 pub struct CorsHandle {
-    rules: Arc<ArcSwap<Rules>>,
+    rules: SharedRules,
 }
 
 impl CorsHandle {
-    pub(crate) fn new(rules: Arc<ArcSwap<Rules>>) -> Self {
+    pub(crate) fn new(rules: SharedRules) -> Self {
         Self { rules }
     }
 

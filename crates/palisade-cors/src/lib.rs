@@ -90,6 +90,7 @@
 mod allowlist;
 mod builder;
 mod decide;
+mod grant;
 mod handle;
 mod headers;
 mod lookup;
@@ -104,15 +105,16 @@ mod rules;
 mod subdomains;
 
 pub use builder::CorsBuilder;
+pub use grant::CorsGrant;
 pub use handle::CorsHandle;
 pub use lookup::LookupLimits;
-pub use policy::{Cors, CorsGrant};
+pub use policy::Cors;
 
 /// The error codes of this crate, beside [`ApiError::KINDS`](palisade_core::ApiError::KINDS).
 ///
 /// ```
 /// assert_eq!(palisade_cors::CODES[0].code, "ORIGIN_NOT_ALLOWED");
 /// ```
-pub const CODES: &[palisade_core::ErrorCode] = &[policy::ORIGIN_NOT_ALLOWED];
+pub const CODES: &[palisade_core::ErrorCode] = &[refusal::ORIGIN_NOT_ALLOWED];
 
 palisade_core::impl_layer!(Cors);

@@ -2,27 +2,16 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request, response};
-use palisade_core::{
-    Decision, ErrorCode, GrpcCode, Policy, PolicyLayer, requested_uri, set_header, vary_by,
-};
+use palisade_core::{Decision, Policy, PolicyLayer, requested_uri, set_header, vary_by};
 
 use crate::{
-    CorsBuilder, CorsHandle, decide::decide_by, paths::Rule, refusal::Refusal, rules::Rules,
+    CorsBuilder, CorsHandle,
+    decide::{decide_by, refuse},
+    grant::CorsGrant,
+    paths::Rule,
+    refusal::{REFUSED, Refusal},
+    rules::{ORIGIN, Rules, SharedRules},
 };
-
-pub(crate) const ORIGIN_NOT_ALLOWED: ErrorCode = ErrorCode::new(
-    "ORIGIN_NOT_ALLOWED",
-    StatusCode::FORBIDDEN,
-    GrpcCode::PermissionDenied,
-    "pages of this origin may not send requests here",
-)
-.about("A browser sent it for a page of an origin that is not listed.");
-
-/// The `Vary` of responses by an allowlist.
-pub(crate) static ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
-
-/// The header with the reason of a rejection in debug mode.
-pub(crate) static REFUSED: HeaderName = HeaderName::from_static("x-cors-refused");
 
 /// Answers CORS preflights, and writes CORS headers on all other responses.
 ///
@@ -59,7 +48,7 @@ pub(crate) static REFUSED: HeaderName = HeaderName::from_static("x-cors-refused"
 /// ```
 #[derive(Clone, Debug)]
 pub struct Cors {
-    rules: Arc<ArcSwap<Rules>>,
+    pub(crate) rules: SharedRules,
 }
 
 impl Cors {
@@ -107,28 +96,6 @@ impl Cors {
     }
 }
 
-/// The grant of [`Cors`]: the origin that may read the response, if any.
-///
-/// It contains everything that the response needs, so that a replaced configuration does not affect it.
-///
-/// ```
-/// use palisade_core::Policy;
-/// use palisade_cors::{Cors, CorsGrant};
-///
-/// fn same<P: Policy<Grant = CorsGrant>>(policy: P) -> P { policy }
-/// let cors = same(Cors::allow_origins(["https://app.example.com"]).build()?);
-/// # Ok::<_, palisade_core::ConfigError>(())
-/// ```
-#[derive(Debug)]
-pub struct CorsGrant {
-    /// The origin, and the rules that allow it. `None` without an origin, so that such a request increments no reference count.
-    pub(crate) allowed: Option<(HeaderValue, Arc<Rules>)>,
-    pub(crate) varies: bool,
-    pub(crate) keeps_service_headers: bool,
-    /// The reason of a rejection, in debug mode.
-    pub(crate) told: Option<Refusal>,
-}
-
 impl Policy for Cors {
     type Grant = CorsGrant;
 
@@ -146,8 +113,8 @@ impl Policy for Cors {
         match rules.paths.rule(requested_uri(request).path()) {
             Rule::Default => decide_by(&rules, request),
             // Its own paths are not asked: a handle could make it one of them.
-            Rule::Other(cors) => decide_by(&cors.rules.load(), request),
-            Rule::Ambiguous => rules.refuse(Refusal::AmbiguousPath, request),
+            Rule::Other(rules) => decide_by(&rules.load(), request),
+            Rule::Ambiguous => refuse(&rules, Refusal::AmbiguousPath, request),
         }
     }
 
@@ -184,12 +151,6 @@ impl Policy for Cors {
         if response.status == StatusCode::UNAUTHORIZED {
             rules.warn_if_authorization_cannot_be_sent(&response.headers);
         }
-    }
-}
-
-impl CorsGrant {
-    pub(crate) fn to(origin: HeaderValue, rules: &Arc<Rules>) -> Self {
-        Self { allowed: Some((origin, Arc::clone(rules))), ..rules.grant(None) }
     }
 }
 

@@ -3,8 +3,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::{
     allowlist::sole_value,
-    policy::REFUSED,
-    refusal::Refusal,
+    refusal::{REFUSED, Refusal},
     rules::{Methods, Rules},
 };
 

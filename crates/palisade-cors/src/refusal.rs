@@ -1,5 +1,19 @@
 use std::fmt;
 
+use http::{HeaderName, StatusCode};
+use palisade_core::{ErrorCode, GrpcCode};
+
+pub(crate) const ORIGIN_NOT_ALLOWED: ErrorCode = ErrorCode::new(
+    "ORIGIN_NOT_ALLOWED",
+    StatusCode::FORBIDDEN,
+    GrpcCode::PermissionDenied,
+    "pages of this origin may not send requests here",
+)
+.about("A browser sent it for a page of an origin that is not listed.");
+
+/// The header with the reason of a rejection in debug mode.
+pub(crate) static REFUSED: HeaderName = HeaderName::from_static("x-cors-refused");
+
 /// The reason of a rejection, for the log, and in debug mode for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {

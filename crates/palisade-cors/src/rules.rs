@@ -1,18 +1,22 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
+use arc_swap::ArcSwap;
 use foldhash::HashSet;
-use http::{HeaderMap, HeaderValue, StatusCode, header, request};
-use palisade_core::{ApiError, BoxError, Decision, Halt, is_preflight};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use palisade_core::{ApiError, BoxError};
 
 use crate::{
-    CorsGrant,
-    allowlist::Allowlist,
-    paths::Paths,
-    policy::{ORIGIN, ORIGIN_NOT_ALLOWED, REFUSED},
-    preflight::Preflight,
-    refusal::Refusal,
-    request_headers::RequestHeaders,
+    allowlist::Allowlist, paths::Paths, refusal::Refusal, request_headers::RequestHeaders,
 };
+
+/// The `Vary` of responses by an allowlist.
+pub(crate) static ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
+
+/// Rules that a handle can replace.
+pub(crate) type SharedRules = Arc<ArcSwap<Rules>>;
 
 /// A configuration, with prepared header values.
 #[derive(Debug)]
@@ -30,7 +34,7 @@ pub(crate) struct Rules {
     pub(crate) strict: bool,
     pub(crate) debug: bool,
     pub(crate) keeps_service_headers: bool,
-    pub(crate) paths: Paths,
+    pub(crate) paths: Paths<SharedRules>,
     /// Set after the warning was logged once for this configuration.
     pub(crate) warned_of_authorization: AtomicBool,
 }
@@ -43,51 +47,6 @@ pub(crate) enum Methods {
 }
 
 impl Rules {
-    /// Allows the request without telling any origin that it may read the response.
-    pub(crate) fn grant(&self, told: Option<Refusal>) -> CorsGrant {
-        CorsGrant {
-            allowed: None,
-            varies: self.origins.varies(),
-            keeps_service_headers: self.keeps_service_headers,
-            told,
-        }
-    }
-
-    /// A page of this origin may not read the response. Except in strict mode the service runs all the same: CORS is about
-    /// reading, and clients other than browsers may send an `Origin` too.
-    #[cold]
-    pub(crate) fn refuse(&self, refusal: Refusal, request: &request::Parts) -> Decision<CorsGrant> {
-        if is_preflight(request) {
-            return Decision::reply(Preflight::new(&request.headers).refused(self, refusal));
-        }
-        self.refuse_actual(refusal, &request.headers).into()
-    }
-
-    pub(crate) fn refuse_actual(
-        &self,
-        refusal: Refusal,
-        request: &HeaderMap,
-    ) -> Result<CorsGrant, Halt> {
-        if request.contains_key(header::ORIGIN) {
-            self.log("request", refusal, request);
-        } else if refusal == Refusal::AmbiguousPath {
-            return Ok(self.grant(None));
-        }
-        let told = self.debug.then_some(refusal);
-        if !self.strict {
-            return Ok(self.grant(told));
-        }
-        let mut error = ApiError::from(ORIGIN_NOT_ALLOWED);
-        if self.origins.varies() {
-            error = error.with_header(header::VARY, ORIGIN.clone());
-        }
-        if let Some(refusal) = told {
-            let reason = HeaderValue::from_static(refusal.as_str());
-            error = error.with_header(REFUSED.clone(), reason);
-        }
-        Err(error.into())
-    }
-
     /// The lookup of the origin failed. No page may read the response; in strict mode the request is rejected with 503.
     pub(crate) fn could_not_tell(&self, cause: BoxError) -> ApiError {
         let error = ApiError::unavailable().with_source(cause);

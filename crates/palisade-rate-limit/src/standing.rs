@@ -1,6 +1,6 @@
 use std::{fmt, time::Duration};
 
-use crate::algorithm::window::WindowStanding;
+use crate::algorithm::window::counter::WindowStanding;
 
 /// The state of one quota of a key: how much is left, and when there is more.
 ///

@@ -3,10 +3,7 @@ use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 use palisade_core::{Clock, ConfigError, SystemClock};
 
 use super::{
-    client::Jwks,
-    remote::{KeySet, RemoteKeys},
-    shared::Settings,
-    source::Source,
+    client::Jwks, key_set::KeySet, remote::RemoteKeys, settings::Settings, source::Source,
 };
 use crate::fetch::{Fetch, default_client};
 

@@ -6,16 +6,21 @@
 mod builder;
 mod client;
 mod error;
+mod key_set;
 mod remote;
 mod schedule;
+mod settings;
 mod shared;
 mod snapshot;
 mod source;
+mod status;
 #[cfg(test)]
 mod tests;
 
 pub use builder::JwksBuilder;
-pub use client::{Jwks, JwksStatus, StartUp};
+pub use client::{Jwks, StartUp};
 pub use error::JwksError;
-pub(crate) use remote::{KeySet as RemoteKeySet, Lookup, RemoteKeys};
+pub(crate) use key_set::KeySet as RemoteKeySet;
+pub(crate) use remote::{Lookup, RemoteKeys};
 pub(crate) use snapshot::Snapshot;
+pub use status::JwksStatus;

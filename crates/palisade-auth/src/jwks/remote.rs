@@ -11,33 +11,19 @@ use tokio::{
 };
 
 use super::{
-    client::JwksStatus,
     error::{Failure, JwksError},
+    key_set::KeySet,
     schedule::{Attempt, Permission},
-    shared::{Fetcher, Need, Outcome, Settings, State},
+    settings::Settings,
+    shared::{Fetcher, Need, Outcome, State},
     snapshot::Snapshot,
     source::Source,
+    status::JwksStatus,
 };
 use crate::fetch::{Fetch, FetchInProgress};
 
 /// The longest key id that is looked up. It is text of the token's author (RFC 7515, section 4.1.4).
 const MAX_KEY_ID: usize = 256;
-
-/// What the bytes of a key set are parsed into.
-pub(crate) trait KeySet: Send + Sync + Sized + 'static {
-    /// Reads a document of at most 256 KiB. A set without keys is valid: the issuer has withdrawn them. An error means
-    /// that the document is not a key set, and the keys of the last fetch stay. Caps the number of keys.
-    ///
-    /// `previous` is the set of the last fetch, so that only changes are logged.
-    fn parse(document: &[u8], previous: Option<&Self>) -> Result<Self, BoxError>;
-
-    /// Returns true if the issuer has published a key with this id, including a key that cannot be used: to ask the
-    /// issuer again would not help.
-    fn has_key_id(&self, id: &str) -> bool;
-
-    /// Returns the number of keys that can be used.
-    fn len(&self) -> usize;
-}
 
 /// The key set of an issuer: a snapshot that requests read without a lock, and the rules by which it is fetched. Clones
 /// share it.

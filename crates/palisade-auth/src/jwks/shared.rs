@@ -12,8 +12,9 @@ use palisade_core::{BoxError, Clock};
 
 use super::{
     error::{Failure, JwksError},
-    remote::KeySet,
+    key_set::KeySet,
     schedule::{Attempt, MissingKey, Schedule},
+    settings::Settings,
     snapshot::{Loaded, Snapshot},
     source::Source,
 };
@@ -39,14 +40,6 @@ pub(super) struct State<T> {
 
 /// How a fetch ended, for all requests that wait for it.
 pub(super) type Outcome<T> = Result<Arc<Snapshot<T>>, Failure>;
-
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) cache_for: Duration,
-    pub(super) cool_down: Duration,
-    pub(super) max_stale: Duration,
-    pub(super) timeout: Duration,
-}
 
 /// What a request needs from a fetch.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::shared::Settings;
+use super::settings::Settings;
 
 /// The least and the longest time that an issuer can ask for with `max-age`.
 const CACHE_RANGE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));

@@ -12,6 +12,7 @@ use super::{
     payload,
     registered::{List, Registered},
     token::{TokenType, Unverified},
+    validity::Validity,
 };
 
 /// The required claims of one issuer's tokens (RFC 7519, section 4.1), and what they grant.
@@ -77,41 +78,6 @@ pub(super) struct Grants {
     pub(super) tenants: Vec<ClaimPath>,
     pub(super) roles_by_tenant: Vec<ClaimPath>,
     pub(super) tenants_by_role: Vec<ClaimPath>,
-}
-
-/// The time in which a token is valid, in seconds since the Unix epoch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Validity {
-    not_before: f64,
-    expires: f64,
-    /// `iat` and the greatest age together.
-    too_old_after: f64,
-}
-
-impl Validity {
-    /// Without limits.
-    #[cfg(test)]
-    pub(super) fn for_tests() -> Self {
-        Self { not_before: 0.0, expires: f64::INFINITY, too_old_after: f64::INFINITY }
-    }
-
-    pub(crate) fn check(self, now: f64, skew: f64) -> Result<(), Fault> {
-        if now >= self.expires + skew {
-            return Err(Fault::Expired);
-        }
-        if self.not_before > now + skew {
-            return Err(Fault::NotYetValid);
-        }
-        if now > self.too_old_after + skew {
-            return Err(Fault::TooOld);
-        }
-        Ok(())
-    }
-
-    /// Returns the time from which the token is of no use.
-    pub(crate) fn end(self, skew: f64) -> f64 {
-        self.expires.min(self.too_old_after) + skew
-    }
 }
 
 impl<C: DeserializeOwned + 'static> Expectations<C> {

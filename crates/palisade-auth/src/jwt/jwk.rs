@@ -6,7 +6,7 @@ use super::{
     algorithm::Algorithm,
     key::VerifyingKey,
     key_set::{Entry, KeySet, Skipped},
-    unusable::Unusable,
+    unusable::{NOT_FOR_SIGNATURES, Unusable},
 };
 #[cfg(feature = "_public-keys")]
 use super::{algorithm::Family, public_key::PublicKey};
@@ -87,6 +87,23 @@ pub(super) fn read_one(json: &[u8], origin: Origin) -> Result<KeySet, Unusable> 
     let key: Jwk = serde_json::from_slice(json).map_err(|_| Unusable("it is not a JWK"))?;
     let ids = key.kid.iter().map(|kid| kid.as_str().into()).collect();
     Ok(KeySet::new(key.entries(origin)?, ids))
+}
+
+#[cfg(feature = "jwks")]
+impl crate::jwks::RemoteKeySet for KeySet {
+    fn parse(document: &[u8], previous: Option<&Self>) -> Result<Self, palisade_core::BoxError> {
+        let keys = read_set(document, Origin::Fetched).map_err(|unusable| unusable.0)?;
+        keys.log_skipped(previous);
+        Ok(keys)
+    }
+
+    fn has_key_id(&self, id: &str) -> bool {
+        self.ids.iter().any(|own| **own == *id)
+    }
+
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
 }
 
 const PRIVATE: Unusable = Unusable(
@@ -185,8 +202,6 @@ impl Jwk {
         }
     }
 }
-
-pub(super) const NOT_FOR_SIGNATURES: Unusable = Unusable("it is not for verifying signatures");
 
 fn decode(member: Option<&String>) -> Result<Vec<u8>, Unusable> {
     let member = member.ok_or(Unusable("a member is missing"))?;

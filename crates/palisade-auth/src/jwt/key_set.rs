@@ -1,13 +1,13 @@
 use palisade_core::ConfigError;
 
-use super::{algorithm::Algorithm, jwk, key::VerifyingKey, token::Fault};
+use super::{algorithm::Algorithm, key::VerifyingKey, token::Fault, unusable::NOT_FOR_SIGNATURES};
 
 /// The keys of one issuer.
 #[derive(Clone, Debug)]
 pub(crate) struct KeySet {
-    entries: Box<[Entry]>,
+    pub(super) entries: Box<[Entry]>,
     /// The names of all keys, including those that cannot be used.
-    ids: Box<[Box<str>]>,
+    pub(super) ids: Box<[Box<str>]>,
     skipped: Box<[Skipped]>,
 }
 
@@ -119,23 +119,6 @@ impl Entry {
     }
 }
 
-#[cfg(feature = "jwks")]
-impl crate::jwks::RemoteKeySet for KeySet {
-    fn parse(document: &[u8], previous: Option<&Self>) -> Result<Self, palisade_core::BoxError> {
-        let keys = jwk::read_set(document, jwk::Origin::Fetched).map_err(|unusable| unusable.0)?;
-        keys.log_skipped(previous);
-        Ok(keys)
-    }
-
-    fn has_key_id(&self, id: &str) -> bool {
-        self.ids.iter().any(|own| **own == *id)
-    }
-
-    fn len(&self) -> usize {
-        self.entries.len()
-    }
-}
-
 impl KeySet {
     /// Logs the keys that cannot be used and were not in the previous set: each one once.
     pub(super) fn log_skipped(&self, previous: Option<&Self>) {
@@ -152,7 +135,7 @@ impl KeySet {
                 continue;
             }
             let kid = kid.as_deref();
-            if *reason == jwk::NOT_FOR_SIGNATURES.0 {
+            if *reason == NOT_FOR_SIGNATURES.0 {
                 // Usual: Keycloak publishes a key for encryption in every set.
                 tracing::info!(target: "palisade::auth", kid, reason, "a key is skipped");
             } else {
@@ -167,7 +150,7 @@ mod tests {
     use palisade_core::testing::Log;
 
     use super::*;
-    use crate::jwks::RemoteKeySet;
+    use crate::{jwks::RemoteKeySet, jwt::jwk};
 
     const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 

@@ -25,6 +25,7 @@ mod public_key;
 mod registered;
 mod token;
 mod unusable;
+mod validity;
 mod verify;
 
 #[cfg(feature = "_public-keys")]
@@ -35,7 +36,7 @@ pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
 pub(crate) use cache::{Entry, ThreadEntry, Verified};
 #[cfg(feature = "introspection")]
-pub(crate) use claims::{Expectations, Validity};
+pub(crate) use claims::Expectations;
 #[cfg(feature = "introspection")]
 pub(crate) use claims_type::check as check_claims_type;
 #[cfg(feature = "introspection")]
@@ -51,3 +52,5 @@ pub use keys::Keys;
 pub use policy::Jwt;
 #[cfg(feature = "introspection")]
 pub(crate) use token::MAX_TOKEN;
+#[cfg(feature = "introspection")]
+pub(crate) use validity::Validity;

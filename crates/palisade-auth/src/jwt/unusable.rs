@@ -6,3 +6,5 @@ pub(crate) struct Unusable(pub(crate) &'static str);
 #[cfg(any(not(feature = "_public-keys"), feature = "jwks"))]
 pub(super) const NO_BACKEND: Unusable =
     Unusable("no backend verifies its signatures: enable the feature `aws-lc` or `rust-crypto`");
+
+pub(super) const NOT_FOR_SIGNATURES: Unusable = Unusable("it is not for verifying signatures");

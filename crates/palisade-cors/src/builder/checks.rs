@@ -1,4 +1,7 @@
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use foldhash::HashSet;
 use http::{HeaderValue, Method, StatusCode};
@@ -12,7 +15,7 @@ use crate::{
     paths::{self, Paths},
     pattern::Pattern,
     request_headers::{ListedHeaders, RequestHeaders},
-    rules::{Methods, Rules},
+    rules::{Methods, Rules, SharedRules},
 };
 
 /// The methods that browsers allow without a preflight
@@ -271,8 +274,8 @@ impl CorsBuilder {
         }))
     }
 
-    fn paths(&self) -> Result<Paths, ConfigError> {
-        let mut paths: Vec<(Box<str>, crate::Cors)> = Vec::with_capacity(self.paths.len());
+    fn paths(&self) -> Result<Paths<SharedRules>, ConfigError> {
+        let mut paths: Vec<(Box<str>, SharedRules)> = Vec::with_capacity(self.paths.len());
         for (path, cors) in &self.paths {
             let wrong = |remedy: &'static str| Err(ConfigError::new("on_path", path, remedy));
             if !path.starts_with('/') {
@@ -292,7 +295,7 @@ impl CorsBuilder {
             if paths.iter().any(|(other, _)| **other == **path) {
                 return wrong("give it one configuration");
             }
-            paths.push((path.as_str().into(), cors.clone()));
+            paths.push((path.as_str().into(), Arc::clone(&cors.rules)));
         }
         Ok(Paths::new(paths))
     }

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use palisade_core::ConfigError;
 
-use super::{Meter, Outcome};
+use super::{meter::Meter, outcome::Outcome};
 use crate::Standing;
 
 /// The largest limit. A key takes 8 bytes for each request of its limit.

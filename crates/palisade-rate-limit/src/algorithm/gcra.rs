@@ -15,7 +15,7 @@ use governor::{
 };
 use palisade_core::ConfigError;
 
-use super::{Meter, Outcome};
+use super::{meter::Meter, outcome::Outcome};
 use crate::Standing;
 
 /// The single word of a key is the theoretical arrival time: when its requests would have arrived at an even rate.

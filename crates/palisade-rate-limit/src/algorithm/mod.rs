@@ -2,6 +2,8 @@
 
 mod exact_log;
 mod gcra;
+pub(crate) mod meter;
+pub(crate) mod outcome;
 mod strict;
 #[cfg(test)]
 mod tests;
@@ -12,73 +14,8 @@ use std::num::NonZeroU64;
 use palisade_core::ConfigError;
 
 use self::{exact_log::ExactLog, gcra::Gcra, strict::Strict, window::Window};
-use crate::{Algorithm, Quota, Standing};
-
-/// The outcome of an attempt to charge a key, with the key's standing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The request was charged at this time.
-    Admitted { standing: Standing, at: u64 },
-    /// Nothing was charged. `wait` is the time in nanoseconds until the request would be admitted, or `None` if it never is.
-    Refused { standing: Standing, wait: Option<u64> },
-}
-
-impl Outcome {
-    /// Returns the outcome with other waits.
-    pub(crate) fn with_waits(self, other: impl Fn(u64) -> u64) -> Self {
-        match self {
-            Self::Admitted { standing, at } => {
-                Self::Admitted { standing: standing.with_more_in(other), at }
-            }
-            Self::Refused { standing, wait } => {
-                let wait = wait.map(&other);
-                Self::Refused { standing: standing.with_more_in(other), wait }
-            }
-        }
-    }
-
-    /// Returns the outcome with the standing that the key has without the charge.
-    pub(crate) fn uncharged(self, standing_now: impl FnOnce() -> Self) -> Self {
-        match self {
-            Self::Admitted { at, .. } => match standing_now() {
-                Self::Admitted { standing, .. } | Self::Refused { standing, .. } => {
-                    Self::Admitted { standing, at }
-                }
-            },
-            refused @ Self::Refused { .. } => refused,
-        }
-    }
-}
-
-/// An algorithm, which stores the history of a key in a few words.
-///
-/// The words of a new key are zeros. Times are nanoseconds on one clock. The caller must not pass a time before that of an
-/// earlier call with the same words.
-pub(crate) trait Meter {
-    /// Returns the number of words of a key.
-    fn words(&self) -> usize;
-
-    /// Charges a request if it fits. A cost of 0 charges nothing. A rejected request does not change the meaning of the words.
-    fn charge(&self, words: &mut [u64], now: u64, cost: u32) -> Outcome;
-
-    /// Returns a charge of the time `charged_at`, as far as it still counts.
-    fn refund(&self, words: &mut [u64], now: u64, charged_at: u64, amount: u32);
-
-    /// Returns how much would be lost by evicting the key. 0 if nothing.
-    fn weight(&self, words: &[u64], now: u64) -> u128;
-
-    /// Returns how many requests of the limit the key has used at this time, rounded up.
-    fn used(&self, words: &[u64], now: u64) -> u32;
-
-    /// Adds `amount` requests at the time `at`, also if they exceed the limit: the history of an evicted key.
-    fn add(&self, words: &mut [u64], at: u64, amount: u32);
-
-    /// Returns the maximum that a key can use at once.
-    fn most(&self) -> u32;
-
-    /// Returns the length of an epoch. A charge of one epoch no longer counts after the next.
-    fn epoch(&self) -> NonZeroU64;
-}
+pub(crate) use self::{meter::Meter, outcome::Outcome};
+use crate::{Algorithm, Quota};
 
 /// The meter of a quota.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 
 use palisade_core::ConfigError;
 
-use super::{Meter, Outcome};
+use super::{meter::Meter, outcome::Outcome};
 use crate::Standing;
 
 const PARTS: u64 = 8;

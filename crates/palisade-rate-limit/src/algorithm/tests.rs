@@ -6,6 +6,7 @@ use governor::clock::FakeRelativeClock;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Standing;
 
 /// Few ticks to a window, so that every moment of the next windows can be looked at.
 const SHORTEST: u64 = 8;

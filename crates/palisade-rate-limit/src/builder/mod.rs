@@ -10,7 +10,7 @@ use http::HeaderName;
 use palisade_core::{Clock, ConfigError, SystemClock};
 
 use crate::{
-    Key, QuotaHeaders, Quotas, RateLimit,
+    Key, MissingKey, QuotaHeaders, Quotas, RateLimit,
     blocks::{Ban, Blocks},
     key::hash::KeyHash,
     limiter::{CostOf, Counts, Limiter, Matches, Settings},
@@ -60,18 +60,6 @@ pub struct RateLimitBuilder<K> {
     enforced: f64,
     #[cfg(feature = "store")]
     store: Option<crate::SharedStore>,
-}
-
-/// What a request without a key gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MissingKey {
-    /// It is rejected with the error of the [`Key`]: 500 if a layer that sets the key is missing.
-    #[default]
-    Refuse,
-    /// It is admitted and not counted. Use this only if another limit counts it.
-    Skip,
-    /// It is counted together with all other requests without a key.
-    Share,
 }
 
 impl<K: Key> RateLimitBuilder<K> {

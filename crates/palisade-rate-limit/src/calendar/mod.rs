@@ -23,6 +23,8 @@ mod zone {
     }
 }
 
+mod window;
+
 use std::{
     hash::{Hash, Hasher},
     time::Duration,
@@ -30,8 +32,9 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 
-use self::zone::Zone;
-use crate::algorithm::Outcome;
+pub(crate) use self::window::Period;
+use self::{window::Window, zone::Zone};
+use crate::algorithm::outcome::Outcome;
 
 /// The length of all windows on the clock of the tables.
 pub(crate) const LENGTH: Duration = Duration::from_secs(86_400);
@@ -44,21 +47,6 @@ pub(crate) struct Calendar {
     zone: Zone,
     /// The last window: a request in the same window needs no calendar arithmetic.
     last: ArcSwapOption<Window>,
-}
-
-#[cfg_attr(not(feature = "calendar"), expect(dead_code, reason = "no quota has a calendar then"))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Period {
-    Day,
-    Month,
-}
-
-/// One day or month: its number, and when it begins and ends, in nanoseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Window {
-    number: u64,
-    start: u64,
-    end: u64,
 }
 
 /// A reading of the clock of the tables.

@@ -5,7 +5,7 @@ use jiff::{
 };
 use palisade_core::ConfigError;
 
-use super::{Period, Window};
+use super::window::{Period, Window};
 
 /// A time zone of the IANA database.
 #[derive(Debug)]

@@ -12,12 +12,12 @@ use std::{
 use palisade_core::{BoxError, BoxFuture};
 
 use super::{
-    StoreClient, StoreRequest, TimedOut,
     breaker::Node,
     cache::{CacheKey, Cached, Lease},
-    nanos, refund_of, refused,
+    client::{
+        StoreClient, StoreRequest, TimedOut, nanos, refund_of, refused, shortest_window, standings,
+    },
     settings::Failure,
-    shortest_window, standings,
     stats::count,
 };
 use crate::{Demand, KeyError, Refund, Standing, Verdict, per_quota::QuotaArray};

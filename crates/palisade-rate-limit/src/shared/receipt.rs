@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use super::{StoreClient, StoreRequest, cache::Lease, refund_of};
+use super::{
+    cache::Lease,
+    client::{StoreClient, StoreRequest, refund_of},
+};
 use crate::{Demand, Refund};
 
 /// A charge in the store, which can be changed later.

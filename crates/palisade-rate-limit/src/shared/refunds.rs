@@ -1,17 +1,14 @@
 //! Sends refunds to the store, and repeats them until the store accepts them.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use palisade_core::BoxError;
 use tokio::{runtime::Handle, time::Instant};
 
-use super::{StoreClient, shortest_window};
+use super::client::{StoreClient, shortest_window};
 use crate::Refund;
 
 /// The largest number of refunds that are repeated at the same time, about 200 bytes each. Further refunds are sent once.
@@ -26,11 +23,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The timeout of one attempt.
 const TIMEOUT: Duration = Duration::from_secs(2);
-
-#[derive(Debug, Default)]
-pub(super) struct Refunds {
-    repeated: AtomicUsize,
-}
 
 impl StoreClient {
     /// Returns permits to the store on a task of its own.
@@ -48,7 +40,7 @@ impl StoreClient {
     }
 
     async fn repeat(&self, refund: Refund) {
-        let repeated = &self.refunds.repeated;
+        let repeated = &self.repeated_refunds;
         let repeats = repeated.fetch_add(1, Ordering::Relaxed) < MOST_REPEATED;
         let window = Duration::from_nanos(shortest_window(&refund.quotas));
         let deadline = Instant::now() + window.min(LONGEST);

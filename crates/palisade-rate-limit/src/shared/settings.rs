@@ -1,12 +1,19 @@
 //! The settings of a shared limit.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use palisade_core::{Clock, ConfigError, LogBackoff, Secret};
 
 use super::{
-    StoreClient, breaker::Nodes, cache::LocalCache, digest::Key as DigestKey, nanos,
-    refunds::Refunds, stats::Counts,
+    breaker::Nodes,
+    cache::LocalCache,
+    client::{StoreClient, nanos},
+    digest::Key as DigestKey,
+    stats::Counts,
 };
 use crate::{Ban, Quotas, Store};
 
@@ -231,7 +238,7 @@ impl SharedStore {
             cache: LocalCache::for_keys(limit.keys.min(MOST_CACHED)),
             nodes: Nodes::new(self.failures, self.pause),
             key_log: LogBackoff::default(),
-            refunds: Refunds::default(),
+            repeated_refunds: AtomicUsize::new(0),
             refund_log: LogBackoff::default(),
             ids: Default::default(),
             digest,

@@ -12,6 +12,8 @@
 //! block:  epoch 64 | previous 64 | 14 words of cells, as many to a word as fit
 //! ```
 
+use super::placement::scaled;
+
 /// Words of a block: two cache lines.
 const BLOCK: usize = 16;
 /// The words of a block that count the current epoch: the last ones.
@@ -121,14 +123,14 @@ impl Sketch {
     /// Returns the block of a key, and random bits that choose its cells.
     fn block_of(&self, id: u64) -> (usize, u64) {
         let random = mixed(id);
-        (super::scaled(random, self.blocks.len()), mixed(random))
+        (scaled(random, self.blocks.len()), mixed(random))
     }
 
     /// Returns the word and the lane of each cell of a key.
     fn cells_of(&self, random: u64) -> impl Iterator<Item = (usize, u32)> + use<> {
         let (lanes, mut random) = (self.lanes, random);
         (0..self.choices).map(move |_| {
-            let cell = super::scaled(random, CURRENT * lanes as usize);
+            let cell = scaled(random, CURRENT * lanes as usize);
             random = mixed(random);
             (BLOCK - CURRENT + cell / lanes as usize, (cell % lanes as usize) as u32)
         })

@@ -9,7 +9,7 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{placement::buckets_of, *};
 use crate::algorithm::window::{Counts, Moment, Window};
 
 const MILLI: u64 = 1_000_000;

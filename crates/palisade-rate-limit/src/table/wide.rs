@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Vacancy, buckets_of,
+    placement::{Vacancy, buckets_of},
     sketch::{Sketch, Used},
 };
 use crate::algorithm::{AnyMeter, Meter, Outcome};

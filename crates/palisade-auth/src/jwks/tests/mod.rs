@@ -15,7 +15,8 @@ use tokio::sync::Semaphore;
 
 use super::{
     Jwks, JwksBuilder,
-    remote::{KeySet, Lookup, RemoteKeys},
+    key_set::KeySet,
+    remote::{Lookup, RemoteKeys},
 };
 use crate::{Fetch, Fetched};
 

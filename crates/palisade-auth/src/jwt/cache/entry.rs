@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use palisade_core::Principal;
 
-use crate::{jwt::claims::Validity, sender::Confirmation};
+use crate::{jwt::validity::Validity, sender::Confirmation};
 
 /// What was changed since a token was verified: the keys were replaced, or all tokens were removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

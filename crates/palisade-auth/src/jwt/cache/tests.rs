@@ -3,7 +3,7 @@ use std::thread;
 use palisade_core::Principal;
 
 use super::{table::ENTRY, *};
-use crate::jwt::claims::Validity;
+use crate::jwt::validity::Validity;
 
 const NOW: f64 = 1_000.0;
 const FIRST: Generation = Generation { keys: 1, cleared: 0 };

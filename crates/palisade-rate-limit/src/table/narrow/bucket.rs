@@ -1,14 +1,19 @@
 //! A bucket: how its words are read and changed.
 
 use super::super::{
-    Vacancy,
     memory::{Memory, Word},
+    placement::Vacancy,
 };
-use super::{LARGEST_LIMIT, SWEPT_WITHIN};
 use crate::algorithm::{
     Outcome,
     window::{Counts, Moment, Window},
 };
+
+/// After how many windows a bucket has to be swept.
+pub(super) const SWEPT_WITHIN: i64 = 64;
+
+/// The largest count that fits, less one, so that no sum overflows.
+pub(super) const LARGEST_LIMIT: u32 = 0xFFFE;
 
 #[derive(Debug)]
 #[repr(align(64))]

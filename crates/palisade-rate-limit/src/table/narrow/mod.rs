@@ -33,10 +33,10 @@ use std::sync::{
 
 mod bucket;
 
-use self::bucket::{Bucket, Lookup, Scan, Tag};
+use self::bucket::{Bucket, LARGEST_LIMIT, Lookup, Scan, Tag};
 use super::{
     memory::{Lock, Machine, Memory, Word},
-    scaled,
+    placement::scaled,
     sketch::{Sketch, Used},
 };
 use crate::algorithm::{
@@ -49,13 +49,7 @@ const SLOTS: usize = 7;
 /// With four of seven slots taken, fewer than one key in a hundred thousand finds both of its buckets full.
 const KEYS_PER_BUCKET: usize = 4;
 
-/// After how many windows a bucket has to be swept.
-const SWEPT_WITHIN: i64 = 64;
-
 const SHORTEST_WINDOW: u64 = 100_000_000;
-
-/// The largest count that fits, less one, so that no sum overflows.
-const LARGEST_LIMIT: u32 = 0xFFFE;
 
 /// The buckets of a group: 4 KiB.
 const GROUP: usize = 64;
