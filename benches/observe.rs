@@ -11,7 +11,8 @@ use http_body::Body as _;
 use http_body_util::Full;
 use palisade::{
     Decision, Policy, PolicyLayer,
-    observe::{Explain, Observe, Recorder, RequestIds, RequestSpan},
+    observe::{Explain, Observe, RequestIds, RequestSpan},
+    recorder::Recorder,
 };
 use palisade_bench::{Comparison, Subject};
 use tower::{Layer, Service, ServiceBuilder, service_fn};
@@ -90,7 +91,7 @@ pub fn compare() -> Comparison {
         Observe::new().explain(Explain::insecure_to_everybody()).then(eight.clone()),
     );
     let observed = PolicyLayer::new(observe.clone().then(eight)).layer(bare);
-    let recorded = Observe::new().recorder(&Recorder::new()).layer().layer(bare);
+    let recorded = Observe::new().report_to(Recorder::new().reporter()).layer().layer(bare);
     // at the same level, with a span and two events
     let trace = TraceLayer::new_for_http()
         .make_span_with(DefaultMakeSpan::new().level(Level::INFO))

@@ -23,9 +23,10 @@ use palisade::{
         rules::{Rule, role},
     },
     body::BodyLimit,
-    observe::{AccessLog, Explain, Observe, Readings, Recorder, RequestSpan},
+    observe::{AccessLog, Explain, Observe, Readings, RequestSpan},
     rate_limit::{ByAddress, ConcurrencyLimit, Quota, RateLimit, SharedStore},
     rate_limit_redis::RedisStore,
+    recorder::Recorder,
     redis::Redis,
     shadow, stack,
 };
@@ -114,7 +115,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .access_log(AccessLog::new().query_parameters(["page"]).hash_principals(secret.as_str())?)
         .metrics()
         .explain(Explain::for_requests_with("x-explain", why.as_str())?)
-        .recorder(&recorder);
+        .report_to(recorder.reporter());
     // The components' own counters, read when Prometheus scrapes.
     let readings = Readings::new()
         .part("default", limit.clone())

@@ -12,8 +12,9 @@ use http::{Method, Response, StatusCode};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use palisade::{
     ErrorLayer,
-    observe::{Explain, Observe, Recorder},
+    observe::{Explain, Observe},
     rate_limit::{Quota, RateLimit},
+    recorder::Recorder,
     stack,
 };
 use palisade_tests::Client;
@@ -64,7 +65,8 @@ async fn nested_routes_have_their_whole_template() {
         .route("/", ok())
         .route("/{id}/parts/{part}", ok())
         .fallback(async || StatusCode::IM_A_TEAPOT);
-    let observed = stack().observe(Observe::new().recorder(&recorder)).errors(ErrorLayer::new());
+    let observed =
+        stack().observe(Observe::new().report_to(recorder.reporter())).errors(ErrorLayer::new());
     let app = Router::new()
         .route("/", ok())
         .nest("/shops/{shop}/items", items)
@@ -102,7 +104,7 @@ async fn nested_routes_have_their_whole_template() {
 async fn grpc_method_is_its_template_if_it_exists() {
     let recorder = Recorder::new();
     let (listener, address) = listen().await;
-    let observe = Observe::new().recorder(&recorder);
+    let observe = Observe::new().report_to(recorder.reporter());
     let guarded = stack().observe(observe).errors(ErrorLayer::new()).policy(AsAsked);
     let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
     let server = Server::builder().layer(guarded).add_service(greeter());
@@ -181,8 +183,10 @@ async fn call_that_fails_in_trailers_counts_as_a_failure() {
 async fn shadow_limit_shows_in_metrics_and_explanation() {
     let prometheus = PrometheusBuilder::new().install_recorder().unwrap();
     let recorder = Recorder::new();
-    let observe =
-        Observe::new().metrics().recorder(&recorder).explain(Explain::insecure_to_everybody());
+    let observe = Observe::new()
+        .metrics()
+        .report_to(recorder.reporter())
+        .explain(Explain::insecure_to_everybody());
     let quota = Quota::per(1, std::time::Duration::from_secs(3600));
     let limit = RateLimit::per_address(quota).shadow().build().unwrap();
     let guarded = stack().observe(observe).errors(ErrorLayer::new()).rate_limit(&limit);

@@ -21,9 +21,10 @@ use palisade::{
         ApiKey, ApiKeys, Authenticate, Basic, Identity, InMemoryApiKeys, Jwt, Password,
         SessionStore, Sessions, testing::sign_hs256,
     },
-    observe::{AccessLog, Explain, Observe, Readings, Recorder, RequestSpan},
+    observe::{AccessLog, Explain, Observe, Readings, RequestSpan},
     rate_limit::{Quota, RateLimit, SharedStore, by},
     rate_limit_redis::RedisStore,
+    recorder::Recorder,
     redis::{Redis, testing::RedisServer},
     shadow, stack,
     webhook::{GitHub, InMemoryReplays, Replays, Standard, Stripe, Webhook},
@@ -150,7 +151,7 @@ async fn no_secret_of_any_kind_is_written_anywhere() {
         )
         .explain(Explain::for_requests_with("x-explain", EXPLAIN).unwrap())
         .metrics()
-        .recorder(&recorder);
+        .report_to(recorder.reporter());
     let readings = Readings::new().part("tests", jwt.clone());
     let logged = format!("{observe:?} {jwt:?} {api_keys:?} {sessions:?}");
 
@@ -306,8 +307,10 @@ async fn no_secret_of_senders_and_of_stores_is_written_anywhere() {
         })
         .collect();
     let recorder = Recorder::new();
-    let observe =
-        Observe::new().explain(Explain::insecure_to_everybody()).metrics().recorder(&recorder);
+    let observe = Observe::new()
+        .explain(Explain::insecure_to_everybody())
+        .metrics()
+        .report_to(recorder.reporter());
     let readings =
         limits.iter().fold(Readings::new(), |all, limit| all.part("tests", limit.clone()));
 

@@ -6,9 +6,10 @@ use std::{
 use bytes::Bytes;
 use http::Response;
 use http_body::Frame;
-use palisade_core::{ApiError, Body, BoxError, EndEarly, GrpcStream, PolledFrame};
+use palisade_core::{Body, BoxError, EndEarly, GrpcStream, PolledFrame};
 
 use crate::{
+    broken::Broken,
     codes,
     deadline::Clocks,
     fault::FaultRecord,
@@ -33,13 +34,6 @@ pub(crate) enum Until {
     Bytes(u64),
     // Larger than the others, and rarely there.
     Time(Box<Clocks>),
-}
-
-/// Why a response breaks off.
-pub(crate) struct Broken {
-    pub(crate) error: ApiError,
-    /// The body's error, if it is not `error` itself.
-    pub(crate) body_error: Option<BoxError>,
 }
 
 impl Until {

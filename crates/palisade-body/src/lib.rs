@@ -27,6 +27,7 @@
 
 mod alarm;
 mod break_off;
+mod broken;
 mod byte_size;
 mod codes;
 mod deadline;

@@ -12,7 +12,9 @@ use axum::{
 };
 use http::{Extensions, request};
 
-use crate::{ApiError, Body, BoxError, Connection, ErrorContext, Principal, TrackedIo};
+use crate::{
+    ApiError, Body, BoxError, ErrorContext, Principal, TrackedIo, connection::TrackedPeer,
+};
 
 impl IntoResponse for ApiError {
     /// Renders the default format without data of the request, which an outer [`ErrorLayer`](crate::ErrorLayer) adds.
@@ -81,10 +83,6 @@ pub(crate) fn peer_of(extensions: &Extensions) -> Option<SocketAddr> {
     extensions.get::<ConnectInfo<TrackedPeer>>().map(|ConnectInfo(peer)| peer.address)
 }
 
-pub(crate) fn connection_of(extensions: &Extensions) -> Option<Connection> {
-    extensions.get::<ConnectInfo<TrackedPeer>>().map(|ConnectInfo(peer)| peer.connection.clone())
-}
-
 /// A listener whose connections are tracked, for [`TrackUpgrades`](crate::TrackUpgrades). Serve it with
 /// `into_make_service_with_connect_info::<TrackedPeer>()`.
 #[derive(Debug)]
@@ -105,13 +103,6 @@ impl<L: Listener> Listener for TrackedListener<L> {
     fn local_addr(&self) -> io::Result<Self::Addr> {
         self.0.local_addr()
     }
-}
-
-/// The address of a socket's peer, and the connection, as axum's `ConnectInfo` carries them for a [`TrackedListener`].
-#[derive(Clone, Debug)]
-pub struct TrackedPeer {
-    address: SocketAddr,
-    connection: Connection,
 }
 
 impl<L: Listener<Addr = SocketAddr>> Connected<IncomingStream<'_, TrackedListener<L>>>

@@ -136,7 +136,10 @@ impl Connection {
     pub fn from_extensions(extensions: &Extensions) -> Option<Self> {
         let own = extensions.get().cloned();
         #[cfg(feature = "axum")]
-        let own = own.or_else(|| crate::axum::connection_of(extensions));
+        let own = own.or_else(|| {
+            let info = extensions.get::<axum::extract::ConnectInfo<TrackedPeer>>();
+            info.map(|axum::extract::ConnectInfo(peer)| peer.connection.clone())
+        });
         own
     }
 
@@ -291,6 +294,14 @@ where
         };
         Poll::Ready(Ok(Response::from_parts(head, body)))
     }
+}
+
+/// The address of a socket's peer, and the connection, as axum's `ConnectInfo` carries them for a [`TrackedListener`].
+#[cfg(feature = "axum")]
+#[derive(Clone, Debug)]
+pub struct TrackedPeer {
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) connection: Connection,
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ pub use accepts_body::AcceptsBody;
 #[doc(hidden)]
 pub use around::{EndEarly, PolledFrame};
 #[cfg(feature = "axum")]
-pub use axum::{TrackedListener, TrackedPeer};
+pub use axum::TrackedListener;
 pub use body::Body;
 pub use body_policy::{BodyPolicy, BodyPolicyFuture, BodyPolicyLayer, BodyPolicyService};
 pub use client::{
@@ -116,6 +116,8 @@ pub use combinators::{
     on_admission, shadow, unless, when,
 };
 pub use config::ConfigError;
+#[cfg(feature = "axum")]
+pub use connection::TrackedPeer;
 pub use connection::{
     Connection, TrackUpgrades, TrackUpgradesFuture, TrackUpgradesService, TrackedIo,
 };

@@ -1,16 +1,19 @@
 mod error;
+mod fault;
 mod parts;
+mod scheme;
 
 use std::{fmt, net::Ipv4Addr};
 
 use http::HeaderValue;
 
 pub use error::OriginError;
-use error::OriginFault;
+use fault::OriginFault;
 use parts::{
-    Scheme, host_and_port, host_is_serialised, other_host_is_serialised, scheme_and_authority,
-    serialised_port,
+    MAX_HOST, MAX_LABEL, host_and_port, host_is_serialised, other_host_is_serialised,
+    scheme_and_authority, serialised_port,
 };
+use scheme::Scheme;
 
 /// The origin of a page, as browsers send it: scheme, host, and a port if it is not the scheme's default
 /// ([HTML, serialisation of an origin](https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin)).
@@ -43,10 +46,6 @@ pub struct Origin<'a> {
     host: &'a str,
     port: Option<u16>,
 }
-
-/// RFC 1035, section 2.3.4.
-const MAX_HOST: usize = 253;
-const MAX_LABEL: usize = 63;
 
 impl<'a> Origin<'a> {
     /// The maximum length of an origin: `https://`, a host, a port.

@@ -5,7 +5,10 @@ use http::Uri;
 use palisade_core::{ConfigError, Principal, Secret, Step, syntax::LowerHex};
 use sha2::Sha256;
 
-use crate::{escape::Escaped, record::Summary};
+use crate::{
+    escape::Escaped,
+    summary::{Summary, micros},
+};
 
 /// The target of the access log's events.
 const TARGET: &str = "palisade::access";
@@ -155,10 +158,6 @@ impl fmt::Debug for AccessLog {
 /// Returns true if a subscriber is interested in the access log.
 pub(crate) fn is_enabled() -> bool {
     tracing::event_enabled!(target: TARGET, tracing::Level::INFO)
-}
-
-pub(crate) fn micros(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A path with the listed parameters of its query.

@@ -5,7 +5,7 @@ use palisade_core::{ConfigError, Secret, Trail, remove_header, set_header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::access_log::micros;
+use crate::summary::micros;
 
 const X_PALISADE_EXPLAIN: HeaderName = HeaderName::from_static("x-palisade-explain");
 

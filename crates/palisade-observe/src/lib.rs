@@ -2,9 +2,11 @@
 //! metrics; and explanations of rejections.
 //!
 //! ```
+//! use std::sync::mpsc;
+//!
 //! use http::{Request, Response};
 //! use palisade_core::{ApiError, Decision, Policy, PolicyLayer};
-//! use palisade_observe::{Observe, Recorder};
+//! use palisade_observe::Observe;
 //! use tower::{Layer, ServiceExt, service_fn};
 //!
 //! /// Rejects all requests.
@@ -17,8 +19,9 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-//! let recorder = Recorder::new();
-//! let layer = PolicyLayer::new(Observe::new().recorder(&recorder).then(Closed));
+//! let (reports, seen) = mpsc::channel();
+//! let observe = Observe::new().report_to(move |report| drop(reports.send(report.clone())));
+//! let layer = PolicyLayer::new(observe.then(Closed));
 //! let service = layer.layer(service_fn(|_: Request<String>| async {
 //!     Ok::<_, std::convert::Infallible>(Response::new(String::new()))
 //! }));
@@ -30,9 +33,9 @@
 //!
 //! // once the response is over, there is an event in the log (target `palisade::access`), and here
 //! drop(response);
-//! let seen = &recorder.json()["requests"][0];
-//! assert_eq!((&seen["request_id"], &seen["status"]), (&"req-42".into(), &403.into()));
-//! assert_eq!((&seen["policies"][0]["policy"], &seen["policies"][0]["outcome"]), (&"Closed".into(), &"refused".into()));
+//! let report = seen.recv()?;
+//! assert_eq!((report.request_id.as_str(), report.status.unwrap().as_u16()), ("req-42", 403));
+//! assert_eq!(report.steps[0].to_string(), "Closed=refused(FORBIDDEN)");
 //! # Ok(()) })
 //! # }
 //! ```
@@ -53,9 +56,11 @@ mod metrics;
 mod observe;
 mod random;
 mod record;
-mod recorder;
+mod report;
 mod request_ids;
+mod settings;
 mod span;
+mod summary;
 mod trace_context;
 mod tracestate;
 
@@ -64,9 +69,10 @@ pub use explain::Explain;
 #[cfg(feature = "metrics")]
 pub use metrics::{METRICS, Readings};
 pub use observe::{Observation, Observe};
-pub use recorder::{Recorder, RecorderService};
+pub use report::RequestReport;
 pub use request_ids::RequestIds;
 pub use span::{RequestSpan, RequestSpanFuture, RequestSpanService};
+pub use summary::RequestEnd;
 pub use trace_context::{HexId, TraceContext};
 
 palisade_core::impl_layer!(Observe, RequestIds);

@@ -6,7 +6,7 @@ use metrics::{
 };
 use palisade_core::{Measured, Measurement, Metric};
 
-use crate::record::{End, Summary};
+use crate::summary::{RequestEnd, Summary};
 
 const REQUESTS: &str = "palisade_requests_total";
 const REQUEST_SECONDS: &str = "palisade_request_duration_seconds";
@@ -65,7 +65,7 @@ pub(crate) fn ends(summary: &Summary<'_>) {
     };
     let status: SharedString = match (summary.status, summary.end) {
         (Some(status), _) => SharedString::from(status.as_str().to_owned()),
-        (None, End::Cancelled) => SharedString::const_str("cancelled"),
+        (None, RequestEnd::Cancelled) => SharedString::const_str("cancelled"),
         (None, _) => SharedString::const_str("none"),
     };
     counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status, "end" => summary.end.name())

@@ -6,9 +6,9 @@ use palisade_core::{
 };
 
 use crate::{
-    AccessLog, Explain, Recorder, RequestIds, TraceContext, access_log,
-    methods::GrpcMethods,
+    AccessLog, Explain, RequestIds, RequestReport, TraceContext,
     record::{Record, Watcher},
+    settings::Settings,
     trace_context::Continue,
 };
 
@@ -38,30 +38,6 @@ pub struct Observe {
     settings: Arc<Settings>,
 }
 
-#[derive(Clone)]
-pub(crate) struct Settings {
-    ids: RequestIds,
-    traces: Continue,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) access_log: Option<AccessLog>,
-    pub(crate) explain: Option<Explain>,
-    pub(crate) recorder: Option<Recorder>,
-    pub(crate) methods: Arc<GrpcMethods>,
-    #[cfg(feature = "metrics")]
-    pub(crate) metrics: bool,
-}
-
-impl Settings {
-    /// Returns true if any output is enabled.
-    pub(crate) fn are_wanted(&self) -> bool {
-        #[cfg(feature = "metrics")]
-        if self.metrics {
-            return true;
-        }
-        self.recorder.is_some() || self.access_log.is_some() && access_log::is_enabled()
-    }
-}
-
 impl Observe {
     /// Ids, traces and the access log.
     pub fn new() -> Self {
@@ -72,7 +48,7 @@ impl Observe {
                 clock: SystemClock::shared(),
                 access_log: Some(AccessLog::new()),
                 explain: None,
-                recorder: None,
+                reporters: Vec::new(),
                 methods: Arc::default(),
                 #[cfg(feature = "metrics")]
                 metrics: false,
@@ -139,10 +115,14 @@ impl Observe {
         self.with(|settings| settings.explain = Some(explain))
     }
 
-    /// Keeps the last requests; see [`Recorder`].
+    /// Calls `reporter` with the [report](RequestReport) of each request when the request has ended. May be called several
+    /// times.
+    ///
+    /// The reporter runs on the task of the request, so it must not block: send the report to a channel if it is to be written
+    /// elsewhere.
     #[must_use]
-    pub fn recorder(self, recorder: &Recorder) -> Self {
-        self.with(|settings| settings.recorder = Some(recorder.clone()))
+    pub fn report_to(self, reporter: impl Fn(&RequestReport) + Send + Sync + 'static) -> Self {
+        self.with(|settings| settings.reporters.push(Arc::new(reporter)))
     }
 
     /// Takes the time from this clock.

@@ -3,11 +3,13 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request, response,
 };
-use palisade_core::{
-    ApiError, BodyEnd, ClientIp, PeerAddr, Principal, RequestId, Step, Trail, WatchBody,
-};
+use palisade_core::{ApiError, BodyEnd, ClientIp, PeerAddr, RequestId, Trail, WatchBody};
 
-use crate::{TraceContext, observe::Settings};
+use crate::{
+    RequestReport, TraceContext,
+    settings::Settings,
+    summary::{RequestEnd, Summary},
+};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -27,7 +29,7 @@ pub(crate) struct Record {
     /// The length that the request's body was declared to have.
     declared: u64,
     answer: Option<ResponseRecord>,
-    end: Option<End>,
+    end: Option<RequestEnd>,
 }
 
 /// The observed properties of the response.
@@ -40,61 +42,6 @@ struct ResponseRecord {
     /// The length of the complete body, if known.
     expected: Option<u64>,
     bytes: u64,
-}
-
-/// The end of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// All of the response was taken.
-    Complete,
-    /// The response's body failed.
-    BodyFailed,
-    /// The response's body panicked.
-    BodyPanicked,
-    /// The client was gone before the response was over.
-    Aborted,
-    /// The client was gone before there was a response.
-    Cancelled,
-    /// The service failed, and no error layer made a response of it.
-    Failed,
-    /// The service panicked, and no layer made a response of it.
-    Panicked,
-}
-
-impl End {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::BodyFailed => "body_failed",
-            Self::BodyPanicked => "body_panicked",
-            Self::Aborted => "aborted",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-            Self::Panicked => "panicked",
-        }
-    }
-}
-
-/// The properties of a finished request.
-pub(crate) struct Summary<'a> {
-    pub(crate) id: &'a RequestId,
-    pub(crate) trace: &'a TraceContext,
-    pub(crate) method: &'a Method,
-    pub(crate) uri: &'a Uri,
-    pub(crate) route: Option<Box<str>>,
-    pub(crate) status: Option<StatusCode>,
-    pub(crate) grpc_status: Option<&'a str>,
-    pub(crate) code: Option<&'a str>,
-    pub(crate) rate_limit: Option<&'a str>,
-    pub(crate) end: End,
-    pub(crate) duration: Duration,
-    pub(crate) first_byte: Option<Duration>,
-    pub(crate) bytes_in: u64,
-    pub(crate) bytes_out: u64,
-    pub(crate) client: Option<ClientIp>,
-    pub(crate) peer: Option<IpAddr>,
-    pub(crate) principal: Option<Principal>,
-    pub(crate) steps: Vec<Step>,
 }
 
 impl Record {
@@ -149,18 +96,18 @@ impl Record {
 
     /// There will be none.
     pub(crate) fn service_failed(&mut self) {
-        self.end = Some(End::Failed);
+        self.end = Some(RequestEnd::Failed);
     }
 
     fn ended(&mut self, end: BodyEnd) {
         let is_whole = |answer: &ResponseRecord| answer.expected == Some(answer.bytes);
         self.end = Some(match end {
-            BodyEnd::Complete => End::Complete,
-            BodyEnd::Failed => End::BodyFailed,
-            BodyEnd::Panicked => End::BodyPanicked,
+            BodyEnd::Complete => RequestEnd::Complete,
+            BodyEnd::Failed => RequestEnd::BodyFailed,
+            BodyEnd::Panicked => RequestEnd::BodyPanicked,
             // A server does not poll the body of a HEAD response, nor a body again that has reached its length.
-            _ if self.answer.as_ref().is_some_and(is_whole) => End::Complete,
-            _ => End::Aborted,
+            _ if self.answer.as_ref().is_some_and(is_whole) => RequestEnd::Complete,
+            _ => RequestEnd::Aborted,
         });
     }
 }
@@ -173,8 +120,8 @@ impl Drop for Record {
     fn drop(&mut self) {
         let end = match self.end {
             Some(end) => end,
-            None if std::thread::panicking() => End::Panicked,
-            None => End::Cancelled,
+            None if std::thread::panicking() => RequestEnd::Panicked,
+            None => RequestEnd::Cancelled,
         };
         let settings = Arc::clone(&self.settings);
         let answer = self.answer.as_ref();
@@ -207,9 +154,10 @@ impl Drop for Record {
         if let Some(log) = &settings.access_log {
             log.write(&summary);
         }
-        if let Some(recorder) = &settings.recorder {
+        if !settings.reporters.is_empty() {
             let log = settings.access_log.as_ref();
-            recorder.keep(&summary, log, settings.clock.unix());
+            let report = RequestReport::new(&summary, log, settings.clock.unix());
+            settings.reporters.iter().for_each(|reporter| reporter(&report));
         }
     }
 }

@@ -21,7 +21,7 @@ use palisade_core::{
     Principal, RequestId, Trail, shadow,
     testing::{Contract, Deferred, Probe, ProbeError, Script, Step},
 };
-use palisade_observe::{Explain, Observe, Recorder, TraceContext};
+use palisade_observe::{Explain, Observe, TraceContext};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 /// The one event of what `act` does.
@@ -125,7 +125,7 @@ fn without_a_subscriber_requests_only_get_ids() {
         String::from_utf8(now(body.collect()).unwrap().to_bytes().into()).unwrap()
     };
     assert_eq!(ask(Observe::new()), "false");
-    assert_eq!(ask(Observe::new().recorder(&Recorder::new())), "true");
+    assert_eq!(ask(Observe::new().report_to(|_| {})), "true");
     assert_eq!(ask(Observe::new().explain(Explain::insecure_to_everybody())), "true");
     assert_eq!(Captured::during(|| assert_eq!(ask(Observe::new()), "true")).len(), 1);
     let quiet = Observe::new().without_access_log();

@@ -8,9 +8,9 @@ use crate::cluster::Cluster;
 use crate::{
     Redis,
     client::{self, Route, key_part},
-    link::Link,
+    link::{Link, Timeouts},
     setup::Setup,
-    topology::{self, Certificates, Sentinels, Timeouts},
+    topology::{self, Certificates, Sentinels},
 };
 
 /// Collects the settings of a [`Redis`].

@@ -6,8 +6,8 @@ use redis::Value;
 #[cfg(feature = "cluster")]
 use crate::cluster::Cluster;
 use crate::{
-    RedisBuilder, RedisError, Script, error::Failure, link::Link, script::Call, setup::Setup,
-    topology::Timeouts,
+    RedisBuilder, RedisError, Script, error::Failure, link::Link, link::Timeouts, script::Call,
+    setup::Setup,
 };
 
 /// A client of Redis or Valkey: one connection (in a cluster one to each node) that all clones share, and a prefix for keys.

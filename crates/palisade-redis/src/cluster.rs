@@ -17,10 +17,10 @@ use tokio::{runtime::Handle, task::JoinSet, time::Instant};
 
 use crate::{
     error::Failure,
-    link::Link,
+    link::{Link, Timeouts},
     script::Call,
     setup::Setup,
-    topology::{Certificates, Place, Timeouts, prompt},
+    topology::{Certificates, Place, prompt},
 };
 
 /// How often a call is sent on to another node, or again to the same one.

@@ -10,6 +10,7 @@
 //! during the pause between them.
 
 use std::{
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,15 +18,10 @@ use std::{
     time::Duration,
 };
 
-use redis::{Cmd, ConnectionAddr, Value, aio::MultiplexedConnection};
+use redis::{Cmd, Value, aio::MultiplexedConnection};
 use tokio::{runtime::Handle, sync::watch, time::Instant};
 
-use crate::{
-    error::Failure,
-    script::Call,
-    setup::Setup,
-    topology::{Place, Timeouts},
-};
+use crate::{error::Failure, script::Call, setup::Setup};
 
 /// How long the next attempt has to wait after one that failed, at first and at most.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -36,13 +32,46 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// say so.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// Timeouts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    pub(crate) connect: Duration,
+    pub(crate) response: Duration,
+}
+
+/// A connection that is ready for calls, with its address.
+pub(crate) struct Opened {
+    pub(crate) connection: MultiplexedConnection,
+    pub(crate) address: String,
+}
+
+/// Boxed, because connecting to a master uses links to sentinels, which connect too.
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The server that a link leads to.
+pub(crate) trait Target: Send + Sync + 'static {
+    /// Opens a connection that is ready for calls.
+    fn connect<'a>(
+        &'a self,
+        timeouts: Timeouts,
+        setup: &'a Arc<Setup>,
+    ) -> Boxed<'a, Result<Opened, Failure>>;
+
+    /// Returns false if the sentinels name another master than the node at this address. A master that was cut off still reports
+    /// the role of a master.
+    fn is_still_master<'a>(&'a self, address: &'a str) -> Boxed<'a, bool>;
+
+    /// Returns true if the connection is, or would be, encrypted.
+    fn speaks_tls(&self) -> bool;
+}
+
 #[derive(Clone)]
 pub(crate) struct Link {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    place: Place,
+    target: Box<dyn Target>,
     timeouts: Timeouts,
     setup: Arc<Setup>,
     opened: Instant,
@@ -114,15 +143,16 @@ impl Request<'_> {
 
 impl Link {
     /// Creates a link without connecting.
-    pub(crate) fn new(place: Place, timeouts: Timeouts, setup: Arc<Setup>) -> Self {
+    pub(crate) fn new(target: impl Target, timeouts: Timeouts, setup: Arc<Setup>) -> Self {
         let stage = Stage::Down(None);
         let state = Mutex::new(State { stage, attempted: None, pause: Duration::ZERO });
         let (opened, was_tried) = (Instant::now(), AtomicBool::new(false));
-        Self { inner: Arc::new(Inner { place, timeouts, setup, opened, was_tried, state }) }
+        let target = Box::new(target);
+        Self { inner: Arc::new(Inner { target, timeouts, setup, opened, was_tried, state }) }
     }
 
     pub(crate) fn speaks_tls(&self) -> bool {
-        self.inner.speaks_tls()
+        self.inner.target.speaks_tls()
     }
 
     /// Runs a script, within the connect and the response time-out together.
@@ -227,17 +257,8 @@ impl Link {
 }
 
 impl Inner {
-    fn speaks_tls(&self) -> bool {
-        match &self.place {
-            Place::Node(client) => {
-                matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
-            }
-            Place::Master(sentinels) => sentinels.links.iter().any(Link::speaks_tls),
-        }
-    }
-
     fn no_connection(&self, waited: Duration) -> Failure {
-        Failure::NoConnection { waited, is_plain: !self.speaks_tls() }
+        Failure::NoConnection { waited, is_plain: !self.target.speaks_tls() }
     }
 
     /// The connection, or the attempt at one that is under way, or that begins now.
@@ -277,7 +298,7 @@ impl Inner {
         // Several nodes may be asked one after the other, each of which may be gone. Callers do not wait for so long.
         let Timeouts { connect, response } = self.timeouts;
         let limit = connect.saturating_add(response).saturating_mul(3);
-        let opening = self.place.connect(self.timeouts, &self.setup);
+        let opening = self.target.connect(self.timeouts, &self.setup);
         let opened = tokio::time::timeout(limit, opening).await;
         let opened = opened.unwrap_or_else(|_| Err(self.no_connection(limit)))?;
         let now = || Arc::new(AtomicU64::new(self.millis()));
@@ -295,7 +316,7 @@ impl Inner {
         let now = self.millis();
         let before = connection.confirmed.swap(now, Ordering::Relaxed);
         now.saturating_sub(before) <= millis(SILENCE)
-            || self.place.is_still_master(&connection.address).await
+            || self.target.is_still_master(&connection.address).await
     }
 
     /// Notes what an answer says about its connection.

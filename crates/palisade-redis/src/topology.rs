@@ -1,6 +1,6 @@
 //! How a connection to a server, or to the master that sentinels name, is opened.
 
-use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 #[cfg(feature = "tls")]
 use palisade_core::ConfigError;
@@ -11,14 +11,11 @@ use redis::{
 };
 use tokio::task::JoinSet;
 
-use crate::{error::Failure, link::Link, setup::Setup};
-
-/// Timeouts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Timeouts {
-    pub(crate) connect: Duration,
-    pub(crate) response: Duration,
-}
+use crate::{
+    error::Failure,
+    link::{Boxed, Link, Opened, Target, Timeouts},
+    setup::Setup,
+};
 
 /// The target of a link.
 pub(crate) enum Place {
@@ -35,17 +32,8 @@ pub(crate) struct Sentinels {
     pub(crate) certificates: Certificates,
 }
 
-/// A connection that is ready for calls, with its address.
-pub(crate) struct Opened {
-    pub(crate) connection: MultiplexedConnection,
-    pub(crate) address: String,
-}
-
-/// Boxed, because connecting to a master uses links to sentinels, which connect too.
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-impl Place {
-    pub(crate) fn connect<'a>(
+impl Target for Place {
+    fn connect<'a>(
         &'a self,
         timeouts: Timeouts,
         setup: &'a Arc<Setup>,
@@ -58,15 +46,22 @@ impl Place {
         })
     }
 
-    /// Returns false if the sentinels name another master than the node at this address. A master that was cut off still reports
-    /// the role of a master.
-    pub(crate) fn is_still_master<'a>(&'a self, address: &'a str) -> Boxed<'a, bool> {
+    fn is_still_master<'a>(&'a self, address: &'a str) -> Boxed<'a, bool> {
         Box::pin(async move {
             match self {
                 Self::Node(_) => true,
                 Self::Master(sentinels) => sentinels.is_still_master(address).await,
             }
         })
+    }
+
+    fn speaks_tls(&self) -> bool {
+        match self {
+            Self::Node(client) => {
+                matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
+            }
+            Self::Master(sentinels) => sentinels.links.iter().any(Link::speaks_tls),
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use sha2::{Sha256, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::{
-    scheme::{Message, SignatureHeaders},
     signature::{Kind, Signature},
+    signature_headers::{Message, SignatureHeaders},
 };
 
 /// The hash of an HMAC (RFC 2104).

@@ -48,7 +48,9 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod builder;
+mod fault;
 mod github;
+mod header_values;
 mod hmac_scheme;
 mod http_message;
 mod key;
@@ -57,6 +59,7 @@ mod scheme;
 mod shopify;
 mod sign;
 mod signature;
+mod signature_headers;
 mod slack;
 mod standard;
 mod stripe;

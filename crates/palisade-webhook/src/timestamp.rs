@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use palisade_core::{Clock, ConfigError};
 
-use crate::scheme::Fault;
+use crate::fault::Fault;
 
 /// The timestamp of a request. The text is stored, because the text is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

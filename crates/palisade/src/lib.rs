@@ -75,6 +75,9 @@ pub use palisade_rate_limit as rate_limit;
 #[cfg(feature = "rate-limit-redis")]
 #[doc(inline)]
 pub use palisade_rate_limit_redis as rate_limit_redis;
+#[cfg(feature = "recorder")]
+#[doc(inline)]
+pub use palisade_recorder as recorder;
 #[cfg(feature = "redis")]
 #[doc(inline)]
 pub use palisade_redis as redis;

@@ -8,7 +8,7 @@ use palisade_core::{ApiError, PolledFrame};
 use tokio::time::Instant;
 
 use super::body::Pace;
-use crate::{alarm::Alarm, break_off::Broken};
+use crate::{alarm::Alarm, broken::Broken};
 
 /// The time limits of a response's body.
 #[derive(Debug)]

@@ -4,9 +4,10 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::{
-    diagnostics::{FORWARDED, Log, X_FORWARDED_FOR},
+    diagnostics::Log,
+    model::{FORWARDED, ListHeader, MOST_HOPS, Model, X_FORWARDED_FOR},
     networks::{Networks, parse_network},
-    trusted_proxies::{ListHeader, MOST_HOPS, Model, Settings, TrustedPeers, TrustedProxies},
+    trusted_proxies::{Settings, TrustedPeers, TrustedProxies},
 };
 use crate::ConfigError;
 

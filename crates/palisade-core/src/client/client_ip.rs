@@ -8,9 +8,7 @@ use http::{Extensions, request};
 
 use crate::ApiError;
 
-use super::{
-    address::client_address, diagnostics, peer::Peer, trusted_proxies::UndeterminedClient,
-};
+use super::{address::client_address, diagnostics, peer::Peer};
 
 /// The address of the client. All policies that need an address use it.
 ///
@@ -192,6 +190,10 @@ impl fmt::Debug for ClientIp {
         write!(f, "ClientIp({})", self.0)
     }
 }
+
+/// On a request whose client cannot be determined from the header that it came with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UndeterminedClient;
 
 #[cfg(test)]
 mod tests {

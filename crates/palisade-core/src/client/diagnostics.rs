@@ -8,13 +8,9 @@ use std::{
 use http::{HeaderMap, HeaderName};
 
 use super::{
+    model::{FORWARDED, MOST_HOPS, Model, X_FORWARDED_FOR},
     peer::Peer,
-    trusted_proxies::{MOST_HOPS, Model},
 };
-
-// Statics, because a request looks them up by reference: to clone a name of one's own may allocate.
-pub(super) static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub(super) static FORWARDED: HeaderName = http::header::FORWARDED;
 
 /// Something that is worth a line in the log the first time it happens.
 #[derive(Debug, Default)]

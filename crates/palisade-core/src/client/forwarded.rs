@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderValue};
 
 use super::{
     address::{LONGEST, parse_node},
-    diagnostics::FORWARDED,
     elements::{from_the_right, without_space_around},
+    model::FORWARDED,
 };
 use crate::syntax::is_token_byte;
 

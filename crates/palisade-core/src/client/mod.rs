@@ -6,6 +6,7 @@ mod client_ip;
 mod diagnostics;
 mod elements;
 mod forwarded;
+mod model;
 mod network_lists;
 mod networks;
 mod peer;

@@ -3,17 +3,16 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, request};
 
 use super::{
-    ClientIp, address,
+    address,
     builder::{TrustedProxiesBuilder, Walk},
-    diagnostics::{FORWARDED, Log, X_FORWARDED_FOR},
+    client_ip::{ClientIp, UndeterminedClient},
+    diagnostics::Log,
     elements, forwarded,
+    model::{FORWARDED, ListHeader, MOST_HOPS, Model, X_FORWARDED_FOR},
     networks::Networks,
     peer::Peer,
 };
 use crate::{Decision, Policy, PolicyLayer};
-
-/// The most proxies that a request is followed through.
-pub(super) const MOST_HOPS: usize = 32;
 
 /// Determines the [`ClientIp`] from a header of trusted proxies, so that inner layers see the client's address instead of the
 /// proxy's.
@@ -79,24 +78,6 @@ pub(super) struct Settings {
     pub(super) model: Model,
     pub(super) peers: TrustedPeers,
     pub(super) log: Log,
-}
-
-/// How the client's address is found.
-#[derive(Clone, Debug)]
-pub(super) enum Model {
-    /// Behind the proxies that are trusted by their address.
-    Networks(ListHeader),
-    /// This many elements from the right.
-    Hops(ListHeader, usize),
-    /// In a header with a single address.
-    Header(HeaderName),
-}
-
-/// The header to which each proxy appends the address of its peer.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum ListHeader {
-    XForwardedFor,
-    Forwarded,
 }
 
 /// The peers whose headers are trusted.
@@ -232,10 +213,6 @@ impl TrustedProxies {
         behind.or_else(|| address::client_address(peer.address()?)).map(ClientIp::new)
     }
 }
-
-/// On a request whose client cannot be determined from the header that it came with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct UndeterminedClient;
 
 impl Policy for TrustedProxies {
     type Grant = Option<ClientIp>;

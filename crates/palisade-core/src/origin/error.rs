@@ -1,6 +1,9 @@
 use std::{error, fmt};
 
-use super::parts::{Scheme, host_and_port, write_ipv6};
+use super::{
+    fault::OriginFault,
+    parts::{host_and_port, write_ipv6},
+};
 
 /// The reason why a text is not an origin. Its `Display` is the remedy.
 ///
@@ -17,38 +20,6 @@ use super::parts::{Scheme, host_and_port, write_ipv6};
 pub struct OriginError<'a> {
     text: &'a str,
     wrong: OriginFault<'a>,
-}
-
-/// The reasons, in the order of parsing. They do not allocate, because clients can cause most of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OriginFault<'a> {
-    Null,
-    File,
-    NotInFull,
-    SchemeCase,
-    SchemeName,
-    SchemeWithoutPages(&'a str),
-    OtherHost,
-    TrailingSlash,
-    Path,
-    UserInfo,
-    List,
-    Pattern,
-    OpenBracket,
-    AfterBracket,
-    NoBrackets,
-    NoHost,
-    NotAscii,
-    HostCase,
-    TrailingDot,
-    HostBytes,
-    TooLong,
-    EmptyLabel,
-    Ipv4,
-    Ipv6,
-    Ipv6Form,
-    DefaultPort(Scheme<'a>),
-    Port,
 }
 
 impl<'a> OriginError<'a> {

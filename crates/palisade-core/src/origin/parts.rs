@@ -5,41 +5,11 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use super::{MAX_HOST, MAX_LABEL, error::OriginFault};
+use super::{fault::OriginFault, scheme::Scheme};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Scheme<'a> {
-    Http,
-    Https,
-    /// The scheme of a browser extension or an app.
-    Other(&'a str),
-}
-
-impl<'a> Scheme<'a> {
-    pub(super) fn as_str(self) -> &'a str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-            Self::Other(scheme) => scheme,
-        }
-    }
-
-    pub(super) fn default_port(self) -> Option<u16> {
-        match self {
-            Self::Http => Some(80),
-            Self::Https => Some(443),
-            Self::Other(_) => None,
-        }
-    }
-
-    pub(super) fn default_port_suffix(self) -> &'static str {
-        match self {
-            Self::Http => ":80",
-            Self::Https => ":443",
-            Self::Other(_) => "",
-        }
-    }
-}
+/// RFC 1035, section 2.3.4.
+pub(super) const MAX_HOST: usize = 253;
+pub(super) const MAX_LABEL: usize = 63;
 
 /// Schemes of URLs that are not those of pages, or whose pages are `null` in every browser.
 const WITHOUT_PAGES: [&str; 9] =

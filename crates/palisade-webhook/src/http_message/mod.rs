@@ -1,6 +1,7 @@
 //! HTTP Message Signatures: `fields` parses the headers, `base` creates the signature base, `sign` signs; this file verifies.
 
 mod base;
+mod digest;
 mod fields;
 mod sign;
 
@@ -12,7 +13,7 @@ use http::request;
 use palisade_core::{ConfigError, PublicUrl, Secret};
 
 use self::{
-    base::check_digest,
+    digest::{DIGEST, check_digest},
     fields::{Input, byte_sequences, inputs, is_component},
 };
 use crate::{
@@ -71,8 +72,6 @@ enum SignatureAlgorithm {
 
 const INPUT: &str = "signature-input";
 const SIGNATURE: &str = "signature";
-const DIGEST: &str = "content-digest";
-
 impl HttpSignatures {
     /// Accepts signatures of `hmac-sha256`. The address is the URL that senders call without the path that your service sees,
     /// such as `https://hooks.example.com`.

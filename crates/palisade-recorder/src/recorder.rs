@@ -1,21 +1,13 @@
-//! The last requests, for a developer to look at.
-
-mod entry;
-mod page;
-mod service;
-
 use std::{
     collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
+use palisade_observe::RequestReport;
 use serde_json::Value;
 
-use self::entry::Entry;
-pub use self::service::RecorderService;
-use crate::{AccessLog, record::Summary};
+use crate::{RecorderService, json, page};
 
 /// The number of stored requests.
 const KEPT: usize = 200;
@@ -23,17 +15,18 @@ const KEPT: usize = 200;
 /// Stores the last 200 requests with the decisions of their policies, and serves them as a page with a timeline and as JSON.
 /// Clones share the requests.
 ///
-/// The page is for development. It reveals how the service is protected and what its clients do, so serve it on an internal
-/// address or behind `with_role`. It shows the fields of the access log, so neither credentials nor queries.
+/// It reveals how the service is protected and what its clients do, so serve the page on an internal address or behind
+/// `with_role`. It shows the fields of the access log, so neither credentials nor queries.
 ///
 /// ```
 /// use http::Request;
-/// use palisade_observe::{Observe, Recorder};
+/// use palisade_observe::Observe;
+/// use palisade_recorder::Recorder;
 /// use tower::{Layer, ServiceExt, service_fn};
 ///
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let recorder = Recorder::new();
-/// let service = Observe::new().recorder(&recorder).layer().layer(service_fn(|_: Request<String>| async {
+/// let service = Observe::new().report_to(recorder.reporter()).layer().layer(service_fn(|_: Request<String>| async {
 ///     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
 /// }));
 /// drop(service.oneshot(Request::get("/items/7?token=s3cret").body(String::new()).unwrap()).await);
@@ -46,7 +39,7 @@ const KEPT: usize = 200;
 /// # });
 /// ```
 #[derive(Clone, Default)]
-pub struct Recorder(Arc<Mutex<VecDeque<Entry>>>);
+pub struct Recorder(Arc<Mutex<VecDeque<RequestReport>>>);
 
 impl Recorder {
     /// Creates an empty recorder.
@@ -54,16 +47,24 @@ impl Recorder {
         Self::default()
     }
 
-    /// A service that shows the requests: HTML, or JSON for `Accept: application/json` and for `?format=json`; one of
+    /// Returns the function that stores the reports of requests, for [`Observe::report_to`].
+    ///
+    /// [`Observe::report_to`]: palisade_observe::Observe::report_to
+    pub fn reporter(&self) -> impl Fn(&RequestReport) + Send + Sync + use<> {
+        let recorder = self.clone();
+        move |report| recorder.keep(report)
+    }
+
+    /// Returns a service that shows the requests: HTML, or JSON for `Accept: application/json` and for `?format=json`; one of
     /// them with `?id=` and its id.
     pub fn page(&self) -> RecorderService {
         RecorderService::new(self.clone())
     }
 
-    /// The requests, the latest first.
+    /// Returns the requests as JSON, the latest first.
     ///
     /// ```
-    /// use palisade_observe::Recorder;
+    /// use palisade_recorder::Recorder;
     ///
     /// assert_eq!(Recorder::new().json().to_string(), r#"{"requests":[]}"#);
     /// ```
@@ -71,10 +72,10 @@ impl Recorder {
         self.json_of(None)
     }
 
-    /// The page.
+    /// Returns the page.
     ///
     /// ```
-    /// use palisade_observe::Recorder;
+    /// use palisade_recorder::Recorder;
     ///
     /// assert!(Recorder::new().html().starts_with("<!doctype html>"));
     /// ```
@@ -82,31 +83,30 @@ impl Recorder {
         self.html_of(None)
     }
 
-    fn json_of(&self, id: Option<&str>) -> Value {
-        let requests: Vec<Value> = self.latest(id).iter().map(Entry::json).collect();
+    pub(crate) fn json_of(&self, id: Option<&str>) -> Value {
+        let requests: Vec<Value> = self.latest(id).iter().map(json::request).collect();
         serde_json::json!({ "requests": requests })
     }
 
-    fn html_of(&self, id: Option<&str>) -> String {
+    pub(crate) fn html_of(&self, id: Option<&str>) -> String {
         page::render(&self.latest(id))
     }
 
     /// Returns a copy, so that the lock is not held while the response is written.
-    fn latest(&self, id: Option<&str>) -> Vec<Entry> {
-        let wanted = |entry: &&Entry| id.is_none_or(|id| entry.id.as_str() == id);
+    fn latest(&self, id: Option<&str>) -> Vec<RequestReport> {
+        let wanted = |report: &&RequestReport| id.is_none_or(|id| report.request_id.as_str() == id);
         self.kept().iter().rev().filter(wanted).cloned().collect()
     }
 
-    pub(crate) fn keep(&self, summary: &Summary<'_>, log: Option<&AccessLog>, unix: Duration) {
-        let entry = Entry::new(summary, log, unix);
+    fn keep(&self, report: &RequestReport) {
         let mut kept = self.kept();
         if kept.len() == KEPT {
             kept.pop_front();
         }
-        kept.push_back(entry);
+        kept.push_back(report.clone());
     }
 
-    fn kept(&self) -> MutexGuard<'_, VecDeque<Entry>> {
+    fn kept(&self) -> MutexGuard<'_, VecDeque<RequestReport>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

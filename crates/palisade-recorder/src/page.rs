@@ -1,77 +1,79 @@
 use std::fmt::{self, Write as _};
 
 use palisade_core::{Outcome, Step, syntax::HtmlText};
+use palisade_observe::RequestReport;
 
-use super::entry::Entry;
-use crate::access_log::micros;
+use crate::json::micros;
 
 const STYLE: &str = include_str!("page.css");
 
 /// Renders the page: a table with a timeline in each row, without scripts and external resources.
-pub(super) fn render(entries: &[Entry]) -> String {
-    let mut page = String::with_capacity(2048 + entries.len() * 1024);
+pub(crate) fn render(reports: &[RequestReport]) -> String {
+    let mut page = String::with_capacity(2048 + reports.len() * 1024);
     let _ = write!(
         page,
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Palisade: the last requests</title>\
          <style>{STYLE}</style></head><body><h1>The last {} requests</h1>\
          <table id=\"requests\"><thead><tr><th>at (UTC)</th><th>request</th><th>answer</th><th>client</th><th>time</th>\
          <th>bytes in / out</th><th>policies</th></tr></thead><tbody>",
-        entries.len()
+        reports.len()
     );
-    for entry in entries {
-        let _ = write!(page, "{}", Row(entry));
+    for report in reports {
+        let _ = write!(page, "{}", Row(report));
     }
     page.push_str("</tbody></table></body></html>\n");
     page
 }
 
-struct Row<'a>(&'a Entry);
+struct Row<'a>(&'a RequestReport);
 
 impl fmt::Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entry = self.0;
-        let seconds = entry.unix.as_secs() % 86_400;
+        let report = self.0;
+        let seconds = report.ended_at.as_secs() % 86_400;
         let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-        let id = HtmlText(entry.id.as_str());
+        let id = HtmlText(report.request_id.as_str());
         write!(
             f,
             "<tr id=\"{id}\"><td>{hours:02}:{minutes:02}:{:02}.{:03}</td>",
             seconds % 60,
-            entry.unix.subsec_millis()
+            report.ended_at.subsec_millis()
         )?;
-        let path = entry.path.as_deref().or(entry.route.as_deref()).unwrap_or("—");
-        write!(f, "<td><b>{}</b> {}", HtmlText(&entry.method), HtmlText(path))?;
-        if let Some(route) = &entry.route {
+        let path = report.path.as_deref().or(report.route.as_deref()).unwrap_or("—");
+        write!(f, "<td><b>{}</b> {}", HtmlText(&report.method), HtmlText(path))?;
+        if let Some(route) = &report.route {
             write!(f, "<br><small>{}</small>", HtmlText(route))?;
         }
         write!(
             f,
             "<br><small><a href=\"?id={id}\">{id}</a> · trace {}</small></td>",
-            HtmlText(&entry.trace)
+            HtmlText(&report.trace_id.to_string())
         )?;
-        match entry.status {
-            Some(status) => write!(f, "<td class=\"s{}\">{status}", status / 100)?,
+        match report.status {
+            Some(status) => {
+                write!(f, "<td class=\"s{}\">{}", status.as_u16() / 100, status.as_u16())?
+            }
             None => f.write_str("<td class=\"s5\">—")?,
         }
-        for more in [&entry.code, &entry.grpc_status].into_iter().flatten() {
+        for more in [&report.code, &report.grpc_status].into_iter().flatten() {
             write!(f, " {}", HtmlText(more))?;
         }
-        write!(f, "<br><small>{}</small></td>", entry.end.name())?;
-        let client = entry.client.as_deref().unwrap_or("—");
-        let principal = entry.principal.as_deref().unwrap_or("anonymous");
-        write!(f, "<td>{}<br><small>{}</small></td>", HtmlText(client), HtmlText(principal))?;
+        write!(f, "<br><small>{}</small></td>", report.end.name())?;
+        let client = report.client.map_or("—".to_owned(), |client| client.to_string());
+        let principal = report.principal.as_deref().unwrap_or("anonymous");
+        write!(f, "<td>{}<br><small>{}</small></td>", HtmlText(&client), HtmlText(principal))?;
         write!(
             f,
             "<td class=\"n\">{}<br><small>head {}</small></td>",
-            Micros(entry.duration),
-            Head(entry)
+            Micros(report.duration),
+            Head(report)
         )?;
-        write!(f, "<td class=\"n\">{} / {}</td>", entry.bytes_in, entry.bytes_out)?;
-        write!(f, "<td>{}</td></tr>", Timeline(&entry.steps))
+        write!(f, "<td class=\"n\">{} / {}</td>", report.bytes_in, report.bytes_out)?;
+        write!(f, "<td>{}</td></tr>", Timeline(&report.steps))
     }
 }
 
-struct Head<'a>(&'a Entry);
+struct Head<'a>(&'a RequestReport);
 
 impl fmt::Display for Head<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

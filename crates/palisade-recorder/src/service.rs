@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tower_service::Service;
 
-use super::Recorder;
+use crate::Recorder;
 
 /// Serves the requests of a [`Recorder`]. Created by [`Recorder::page`].
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct RecorderService {
 }
 
 impl RecorderService {
-    pub(super) fn new(recorder: Recorder) -> Self {
+    pub(crate) fn new(recorder: Recorder) -> Self {
         Self { recorder }
     }
 

@@ -1,0 +1,31 @@
+use http::{HeaderValue, header};
+use palisade_core::ApiError;
+
+/// The reason of a rejection. It is logged, and not sent to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A required header is missing, or no signature has a known version.
+    Missing(&'static str),
+    /// A header or a signed part of the request is malformed.
+    Malformed(&'static str),
+    /// The timestamp is too far in the past or in the future.
+    Stale,
+    /// None of the configured secrets made any of the signatures.
+    Mismatch,
+}
+
+impl Fault {
+    pub(crate) fn into_error(self, scheme: &str) -> ApiError {
+        tracing::debug!(target: "palisade::webhook", scheme, fault = ?self, "a webhook was refused");
+        if let Self::Malformed(_) = self {
+            return ApiError::bad_request().with_message("the webhook's signature is malformed");
+        }
+        // One response for all reasons, so that an attacker learns nothing. RFC 9110, section 15.5.2 requires a challenge;
+        // there is no registered scheme for webhooks.
+        let challenge = HeaderValue::from_str(&format!("Webhook realm=\"{scheme}\""))
+            .unwrap_or(HeaderValue::from_static("Webhook"));
+        ApiError::unauthenticated()
+            .with_message("the webhook's signature is not valid")
+            .with_header(header::WWW_AUTHENTICATE, challenge)
+    }
+}
