@@ -11,7 +11,7 @@ pub(crate) const CSRF: ErrorCode = ErrorCode::new(
     GrpcCode::PermissionDenied,
     "the request does not come from a page of this site",
 )
-.about("A browser sent a cookie along, and does not say that a page of this site made it do so.");
+.about("A browser sent a cookie with it, and neither `Sec-Fetch-Site` nor `Origin` says that a page of this site made the request.");
 
 /// Rejects requests that a page of another site made a browser send (CSRF).
 ///
@@ -76,7 +76,7 @@ impl CsrfCheck {
         if changes_nothing(request) || self.comes_from_a_page_of_ours(request) {
             return Ok(());
         }
-        log_rejection!("a request was refused: no page of ours sent it");
+        log_rejection!("a request was rejected: it does not come from a page of this site");
         Err(CSRF.into())
     }
 
@@ -144,8 +144,7 @@ impl CsrfCheckBuilder {
                 |remedy: String| ConfigError::new("trust_origin", text.escape_debug(), remedy);
             let origin = Origin::parse(text).map_err(|error| wrong(error.to_string()))?;
             if origin.is_forgeable() {
-                let remedy =
-                    "list https origins only; on plain http anybody on the way can be that page";
+                let remedy = "list https origins only: an attacker on the network can forge a page of an http origin";
                 return Err(wrong(remedy.to_owned()));
             }
         }

@@ -4,55 +4,49 @@ const JWT: &[&str] = &["jwt"];
 const ISSUER: &[&str] = &["issuer"];
 
 pub(crate) const CACHE_HITS: Metric =
-    Metric::counter("palisade_jwt_cache_hits_total", JWT, "tokens that had been verified before");
+    Metric::counter("palisade_jwt_cache_hits_total", JWT, "tokens that were in the cache");
 pub(crate) const CACHE_MISSES: Metric = Metric::counter(
     "palisade_jwt_cache_misses_total",
     JWT,
-    "tokens that had not, good and bad ones",
+    "tokens that were not in the cache, valid or not",
 );
 pub(crate) const CACHE_EVICTIONS: Metric = Metric::counter(
     "palisade_jwt_cache_evictions_total",
     JWT,
-    "verified tokens that had to go before their time, for want of room",
+    "verified tokens that were evicted before they expired, because the cache was full",
 );
 #[cfg(feature = "jwks")]
 pub(crate) const JWKS_AGE: Metric = Metric::gauge(
     "palisade_jwks_age_seconds",
     ISSUER,
-    "since when an issuer has not confirmed its keys",
+    "seconds since the issuer last confirmed its keys",
 );
 #[cfg(feature = "jwks")]
-pub(crate) const JWKS_USABLE: Metric = Metric::gauge(
-    "palisade_jwks_usable",
-    ISSUER,
-    "1 while there are keys of an issuer to verify with",
-);
+pub(crate) const JWKS_USABLE: Metric =
+    Metric::gauge("palisade_jwks_usable", ISSUER, "1 while keys of the issuer can be used, else 0");
 #[cfg(feature = "jwks")]
 pub(crate) const JWKS_FETCHES: Metric =
-    Metric::counter("palisade_jwks_fetches_total", ISSUER, "fetches of keys that were started");
+    Metric::counter("palisade_jwks_fetches_total", ISSUER, "started fetches of keys");
 #[cfg(feature = "jwks")]
 pub(crate) const JWKS_FAILURES: Metric =
-    Metric::counter("palisade_jwks_fetch_failures_total", ISSUER, "of these, those that failed");
+    Metric::counter("palisade_jwks_fetch_failures_total", ISSUER, "failed fetches of keys");
 
 pub(crate) const INTROSPECTION_USABLE: Metric = Metric::gauge(
     "palisade_introspection_usable",
     ISSUER,
-    "0 while an issuer does not answer questions about tokens",
+    "1 while the introspection endpoint answers, else 0",
 );
 pub(crate) const INTROSPECTION_HITS: Metric = Metric::counter(
     "palisade_introspection_cache_hits_total",
     ISSUER,
-    "tokens whose answer was stored",
+    "tokens whose introspection response was in the cache",
 );
-pub(crate) const INTROSPECTION_QUESTIONS: Metric = Metric::counter(
-    "palisade_introspection_questions_total",
-    ISSUER,
-    "questions about tokens that were asked",
-);
+pub(crate) const INTROSPECTION_QUESTIONS: Metric =
+    Metric::counter("palisade_introspection_questions_total", ISSUER, "introspection requests");
 pub(crate) const INTROSPECTION_FAILURES: Metric = Metric::counter(
     "palisade_introspection_failures_total",
     ISSUER,
-    "of these, those that were not answered",
+    "introspection requests that failed",
 );
 
 /// The metrics of [`Jwt`](crate::Jwt), `Jwks` (feature `jwks`) and `Introspection`, each a [`Measured`](palisade_core::Measured). The names

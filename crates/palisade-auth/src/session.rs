@@ -247,14 +247,14 @@ impl<S: SessionStore> SessionsBuilder<S> {
         if name.is_none() && self.csrf.is_some() {
             return Err(ConfigError::without_value(
                 "csrf",
-                "there is no cookie that it could guard: add `.cookie(\"__Host-session\")`, or leave it out",
+                "it protects a cookie, and no cookie is set: add `.cookie(\"__Host-session\")`, or remove it",
             ));
         }
         if self.max_token == 0 {
             return Err(ConfigError::new(
                 "max_token",
                 0,
-                "with 0 nobody ever passes; use at least 1",
+                "with 0 every request is rejected; use at least 1",
             ));
         }
         let cookie = name.map(|name| {

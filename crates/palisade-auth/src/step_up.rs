@@ -155,7 +155,7 @@ impl<C: Send + Sync + 'static> Policy for StepUp<C> {
             return Decision::grant(());
         }
         if identity.is_some() {
-            log_rejection!("a login was rejected: it is too old, or of another class");
+            log_rejection!("a login was rejected: it is too old, or its `acr` is not accepted");
         } else {
             tracing::warn!(
                 target: "palisade::auth",

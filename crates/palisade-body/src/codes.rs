@@ -28,15 +28,15 @@ pub(crate) const DECOMPRESSED_TOO_LARGE: ErrorCode = ErrorCode::new(
     GrpcCode::ResourceExhausted,
     "the request body is too large once it is decompressed",
 )
-.about("The body is under its limit as it was sent, and over the one for what it inflates to.");
+.about("The body is within the limit as sent, and over the limit after decompression.");
 
 pub(crate) const COMPRESSION_RATIO_TOO_HIGH: ErrorCode = ErrorCode::new(
     "COMPRESSION_RATIO_TOO_HIGH",
     StatusCode::PAYLOAD_TOO_LARGE,
     GrpcCode::ResourceExhausted,
-    "the request body is compressed more than is accepted",
+    "the request body is compressed more than allowed",
 )
-.about("The body inflates to many times its size, as nothing but a zip bomb does. Send it less compressed.");
+.about("The body inflates to many times its size, like a zip bomb. Send it less compressed.");
 
 pub(crate) const UNSUPPORTED_CONTENT_ENCODING: ErrorCode = ErrorCode::new(
     "UNSUPPORTED_CONTENT_ENCODING",
@@ -44,12 +44,12 @@ pub(crate) const UNSUPPORTED_CONTENT_ENCODING: ErrorCode = ErrorCode::new(
     GrpcCode::InvalidArgument,
     "the content encoding is not supported",
 )
-.about("The body is in a coding that is not understood; `Accept-Encoding` says which are.");
+.about("The coding of the body is not supported; `Accept-Encoding` lists the supported ones.");
 
 pub(crate) const RESPONSE_TOO_LARGE: ErrorCode = ErrorCode::new(
     "RESPONSE_TOO_LARGE",
     StatusCode::INTERNAL_SERVER_ERROR,
     GrpcCode::ResourceExhausted,
-    "the response is larger than is allowed",
+    "the response is larger than allowed",
 )
-.about("The answer is over the limit of the service itself. Ask for less: a page, fewer fields.");
+.about("The response is over the limit of the service. Request less: a page, fewer fields.");

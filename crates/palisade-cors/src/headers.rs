@@ -48,7 +48,7 @@ pub(crate) fn method(method: &Method) -> Result<HeaderValue, ConfigError> {
         return Err(wrong("call any_method(), or list each method by its name".to_owned()));
     }
     if among(FORBIDDEN_METHODS) {
-        return Err(wrong("leave it out; browsers let no page send it".to_owned()));
+        return Err(wrong("remove it: browsers allow no page to send it".to_owned()));
     }
     if among(NORMALISED) && !NORMALISED.contains(&name) {
         let sent = name.to_ascii_uppercase();
@@ -68,7 +68,7 @@ pub(crate) fn request_header(name: &str) -> Result<HeaderName, ConfigError> {
     if FORBIDDEN_IN_REQUESTS.contains(&lower)
         || FORBIDDEN_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
     {
-        return Err(wrong("leave it out; the browser or the server sets it, and no page can"));
+        return Err(wrong("leave it out; the browser or the server sets it; pages cannot"));
     }
     Ok(parsed)
 }
@@ -95,11 +95,11 @@ fn exposed_header(name: &str, credentials: bool) -> Result<(), ConfigError> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong(NOT_A_TOKEN))?;
     if name == "*" && credentials {
         return Err(wrong(
-            "list each header by its name; with credentials browsers take `*` for a header's name",
+            "list each header by its name; with credentials browsers read `*` as the name of a header",
         ));
     }
     if FORBIDDEN_IN_RESPONSES.contains(&parsed.as_str()) {
-        return Err(wrong("leave it out; browsers show it to no page"));
+        return Err(wrong("remove it: browsers show it to no page"));
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ impl Pattern {
     /// Parses a configured origin. The error is the remedy.
     pub(crate) fn read(text: &str) -> Result<Written, String> {
         if text == "*" {
-            return Err("call any_origin() to let every origin read".to_owned());
+            return Err("call any_origin() to allow every origin".to_owned());
         }
         let (without_port, any_port) =
             text.strip_suffix(ANY_PORT).map_or((text, false), |text| (text, true));

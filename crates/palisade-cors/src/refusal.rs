@@ -33,7 +33,7 @@ impl Refusal {
         match self {
             Self::Origin => "the origin is not listed, or not one origin: see allow_origin",
             Self::AmbiguousPath => {
-                "the path can be read in two ways, and on_path tells paths apart"
+                "the path can be read in two ways, and on_path has rules for some paths"
             }
             Self::RepeatedMethod => "Access-Control-Request-Method came more than once",
             Self::Method => {
@@ -41,7 +41,7 @@ impl Refusal {
             }
             Self::Header => "a requested header is not listed: see allow_headers",
             Self::Authorization => {
-                "any_header_but_authorization does not let pages send Authorization: see any_header"
+                "any_header_but_authorization does not allow Authorization: see any_header"
             }
             Self::TooManyHeaders => "the requested headers are more than all listed ones together",
             Self::TooManyEmptyElements => {

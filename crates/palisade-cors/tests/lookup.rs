@@ -104,7 +104,7 @@ async fn lookup_runs_for_unlisted_origins_only() {
         "https://shop.example, https://shop.example",
         "https://shop.example:443",
         "https://shop.example' or 1=1",
-        "http://shop.example", // anybody on the network can be this page, and there are credentials
+        "http://shop.example", // an attacker on the network can forge this page, and credentials are allowed
     ] {
         assert!(!allowed(&cors, origin).await, "{origin}");
         assert_eq!(preflight(&cors, origin).await, (StatusCode::FORBIDDEN, false), "{origin}");

@@ -23,7 +23,7 @@ const YEAR: Duration = Duration::from_secs(31_536_000);
 /// assert_eq!(
 ///     error.to_string(),
 ///     "hsts `max-age=604800; includeSubDomains; preload` is not valid: \
-///      preloading takes a max-age of a year (31536000 seconds) at least"
+///      preloading requires a max-age of at least a year (31536000 seconds)"
 /// );
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
@@ -72,9 +72,9 @@ impl Hsts {
         let remedy = if self.max_age.subsec_nanos() > 0 {
             "max-age is in whole seconds (RFC 6797, section 6.1.1)"
         } else if self.preload && self.max_age < YEAR {
-            "preloading takes a max-age of a year (31536000 seconds) at least"
+            "preloading requires a max-age of at least a year (31536000 seconds)"
         } else if self.preload && !self.subdomains {
-            "preloading takes the subdomains too: leave out `this_host_only`"
+            "preloading requires the subdomains: remove `this_host_only`"
         } else {
             return HeaderValue::try_from(text.as_str())
                 .map_err(|_| ConfigError::new("hsts", text, "it is no header value"));

@@ -112,9 +112,7 @@ fn check_member(origin: &str) -> Result<(), String> {
             );
         }
         "src" => {
-            return Err(
-                "leave it out; it means something in the `allow` of a frame only".to_owned()
-            );
+            return Err("remove it: it has an effect only in the `allow` of a frame".to_owned());
         }
         _ => {}
     }

@@ -86,7 +86,7 @@ impl AccessLog {
         if key.len() < 16 {
             return Err(ConfigError::without_value(
                 "hash_principals",
-                "use a key of at least 16 random bytes: names are few, and a key that can be guessed tells them",
+                "use a key of at least 16 random bytes: with a key that can be guessed, names can be found by trying",
             ));
         }
         #[allow(clippy::disallowed_methods, reason = "it becomes the key of the hash")]

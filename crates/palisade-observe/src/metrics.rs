@@ -28,15 +28,15 @@ pub const METRICS: &[Metric] = &[
     Metric::histogram(
         REQUEST_SECONDS,
         &["method", "route"],
-        "until the end of the response, in seconds",
+        "time to the end of the response, in seconds",
     ),
-    Metric::gauge(IN_FLIGHT, &[], "requests whose response is not over"),
+    Metric::gauge(IN_FLIGHT, &[], "requests whose response has not ended"),
     Metric::counter(
         DECISIONS,
         &["policy", "outcome", "shadow"],
-        "decisions of policies; of shadows, what they would have been",
+        "decisions of policies; of policies in shadow, the decision that they would have made",
     ),
-    Metric::histogram(DECISION_SECONDS, &["policy"], "until a policy had decided, in seconds"),
+    Metric::histogram(DECISION_SECONDS, &["policy"], "time of a policy's decision, in seconds"),
 ];
 
 pub(crate) fn describe() {

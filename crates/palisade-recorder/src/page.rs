@@ -49,10 +49,8 @@ impl fmt::Display for Row<'_> {
             "<br><small><a href=\"?id={id}\">{id}</a> · trace {}</small></td>",
             HtmlText(&report.trace_id.to_string())
         )?;
-        match report.status {
-            Some(status) => {
-                write!(f, "<td class=\"s{}\">{}", status.as_u16() / 100, status.as_u16())?
-            }
+        match report.status.map(|status| status.as_u16()) {
+            Some(status) => write!(f, "<td class=\"s{}\">{status}", status / 100)?,
             None => f.write_str("<td class=\"s5\">—")?,
         }
         for more in [&report.code, &report.grpc_status].into_iter().flatten() {

@@ -151,7 +151,7 @@ impl RedisBuilder {
     pub fn build(self) -> Result<Redis, ConfigError> {
         if self.prefix.is_empty() {
             let remedy =
-                "choose a prefix that tells this application's keys from others', such as its name";
+                "choose a prefix that distinguishes the keys of this application, such as its name";
             return Err(ConfigError::without_value("prefix", remedy));
         }
         for (name, timeout) in [
@@ -235,8 +235,9 @@ impl RedisBuilder {
             login = login.set_username(username);
         }
         if let Some(password) = &self.password {
-            let password = std::str::from_utf8(password.expose())
-                .map_err(|_| ConfigError::without_value("password", "choose one that is UTF-8"))?;
+            let password = std::str::from_utf8(password.expose()).map_err(|_| {
+                ConfigError::without_value("password", "choose a password in UTF-8")
+            })?;
             login = login.set_password(password);
         }
         if let Some(number) = self.database {
@@ -318,7 +319,7 @@ fn parsed(url: &str) -> Result<ConnectionInfo, ConfigError> {
     };
     match info.addr() {
         ConnectionAddr::TcpTls { insecure: true, .. } => refuse(
-            "TLS without a check of the certificate is no protection: leave #insecure off, and name your CA",
+            "TLS without verification of the certificate does not protect: remove #insecure, and set your CA",
         ),
         _ => Ok(info),
     }

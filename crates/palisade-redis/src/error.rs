@@ -170,10 +170,10 @@ impl fmt::Display for Failure {
             Self::OtherMaster => f.write_str("the sentinels name another master"),
             #[cfg(feature = "cluster")]
             Self::NoSlots => {
-                f.write_str("no node of the cluster told which nodes have which slots")
+                f.write_str("no node of the cluster returned the map of slots")
             }
             Self::TooManyRedirects => f.write_str(
-                "the nodes of the cluster sent the call back and forth: its slot is being moved",
+                "the nodes of the cluster redirected the call to each other: its slot is being moved",
             ),
             Self::NoRuntime => f.write_str("polled outside of a tokio runtime"),
             Self::Abandoned => f.write_str("the runtime shut down while connecting"),

@@ -113,7 +113,7 @@ impl WebhookBuilder {
                     "tolerance",
                     format!("{tolerance:?}"),
                     format!(
-                        "{} signs no time, so leave it out; `Replays::by_content` is what helps there",
+                        "{} does not sign a timestamp: remove the tolerance, and use `Replays::by_content` against replays",
                         scheme.name()
                     ),
                 ));

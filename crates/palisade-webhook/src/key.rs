@@ -58,13 +58,13 @@ impl Key {
         if secret.is_empty() {
             return Err(ConfigError::without_value(
                 "secret",
-                "it is empty, and then anybody can sign: copy it from the sender",
+                "it is empty, so that any client can sign: copy it from the sender",
             ));
         }
         if secret.expose().trim_ascii().len() != secret.len() {
             return Err(ConfigError::without_value(
                 "secret",
-                "it begins or ends with white space, as text that was read from a file does: trim it",
+                "it begins or ends with white space, such as the line break of a file: trim it",
             ));
         }
         Self::from_bytes(algorithm, secret)
@@ -160,7 +160,7 @@ impl Keys {
         let mut ids: Vec<_> = keys.iter().map(|(id, _)| id).collect();
         ids.sort_unstable();
         if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
-            let remedy = "give each secret a key id of its own, as it tells which one was used";
+            let remedy = "give each secret its own key id: requests name the secret by it";
             return Err(ConfigError::new("key_id", pair[0].escape_debug(), remedy));
         }
         Ok(Self(keys))

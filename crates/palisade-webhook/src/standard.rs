@@ -223,7 +223,7 @@ impl StandardSigner {
     pub fn and_secret(mut self, secret: impl Into<Secret>) -> Result<Self, ConfigError> {
         let wrong = |remedy: &'static str| ConfigError::without_value("secret", remedy);
         if self.keys.len() == MOST {
-            return Err(wrong("no receiver looks at more than 10 signatures"));
+            return Err(wrong("receivers check at most 10 signatures"));
         }
         self.keys.push(match EncodedKey::read(&secret.into())? {
             EncodedKey::Symmetric(bytes) => {

@@ -52,7 +52,7 @@ impl Tolerance {
         Err(ConfigError::new(
             "tolerance",
             format!("{tolerance:?}"),
-            "use 1 second to 1 day; without a limit, a request that was seen once can be sent again for ever",
+            "use 1 second to 1 day; without a limit, a captured request is valid forever",
         ))
     }
 

@@ -80,7 +80,7 @@ impl Twilio {
         form: &[u8],
     ) -> Result<HeaderMap, ConfigError> {
         let parameters = parameters(form).map_err(|_| {
-            ConfigError::without_value("form", "it is no form of at most 1,000 parameters")
+            ConfigError::without_value("form", "it is not a form of at most 1,000 parameters")
         })?;
         let mut message = vec![Cow::Borrowed(url.as_bytes())];
         message.extend(parameters);

@@ -77,7 +77,7 @@ impl<S: ApiKeyStore> ApiKeysBuilder<S> {
             .map_err(|_| wrong("use the name of a header field, such as `x-api-key`"))?;
         if [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE].contains(&header) {
             return Err(wrong(
-                "it has a syntax of its own; `Authorization` is always read, with the scheme of `.scheme(…)`",
+                "`Authorization` is always read, with the scheme of `.scheme(…)`; name another header",
             ));
         }
         Ok(ApiKeys::from_rules(Rules {

@@ -134,7 +134,7 @@ impl HttpFetchBuilder {
             let added = read_certificates(bytes);
             if added.is_empty() {
                 let remedy =
-                    "it contains no certificate: give PEM (`-----BEGIN CERTIFICATE-----`) or DER";
+                    "it contains no certificate: pass PEM (`-----BEGIN CERTIFICATE-----`) or DER";
                 return Err(ConfigError::without_value(SETTING, remedy));
             }
             for certificate in added {
@@ -152,7 +152,7 @@ impl HttpFetchBuilder {
             return match self.proxy_credentials {
                 Some(_) => Err(ConfigError::without_value(
                     "proxy_credentials",
-                    "there is no proxy: set one with `.proxy(…)`",
+                    "no proxy is set: call `.proxy(…)` first",
                 )),
                 None => Ok(None),
             };

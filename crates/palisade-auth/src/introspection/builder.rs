@@ -170,7 +170,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> IntrospectionBuilder<C> {
         let endpoint = parse_address(&self.endpoint, self.loopback_http)
             .map_err(|remedy| ConfigError::new("introspection endpoint", &self.endpoint, remedy))?;
         let authentication = self.authentication.ok_or_else(|| {
-            let remedy = "issuers answer only their clients: set the id and secret of this service with `.client_secret_basic(…)`";
+            let remedy = "issuers respond to authenticated clients only: set the id and secret of this service with `.client_secret_basic(…)`";
             ConfigError::without_value("client authentication", remedy)
         })?;
         let fetch = match self.fetch {

@@ -142,10 +142,10 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Introspection<C> {
             Attempt::Now(shared.answer(TokenStatus::Unknown(failure)))
         };
         if state.in_progress.len() >= MAX_IN_PROGRESS {
-            return busy("it is being asked about too many tokens");
+            return busy("too many introspection requests are in progress");
         }
         let Ok(runtime) = Handle::try_current() else {
-            return busy("there is no tokio runtime: serve requests in one");
+            return busy("no tokio runtime: serve the requests in a tokio runtime");
         };
         let request = question::request(&shared.endpoint, &shared.authentication, token);
         let (asking, completing) = (Arc::clone(shared), Arc::clone(shared));

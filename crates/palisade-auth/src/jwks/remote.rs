@@ -182,7 +182,7 @@ impl<T: KeySet> RemoteKeys<T> {
         attempt: Option<(Attempt, Need)>,
     ) -> Result<FetchInProgress<Outcome<T>>, Failure> {
         let Ok(runtime) = Handle::try_current() else {
-            let cause = "there is no tokio runtime to fetch them on: serve requests in one";
+            let cause = "no tokio runtime to fetch them: serve the requests in a tokio runtime";
             return Err(Failure { error: self.error(cause), retry_after: Duration::from_secs(1) });
         };
         self.0.fetches.fetch_add(1, Ordering::Relaxed);

@@ -139,7 +139,7 @@ impl Keys {
         let kinds: Vec<_> = keys.algorithms(&algorithms).map(Algorithm::family).collect();
         let secrets = kinds.iter().filter(|kind| **kind == Family::Hmac).count();
         let remedy = if kinds.is_empty() {
-            "none of them is usable: they may be for encryption, of an unknown type, or not for the algorithms that are allowed"
+            "no key can be used: they may be for encryption, of an unknown type, or not for the allowed algorithms"
         } else if secrets != 0 && secrets != kinds.len() {
             "secrets and public keys must not mix: a public key must never pass as a secret"
         } else {

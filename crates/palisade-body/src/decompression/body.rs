@@ -196,14 +196,14 @@ where
     /// Bytes after the end of a coding without members would be dropped without a word.
     fn begin_member(&mut self) -> Result<(), BoxError> {
         if !self.coding.has_members() {
-            return Err(self.malformed("there is more after the end"));
+            return Err(self.malformed("bytes follow the end of the compressed data"));
         }
         self.members += 1;
         let source = std::mem::take(self.decoder.source());
         let free = FREE_MEMBERS + source.read.saturating_add(source.produced) / BYTES_PER_MEMBER;
         self.decoder = Decoder::new(self.coding, source);
         if self.members > free {
-            return Err(self.malformed("there are too many members for so few bytes"));
+            return Err(self.malformed("too many gzip members for the size of the body"));
         }
         Ok(())
     }

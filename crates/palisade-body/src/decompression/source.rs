@@ -76,7 +76,9 @@ where
             return Poll::Pending;
         }
         if this.consumed > OVERHEAD + this.produced.saturating_mul(OVERHEAD_FACTOR) {
-            return Poll::Ready(Err(io::Error::other("the coding is longer than its content")));
+            return Poll::Ready(Err(io::Error::other(
+                "the compressed data is longer than its content",
+            )));
         }
         while this.chunk.is_empty() {
             let Some(body) = &mut this.body else { break };

@@ -145,8 +145,7 @@ impl TrustedProxiesBuilder {
             return Err(ConfigError::new(
                 "networks",
                 network,
-                "list the networks of your proxies only: whoever is in them chooses its own address. \
-                 `insecure_trust_everyone` is for servers that nothing but proxies can reach",
+                "list the networks of your proxies only: a client in a listed network chooses its own address. `insecure_trust_everyone` is for servers that only proxies can reach",
             ));
         }
         let says_whom = !networks.is_empty() || self.unix_sockets || self.everyone;
@@ -181,8 +180,7 @@ impl TrustedProxiesBuilder {
                     return Err(ConfigError::new(
                         "header",
                         &name,
-                        "say from whom it is believed, with `networks`, `loopback`, `private_networks` or \
-                         `unix_sockets`: others can send it too",
+                        "name the proxies that may send it, with `networks`, `loopback`, `private_networks` or `unix_sockets`: clients can send it too",
                     ));
                 }
                 Model::Header(name)
@@ -192,7 +190,7 @@ impl TrustedProxiesBuilder {
             tracing::warn!(
                 target: "palisade::client_ip",
                 ?model,
-                "insecure_trust_everyone: whoever reaches this server past its proxies chooses its own address"
+                "insecure_trust_everyone: a client that reaches this server without a proxy chooses its own address"
             );
         }
         let every_address = self.everyone || (matches!(model, Model::Hops(..)) && !says_whom);
@@ -209,7 +207,7 @@ fn header_of_one_address(name: &str) -> Result<HeaderName, ConfigError> {
         return Err(ConfigError::new(
             "header",
             name,
-            "it is a list, whose first element anybody can write: use `networks` or `hops`, and `forwarded` for Forwarded",
+            "it is a list whose first element any client can write: use `networks` or `hops`, and `forwarded` for Forwarded",
         ));
     }
     Ok(parsed)

@@ -134,7 +134,7 @@ impl ClientIp {
             if request.extensions.get::<UndeterminedClient>().is_some() {
                 ApiError::bad_request()
                     .with_message("the address of the client cannot be determined")
-                    .with_source("the header of the proxy at the Unix socket tells no address")
+                    .with_source("the header of the proxy at the Unix socket contains no address")
             } else {
                 ApiError::internal().with_source(NO_ADDRESS)
             }

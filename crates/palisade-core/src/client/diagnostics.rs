@@ -83,10 +83,10 @@ impl Log {
         }
         if self.untrusted_peer.is_first() {
             let remedy = match peer {
-                Peer::Address(_) => "if it is a proxy of yours, add its network",
-                Peer::UnixSocket => "if it is a proxy of yours, add `unix_sockets`",
+                Peer::Address(_) => "if it is your proxy, add its network",
+                Peer::UnixSocket => "if it is your proxy, add `unix_sockets`",
                 Peer::Unknown => {
-                    "the server has to leave the peer's address on the request: see ClientIp"
+                    "the server must add the peer's address to the request: see ClientIp"
                 }
             };
             tracing::info!(
@@ -94,7 +94,7 @@ impl Log {
                 header = %model.header(),
                 ?peer,
                 remedy,
-                "a peer that is not a trusted proxy sent a forwarding header, which was ignored. This is said once"
+                "a peer that is not a trusted proxy sent a forwarding header, which was ignored. Logged once"
             );
         }
     }
@@ -118,7 +118,7 @@ impl Log {
                 %chosen,
                 ignored = %other,
                 "a trusted proxy sent {other}, which is ignored: {chosen} was chosen. Choose the header that your \
-                 proxies write, and have them remove the other. This is said once"
+                 proxies write, and have them remove the other. Logged once"
             );
         }
     }
@@ -129,7 +129,7 @@ impl Log {
                 target: "palisade::client_ip",
                 count,
                 "a request came with fewer forwarded addresses than `hops`, and its peer counts as the client: either \
-                 it did not pass all proxies, or the count is too high. This is said once"
+                 it did not pass all proxies, or the count is too high. Logged once"
             );
         }
     }
@@ -139,7 +139,7 @@ impl Log {
             tracing::warn!(
                 target: "palisade::client_ip",
                 "a request came through more than {MOST_HOPS} trusted proxies, and the furthest of these counts as the \
-                 client: look for a loop, or for a network in `networks` that has clients in it. This is said once"
+                 client: look for a loop, or for a network in `networks` that has clients in it. Logged once"
             );
         }
     }
@@ -149,7 +149,7 @@ impl Log {
             tracing::warn!(
                 target: "palisade::client_ip",
                 "a Forwarded header was malformed (RFC 7239, section 4) or longer than 8 KiB, and all of it was ignored: \
-                 have your first proxy replace what clients send. This is said once"
+                 have your first proxy replace the header of clients. Logged once"
             );
         }
     }
@@ -159,8 +159,7 @@ impl Log {
             tracing::warn!(
                 target: "palisade::client_ip",
                 %header,
-                "a trusted proxy sent no {header}, or more than one, or one that is no address, and the proxy counts as \
-                 the client. This is said once"
+                "a trusted proxy sent no {header}, or more than one, or an invalid address, and the proxy counts as the client. Logged once"
             );
         }
     }

@@ -32,8 +32,7 @@ pub fn any_of<A: IntoPolicy, B: IntoPolicy>(a: A, b: B) -> AnyOf<A::Policy, B::P
     const {
         assert!(
             A::Policy::IS_ALTERNATIVE && B::Policy::IS_ALTERNATIVE,
-            "a policy that allows anonymous requests cannot stand in `any_of`: the other one would never be asked. \
-             Make the whole optional: `any_of(a, b).optional()`"
+            "a policy that allows anonymous requests cannot be a part of `any_of`: the other policy would never run. Make the whole optional: `any_of(a, b).optional()`"
         );
     }
     AnyOf { a: a.into_policy(), b: b.into_policy() }

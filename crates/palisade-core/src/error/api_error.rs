@@ -116,8 +116,7 @@ impl ApiError {
             tracing::error!(
                 target: "palisade::errors",
                 code = self.code(),
-                "the status of an ApiError must not be a success; got {}, and the error is sent with {}. Return a response of \
-                 your own for a success",
+                "the status of an ApiError must not be a success; got {}, and the error is sent with {}. Return your own response for a success",
                 status.as_u16(),
                 self.0.status.as_u16(),
             );

@@ -78,7 +78,7 @@ const UNAUTHENTICATED: ErrorCode = ErrorCode::new(
     GrpcCode::Unauthenticated,
     "authentication is required",
 )
-.about("Nobody knows who is calling: credentials are missing, or not valid. `WWW-Authenticate` says which are taken.");
+.about("Credentials are missing or not valid. `WWW-Authenticate` names the accepted schemes.");
 
 const FORBIDDEN: ErrorCode = ErrorCode::new(
     "FORBIDDEN",
@@ -86,7 +86,7 @@ const FORBIDDEN: ErrorCode = ErrorCode::new(
     GrpcCode::PermissionDenied,
     "access is denied",
 )
-.about("The caller is known and may not.");
+.about("The caller is authenticated, and not allowed to do this.");
 
 pub(super) const METHOD_NOT_ALLOWED: ErrorCode = ErrorCode::new(
     "METHOD_NOT_ALLOWED",
@@ -94,7 +94,7 @@ pub(super) const METHOD_NOT_ALLOWED: ErrorCode = ErrorCode::new(
     GrpcCode::Unimplemented,
     "the method is not allowed",
 )
-.about("The method is not offered here; `Allow` says which are.");
+.about("The resource does not support the method; `Allow` lists those that it supports.");
 
 const VALIDATION_ERROR: ErrorCode = ErrorCode::new(
     "VALIDATION_ERROR",
@@ -102,7 +102,7 @@ const VALIDATION_ERROR: ErrorCode = ErrorCode::new(
     GrpcCode::InvalidArgument,
     "the input is not valid",
 )
-.about("The input breaks rules; `issues` lists all of them.");
+.about("The input breaks rules; `issues` lists each of them.");
 
 impl ApiError {
     /// Every kind that has a constructor here, by HTTP status. Other crates of the project, and yours, may add codes.
@@ -146,7 +146,7 @@ impl ApiError {
         UNAUTHENTICATED.into()
     }
 
-    /// The caller is known and may not. It is not stored by caches.
+    /// The caller is authenticated, and not allowed to do this. It is not stored by caches.
     ///
     /// HTTP `FORBIDDEN`, gRPC `PermissionDenied`, code `FORBIDDEN`.
     pub fn forbidden() -> Self {

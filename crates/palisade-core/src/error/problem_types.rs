@@ -39,9 +39,7 @@ impl ProblemTypes {
         if title.is_empty() {
             return Err(ConfigError::without_value(
                 "problem_type",
-                format!(
-                    "say in a few words, as its title, what all problems `{code}` have in common"
-                ),
+                format!("write a short title that fits all problems with the code `{code}`"),
             ));
         }
         let kind = ProblemType { uri: uri.to_owned(), title: title.to_owned() };

@@ -24,11 +24,11 @@ impl<B: http_body::Body<Data = Bytes>> Reading<B> {
             let frame = match ready!(self.body.as_mut().poll_frame(cx)) {
                 None => return Poll::Ready(Ok(std::mem::take(&mut self.read).freeze())),
                 Some(Ok(frame)) => frame,
-                Some(Err(_)) => return failed("the body of a response broke off"),
+                Some(Err(_)) => return failed("the body of a response ended early"),
             };
             let Ok(data) = frame.into_data() else { continue };
             if (self.read.len() + data.len()) as u64 > MAX_TEXT {
-                return failed("the body of a response is longer than it said");
+                return failed("the body of a response is longer than its `Content-Length`");
             }
             self.read.extend_from_slice(&data);
         }

@@ -80,15 +80,13 @@ impl CorsBuilder {
         if self.null && self.credentials {
             return Err(ConfigError::without_value(
                 "insecure_allow_null",
-                "leave it out, or allow_credentials(); every page can be `null`, \
-                 and would read what the user can",
+                "remove it or allow_credentials(): any page can have the origin `null`, and would read what the user can",
             ));
         }
         if self.null && self.private_network {
             return Err(ConfigError::without_value(
                 "insecure_allow_null",
-                "leave it out, or allow_private_network(); every page of the internet can be `null`, \
-                 and would reach into the private network",
+                "remove it or allow_private_network(): any page of the internet can have the origin `null`, and would reach the private network",
             ));
         }
         let asks = !self.predicates.is_empty() || self.lookup.is_some();
@@ -136,21 +134,20 @@ impl CorsBuilder {
             (
                 self.private_network,
                 "allow_private_network",
-                "list the origins instead of any_origin(); \
-                 every page of the internet would reach into the private network",
+                "list the origins instead of any_origin(): any page of the internet would reach the private network",
             ),
-            (self.strict, "strict", "leave it out, or any_origin(), which refuses nobody"),
+            (self.strict, "strict", "remove it or any_origin(), which rejects no origin"),
             (self.everyone_alike, "tell_everyone_alike", "leave it out; any_origin() does so"),
             (self.null, "insecure_allow_null", "leave it out; any_origin() includes `null`"),
             (
                 !self.predicates.is_empty(),
                 "allow_origin_if",
-                "leave it out, or any_origin(), which asks nobody",
+                "remove it or any_origin(), which needs no decision",
             ),
             (
                 self.lookup.is_some(),
                 "allow_origin_lookup",
-                "leave it out, or any_origin(), which asks nobody",
+                "remove it or any_origin(), which needs no decision",
             ),
         ];
         match settings.into_iter().find(|(is_set, ..)| *is_set) {
@@ -166,22 +163,18 @@ impl CorsBuilder {
             let trust =
                 if self.credentials { "allow_credentials()" } else { "allow_private_network()" };
             return Err(wrong(format!(
-                "serve it over https, or leave out {trust}; \
-                 whoever sits on the network can forge a page of an http origin",
+                "serve it over https, or remove {trust}: an attacker on the network can forge a page of an http origin",
             )));
         }
         if let Some(suffix) = &written.public_suffix {
             if self.trusts_its_origins() {
                 return Err(wrong(format!(
-                    "list each origin by its name; anybody can have a name below `{suffix}`, \
-                     and would read what the user can",
+                    "list each origin by its name: any person can register a name below `{suffix}`, and would read what the user can",
                 )));
             }
             if !self.public_suffixes {
                 return Err(wrong(format!(
-                    "list each origin by its name, or a `*` one label further down; \
-                     anybody can have a name below `{suffix}` (insecure_allow_public_suffixes() \
-                     lets them all in)",
+                    "list each origin by its name, or a `*` one label further down: any person can register a name below `{suffix}` (insecure_allow_public_suffixes() allows all of them)",
                 )));
             }
         }
@@ -193,7 +186,7 @@ impl CorsBuilder {
             |remedy: &'static str| Err(ConfigError::without_value("tell_everyone_alike", remedy));
         if self.credentials {
             return wrong(
-                "leave it out, or allow_credentials(), which is said to the matching origin only",
+                "remove it or allow_credentials(), which is sent to the matching origin only",
             );
         }
         if self.strict {
@@ -212,7 +205,7 @@ impl CorsBuilder {
                     "any_method",
                     "*",
                     "list each method with allow_methods(); \
-                     with credentials browsers take `*` for a method's name",
+                     with credentials browsers read `*` as the name of a method",
                 ));
             }
             if self.methods.is_some() {
@@ -239,7 +232,7 @@ impl CorsBuilder {
         let wrong = |remedy: &'static str| Err(ConfigError::new("allow_headers", "*", remedy));
         if self.credentials {
             return wrong(
-                "list each header by its name; with credentials browsers take `*` for a header's name",
+                "list each header by its name; with credentials browsers read `*` as the name of a header",
             );
         }
         let authorization = listed.contains(&http::header::AUTHORIZATION);
@@ -304,13 +297,13 @@ impl CorsBuilder {
         if self.lookup_limits.is_some() && self.lookup.is_none() {
             return Err(ConfigError::without_value(
                 "lookup_limits",
-                "leave it out, or call allow_origin_lookup(); there is nothing to limit",
+                "remove it, or call allow_origin_lookup(): without a lookup it has no effect",
             ));
         }
         if self.forgeable_credentials && !self.trusts_its_origins() {
             return Err(ConfigError::without_value(
                 "insecure_allow_credentials_over_http",
-                "leave it out; there are no credentials",
+                "remove it: credentials are not allowed",
             ));
         }
         Ok(())
@@ -320,10 +313,10 @@ impl CorsBuilder {
 fn max_age(age: Duration) -> Result<HeaderValue, ConfigError> {
     let wrong = |remedy: &'static str| Err(ConfigError::new("max_age", format!("{age:?}"), remedy));
     if age > MAX_AGE {
-        return wrong("take 86400 seconds at most; browsers remember nothing longer");
+        return wrong("use at most 86400 seconds; browsers store nothing longer");
     }
     if age.subsec_nanos() > 0 {
-        return wrong("take whole seconds; the header has no fractions");
+        return wrong("use whole seconds; the header has no fractions");
     }
     Ok(HeaderValue::from(age.as_secs()))
 }
@@ -332,7 +325,7 @@ fn ok_status(status: StatusCode) -> Result<StatusCode, ConfigError> {
     if status.is_success() {
         return Ok(status);
     }
-    let remedy = "take 204 or 200; browsers refuse what is not from 200 to 299";
+    let remedy = "use 204 or 200; browsers reject statuses outside of 200 to 299";
     Err(ConfigError::new("success_status", status.as_u16(), remedy))
 }
 
@@ -340,6 +333,6 @@ fn refusal_status(status: StatusCode) -> Result<StatusCode, ConfigError> {
     if matches!(status, StatusCode::FORBIDDEN | StatusCode::NO_CONTENT | StatusCode::OK) {
         return Ok(status);
     }
-    let remedy = "take 403, or 204 (200 where a proxy knows no 204)";
+    let remedy = "use 403 or 204 (200 if a proxy does not know 204)";
     Err(ConfigError::new("refused_preflight_status", status.as_u16(), remedy))
 }

@@ -112,11 +112,13 @@ impl LookupLimits {
             return wrong(format!("concurrency({})", self.concurrency), "take 1 to 65536");
         }
         if self.per_client == 0 {
-            return wrong("per_client(0)".into(), "take at least 1; no origin would be looked up");
+            return wrong(
+                "per_client(0)".into(),
+                "use at least 1: with 0 no origin would be looked up",
+            );
         }
         if self.capacity < 2 {
-            let remedy = "take at least 2; remember_allowed and remember_refused with \
-                          Duration::ZERO remember nothing";
+            let remedy = "use at least 2; remember_allowed and remember_refused with Duration::ZERO store nothing";
             return wrong(format!("capacity({})", self.capacity), remedy);
         }
         Ok(())

@@ -17,7 +17,7 @@ use super::{CacheControl, CacheScope, Declared, Rules};
 /// let error = CacheControl::no_store().max_age(year).build().unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "no_store is not valid: leave it out, or max_age: what is not kept has no age"
+///     "no_store is not valid: remove it or max_age: a response that is not stored has no age"
 /// );
 /// # Ok::<_, palisade_core::ConfigError>(())
 /// ```
@@ -139,7 +139,7 @@ impl CacheControlBuilder {
         if text.is_empty() {
             return Err(ConfigError::without_value(
                 "cache_control",
-                "declare something, or take `CacheControl::new`",
+                "add a directive, or use `CacheControl::new`",
             ));
         }
         let value = HeaderValue::try_from(text.as_str())
@@ -173,22 +173,22 @@ impl CacheControlBuilder {
             (
                 self.no_store && is_set(self.max_age),
                 "no_store",
-                "leave it out, or max_age: what is not kept has no age",
+                "remove it or max_age: a response that is not stored has no age",
             ),
             (
                 self.no_store && (is_set(self.s_maxage) || is_stale_served || self.immutable),
                 "no_store",
-                "leave it out, or the times: what is not kept has no age",
+                "remove it or the times: a response that is not stored has no age",
             ),
             (
                 self.no_store && self.public,
                 "no_store",
-                "leave it out, or public: nobody keeps it, or anybody may",
+                "remove it or public: they contradict each other",
             ),
             (
                 self.no_store && (self.no_cache || self.must_revalidate || self.proxy_revalidate),
                 "no_store",
-                "leave out what asks caches to revalidate: there is nothing to revalidate",
+                "remove the directives about revalidation: a response that is not stored is never validated",
             ),
             (
                 self.private && is_set(self.s_maxage),
@@ -198,42 +198,42 @@ impl CacheControlBuilder {
             (
                 self.private && self.proxy_revalidate,
                 "proxy_revalidate",
-                "take must_revalidate: with private, no shared cache keeps it",
+                "use must_revalidate: with private, no shared cache stores it",
             ),
             (
                 self.no_cache && (lasts(self.max_age) || lasts(self.s_maxage)),
                 "no_cache",
-                "leave it out, or the times: what is asked for each time is never fresh",
+                "remove it or the times: a response that is validated each time is never fresh",
             ),
             (
                 self.immutable && !lasts(self.max_age),
                 "immutable",
-                "say max_age too: it holds for as long as the response is fresh (RFC 8246, section 2)",
+                "add max_age: it applies while the response is fresh (RFC 8246, section 2)",
             ),
             (
                 self.immutable && self.no_cache,
                 "immutable",
-                "leave it out, or no_cache: one says never to ask, the other to ask each time",
+                "remove it or no_cache: they contradict each other",
             ),
             (
                 is_stale_served && (self.must_revalidate || self.no_cache),
                 "stale",
-                "leave it out, or what forbids to serve what is stale (RFC 9111, section 4.2.4)",
+                "remove it, or the directive that forbids stale responses (RFC 9111, section 4.2.4)",
             ),
             (
                 is_stale_served && !is_timed,
                 "stale",
-                "say max_age or s_maxage too: nothing is stale that was not fresh",
+                "add max_age or s_maxage: only a response that was fresh becomes stale",
             ),
             (
                 (self.must_revalidate || self.proxy_revalidate) && !is_timed && !self.no_cache,
                 "must_revalidate",
-                "say max_age too: it is about what is no longer fresh",
+                "add max_age: it applies to responses that are no longer fresh",
             ),
             (
                 self.share_authenticated && (self.private || self.no_store),
                 "insecure_share_authenticated",
-                "leave it out: no shared cache keeps it",
+                "remove it: no shared cache stores the response",
             ),
         ];
         match contradictions.into_iter().find(|(holds, ..)| *holds) {
@@ -255,7 +255,7 @@ impl CacheControlBuilder {
             let Some(time) = time else { continue };
             // RFC 9111, section 1.2.2: more than this is this.
             if time.subsec_nanos() > 0 || time.as_secs() > 1 << 31 {
-                let remedy = "take whole seconds, 2147483648 at most";
+                let remedy = "use whole seconds, at most 2147483648";
                 return Err(ConfigError::new(setting, format!("{time:?}"), remedy));
             }
             parts.push(format!("{directive}={}", time.as_secs()));

@@ -230,7 +230,7 @@ impl ContentSecurityPolicy {
             if self.directives[..place].iter().any(|other| other.name == directive.name) {
                 return Err(ConfigError::without_value(
                     directive.setting,
-                    "say it once; browsers ignore the second (CSP 3, section 2.2.1)",
+                    "add it once; browsers ignore the second (CSP 3, section 2.2.1)",
                 ));
             }
             let words = std::iter::once(directive.name);

@@ -42,7 +42,7 @@ pub(super) fn check_trusted_types(policies: &[String]) -> Result<(), ConfigError
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-#=_/@.%".contains(&byte);
         match policy.as_str() {
             "'none'" if policies.len() > 1 => {
-                return wrong("leave it out; it counts only where it is alone");
+                return wrong("remove it: it has an effect only if it is alone");
             }
             "'none'" | "'allow-duplicates'" | "*" => {}
             "none" => return wrong("write `'none'`, with the quotes"),

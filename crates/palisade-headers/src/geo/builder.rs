@@ -87,7 +87,7 @@ impl GeoBuilder {
         let Some((name, proxies)) = self.source else {
             return Err(ConfigError::without_value(
                 "by_header",
-                "say which header has the country and which proxies write it: others can send it too",
+                "name the header that contains the country, and the proxies that write it: clients can send it too",
             ));
         };
         let header: HeaderName = name.parse().map_err(|_| {

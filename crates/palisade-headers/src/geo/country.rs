@@ -66,7 +66,7 @@ impl std::str::FromStr for Country {
             Some(country) => wrong(format!("write `{}`", country.code())),
             None if upper == "UK" => wrong("write `GB`".to_owned()),
             None if upper == "EL" => wrong("write `GR`".to_owned()),
-            None if upper == "EU" => wrong("list the countries; it is none".to_owned()),
+            None if upper == "EU" => wrong("it is not a country: list the countries".to_owned()),
             None => wrong(
                 "write the two letters that ISO 3166-1 has assigned, as in `DE`; for requests whose country is not \
                  known there is `insecure_allow_unknown`"

@@ -280,7 +280,7 @@ impl SecurityHeadersBuilder {
             return Err(ConfigError::new(
                 "without",
                 header::CONTENT_SECURITY_POLICY,
-                "it names the origins that may frame a page: X-Frame-Options cannot. Leave out the origins, or let it stay",
+                "X-Frame-Options cannot name origins that may frame a page: remove the origins, or keep `frame-ancestors`",
             ));
         }
         Ok(SecurityHeaders(Arc::new(fields.complete())))
@@ -357,7 +357,7 @@ impl Fields {
                 (header::X_FRAME_OPTIONS, "call framing()"),
                 (
                     header::VARY,
-                    "it would replace what other policies add to it; let the service write it",
+                    "it would replace what other policies add to it; write it in the service",
                 ),
                 (RESOURCE_POLICY, "call resource_policy()"),
                 (header::CACHE_CONTROL, "use the policy `CacheControl`"),
@@ -366,9 +366,7 @@ impl Fields {
                 return wrong(remedy);
             }
             if is_of_the_message(name) {
-                return wrong(
-                    "leave it out; it describes one message, and is not the same on all responses",
-                );
+                return wrong("remove it: it describes one message, and differs between responses");
             }
             if name.as_str().starts_with("access-control-") {
                 return wrong("leave it out; CORS headers are written by `Cors`");
@@ -399,6 +397,6 @@ impl Fields {
         if was_there {
             return Ok(());
         }
-        Err(ConfigError::new("without", name, "leave it out; no such header would be written"))
+        Err(ConfigError::new("without", name, "remove it: the header would not be written"))
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn check(
         Err(ConfigError::new(setting, value.to_owned(), remedy))
     };
     if has("'none'") && sources.len() > 1 {
-        return contradiction("'none'", "leave it out; it counts only where it is alone");
+        return contradiction("'none'", "remove it: it has an effect only if it is alone");
     }
     if has("'unsafe-inline'") && (has_hash || has(NONCE)) {
         let remedy = "leave it out; a hash or a nonce beside it turns it off";
@@ -119,12 +119,12 @@ fn check_source(source: &str, about: About) -> Result<(), String> {
     }
     if quoted.starts_with("'nonce-") || quoted == NONCE {
         return Err(
-            "a nonce must be another one on each response (CSP 3, section 7.1): list `ContentSecurityPolicy::NONCE`"
+            "a nonce must be different in each response (CSP 3, section 7.1): list `ContentSecurityPolicy::NONCE`"
                 .into(),
         );
     }
     if source.starts_with('\'') {
-        return Err("it is no keyword and no hash of CSP".into());
+        return Err("it is neither a keyword nor a hash of CSP".into());
     }
     host::check(source).map_err(str::to_owned)
 }
@@ -135,10 +135,10 @@ fn check_quoted(source: &str, about: About) -> Result<(), String> {
         let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
         let hash = source[prefix.len()..]
             .strip_suffix('\'')
-            .ok_or("it is no keyword and no hash of CSP")?;
+            .ok_or("it is neither a keyword nor a hash of CSP")?;
         let digits = hash.trim_end_matches('=');
         if digits.is_empty() || !digits.bytes().all(is_base64) {
-            return Err("it is no keyword and no hash of CSP".into());
+            return Err("it is neither a keyword nor a hash of CSP".into());
         }
         if digits.len() != *length || hash.len() - digits.len() > 2 {
             return Err(format!(
@@ -152,7 +152,7 @@ fn check_quoted(source: &str, about: About) -> Result<(), String> {
         About::Styles => !is_about_scripts,
         About::Places => EVERYWHERE.contains(&source),
     };
-    if fits { Ok(()) } else { Err("leave it out; it means nothing in this directive".into()) }
+    if fits { Ok(()) } else { Err("remove it: it has no effect in this directive".into()) }
 }
 
 #[cfg(test)]

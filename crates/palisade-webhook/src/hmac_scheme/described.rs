@@ -58,14 +58,14 @@ impl Described {
             (Some(_), false, true) | (None, true, false) => {}
             (Some(_), false, false) => {
                 return Err(wrong(
-                    "name `{timestamp}` once: a time that is not signed can be changed with the rest",
+                    "name `{timestamp}` once: a timestamp that is not signed can be changed",
                 ));
             }
             (None, _, true) => return Err(wrong("`{timestamp}` needs `timestamp_header`")),
             (None, false, false) | (Some(_), true, _) => {
                 return Err(ConfigError::without_value(
                     "timestamp",
-                    "name its header with `timestamp_header`, or say `without_timestamp`: what was seen once is then valid for ever",
+                    "name its header with `timestamp_header`, or call `without_timestamp`: a captured request is then valid forever",
                 ));
             }
         }

@@ -32,7 +32,7 @@ impl Template {
         let pieces = pieces(text);
         let mut template = Self { pieces, after_id: None };
         if template.times(Name::Body) != 1 {
-            return Err("name `{body}` once: what is not signed, anybody can change");
+            return Err("name `{body}` once: a part that is not signed can be changed");
         }
         if template.times(Name::Timestamp) > 1 || template.times(Name::Id) > 1 {
             return Err("name `{timestamp}` and `{id}` once at most");

@@ -29,7 +29,7 @@ pub(crate) const DUPLICATE_DELIVERY: ErrorCode = ErrorCode::new(
     "the delivery was processed before",
 )
 .about(
-    "The webhook came before, and its handler succeeded. Where duplicates are acknowledged the answer is 200 instead.",
+    "The webhook was processed before. If duplicates are acknowledged, the response is 200 instead.",
 );
 
 /// The code for a delivery whose handler is running.
@@ -39,7 +39,7 @@ pub(crate) const DELIVERY_IN_PROGRESS: ErrorCode = ErrorCode::new(
     GrpcCode::Aborted,
     "the delivery is being processed",
 )
-.about("The same webhook is with its handler now. Send it again later.");
+.about("The handler is processing the same webhook. Send it again later.");
 
 /// Configures replay protection with a [`ReplayStore`].
 ///
@@ -143,7 +143,7 @@ impl Replays {
             return Err(ConfigError::new(
                 "keep",
                 format!("{keep:?}"),
-                "use at least twice the tolerance of timestamps: a delivery that is forgotten sooner could be sent again",
+                "use at least twice the tolerance of timestamps: a delivery that is removed earlier could be replayed",
             ));
         }
         let at_most = self.keep.unwrap_or(KEEP).max(at_least);
@@ -207,7 +207,7 @@ impl Reservation for Logged {
                     target: "palisade::webhook",
                     %error,
                     deliveries,
-                    "a delivery that was processed is not remembered yet"
+                    "a processed delivery could not be stored yet: it may be processed twice"
                 );
             }
             completed
@@ -256,7 +256,7 @@ impl Ready {
                 target: "palisade::webhook",
                 %error,
                 failures,
-                "the store of replays could not be asked"
+                "the replay store failed"
             );
         }
         if self.replays.accept_unchecked {

@@ -113,7 +113,7 @@ impl InMemoryDpopReplays {
     /// Returns an error if `capacity` is 0.
     pub fn with_clock(capacity: usize, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         if capacity == 0 {
-            let remedy = "use as many proofs as may come within `max_age` and 5 s";
+            let remedy = "use the number of proofs that all clients send within `max_age` plus 5 s";
             return Err(ConfigError::new("capacity", 0, remedy));
         }
         Ok(Self { capacity, clock, used: Arc::default() })
@@ -132,7 +132,7 @@ impl InMemoryDpopReplays {
             return Ok(false);
         }
         if used.ids.len() >= self.capacity {
-            return Err("the store of DPoP proofs is full: give it more capacity".into());
+            return Err("the store of DPoP proofs is full: raise its capacity".into());
         }
         let of_key = used.of_key.get(key_name(id)).copied().unwrap_or_default();
         if of_key >= self.capacity_of_key() {
