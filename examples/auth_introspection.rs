@@ -16,7 +16,7 @@ use axum::{
 use bytes::Bytes;
 use palisade::{
     ErrorLayer, WithAuth,
-    auth::{Identity, Introspection, rules::scope, testing::TestIssuer},
+    auth::{Identity, Introspection, rules::scope, testing::OpaqueIssuer},
     observe::RequestIds,
     stack,
 };
@@ -60,8 +60,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 // ---- A test issuer behind a server. -------------------------------------------------------------------------------
 
-async fn start_issuer() -> Result<(TestIssuer, String), Box<dyn std::error::Error>> {
-    let issuer = TestIssuer::new("profiles-api", "secret of the profiles API");
+async fn start_issuer() -> Result<(OpaqueIssuer, String), Box<dyn std::error::Error>> {
+    let issuer = OpaqueIssuer::new("profiles-api", "secret of the profiles API");
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
     let app = Router::new()
@@ -72,13 +72,13 @@ async fn start_issuer() -> Result<(TestIssuer, String), Box<dyn std::error::Erro
     Ok((issuer, url))
 }
 
-fn issue(issuer: &TestIssuer) -> String {
+fn issue(issuer: &OpaqueIssuer) -> String {
     issuer.issue(json!({
         "sub": "1815", "username": "ada", "aud": "profiles", "scope": "profile reports:read",
     }))
 }
 
-async fn introspect(State(issuer): State<TestIssuer>, request: Request) -> Response {
+async fn introspect(State(issuer): State<OpaqueIssuer>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     match axum::body::to_bytes(body, 64 * 1024).await {
         Ok(form) => {
@@ -89,7 +89,7 @@ async fn introspect(State(issuer): State<TestIssuer>, request: Request) -> Respo
     }
 }
 
-async fn revoke(State(issuer): State<TestIssuer>, token: Bytes) -> &'static str {
+async fn revoke(State(issuer): State<OpaqueIssuer>, token: Bytes) -> &'static str {
     issuer.revoke(&String::from_utf8_lossy(&token));
     "revoked; the service accepts it for up to 30 seconds more\n"
 }

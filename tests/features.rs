@@ -14,7 +14,7 @@ use std::{
 use serde_json::Value;
 
 /// Tools for development, which no service depends on.
-const TOOLS: [&str; 1] = ["palisade-bench"];
+const TOOLS: [&str; 2] = ["palisade-bench", "palisade-testing"];
 
 /// Features by crate, and what each of them enables.
 type Features = BTreeMap<String, BTreeMap<String, Vec<String>>>;
@@ -91,6 +91,33 @@ fn palisade_forwards_every_feature_of_every_crate() {
         }
     }
     assert!(missing.is_empty(), "crates/palisade/Cargo.toml:\n{}", missing.join("\n"));
+}
+
+/// crates.io rejects more or longer keywords, and shows the rest on the page of the crate.
+#[test]
+fn published_crates_have_metadata_readme_and_licences() {
+    let metadata = cargo(&["metadata", "--no-deps", "--format-version", "1"]);
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let version = &packages.iter().find(|package| package["name"] == "palisade").unwrap()["version"];
+    for package in packages.iter().filter(|package| package["publish"].is_null()) {
+        let name = package["name"].as_str().unwrap();
+        let folder = PathBuf::from(package["manifest_path"].as_str().unwrap());
+        let folder = folder.parent().unwrap();
+        assert_eq!(package["version"], *version, "{name}");
+        for field in ["description", "documentation", "license", "readme", "rust_version"] {
+            assert!(package[field].is_string(), "{name} has no {field}");
+        }
+        let keywords = package["keywords"].as_array().unwrap();
+        let fits = |keyword: &Value| keyword.as_str().unwrap().len() <= 20;
+        assert!((1..=5).contains(&keywords.len()) && keywords.iter().all(fits), "{name}: keywords");
+        let categories = package["categories"].as_array().unwrap().len();
+        assert!((1..=5).contains(&categories), "{name}: categories");
+        let readme = package["readme"].as_str().unwrap();
+        for file in ["LICENSE-MIT", "LICENSE-APACHE", readme] {
+            assert!(folder.join(file).exists(), "{name} has no {file}");
+        }
+    }
 }
 
 /// Otherwise `--all-features` would compile the tree a second time.

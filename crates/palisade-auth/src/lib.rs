@@ -51,6 +51,7 @@
 //! | `rust-crypto` | RSA, ECDSA and EdDSA, verified by the RustCrypto crates through jsonwebtoken. With both backends AWS-LC verifies. It lacks ES512 and RSA keys over 4096 bits |
 //! | `axum` | [`Identity`] as an extractor: `async fn handler(identity: Identity<Claims>)` |
 //! | `introspection` | [`Introspection`]: opaque tokens, verified by the issuer |
+//! | `issuer` | [`TokenIssuer`]: issues tokens, rotates its keys and publishes them. RSA, ECDSA and EdDSA need a backend |
 //! | `jwks` | [`Jwks`]: keys that an issuer publishes, fetched by your HTTP client. Needs a backend |
 //! | `jwks-http` | [`HttpFetch`]: an HTTP client for it, whose TLS needs a C compiler |
 //! | `redis` | [`RedisSessions`] and `RedisDpopReplays`: sessions and DPoP replays on several machines |
@@ -79,6 +80,8 @@ mod fetch;
 mod identity;
 #[cfg(feature = "introspection")]
 mod introspection;
+#[cfg(feature = "issuer")]
+mod issuer;
 #[cfg(feature = "jwks")]
 mod jwks;
 mod jwt;
@@ -117,6 +120,10 @@ pub use fetch::{HttpFetch, HttpFetchBuilder};
 pub use identity::Identity;
 #[cfg(feature = "introspection")]
 pub use introspection::{Introspection, IntrospectionBuilder};
+#[cfg(feature = "issuer")]
+pub use issuer::{
+    IssueError, IssuedToken, KeySetService, NewToken, SigningKey, TokenIssuer, TokenIssuerBuilder,
+};
 #[cfg(feature = "jwks")]
 pub use jwks::{Jwks, JwksBuilder, JwksError, JwksStatus, StartUp};
 pub use jwt::{Algorithm, Issuer, Jwt, JwtBuilder, Keys};

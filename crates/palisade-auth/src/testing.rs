@@ -1,4 +1,4 @@
-//! Tokens for tests and examples. A service that issues tokens for real has an issuer for it.
+//! Tokens for tests and examples. A service that issues tokens has a `TokenIssuer` (feature `issuer`).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -6,8 +6,16 @@ use palisade_core::Secret;
 use serde::Serialize;
 use sha2::Sha256;
 
+pub use crate::decided::DecisionProbe;
 #[cfg(feature = "introspection")]
-pub use crate::introspection::TestIssuer;
+pub use crate::introspection::OpaqueIssuer;
+
+/// The former name of [`OpaqueIssuer`].
+#[cfg(feature = "introspection")]
+#[deprecated(
+    note = "renamed to `OpaqueIssuer`; `palisade-testing` has a `TestIssuer` of signed and opaque tokens"
+)]
+pub type TestIssuer = OpaqueIssuer;
 
 /// A token with these claims, signed with HS256.
 ///

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use palisade_auth::{
-    Fetch, Fetched, Identity, Introspection, IntrospectionBuilder, testing::TestIssuer,
+    Fetch, Fetched, Identity, Introspection, IntrospectionBuilder, testing::OpaqueIssuer,
 };
 use palisade_core::{ApiError, BoxError, BoxFuture, ManualClock, Measured, PolicyLayer};
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ impl Fetch for Scripted {
 }
 
 struct Setup {
-    issuer: TestIssuer,
+    issuer: OpaqueIssuer,
     clock: ManualClock,
     auth: Introspection<Value>,
 }
@@ -84,7 +84,7 @@ fn builder(client: impl Fetch, clock: &ManualClock) -> IntrospectionBuilder<Valu
 type Change = fn(IntrospectionBuilder<Value>) -> IntrospectionBuilder<Value>;
 
 fn setup_with(change: Change) -> Setup {
-    let issuer = TestIssuer::new("orders-api", "secret");
+    let issuer = OpaqueIssuer::new("orders-api", "secret");
     let clock = ManualClock::at(Duration::from_secs(NOW));
     let auth = change(builder(issuer.clone(), &clock)).build().unwrap();
     Setup { issuer, clock, auth }
@@ -536,7 +536,7 @@ async fn an_answer_that_is_no_answer_is_503() {
 
 #[tokio::test]
 async fn a_wrong_client_secret_is_503_and_not_401() {
-    let issuer = TestIssuer::new("orders-api", "another secret");
+    let issuer = OpaqueIssuer::new("orders-api", "another secret");
     let clock = ManualClock::at(Duration::from_secs(NOW));
     let token = issuer.issue(claims());
     let auth = builder(issuer, &clock).build().unwrap();
@@ -545,7 +545,7 @@ async fn a_wrong_client_secret_is_503_and_not_401() {
 
 #[tokio::test]
 async fn the_client_authenticates_by_form() {
-    let issuer = TestIssuer::new("orders:api", "s&cret=ü");
+    let issuer = OpaqueIssuer::new("orders:api", "s&cret=ü");
     let clock = ManualClock::at(Duration::from_secs(NOW));
     let token = issuer.issue(claims());
     let post = builder(issuer.clone(), &clock).client_secret_post("orders:api", "s&cret=ü");

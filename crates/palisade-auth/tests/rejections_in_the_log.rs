@@ -116,10 +116,10 @@ fn two_sets_of_credentials_have_a_line_in_each_scheme() {
 #[cfg(feature = "introspection")]
 #[test]
 fn opaque_token_that_is_rejected_has_a_line_each_time() {
-    use palisade_auth::{Introspection, testing::TestIssuer};
+    use palisade_auth::{Introspection, testing::OpaqueIssuer};
     use serde_json::json;
 
-    let issuer = TestIssuer::new("orders-api", "secret");
+    let issuer = OpaqueIssuer::new("orders-api", "secret");
     let auth = Introspection::<()>::endpoint("https://issuer.example/introspect")
         .client_secret_basic("orders-api", "secret")
         .audience("orders")

@@ -26,6 +26,47 @@ impl Flag {
     }
 }
 
+/// Reports whether a policy has authorized a request, for tests of routes.
+///
+/// ```
+/// use http::{Request, Response};
+/// use palisade_auth::{public, testing::DecisionProbe};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let service = public().layer().layer(service_fn(|_: Request<()>| async {
+///     Ok::<_, std::convert::Infallible>(Response::new(()))
+/// }));
+/// let mut request = Request::new(());
+/// let probe = DecisionProbe::attach(request.extensions_mut());
+/// service.oneshot(request).await.unwrap();
+/// assert!(probe.is_decided());
+/// # });
+/// ```
+#[cfg(feature = "testing")]
+#[derive(Clone)]
+pub struct DecisionProbe(Flag);
+
+#[cfg(feature = "testing")]
+impl DecisionProbe {
+    /// Adds a probe to the extensions of a request.
+    pub fn attach(extensions: &mut Extensions) -> Self {
+        Self(Flag::for_request(extensions))
+    }
+
+    /// Returns true if a rule, `public` or `Decided` has allowed the request.
+    pub fn is_decided(&self) -> bool {
+        self.0.is_set()
+    }
+}
+
+#[cfg(feature = "testing")]
+impl std::fmt::Debug for DecisionProbe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DecisionProbe").field(&self.is_decided()).finish()
+    }
+}
+
 /// Marks a request as authorized.
 pub(crate) fn mark(request: &mut request::Parts) {
     if let Some(Flag(flag)) = request.extensions.get().cloned() {

@@ -6,14 +6,14 @@
 mod answers;
 mod builder;
 mod client;
+#[cfg(feature = "testing")]
+mod opaque_issuer;
 mod outage;
 mod policy;
 mod question;
 mod state;
-#[cfg(feature = "testing")]
-mod test_issuer;
 
 pub use builder::IntrospectionBuilder;
-pub use policy::Introspection;
 #[cfg(feature = "testing")]
-pub use test_issuer::TestIssuer;
+pub use opaque_issuer::OpaqueIssuer;
+pub use policy::Introspection;

@@ -47,7 +47,7 @@ const MAX_IN_PROGRESS: usize = 512;
 /// form, which any client can send: it delays questions about that token only.
 ///
 /// ```
-/// use palisade_auth::{Introspection, testing::TestIssuer};
+/// use palisade_auth::{Introspection, testing::OpaqueIssuer};
 /// use serde_json::json;
 ///
 /// #[derive(serde::Deserialize)]
@@ -56,7 +56,7 @@ const MAX_IN_PROGRESS: usize = 512;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // an issuer for tests; without `fetch` an HTTP client is used (feature `jwks-http`)
-/// let issuer = TestIssuer::new("orders-api", "secret");
+/// let issuer = OpaqueIssuer::new("orders-api", "secret");
 /// let auth = Introspection::<Claims>::endpoint("https://issuer.example/introspect")
 ///     .client_secret_basic("orders-api", "secret")
 ///     .audience("orders")

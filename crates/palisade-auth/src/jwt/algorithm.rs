@@ -60,7 +60,7 @@ pub(crate) enum Family {
 #[cfg(feature = "_public-keys")]
 impl Family {
     /// Returns the length of a coordinate in bytes, if the key is a point of a NIST curve.
-    pub(super) fn coordinate(self) -> Option<usize> {
+    pub(crate) fn coordinate(self) -> Option<usize> {
         match self {
             Self::P256 => Some(32),
             Self::P384 => Some(48),
@@ -127,7 +127,7 @@ impl Algorithm {
     }
 
     /// Returns the length of the shortest secret, in bytes: that of the hash (RFC 7518, section 3.2).
-    pub(super) fn shortest_secret(self) -> usize {
+    pub(crate) fn shortest_secret(self) -> usize {
         match self {
             Self::Hs512 => 64,
             Self::Hs384 => 48,

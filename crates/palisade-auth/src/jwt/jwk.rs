@@ -15,7 +15,7 @@ use super::{algorithm::Family, public_key::PublicKey};
 const MAX_KEYS: usize = 100;
 
 /// The longest key id, in bytes.
-pub(super) const MAX_KID: usize = 256;
+pub(crate) const MAX_KID: usize = 256;
 
 /// A key as JSON (RFC 7517). Members that are not known are ignored.
 #[derive(Deserialize)]

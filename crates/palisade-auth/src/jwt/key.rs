@@ -28,7 +28,7 @@ enum Material {
 impl VerifyingKey {
     /// Makes an HMAC key. A secret that is shorter than the hash is an error.
     #[allow(clippy::disallowed_methods, reason = "the bytes go into the key that is made of them")]
-    pub(super) fn secret(algorithm: Algorithm, secret: &Secret) -> Result<Self, ConfigError> {
+    pub(crate) fn secret(algorithm: Algorithm, secret: &Secret) -> Result<Self, ConfigError> {
         let shortest = algorithm.shortest_secret();
         if secret.len() < shortest {
             return Err(ConfigError::without_value(

@@ -28,10 +28,10 @@ mod unusable;
 mod validity;
 mod verify;
 
+#[cfg(feature = "issuer")]
+pub(crate) use self::{algorithm::Family, jwk::MAX_KID, unusable::Unusable};
 #[cfg(feature = "_public-keys")]
-pub(crate) use self::{
-    jwk::Jwk, key::VerifyingKey, no_duplicates::NoDuplicates, public_key::PublicKey,
-};
+pub(crate) use self::{jwk::Jwk, no_duplicates::NoDuplicates, public_key::PublicKey};
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
 pub(crate) use cache::{Entry, ThreadEntry, Verified};
@@ -46,6 +46,8 @@ pub use issuer::Issuer;
 pub(crate) use issuer_setters::issuer_setters;
 #[cfg(feature = "introspection")]
 pub(crate) use issuer_settings::IssuerSettings;
+#[cfg(any(feature = "_public-keys", feature = "issuer"))]
+pub(crate) use key::VerifyingKey;
 #[cfg(feature = "jwks")]
 pub(crate) use key_set::KeySet;
 pub use keys::Keys;

@@ -66,7 +66,7 @@ impl PublicKey {
         Ok(Self::Point { curve, sec1: [&[4][..], x, y].concat() })
     }
 
-    fn sec1(curve: Family, bytes: &[u8]) -> Result<Self, Unusable> {
+    pub(crate) fn sec1(curve: Family, bytes: &[u8]) -> Result<Self, Unusable> {
         match bytes.split_first() {
             Some((4, xy)) if xy.len() % 2 == 0 => {
                 let (x, y) = xy.split_at(xy.len() / 2);
@@ -141,8 +141,13 @@ impl PublicKey {
 
     /// Returns the thumbprint of the key: the SHA-256 hash of its JWK in the form of RFC 7638, in base64url.
     pub(crate) fn thumbprint(&self) -> String {
+        URL_SAFE_NO_PAD.encode(Sha256::digest(self.to_jwk()))
+    }
+
+    /// Returns the required members of its JWK, in the form of RFC 7638, section 3.
+    pub(crate) fn to_jwk(&self) -> String {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let json = match self {
+        match self {
             Self::Rsa { n, e } => {
                 format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, encode(e), encode(n))
             }
@@ -157,8 +162,7 @@ impl PublicKey {
                 format!(r#"{{"crv":"{curve}","kty":"EC","x":"{x}","y":"{y}"}}"#)
             }
             Self::Ed25519(x) => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, encode(x)),
-        };
-        encode(&Sha256::digest(json))
+        }
     }
 
     pub(crate) fn family(&self) -> Family {

@@ -1,14 +1,14 @@
 //! Opaque tokens whose binding the issuer's answer names (RFC 9449, section 6.2; RFC 8705, section 3.2).
 
-use palisade_auth::{Introspection, IntrospectionBuilder, testing::TestIssuer};
+use palisade_auth::{Introspection, IntrospectionBuilder, testing::OpaqueIssuer};
 
 use super::*;
 
-fn issuer() -> TestIssuer {
-    TestIssuer::new("orders-api", "secret")
+fn issuer() -> OpaqueIssuer {
+    OpaqueIssuer::new("orders-api", "secret")
 }
 
-fn builder(issuer: &TestIssuer) -> IntrospectionBuilder<Value> {
+fn builder(issuer: &OpaqueIssuer) -> IntrospectionBuilder<Value> {
     Introspection::endpoint("https://issuer.example/introspect")
         .client_secret_basic("orders-api", "secret")
         .audience("orders")
@@ -16,11 +16,11 @@ fn builder(issuer: &TestIssuer) -> IntrospectionBuilder<Value> {
         .clock(Arc::new(ManualClock::at(Duration::from_secs(NOW))))
 }
 
-fn dpop(issuer: &TestIssuer) -> Introspection<Value> {
+fn dpop(issuer: &OpaqueIssuer) -> Introspection<Value> {
     builder(issuer).dpop(Dpop::new("https://api.example.com")).build().unwrap()
 }
 
-fn issue(issuer: &TestIssuer, cnf: &Value) -> String {
+fn issue(issuer: &OpaqueIssuer, cnf: &Value) -> String {
     issuer.issue(json!({"sub": "ada", "aud": "orders", "cnf": cnf}))
 }
 

@@ -1,11 +1,13 @@
 use std::{
     fmt::{self, Write as _},
+    future::{Future, poll_fn},
     mem,
+    pin::pin,
     sync::{Arc, Mutex, Once, PoisonError},
 };
 
 use tracing::{
-    Dispatch, Event, Level, Metadata, Subscriber,
+    Dispatch, Event, Level, Metadata, Subscriber, dispatcher,
     field::{Field, Visit},
     level_filters::LevelFilter,
     span,
@@ -49,6 +51,29 @@ impl Log {
         let log = Self::of_this_thread(level);
         act();
         log.text()
+    }
+
+    /// Runs a future, and returns its output and the lines that it logged. Events of this future go nowhere else; those of
+    /// other tasks go where they went before.
+    ///
+    /// ```
+    /// use palisade_core::testing::Log;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let rejected = async { tracing::info!(target: "palisade::example", "rejected") };
+    /// let ((), log) = Log::during_future(tracing::Level::INFO, rejected).await;
+    /// assert_eq!(log, "INFO palisade::example: rejected\n");
+    /// # });
+    /// ```
+    pub async fn during_future<F: Future>(level: Level, future: F) -> (F::Output, String) {
+        keep_events_alive();
+        let text = Arc::<Mutex<String>>::default();
+        let lines = Dispatch::new(Lines { text: Arc::clone(&text), level: level.into() });
+        let mut future = pin!(future);
+        let output =
+            poll_fn(|cx| dispatcher::with_default(&lines, || future.as_mut().poll(cx))).await;
+        let text = mem::take(&mut *text.lock().unwrap_or_else(PoisonError::into_inner));
+        (output, text)
     }
 }
 

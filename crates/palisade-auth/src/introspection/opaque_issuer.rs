@@ -22,10 +22,10 @@ use crate::fetch::{Fetch, Fetched, UnexpectedStatus};
 /// the same issuer. See the example at [`Introspection`](crate::Introspection).
 ///
 /// ```
-/// use palisade_auth::testing::TestIssuer;
+/// use palisade_auth::testing::OpaqueIssuer;
 /// use serde_json::json;
 ///
-/// let issuer = TestIssuer::new("orders-api", "secret");
+/// let issuer = OpaqueIssuer::new("orders-api", "secret");
 /// let token = issuer.issue(json!({ "sub": "ada" }));
 ///
 /// let form = format!("token={token}&client_id=orders-api&client_secret=secret");
@@ -35,7 +35,7 @@ use crate::fetch::{Fetch, Fetched, UnexpectedStatus};
 /// assert_eq!(issuer.questions(), 1);
 /// ```
 #[derive(Clone)]
-pub struct TestIssuer(Arc<Inner>);
+pub struct OpaqueIssuer(Arc<Inner>);
 
 struct Inner {
     authorization: HeaderValue,
@@ -46,7 +46,7 @@ struct Inner {
     questions: AtomicUsize,
 }
 
-impl TestIssuer {
+impl OpaqueIssuer {
     /// Creates an issuer that answers this client.
     ///
     /// # Panics
@@ -154,7 +154,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Answers introspection requests, and publishes no keys.
-impl Fetch for TestIssuer {
+impl Fetch for OpaqueIssuer {
     fn fetch(&self, url: &Uri) -> BoxFuture<Result<Fetched, BoxError>> {
         let error = format!("the test issuer publishes no keys at {url}");
         Box::pin(async move { Err(error.into()) })
@@ -172,8 +172,8 @@ impl Fetch for TestIssuer {
     }
 }
 
-impl fmt::Debug for TestIssuer {
+impl fmt::Debug for OpaqueIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestIssuer").field("client_id", &self.0.id).finish_non_exhaustive()
+        f.debug_struct("OpaqueIssuer").field("client_id", &self.0.id).finish_non_exhaustive()
     }
 }

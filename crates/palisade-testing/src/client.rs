@@ -1,0 +1,199 @@
+use std::{
+    fmt,
+    future::poll_fn,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
+use http_body_util::{BodyExt, Collected, Full};
+use palisade_core::{BoxError, BoxFuture};
+use tower_service::Service;
+
+use crate::{TestIssuer, TestRequest, TestUser, cookies::Cookies};
+
+/// Sends requests to a service in the same process, without sockets.
+///
+/// The service is any tower service of HTTP requests whose body is generic: an axum `Router`, a stack around a service, a tonic
+/// service. It is cloned for each request, as servers do. Requests come from 192.0.2.1 unless [`from_address`](Self::from_address)
+/// says another address, and have `Host: localhost`.
+///
+/// ```
+/// use axum::{Router, routing::post};
+/// use palisade::{WithAuth, auth::Jwt};
+/// use palisade_testing::{TestClient, TestIssuer};
+/// use serde_json::{Value, json};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let issuer = TestIssuer::hs256("a signing key of at least thirty-two bytes").for_audience("orders");
+/// // the service under test
+/// let auth = Jwt::<Value>::with_keys(issuer.keys()).audience("orders").build()?;
+/// let create = || async { axum::http::StatusCode::CREATED };
+/// let app: Router = Router::new().route("/items", post(create).with_role(&auth, ["admin"]));
+///
+/// let client = TestClient::new(app).with_issuer(&issuer);
+/// let item = json!({ "name": "lamp" });
+/// client.as_user("ada").role("admin").post("/items").json(&item).await.assert_status(201);
+/// client.as_user("bob").post("/items").json(&item).await.assert_rejected("FORBIDDEN");
+/// client.post("/items").json(&item).await.assert_rejected("UNAUTHENTICATED");
+/// # Ok::<_, palisade::ConfigError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct TestClient {
+    service: Arc<dyn AnyService>,
+    issuer: Option<TestIssuer>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) headers: HeaderMap,
+    pub(crate) cookies: Option<Cookies>,
+    /// The caller in words, for the message of a failed assertion.
+    pub(crate) caller: Option<String>,
+}
+
+/// A response whose body was read to its end.
+pub(crate) type Answer = Result<Response<Collected<Bytes>>, BoxError>;
+
+/// A service without its types.
+trait AnyService: Send + Sync {
+    fn send(&self, request: Request<Full<Bytes>>) -> BoxFuture<Answer>;
+}
+
+struct Erased<S>(Mutex<S>);
+
+impl<S, B> AnyService for Erased<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn send(&self, request: Request<Full<Bytes>>) -> BoxFuture<Answer> {
+        let mut service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(async move {
+            poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
+            let (head, body) = service.call(request).await.map_err(Into::into)?.into_parts();
+            let body = body.collect().await.map_err(Into::into)?;
+            Ok(Response::from_parts(head, body))
+        })
+    }
+}
+
+impl TestClient {
+    /// Creates a client of this service.
+    pub fn new<S, B>(service: S) -> Self
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("localhost"))]);
+        Self {
+            service: Arc::new(Erased(Mutex::new(service))),
+            issuer: None,
+            peer: ([192, 0, 2, 1], 49152).into(),
+            headers,
+            cookies: None,
+            caller: None,
+        }
+    }
+
+    /// Signs the tokens of [`as_user`](Self::as_user) with this issuer, which the service trusts.
+    #[must_use]
+    pub fn with_issuer(mut self, issuer: &TestIssuer) -> Self {
+        self.issuer = Some(issuer.clone());
+        self
+    }
+
+    /// Sends requests from this address of a socket, for limits by address.
+    #[must_use]
+    pub fn from_address(mut self, address: impl Into<IpAddr>) -> Self {
+        self.peer.set_ip(address.into());
+        self
+    }
+
+    /// Adds a header to each request, in place of one of the same name.
+    ///
+    /// # Panics
+    ///
+    /// If the name or the value is not valid.
+    #[must_use]
+    #[track_caller]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        let (name, value) = parse_header(name, value);
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Stores the cookies that responses set, and sends them with later requests, as a browser does. Their path, domain and
+    /// attributes are not regarded, except that `Max-Age=0` and an empty value remove one.
+    #[must_use]
+    pub fn keeping_cookies(mut self) -> Self {
+        self.cookies = Some(Cookies::default());
+        self
+    }
+
+    /// Sends requests with a token of this subject, which can be given roles, scopes and tenants.
+    ///
+    /// # Panics
+    ///
+    /// If the client has no issuer.
+    #[track_caller]
+    pub fn as_user(&self, subject: impl AsRef<str>) -> TestUser {
+        let issuer = self.issuer.as_ref().expect(
+            "the client has no issuer: call `TestClient::new(service).with_issuer(&issuer)` with one that the service trusts",
+        );
+        TestUser::new(self.clone(), issuer.token(subject))
+    }
+
+    /// Sends requests with a token, key or session of your own: `Authorization: Bearer`.
+    #[must_use]
+    #[track_caller]
+    pub fn with_bearer(self, token: &str) -> Self {
+        self.with_header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Begins a request.
+    ///
+    /// # Panics
+    ///
+    /// If the path is not a valid URI.
+    #[track_caller]
+    pub fn request(&self, method: Method, path: &str) -> TestRequest {
+        TestRequest::new(self.clone(), method, path)
+    }
+
+    crate::request::methods!();
+
+    pub(crate) fn send(&self, request: Request<Full<Bytes>>) -> BoxFuture<Answer> {
+        self.service.send(request)
+    }
+}
+
+#[track_caller]
+pub(crate) fn parse_header(name: &str, value: &str) -> (HeaderName, HeaderValue) {
+    let name =
+        HeaderName::try_from(name).unwrap_or_else(|_| panic!("`{name}` is not a header name"));
+    let value = HeaderValue::try_from(value)
+        .unwrap_or_else(|_| panic!("`{}` is not a value of {name}", value.escape_debug()));
+    (name, value)
+}
+
+impl From<&Self> for TestClient {
+    fn from(client: &Self) -> Self {
+        client.clone()
+    }
+}
+
+impl fmt::Debug for TestClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestClient")
+            .field("issuer", &self.issuer)
+            .field("peer", &self.peer)
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
+    }
+}
