@@ -99,7 +99,8 @@ fn published_crates_have_metadata_readme_and_licences() {
     let metadata = cargo(&["metadata", "--no-deps", "--format-version", "1"]);
     let metadata: Value = serde_json::from_str(&metadata).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    let version = &packages.iter().find(|package| package["name"] == "palisade").unwrap()["version"];
+    let version =
+        &packages.iter().find(|package| package["name"] == "palisade").unwrap()["version"];
     for package in packages.iter().filter(|package| package["publish"].is_null()) {
         let name = package["name"].as_str().unwrap();
         let folder = PathBuf::from(package["manifest_path"].as_str().unwrap());

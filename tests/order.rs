@@ -1,5 +1,6 @@
 //! The order of a stack: the right order compiles, and each file in `order/` has one step in the wrong place, which the
-//! compiler must explain. `valid_without_rules` is a handler whose type does not implement `garde::Validate`.
+//! compiler must explain. Other common mistakes are there too: a handler whose type does not implement `garde::Validate`
+//! (`valid_without_rules`), and builders that were not built.
 //!
 //! All cases are type-checked by one call of rustc against the libraries that the examples use, so nothing is compiled
 //! twice. To accept changed messages: `INSTA_UPDATE=always cargo test -p palisade-tests order`, then read the diff of

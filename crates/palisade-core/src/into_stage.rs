@@ -21,7 +21,8 @@ use crate::Stage;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a policy, a chain of policies, or a reference to one that is `Clone`",
     label = "not a policy",
-    note = "implement `palisade::Policy` for it; other tower layers go into a stack with `.layer(…)`"
+    note = "a builder makes a policy with `.build()?`, which checks the settings",
+    note = "implement `palisade::Policy` for a policy of your own; other tower layers go into a stack with `.layer(…)`"
 )]
 pub trait IntoStage<Given> {
     /// The policy or the chain.

@@ -6,7 +6,7 @@ pub mod order;
 mod outside;
 mod segment;
 
-use std::{borrow::Borrow, fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData};
 
 #[cfg(feature = "observe")]
 use palisade_core::Policy;
@@ -127,7 +127,7 @@ where
     /// ```
     pub fn client_ip(
         self,
-        proxies: impl Borrow<TrustedProxies>,
+        proxies: impl order::Finished<TrustedProxies>,
     ) -> With<TrustedProxies, order::ClientKnown, Outer, Open, Errors>
     where
         At: order::BeforeClientIp,
@@ -156,7 +156,7 @@ where
     }
 
     /// Turns everything that fails inside into one error format.
-    pub fn errors(self, errors: impl Borrow<ErrorLayer>) -> WithErrors<Outer, Open>
+    pub fn errors(self, errors: impl order::Finished<ErrorLayer>) -> WithErrors<Outer, Open>
     where
         At: order::BeforeErrors,
     {
@@ -180,7 +180,7 @@ where
     #[cfg(feature = "headers")]
     pub fn security_headers(
         self,
-        headers: impl Borrow<palisade_headers::SecurityHeaders>,
+        headers: impl order::Finished<palisade_headers::SecurityHeaders>,
     ) -> With<palisade_headers::SecurityHeaders, At, Outer, Open, Errors>
     where
         At: order::BeforeSecurityHeaders,
@@ -192,7 +192,7 @@ where
     #[cfg(feature = "cors")]
     pub fn cors(
         self,
-        cors: impl Borrow<palisade_cors::Cors>,
+        cors: impl order::Finished<palisade_cors::Cors>,
     ) -> With<palisade_cors::Cors, order::CrossOrigin, Outer, Open, Errors>
     where
         At: order::BeforeCors,
@@ -205,7 +205,7 @@ where
     #[cfg(feature = "rate-limit")]
     pub fn rate_limit<K>(
         self,
-        limit: impl Borrow<palisade_rate_limit::RateLimit<K>>,
+        limit: impl order::Finished<palisade_rate_limit::RateLimit<K>>,
     ) -> With<palisade_rate_limit::RateLimit<K>, K::Next, Outer, Open, Errors>
     where
         K: palisade_rate_limit::Key + order::LimitAfter<At>,
@@ -297,7 +297,7 @@ where
     #[cfg(feature = "cache")]
     pub fn cache(
         self,
-        cache: impl Borrow<palisade_cache::Cache>,
+        cache: impl order::Finished<palisade_cache::Cache>,
     ) -> WithLayer<palisade_cache::Cache, order::Cached, Outer, Open, Errors>
     where
         At: order::BeforeCache,
@@ -310,7 +310,7 @@ where
     #[cfg(feature = "body")]
     pub fn timeout(
         self,
-        deadline: impl Borrow<palisade_body::Deadline>,
+        deadline: impl order::Finished<palisade_body::Deadline>,
     ) -> WithLayer<palisade_body::Deadline, order::TimeLimited, Outer, Open, Errors>
     where
         At: order::BeforeTimeout,
@@ -340,7 +340,7 @@ where
     #[cfg(feature = "body")]
     pub fn body_limit(
         self,
-        limit: impl Borrow<palisade_body::BodyLimit>,
+        limit: impl order::Finished<palisade_body::BodyLimit>,
     ) -> WithLayer<palisade_body::BodyLimit, order::SizeLimited, Outer, Open, Errors>
     where
         At: order::BeforeBodyLimit,
@@ -353,7 +353,7 @@ where
     #[cfg(feature = "webhook")]
     pub fn webhook(
         self,
-        webhook: impl Borrow<palisade_webhook::Webhook>,
+        webhook: impl order::Finished<palisade_webhook::Webhook>,
     ) -> WithLayer<palisade_webhook::Webhook, order::WebhookVerified, Outer, Open, Errors>
     where
         At: order::BeforeWebhook,
@@ -365,7 +365,7 @@ where
     #[cfg(feature = "validate")]
     pub fn validate<T>(
         self,
-        validate: impl Borrow<palisade_validate::ValidateLayer<T>>,
+        validate: impl order::Finished<palisade_validate::ValidateLayer<T>>,
     ) -> WithLayer<palisade_validate::ValidateLayer<T>, order::Validated, Outer, Open, Errors>
     where
         At: order::BeforeValidate,
@@ -378,7 +378,7 @@ where
     #[cfg(feature = "idempotency")]
     pub fn idempotency(
         self,
-        idempotency: impl Borrow<palisade_idempotency::Idempotency>,
+        idempotency: impl order::Finished<palisade_idempotency::Idempotency>,
     ) -> WithLayer<palisade_idempotency::Idempotency, order::Idempotent, Outer, Open, Errors>
     where
         At: order::BeforeIdempotency,

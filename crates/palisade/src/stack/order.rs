@@ -1,5 +1,7 @@
 //! The positions of a stack, as types without values, and the steps that may follow each, for the compiler's messages.
 
+use std::borrow::Borrow;
+
 macro_rules! positions {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
@@ -40,6 +42,17 @@ positions! {
     /// After `idempotency`.
     Idempotent;
 }
+
+/// A policy or layer `T` that is ready, or a reference to one. A builder is not.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `{T}`, or a reference to one",
+    label = "expected a finished `{T}`",
+    note = "a builder makes it with `.build()?`, which checks the settings"
+)]
+pub trait Finished<T>: Borrow<T> {}
+
+#[diagnostic::do_not_recommend]
+impl<T, B: Borrow<T>> Finished<T> for B {}
 
 macro_rules! steps {
     ($($(#[$doc:meta])* $step:ident after $($position:ident)*: $message:literal, $note:literal;)*) => {$(
