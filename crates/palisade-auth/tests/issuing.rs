@@ -189,6 +189,7 @@ fn claims_that_are_set_twice_or_not_an_object_are_errors() {
     }
     let twice = issuer.token("ada").roles(["user"]).claims(&json!({ "roles": ["admin"] })).sign();
     assert!(matches!(twice, Err(IssueError::ReservedClaim(_))));
+    assert!(matches!(issuer.token("").sign(), Err(IssueError::EmptySubject)));
     let list = issuer.token("ada").claims(&["admin"]).sign();
     assert!(matches!(list, Err(IssueError::Claims(_))));
     let long = issuer.token("ada").lifetime(Duration::from_secs(3601)).sign().unwrap_err();

@@ -7,7 +7,7 @@ use crate::ApiError;
 /// A successful response in an envelope: `{"data": …}`, beside the `{"error": …}` of
 /// [`ErrorFormat::Envelope`](crate::ErrorFormat::Envelope).
 ///
-/// Clients that find no `error` find `data`, whatever the route. A list has its [`Pagination`] beside it.
+/// Clients that find no `error` find `data` on every route. A list has its [`Pagination`] beside it.
 ///
 /// With the feature `axum` handlers return it, alone or as `(StatusCode::CREATED, Envelope::new(item))`. For other services
 /// [`to_response`](Self::to_response) makes the response. With the feature `aide` it describes itself in OpenAPI documents.

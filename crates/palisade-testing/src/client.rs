@@ -8,15 +8,16 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, Collected, Full};
+use hyper::body::Incoming;
 use palisade_core::{BoxError, BoxFuture};
 use tower_service::Service;
 
-use crate::{TestIssuer, TestRequest, TestUser, cookies::Cookies};
+use crate::{TestIssuer, TestRequest, TestUser, cookies::Cookies, http1};
 
 /// Sends requests to a service in the same process, without sockets.
 ///
 /// The service is any tower service of HTTP requests whose body is generic: an axum `Router`, a stack around a service, a tonic
-/// service. It is cloned for each request, as servers do. Requests come from 192.0.2.1 unless [`from_address`](Self::from_address)
+/// service; [`for_hyper`](Self::for_hyper) is for services that read hyper's own body. It is cloned for each request, as servers do. Requests come from 192.0.2.1 unless [`from_address`](Self::from_address)
 /// says another address, and have `Host: localhost`.
 ///
 /// ```
@@ -61,6 +62,32 @@ trait AnyService: Send + Sync {
 
 struct Erased<S>(Mutex<S>);
 
+struct OverHttp1<S>(Mutex<S>);
+
+impl<S, B> AnyService for OverHttp1<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn send(&self, request: Request<Full<Bytes>>) -> BoxFuture<Answer> {
+        let service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(http1::exchange(service, request))
+    }
+}
+
+/// Waits until the service is ready, and calls it.
+pub(crate) async fn call<S, R, B>(mut service: S, request: R) -> Result<Response<B>, BoxError>
+where
+    S: Service<R, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+{
+    poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
+    service.call(request).await.map_err(Into::into)
+}
+
 impl<S, B> AnyService for Erased<S>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
@@ -70,10 +97,9 @@ where
     B::Error: Into<BoxError>,
 {
     fn send(&self, request: Request<Full<Bytes>>) -> BoxFuture<Answer> {
-        let mut service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
-            poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
-            let (head, body) = service.call(request).await.map_err(Into::into)?.into_parts();
+            let (head, body) = call(service, request).await?.into_parts();
             let body = body.collect().await.map_err(Into::into)?;
             Ok(Response::from_parts(head, body))
         })
@@ -90,9 +116,44 @@ impl TestClient {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        Self::erased(Arc::new(Erased(Mutex::new(service))))
+    }
+
+    /// Creates a client of a service that reads hyper's own body (`Request<Incoming>`). Each request travels over HTTP/1.1 through
+    /// memory, and needs a tokio runtime.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use http::{Request, Response};
+    /// use http_body_util::{BodyExt, Full};
+    /// use hyper::body::{Bytes, Incoming};
+    /// use palisade_testing::TestClient;
+    ///
+    /// async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    ///     let body = request.into_body().collect().await?.to_bytes();
+    ///     Ok(Response::new(Full::new(body)))
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let client = TestClient::for_hyper(tower::service_fn(echo));
+    /// client.post("/").text("hello").await.assert_text("hello");
+    /// # });
+    /// ```
+    pub fn for_hyper<S, B>(service: S) -> Self
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self::erased(Arc::new(OverHttp1(Mutex::new(service))))
+    }
+
+    fn erased(service: Arc<dyn AnyService>) -> Self {
         let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("localhost"))]);
         Self {
-            service: Arc::new(Erased(Mutex::new(service))),
+            service,
             issuer: None,
             peer: ([192, 0, 2, 1], 49152).into(),
             headers,

@@ -96,6 +96,7 @@ pub mod guide {}
 
 mod client;
 mod cookies;
+mod http1;
 mod issuer;
 mod report;
 mod request;

@@ -15,6 +15,7 @@ use crate::{
 
 /// The hash of an HMAC (RFC 2104).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Algorithm {
     /// HMAC-SHA-256, the most common one.
     Sha256,

@@ -20,6 +20,8 @@ pub enum IssueError {
     Claims(BoxError),
     /// The claims contain a claim that the issuer sets, or that was set before.
     ReservedClaim(String),
+    /// The subject is empty, so that services would reject the token.
+    EmptySubject,
     /// An access token of RFC 9068 names the client it is for: set it with [`NewToken::client`](crate::NewToken::client).
     MissingClient,
     /// A lifetime is longer than the issuer's `max_lifetime`, or zero.
@@ -45,6 +47,7 @@ impl fmt::Display for IssueError {
                 f,
                 "the claim `{name}` is already set: leave it out of `.claims(…)`, and use the methods of `NewToken`"
             ),
+            Self::EmptySubject => f.write_str("the subject of a token is empty: name the caller"),
             Self::MissingClient => {
                 f.write_str("an access token names its client: add `.client(…)` to the token")
             }

@@ -99,7 +99,7 @@ impl<'a> NewToken<'a> {
     ///
     /// # Errors
     ///
-    /// If claims are not an object or are set twice, the lifetime is too long, an access token has no client, the system has no
+    /// If the subject is empty, claims are not an object or are set twice, the lifetime is too long, an access token has no client, the system has no
     /// random numbers, or the backend could not sign.
     pub fn sign(self) -> Result<IssuedToken, IssueError> {
         if let Some(error) = self.failed {
@@ -110,11 +110,14 @@ impl<'a> NewToken<'a> {
         if self.lifetime < Duration::from_secs(1) || self.lifetime > longest {
             return Err(IssueError::Lifetime { requested: self.lifetime, longest });
         }
+        if self.subject.is_empty() {
+            return Err(IssueError::EmptySubject);
+        }
         if settings.access_tokens && !self.claims.contains_key("client_id") {
             return Err(IssueError::MissingClient);
         }
         let issued_at = settings.clock.unix().as_secs();
-        let expires_at = issued_at + self.lifetime.as_secs();
+        let expires_at = issued_at.saturating_add(self.lifetime.as_secs());
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|_| IssueError::Random)?;
         let id = URL_SAFE_NO_PAD.encode(random);

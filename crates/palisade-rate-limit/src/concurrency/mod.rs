@@ -55,6 +55,7 @@ pub struct ConcurrencyLimit {
 
 /// The importance of a request if there are fewer slots than requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Priority {
     /// Is rejected if all slots except the [reserved](ConcurrencyLimitBuilder::reserve) ones are taken.
     #[default]

@@ -25,3 +25,14 @@ async fn grpc_messages_and_statuses_are_read() {
     let refused = client.post("/items.Items/Delete").grpc_message("lamp").await;
     refused.assert_status(200).assert_grpc_status(7).assert_rejected("READ_ONLY");
 }
+
+#[tokio::test]
+async fn tonic_services_are_called_in_memory() {
+    let (_, health) = tonic_health::server::health_reporter();
+    let client = TestClient::new(health);
+    let serving = client.post("/grpc.health.v1.Health/Check").grpc_message([]).await;
+    // HealthCheckResponse { status: SERVING }
+    assert_eq!(serving.assert_grpc_status(0).grpc_message(), [8, 1].as_slice());
+    let unknown = client.post("/grpc.health.v1.Health/Nothing").grpc_message([]).await;
+    unknown.assert_grpc_status(12).assert_rejected("UNIMPLEMENTED");
+}

@@ -4,6 +4,7 @@ mod assertions;
 mod client;
 mod grpc;
 mod issuer;
+mod over_hyper;
 mod routes;
 mod whole_stack;
 

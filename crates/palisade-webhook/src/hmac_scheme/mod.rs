@@ -77,6 +77,7 @@ impl Default for Vendor {
 
 /// The encoding of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Encoding {
     /// Lower-case hexadecimal.
     Hex,
