@@ -11,13 +11,15 @@ use hyper_util::{
     rt::TokioExecutor, rt::TokioIo, server::conn::auto, service::TowerToHyperService,
 };
 use palisade::{
-    ClientIp, Decision, ErrorLayer, PeerAddr, Policy, PolicyLayer, TrustedProxies, UnixPeer,
+    ClientIp, Decision, ErrorLayer, PeerAddr, Policy, PolicyLayer, RequestId, TrustedProxies,
+    UnixPeer,
+    observe::RequestIds,
     rate_limit::{Quota, RateLimit},
     stack,
 };
 use palisade_tests::{Answer, Client};
 use tokio::net::TcpListener;
-use tower::{Layer, service_fn};
+use tower::{Layer, ServiceExt, service_fn};
 
 /// Says on the response whom it took for the client.
 #[derive(Clone)]
@@ -274,4 +276,26 @@ mod unix {
         assert_eq!(response.headers()["x-client-ip"], "203.0.113.7");
         std::fs::remove_dir_all(folder).unwrap();
     }
+}
+
+#[tokio::test]
+async fn axum_handlers_take_the_client_and_the_request_id() {
+    let handler = async |client: ClientIp, id: RequestId| format!("{client} {}", id.as_str());
+    let router = Router::new().route("/", get(handler));
+    let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build().unwrap();
+    let observed = router.clone().layer(stack().client_ip(&proxies).observe(RequestIds::new()));
+    let request = || {
+        let peer = PeerAddr(([10, 0, 0, 2], 4000).into());
+        let request = Request::get("/").header("x-forwarded-for", "192.0.2.1").extension(peer);
+        request.header("x-request-id", "req-42").body(axum::body::Body::empty()).unwrap()
+    };
+    let response = observed.oneshot(request()).await.unwrap();
+    let body = axum::body::to_bytes(response.into_body(), 1024).await.unwrap();
+    assert_eq!(body, "192.0.2.1 req-42");
+
+    // without a policy that gives ids, and without an address
+    assert_eq!(router.clone().oneshot(request()).await.unwrap().status(), 500);
+    let unknown = Request::get("/").body(axum::body::Body::empty()).unwrap();
+    let unknown = router.layer(stack().observe(RequestIds::new())).oneshot(unknown);
+    assert_eq!(unknown.await.unwrap().status(), 500);
 }

@@ -1,6 +1,6 @@
 //! axum's view of core: errors and bodies as responses, the caller as an extractor, peers from `ConnectInfo`.
 
-use std::{io, net::SocketAddr};
+use std::{error::Error, io, net::SocketAddr};
 
 use axum::{
     extract::{
@@ -13,7 +13,8 @@ use axum::{
 use http::{Extensions, request};
 
 use crate::{
-    ApiError, Body, BoxError, ErrorContext, Principal, TrackedIo, connection::TrackedPeer,
+    ApiError, Body, BoxError, ClientIp, ErrorContext, Principal, RequestId, TrackedIo,
+    connection::TrackedPeer,
 };
 
 impl IntoResponse for ApiError {
@@ -61,6 +62,62 @@ impl<S: Send + Sync> FromRequestParts<S> for Principal {
 }
 
 impl<S: Send + Sync> OptionalFromRequestParts<S> for Principal {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        request: &mut request::Parts,
+        _: &S,
+    ) -> Result<Option<Self>, ApiError> {
+        Ok(request.extensions.get().cloned())
+    }
+}
+
+/// No client sets these two as a parameter.
+#[cfg(feature = "aide")]
+impl aide::OperationInput for ClientIp {}
+#[cfg(feature = "aide")]
+impl aide::OperationInput for RequestId {}
+
+/// Fails with 500 if the server has not provided an address; the log names the remedy for each server.
+impl<S: Send + Sync> FromRequestParts<S> for ClientIp {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
+        Self::required(request).map_err(|error| match error.source() {
+            Some(remedy) if error.status().is_server_error() => {
+                ApiError::report_misconfiguration(&request.extensions, remedy.to_string())
+            }
+            _ => error,
+        })
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for ClientIp {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        request: &mut request::Parts,
+        _: &S,
+    ) -> Result<Option<Self>, ApiError> {
+        Ok(Self::of_request(request))
+    }
+}
+
+/// Fails with 500 if no policy has given the request an id; the log names the remedy.
+impl<S: Send + Sync> FromRequestParts<S> for RequestId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
+        request.extensions.get().cloned().ok_or_else(|| {
+            ApiError::report_misconfiguration(
+                &request.extensions,
+                "a handler takes a `RequestId`, and no policy gives ids: add `.observe(Observe::new())` to the stack",
+            )
+        })
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for RequestId {
     type Rejection = ApiError;
 
     async fn from_request_parts(

@@ -1,14 +1,17 @@
 use std::{borrow::Cow, fmt};
 
-/// A setting that cannot be right: it names the setting, the value and the remedy.
+/// An invalid setting. The error names the setting, the value and the remedy.
+///
+/// `Debug` prints the same sentence as `Display`, because a `main` that returns a `Result` prints errors by `Debug`.
 ///
 /// ```
 /// use palisade_core::ConfigError;
 ///
 /// let error = ConfigError::new("origin", "https://example.com/", "leave out the trailing slash");
 /// assert_eq!(error.to_string(), "origin `https://example.com/` is not valid: leave out the trailing slash");
+/// assert_eq!(format!("{error:?}"), error.to_string());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
     setting: &'static str,
     value: Option<String>,
@@ -44,6 +47,12 @@ impl fmt::Display for ConfigError {
             }
             None => write!(f, "{} is not valid: {}", self.setting, self.remedy),
         }
+    }
+}
+
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -25,6 +25,23 @@ use super::{address::client_address, diagnostics, peer::Peer};
 /// assert_eq!(ClientIp::of(&extensions).unwrap().to_string(), "192.0.2.1");
 /// ```
 ///
+/// # In handlers
+///
+/// On axum it is an extractor, with the feature `axum`. A request without an address gets 500, and the log names the remedy;
+/// `Option<ClientIp>` accepts it.
+///
+#[cfg_attr(feature = "axum", doc = "```")]
+#[cfg_attr(not(feature = "axum"), doc = "```ignore")]
+/// use axum::{Router, routing::get};
+/// use palisade_core::ClientIp;
+///
+/// async fn who(client: ClientIp) -> String {
+///     client.to_string()
+/// }
+///
+/// let app: Router = Router::new().route("/who", get(who));
+/// ```
+///
 /// # How servers provide the peer
 ///
 /// The server has to insert the peer's address into the request's extensions. On axum, with the feature `axum`:
