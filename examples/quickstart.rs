@@ -20,7 +20,7 @@ use palisade::{
     auth::{Identity, Jwt, testing},
     body::BodyLimit,
     cors::Cors,
-    observe::RequestIds,
+    observe::{Explain, Observe},
     rate_limit::{Quota, RateLimit},
     stack,
     validate::Valid,
@@ -110,8 +110,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .max_age(Duration::from_secs(600))
         .build()?;
     let everything = RateLimit::per_address(Quota::per(100, Duration::from_secs(10))).build()?;
-    let new_items =
-        RateLimit::per_address(Quota::per(10, Duration::from_secs(10))).name("items").build()?;
+    // An exact log: ten items in any ten seconds, also across the end of a window.
+    let ten_items = Quota::per(10, Duration::from_secs(10)).exact_log();
+    let new_items = RateLimit::per_address(ten_items).name("items").build()?;
+    // Logs each request. Explains what each policy decided, to requests with this secret.
+    let why = Uuid::new_v4().to_string();
+    let observe = Observe::new().explain(Explain::for_requests_with("x-explain", why.as_str())?);
 
     let app = Router::new()
         .route("/health", get(|| async { "ok" }))
@@ -124,7 +128,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .fallback(|| async { ApiError::not_found() })
         .layer(
             stack()
-                .observe(RequestIds::new())
+                .observe(observe)
                 .errors(ErrorLayer::new())
                 .cors(&cors)
                 .rate_limit(&everything)
@@ -133,7 +137,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let address = env::var("PALISADE_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(&address).await?;
-    print_what_to_try(listener.local_addr()?, |name, roles| {
+    print_what_to_try(listener.local_addr()?, &why, |name, roles| {
         let exp = (SystemClock.unix() + Duration::from_secs(3600)).as_secs();
         let roles = roles.iter().map(ToString::to_string).collect();
         let aud = "quickstart".to_owned();
@@ -145,7 +149,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn print_what_to_try(address: SocketAddr, token: impl Fn(&str, &[&str]) -> String) {
+fn print_what_to_try(address: SocketAddr, why: &str, token: impl Fn(&str, &[&str]) -> String) {
     let (user, admin) = (token("ada", &["user"]), token("grace", &["user", "admin"]));
     println!(
         r##"listening on http://{address}
@@ -153,33 +157,37 @@ fn print_what_to_try(address: SocketAddr, token: impl Fn(&str, &[&str]) -> Strin
 user token:  {user}
 admin token: {admin}
 
-Authentication: with a token, and without
+Authentication: with a token (200), and without (401)
   curl -i http://{address}/profile -H 'Authorization: Bearer {user}'
   curl -i http://{address}/profile
 
-Roles: as an admin, and as a user
+Roles: as an admin (204), and as a user (403)
   curl -i -X DELETE http://{address}/items/7 -H 'Authorization: Bearer {admin}'
   curl -i -X DELETE http://{address}/items/7 -H 'Authorization: Bearer {user}'
 
-Validation: a good item, and one with three mistakes
+Why was I refused? The header x-palisade-explain, and this terminal, which logs each request: a role is missing (403), a token is not valid (401)
+  curl -i -X DELETE http://{address}/items/7 -H 'Authorization: Bearer {user}' -H 'X-Explain: {why}'
+  curl -i http://{address}/profile -H 'Authorization: Bearer {user}x' -H 'X-Explain: {why}'
+
+Validation: a good item (201), one with three mistakes (400), a good query (200), and a bad one (400)
   curl -i http://{address}/items -H 'Content-Type: application/json' -d '{{"name":"lamp","email":"ada@example.com","color":"#00FF00"}}'
   curl -i http://{address}/items -H 'Content-Type: application/json' -d '{{"name":"","email":"nobody","color":"green"}}'
   curl -i 'http://{address}/search?q=lamp&page=2'
   curl -i 'http://{address}/search?q=lamp&limit=1000'
 
-CORS: a preflight from the allowed origin, and from another
+CORS: a preflight from the allowed origin (204), and from another (403)
   curl -i -X OPTIONS http://{address}/items -H 'Origin: https://app.example.com' -H 'Access-Control-Request-Method: POST' -H 'Access-Control-Request-Headers: content-type'
   curl -i -X OPTIONS http://{address}/items -H 'Origin: https://evil.example' -H 'Access-Control-Request-Method: POST'
 
-Body limit: 1 MiB passes the limit (and is no JSON), one byte more does not
+Body limit: 1 MiB passes the limit and is no JSON (400), one byte more does not pass (413)
   head -c 1048576 /dev/zero | curl -i http://{address}/items -H 'Content-Type: application/json' --data-binary @-
   head -c 1048577 /dev/zero | curl -i http://{address}/items -H 'Content-Type: application/json' --data-binary @-
 
-Rate limit: 10 items in 10 seconds, and 100 requests in all
-  for i in $(seq 12); do curl -s -o /dev/null -w '%{{http_code}} ' http://{address}/items -H 'Content-Type: application/json' -d '{{"name":"lamp","email":"ada@example.com"}}'; done; echo
+Rate limit: 10 items in 10 seconds. After a pause of 10 seconds, 10 are created (201), and 2 are rejected (429)
+  sleep 10; for i in $(seq 12); do curl -s -o /dev/null -w '%{{http_code}} ' http://{address}/items -H 'Content-Type: application/json' -d '{{"name":"lamp","email":"ada@example.com"}}'; done; echo
 
-Streaming, and a panic
-  curl -N http://{address}/events
+Streaming: five events (200), and a panic (500)
+  curl -iN http://{address}/events
   curl -i http://{address}/boom
 "##
     );

@@ -1,9 +1,11 @@
 //! The quickstart, as it answers to curl: over HTTP/1.1 and HTTP/2.
 
+use std::process::Command;
+
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Channel, Full};
-use palisade_tests::{Client, Example};
+use palisade_tests::{Client, Example, installed};
 use serde_json::json;
 
 const ITEM: &str = r##"{"name":"lamp","email":"ada@example.com","color":"#00fF00"}"##;
@@ -18,6 +20,54 @@ async fn it_prints_tokens_and_commands_to_try_for_every_policy() {
         assert!(output.contains(needed), "{needed} is not in the output");
     }
     assert!(output.lines().filter(|line| line.contains("curl ")).count() >= 12);
+}
+
+/// The heading of each group of commands announces their statuses. The commands are pasted in order, as a reader does.
+#[test]
+fn printed_commands_give_the_announced_statuses() {
+    if !installed(&["bash", "curl"]) {
+        return;
+    }
+    let mut example = Example::start("quickstart");
+    let output = example.output_until("/boom");
+    let (mut announced, mut given) = (Vec::new(), Vec::new());
+    for line in output.lines() {
+        if let Some(command) = line.strip_prefix("  ") {
+            given.extend(statuses_of(command));
+        } else {
+            let statuses = line.split('(').filter_map(|text| text.split_once(')'));
+            announced.extend(statuses.map(|(status, _)| status.to_owned()));
+        }
+    }
+    assert!(announced.len() > 12, "{output}");
+    assert_eq!(given, announced, "{output}");
+}
+
+/// Runs a command, and returns the statuses that it shows. A status that follows itself is one.
+fn statuses_of(command: &str) -> Vec<String> {
+    let output = Command::new("bash").args(["-c", command]).output().expect("bash runs");
+    let output = String::from_utf8_lossy(&output.stdout);
+    let mut statuses: Vec<_> = match output.strip_prefix("HTTP/1.1 ") {
+        Some(head) => vec![head[..3].to_owned()],
+        None => output.split_whitespace().map(ToOwned::to_owned).collect(),
+    };
+    statuses.dedup();
+    statuses
+}
+
+#[tokio::test]
+async fn explanation_names_the_policy_that_rejected() {
+    let mut example = Example::start("quickstart");
+    let user = format!("authorization: Bearer {}", example.token("user"));
+    let output = example.output_until("X-Explain: ");
+    let secret = output.split("X-Explain: ").nth(1).and_then(|text| text.split('\'').next());
+    let secret = format!("x-explain: {}", secret.expect("a secret is printed"));
+    let client = Client::new(example.address, Version::HTTP_11);
+    let asked = client.call(Method::DELETE, "/items/7", &[&user, &secret]).await;
+    let explained = asked.header("x-palisade-explain").unwrap();
+    assert!(explained.contains("RequireRole=refused(FORBIDDEN)"), "{explained}");
+    let other = client.call(Method::DELETE, "/items/7", &[&user, "x-explain: guessed"]).await;
+    assert!(other.header("x-palisade-explain").is_none());
 }
 
 #[tokio::test]
