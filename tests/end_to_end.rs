@@ -26,6 +26,7 @@ mod features;
 mod grpc_bodies;
 mod grpc_errors;
 mod grpc_python;
+mod guide;
 mod headers;
 mod hosts;
 mod hyper_service;

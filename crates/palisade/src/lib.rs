@@ -9,19 +9,26 @@
 //! - [`Policy`]: a rule of your own. [`ErrorLayer`] and [`ApiError`]: one error format.
 //! - [`guide`]: the guide, page by page.
 //!
+//! [guide-adopt]: guide::adopt
 //! [guide-authentication]: guide::authentication
 //! [guide-bodies]: guide::bodies
 //! [guide-caching]: guide::caching
 //! [guide-client-address]: guide::client_address
 //! [guide-cors]: guide::cors
+//! [guide-deploying]: guide::deploying
 //! [guide-errors]: guide::errors
+//! [guide-getting-started]: guide::getting_started
 //! [guide-headers]: guide::headers
 //! [guide-idempotency]: guide::idempotency
 //! [guide-observability]: guide::observability
 //! [guide-openapi]: guide::openapi
 //! [guide-rate-limits]: guide::rate_limits
+//! [guide-redis]: guide::redis
+//! [guide-rules]: guide::rules
+//! [guide-troubleshooting]: guide::troubleshooting
 //! [guide-validation]: guide::validation
 //! [guide-webhooks]: guide::webhooks
+//! [guide-writing-a-policy]: guide::writing_a_policy
 //!
 #![doc = include_str!("../docs/intro.md")]
 #![cfg_attr(
@@ -39,6 +46,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod catalogue;
+pub mod guide;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 mod stack;
@@ -94,78 +102,3 @@ pub use stack::{BoxedService, BoxedStack};
 pub use stack::{Stack, order, stack};
 #[cfg(feature = "auth")]
 pub use with_auth::{WithAuth, on};
-
-/// The pages of the guide. Their examples are tests.
-// browsers print URLs in quotes, and the guide quotes them
-#[allow(rustdoc::bare_urls)]
-pub mod guide {
-    #[cfg(any(
-        not(doctest),
-        all(feature = "axum", any(feature = "aws-lc", feature = "rust-crypto"))
-    ))]
-    #[doc = include_str!("../docs/guide/authentication.md")]
-    pub mod authentication {}
-
-    #[cfg(any(not(doctest), all(feature = "axum", all(feature = "body", feature = "gzip"))))]
-    #[doc = include_str!("../docs/guide/bodies.md")]
-    pub mod bodies {}
-
-    #[cfg(any(not(doctest), all(feature = "axum", feature = "cache", feature = "auth")))]
-    #[doc = include_str!("../docs/guide/caching.md")]
-    pub mod caching {}
-
-    #[cfg(any(not(doctest), all(feature = "axum", feature = "rate-limit")))]
-    #[doc = include_str!("../docs/guide/client-address.md")]
-    pub mod client_address {}
-
-    #[cfg(any(not(doctest), all(feature = "axum", all(feature = "auth", feature = "cors"))))]
-    #[doc = include_str!("../docs/guide/cors.md")]
-    pub mod cors {}
-
-    #[cfg(any(not(doctest), all(feature = "axum", all(feature = "observe", feature = "tonic"))))]
-    #[doc = include_str!("../docs/guide/errors.md")]
-    pub mod errors {}
-
-    #[cfg(any(
-        not(doctest),
-        all(feature = "axum", all(feature = "cors", feature = "headers", feature = "rate-limit"))
-    ))]
-    #[doc = include_str!("../docs/guide/headers.md")]
-    pub mod headers {}
-
-    #[cfg(any(
-        not(doctest),
-        all(feature = "axum", all(feature = "auth", feature = "idempotency-redis"))
-    ))]
-    #[doc = include_str!("../docs/guide/idempotency.md")]
-    pub mod idempotency {}
-
-    #[cfg(any(
-        not(doctest),
-        all(feature = "axum", all(feature = "auth", feature = "observe", feature = "rate-limit"))
-    ))]
-    #[doc = include_str!("../docs/guide/observability.md")]
-    pub mod observability {}
-
-    #[cfg(any(
-        not(doctest),
-        all(feature = "axum", all(feature = "aide", feature = "auth", feature = "openapi"))
-    ))]
-    #[doc = include_str!("../docs/guide/openapi.md")]
-    pub mod openapi {}
-
-    #[cfg(any(not(doctest), all(feature = "axum", feature = "rate-limit-redis")))]
-    #[doc = include_str!("../docs/guide/rate-limits.md")]
-    pub mod rate_limits {}
-
-    #[cfg(any(
-        not(doctest),
-        all(feature = "axum", all(feature = "multipart", feature = "schemars"))
-    ))]
-    #[doc = include_str!("../docs/guide/validation.md")]
-    pub mod validation {}
-
-    #[cfg(any(not(doctest), all(feature = "axum", feature = "webhook-redis")))]
-    #[doc = include_str!("../docs/guide/webhooks.md")]
-    pub mod webhooks {}
-}
