@@ -14,6 +14,7 @@ fn aws_lc(algorithm: Algorithm, secret: &str, message: &[u8]) -> Vec<u8> {
         Algorithm::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
         Algorithm::Sha256 => hmac::HMAC_SHA256,
         Algorithm::Sha512 => hmac::HMAC_SHA512,
+        other => panic!("no HMAC for {other:?}"),
     };
     hmac::sign(&hmac::Key::new(algorithm, secret.as_bytes()), message).as_ref().to_vec()
 }
