@@ -19,7 +19,7 @@ pages! {
     adopt: "adopt.md", "auth" "axum" "body" "cors" "observe" "rate-limit" "validate";
     any_of: "any-of.md", "auth" "axum";
     api_keys: "api-keys.md", "auth" "axum" "tower";
-    authentication: "authentication.md", "aws-lc" "axum" "introspection" "jwks";
+    authentication: "authentication.md", "aws-lc" "axum" "introspection" "issuer" "jwks";
     basic: "basic.md", "auth" "axum";
     bodies: "bodies.md", "axum" "body" "gzip" "tonic";
     caching: "caching.md", "auth" "axum" "cache";
