@@ -36,7 +36,7 @@ pub struct Group {
     pub name: &'static str,
     /// What is compared, as a sentence of the report.
     pub about: &'static str,
-    /// How long the measurement takes, in seconds.
+    /// How long the measurement takes, in seconds, on two cores that have other work as well.
     pub seconds: u32,
     /// Makes the comparison.
     pub compare: fn() -> Comparison,
@@ -76,90 +76,90 @@ pub const POLICIES: [Group; 10] = [
     Group::new(
         "engine",
         "Policies without work: one, a chain, and nested layers.",
-        10,
+        5,
         engine::compare,
     ),
     Group::new(
         "client address",
         "The client's address behind proxies, from a head that exists already. No peer does the same.",
-        10,
+        5,
         client::compare,
     ),
     Group::new(
         "observe",
         "Request ids and the access log. Logged requests are formatted into a sink.",
-        20,
+        10,
         observe::compare,
     ),
     Group::new(
         "headers",
         "Headers of responses, beside one layer of tower-http for each header.",
-        15,
+        10,
         headers::compare,
     ),
     Group::new(
         "cors",
         "CORS with three origins, of which the last one asks, methods, headers and credentials.",
-        15,
+        12,
         cors::compare,
     ),
     Group::new(
         "rate limit",
         "Whole layers around a service, with one key that is never over its limit, or always.",
-        10,
+        8,
         rate_limit::compare,
     ),
-    Group::new("auth", "JWTs with HS256, and rules with many roles.", 15, auth::compare),
-    Group::new("body", "Limits of bodies and of time.", 15, body::compare),
+    Group::new("auth", "JWTs with HS256, and rules with many roles.", 8, auth::compare),
+    Group::new("body", "Limits of bodies and of time.", 10, body::compare),
     Group::new(
         "validate",
         "JSON of about 1 KB and 10 KB, as the same type.",
-        20,
+        25,
         validate::compare,
     ),
 ];
 
 /// Measured, and not compared with stored figures: the keys are new in each run.
 pub const SIGNATURES: Group =
-    Group::new("signatures", "JWTs with asymmetric signatures.", 10, auth::compare_signatures);
+    Group::new("signatures", "JWTs with asymmetric signatures.", 13, auth::compare_signatures);
 
 /// How the cost grows, in powers of ten. The sets are named by the number.
 pub const GROWTH: [Group; 7] = [
     Group::new(
         "origins",
         "CORS by the number of listed origins; the last one asks.",
-        10,
+        6,
         cors::growth,
     ),
     Group::new(
         "keys",
         "A decision of the rate limiter by the number of keys, which come in no order.",
-        20,
+        6,
         keys::growth,
     ),
     Group::new(
         "tokens",
         "Authentication by the number of tokens, which come in no order, all seen before.",
-        20,
+        7,
         auth::growth,
     ),
     Group::new(
         "routes",
         "Methods by route: `Methods` around a service beside axum's router; the last route is requested.",
-        10,
+        6,
         headers::growth,
     ),
     Group::new(
         "policies",
         "A chain of policies that read one header each, beside as many `MapRequest` layers of tower.",
-        10,
+        5,
         engine::growth,
     ),
-    Group::new("networks", "`DenyNetworks` by the number of networks.", 10, client::growth),
+    Group::new("networks", "`DenyNetworks` by the number of networks.", 6, client::growth),
     Group::new(
         "body size",
         "A body limit by the size of the body in bytes, in pieces of 16 KiB.",
-        20,
+        10,
         body::growth,
     ),
 ];
@@ -168,7 +168,7 @@ pub const GROWTH: [Group; 7] = [
 pub const JSON_SIZE: Group = Group::new(
     "JSON size",
     "Validation by the size of the JSON in bytes, beside serde_json and garde.",
-    25,
+    8,
     validate::growth,
 );
 

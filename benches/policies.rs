@@ -11,7 +11,7 @@ use palisade_benches::{groups, keys};
 static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 /// Takes about this many seconds, at the end of all groups.
-const LATENCIES: (&str, u32) = ("latencies", 15);
+const LATENCIES: (&str, u32) = ("latencies", 8);
 
 fn main() -> Result<(), Error> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();

@@ -75,6 +75,6 @@ impl Comparison {
     ///
     /// Fails like [`Ladder::run`](crate::Ladder::run), and if there is nothing to measure.
     pub fn run(self) -> Result<Report, Error> {
-        Measurement::new(self.settings, self.sets)?.run()
+        Measurement::new(self.settings, || self.sets)?.run()
     }
 }

@@ -8,10 +8,14 @@ use http::StatusCode;
 pub enum Error {
     /// There is nothing to send.
     NoRequests,
-    /// The service, or the body of a response, failed.
+    /// The first request got no response: the service or the body of its response failed, panicked or did not end.
     ServiceFailed {
         /// The outermost steps up to this one were measured.
         step: String,
+        /// The request, or the set of a comparison.
+        request: String,
+        /// The cause.
+        why: String,
     },
     /// The status of the responses to one request changed.
     StatusChanged {
@@ -52,8 +56,8 @@ impl fmt::Display for Error {
             Self::NoRequests => f.write_str(
                 "nothing to measure; give at least one request, or one subject for each set",
             ),
-            Self::ServiceFailed { step } => {
-                write!(f, "the service up to step {step:?} returned an error or a broken body")
+            Self::ServiceFailed { step, request, why } => {
+                write!(f, "{request}, with the steps up to {step:?}: {why}")
             }
             Self::StatusChanged { step, first, later: Some(later) } => write!(
                 f,

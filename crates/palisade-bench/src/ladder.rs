@@ -3,6 +3,7 @@ use http::Request;
 use crate::{
     Error, Instructions, Report,
     measurement::{Measurement, Set},
+    requests::Requests,
     settings::{Settings, setters},
     steps::{Growing, Step, WithoutEach},
 };
@@ -46,7 +47,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Ladder<S, B, L = ()> {
     service: S,
-    requests: Vec<Request<B>>,
+    requests: Vec<Requests<B>>,
     steps: L,
     names: Vec<String>,
     settings: Settings,
@@ -55,11 +56,16 @@ pub struct Ladder<S, B, L = ()> {
 impl<S, B> Ladder<S, B> {
     /// Measures `service`, and later the layers around it, with each of `requests`.
     ///
-    /// A request that the whole stack rejects is reported apart from those that it allows.
-    pub fn new(service: S, requests: impl IntoIterator<Item = Request<B>>) -> Self {
+    /// A request that the whole stack rejects is reported apart from those that it allows. The requests are sent many times, so
+    /// that their body is `Clone`: `String`, `Bytes` or `Full<Bytes>`. For services and layers that take another body, such as
+    /// axum's, see [`map_body`](Self::map_body).
+    pub fn new(service: S, requests: impl IntoIterator<Item = Request<B>>) -> Self
+    where
+        B: Clone + Send + Sync + 'static,
+    {
         Self {
             service,
-            requests: requests.into_iter().collect(),
+            requests: requests.into_iter().map(Requests::new).collect(),
             steps: (),
             names: vec!["bare service".to_owned()],
             settings: Settings::new("Ladder"),
@@ -74,6 +80,39 @@ impl<S, B, L> Ladder<S, B, L> {
         let Self { service, requests, steps, mut names, settings } = self;
         names.push(name.into());
         Ladder { service, requests, steps: Step { layer, outside: steps }, names, settings }
+    }
+
+    /// Makes the body that the outermost layer takes from the body given to [`new`](Ladder::new). The conversion is not part of
+    /// the measurement.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, extract::Request, middleware::{Next, from_fn}, routing::post};
+    /// use palisade_bench::{Instructions, Ladder};
+    ///
+    /// // `from_fn` takes requests with axum's body only, and that body is not `Clone`.
+    /// let passes_on = from_fn(async |request: Request, next: Next| next.run(request).await);
+    /// let router = Router::new().route("/echo", post(async |text: String| text));
+    /// let report = Ladder::new(router, [http::Request::post("/echo").body("hello").unwrap()])
+    ///     .map_body(Body::from)
+    ///     .step("from_fn", passes_on)
+    ///     .instructions(Instructions::Off)
+    ///     .rounds(0)
+    ///     .run()?;
+    /// assert_eq!(report.requests[0].status, Some(200));
+    /// # Ok::<_, palisade_bench::Error>(())
+    /// ```
+    #[must_use]
+    pub fn map_body<T>(
+        self,
+        map: impl Fn(B) -> T + Clone + Send + Sync + 'static,
+    ) -> Ladder<S, T, L>
+    where
+        B: 'static,
+    {
+        let Self { service, requests, steps, names, settings } = self;
+        let requests =
+            requests.into_iter().map(|requests| requests.map_body(map.clone())).collect();
+        Ladder { service, requests, steps, names, settings }
     }
 
     /// Sets the title of the report. Default: "Ladder". Ladders of one program that count instructions by callgrind need
@@ -97,14 +136,14 @@ impl<S, B, L> Ladder<S, B, L> {
     where
         L: Growing<S, B> + WithoutEach<S, B>,
     {
-        let sets = self.requests.iter().map(|request| {
+        let sets = |requests: &Requests<B>| {
             let mut growing = Vec::new();
-            self.steps.growing(&self.service, request, &mut growing);
+            self.steps.growing(&self.service, requests, &mut growing);
             let mut without = Vec::new();
-            self.steps.without_each(&self.service, request, &mut without);
+            self.steps.without_each(&self.service, requests, &mut without);
             without.reverse();
-            Set::of_steps(request, &self.names, growing, without)
-        });
-        Measurement::new(self.settings, sets.collect())?.run()
+            Set::of_steps(requests.name(), &self.names, growing, without)
+        };
+        Measurement::new(self.settings, || self.requests.iter().map(sets).collect())?.run()
     }
 }

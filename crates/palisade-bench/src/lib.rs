@@ -43,11 +43,13 @@ mod load;
 mod measurement;
 mod progress;
 mod report;
+mod requests;
 mod settings;
 mod spread;
 mod steps;
 mod subject;
 mod table;
+mod turns;
 
 pub use allocator::{Allocations, CountingAllocator};
 pub use any_body::{AnyBody, AnyRequestBody, BoxError};

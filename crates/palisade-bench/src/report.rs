@@ -1,4 +1,4 @@
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,9 @@ pub struct RequestReport {
     pub name: String,
     /// The status that the whole stack answers with. `None` for a set of a comparison.
     pub status: Option<u16>,
+    /// The `grpc-status` of the whole stack's response, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc_status: Option<u16>,
     /// The bare service, then each step, from the outside in; or each subject.
     pub steps: Vec<StepReport>,
 }
@@ -107,9 +110,10 @@ impl Figures {
 }
 
 impl RequestReport {
-    /// Returns true if the whole stack rejects the request: its status is that of an error.
+    /// Returns true if the whole stack rejects the request: its status, or that of the gRPC call, is an error.
     pub fn is_rejected(&self) -> bool {
         self.status.is_some_and(|status| status >= 400)
+            || self.grpc_status.is_some_and(|status| status != 0)
     }
 }
 
@@ -143,11 +147,16 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// Fails if the file cannot be read, or is not such a report.
+    /// Fails if the file cannot be read, or does not contain such a report.
     pub fn read_json(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let failed = |error| Error::File { path: path.to_owned(), error };
-        let json = fs::read_to_string(path).map_err(failed)?;
+        let json = fs::read_to_string(path).map_err(|error| match error.kind() {
+            kind @ io::ErrorKind::NotFound => {
+                failed(io::Error::new(kind, "no such file; `Report::write_json` stores a report"))
+            }
+            _ => failed(error),
+        })?;
         serde_json::from_str(&json).map_err(|error| failed(error.into()))
     }
 

@@ -27,7 +27,8 @@ impl Settings {
 /// The setters that a ladder and a comparison share.
 macro_rules! setters {
     () => {
-        /// Sets the number of rounds. Default: 101. With 0 rounds no time is measured, and the report contains only figures that
+        /// Sets the number of rounds. Default: 101. A service so slow that the rounds of one request take more than 20 s gets
+        /// fewer, but at least 5. With 0 rounds no time is measured, and the report contains only figures that
         /// do not depend on the machine, for [`Report::check_against`](crate::Report::check_against).
         #[must_use]
         pub fn rounds(mut self, rounds: usize) -> Self {

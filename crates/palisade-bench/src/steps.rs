@@ -2,10 +2,12 @@
 //!
 //! The services are built with their real types, because a boxed service at each step would cost more than many layers.
 
-use http::Request;
 use tower_layer::Layer;
 
-use crate::subject::{Measured, Run};
+use crate::{
+    requests::Requests,
+    subject::{Measured, Run},
+};
 
 /// A layer, inside the steps before it.
 #[derive(Clone, Debug)]
@@ -41,48 +43,46 @@ impl<S, N: Layer<S>, E: Build<N::Service>> Build<S> for Step<N, E> {
 
 /// The services of a ladder: without steps, with the first one, with the first two, up to the whole stack.
 pub trait Growing<S, B>: Build<S> {
-    /// Appends the services, each with clones of the request.
-    fn growing(&self, service: &S, request: &Request<B>, subjects: &mut Vec<Box<dyn Run>>);
+    /// Appends the services, each with the requests.
+    fn growing(&self, service: &S, requests: &Requests<B>, subjects: &mut Vec<Box<dyn Run>>);
 }
 
-impl<S: Measured<B>, B: Clone> Growing<S, B> for () {
-    fn growing(&self, service: &S, request: &Request<B>, subjects: &mut Vec<Box<dyn Run>>) {
-        subjects.push(service.clone().with_request(request.clone()));
+impl<S: Measured<B>, B> Growing<S, B> for () {
+    fn growing(&self, service: &S, requests: &Requests<B>, subjects: &mut Vec<Box<dyn Run>>) {
+        subjects.push(service.clone().with_requests(requests.clone()));
     }
 }
 
 impl<S, B, N, E> Growing<S, B> for Step<N, E>
 where
     S: Clone,
-    B: Clone,
     E: Growing<S, B>,
     Self: Build<S, Service: Measured<B>>,
 {
-    fn growing(&self, service: &S, request: &Request<B>, subjects: &mut Vec<Box<dyn Run>>) {
-        self.outside.growing(service, request, subjects);
-        subjects.push(self.build(service.clone()).with_request(request.clone()));
+    fn growing(&self, service: &S, requests: &Requests<B>, subjects: &mut Vec<Box<dyn Run>>) {
+        self.outside.growing(service, requests, subjects);
+        subjects.push(self.build(service.clone()).with_requests(requests.clone()));
     }
 }
 
 /// The whole stack without one of its steps, for each step, the innermost one first.
 pub trait WithoutEach<S, B> {
-    /// Appends the services, each with clones of the request.
-    fn without_each(&self, service: &S, request: &Request<B>, subjects: &mut Vec<Box<dyn Run>>);
+    /// Appends the services, each with the requests.
+    fn without_each(&self, service: &S, requests: &Requests<B>, subjects: &mut Vec<Box<dyn Run>>);
 }
 
 impl<S, B> WithoutEach<S, B> for () {
-    fn without_each(&self, _: &S, _: &Request<B>, _: &mut Vec<Box<dyn Run>>) {}
+    fn without_each(&self, _: &S, _: &Requests<B>, _: &mut Vec<Box<dyn Run>>) {}
 }
 
 impl<S, B, N, E> WithoutEach<S, B> for Step<N, E>
 where
     S: Clone,
-    B: Clone,
     N: Layer<S>,
     E: Build<S, Service: Measured<B>> + WithoutEach<N::Service, B>,
 {
-    fn without_each(&self, service: &S, request: &Request<B>, subjects: &mut Vec<Box<dyn Run>>) {
-        subjects.push(self.outside.build(service.clone()).with_request(request.clone()));
-        self.outside.without_each(&self.layer.layer(service.clone()), request, subjects);
+    fn without_each(&self, service: &S, requests: &Requests<B>, subjects: &mut Vec<Box<dyn Run>>) {
+        subjects.push(self.outside.build(service.clone()).with_requests(requests.clone()));
+        self.outside.without_each(&self.layer.layer(service.clone()), requests, subjects);
     }
 }

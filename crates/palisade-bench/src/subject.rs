@@ -6,11 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::timeout};
 use tower_service::Service;
+
+use crate::requests::Requests;
 
 /// One side of a [`Comparison`](crate::Comparison): a service with its requests, or a closure.
 ///
@@ -76,16 +78,16 @@ impl Subject {
 )]
 pub trait Measured<B>: Clone {
     #[doc(hidden)]
-    fn with_request(self, request: Request<B>) -> Box<dyn Run>;
+    fn with_requests(self, requests: Requests<B>) -> Box<dyn Run>;
 }
 
 impl<S, B> Measured<B> for S
 where
     S: Service<Request<B>, Response: MeasuredResponse, Error: Debug> + Clone + Send + 'static,
-    B: Clone + Send + 'static,
+    B: Send + 'static,
 {
-    fn with_request(self, request: Request<B>) -> Box<dyn Run> {
-        Subject::service("", self, move || request.clone()).run
+    fn with_requests(self, requests: Requests<B>) -> Box<dyn Run> {
+        Subject::service("", self, move || requests.make()).run
     }
 }
 
@@ -100,9 +102,13 @@ pub trait MeasuredResponse: sealed::Sealed {
     /// Reads the body to its end. Returns false if the body fails.
     #[doc(hidden)]
     fn read(self) -> impl Future<Output = bool>;
+
+    /// Reads the body to its end, and returns what head and trailers say.
+    #[doc(hidden)]
+    fn outcome(self) -> impl Future<Output = Result<Outcome, String>>;
 }
 
-impl<B: Body> MeasuredResponse for Response<B> {
+impl<B: Body<Error: Debug>> MeasuredResponse for Response<B> {
     fn status(&self) -> StatusCode {
         self.status()
     }
@@ -116,6 +122,31 @@ impl<B: Body> MeasuredResponse for Response<B> {
         }
         true
     }
+
+    async fn outcome(self) -> Result<Outcome, String> {
+        let status = Some(self.status());
+        let mut grpc_status = grpc_status(self.headers());
+        let mut body = pin!(self.into_body());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| format!("the response's body failed: {error:?}"))?;
+            grpc_status = grpc_status.or(frame.trailers_ref().and_then(self::grpc_status));
+        }
+        Ok(Outcome { status, grpc_status })
+    }
+}
+
+fn grpc_status(fields: &HeaderMap) -> Option<u16> {
+    fields.get("grpc-status")?.to_str().ok()?.parse().ok()
+}
+
+/// What a single response says about its request.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// `None` for a closure.
+    pub status: Option<StatusCode>,
+    /// The status of a gRPC call, from the head or from the trailers.
+    pub grpc_status: Option<u16>,
 }
 
 /// What some requests in a row came to.
@@ -135,6 +166,9 @@ pub struct Batch {
 /// A subject with its type erased outside of the measured loop.
 #[doc(hidden)]
 pub trait Run: Send {
+    /// Sends one request. Returns what the response says, or why there is none.
+    fn probe(&mut self, runtime: &Runtime) -> Result<Outcome, String>;
+
     /// Makes `count` requests.
     fn prepare(&mut self, count: usize);
 
@@ -148,6 +182,9 @@ pub trait Run: Send {
     fn future_bytes(&self) -> Option<usize>;
 }
 
+/// How long the first response of a service may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 struct ServiceRun<S, R, B> {
     service: S,
     request: R,
@@ -160,6 +197,22 @@ where
     R: FnMut() -> Request<B> + Clone + Send + 'static,
     B: Send + 'static,
 {
+    fn probe(&mut self, runtime: &Runtime) -> Result<Outcome, String> {
+        let (mut service, request) = (self.service.clone(), (self.request)());
+        let answered = async {
+            let failed = |error: S::Error| format!("the service failed: {error:?}");
+            poll_fn(|cx| service.poll_ready(cx)).await.map_err(failed)?;
+            service.call(request).await.map_err(failed)?.outcome().await
+        };
+        let late = |_| {
+            Err(format!(
+                "no response within {PATIENCE:?}; a service whose background tasks belong to a runtime needs that \
+                 runtime to have threads of its own"
+            ))
+        };
+        runtime.block_on(async { timeout(PATIENCE, answered).await.unwrap_or_else(late) })
+    }
+
     fn prepare(&mut self, count: usize) {
         self.prepared.extend(std::iter::repeat_with(&mut self.request).take(count));
     }
@@ -210,6 +263,11 @@ struct WorkRun<F> {
 }
 
 impl<F: FnMut() -> T + Clone + Send + 'static, T> Run for WorkRun<F> {
+    fn probe(&mut self, _: &Runtime) -> Result<Outcome, String> {
+        black_box((self.work)());
+        Ok(Outcome::default())
+    }
+
     fn prepare(&mut self, count: usize) {
         self.prepared += count;
     }

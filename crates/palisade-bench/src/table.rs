@@ -10,7 +10,8 @@ use crate::{Difference, InstructionSource, Report, RequestReport, Spread, report
 const BAR: f64 = 24.0;
 
 impl Report {
-    /// Prints the report to standard output: a table for each request, with bars for the time that each step adds.
+    /// Prints the report to standard output: a table for each request, with bars for the time that each
+    /// step adds.
     pub fn print(&self) {
         if !self.is_of_other_ladder {
             print!("{}", self.render(presets::UTF8_FULL_CONDENSED, true));
@@ -28,7 +29,10 @@ impl Report {
             let heading = format!("{}: {}{}", self.title, request.name, request.outcome());
             let _ = writeln!(text, "## {heading}\n\n{}\n", self.table(request, preset, bars));
         }
-        let _ = writeln!(text, "{}", self.legend());
+        let legend = self.legend();
+        // A terminal breaks long lines inside of words.
+        let legend = if bars { legend.replace(". ", ".\n") } else { legend };
+        let _ = writeln!(text, "{legend}");
         text
     }
 
@@ -37,6 +41,11 @@ impl Report {
              within the noise. \"Adds\": the difference to the stack up to the step before, or to the first row of a comparison. \
              \"Saves\": what leaving the step out of the whole stack saves. Cold: nothing in the processor's caches."
             .to_owned();
+        if cfg!(debug_assertions) {
+            legend.push_str(
+                " THIS PROGRAM IS NOT OPTIMIZED: `cargo bench` or `--release` measure what users get.",
+            );
+        }
         if let InstructionSource::Missing(why) = &self.instructions {
             let _ = write!(legend, " Instructions were not counted: {why}.");
         }
@@ -117,14 +126,18 @@ impl RequestReport {
     /// Returns what the whole stack answers, as the end of a heading. Empty for a set of a comparison.
     pub(crate) fn outcome(&self) -> String {
         let outcome = if self.is_rejected() { "rejected" } else { "allowed" };
-        self.status.map_or(String::new(), |status| format!(", {outcome} with {status}"))
+        let grpc_status =
+            self.grpc_status.map_or(String::new(), |status| format!(" and grpc-status {status}"));
+        self.status
+            .map_or(String::new(), |status| format!(", {outcome} with {status}{grpc_status}"))
     }
 }
 
-/// Returns the nanoseconds that a chart shows: those that a step adds, or those of a subject of a comparison.
+/// Returns the nanoseconds that a chart shows: those of the bare service and those that each step adds, or those of a subject of
+/// a comparison.
 pub(crate) fn shown(request: &RequestReport, step: &StepReport) -> f64 {
-    let added = step.added.and_then(|added| added.nanos);
-    let nanos = if request.is_ladder() { added } else { step.total.nanos };
+    let added = step.added.filter(|_| request.is_ladder());
+    let nanos = added.map_or(step.total.nanos, |added| added.nanos);
     nanos.map_or(0.0, |nanos| nanos.median)
 }
 

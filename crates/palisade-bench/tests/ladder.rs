@@ -239,14 +239,6 @@ fn fails_if_the_status_changes_while_measuring() {
 }
 
 #[test]
-fn failing_service_is_an_error() {
-    let broken =
-        service_fn(|_: Request<String>| std::future::ready(Err::<Response<String>, _>("down")));
-    let ran = Ladder::new(broken, [get("/")]).instructions(Instructions::Off).run();
-    assert!(matches!(ran, Err(Error::ServiceFailed { step }) if step == "bare service"));
-}
-
-#[test]
 fn changed_figures_fail_the_check_with_old_and_new_values() {
     let measure = |allocations| {
         Ladder::new(hello(), [get("/")])

@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::{BLUE, GREEN, GREY, ORANGE, draw};
+use super::{COLOURS, GREY, draw};
 use crate::Report;
 
 const SIZE: (u32, u32) = (800, 380);
@@ -41,9 +41,7 @@ impl Report {
                 .x_label_formatter(&number)
                 .y_label_formatter(&number)
                 .draw()?;
-            for ((name, line), colour) in
-                lines.iter().zip([GREY, BLUE, ORANGE, GREEN].iter().cycle())
-            {
+            for ((name, line), colour) in lines.iter().zip(COLOURS.iter().cycle()) {
                 chart
                     .draw_series(LineSeries::new(line.iter().copied(), colour.stroke_width(2)))?
                     .label(*name)

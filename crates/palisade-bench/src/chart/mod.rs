@@ -18,6 +18,8 @@ const BLUE: RGBColor = RGBColor(0x2d, 0x7f, 0xd3);
 const ORANGE: RGBColor = RGBColor(0xd9, 0x6c, 0x2c);
 const GREEN: RGBColor = RGBColor(0x3a, 0x96, 0x5c);
 const GREY: RGBColor = RGBColor(0x80, 0x80, 0x80);
+/// The colours of the subjects of a comparison, in their order.
+const COLOURS: [RGBColor; 4] = [GREY, BLUE, ORANGE, GREEN];
 
 impl Report {
     /// Writes a chart that is readable on light and on dark pages: the nanoseconds that each step of a ladder adds, or those of

@@ -225,7 +225,9 @@ impl Client {
 impl Sender {
     /// Sends a request, and reads the response to its end.
     async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Outcome, String> {
-        let failed = |error: hyper::Error| format!("no response: {error}");
+        let failed = |error: hyper::Error| {
+            format!("no response: {error}; the server closes the connection if the service fails")
+        };
         let response = match self {
             Self::Http1(sender) => {
                 sender.ready().await.map_err(failed)?;

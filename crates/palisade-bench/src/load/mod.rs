@@ -17,7 +17,7 @@ pub use self::{
     report::{LoadReport, LoadRow, UserTime},
     server::Servable,
 };
-use crate::{Error, instructions::callgrind, progress::Progress};
+use crate::{Error, instructions::callgrind, measurement::outside_of_runtimes, progress::Progress};
 
 /// The protocol that the client speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -172,6 +172,10 @@ impl Load {
     /// Fails if a server cannot be started, a request gets no response, or two services answer with different statuses. The status
     /// of a gRPC call contains its `grpc-status`.
     pub fn run(self) -> Result<LoadReport, Error> {
+        outside_of_runtimes(|| self.run_here())
+    }
+
+    fn run_here(self) -> Result<LoadReport, Error> {
         if callgrind::counted_ladder().is_some() {
             return Ok(LoadReport { title: self.title, rows: Vec::new() });
         }
