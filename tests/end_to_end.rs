@@ -10,6 +10,7 @@ mod auth_login_form;
 mod auth_roles_and_tenants;
 mod bodies;
 mod budgets;
+mod cache_in_stack;
 mod cached_api;
 mod caching;
 mod client_ip;

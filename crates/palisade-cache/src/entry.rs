@@ -13,14 +13,18 @@ use sha2::{Digest, Sha256};
 
 use crate::rules::{Nominated, Scope, Terms, matches};
 
-/// The key of a resource ([RFC 9111, section 2](https://www.rfc-editor.org/rfc/rfc9111#section-2)): host, path and query, and
-/// the caller or tenant that the entry is kept for.
+/// The key of a resource ([RFC 9111, section 2](https://www.rfc-editor.org/rfc/rfc9111#section-2)): host, path and query, the
+/// caller or tenant that the entry is kept for, and the content of a QUERY.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) host: Box<str>,
     pub(crate) path_and_query: Box<str>,
     pub(crate) scope: Option<ScopeId>,
+    pub(crate) content: Option<ContentId>,
 }
+
+/// A hash of the content of a QUERY, and of the fields that describe it (RFC 10008, section 2.7).
+pub(crate) type ContentId = [u8; 16];
 
 /// The identity of a caller or tenant: a hash of its names, because names may be long.
 pub(crate) type ScopeId = [u8; 16];
@@ -31,12 +35,13 @@ pub(crate) struct KeyRef<'r> {
     pub(crate) host: &'r str,
     pub(crate) path_and_query: &'r str,
     pub(crate) scope: Option<ScopeId>,
+    pub(crate) content: Option<ContentId>,
 }
 
 impl Key {
     pub(crate) fn as_ref(&self) -> KeyRef<'_> {
-        let Self { host, path_and_query, scope } = self;
-        KeyRef { host, path_and_query, scope: *scope }
+        let Self { host, path_and_query, scope, content } = self;
+        KeyRef { host, path_and_query, scope: *scope, content: *content }
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -60,7 +65,7 @@ impl<'r> KeyRef<'r> {
             }
         };
         let path_and_query = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        Some(Self { host, path_and_query, scope })
+        Some(Self { host, path_and_query, scope, content: None })
     }
 
     pub(crate) fn to_key(self) -> Key {
@@ -68,6 +73,7 @@ impl<'r> KeyRef<'r> {
             host: self.host.into(),
             path_and_query: self.path_and_query.into(),
             scope: self.scope,
+            content: self.content,
         }
     }
 }
@@ -77,6 +83,7 @@ impl Hash for KeyRef<'_> {
         self.host.hash(state);
         self.path_and_query.hash(state);
         self.scope.hash(state);
+        self.content.hash(state);
     }
 }
 
@@ -85,6 +92,7 @@ impl Equivalent<Key> for KeyRef<'_> {
         *self.path_and_query == *key.path_and_query
             && *self.host == *key.host
             && self.scope == key.scope
+            && self.content == key.content
     }
 }
 
@@ -124,6 +132,24 @@ pub(crate) fn scope_id(scope: Scope, principal: &Principal) -> Option<ScopeId> {
     hash.finalize()[..16].try_into().ok()
 }
 
+/// Returns the identity of the content of a QUERY.
+pub(crate) fn content_id(headers: &HeaderMap, content: &[u8]) -> ContentId {
+    let mut hash = Sha256::new();
+    for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::CONTENT_LANGUAGE] {
+        for value in headers.get_all(&name) {
+            hash.update(value.len().to_le_bytes());
+            hash.update(value);
+        }
+        // Longer than any value: the end of the lines of this field.
+        hash.update(u64::MAX.to_le_bytes());
+    }
+    hash.update(content);
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut id = ContentId::default();
+    id.copy_from_slice(&digest[..16]);
+    id
+}
+
 /// A stored response.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
@@ -134,6 +160,8 @@ pub(crate) struct Stored {
     pub(crate) terms: Terms,
     pub(crate) nominated: Nominated,
     pub(crate) tags: Vec<Box<str>>,
+    /// Each policy inside allows every caller.
+    pub(crate) is_open: bool,
 }
 
 impl Stored {

@@ -139,6 +139,9 @@ async fn tagged<B: HttpBody<Data = Bytes, Error: Into<BoxError>>>(
     mut head: response::Parts,
     body: Body<B>,
 ) -> Result<Response<Body<CacheBody<B>>>, ApiError> {
+    if let Some(version) = head.extensions.remove::<Validators>() {
+        version.write(&mut head.headers);
+    }
     let length = body.size_hint().exact();
     let needs_tag = *method == Method::GET && !head.headers.contains_key(header::ETAG);
     let body = if needs_tag && length.is_some_and(|length| length <= settings.max_body) {

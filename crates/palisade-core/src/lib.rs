@@ -56,6 +56,7 @@ mod around;
 mod axum;
 mod body;
 mod body_policy;
+mod cache_signals;
 mod client;
 mod clock;
 mod combinators;
@@ -106,6 +107,8 @@ pub use around::{EndEarly, PolledFrame};
 pub use axum::TrackedListener;
 pub use body::Body;
 pub use body_policy::{BodyPolicy, BodyPolicyFuture, BodyPolicyLayer, BodyPolicyService};
+#[doc(hidden)]
+pub use cache_signals::{DecisionFlag, OneTimeUse};
 pub use client::{
     AllowNetworks, ClientIp, DenyNetworks, NetworksHandle, PeerAddr, TrustedProxies,
     TrustedProxiesBuilder, UnixPeer,

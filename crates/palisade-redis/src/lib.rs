@@ -1,4 +1,5 @@
-//! The Redis and Valkey client of Palisade's shared stores: rate limits, sessions, DPoP proofs and webhook deliveries.
+//! The Redis and Valkey client of Palisade's shared stores: caches, idempotency keys, rate limits, sessions, DPoP proofs and webhook
+//! deliveries.
 //!
 //! ```no_run
 //! use palisade_redis::{Redis, Script};

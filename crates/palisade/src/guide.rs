@@ -22,7 +22,7 @@ pages! {
     authentication: "authentication.md", "aws-lc" "axum" "introspection" "issuer" "jwks";
     basic: "basic.md", "auth" "axum";
     bodies: "bodies.md", "axum" "body" "gzip" "tonic";
-    caching: "caching.md", "auth" "axum" "cache";
+    caching: "caching.md", "auth" "axum" "cache-redis";
     client_address: "client-address.md", "axum" "rate-limit";
     cors: "cors.md", "auth" "axum" "cors";
     deny_undecided: "deny-undecided.md", "auth" "axum";

@@ -6,12 +6,12 @@ use std::{
 };
 
 use http::{Method, Request, Response, Uri};
-use palisade_core::{AnsweredByPolicy, Body, ErrorContext, HttpResponse};
+use palisade_core::{AnsweredByPolicy, Body, DecisionFlag, ErrorContext, HttpResponse};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::mark::{Flag, is_marked, undecided};
+use super::mark::{is_marked, undecided};
 
 /// Withholds the responses of routes without an authorization policy: 403, and a log line at level ERROR, target
 /// `palisade::auth`, with method and path. Mark routes that are open on purpose as [`public`](super::public).
@@ -99,7 +99,7 @@ where
     fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
         let doubt = (!is_marked(request.extensions())).then(|| {
             Box::new(Doubt {
-                flag: Flag::for_request(request.extensions_mut()),
+                flag: DecisionFlag::for_request(request.extensions_mut()),
                 context: ErrorContext::of_request(&request),
                 method: request.method().clone(),
                 uri: request.uri().clone(),
@@ -111,7 +111,7 @@ where
 
 /// An undecided request.
 struct Doubt {
-    flag: Flag,
+    flag: DecisionFlag,
     context: ErrorContext,
     method: Method,
     uri: Uri,
@@ -145,7 +145,7 @@ where
         let response = ready!(this.future.poll(cx))?.into_response();
         let reached_no_handler = response.extensions().get::<AnsweredByPolicy>().is_some();
         Poll::Ready(Ok(match this.doubt {
-            Some(doubt) if !doubt.flag.is_set() && !reached_no_handler => {
+            Some(doubt) if !doubt.flag.is_decided() && !reached_no_handler => {
                 let error = undecided(&doubt.method, doubt.uri.path());
                 doubt.context.render(error).map(Body::full)
             }

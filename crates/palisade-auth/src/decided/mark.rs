@@ -1,29 +1,43 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
 use http::{Extensions, Method, request};
-use palisade_core::{ApiError, on_admission};
+use palisade_core::{ApiError, DecisionFlag, on_admission};
 
 /// Marks a request that an outer policy has authorized. Private, so that only this crate can create it.
 #[derive(Clone, Copy)]
 struct Marked;
 
-/// Reports to an outer layer that a policy has authorized the request, because a request's extensions are not returned with the
-/// response.
-#[derive(Clone, Default)]
-pub(super) struct Flag(Arc<AtomicBool>);
+/// Marks a request that a rule has authorized.
+pub(crate) fn mark(request: &mut request::Parts) {
+    report(request, DecisionFlag::record_rule);
+}
 
-impl Flag {
-    /// Returns the flag of an outer layer, or inserts a new one.
-    pub(super) fn for_request(extensions: &mut Extensions) -> Self {
-        extensions.get_or_insert_with(Self::default).clone()
-    }
+/// Marks a request that a policy has admitted which admits every caller.
+pub(super) fn mark_open(request: &mut request::Parts) {
+    report(request, DecisionFlag::record_open);
+}
 
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+fn report(request: &mut request::Parts, record: fn(&DecisionFlag)) {
+    if let Some(flag) = request.extensions.get::<DecisionFlag>().cloned() {
+        on_admission(request, move || record(&flag));
     }
+    request.extensions.insert(Marked);
+}
+
+pub(super) fn is_marked(extensions: &Extensions) -> bool {
+    extensions.get::<Marked>().is_some()
+}
+
+/// Returns the rejection of an undecided request. Logs its path without the query, which may contain secrets.
+#[cold]
+pub(super) fn undecided(method: &Method, path: &str) -> ApiError {
+    tracing::error!(
+        target: "palisade::auth",
+        %method,
+        path,
+        outcome = "deny",
+        reason = "undecided",
+        "the route has no authorization policy: add with_auth, with_role, with_rule or with_public",
+    );
+    ApiError::forbidden()
 }
 
 /// Reports whether a policy has authorized a request, for tests of routes.
@@ -45,18 +59,18 @@ impl Flag {
 /// ```
 #[cfg(feature = "testing")]
 #[derive(Clone)]
-pub struct DecisionProbe(Flag);
+pub struct DecisionProbe(DecisionFlag);
 
 #[cfg(feature = "testing")]
 impl DecisionProbe {
     /// Adds a probe to the extensions of a request.
     pub fn attach(extensions: &mut Extensions) -> Self {
-        Self(Flag::for_request(extensions))
+        Self(DecisionFlag::for_request(extensions))
     }
 
     /// Returns true if a rule, `public` or `Decided` has allowed the request.
     pub fn is_decided(&self) -> bool {
-        self.0.is_set()
+        self.0.is_decided()
     }
 }
 
@@ -65,30 +79,4 @@ impl std::fmt::Debug for DecisionProbe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("DecisionProbe").field(&self.is_decided()).finish()
     }
-}
-
-/// Marks a request as authorized.
-pub(crate) fn mark(request: &mut request::Parts) {
-    if let Some(Flag(flag)) = request.extensions.get().cloned() {
-        on_admission(request, move || flag.store(true, Ordering::Release));
-    }
-    request.extensions.insert(Marked);
-}
-
-pub(super) fn is_marked(extensions: &Extensions) -> bool {
-    extensions.get::<Marked>().is_some()
-}
-
-/// Returns the rejection of an undecided request. Logs its path without the query, which may contain secrets.
-#[cold]
-pub(super) fn undecided(method: &Method, path: &str) -> ApiError {
-    tracing::error!(
-        target: "palisade::auth",
-        %method,
-        path,
-        outcome = "deny",
-        reason = "undecided",
-        "the route has no authorization policy: add with_auth, with_role, with_rule or with_public",
-    );
-    ApiError::forbidden()
 }

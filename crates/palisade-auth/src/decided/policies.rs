@@ -1,7 +1,7 @@
 use http::request;
 use palisade_core::{Decision, Policy, PolicyLayer};
 
-use super::mark::{is_marked, mark, undecided};
+use super::mark::{is_marked, mark_open, undecided};
 
 /// Marks a route as public on purpose, so that [`DenyUndecided`](super::DenyUndecided) allows it.
 pub fn public() -> Public {
@@ -28,7 +28,7 @@ impl Policy for Public {
     }
 
     fn admit(&self, (): &mut (), request: &mut request::Parts) {
-        mark(request);
+        mark_open(request);
     }
 }
 
@@ -58,7 +58,7 @@ impl Policy for Decided {
     }
 
     fn admit(&self, (): &mut (), request: &mut request::Parts) {
-        mark(request);
+        mark_open(request);
     }
 }
 

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header, request, response};
-use palisade_core::Body;
+use palisade_core::{Body, DecisionFlag};
 
 use super::{CacheBody, settings::Settings};
 use crate::{
@@ -52,6 +52,10 @@ pub(super) fn from_stored<B>(
             *response.body_mut() = Body::full(stored.body.clone());
         }
     }
+    // The policies that have decided about the stored response are inside, and are not asked again.
+    if let (true, Some(decision)) = (stored.is_open, &asked.decision) {
+        decision.record_open();
+    }
     let headers = response.headers_mut();
     let _ = headers.try_insert(header::AGE, age);
     if settings.shows_status && (is_current || status != CacheStatus::Hit) {
@@ -81,6 +85,8 @@ pub(super) struct Client {
     pub(super) is_head: bool,
     /// `If-None-Match` and `If-Modified-Since`.
     pub(super) conditions: Option<Preconditions>,
+    /// Whether a policy has authorized the request, for a layer outside.
+    decision: Option<DecisionFlag>,
 }
 
 impl Client {
@@ -89,7 +95,8 @@ impl Client {
         let has_conditions = head.headers.contains_key(header::IF_NONE_MATCH)
             || head.headers.contains_key(header::IF_MODIFIED_SINCE);
         let conditions = has_conditions.then(|| Preconditions::from_request(head));
-        Self { is_head: head.method == Method::HEAD, conditions }
+        let decision = head.extensions.get().cloned();
+        Self { is_head: head.method == Method::HEAD, conditions, decision }
     }
 }
 

@@ -35,6 +35,8 @@ pub struct CacheBuilder {
     store: Option<CacheStore>,
     clock: Arc<dyn Clock>,
     max_body: u64,
+    max_query: Option<u64>,
+    dates_responses: bool,
     stale_while_revalidate: Option<Duration>,
     stale_if_error: Option<Duration>,
     obeys_clients: Option<bool>,
@@ -58,6 +60,8 @@ impl CacheBuilder {
             store: None,
             clock: SystemClock::shared(),
             max_body: MAX_BODY,
+            max_query: None,
+            dates_responses: false,
             stale_while_revalidate: None,
             stale_if_error: None,
             obeys_clients: None,
@@ -77,6 +81,24 @@ impl CacheBuilder {
     /// Sets the length up to which bodies are stored, in bytes. Longer ones stream through. Default: 1 MiB.
     pub fn max_body(mut self, bytes: u64) -> Self {
         self.max_body = bytes;
+        self
+    }
+
+    /// Stores the responses to QUERY requests too ([RFC 10008](https://www.rfc-editor.org/rfc/rfc10008)), by their content: up to
+    /// this many bytes, which are read before the service is asked. QUERY requests with more, or without a declared length, pass.
+    /// Default: all of them pass.
+    ///
+    /// A successful POST, PUT, PATCH or DELETE then removes the responses for its path with each query string and content.
+    pub fn store_queries(mut self, max_content: u64) -> Self {
+        self.max_query = Some(max_content);
+        self
+    }
+
+    /// Gives stored responses without `Last-Modified` the time at which the service made them, for clients that do not know
+    /// entity tags. Default: they have none. A handler that knows the time returns [`Validators`](crate::Validators) in the
+    /// extensions of its response.
+    pub fn last_modified(mut self) -> Self {
+        self.dates_responses = true;
         self
     }
 
@@ -204,6 +226,8 @@ impl CacheBuilder {
             store: self.store.unwrap_or_default(),
             clock: self.clock,
             most_body_bytes: self.max_body,
+            most_query_bytes: self.max_query,
+            dates_responses: self.dates_responses,
             obeys_clients: self.obeys_clients.unwrap_or(is_honouring),
             shows_status: self.shows_status,
             flights: Arc::new(Flights::default()),

@@ -6,13 +6,13 @@ use tokio::runtime::Handle;
 
 use super::settings::Settings;
 use crate::{
-    CacheTags,
+    CacheTags, Validators,
     entry::{Key, Stored},
     rules::{
-        Asked, CACHE_STATUS, CacheStatus, Directives, Nominated, NotStored, Terms, Times,
+        Asked, CACHE_STATUS, CacheStatus, Directives, Nominated, NotStored, Signals, Terms, Times,
         remove_unstorable, stripped_security_field, terms_of,
     },
-    store::Mark,
+    store::{Insertion, Mark},
 };
 
 /// A response that will be stored once its body is complete.
@@ -25,6 +25,7 @@ pub(super) struct Draft {
     terms: Terms,
     nominated: Nominated,
     tags: Vec<Box<str>>,
+    signals: Signals,
 }
 
 impl Draft {
@@ -60,10 +61,15 @@ impl Draft {
             terms,
             nominated,
             tags: CacheTags::of_response(response),
+            signals: asked.signals.clone(),
         })
     }
 
     fn stored(&mut self, body: Bytes) -> Option<Arc<Stored>> {
+        // The handler may have used it while the body was sent.
+        if self.signals.is_for_one_request() {
+            return None;
+        }
         let mut headers = std::mem::take(&mut self.headers);
         let has_content =
             !matches!(self.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
@@ -86,7 +92,14 @@ impl Draft {
             terms: self.terms,
             nominated: std::mem::take(&mut self.nominated),
             tags: std::mem::take(&mut self.tags),
+            is_open: self.signals.is_open(),
         }))
+    }
+
+    /// Writes the version of the response, if it states none.
+    pub(super) fn with_version(mut self, version: &Validators) -> Self {
+        version.write(&mut self.headers);
+        self
     }
 
     /// Gives the response the tags of the one that it confirms, if it has none.
@@ -100,26 +113,22 @@ impl Draft {
     /// Stores the response. `None` if its body is not the one that its head declares.
     pub(super) async fn complete(mut self, body: Bytes) -> Option<Completed> {
         let stored = self.stored(body)?;
-        let is_stored = self.settings.store.insert(&self.key, Arc::clone(&stored), self.mark).await;
-        Some(Completed { stored, is_stored })
+        let insertion = self.settings.store.insert(&self.key, &stored, &self.mark).await;
+        Some(Completed { stored, insertion })
     }
 
     /// Stores the response outside of a request: the client has all of it.
-    pub(super) fn complete_later(mut self, body: Bytes) {
-        let Some(stored) = self.stored(body) else { return };
-        let insertion = async move {
-            self.settings.store.insert(&self.key, stored, self.mark).await;
-        };
+    pub(super) fn complete_later(self, body: Bytes) {
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(insertion);
+            runtime.spawn(self.complete(body));
         }
     }
 }
 
-/// A whole response, and whether it is stored: a purge may have come first.
+/// A whole response, and whether it is stored.
 pub(super) struct Completed {
     pub(super) stored: Arc<Stored>,
-    pub(super) is_stored: bool,
+    pub(super) insertion: Insertion,
 }
 
 /// The header fields of hits (RFC 9111, section 3.1).

@@ -5,19 +5,25 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, header, request};
 use http_body::Body as HttpBody;
-use palisade_core::{AcceptsBody, ApiError, Body, BoxError, ErrorContext, HttpResponse};
+use http_body_util::BodyExt;
+use palisade_core::{
+    AcceptsBody, ApiError, Body, BoxError, DecisionFlag, ErrorContext, HttpResponse,
+};
 use tokio::runtime::Handle;
 
 use super::{
     NOT_CACHED,
     answer::{Answer, Client, from_service, from_stored, from_whole, with_fields_of},
     fetch::{Fetch, Fetched},
-    settings::{Access, Found, Settings},
+    settings::{Access, Found, Settings, TakeOff},
 };
 use crate::{
-    entry::{Key, KeyRef, Stored},
-    rules::{CHANGED, CacheStatus, Directives, invalidates, make_conditional, same_origin_target},
-    store::{Joined, Landing, landed},
+    entry::{Key, KeyRef, Stored, content_id},
+    rules::{
+        CHANGED, CacheStatus, Directives, invalidates, make_conditional, matches,
+        same_origin_target,
+    },
+    store::{Joined, Landing, Purged, landed},
 };
 
 /// What a cache requires of the service inside it.
@@ -59,13 +65,35 @@ where
     S: Inner<B>,
     B: HttpBody<Data = Bytes> + Send + 'static,
 {
-    let scope = match settings.access(&head, !body.is_end_stream()) {
-        Access::Lookup(scope) => scope,
-        Access::Bypass => return pass(&settings, inner, head, body, CacheStatus::Bypass).await,
+    let (scope, most_query_bytes) = match settings.access(&head, !body.is_end_stream()) {
+        Access::Lookup(scope) => (scope, None),
+        Access::Query(scope, most) => (scope, Some(most)),
+        Access::Bypass => {
+            return pass(&settings, inner, head, Body::new(body), CacheStatus::Bypass).await;
+        }
         Access::Method => return change(&settings, inner, head, body).await,
     };
-    let Some(key) = KeyRef::of_request(&head, scope).map(KeyRef::to_key) else {
-        return pass(&settings, inner, head, body, CacheStatus::Bypass).await;
+    let is_known = most_query_bytes
+        .is_none_or(|most| body.size_hint().exact().is_some_and(|length| length <= most));
+    let key = KeyRef::of_request(&head, scope).map(KeyRef::to_key).filter(|_| is_known);
+    let Some(mut key) = key else {
+        return pass(&settings, inner, head, Body::new(body), CacheStatus::Bypass).await;
+    };
+    let mut content = None;
+    let body = match most_query_bytes {
+        None => Body::new(body),
+        Some(_) => match body.collect().await {
+            Ok(read) => {
+                let bytes = read.to_bytes();
+                key.content = Some(content_id(&head.headers, &bytes));
+                content = Some(bytes.clone());
+                Body::full(bytes)
+            }
+            Err(_) => {
+                let error = ApiError::bad_request().with_message("the request body is incomplete");
+                return Ok(ErrorContext::of(&head).render(error).map(Body::full));
+            }
+        },
     };
     let client = Client::of_request(&head);
     let directives = settings.client_directives(&head.headers);
@@ -75,7 +103,7 @@ where
             Found::Fresh(stored) => return Ok(from_stored(&settings, &stored, &client, status)),
             Found::Renewable(stored) => {
                 let answer = from_stored(&settings, &stored, &client, CacheStatus::StaleHit);
-                renew(&settings, inner, head, key, stored);
+                renew(&settings, inner, head, content, key, stored);
                 return Ok(answer);
             }
             Found::Stale(stored) => stale = Some(stored),
@@ -90,16 +118,24 @@ where
         }
         match settings.flights.join(&key) {
             Joined::Lead(lead) => {
-                // A flight may have landed between the look and the start.
-                if let Some(stored) = settings.find_now(key.as_ref(), &head.headers) {
-                    lead.land(Landing::Stored);
-                    return Ok(from_stored(&settings, &stored, &client, CacheStatus::Collapsed));
+                match settings.take_off(&key, &head.headers, &directives, lead).await {
+                    TakeOff::Found(stored) => {
+                        let status = CacheStatus::Collapsed;
+                        return Ok(from_stored(&settings, &stored, &client, status));
+                    }
+                    TakeOff::Lead(lead, mark) => flight = Some((lead, mark)),
                 }
-                flight = Some(lead);
                 break;
             }
             Joined::Wait(other) => match landed(other).await {
-                Landing::Stored => status = CacheStatus::Collapsed,
+                Landing::Shared(stored) => {
+                    status = CacheStatus::Collapsed;
+                    if matches(&stored.nominated, &head.headers)
+                        && settings.is_fresh(&stored, &directives)
+                    {
+                        return Ok(from_stored(&settings, &stored, &client, status));
+                    }
+                }
                 Landing::Abandoned | Landing::InFlight => {}
                 Landing::NotStored => break,
                 Landing::Failed => match stale.take() {
@@ -116,7 +152,7 @@ where
         return pass(&settings, inner, head, body, CacheStatus::Bypass).await;
     }
     let fetch = Fetch::new(&settings, key, &head, stale, flight).await;
-    let fetched = fetch.run(&mut inner, head, Body::new(body)).await?;
+    let fetched = fetch.run(&mut inner, head, body).await?;
     Ok(match fetched {
         Fetched::Answer(answer) => answer,
         Fetched::Whole(head, bytes) => from_whole(&client, head, bytes),
@@ -147,6 +183,7 @@ fn renew<S, B>(
     settings: &Arc<Settings>,
     mut inner: S,
     mut head: request::Parts,
+    content: Option<Bytes>,
     key: Key,
     stale: Arc<Stored>,
 ) where
@@ -154,15 +191,27 @@ fn renew<S, B>(
     B: HttpBody<Data = Bytes> + Send + 'static,
 {
     let Ok(runtime) = Handle::try_current() else { return };
-    let Joined::Lead(flight) = settings.flights.join(&key) else { return };
-    head.method = Method::GET;
+    let Joined::Lead(mut flight) = settings.flights.join(&key) else { return };
+    let body = match content {
+        None => {
+            head.method = Method::GET;
+            Body::empty()
+        }
+        Some(content) => Body::full(content),
+    };
     // The client's conditions are not those of the store, and its directives are about its own response.
     make_conditional(&mut head.headers, &stale.headers);
     head.headers.remove(header::CACHE_CONTROL);
+    // The layers outside have read the client's.
+    if let Some(decision) = head.extensions.get_mut::<DecisionFlag>() {
+        *decision = DecisionFlag::default();
+    }
     let settings = Arc::clone(settings);
     runtime.spawn(async move {
-        let fetch = Fetch::new(&settings, key, &head, Some(stale), Some(flight)).await;
-        if let Ok(Fetched::Answer(answer)) = fetch.run(&mut inner, head, Body::empty()).await {
+        // Another machine may be renewing it.
+        let Some(mark) = settings.store.depart(&key, &mut flight).await else { return };
+        let fetch = Fetch::new(&settings, key, &head, Some(stale), Some((flight, mark))).await;
+        if let Ok(Fetched::Answer(answer)) = fetch.run(&mut inner, head, body).await {
             read_to_end(answer).await;
         }
     });
@@ -179,14 +228,14 @@ async fn pass<S, B>(
     settings: &Settings,
     mut inner: S,
     head: request::Parts,
-    body: B,
+    body: Body<B>,
     status: CacheStatus,
 ) -> Result<Answer<S::ResponseBody>, S::Error>
 where
     S: Inner<B>,
     B: HttpBody<Data = Bytes>,
 {
-    let response = inner.call(Request::from_parts(head, Body::new(body))).await?;
+    let response = inner.call(Request::from_parts(head, body)).await?;
     Ok(from_service(settings, response.into_response(), status))
 }
 
@@ -208,7 +257,7 @@ where
         .get()
         .and_then(|caller| crate::entry::scope_id(settings.rules.scope, caller));
     let target = KeyRef::of_request(&head, None).map(KeyRef::to_key);
-    let answer = pass(settings, inner, head, body, CacheStatus::Method).await?;
+    let answer = pass(settings, inner, head, Body::new(body), CacheStatus::Method).await?;
     let Some(target) = target.filter(|_| invalidates(&method, answer.status())) else {
         return Ok(answer);
     };
@@ -219,15 +268,24 @@ where
     let mut paths: Vec<String> = others.chain([changed.to_owned()]).collect();
     paths.dedup();
     for path_and_query in paths {
-        let everyone =
-            Key { host: host.into(), path_and_query: path_and_query.into(), scope: None };
+        let everyone = Key {
+            host: host.into(),
+            path_and_query: path_and_query.into(),
+            scope: None,
+            content: None,
+        };
         let own = scope.map(|scope| Key { scope: Some(scope), ..everyone.clone() });
-        for key in [Some(everyone), own].into_iter().flatten() {
-            if let Err(error) = settings.store.remove(&key).await {
+        let removed = match settings.most_query_bytes {
+            // The keys of the responses to a QUERY contain its content.
+            Some(_) => vec![Purged::Path(everyone.path().into())],
+            None => [Some(everyone), own].into_iter().flatten().map(Purged::Key).collect(),
+        };
+        for removed in removed {
+            if let Err(error) = settings.store.remove_all(removed).await {
                 tracing::error!(
                     target: "palisade::cache",
                     error = %error,
-                    path = key.path(),
+                    path = target.path(),
                     "a changed resource could not be removed from the store: it may be served until it is stale"
                 );
             }

@@ -15,9 +15,10 @@ use super::{
     settings::Settings,
 };
 use crate::{
+    Validators,
     entry::{Key, Stored},
-    rules::{Asked, CacheStatus, Directives, NotStored, Times, freshen, make_conditional},
-    store::{Flight, Landing, Mark},
+    rules::{Asked, CacheStatus, Directives, NotStored, Signals, Times, freshen, make_conditional},
+    store::{Flight, Insertion, Landing, Mark},
 };
 
 pub(super) struct Fetch {
@@ -47,10 +48,17 @@ impl Fetch {
         key: Key,
         head: &request::Parts,
         stale: Option<Arc<Stored>>,
-        flight: Option<Flight>,
+        flight: Option<(Flight, Mark)>,
     ) -> Self {
-        let asked = Asked { headers: head.headers.clone(), scoped: key.scope.is_some() };
-        let mark = settings.store.mark().await;
+        let asked = Asked {
+            headers: head.headers.clone(),
+            scoped: key.scope.is_some(),
+            signals: Signals::of_request(&head.extensions),
+        };
+        let (flight, mark) = match flight {
+            Some((flight, mark)) => (Some(flight), mark),
+            None => (None, settings.store.mark(&key).await),
+        };
         Self { settings: Arc::clone(settings), key, asked, stale, flight, mark }
     }
 
@@ -116,13 +124,16 @@ impl Fetch {
         }
         let mut head = confirmation.clone();
         (head.status, head.headers) = (stale.status, headers);
-        let draft = Draft::new(&self.settings, &self.key, self.mark, &self.asked, &head, times);
+        let draft =
+            Draft::new(&self.settings, &self.key, self.mark.clone(), &self.asked, &head, times);
         let Ok(draft) = draft else {
             self.forget().await;
             return Arc::clone(stale);
         };
         let completed = draft.tagged_as(stale).complete(stale.body.clone()).await;
-        self.settle(completed).unwrap_or_else(|| Arc::clone(stale))
+        let validated = completed.as_ref().map_or(stale, |completed| &completed.stored).clone();
+        self.settle(completed);
+        validated
     }
 
     /// The service has another response.
@@ -133,9 +144,17 @@ impl Fetch {
         times: Times,
     ) -> Fetched<B> {
         let (mut head, body) = response.into_parts();
+        if let Some(version) = head.extensions.remove::<Validators>() {
+            version.write(&mut head.headers);
+        }
         let settings = Arc::clone(&self.settings);
-        let draft = Draft::new(&settings, &self.key, self.mark, &self.asked, &head, times);
+        let draft = Draft::new(&settings, &self.key, self.mark.clone(), &self.asked, &head, times);
         let draft = match draft {
+            Ok(draft) if settings.dates_responses && head.status.is_success() => {
+                let version = Validators::last_modified(times.response);
+                version.write(&mut head.headers);
+                draft.with_version(&version)
+            }
             Ok(draft) => draft,
             Err(reason) => {
                 // What was stored is no longer what the service has for everyone.
@@ -169,25 +188,25 @@ impl Fetch {
             }
         };
         let completed = draft.complete(body.clone()).await;
-        let status = match self.settle(completed) {
-            Some(_) if is_renewal => CacheStatus::Renewed,
-            Some(_) => CacheStatus::Stored,
+        let status = match completed.as_ref().map(|completed| completed.insertion) {
+            Some(Insertion::Stored) if is_renewal => CacheStatus::Renewed,
+            Some(Insertion::Stored) => CacheStatus::Stored,
+            Some(_) => CacheStatus::NotStored(NotStored::ByStore),
             None => CacheStatus::NotStored(NotStored::Incomplete),
         };
+        self.settle(completed);
         if settings.shows_status {
             status.append(&mut head.headers);
         }
         Fetched::Whole(head, body)
     }
 
-    /// Lets those that wait look at what was stored, and returns it.
-    fn settle(&mut self, completed: Option<Completed>) -> Option<Arc<Stored>> {
-        let Some(Completed { stored, is_stored }) = completed else {
-            self.land(Landing::NotStored);
-            return None;
-        };
-        self.land(if is_stored { Landing::Stored } else { Landing::NotStored });
-        Some(stored)
+    /// Gives the response to those that wait, unless a purge concerns it: they may have come after the purge.
+    fn settle(&mut self, completed: Option<Completed>) {
+        self.land(match completed {
+            Some(Completed { insertion: Insertion::Refused, .. }) | None => Landing::NotStored,
+            Some(Completed { stored, .. }) => Landing::Shared(stored),
+        });
     }
 
     /// Removes what is stored for the key.

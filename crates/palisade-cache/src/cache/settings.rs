@@ -7,7 +7,7 @@ use quick_cache::sync;
 use crate::{
     entry::{Key, KeyRef, ScopeId, Stored, scope_id},
     rules::{Directives, Reuse, Rules, Scope, decide},
-    store::{CacheStore, Flights},
+    store::{CacheStore, Flight, Flights, Landing, Mark},
 };
 
 /// What a [`Cache`](crate::Cache) was built of.
@@ -16,6 +16,9 @@ pub(crate) struct Settings {
     pub(crate) store: CacheStore,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) most_body_bytes: u64,
+    /// Of a QUERY whose response is stored.
+    pub(crate) most_query_bytes: Option<u64>,
+    pub(crate) dates_responses: bool,
     pub(crate) obeys_clients: bool,
     pub(crate) shows_status: bool,
     pub(crate) flights: Arc<Flights>,
@@ -28,6 +31,8 @@ pub(crate) struct Settings {
 pub(crate) enum Access {
     /// GET or HEAD, with the identity that entries are kept for.
     Lookup(Option<ScopeId>),
+    /// QUERY, whose content of at most so many bytes is part of the key.
+    Query(Option<ScopeId>, u64),
     /// A request about a part of a response, with a body, or of an authenticated caller.
     Bypass,
     /// Another method.
@@ -42,6 +47,19 @@ pub(crate) enum Found {
     Stale(Arc<Stored>),
     Nothing,
 }
+
+/// What a request finds that would go to the service. Made once for each miss.
+#[allow(clippy::large_enum_variant)]
+pub(crate) enum TakeOff {
+    /// It goes, and others wait for it.
+    Lead(Flight, Mark),
+    /// Another one has landed.
+    Found(Arc<Stored>),
+}
+
+/// The pauses between looks at the flight of another machine.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Requests for a key do not wait for each other for this long after a response that is not stored.
 const UNSHARED_FOR: Duration = Duration::from_secs(10);
@@ -86,25 +104,31 @@ fn fields(headers: &HeaderMap) -> Fields {
 
 impl Settings {
     pub(crate) fn access(&self, head: &request::Parts, has_body: bool) -> Access {
-        if !matches!(head.method, Method::GET | Method::HEAD) {
-            return Access::Method;
-        }
+        let most_query_bytes = match head.method {
+            Method::GET | Method::HEAD => None,
+            Method::QUERY if self.most_query_bytes.is_some() => self.most_query_bytes,
+            _ => return Access::Method,
+        };
         // The body of a GET is not part of the key: a service that reads it would let one client choose the response of others.
         let fields = fields(&head.headers);
-        if has_body || fields == Fields::ForTheService {
+        if (has_body && most_query_bytes.is_none()) || fields == Fields::ForTheService {
             return Access::Bypass;
         }
         let principal = head.extensions.get::<Principal>();
-        match (self.rules.scope, principal) {
-            _ if self.rules.share_authenticated => Access::Lookup(None),
-            (Scope::Everyone, Some(_)) => Access::Bypass,
+        let scope = match (self.rules.scope, principal) {
+            _ if self.rules.share_authenticated => None,
+            (Scope::Everyone, Some(_)) => return Access::Bypass,
             (scope, Some(principal)) => match scope_id(scope, principal) {
-                Some(id) => Access::Lookup(Some(id)),
-                None => Access::Bypass,
+                Some(id) => Some(id),
+                None => return Access::Bypass,
             },
             // Credentials of a scheme that no layer outside has checked.
-            (_, None) if fields == Fields::Credentials => Access::Bypass,
-            (_, None) => Access::Lookup(None),
+            (_, None) if fields == Fields::Credentials => return Access::Bypass,
+            (_, None) => None,
+        };
+        match most_query_bytes {
+            Some(bytes) => Access::Query(scope, bytes),
+            None => Access::Lookup(scope),
         }
     }
 
@@ -120,20 +144,46 @@ impl Settings {
     /// Returns a response that can be served at once.
     #[inline]
     pub(crate) fn find_now(&self, key: KeyRef<'_>, headers: &HeaderMap) -> Option<Arc<Stored>> {
-        let resource = self.store.get_now(key)??;
-        let stored = resource.select(headers)?;
+        let stored = self.store.find_now(key, headers)?;
         let request = self.client_directives(headers);
-        let reuse = decide(&request, &stored.terms, self.clock.unix_coarse());
-        (reuse == Reuse::Fresh).then(|| Arc::clone(stored))
+        self.is_fresh(&stored, &request).then_some(stored)
+    }
+
+    pub(crate) fn is_fresh(&self, stored: &Stored, request: &Directives) -> bool {
+        decide(request, &stored.terms, self.clock.unix_coarse()) == Reuse::Fresh
     }
 
     pub(crate) async fn find(&self, key: &Key, headers: &HeaderMap, request: &Directives) -> Found {
-        let Some(resource) = self.store.get(key).await else { return Found::Nothing };
-        let Some(stored) = resource.select(headers).cloned() else { return Found::Nothing };
+        let Some(stored) = self.store.find(key, headers).await else { return Found::Nothing };
         match decide(request, &stored.terms, self.clock.unix_coarse()) {
             Reuse::Fresh => Found::Fresh(stored),
             Reuse::WhileRevalidating => Found::Renewable(stored),
             Reuse::Validate => Found::Stale(stored),
+        }
+    }
+
+    /// Starts a flight, or waits for that of another machine.
+    pub(crate) async fn take_off(
+        &self,
+        key: &Key,
+        headers: &HeaderMap,
+        request: &Directives,
+        mut flight: Flight,
+    ) -> TakeOff {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let departure = self.store.depart(key, &mut flight).await;
+            // Another flight may have landed between the look and the start.
+            if let Found::Fresh(stored) = self.find(key, headers, request).await {
+                flight.land(Landing::Shared(Arc::clone(&stored)));
+                return TakeOff::Found(stored);
+            }
+            if let Some(mark) = departure {
+                return TakeOff::Lead(flight, mark);
+            }
+            // Ends with the lease of the other machine.
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 

@@ -7,10 +7,10 @@ mod require;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request};
-use palisade_core::ApiError;
+use palisade_core::{ApiError, set_header};
 
 pub use entity_tag::EntityTag;
 pub use require::RequirePrecondition;
@@ -19,6 +19,9 @@ use crate::rules::unix_of_date;
 use entity_tag::split_first;
 
 /// The version of a resource: what the conditions of a request are compared with.
+///
+/// In the extensions of a response, [`Cache`](crate::Cache) and [`ETag`](crate::ETag) write it into `ETag` and `Last-Modified`, if
+/// the response does not have these fields.
 ///
 /// ```
 /// use std::time::Duration;
@@ -55,6 +58,19 @@ impl Validators {
     pub fn modified(mut self, unix: Duration) -> Self {
         self.modified = Some(Duration::from_secs(unix.as_secs()));
         self
+    }
+
+    /// Writes the version into a response that states none.
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        if let (Some(etag), false) = (&self.etag, headers.contains_key(header::ETAG)) {
+            set_header(headers, header::ETAG, etag.to_header());
+        }
+        if let (Some(modified), false) =
+            (self.modified, headers.contains_key(header::LAST_MODIFIED))
+            && let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(UNIX_EPOCH + modified))
+        {
+            set_header(headers, header::LAST_MODIFIED, date);
+        }
     }
 
     /// Returns the version that a response states.

@@ -13,6 +13,7 @@ pub(crate) struct Times {
 
 /// How long a stored response may be used. It is decided when the response is stored or validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "redis", derive(serde::Deserialize, serde::Serialize))]
 pub(crate) struct Terms {
     /// `freshness_lifetime` of section 4.2.
     pub(crate) lifetime: Duration,

@@ -18,7 +18,7 @@ pub(crate) use freshness::{Terms, Times, unix_of_date};
 pub(crate) use invalidation::{CHANGED, invalidates, same_origin_target};
 pub(crate) use reuse::{Reuse, decide};
 pub(crate) use status::{CACHE_STATUS, CacheStatus};
-pub(crate) use storing::{Asked, Mode, NotStored, Rules, Scope, terms_of};
+pub(crate) use storing::{Asked, Mode, NotStored, Rules, Scope, Signals, terms_of};
 pub(crate) use validation::{freshen, make_conditional};
 pub(crate) use vary::{Nominated, matches};
 

@@ -49,6 +49,7 @@ impl CacheStatus {
             Self::OnlyIfCached => "Palisade; detail=only-if-cached",
             Self::NotStored(reason) => match reason {
                 NotStored::Authenticated => "Palisade; fwd=miss; detail=authenticated",
+                NotStored::ByStore => "Palisade; fwd=miss; detail=store",
                 NotStored::Cookie => "Palisade; fwd=miss; detail=cookie",
                 NotStored::Incomplete => "Palisade; fwd=miss; detail=incomplete",
                 NotStored::MadeByPolicy => "Palisade; fwd=miss; detail=made-by-policy",

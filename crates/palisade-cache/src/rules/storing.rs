@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, StatusCode, header, response};
-use palisade_core::{AnsweredByPolicy, ApiError, Personal, is_grpc, is_grpc_web};
+use http::{Extensions, HeaderMap, HeaderName, StatusCode, header, response};
+use palisade_core::{
+    AnsweredByPolicy, ApiError, DecisionFlag, OneTimeUse, Personal, is_grpc, is_grpc_web,
+};
 
 use super::{
     directives::Directives,
@@ -48,12 +50,38 @@ pub(crate) struct Asked {
     pub(crate) headers: HeaderMap,
     /// The entry is kept for one caller or tenant.
     pub(crate) scoped: bool,
+    pub(crate) signals: Signals,
+}
+
+/// What the layers inside of the cache report about a request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Signals {
+    pub(crate) decision: Option<DecisionFlag>,
+    one_time: Option<OneTimeUse>,
+}
+
+impl Signals {
+    pub(crate) fn of_request(extensions: &Extensions) -> Self {
+        Self { decision: extensions.get().cloned(), one_time: extensions.get().cloned() }
+    }
+
+    /// Returns true if the response contains a value that was made for its request.
+    pub(crate) fn is_for_one_request(&self) -> bool {
+        self.one_time.as_ref().is_some_and(OneTimeUse::is_recorded)
+    }
+
+    /// Returns true if the response may be served without the policies inside.
+    pub(crate) fn is_open(&self) -> bool {
+        self.decision.as_ref().is_some_and(DecisionFlag::is_open)
+    }
 }
 
 /// Why a response is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotStored {
     Authenticated,
+    /// A purge concerns it, it does not fit, or the store failed.
+    ByStore,
     Cookie,
     /// The body failed, has trailers, or has another length than it declares.
     Incomplete,
@@ -126,7 +154,7 @@ pub(crate) fn terms_of(
     if is_grpc(headers) || is_grpc_web(headers) {
         return Err(NotStored::Status);
     }
-    if has_nonce(headers) {
+    if has_nonce(headers) || asked.signals.is_for_one_request() {
         return Err(NotStored::Nonce);
     }
     let nominated = nominated(&asked.headers, headers).ok_or(NotStored::Vary)?;

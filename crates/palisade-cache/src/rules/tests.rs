@@ -47,7 +47,7 @@ pub(super) fn honour() -> Rules {
 }
 
 pub(super) fn asked(lines: &[&str]) -> Asked {
-    Asked { headers: headers(lines), scoped: false }
+    Asked { headers: headers(lines), scoped: false, signals: Signals::default() }
 }
 
 fn terms(rules: &Rules, request: &[&str], status: u16, lines: &[&str]) -> Result<Terms, NotStored> {

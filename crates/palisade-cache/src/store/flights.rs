@@ -5,7 +5,9 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::entry::Key;
+#[cfg(feature = "redis")]
+use super::redis::Lease;
+use crate::entry::{Key, Stored};
 
 /// The requests that are with the service, by key: others for the same key wait for their responses.
 #[derive(Debug, Default)]
@@ -14,11 +16,11 @@ pub(crate) struct Flights {
 }
 
 /// What a flight has come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Landing {
     InFlight,
-    /// Its response is stored.
-    Stored,
+    /// This response is for all that may have it.
+    Shared(Arc<Stored>),
     /// Its response is not one to share: each request needs its own.
     NotStored,
     /// The service failed.
@@ -35,11 +37,13 @@ pub(crate) enum Joined {
 }
 
 /// The one request for a key that is with the service. Dropping it lets the next one go.
-#[derive(Debug)]
 pub(crate) struct Flight {
     flights: Arc<Flights>,
     key: Key,
     landing: watch::Sender<Landing>,
+    /// The flight of the fleet. Dropping it ends that too.
+    #[cfg(feature = "redis")]
+    lease: Option<Lease>,
 }
 
 impl Flights {
@@ -50,13 +54,30 @@ impl Flights {
         }
         let (landing, waiting) = watch::channel(Landing::InFlight);
         under_way.insert(key.clone(), waiting);
-        Joined::Lead(Flight { flights: Arc::clone(self), key: key.clone(), landing })
+        Joined::Lead(Flight {
+            flights: Arc::clone(self),
+            key: key.clone(),
+            landing,
+            #[cfg(feature = "redis")]
+            lease: None,
+        })
     }
 }
 
 impl Flight {
+    /// Keeps other machines waiting until this flight is over.
+    #[cfg(feature = "redis")]
+    pub(super) fn hold(&mut self, lease: Lease) {
+        self.lease = Some(lease);
+    }
+
     /// Releases those that wait.
-    pub(crate) fn land(self, landing: Landing) {
+    #[cfg_attr(not(feature = "redis"), expect(unused_mut, reason = "the lease is taken"))]
+    pub(crate) fn land(mut self, landing: Landing) {
+        #[cfg(feature = "redis")]
+        if let Some(lease) = self.lease.take() {
+            lease.land(matches!(landing, Landing::NotStored));
+        }
         // Removed first: a request that comes now must not wait for a flight that is over.
         self.remove();
         self.landing.send_replace(landing);
@@ -70,8 +91,7 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let is_over = *self.landing.borrow() != Landing::InFlight;
-        if !is_over {
+        if matches!(*self.landing.borrow(), Landing::InFlight) {
             self.remove();
             self.landing.send_replace(Landing::Abandoned);
         }
@@ -80,8 +100,8 @@ impl Drop for Flight {
 
 /// Waits until a flight is over.
 pub(crate) async fn landed(mut flight: watch::Receiver<Landing>) -> Landing {
-    match flight.wait_for(|landing| *landing != Landing::InFlight).await {
-        Ok(landing) => *landing,
+    match flight.wait_for(|landing| !matches!(landing, Landing::InFlight)).await {
+        Ok(landing) => landing.clone(),
         Err(_) => Landing::Abandoned,
     }
 }

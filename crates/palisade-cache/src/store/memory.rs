@@ -3,7 +3,10 @@ use std::{fmt, sync::Arc};
 use palisade_core::ConfigError;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync};
 
-use super::purges::{Purged, Purges};
+use super::{
+    Insertion,
+    purges::{Purged, Purges},
+};
 use crate::entry::{Key, KeyRef, Resource, Stored};
 
 /// Responses in memory, up to a number of bytes.
@@ -66,19 +69,19 @@ impl Memory {
         self.purges.mark()
     }
 
-    pub(super) fn insert(&self, key: &Key, stored: &Arc<Stored>, mark: u64) -> bool {
+    pub(super) fn insert(&self, key: &Key, stored: &Arc<Stored>, mark: u64) -> Insertion {
         let most = usize::try_from(self.resources.shard_capacity()).unwrap_or(usize::MAX) / 2;
         if stored.size() > most || self.purges.concern(mark, key, stored) {
-            return false;
+            return Insertion::Refused;
         }
         let before = self.resources.peek(&key.as_ref()).unwrap_or_default();
         self.resources.insert(key.clone(), before.with(Arc::clone(stored), most));
         // A purge between the question and the insertion did not see the entry.
         if self.purges.concern(mark, key, stored) {
             self.resources.remove(&key.as_ref());
-            return false;
+            return Insertion::Refused;
         }
-        true
+        Insertion::Stored
     }
 
     pub(super) fn remove(&self, key: &Key) {
@@ -88,6 +91,9 @@ impl Memory {
 
     /// Looks at each entry: purges are rare, and an index of tags would cost each insertion and eviction.
     pub(super) fn purge(&self, purged: Purged) {
+        if let Purged::Key(key) = &purged {
+            return self.remove(key);
+        }
         self.purges.add(purged.clone());
         match purged {
             Purged::Everything => self.resources.clear(),

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
-use palisade_core::ApiError;
+use palisade_core::{ApiError, OneTimeUse};
 
 /// The nonce of this response's `Content-Security-Policy`: a script or a style inside of the page runs if its `nonce`
 /// attribute has this value ([CSP 3, section 7.1](https://www.w3.org/TR/CSP3/#security-nonces)).
@@ -30,26 +30,46 @@ use palisade_core::ApiError;
 /// # Ok(()) })
 /// # }
 /// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct CspNonce(Arc<str>);
+///
+/// A response whose handler has read the nonce is not stored by `palisade-cache`.
+#[derive(Clone)]
+pub struct CspNonce {
+    text: Arc<str>,
+    pub(crate) used: OneTimeUse,
+}
+
+impl PartialEq for CspNonce {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for CspNonce {}
 
 impl CspNonce {
     /// Returns the nonce, which needs no escaping in HTML.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.used.record();
+        &self.text
+    }
+
+    /// Returns the nonce for the header field.
+    pub(super) fn for_header(&self) -> &str {
+        &self.text
     }
 
     pub(crate) fn generate() -> Result<Self, ApiError> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)
             .map_err(|error| ApiError::internal().with_source(format!("no nonce: {error}")))?;
-        Ok(Self(STANDARD_NO_PAD.encode(random).into()))
+        let text = STANDARD_NO_PAD.encode(random).into();
+        Ok(Self { text, used: OneTimeUse::default() })
     }
 }
 
 impl fmt::Display for CspNonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

@@ -32,7 +32,7 @@ impl CspText {
         match self {
             Self::Same(value) => Some(value.clone()),
             Self::WithNonce(pieces) => {
-                let source = format!("'nonce-{}'", nonce?);
+                let source = format!("'nonce-{}'", nonce?.for_header());
                 HeaderValue::try_from(pieces.join(&source)).ok()
             }
         }

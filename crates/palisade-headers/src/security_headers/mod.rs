@@ -159,6 +159,7 @@ impl Policy for SecurityHeaders {
     #[inline]
     fn admit(&self, grant: &mut SecurityHeadersGrant, request: &mut request::Parts) {
         if let Some(nonce) = &grant.nonce {
+            request.extensions.insert(nonce.used.clone());
             request.extensions.insert(nonce.clone());
         }
     }

@@ -1,5 +1,8 @@
 mod concurrency;
+#[cfg(feature = "redis")]
+mod fleet;
 mod privacy;
+mod queries;
 mod serving;
 
 use std::{

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use http::{Request, request};
-use palisade_core::{Decision, Policy, PolicyLayer, Principal};
+use palisade_core::{Decision, DecisionFlag, OneTimeUse, Policy, PolicyLayer, Principal};
 use tower::Layer;
 
 use super::*;
@@ -165,5 +165,51 @@ async fn rejections_and_errors_of_palisade_are_not_stored() {
     for _ in 0..2 {
         let (head, _) = site.get("/a").await;
         assert_eq!(status(&head), "Palisade; fwd=miss; detail=made-by-policy");
+    }
+}
+
+/// A page with a nonce is broken if it is served with another one.
+#[tokio::test]
+async fn response_whose_handler_used_a_nonce_is_not_stored() {
+    for (used, expected) in
+        [(true, "Palisade; fwd=miss; detail=nonce"), (false, "Palisade; fwd=miss; stored")]
+    {
+        let site = Site::new(Cache::honour(), move |_, request| {
+            if used {
+                request.extensions().get::<OneTimeUse>().unwrap().record();
+            }
+            minute()
+        });
+        let mut request = Request::get("/a").body(Text::default()).unwrap();
+        request.extensions_mut().insert(OneTimeUse::default());
+        assert_eq!(status(&site.send_with(request).await.0), expected);
+    }
+}
+
+/// The layer that requires a decision is outside, and the policy that decides is inside.
+#[tokio::test]
+async fn hits_report_the_decision_of_open_routes_only() {
+    for (rule, expected) in [(false, true), (true, false)] {
+        let site = Site::new(Cache::revalidate(Duration::from_secs(60)), move |_, request| {
+            let decision = request.extensions().get::<DecisionFlag>().unwrap();
+            decision.record_open();
+            if rule {
+                decision.record_rule();
+            }
+            ok()
+        });
+        let ask = async || {
+            let mut request = Request::get("/a").body(Text::default()).unwrap();
+            let decision = DecisionFlag::for_request(request.extensions_mut());
+            let (head, _) = site.send_with(request).await;
+            (status(&head).to_owned(), decision.is_decided())
+        };
+        assert!(ask().await.1);
+        assert_eq!(ask().await, ("Palisade; hit".to_owned(), expected));
+        site.wait(61);
+        let stale = "Palisade; hit; detail=stale-while-revalidate".to_owned();
+        assert_eq!(ask().await, (stale, expected));
+        settle().await;
+        assert_eq!(ask().await, ("Palisade; hit".to_owned(), expected), "after a renewal");
     }
 }

@@ -11,7 +11,7 @@ use palisade_core::testing::{Contract, Script, Step};
 use tower::service_fn;
 
 use super::*;
-use crate::{CacheStore, CacheTags};
+use crate::{CacheStore, CacheTags, Validators};
 
 #[test]
 fn layer_keeps_the_contract_of_tower() {
@@ -285,7 +285,7 @@ async fn long_bodies_pass_and_memory_has_a_limit() {
     for page in 0..1000 {
         site.get(&format!("/1024?{page}")).await;
     }
-    let crate::store::Kind::Memory(memory) = &store.kind;
+    let crate::store::Kind::Memory(memory) = &store.kind else { panic!("it is in memory") };
     let text = format!("{memory:?}");
     let used = text.split("used: ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
     let used: u64 = used.parse().unwrap();
@@ -358,4 +358,33 @@ async fn incomplete_bodies_and_trailers_pass_and_are_not_stored() {
         assert_eq!(frames, [Ok("a".to_owned()), Ok("trailers".to_owned())]);
         assert!(!again.contains("hit"), "{again}");
     }
+}
+
+#[tokio::test]
+async fn last_modified_is_the_handlers_or_an_option() {
+    const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let then = Duration::from_secs(784_111_777);
+    let of_handler = || {
+        Site::new(Cache::honour().last_modified(), move |_, _| {
+            minute().extension(Validators::last_modified(then))
+        })
+    };
+    let of_cache = || Site::new(Cache::honour().last_modified(), |_, _| minute());
+    for (site, expected) in [
+        (of_handler(), Some(THEN)),
+        (of_cache(), Some("Tue, 14 Nov 2023 22:13:20 GMT")),
+        (Site::new(Cache::honour(), |_, _| minute()), None),
+    ] {
+        for _ in 0..2 {
+            let (head, _) = site.get("/a").await;
+            let modified = head.headers.get("last-modified").map(|value| value.to_str().unwrap());
+            assert_eq!(modified, expected);
+            site.wait(5);
+        }
+    }
+    let site = of_cache();
+    let (head, _) = site.get("/a").await;
+    let since = field(&head, "last-modified").to_owned();
+    let (head, _) = site.send(Request::get("/a").header("if-modified-since", since)).await;
+    assert_eq!(head.status, 304);
 }
