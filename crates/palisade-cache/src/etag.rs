@@ -16,8 +16,7 @@ use palisade_core::{
 use tower_service::Service;
 
 use crate::{
-    CacheBody,
-    cache::OF_THE_CONTENT,
+    cache::{OF_THE_CONTENT, collected},
     preconditions::{EntityTag, Preconditions, Validators, Verdict, failed},
 };
 
@@ -103,7 +102,7 @@ where
     S::Error: Send,
     S::Future: Send + 'static,
 {
-    type Response = Response<Body<CacheBody<<S::Response as HttpResponse>::Body>>>;
+    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
     type Error = S::Error;
     type Future = ETagFuture<<S::Response as HttpResponse>::Body, S::Error>;
 
@@ -122,7 +121,7 @@ where
                 let (head, body) = answer.await?.into_response().into_parts();
                 let is_tagged = is_read && head.status.is_success() && !is_grpc(&head.headers);
                 if !is_tagged || head.status == StatusCode::PARTIAL_CONTENT {
-                    return Ok(Response::from_parts(head, Body::new(CacheBody::streaming(body))));
+                    return Ok(Response::from_parts(head, body));
                 }
                 let answer = tagged(settings, &method, &conditions, head, body).await;
                 Ok(answer.unwrap_or_else(|error| context.render(error).map(Body::full)))
@@ -132,30 +131,30 @@ where
 }
 
 /// Writes the tag of a response, and evaluates the conditions of its request.
-async fn tagged<B: HttpBody<Data = Bytes, Error: Into<BoxError>>>(
+async fn tagged<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static>(
     settings: ETag,
     method: &Method,
     conditions: &Preconditions,
     mut head: response::Parts,
     body: Body<B>,
-) -> Result<Response<Body<CacheBody<B>>>, ApiError> {
+) -> Result<Response<Body<B>>, ApiError> {
     if let Some(version) = head.extensions.remove::<Validators>() {
         version.write(&mut head.headers);
     }
     let length = body.size_hint().exact();
     let needs_tag = *method == Method::GET && !head.headers.contains_key(header::ETAG);
     let body = if needs_tag && length.is_some_and(|length| length <= settings.max_body) {
-        match CacheBody::collected(body, settings.max_body).await {
+        match collected(body, settings.max_body).await {
             Ok(bytes) => {
                 let of_bytes =
                     if settings.weak { EntityTag::weak_of_bytes } else { EntityTag::of_bytes };
                 set_header(&mut head.headers, header::ETAG, of_bytes(&bytes).to_header());
                 Body::full(bytes)
             }
-            Err(interrupted) => Body::new(interrupted),
+            Err(interrupted) => interrupted,
         }
     } else {
-        Body::new(CacheBody::streaming(body))
+        body
     };
     if conditions.is_empty() {
         return Ok(Response::from_parts(head, body));
@@ -176,7 +175,7 @@ async fn tagged<B: HttpBody<Data = Bytes, Error: Into<BoxError>>>(
 /// The future of [`ETagService`].
 #[must_use = "futures do nothing unless polled"]
 pub struct ETagFuture<B, E> {
-    future: BoxFuture<Result<Response<Body<CacheBody<B>>>, E>>,
+    future: BoxFuture<Result<Response<Body<B>>, E>>,
 }
 
 impl<B, E> Unpin for ETagFuture<B, E> {}
@@ -188,7 +187,7 @@ impl<B, E> fmt::Debug for ETagFuture<B, E> {
 }
 
 impl<B, E> Future for ETagFuture<B, E> {
-    type Output = Result<Response<Body<CacheBody<B>>>, E>;
+    type Output = Result<Response<Body<B>>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.future.as_mut().poll(cx)

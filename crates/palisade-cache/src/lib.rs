@@ -39,7 +39,7 @@ mod rules;
 mod store;
 mod tags;
 
-pub use cache::{Cache, CacheBody, CacheBuilder, CacheFuture, CacheService, Forever};
+pub use cache::{Cache, CacheBuilder, CacheFuture, CacheService, Forever};
 pub use etag::{ETag, ETagFuture, ETagService};
 pub use preconditions::{EntityTag, Preconditions, RequirePrecondition, Validators};
 pub use purge::Purge;

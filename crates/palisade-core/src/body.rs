@@ -1,5 +1,7 @@
 use std::{
+    fmt,
     pin::Pin,
+    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
@@ -49,6 +51,28 @@ pin_project! {
     enum Kind<B> {
         Inner { #[pin] body: B },
         Full { bytes: Bytes, trailers: Option<Box<HeaderMap>> },
+        Boxed { body: Boxed },
+    }
+}
+
+/// A body that a layer makes of the service's own. The lock, which is free, makes it `Sync`.
+struct Boxed(Mutex<Pin<Box<DynBody>>>);
+
+type DynBody = dyn http_body::Body<Data = Bytes, Error = BoxError> + Send;
+
+impl Boxed {
+    fn get(&self) -> MutexGuard<'_, Pin<Box<DynBody>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get_mut(&mut self) -> Pin<&mut DynBody> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut()
+    }
+}
+
+impl fmt::Debug for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Boxed").finish_non_exhaustive()
     }
 }
 
@@ -68,6 +92,24 @@ impl<B> Body<B> {
     /// Returns a body without bytes.
     pub fn empty() -> Self {
         Self::full(Bytes::new())
+    }
+
+    /// Returns a body that a layer makes of the service's own, for example by copying it while it is sent. It is boxed, so that the
+    /// type of the response stays the same.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http_body_util::{BodyExt, Empty, Full};
+    /// use palisade_core::{Body, BoxError};
+    ///
+    /// let copied = Full::new(Bytes::from("hello")).map_err(BoxError::from);
+    /// let body: Body<Empty<Bytes>> = Body::boxed(copied);
+    /// ```
+    pub fn boxed(
+        body: impl http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
+    ) -> Self {
+        let body = Boxed(Mutex::new(Box::pin(body)));
+        Self { kind: Kind::Boxed { body }, around: None }
     }
 
     /// Returns the body with the watchers that policies have added to its response.
@@ -124,6 +166,7 @@ where
             } else {
                 Some(Ok(Frame::data(std::mem::take(bytes))))
             }),
+            KindProj::Boxed { body } => body.get_mut().poll_frame(cx),
         }
     }
 }
@@ -134,6 +177,7 @@ impl<B: http_body::Body<Data = Bytes>> Size for Kind<B> {
         match self {
             Self::Inner { body } => body.is_end_stream(),
             Self::Full { bytes, trailers } => bytes.is_empty() && trailers.is_none(),
+            Self::Boxed { body } => body.get().is_end_stream(),
         }
     }
 
@@ -142,6 +186,7 @@ impl<B: http_body::Body<Data = Bytes>> Size for Kind<B> {
         match self {
             Self::Inner { body } => body.size_hint(),
             Self::Full { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
+            Self::Boxed { body } => body.get().size_hint(),
         }
     }
 }
@@ -191,6 +236,15 @@ mod tests {
     fn an_empty_body_ends_the_stream_at_once() {
         // Trailers-only gRPC answers depend on it: one HEADERS frame with END_STREAM.
         assert!(Body::<Empty<Bytes>>::empty().is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn boxed_body_is_read_through() {
+        let boxed = http_body_util::Full::new(Bytes::from("hello")).map_err(BoxError::from);
+        let body = Body::<Empty<Bytes>>::boxed(boxed);
+        assert!(!body.is_end_stream());
+        assert_eq!(body.size_hint().exact(), Some(5));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
     }
 
     #[tokio::test]

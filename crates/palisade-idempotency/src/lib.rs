@@ -60,7 +60,6 @@ mod pump;
 mod record;
 mod run;
 
-pub use body::ReplayBody;
 pub use builder::IdempotencyBuilder;
 pub use codes::CODES;
 pub use idempotency::Idempotency;

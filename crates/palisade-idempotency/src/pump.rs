@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{body::ReplayBody, claimed::Claimed};
+use crate::{body::copied, claimed::Claimed};
 
 /// How long a response is read to its end after its client has disconnected.
 const AFTER_DISCONNECT: Duration = Duration::from_secs(60);
@@ -22,11 +22,7 @@ const FRAMES_AHEAD: usize = 4;
 ///
 /// A task reads the body, so that a client that disconnects does not end it. The client sees the end after the response was
 /// stored, so that a retry that follows gets it.
-pub(crate) fn copy_to_client<B>(
-    claimed: Claimed,
-    head: &response::Parts,
-    body: Body<B>,
-) -> ReplayBody<B>
+pub(crate) fn copy_to_client<B>(claimed: Claimed, head: &response::Parts, body: Body<B>) -> Body<B>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -36,7 +32,7 @@ where
     stored_head.status = head.status;
     stored_head.headers.clone_from(&head.headers);
     tokio::spawn(copy(claimed, stored_head, body, client));
-    ReplayBody::copied(frames)
+    copied(frames)
 }
 
 async fn copy<B>(

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tower_service::Service;
 use tracing::Instrument;
 
-use crate::{body::ReplayBody, claimed::Claimed, record::StoredResponse};
+use crate::{claimed::Claimed, record::StoredResponse};
 
 /// What the policy has decided about a request with a key.
 pub(crate) enum Decided {
@@ -44,7 +44,7 @@ impl Pending {
 #[derive(Clone, Debug)]
 pub struct Run<S>(pub(crate) S);
 
-type Output<B, E> = Result<Response<ReplayBody<B>>, E>;
+type Output<B, E> = Result<Response<Body<B>>, E>;
 
 impl<S, ReqB> Service<Request<ReqB>> for Run<S>
 where
@@ -53,7 +53,7 @@ where
     S::Error: Send + 'static,
     S::ResponseBody: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    type Response = Response<ReplayBody<S::ResponseBody>>;
+    type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;
     type Future = RunFuture<S::Future, S::ResponseBody, S::Error>;
 
@@ -115,8 +115,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Inner { future } => {
-                let response = ready!(future.poll(cx))?.into_response();
-                Poll::Ready(Ok(response.map(ReplayBody::new)))
+                Poll::Ready(Ok(ready!(future.poll(cx))?.into_response()))
             }
             StateProj::Replay { response } => {
                 let response =
@@ -136,9 +135,9 @@ where
     }
 }
 
-fn replay<B>(stored: StoredResponse) -> Response<ReplayBody<B>> {
+fn replay<B>(stored: StoredResponse) -> Response<Body<B>> {
     let body = Body::collected(stored.body, stored.trailers.map(Box::new));
-    let mut response = stored.head.map(|()| ReplayBody::new(body));
+    let mut response = stored.head.map(|()| body);
     response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     response
 }

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header, request, response};
 use palisade_core::{Body, DecisionFlag};
 
-use super::{CacheBody, settings::Settings};
+use super::settings::Settings;
 use crate::{
     entry::Stored,
     preconditions::{Preconditions, Validators, Verdict},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The response of the service, or a stored one.
-pub(super) type Answer<B> = Response<Body<CacheBody<B>>>;
+pub(super) type Answer<B> = Response<Body<B>>;
 
 /// The fields of a 304 (RFC 9110, section 15.4.5), of what is stored.
 const OF_A_304: [HeaderName; 7] = [
@@ -164,5 +164,5 @@ pub(super) fn from_service<B>(
     if settings.shows_status {
         status.append(&mut head.headers);
     }
-    Response::from_parts(head, Body::new(CacheBody::streaming(body)))
+    Response::from_parts(head, body)
 }

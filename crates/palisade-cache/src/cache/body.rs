@@ -1,6 +1,5 @@
 use std::{
     collections::VecDeque,
-    fmt,
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -10,31 +9,26 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use palisade_core::{Body, BoxError};
-use pin_project_lite::pin_project;
 
 use super::draft::Draft;
 
-pin_project! {
-    /// The body of a response that the service made: it streams through, and may be copied for the store.
-    pub struct CacheBody<B> {
-        // What was read before the response was returned.
-        read: VecDeque<Bytes>,
-        // What came after that, if it was not data.
-        last: Option<Result<HeaderMap, BoxError>>,
-        #[pin]
-        rest: Rest<B>,
-        copy: Option<Box<Copy>>,
-    }
+/// What a cache requires of the body of a response.
+pub(crate) trait ResponseBody:
+    HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static
+{
 }
 
-pin_project! {
-    #[project = RestProj]
-    enum Rest<B> {
-        Streaming { #[pin] body: Body<B> },
-        // A part of it was read.
-        Boxed { body: Pin<Box<Body<B>>> },
-        Ended,
-    }
+impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static> ResponseBody for B {}
+
+/// The service's body after a part of it was read, or while it is copied for the store.
+struct ReadBody<B> {
+    /// What was read before the response was returned.
+    read: VecDeque<Bytes>,
+    /// What came after that, if it was not data.
+    last: Option<Result<HeaderMap, BoxError>>,
+    /// `None` if it failed.
+    rest: Option<Pin<Box<Body<B>>>>,
+    copy: Option<Copy>,
 }
 
 /// A copy of a body that streams through. It is stored once the body is complete; dropped before, nothing is stored.
@@ -45,90 +39,35 @@ struct Copy {
     draft: Draft,
 }
 
-impl<B> CacheBody<B> {
-    fn new(read: Vec<Bytes>, last: Option<Result<HeaderMap, BoxError>>, rest: Rest<B>) -> Self {
-        Self { read: read.into(), last, rest, copy: None }
-    }
-
-    pub(crate) fn streaming(body: Body<B>) -> Self {
-        Self::new(Vec::new(), None, Rest::Streaming { body })
-    }
-
-    pub(super) fn copied(body: Body<B>, draft: Draft, most: u64) -> Self {
-        let copy = Copy { parts: Vec::new(), bytes: 0, most, draft };
-        Self { copy: Some(Box::new(copy)), ..Self::streaming(body) }
-    }
-
-    /// A body that failed after these bytes.
-    pub(super) fn failed(read: Vec<Bytes>, error: BoxError) -> Self {
-        Self::new(read, Some(Err(error)), Rest::Ended)
-    }
-
-    /// A body of which a part was read.
-    pub(super) fn interrupted(
-        read: Vec<Bytes>,
-        trailers: Option<HeaderMap>,
-        body: Pin<Box<Body<B>>>,
-    ) -> Self {
-        Self::new(read, trailers.map(Ok), Rest::Boxed { body })
-    }
+/// Returns the body, and stores a copy once it was read to its end, if it is not longer than `most`.
+pub(super) fn copied<B: ResponseBody>(body: Body<B>, draft: Draft, most: u64) -> Body<B> {
+    let copy = Some(Copy { parts: Vec::new(), bytes: 0, most, draft });
+    let (read, last, rest) = (VecDeque::new(), None, Some(Box::pin(body)));
+    Body::boxed(ReadBody { read, last, rest, copy })
 }
 
-impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>>> Rest<B> {
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.project() {
-            RestProj::Streaming { body } => body.poll_frame(cx),
-            RestProj::Boxed { body } => body.as_mut().poll_frame(cx),
-            RestProj::Ended => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Streaming { body } => body.is_end_stream(),
-            Self::Boxed { body } => body.is_end_stream(),
-            Self::Ended => true,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Streaming { body } => body.size_hint(),
-            Self::Boxed { body } => body.size_hint(),
-            Self::Ended => SizeHint::with_exact(0),
-        }
-    }
-}
-
-impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>>> CacheBody<B> {
-    /// Reads a body of known length. If it fails, is longer, or has trailers, it is returned as it was.
-    pub(crate) async fn collected(body: Body<B>, most: u64) -> Result<Bytes, Self> {
-        let mut body = Box::pin(body);
-        let (mut read, mut length) = (Vec::new(), 0);
-        loop {
-            let frame = match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-                None => return Ok(joined(&read)),
-                Some(Err(error)) => return Err(Self::failed(read, error)),
-                Some(Ok(frame)) => frame,
-            };
-            match frame.into_data() {
-                Ok(data) => {
-                    length += data.len() as u64;
-                    read.push(data);
-                    if length > most {
-                        return Err(Self::interrupted(read, None, body));
-                    }
-                }
-                Err(frame) => {
-                    let trailers = frame.into_trailers().ok();
-                    return Err(Self::interrupted(read, trailers, body));
+/// Reads a body of known length. If it fails, is longer, or has trailers, returns a body that is read as it was.
+pub(crate) async fn collected<B: ResponseBody>(body: Body<B>, most: u64) -> Result<Bytes, Body<B>> {
+    let mut body = Box::pin(body);
+    let (mut read, mut length) = (Vec::new(), 0);
+    let (last, rest) = loop {
+        let frame = match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            None => return Ok(joined(&read)),
+            Some(Err(error)) => break (Some(Err(error)), None),
+            Some(Ok(frame)) => frame,
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                length += data.len() as u64;
+                read.push(data);
+                if length > most {
+                    break (None, Some(body));
                 }
             }
+            Err(frame) => break (frame.into_trailers().ok().map(Ok), Some(body)),
         }
-    }
+    };
+    Err(Body::boxed(ReadBody { read: read.into(), last, rest, copy: None }))
 }
 
 impl Copy {
@@ -149,13 +88,7 @@ pub(super) fn joined(parts: &[Bytes]) -> Bytes {
     whole.freeze()
 }
 
-impl<B> fmt::Debug for CacheBody<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CacheBody").field("copied", &self.copy.is_some()).finish_non_exhaustive()
-    }
-}
-
-impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>>> HttpBody for CacheBody<B> {
+impl<B: ResponseBody> HttpBody for ReadBody<B> {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -163,26 +96,26 @@ impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>>> HttpBody for CacheBody<B>
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut this = self.project();
+        let this = self.get_mut();
         if let Some(data) = this.read.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         if let Some(last) = this.last.take() {
             return Poll::Ready(Some(last.map(Frame::trailers)));
         }
-        let frame = ready!(this.rest.as_mut().poll_frame(cx));
-        if let Some(copy) = this.copy {
+        let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
+        let frame = ready!(rest.as_mut().poll_frame(cx));
+        if let Some(mut copy) = this.copy.take() {
             let goes_on = match &frame {
                 Some(Ok(frame)) => frame.data_ref().is_some_and(|data| copy.add(data)),
                 Some(Err(_)) => false,
                 None => true,
             };
-            if !goes_on {
-                *this.copy = None;
-            } else if frame.is_none() || this.rest.is_end_stream() {
-                // A server does not ask again for a body that says that it has ended.
-                if let Some(copy) = this.copy.take() {
+            if goes_on {
+                if frame.is_none() || rest.is_end_stream() {
                     copy.draft.complete_later(joined(&copy.parts));
+                } else {
+                    this.copy = Some(copy);
                 }
             }
         }
@@ -190,17 +123,18 @@ impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>>> HttpBody for CacheBody<B>
     }
 
     fn is_end_stream(&self) -> bool {
-        self.read.is_empty() && self.last.is_none() && self.rest.is_end_stream()
+        let has_ended = self.rest.as_ref().is_none_or(HttpBody::is_end_stream);
+        self.read.is_empty() && self.last.is_none() && has_ended
     }
 
     fn size_hint(&self) -> SizeHint {
         let read: u64 = self.read.iter().map(|part| part.len() as u64).sum();
-        let inner = self.rest.size_hint();
+        let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint);
         let mut hint = SizeHint::new();
-        if let Some(upper) = inner.upper() {
+        if let Some(upper) = rest.upper() {
             hint.set_upper(upper + read);
         }
-        hint.set_lower(inner.lower() + read);
+        hint.set_lower(rest.lower() + read);
         hint
     }
 }

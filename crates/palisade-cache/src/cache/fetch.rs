@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request, response};
 use http_body::Body as HttpBody;
-use palisade_core::{Body, BoxError, HttpResponse};
+use palisade_core::{Body, HttpResponse};
 
 use super::{
-    CacheBody,
     answer::Answer,
+    body::{ResponseBody, collected, copied},
     draft::{Completed, Draft},
     exchange::Inner,
     settings::Settings,
@@ -137,7 +137,7 @@ impl Fetch {
     }
 
     /// The service has another response.
-    async fn received<B: HttpBody<Data = Bytes, Error: Into<BoxError>>>(
+    async fn received<B: ResponseBody>(
         mut self,
         response: Response<Body<B>>,
         is_renewal: bool,
@@ -172,14 +172,9 @@ impl Fetch {
         if length.is_none() && !body.is_end_stream() {
             // It may go on for as long as the client reads, so other requests do not wait for it.
             self.land(Landing::NotStored);
-            return answer(
-                &settings,
-                head,
-                CacheBody::copied(body, draft, most),
-                CacheStatus::Streamed,
-            );
+            return answer(&settings, head, copied(body, draft, most), CacheStatus::Streamed);
         }
-        let body = match CacheBody::collected(body, most).await {
+        let body = match collected(body, most).await {
             Ok(bytes) => bytes,
             Err(interrupted) => {
                 self.land(Landing::NotStored);
@@ -225,7 +220,7 @@ impl Fetch {
     fn pass<B>(&mut self, head: response::Parts, body: Body<B>, status: CacheStatus) -> Fetched<B> {
         self.settings.set_unshared(&self.key);
         self.land(Landing::NotStored);
-        answer(&self.settings, head, CacheBody::streaming(body), status)
+        answer(&self.settings, head, body, status)
     }
 
     fn land(&mut self, landing: Landing) {
@@ -244,11 +239,11 @@ fn is_endless(headers: &HeaderMap) -> bool {
 fn answer<B>(
     settings: &Settings,
     mut head: response::Parts,
-    body: CacheBody<B>,
+    body: Body<B>,
     status: CacheStatus,
 ) -> Fetched<B> {
     if settings.shows_status {
         status.append(&mut head.headers);
     }
-    Fetched::Answer(Response::from_parts(head, Body::new(body)))
+    Fetched::Answer(Response::from_parts(head, body))
 }

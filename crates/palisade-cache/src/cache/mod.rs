@@ -17,7 +17,7 @@ use http::StatusCode;
 use palisade_core::{ErrorCode, GrpcCode, Layer};
 
 pub(crate) use answer::OF_THE_CONTENT;
-pub use body::CacheBody;
+pub(crate) use body::collected;
 pub use builder::{CacheBuilder, Forever};
 pub use service::{CacheFuture, CacheService};
 

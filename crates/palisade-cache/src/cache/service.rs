@@ -13,7 +13,6 @@ use palisade_core::{AcceptsBody, Body, BoxError, BoxFuture};
 use tower_service::Service;
 
 use super::{
-    CacheBody,
     answer::{Answer, Client, from_stored},
     exchange::exchange,
     settings::{Access, Settings},
@@ -52,7 +51,7 @@ where
         + 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
 {
-    type Response = Response<Body<CacheBody<S::ResponseBody>>>;
+    type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;
     type Future = CacheFuture<S::ResponseBody, S::Error>;
 
@@ -103,7 +102,7 @@ impl<R, E> fmt::Debug for CacheFuture<R, E> {
 }
 
 impl<R, E> Future for CacheFuture<R, E> {
-    type Output = Result<Response<Body<CacheBody<R>>>, E>;
+    type Output = Result<Response<Body<R>>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.kind {
