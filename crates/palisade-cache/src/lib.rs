@@ -2,6 +2,7 @@
 //! [RFC 9111](https://www.rfc-editor.org/rfc/rfc9111) as a tower layer, entity tags, and conditional requests.
 //!
 //! - [`Cache`] stores responses and answers requests from them.
+//! - [`CacheStore`] is a place for responses, in memory or in Redis, which several caches share.
 //! - [`Purge`] removes them by path, by [tag](CacheTags), or all at once.
 //! - [`ETag`] gives responses an entity tag, and answers clients that have the response with 304.
 //! - [`Preconditions`] checks `If-Match` in handlers, and [`RequirePrecondition`] demands it.
@@ -28,6 +29,13 @@
 //! # Ok(()) })
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `axum` | [`Preconditions`] as a parameter of handlers, and whole paths behind nested routers |
+//! | `redis` | `CacheStore::redis`, for a service on several machines |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod cache;

@@ -60,6 +60,8 @@ pub(crate) enum TakeOff {
 /// The pauses between looks at the flight of another machine.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// A request does not wait for other machines for longer than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Requests for a key do not wait for each other for this long after a response that is not stored.
 const UNSHARED_FOR: Duration = Duration::from_secs(10);
@@ -170,7 +172,7 @@ impl Settings {
         request: &Directives,
         mut flight: Flight,
     ) -> TakeOff {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut waited) = (FIRST_PAUSE, Duration::ZERO);
         loop {
             let departure = self.store.depart(key, &mut flight).await;
             // Another flight may have landed between the look and the start.
@@ -181,8 +183,12 @@ impl Settings {
             if let Some(mark) = departure {
                 return TakeOff::Lead(flight, mark);
             }
-            // Ends with the lease of the other machine.
+            // Further machines may have taken over the flight since, one after the other.
+            if waited >= LONGEST_WAIT {
+                return TakeOff::Lead(flight, self.store.mark(key).await);
+            }
             tokio::time::sleep(pause).await;
+            waited += pause;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
