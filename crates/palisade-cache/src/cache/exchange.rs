@@ -210,6 +210,11 @@ fn renew<S, B>(
     runtime.spawn(async move {
         // Another machine may be renewing it.
         let Some(mark) = settings.store.depart(&key, &mut flight).await else { return };
+        // Or it has renewed it since this request found it.
+        let anything = Directives::default();
+        if let Found::Fresh(_) = settings.find(&key, &head.headers, &anything).await {
+            return;
+        }
         let fetch = Fetch::new(&settings, key, &head, Some(stale), Some((flight, mark))).await;
         if let Ok(Fetched::Answer(answer)) = fetch.run(&mut inner, head, body).await {
             read_to_end(answer).await;

@@ -133,8 +133,9 @@ pub(crate) fn terms_of(
     if (directives.no_store && !directives.must_understand) || request.no_store {
         return Err(NotStored::NoStore);
     }
-    // Section 5.2.2.7. An entry for one caller is a private cache.
-    if directives.private && rules.scope != Scope::Principal {
+    // Section 5.2.2.7. An entry for one caller is a private cache; that of all requests without a caller is not.
+    let is_for_one_caller = rules.scope == Scope::Principal && asked.scoped;
+    if directives.private && !is_for_one_caller {
         return Err(NotStored::Private);
     }
     // Section 3.5 allows it if the response is `public`. That word is about intermediaries that do not know callers.
