@@ -296,7 +296,8 @@ where
     }
 }
 
-/// The address of a socket's peer, and the connection, as axum's `ConnectInfo` carries them for a [`TrackedListener`].
+/// The address of a socket's peer, and the connection, as axum's `ConnectInfo` carries them for a
+/// [`TrackedListener`](crate::TrackedListener).
 #[cfg(feature = "axum")]
 #[derive(Clone, Debug)]
 pub struct TrackedPeer {
