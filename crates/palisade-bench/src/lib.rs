@@ -65,6 +65,7 @@ pub use spread::Spread;
 pub use steps::{Build, Growing, Step, WithoutEach};
 pub use subject::{Measured, MeasuredResponse, Subject};
 
-/// The page of the guide.
+/// The page of the guide. Its examples are tests with the feature `load`, which one of them needs.
+#[cfg(any(not(doctest), feature = "load"))]
 #[doc = include_str!("../docs/measuring.md")]
 pub mod guide {}
