@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use palisade_tests::{Client, Example};
 
 #[tokio::test]
-async fn it_prints_what_to_try() {
+async fn prints_commands_to_try() {
     let mut example = Example::start("auth_api_keys");
     let output = example.output_until("Rotation");
     for needed in ["reader key:", "admin key:", "user token:", "X-Api-Key", "Authorization: ApiKey"]
@@ -14,7 +14,7 @@ async fn it_prints_what_to_try() {
 }
 
 #[tokio::test]
-async fn a_key_passes_from_either_place_and_no_other_does() {
+async fn only_valid_keys_pass_in_either_header() {
     let mut example = Example::start("auth_api_keys");
     let (reader, admin) = (example.credential("reader key"), example.credential("admin key"));
     for client in Client::of_each_version(example.address) {
@@ -52,7 +52,7 @@ async fn a_key_has_the_roles_of_its_owner() {
 }
 
 #[tokio::test]
-async fn a_key_or_a_token_will_do() {
+async fn either_a_key_or_a_token_is_accepted() {
     let mut example = Example::start("auth_api_keys");
     let reader = format!("x-api-key: {}", example.credential("reader key"));
     let token = format!("authorization: Bearer {}", example.token("user"));
@@ -66,7 +66,7 @@ async fn a_key_or_a_token_will_do() {
 }
 
 #[tokio::test]
-async fn a_key_is_rotated_without_a_gap() {
+async fn key_is_rotated_without_interruption() {
     let mut example = Example::start("auth_api_keys");
     let reader = format!("x-api-key: {}", example.credential("reader key"));
     let old = format!("x-api-key: {}", example.credential("admin key"));

@@ -20,7 +20,7 @@ fn cookie(login: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn it_prints_what_to_try() {
+async fn prints_commands_to_try() {
     let mut example = Example::start("auth_cookie_session");
     let output = example.output_until("Log out");
     for needed in ["password:", "/login", "/me", "/logout", "Origin:", "Sec-Fetch-Site"] {
@@ -29,7 +29,7 @@ async fn it_prints_what_to_try() {
 }
 
 #[tokio::test]
-async fn who_logs_in_is_known_until_they_log_out() {
+async fn session_lasts_from_login_to_logout() {
     let mut example = Example::start("auth_cookie_session");
     let ada = basic("ada", &example.credential("password"));
     let own = format!("origin: http://{}", example.address);
@@ -59,7 +59,7 @@ async fn who_logs_in_is_known_until_they_log_out() {
 }
 
 #[tokio::test]
-async fn whoever_has_no_session_is_nobody() {
+async fn request_without_a_session_is_unauthenticated() {
     let example = Example::start("auth_cookie_session");
     for client in Client::of_each_version(example.address) {
         for fields in
@@ -81,7 +81,7 @@ async fn whoever_has_no_session_is_nobody() {
 }
 
 #[tokio::test]
-async fn no_page_of_another_site_logs_anybody_in_or_out() {
+async fn cross_site_login_and_logout_are_rejected() {
     let mut example = Example::start("auth_cookie_session");
     let ada = basic("ada", &example.credential("password"));
     let own = format!("origin: http://{}", example.address);
@@ -109,7 +109,7 @@ async fn no_page_of_another_site_logs_anybody_in_or_out() {
 }
 
 #[tokio::test]
-async fn wrong_password_is_a_challenge_and_attempt_11_is_429() {
+async fn wrong_password_gets_a_challenge_and_attempt_11_is_429() {
     let example = Example::start("auth_cookie_session");
     let own = format!("origin: http://{}", example.address);
     let [client, _] = Client::of_each_version(example.address);

@@ -4,7 +4,7 @@ use http::{StatusCode, Version};
 use palisade_tests::{Client, Example};
 
 #[tokio::test]
-async fn the_example_asks_its_issuer() {
+async fn example_introspects_tokens_at_its_issuer() {
     let mut example = Example::start("auth_introspection");
     let client = Client::new(example.address, Version::HTTP_11);
     let token = format!("authorization: Bearer {}", example.token("user"));

@@ -70,7 +70,7 @@ async fn browser_logs_in_returns_to_its_page_and_logs_out() {
 }
 
 #[tokio::test]
-async fn forged_logins_get_nothing() {
+async fn forged_logins_are_rejected() {
     let mut example = Example::start("auth_login_form");
     let password = example.credential("password");
     let client = Client::new(example.address, http::Version::HTTP_11);

@@ -34,7 +34,7 @@ fn says(status: u16, code: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn it_prints_what_to_try() {
+async fn prints_commands_to_try() {
     let mut example = Example::start("auth_roles_and_tenants");
     let output = example.output_until("/forgotten");
     for needed in ["viewer token:", "admin token:", "suspended token:", "stranger token:"] {
@@ -44,7 +44,7 @@ async fn it_prints_what_to_try() {
 }
 
 #[tokio::test]
-async fn an_organisation_is_open_to_its_members_only() {
+async fn organisation_is_accessible_to_its_members_only() {
     let (example, callers) = start();
     for client in Client::of_each_version(example.address) {
         let list = async |path: &str, fields: &[&str]| client.get(path, fields).await;
@@ -72,7 +72,7 @@ async fn an_organisation_is_open_to_its_members_only() {
 }
 
 #[tokio::test]
-async fn another_spelling_of_a_path_opens_no_door() {
+async fn alternative_spellings_of_a_path_are_rejected() {
     let (example, callers) = start();
     for client in Client::of_each_version(example.address) {
         for path in [
@@ -97,7 +97,7 @@ async fn another_spelling_of_a_path_opens_no_door() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_read_is_as_if_it_were_not_there() {
+async fn forbidden_report_is_indistinguishable_from_an_absent_one() {
     let (example, callers) = start();
     for client in Client::of_each_version(example.address) {
         let read = async |id: u32, caller: &str| {
@@ -122,7 +122,7 @@ async fn what_may_not_be_read_is_as_if_it_were_not_there() {
 }
 
 #[tokio::test]
-async fn a_role_includes_others_and_an_explicit_no_wins() {
+async fn role_includes_lower_roles_and_explicit_deny_overrides() {
     let (example, callers) = start();
     for client in Client::of_each_version(example.address) {
         let remove = async |fields: &[&str]| {
@@ -137,7 +137,7 @@ async fn a_role_includes_others_and_an_explicit_no_wins() {
 }
 
 #[tokio::test]
-async fn a_missing_scope_is_named() {
+async fn missing_scope_is_named_in_the_challenge() {
     let (example, callers) = start();
     for client in Client::of_each_version(example.address) {
         let export =
@@ -155,7 +155,7 @@ async fn a_missing_scope_is_named() {
 }
 
 #[tokio::test]
-async fn what_is_open_is_open_on_purpose() {
+async fn only_public_routes_are_open() {
     let (example, callers) = start();
     for client in Client::of_each_version(example.address) {
         assert_eq!(client.get("/health", &[]).await.text(), "ok");

@@ -147,7 +147,7 @@ async fn cve_2026_44456_body_over_the_limit_is_413_for_any_handler() {
 }
 
 #[tokio::test]
-async fn once_the_head_is_out_the_stream_breaks_off() {
+async fn stream_is_aborted_over_the_limit_after_its_head() {
     for (host, address) in [("axum", axum_server().await), ("hyper", hyper_server().await)] {
         for (client, version) in Client::of_each_version(address).into_iter().zip(["1.1", "2"]) {
             let context = format!("{host} HTTP/{version}");
@@ -182,7 +182,7 @@ async fn too_large_declared_length_is_rejected_before_100_continue() {
 }
 
 #[tokio::test]
-async fn rejections_by_the_head_come_before_100_continue() {
+async fn rejections_by_the_head_precede_100_continue() {
     let auth = Jwt::<serde_json::Value>::hs256("a secret of more than thirty-two bytes");
     let auth = auth.audience("bodies").build().unwrap();
     let limit = RateLimit::per_address(Quota::per(1, Duration::from_secs(3600))).build().unwrap();
@@ -266,7 +266,7 @@ async fn upgraded_connection_outlives_the_deadline() {
 }
 
 #[tokio::test]
-async fn declared_length_cannot_smuggle_a_body_past_the_limit() {
+async fn conflicting_lengths_cannot_exceed_the_limit() {
     for address in [axum_server().await, hyper_server().await] {
         let chunk = format!("{:x}\r\n{}\r\n0\r\n\r\n", LIMIT + 1, "x".repeat(LIMIT as usize + 1));
         for (fields, expected) in [
@@ -287,7 +287,7 @@ async fn declared_length_cannot_smuggle_a_body_past_the_limit() {
 }
 
 #[tokio::test]
-async fn route_limit_overrides_the_outer_and_axums_own_is_off() {
+async fn route_limit_overrides_the_outer_one_on_axum() {
     let reads = || post(async |body: Bytes| body.len().to_string());
     let app = Router::new()
         .route("/", reads())
@@ -336,7 +336,7 @@ async fn axum_extractors_get_the_error_without_an_error_layer() {
 }
 
 #[tokio::test]
-async fn a_middleware_that_names_its_body_goes_inside_of_limits() {
+async fn middleware_with_a_fixed_body_type_works_inside_limits() {
     async fn passes(
         request: axum::extract::Request,
         next: axum::middleware::Next,
@@ -389,7 +389,7 @@ async fn stalled_client_gets_408_and_slow_handler_504() {
 }
 
 #[tokio::test]
-async fn over_grpc_refusals_are_statuses() {
+async fn grpc_rejections_are_grpc_statuses() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = tonic::transport::Server::builder()

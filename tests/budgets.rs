@@ -25,13 +25,13 @@ async fn left_soon(client: &Client, caller: &str, expected: impl Fn(u32) -> bool
 }
 
 #[tokio::test]
-async fn it_prints_what_to_try() {
+async fn prints_commands_to_try() {
     let mut example = Example::start("budgets");
     assert!(example.output_until("tokens=500").contains("curl "));
 }
 
 #[tokio::test]
-async fn a_response_is_charged_what_it_took() {
+async fn response_is_charged_its_actual_cost() {
     for version in VERSIONS {
         let example = Example::start("budgets");
         let client = Client::new(example.address, version);
@@ -55,7 +55,7 @@ async fn a_response_is_charged_what_it_took() {
 }
 
 #[tokio::test]
-async fn a_stream_is_charged_when_it_is_over() {
+async fn stream_is_charged_when_it_ends() {
     for version in VERSIONS {
         let example = Example::start("budgets");
         let client = Client::new(example.address, version);
@@ -66,7 +66,7 @@ async fn a_stream_is_charged_when_it_is_over() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_pays_for_what_it_got() {
+async fn client_that_disconnects_pays_for_what_it_received() {
     for version in VERSIONS {
         let example = Example::start("budgets");
         let client = Client::new(example.address, version);

@@ -326,7 +326,7 @@ fn free_address() -> SocketAddr {
 }
 
 #[tokio::test]
-async fn nginx_serves_no_callers_page_to_another() {
+async fn nginx_never_serves_a_page_of_another_caller() {
     for_each_scheme!(|auth, credentials| {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = listener.local_addr().unwrap();
@@ -366,7 +366,7 @@ async fn nginx_serves_no_callers_page_to_another() {
 }
 
 #[tokio::test]
-async fn own_cache_control_of_the_handler_stays() {
+async fn cache_control_of_the_handler_is_unchanged() {
     let (auth, [ada, _]) = cookies();
     let app = Router::<()>::new().route(
         "/",

@@ -103,7 +103,7 @@ async fn taken_for(server: SocketAddr, fields: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn trusted_proxy_is_believed_and_client_entries_are_not() {
+async fn trusted_proxy_entry_is_used_and_client_entries_are_not() {
     let proxies = TrustedProxies::loopback().networks(["10.0.0.0/8"]).build().unwrap();
     for server in on_each_host(&proxies).await {
         for (fields, client) in [
@@ -123,7 +123,7 @@ async fn trusted_proxy_is_believed_and_client_entries_are_not() {
 }
 
 #[tokio::test]
-async fn a_peer_that_is_no_proxy_is_the_client_whatever_it_writes() {
+async fn untrusted_peer_is_the_client_for_any_headers() {
     let everything = [
         "x-forwarded-for: 192.0.2.66, 10.0.0.1",
         "forwarded: for=192.0.2.66, for=10.0.0.1",
@@ -173,7 +173,7 @@ async fn statuses(server: SocketAddr, clients: &[&str]) -> Vec<StatusCode> {
 }
 
 #[tokio::test]
-async fn clients_behind_a_proxy_have_a_limit_each() {
+async fn clients_behind_a_proxy_are_limited_separately() {
     const PASSES: StatusCode = StatusCode::OK;
     const LIMITED: StatusCode = StatusCode::TOO_MANY_REQUESTS;
     let limited = async |proxies: Option<TrustedProxies>| {
@@ -250,7 +250,7 @@ mod unix {
     }
 
     #[tokio::test]
-    async fn tonic_says_itself_that_a_peer_is_on_a_unix_socket() {
+    async fn tonic_reports_unix_socket_peers() {
         let folder = std::env::temp_dir().join(format!("palisade-uds-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("tonic");

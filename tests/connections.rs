@@ -132,7 +132,7 @@ async fn websocket_on_axum_is_tracked_until_it_is_closed() {
 }
 
 #[tokio::test]
-async fn client_that_does_not_read_loses_its_slot() {
+async fn slot_of_a_client_that_stops_reading_is_freed() {
     let limit = one_at_a_time();
     let endless = |_: Request<axum::body::Body>| async {
         let chunks = tokio_stream::iter(std::iter::repeat_with(|| {

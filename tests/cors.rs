@@ -22,7 +22,7 @@ fn has_cors_headers(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn a_page_that_is_listed_may_read_and_no_other() {
+async fn only_the_listed_origin_may_read() {
     let (_example, page, clients) = start();
     for client in clients {
         let allowed = client.get("/orders", &[&page]).await;
@@ -72,7 +72,7 @@ async fn preflights_are_answered_before_auth_limits_and_routing() {
 }
 
 #[tokio::test]
-async fn a_list_of_a_thousand_requested_headers_is_refused() {
+async fn rejects_a_list_of_a_thousand_requested_headers() {
     let (_example, page, clients) = start();
     let put = "access-control-request-method: PUT";
     for client in clients {
@@ -88,7 +88,7 @@ async fn a_list_of_a_thousand_requested_headers_is_refused() {
 }
 
 #[tokio::test]
-async fn errors_from_inside_can_be_read_by_the_page() {
+async fn inner_errors_are_readable_by_the_page() {
     let (_example, page, clients) = start();
     for client in clients {
         for (path, status) in [
@@ -111,7 +111,7 @@ async fn errors_from_inside_can_be_read_by_the_page() {
 }
 
 #[test]
-fn an_origin_that_no_browser_sends_ends_the_program() {
+fn invalid_origin_in_the_settings_ends_the_program() {
     let started = std::panic::catch_unwind(|| {
         Example::start_with("cors", &[("PALISADE_ORIGINS", "https://app.example.com/")])
     });

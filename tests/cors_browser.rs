@@ -60,7 +60,7 @@ impl Site {
 }
 
 #[tokio::test]
-async fn a_browser_lets_pages_read_what_was_allowed_and_nothing_else() {
+async fn browser_pages_read_allowed_responses_only() {
     let Some(chromium) = Browser::installed() else {
         assert!(
             std::env::var("CI").is_err(),

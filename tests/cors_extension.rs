@@ -96,7 +96,7 @@ async fn api() -> (SocketAddr, mpsc::UnboundedReceiver<Value>) {
 }
 
 #[tokio::test]
-async fn an_extension_reads_what_lists_its_origin_and_nothing_else() {
+async fn browser_extension_reads_responses_that_list_its_origin_only() {
     let Some(chromium) = Browser::installed() else {
         assert!(
             std::env::var("CI").is_err(),

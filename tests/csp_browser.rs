@@ -67,7 +67,7 @@ impl Site {
 const REPORTS: &str = "fetch('/report', { method: 'POST', body: document.title })";
 
 #[tokio::test]
-async fn chromium_ignores_every_source_that_does_not_build() {
+async fn chromium_ignores_every_source_that_we_reject() {
     let Some(chromium) = chromium() else { return };
     let policy = format!("img-src {}", IGNORED.lines().collect::<Vec<_>>().join(" "));
     let value = HeaderValue::try_from(policy).unwrap();
@@ -88,7 +88,7 @@ async fn chromium_ignores_every_source_that_does_not_build() {
 }
 
 #[tokio::test]
-async fn chromium_accepts_what_builds_and_requires_the_nonce() {
+async fn chromium_accepts_the_built_policy_and_requires_the_nonce() {
     let Some(chromium) = chromium() else { return };
     let nonce = ContentSecurityPolicy::NONCE;
     let csp = ContentSecurityPolicy::default_src(["'self'"])

@@ -4,7 +4,7 @@ use http::{StatusCode, Version};
 use palisade_tests::{Client, Example};
 
 #[tokio::test]
-async fn it_is_open_or_says_when_it_will_be() {
+async fn responds_with_200_or_503_and_retry_after() {
     let example = Example::start("custom_policy");
     let client = Client::new(example.address, Version::HTTP_11);
     let answer = client.get("/", &[]).await;

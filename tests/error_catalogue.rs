@@ -109,7 +109,7 @@ fn shown(response: &Response<Bytes>) -> String {
 }
 
 #[tokio::test]
-async fn each_code_in_each_format() {
+async fn each_code_is_rendered_in_each_format() {
     for (name, error) in errors() {
         let mut page = String::new();
         for (title, format, kind) in [
@@ -149,7 +149,7 @@ fn schema(name: &str) -> jsonschema::Validator {
 }
 
 #[tokio::test]
-async fn the_schemas_for_clients_describe_every_error() {
+async fn published_schemas_describe_every_error() {
     for (file, format) in [
         ("envelope.schema.json", ErrorFormat::Envelope),
         ("problem.schema.json", ErrorFormat::Problem),
@@ -166,7 +166,7 @@ async fn the_schemas_for_clients_describe_every_error() {
 }
 
 #[test]
-fn the_schemas_refuse_what_is_no_such_error() {
+fn published_schemas_reject_malformed_errors() {
     let envelope = schema("envelope.schema.json");
     for no in [
         json!({}),
@@ -296,7 +296,7 @@ fn data() -> String {
 }
 
 #[test]
-fn the_catalogue_in_the_docs_is_that_of_the_code() {
+fn documented_catalogue_is_up_to_date() {
     for (file, made) in [("errors.md", page()), ("errors.json", data())] {
         let file = docs().join(file);
         if std::env::var_os("ERROR_DOCS").is_some_and(|how| how == "overwrite") {
@@ -308,7 +308,7 @@ fn the_catalogue_in_the_docs_is_that_of_the_code() {
 }
 
 #[test]
-fn no_crate_has_a_code_that_the_catalogue_lacks() {
+fn every_code_of_every_crate_is_in_the_catalogue() {
     let known: BTreeSet<_> = catalogue().map(|entry| entry.code.code).collect();
     let crates = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates"));
     let mut found = 0;
@@ -341,7 +341,7 @@ fn no_crate_has_a_code_that_the_catalogue_lacks() {
 
 /// Over gRPC a code is a reason, whose grammar every client may check (google/rpc/error_details.proto).
 #[test]
-fn every_code_is_a_reason_of_grpc_as_it_is() {
+fn every_code_is_a_valid_grpc_reason() {
     let codes = catalogue().map(|entry| entry.code.code.to_owned());
     let issues = issue_codes().map(|entry| entry.code.code.to_ascii_uppercase());
     let mut seen = BTreeSet::new();

@@ -5,7 +5,7 @@ use palisade_tests::{Client, Example};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
-async fn everything_that_goes_wrong_has_one_form() {
+async fn all_errors_have_one_format() {
     let example = Example::start("errors");
     for client in Client::of_each_version(example.address) {
         for (method, path, status, code) in [
@@ -44,7 +44,7 @@ async fn everything_that_goes_wrong_has_one_form() {
 }
 
 #[tokio::test]
-async fn a_client_gets_the_form_that_it_asks_for() {
+async fn error_format_follows_the_accept_header() {
     let example = Example::start("errors");
     let client = Client::new(example.address, Version::HTTP_11);
     for (accept, content_type, body) in [
@@ -62,7 +62,7 @@ async fn a_client_gets_the_form_that_it_asks_for() {
 }
 
 #[tokio::test]
-async fn a_connection_outlives_a_panic() {
+async fn connection_survives_a_panic() {
     let example = Example::start("errors");
     let mut connection = tokio::net::TcpStream::connect(example.address).await.unwrap();
     for status in ["500", "200"] {

@@ -77,7 +77,7 @@ async fn start() -> (SocketAddr, Arc<Notify>) {
 }
 
 #[tokio::test]
-async fn before_the_headers_a_fault_is_a_500_and_the_connection_lives() {
+async fn fault_before_the_head_is_500_and_keeps_the_connection() {
     let (address, _) = start().await;
     for client in Client::of_each_version(address) {
         let before = client.get("/peer", &[]).await.text();
@@ -92,7 +92,7 @@ async fn before_the_headers_a_fault_is_a_500_and_the_connection_lives() {
 }
 
 #[tokio::test]
-async fn fault_after_the_headers_breaks_off_the_response() {
+async fn fault_after_the_head_aborts_the_response() {
     let (address, go_on) = start().await;
     for path in ["/body-panics", "/body-fails"] {
         // over HTTP/1.1 the connection is all there is to break off

@@ -241,7 +241,7 @@ fn table() -> String {
 }
 
 #[test]
-fn readme_is_made_of_its_parts() {
+fn readme_is_generated_from_its_parts() {
     const PARTS: [&str; 10] = [
         "intro",
         "axum",

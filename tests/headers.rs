@@ -128,7 +128,7 @@ fn has_security_headers(answer: &Answer) {
 const GERMAN: &str = "cf-ipcountry: DE";
 
 #[tokio::test]
-async fn every_answer_of_a_hyper_service_says_what_it_should() {
+async fn every_hyper_response_has_its_headers() {
     let server = on_hyper(&loopback()).await;
     for client in Client::of_each_version(server) {
         let preflight =
@@ -170,7 +170,7 @@ async fn every_answer_of_a_hyper_service_says_what_it_should() {
 }
 
 #[tokio::test]
-async fn what_the_service_wrote_goes_out_as_it_is() {
+async fn headers_of_the_service_are_unchanged() {
     let server = on_hyper(&loopback()).await;
     for client in Client::of_each_version(server) {
         let answer = client.get("/own", &[GERMAN]).await;
@@ -197,7 +197,7 @@ async fn country_and_scheme_from_untrusted_peers_are_ignored() {
 }
 
 #[tokio::test]
-async fn head_is_get_without_the_body() {
+async fn head_response_equals_get_without_the_body() {
     let server = on_hyper(&loopback()).await;
     for client in Client::of_each_version(server) {
         for (path, length) in [("/", Some("5")), ("/stream", None)] {
@@ -240,7 +240,7 @@ async fn read_response(stream: &mut TcpStream, has_body: bool) -> String {
 }
 
 #[tokio::test]
-async fn after_head_a_connection_goes_on() {
+async fn connection_stays_in_sync_after_head() {
     let server = on_hyper(&loopback()).await;
     let mut stream = TcpStream::connect(server).await.unwrap();
     for path in ["/", "/stream", "/"] {
@@ -307,7 +307,7 @@ async fn axum_rejections_carry_headers_and_routes_set_caching() {
 }
 
 #[tokio::test]
-async fn what_cors_opens_to_everybody_may_be_embedded() {
+async fn cors_star_relaxes_the_resource_policy() {
     let security = SecurityHeaders::api().build().unwrap();
     let open = Cors::builder().any_origin().build().unwrap();
     let app = Router::new().route("/logo.svg", get(|| async { "<svg/>" }));

@@ -78,7 +78,7 @@ async fn later_decisions_work_at(address: SocketAddr) {
 }
 
 #[tokio::test]
-async fn a_decision_may_come_later_on_axum() {
+async fn deferred_decisions_work_on_axum() {
     let app = Router::new().route("/", get(|| async { "hello" })).layer(deferred_stack!());
     later_decisions_work_at(on_axum(app).await).await;
 }
@@ -88,7 +88,7 @@ async fn hello<B>(_: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
 }
 
 #[tokio::test]
-async fn a_decision_may_come_later_on_hyper() {
+async fn deferred_decisions_work_on_hyper() {
     let guarded = deferred_stack!().wrap(service_fn(hello));
     let (listener, address) = listen().await;
     tokio::spawn(async move {
@@ -105,7 +105,7 @@ async fn a_decision_may_come_later_on_hyper() {
 }
 
 #[tokio::test]
-async fn a_decision_may_come_later_on_tonic() {
+async fn deferred_decisions_work_on_tonic() {
     // tonic's router answers what it does not know with UNIMPLEMENTED: the stack decides before that.
     let (listener, address) = listen().await;
     let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
@@ -123,7 +123,7 @@ async fn a_decision_may_come_later_on_tonic() {
 }
 
 #[tokio::test]
-async fn everything_wrong_with_the_input_reaches_a_grpc_client() {
+async fn grpc_client_receives_all_issues() {
     use tonic_types::StatusExt;
     #[derive(Clone)]
     struct Invalid;
@@ -153,7 +153,7 @@ async fn everything_wrong_with_the_input_reaches_a_grpc_client() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_thousand_requests_at_once_exactly_a_hundred_pass() {
+async fn exactly_100_of_1000_concurrent_requests_pass() {
     let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(3600))).build().unwrap();
     let app = Router::new()
         .route("/", get(|| async { "hello" }))
@@ -176,7 +176,7 @@ async fn of_a_thousand_requests_at_once_exactly_a_hundred_pass() {
 }
 
 #[tokio::test]
-async fn server_without_peer_addresses_gets_500() {
+async fn missing_peer_address_is_500() {
     let limit = RateLimit::per_address(Quota::per(100, Duration::from_secs(60))).build().unwrap();
     let app = Router::new()
         .route("/", get(|| async { "hello" }))

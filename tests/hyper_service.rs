@@ -6,7 +6,7 @@ use http_body_util::{Channel, Full};
 use palisade_tests::{Client, Example};
 
 #[tokio::test]
-async fn the_service_answers_as_before_and_the_stack_around_it() {
+async fn service_responses_are_kept_inside_the_stack() {
     let mut example = Example::start("hyper_service");
     let token = format!("authorization: Bearer {}", example.token("user"));
     for client in Client::of_each_version(example.address) {
@@ -37,7 +37,7 @@ async fn the_service_answers_as_before_and_the_stack_around_it() {
 }
 
 #[tokio::test]
-async fn bodies_are_limited_with_and_without_a_declared_length() {
+async fn bodies_are_limited_with_and_without_declared_length() {
     let example = Example::start("hyper_service");
     for client in Client::of_each_version(example.address) {
         let post = async |size| {
@@ -61,7 +61,7 @@ async fn bodies_are_limited_with_and_without_a_declared_length() {
 }
 
 #[tokio::test]
-async fn errors_and_panics_are_500s_that_pages_can_read() {
+async fn errors_and_panics_are_500s_with_cors_headers() {
     let example = Example::start("hyper_service");
     for client in Client::of_each_version(example.address) {
         for path in ["/fail", "/boom"] {
@@ -81,7 +81,7 @@ async fn errors_and_panics_are_500s_that_pages_can_read() {
 }
 
 #[tokio::test]
-async fn the_hundred_and_first_request_is_refused() {
+async fn hundred_and_first_request_is_rejected() {
     let example = Example::start("hyper_service");
     let [client, _] = Client::of_each_version(example.address);
     for _ in 0..100 {

@@ -64,7 +64,7 @@ async fn payment_is_made_once() {
 }
 
 #[tokio::test]
-async fn killed_payment_is_made_by_the_next_attempt() {
+async fn payment_of_a_killed_process_is_made_by_the_next_attempt() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("payments.db");
     let start = || {

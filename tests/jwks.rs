@@ -105,7 +105,7 @@ async fn status(client: &Client, token: &str) -> StatusCode {
 }
 
 #[tokio::test]
-async fn the_first_token_loads_the_keys_and_a_rotated_key_is_found() {
+async fn first_token_loads_the_keys_and_a_rotated_key_is_found() {
     let issuer = Issuer::default();
     issuer.publish("a");
     let _serving = issuer.start().await;
@@ -118,7 +118,7 @@ async fn the_first_token_loads_the_keys_and_a_rotated_key_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_tokens_of_unknown_keys_ask_the_issuer_once() {
+async fn thousand_unknown_key_ids_cause_one_fetch() {
     let issuer = Issuer::default();
     issuer.publish("a");
     let _serving = issuer.start().await;
@@ -139,7 +139,7 @@ async fn a_thousand_tokens_of_unknown_keys_ask_the_issuer_once() {
 }
 
 #[tokio::test]
-async fn known_tokens_pass_while_the_issuer_is_down() {
+async fn known_keys_verify_tokens_while_the_issuer_is_down() {
     let issuer = Issuer::default();
     issuer.publish("a");
     let serving = issuer.start().await;
@@ -165,7 +165,7 @@ async fn known_tokens_pass_while_the_issuer_is_down() {
 }
 
 #[tokio::test]
-async fn the_example_finds_the_key_that_its_issuer_rotates_to() {
+async fn example_finds_the_rotated_key() {
     let mut example = palisade_tests::Example::start("auth_jwks");
     let issuer = example.line_after("issuer:");
     let issuer: SocketAddr = issuer.trim().trim_start_matches("http://").parse().unwrap();

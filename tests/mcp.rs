@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const LIBRARY: &str = "@modelcontextprotocol/sdk@1.32.2";
 
 #[test]
-fn a_client_discovers_the_authorization_server() {
+fn client_discovers_the_authorization_server() {
     let Some(folder) = library() else { return };
     let mut example = Example::start("auth_mcp");
     let (token, other) = (example.token("user"), example.token("other"));

@@ -47,7 +47,7 @@ fn resident() -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[cfg_attr(not(target_os = "linux"), ignore = "it reads /proc")]
-async fn ten_gigabytes_against_a_megabyte_never_grow_the_process() {
+async fn memory_stays_constant_for_ten_gigabytes_over_the_limit() {
     let app = Router::new()
         .route("/collects", post(async |body: Body| body.collect().await.is_ok().to_string()))
         .route("/ignores", post(async || "done"))

@@ -20,7 +20,7 @@ async fn allowed(app: &Router, path: &str, origin: &str) -> bool {
 }
 
 #[tokio::test]
-async fn on_path_sees_the_whole_path_inside_of_a_nested_router() {
+async fn on_path_matches_the_full_path_in_a_nested_router() {
     // Any page may read, except below `/v1/internal`.
     let cors = Cors::builder()
         .any_origin()
@@ -53,7 +53,7 @@ async fn on_path_sees_the_whole_path_inside_of_a_nested_router() {
 }
 
 #[tokio::test]
-async fn methods_are_those_of_the_whole_path() {
+async fn methods_match_the_full_path_in_a_nested_router() {
     let methods = Methods::at("/v1/admin", [Method::GET])
         .allow([Method::GET, Method::POST, Method::DELETE])
         .build()

@@ -26,7 +26,7 @@ async fn recorded(client: &Client, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn it_prints_what_to_try() {
+async fn prints_commands_to_try() {
     let mut example = Example::start("observe");
     let output = example.output_until("/metrics");
     for needed in ["user token:", "explain secret:", "traceparent", "/debug/requests", "/boom"] {
@@ -35,7 +35,7 @@ async fn it_prints_what_to_try() {
 }
 
 #[tokio::test]
-async fn each_request_is_on_record_once_with_what_became_of_it() {
+async fn each_request_is_recorded_once_with_its_outcome() {
     let mut example = Example::start("observe");
     let admin = format!("authorization: Bearer {}", example.token("admin"));
     for (version, client) in Client::of_each_version(example.address).into_iter().enumerate() {
@@ -69,7 +69,7 @@ async fn each_request_is_on_record_once_with_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn client_that_leaves_mid_response_is_not_a_head_request() {
+async fn client_that_disconnects_is_not_recorded_as_complete() {
     let example = Example::start("observe");
     for (version, client) in Client::of_each_version(example.address).into_iter().enumerate() {
         let id = |name: &str| format!("{name}-{version}");
@@ -90,7 +90,7 @@ async fn client_that_leaves_mid_response_is_not_a_head_request() {
 }
 
 #[tokio::test]
-async fn every_log_line_names_its_request() {
+async fn every_log_line_contains_the_request_id() {
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
     let ask = async |example: &Example, id: &str| {
         let [client, _] = Client::of_each_version(example.address);
@@ -166,7 +166,7 @@ async fn too_large_body_is_logged_with_the_layer_that_rejected_it() {
 }
 
 #[tokio::test]
-async fn a_trace_is_continued() {
+async fn trace_is_continued() {
     let example = Example::start("observe");
     let [client, _] = Client::of_each_version(example.address);
     let parent = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -176,7 +176,7 @@ async fn a_trace_is_continued() {
 }
 
 #[tokio::test]
-async fn who_was_refused_can_ask_why_with_the_secret_only() {
+async fn explanation_of_a_rejection_requires_the_secret() {
     let mut example = Example::start("observe");
     let user = format!("authorization: Bearer {}", example.token("user"));
     let secret = format!("x-explain: {}", example.credential("explain secret"));
@@ -223,7 +223,7 @@ fn value(text: &str, line: &str) -> f64 {
 }
 
 #[test]
-fn the_metrics_are_those_of_the_tables_in_the_guide() {
+fn metrics_match_the_tables_in_the_guide() {
     const GUIDE: &str = include_str!("../docs/guide/observability.md");
     let rows: Vec<&str> = GUIDE.lines().filter(|line| line.starts_with("| `palisade_")).collect();
     let all = [palisade::observe::METRICS, palisade::rate_limit::METRICS, palisade::auth::METRICS];
@@ -241,7 +241,7 @@ fn the_metrics_are_those_of_the_tables_in_the_guide() {
 }
 
 #[tokio::test]
-async fn prometheus_is_told_what_the_parts_count_for_themselves() {
+async fn prometheus_exports_metrics_of_the_components() {
     // A port without a listener: it was bound, and is free again.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let redis = format!("redis://:hunter2@{nobody}");
@@ -302,7 +302,7 @@ async fn prometheus_is_told_what_the_parts_count_for_themselves() {
 }
 
 #[tokio::test]
-async fn prometheus_gets_counts_of_few_and_stable_names() {
+async fn prometheus_counts_have_few_and_stable_labels() {
     let mut example = Example::start("observe");
     let token = example.token("user");
     let [client, _] = Client::of_each_version(example.address);
@@ -350,7 +350,7 @@ fn chromium() -> Option<PathBuf> {
 }
 
 #[tokio::test]
-async fn the_page_shows_each_request_with_its_policies_in_a_browser() {
+async fn debug_page_shows_each_request_with_its_policies() {
     let mut example = Example::start("observe");
     let user = format!("authorization: Bearer {}", example.token("user"));
     let [client, _] = Client::of_each_version(example.address);

@@ -191,7 +191,7 @@ async fn events_of(address: SocketAddr, path: &str, leaves_after: Option<usize>)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_fault_of_a_hyper_service_is_one_event() {
+async fn each_hyper_fault_is_logged_as_one_event() {
     log();
     let guarded = stack().observe(Observe::new()).errors(ErrorLayer::new()).policy(Careless);
     let address = on_hyper(guarded.wrap(service_fn(faulty))).await;
@@ -221,7 +221,7 @@ async fn each_fault_of_a_hyper_service_is_one_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_makes_a_response_of_is_told_without_a_status() {
+async fn failure_without_a_response_is_logged_without_a_status() {
     log();
     let guarded = PolicyLayer::new(Observe::new().then(Careless)).layer(service_fn(faulty));
     let address = on_hyper(guarded).await;
@@ -243,7 +243,7 @@ fn named<T>(id: &str, ask: Option<(&'static str, &str)>, message: T) -> tonic::R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_fault_of_a_tonic_service_is_one_event_with_its_code() {
+async fn each_tonic_fault_is_logged_with_its_code() {
     log();
     let (listener, address) = listen().await;
     let guarded = stack().observe(Observe::new()).errors(ErrorLayer::new()).policy(AsAsked);
@@ -292,7 +292,7 @@ async fn each_fault_of_a_tonic_service_is_one_event_with_its_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grpc_web_status_is_read_from_the_body() {
+async fn grpc_web_status_is_read_from_the_body() {
     log();
     let guarded = stack().observe(Observe::new()).errors(ErrorLayer::new()).policy(AsAsked);
     let address = on_hyper(guarded.wrap(service_fn(faulty))).await;

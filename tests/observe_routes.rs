@@ -55,7 +55,7 @@ async fn on_axum(app: Router) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn nested_routes_have_their_whole_template() {
+async fn nested_routes_report_the_full_template() {
     let recorder = Recorder::new();
     let ok = || get(async || "ok");
     let files = service_fn(async |_: http::Request<axum::body::Body>| {
@@ -141,7 +141,7 @@ async fn grpc_method_is_its_template_if_it_exists() {
 }
 
 #[tokio::test]
-async fn call_that_fails_in_trailers_counts_as_a_failure() {
+async fn call_that_fails_in_its_trailers_counts_as_a_failure() {
     let (listener, address) = listen().await;
     let quota = Quota::per(3, std::time::Duration::from_secs(3600)).exact_log();
     let limit = RateLimit::per_address(quota).only_failures().build().unwrap();
@@ -180,7 +180,7 @@ async fn call_that_fails_in_trailers_counts_as_a_failure() {
 }
 
 #[tokio::test]
-async fn shadow_limit_shows_in_metrics_and_explanation() {
+async fn shadow_limit_appears_in_metrics_and_explanation() {
     let prometheus = PrometheusBuilder::new().install_recorder().unwrap();
     let recorder = Recorder::new();
     let observe = Observe::new()

@@ -61,7 +61,7 @@ fn right_order_compiles() {
 }
 
 #[test]
-fn wrong_orders_do_not_compile_and_say_why() {
+fn wrong_orders_are_clear_compile_errors() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("order");
     let files = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
     let files: BTreeMap<String, PathBuf> =

@@ -89,7 +89,7 @@ macro_rules! guarded {
 }
 
 #[tokio::test]
-async fn a_response_full_of_header_fields_panics_in_no_layer() {
+async fn full_header_map_panics_in_no_layer() {
     let limit = |headers| {
         let quota = Quota::per(1_000, Duration::from_secs(60));
         RateLimit::per_address(quota).headers(headers).build().unwrap()
@@ -166,7 +166,7 @@ async fn panics_are_readable_500s_at(address: SocketAddr) {
 }
 
 #[tokio::test]
-async fn a_policy_that_panics_on_axum_is_a_readable_500() {
+async fn policy_panic_is_a_500_with_cors_headers_on_axum() {
     let app = Router::new().route("/", get(|| async { "hello" })).layer(guarded!());
     let (listener, address) = listen().await;
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -174,7 +174,7 @@ async fn a_policy_that_panics_on_axum_is_a_readable_500() {
 }
 
 #[tokio::test]
-async fn a_policy_that_panics_on_hyper_is_a_readable_500() {
+async fn policy_panic_is_a_500_with_cors_headers_on_hyper() {
     let service = guarded!().wrap(service_fn(async |_: Request<_>| {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("hello")))
     }));
@@ -193,7 +193,7 @@ async fn a_policy_that_panics_on_hyper_is_a_readable_500() {
 }
 
 #[tokio::test]
-async fn a_policy_that_panics_on_tonic_is_internal() {
+async fn policy_panic_is_internal_on_tonic() {
     let (listener, address) = listen().await;
     let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
     let server = tonic::transport::Server::builder()

@@ -11,7 +11,7 @@ use serde_json::json;
 const ITEM: &str = r##"{"name":"lamp","email":"ada@example.com","color":"#00fF00"}"##;
 
 #[tokio::test]
-async fn it_prints_tokens_and_commands_to_try_for_every_policy() {
+async fn prints_tokens_and_commands_for_every_policy() {
     let mut example = Example::start("quickstart");
     let output = example.output_until("/boom");
     for needed in
@@ -84,7 +84,7 @@ async fn every_response_has_a_request_id_and_rate_limit_fields() {
 }
 
 #[tokio::test]
-async fn a_profile_needs_a_token() {
+async fn profile_requires_a_valid_token() {
     let mut example = Example::start("quickstart");
     let token = format!("authorization: Bearer {}", example.token("user"));
     for client in Client::of_each_version(example.address) {
@@ -106,7 +106,7 @@ async fn a_profile_needs_a_token() {
 }
 
 #[tokio::test]
-async fn an_item_is_deleted_by_admins_only() {
+async fn only_admins_delete_items() {
     let mut example = Example::start("quickstart");
     let user = format!("authorization: Bearer {}", example.token("user"));
     let admin = format!("authorization: Bearer {}", example.token("admin"));
@@ -123,7 +123,7 @@ async fn an_item_is_deleted_by_admins_only() {
 }
 
 #[tokio::test]
-async fn an_item_is_checked_before_it_is_created() {
+async fn item_is_validated_before_it_is_created() {
     let example = Example::start("quickstart");
     let client = Client::new(example.address, Version::HTTP_11);
     let created = client.post_json("/items", ITEM, &[]).await;
@@ -154,7 +154,7 @@ async fn an_item_is_checked_before_it_is_created() {
 }
 
 #[tokio::test]
-async fn a_search_has_defaults_and_bounds() {
+async fn search_has_defaults_and_bounds() {
     let example = Example::start("quickstart");
     for client in Client::of_each_version(example.address) {
         let search = client.get("/search?q=a%20lamp", &[]).await;
@@ -216,7 +216,7 @@ async fn only_the_allowed_origin_may_read() {
 }
 
 #[tokio::test]
-async fn every_error_can_be_read_by_the_allowed_origin() {
+async fn errors_are_readable_by_the_allowed_origin() {
     let example = Example::start("quickstart");
     for client in Client::of_each_version(example.address) {
         for (answer, status) in [
@@ -301,7 +301,7 @@ async fn body_of_a_mebibyte_passes_and_one_more_byte_is_413() {
 }
 
 #[tokio::test]
-async fn events_arrive_one_by_one_while_the_server_answers_others() {
+async fn events_are_streamed_while_other_requests_are_served() {
     let example = Example::start("quickstart");
     for client in Client::of_each_version(example.address) {
         let response = client.start(Request::get("/events").body(Full::default()).unwrap()).await;
@@ -333,7 +333,7 @@ async fn events_arrive_one_by_one_while_the_server_answers_others() {
 }
 
 #[tokio::test]
-async fn a_panic_is_a_500_and_the_server_goes_on() {
+async fn panic_is_500_and_the_server_continues() {
     let example = Example::start("quickstart");
     for client in Client::of_each_version(example.address) {
         for _ in 0..3 {

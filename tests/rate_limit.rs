@@ -30,7 +30,7 @@ fn fields<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn it_prints_what_to_try() {
+async fn prints_commands_to_try() {
     let mut example = Example::start("rate_limit");
     let output = example.output_until("-X POST");
     for needed in ["free token:", "pro token:"] {
@@ -78,7 +78,7 @@ async fn several_quotas_are_charged_together_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn who_pays_gets_more() {
+async fn pro_tier_has_a_higher_limit() {
     for version in VERSIONS {
         let (mut example, client) = start(version);
         for (tier, name, most) in [("free", "ada\n", 3), ("pro", "grace\n", 6)] {
@@ -96,7 +96,7 @@ async fn who_pays_gets_more() {
 }
 
 #[tokio::test]
-async fn fourth_wrong_password_is_429_and_right_ones_do_not_count() {
+async fn fourth_wrong_password_is_429_and_correct_ones_do_not_count() {
     for version in VERSIONS {
         let (_example, client) = start(version);
         let right = r#"{"user":"ada","password":"correct horse battery staple"}"#;
@@ -115,7 +115,7 @@ async fn fourth_wrong_password_is_429_and_right_ones_do_not_count() {
 }
 
 #[tokio::test]
-async fn a_third_stream_is_refused_until_one_of_two_is_over() {
+async fn third_stream_is_rejected_until_one_of_two_ends() {
     for version in VERSIONS {
         let (_example, client) = start(version);
         let open = async || {
@@ -138,7 +138,7 @@ async fn a_third_stream_is_refused_until_one_of_two_is_over() {
 }
 
 #[tokio::test]
-async fn even_flow_counts_methods_apart_with_older_fields() {
+async fn gcra_limits_methods_separately_with_older_header_fields() {
     for version in VERSIONS {
         let (_example, client) = start(version);
         for remaining in ["1", "0"] {
@@ -196,7 +196,7 @@ async fn grpc_details_name_the_violated_quotas_and_the_wait() {
 }
 
 #[tokio::test]
-async fn grpc_client_is_told_not_to_retry_if_waiting_is_no_use() {
+async fn grpc_pushback_forbids_retries_if_the_limit_is_zero() {
     let (status, headers) = grpc_status(Quota::per(0, Duration::from_secs(60)), 1).await;
     assert_eq!(status.code(), tonic::Code::ResourceExhausted);
     assert!(status.get_error_details().retry_info().is_none());

@@ -16,7 +16,7 @@ fn start(version: Version) -> (Example, Client, String) {
 }
 
 #[tokio::test]
-async fn operators_look_and_reset() {
+async fn operators_read_and_reset_a_quota() {
     for version in VERSIONS {
         let (_example, client, key) = start(version);
         let remaining = async || client.get(CLIENT, &[&key]).await.json()[0]["remaining"].clone();
@@ -53,7 +53,7 @@ async fn operators_block_and_unblock() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_on_is_banned_and_an_operator_lets_it_in() {
+async fn banned_client_can_be_unblocked_by_an_operator() {
     let (_example, client, key) = start(Version::HTTP_11);
     for _ in 0..25 {
         client.get("/", &[]).await;
@@ -66,7 +66,7 @@ async fn a_client_that_goes_on_is_banned_and_an_operator_lets_it_in() {
 }
 
 #[tokio::test]
-async fn operators_replace_the_quota_and_counts_stay() {
+async fn operators_replace_the_quota_and_keep_the_counts() {
     let (_example, client, key) = start(Version::HTTP_11);
     for _ in 0..3 {
         assert_eq!(client.get("/", &[]).await.status, 200);

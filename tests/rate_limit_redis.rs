@@ -75,7 +75,7 @@ async fn recovered(limit: &RateLimit) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn four_machines_share_one_limit_of_a_hundred() {
+async fn four_machines_share_one_limit() {
     let Some(server) = RedisServer::start() else { return };
     // No request times out: this test counts admitted requests.
     let patience = Duration::from_secs(30);
@@ -106,7 +106,7 @@ async fn four_machines_share_one_limit_of_a_hundred() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_server_each_limit_does_what_it_declares() {
+async fn unavailable_server_triggers_the_declared_failure_mode() {
     let Some(mut server) = RedisServer::start() else { return };
     let store = store(&server);
     let closed = limited(1000, SharedStore::new(Arc::clone(&store)).fail_closed());
@@ -149,7 +149,7 @@ async fn without_a_server_each_limit_does_what_it_declares() {
 }
 
 #[tokio::test]
-async fn a_breaker_keeps_requests_from_a_server_that_is_gone() {
+async fn breaker_stops_calls_to_an_unavailable_server() {
     let Some(server) = RedisServer::start() else { return };
     let limit = limited(1000, SharedStore::new(store(&server)).fail_open());
     recovered(&limit).await;
@@ -166,7 +166,7 @@ async fn a_breaker_keeps_requests_from_a_server_that_is_gone() {
 }
 
 #[tokio::test]
-async fn machines_that_lease_ask_rarely_and_stay_within_the_bounds() {
+async fn leasing_machines_make_few_calls_and_stay_within_bounds() {
     let Some(server) = RedisServer::start() else { return };
     let machine = || limited(1000, SharedStore::new(store(&server)).leased(50));
     let fleet = [machine(), machine()];
@@ -185,7 +185,7 @@ async fn machines_that_lease_ask_rarely_and_stay_within_the_bounds() {
 }
 
 #[tokio::test]
-async fn two_instances_share_limits_and_survive_without_redis() {
+async fn two_instances_share_limits_and_work_without_redis() {
     let Some(mut server) = RedisServer::start() else { return };
     let mut example = Example::start_with("rate_limit_redis", &[("REDIS_URL", &server.url())]);
     let second: SocketAddr = example.line_after("second instance: ").parse().unwrap();

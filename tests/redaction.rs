@@ -125,7 +125,7 @@ async fn boom() {
 }
 
 #[tokio::test]
-async fn no_secret_of_any_kind_is_written_anywhere() {
+async fn secrets_of_credentials_are_never_written() {
     let (log, _here) = Log::of_everything();
     let metrics = prometheus();
 
@@ -280,7 +280,7 @@ const GITHUB: &str = "github-secret-0123456789";
 const STANDARD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 #[tokio::test]
-async fn no_secret_of_senders_and_of_stores_is_written_anywhere() {
+async fn secrets_of_signers_and_stores_are_never_written() {
     let (log, _here) = Log::of_everything();
     let metrics = prometheus();
     // A port without a listener: it was bound, and is free again. And a server that wants another password.

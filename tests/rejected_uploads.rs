@@ -95,7 +95,7 @@ fn node(address: SocketAddr, paths: &[&str]) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fetch_of_node_receives_each_rejection_of_20_mb() {
+async fn node_fetch_receives_each_rejection_of_a_20_mb_body() {
     if !installed(&["node"]) {
         return;
     }

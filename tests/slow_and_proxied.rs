@@ -23,7 +23,7 @@ async fn answer(example: &Example, bytes: &[u8]) -> String {
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
 #[tokio::test]
-async fn head_that_does_not_arrive_closes_the_connection() {
+async fn incomplete_head_closes_the_connection() {
     let example = Example::start("slow_clients");
     assert!(answer(&example, GET).await.starts_with("HTTP/1.1 200"));
     let begun = answer(&example, b"GET / HTTP/1.1\r\nhost: x\r\n").await;
@@ -40,7 +40,7 @@ fn announced(client: [u8; 4]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn announced_client_is_the_one_that_policies_see() {
+async fn announced_client_is_the_client_of_all_policies() {
     let example = Example::start("proxy_protocol");
     for _ in 0..2 {
         let first = answer(&example, &announced([192, 0, 2, 1])).await;
@@ -53,7 +53,7 @@ async fn announced_client_is_the_one_that_policies_see() {
 }
 
 #[tokio::test]
-async fn connection_without_a_header_of_version_2_is_closed() {
+async fn connection_without_a_version_2_header_is_closed() {
     let example = Example::start("proxy_protocol");
     for start in [&b""[..], b"PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\n"] {
         let bytes = [start, GET].concat();

@@ -38,7 +38,7 @@ fn hello() -> HelloRequest {
 }
 
 #[tokio::test]
-async fn a_unary_call_passes_with_the_identity_of_its_token() {
+async fn unary_call_passes_with_the_identity_of_its_token() {
     let mut example = Example::start("tonic_service");
     let token = example.token("user");
     let mut client = connect(&example).await;
@@ -49,7 +49,7 @@ async fn a_unary_call_passes_with_the_identity_of_its_token() {
 }
 
 #[tokio::test]
-async fn a_stream_passes_message_by_message() {
+async fn stream_passes_message_by_message() {
     let mut example = Example::start("tonic_service");
     let token = example.token("user");
     let mut client = connect(&example).await;
@@ -79,7 +79,7 @@ fn says(status: &Status, code: Code, message: &str) {
 }
 
 #[tokio::test]
-async fn refusals_arrive_as_the_right_code_unary_and_streaming() {
+async fn rejections_have_the_right_grpc_code() {
     let mut example = Example::start("tonic_service");
     let (user, admin) = (example.token("user"), example.token("admin"));
     let mut client = connect(&example).await;
@@ -99,7 +99,7 @@ async fn refusals_arrive_as_the_right_code_unary_and_streaming() {
 }
 
 #[tokio::test]
-async fn the_hundred_and_first_call_is_resource_exhausted() {
+async fn hundred_and_first_call_is_resource_exhausted() {
     let mut example = Example::start("tonic_service");
     let token = example.token("user");
     let mut client = connect(&example).await;

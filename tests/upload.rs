@@ -64,7 +64,7 @@ async fn picture_is_read_into_memory_and_all_issues_are_reported() {
 }
 
 #[tokio::test]
-async fn a_document_is_read_from_a_temporary_file() {
+async fn document_is_read_from_a_temporary_file() {
     let example = Example::start("upload");
     let client = Client::new(example.address, Version::HTTP_11);
     let table = b"1,2\n".repeat(100_000);
@@ -77,7 +77,7 @@ async fn a_document_is_read_from_a_temporary_file() {
 }
 
 #[tokio::test]
-async fn film_is_streamed_and_other_files_are_rejected() {
+async fn film_is_streamed_and_other_file_types_are_rejected() {
     let example = Example::start("upload");
     for client in Client::of_each_version(example.address) {
         let film = [MP4, &vec![0; 3_000_000]].concat();

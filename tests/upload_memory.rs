@@ -87,7 +87,7 @@ fn resident() -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[cfg_attr(not(target_os = "linux"), ignore = "it reads /proc")]
-async fn gigabytes_in_a_form_never_grow_the_process() {
+async fn memory_stays_constant_for_gigabytes_in_a_form() {
     let films = |cap: usize| {
         let films = Uploads::builder().max_body_bytes(cap + 1024).max_file_bytes(cap);
         films.allow_types(["video/mp4"]).build().unwrap().layer()

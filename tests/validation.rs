@@ -28,7 +28,7 @@ async fn post(client: &Client, path: &str, content_type: &str, body: &[u8]) -> A
 }
 
 #[tokio::test]
-async fn an_order_is_taken_with_texts_made_into_what_they_stand_for() {
+async fn order_is_created_with_converted_parameters() {
     let example = Example::start("validation");
     for client in Client::of_each_version(example.address) {
         let answer = client
@@ -51,7 +51,7 @@ async fn an_order_is_taken_with_texts_made_into_what_they_stand_for() {
 }
 
 #[tokio::test]
-async fn one_response_reports_all_issues_by_the_clients_names() {
+async fn all_issues_are_reported_with_the_names_of_the_client() {
     let example = Example::start("validation");
     for client in Client::of_each_version(example.address) {
         let body = r#"{"customerEmail":"hunter2","orderLines":[{"productCode":"lamp","amount":1},{"productCode":"hunter2","amount":9}]}"#;
@@ -95,7 +95,7 @@ async fn one_response_reports_all_issues_by_the_clients_names() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_said_plainly() {
+async fn malformed_json_gets_a_clear_message() {
     let example = Example::start("validation");
     for client in Client::of_each_version(example.address) {
         let twice = ORDER.replacen('{', r#"{"customerEmail":"a@b.cc","#, 1);
@@ -125,7 +125,7 @@ async fn what_is_no_json_is_said_plainly() {
 }
 
 #[tokio::test]
-async fn a_form_is_told_what_is_wrong_by_field() {
+async fn form_issues_are_grouped_by_field() {
     let example = Example::start("validation");
     let client = Client::new(example.address, Version::HTTP_11);
     let form = "application/x-www-form-urlencoded";
@@ -145,7 +145,7 @@ async fn a_form_is_told_what_is_wrong_by_field() {
 }
 
 #[tokio::test]
-async fn a_file_is_what_its_bytes_say() {
+async fn file_type_is_detected_from_its_bytes() {
     let example = Example::start("validation");
     for client in Client::of_each_version(example.address) {
         let form = |content: &[u8]| {
@@ -165,7 +165,7 @@ async fn a_file_is_what_its_bytes_say() {
 }
 
 #[tokio::test]
-async fn a_schema_answers_as_a_type_does() {
+async fn schema_validates_like_a_type() {
     let example = Example::start("validation");
     let client = Client::new(example.address, Version::HTTP_2);
     let reading = r#"{"sensor":"roof-1","celsius":21.5}"#;
@@ -183,7 +183,7 @@ async fn a_schema_answers_as_a_type_does() {
 }
 
 #[tokio::test]
-async fn response_that_breaks_its_schema_is_found_in_development() {
+async fn response_that_violates_its_schema_is_500_in_development() {
     let example = Example::start("validation");
     let client = Client::new(example.address, Version::HTTP_11);
     assert_eq!(client.get("/health", &[]).await.json(), json!({"state": "up"}));

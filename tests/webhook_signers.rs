@@ -202,7 +202,7 @@ impl Mutated {
 }
 
 #[tokio::test]
-async fn the_libraries_of_stripe_github_and_twilio() {
+async fn interoperates_with_stripe_github_and_twilio_libraries() {
     let Some(folder) = libraries() else { return };
     let time = now();
     let theirs = run(
@@ -303,7 +303,7 @@ fn svix_fields(id: &str, time: u64, signature: String) -> [(&'static str, String
 }
 
 #[tokio::test]
-async fn the_crate_of_svix() {
+async fn interoperates_with_the_svix_crate() {
     let sign = |secret: &str, id: &str, time: u64| {
         let svix = svix::webhooks::Webhook::new(secret).unwrap();
         let signature = svix.sign(id, time.try_into().unwrap(), BODY.as_bytes()).unwrap();
@@ -319,7 +319,7 @@ async fn the_crate_of_svix() {
 }
 
 #[tokio::test]
-async fn the_crate_of_standard_webhooks() {
+async fn interoperates_with_the_standardwebhooks_crate() {
     let names = ["webhook-id", "webhook-timestamp", "webhook-signature"];
     let sign = |secret: &str, id: &str, time: u64| {
         let standard = standardwebhooks::Webhook::new(secret).unwrap();

@@ -37,7 +37,7 @@ fn clients(example: &Example) -> impl Iterator<Item = (String, Client)> {
 }
 
 #[tokio::test]
-async fn stripe_prints_what_to_try() {
+async fn stripe_prints_commands_to_try() {
     let mut example = Example::start("webhooks_stripe");
     let output = example.output_until("processed anew");
     for needed in
@@ -48,7 +48,7 @@ async fn stripe_prints_what_to_try() {
 }
 
 #[tokio::test]
-async fn an_event_of_stripe_is_processed_once() {
+async fn stripe_event_is_processed_once() {
     let mut example = Example::start("webhooks_stripe");
     let secrets = [example.credential("signing secret"), example.credential("old secret")];
     for (event, client) in clients(&example) {
@@ -71,7 +71,7 @@ async fn an_event_of_stripe_is_processed_once() {
 }
 
 #[tokio::test]
-async fn event_processed_by_one_instance_is_known_to_another() {
+async fn event_processed_by_one_instance_is_acknowledged_by_another() {
     let Some(mut server) = RedisServer::start() else { return };
     let secret = "whsec_5yJ2nGd0tGZc8fVt7bqW3mKx1oLpQr9s";
     let url = server.url();
@@ -102,7 +102,7 @@ async fn event_processed_by_one_instance_is_known_to_another() {
 }
 
 #[tokio::test]
-async fn what_stripe_did_not_sign_is_refused() {
+async fn rejects_requests_without_a_valid_stripe_signature() {
     let mut example = Example::start("webhooks_stripe");
     let secret = example.credential("signing secret");
     let body = r#"{"id":"evt_x","type":"invoice.paid"}"#;
@@ -145,7 +145,7 @@ async fn failed_event_is_processed_when_it_is_sent_again() {
 }
 
 #[test]
-fn the_script_that_stripes_example_prints_signs_with_openssl() {
+fn printed_stripe_script_signs_with_openssl() {
     if !installed(&["bash", "curl", "openssl"]) {
         return;
     }
@@ -170,7 +170,7 @@ fn the_script_that_stripes_example_prints_signs_with_openssl() {
 }
 
 #[tokio::test]
-async fn a_message_is_signed_with_both_keys_and_taken_with_either() {
+async fn message_signed_with_both_keys_is_accepted_with_either() {
     let mut example = Example::start("webhooks_standard");
     let output = example.output_until("no signature");
     assert!(output.contains("shared secret: whsec_") && output.contains("public key:    whpk_"));
@@ -198,7 +198,7 @@ async fn a_message_is_signed_with_both_keys_and_taken_with_either() {
 }
 
 #[tokio::test]
-async fn a_route_that_forgot_its_layer_is_our_fault() {
+async fn verified_extractor_without_its_layer_is_500() {
     let app = Router::new()
         .route("/forgotten", post(async |_: Verified| "processed"))
         .layer(stack().observe(RequestIds::new()).errors(ErrorLayer::new()));

@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn only_its_own_scheme_has_credentials() {
+    fn reads_credentials_of_its_own_scheme_only() {
         let some = |text: &'static str| Authorization::Credentials(text.as_bytes());
         #[rustfmt::skip]
         let table = [
@@ -81,14 +81,14 @@ mod tests {
     }
 
     #[test]
-    fn two_fields_are_two_credentials_even_if_they_are_equal() {
+    fn two_equal_authorization_fields_are_ambiguous() {
         for values in [["ApiKey a", "ApiKey a"], ["ApiKey a", "Basic b"], ["Basic b", "Basic c"]] {
             assert_eq!(Authorization::read(&fields(&values), "ApiKey"), Authorization::Two);
         }
     }
 
     #[test]
-    fn a_token_is_of_its_alphabet_only() {
+    fn token68_accepts_its_alphabet_only() {
         for good in ["a", "a-._~+/9==", "0"] {
             assert_eq!(token68(good.as_bytes()), Some(good));
         }

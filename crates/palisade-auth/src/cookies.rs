@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_found_by_its_exact_name_and_nothing_else() {
+    fn finds_cookie_by_exact_name_only() {
         let value = |text: &'static str| CookieNamed::Value(text.as_bytes());
         #[rustfmt::skip]
         let table: &[(&[u8], CookieNamed<'_>)] = &[
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn two_of_a_name_are_ambiguous_in_one_field_and_in_two() {
+    fn two_cookies_with_one_name_are_ambiguous() {
         for values in [&[&b"sid=a; sid=b"[..]][..], &[b"sid=a; sid=a"], &[b"sid=a", b"b=1; sid=b"]]
         {
             assert_eq!(CookieNamed::read(&fields(values), "sid"), CookieNamed::Two);

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_realm_that_would_need_quoting_is_refused() {
+    fn realm_or_scheme_that_needs_quoting_is_rejected() {
         for realm in ["a\"b", "a\\b", "a\nb", "caf\u{e9}"] {
             assert_eq!(
                 Scheme::new("Basic", realm, "").unwrap_err().setting(),

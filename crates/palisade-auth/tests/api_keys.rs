@@ -80,7 +80,7 @@ fn challenge(error: &ApiError) -> &str {
 }
 
 #[test]
-fn a_good_key_passes_from_either_place() {
+fn valid_key_passes_in_either_header() {
     let authorization = format!("ApiKey {KEY}");
     let lower = format!("apikey {KEY}");
     for field in
@@ -98,13 +98,13 @@ fn a_good_key_passes_from_either_place() {
 }
 
 #[test]
-fn a_key_in_memory_is_decided_at_once() {
+fn in_memory_key_is_checked_synchronously() {
     let decision = auth().decide(&head(&[("x-api-key", KEY)]));
     assert!(matches!(decision, Decision::Now(Ok(Some(_)))), "{decision:?}");
 }
 
 #[test]
-fn whatever_is_wrong_with_a_key_the_answer_is_the_same() {
+fn all_invalid_keys_get_the_same_response() {
     let long = format!("acme_k1.{}", "s".repeat(10_000));
     #[rustfmt::skip]
     let table = [
@@ -127,7 +127,7 @@ fn whatever_is_wrong_with_a_key_the_answer_is_the_same() {
 }
 
 #[test]
-fn no_key_is_a_challenge() {
+fn missing_key_gets_a_challenge() {
     for fields in [&[][..], &[("authorization", "Bearer acme_k1.a-good_SECRET")]] {
         let error = ask(&auth(), fields).unwrap_err();
         assert_eq!((error.status(), challenge(&error)), (StatusCode::UNAUTHORIZED, CHALLENGE));
@@ -138,7 +138,7 @@ fn no_key_is_a_challenge() {
 }
 
 #[test]
-fn two_keys_are_a_bad_request_even_if_both_are_good() {
+fn two_keys_are_400_even_if_both_are_valid() {
     let authorization = format!("ApiKey {KEY}");
     #[rustfmt::skip]
     let table: &[&[(&str, &str)]] = &[
@@ -157,7 +157,7 @@ fn two_keys_are_a_bad_request_even_if_both_are_good() {
 }
 
 #[test]
-fn a_key_is_good_until_the_second_in_which_it_expires() {
+fn key_is_valid_until_the_second_of_its_expiry() {
     let with = |id| ask(&auth(), &[("x-api-key", &format!("acme_{id}.a-good_SECRET"))]);
     let soon = with("soon").unwrap();
     assert_eq!(soon.claims().expires(), Some(Duration::from_secs(NOW + 1)));
@@ -198,7 +198,7 @@ fn keys_are_rotated_while_the_service_runs() {
 }
 
 #[test]
-fn another_header_is_read_instead_of_the_usual_one() {
+fn configured_header_replaces_the_default_header() {
     let auth =
         ApiKeys::builder("acme", store()).header("X-Acme-Token").realm("acme").build().unwrap();
     assert!(ask(&auth, &[("x-acme-token", KEY)]).is_ok());
@@ -208,7 +208,7 @@ fn another_header_is_read_instead_of_the_usual_one() {
 }
 
 #[test]
-fn what_cannot_be_right_is_a_config_error() {
+fn invalid_settings_are_config_errors() {
     let builder = || ApiKeys::builder("acme", InMemoryApiKeys::new());
     #[rustfmt::skip]
     let table = [
@@ -253,7 +253,7 @@ fn remote(is_down: bool) -> ApiKeys<Arc<Remote>> {
 }
 
 #[test]
-fn a_store_across_a_network_decides_later_and_alike() {
+fn remote_store_decides_asynchronously() {
     let ask_for = |key| ask(&remote(false), &[("x-api-key", key)]);
     assert!(matches!(remote(false).decide(&head(&[("x-api-key", KEY)])), Decision::Later(_)));
     assert_eq!(ask_for(KEY).unwrap().claims().id(), "k1");
@@ -264,7 +264,7 @@ fn a_store_across_a_network_decides_later_and_alike() {
 }
 
 #[test]
-fn a_store_that_is_down_could_not_tell() {
+fn failed_store_is_503() {
     let error = ask(&remote(true), &[("x-api-key", KEY)]).unwrap_err();
     assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(!error.to_string().contains("db.internal"), "the cause is for the log");
@@ -281,7 +281,7 @@ struct Claims {
 }
 
 #[test]
-fn a_token_or_a_key_is_one_policy_with_a_challenge_of_each() {
+fn any_of_token_and_key_sends_both_challenges() {
     const SECRET: &str = "a signing key of at least thirty-two bytes";
     let jwt = Jwt::<Claims>::hs256(SECRET).audience("orders").build().unwrap();
     let either = any_of(jwt, auth());
@@ -312,7 +312,7 @@ fn a_token_or_a_key_is_one_policy_with_a_challenge_of_each() {
 }
 
 #[test]
-fn it_keeps_the_contract_of_policies() {
+fn keeps_the_policy_contract() {
     let request = || Request::get("/").header("x-api-key", KEY).body(Script::empty()).unwrap();
     Contract::new(request).check_policy(auth);
     Contract::new(request).check_policy(|| remote(false));
@@ -327,7 +327,7 @@ fn debug_shows_no_key() {
 
 proptest! {
     #[test]
-    fn no_field_makes_it_panic_and_none_passes_by_chance(
+    fn arbitrary_header_values_never_panic_and_never_pass(
         bytes in prop::collection::vec(prop_oneof![0x20..0x7fu8, 0x80..=0xffu8, Just(b'\t')], 0..200),
         scheme in prop::sample::select(vec!["", "ApiKey ", "ApiKey", "acme_", "acme_k1."]),
         name in prop::sample::select(vec!["x-api-key", "authorization"]),
@@ -339,7 +339,7 @@ proptest! {
     }
 
     #[test]
-    fn no_mutation_of_a_good_key_passes(at in 0..KEY.len(), byte in 0x20..0x7fu8) {
+    fn mutated_keys_are_rejected(at in 0..KEY.len(), byte in 0x20..0x7fu8) {
         let mut key = KEY.as_bytes().to_vec();
         prop_assume!(key[at] != byte);
         key[at] = byte;

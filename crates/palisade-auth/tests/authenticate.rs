@@ -76,7 +76,7 @@ async fn optional_authentication_rejects_invalid_credentials() {
 }
 
 #[tokio::test]
-async fn browsers_are_sent_to_log_in_and_come_back_to_this_origin() {
+async fn browsers_are_redirected_to_login_with_a_local_return_path() {
     let pages = auth().login_redirect("/login").unwrap();
     let html = ("accept", "text/html,application/xhtml+xml;q=0.9");
     let Err(Halt::Reply(reply)) = decided(&pages, &head(&[html])).await else { panic!("no reply") };
@@ -132,7 +132,7 @@ async fn revoked_identity_is_rejected_with_a_cached_token() {
 }
 
 #[tokio::test]
-async fn roles_scopes_and_tenants_are_found_where_issuers_put_them() {
+async fn reads_roles_scopes_and_tenants_from_configured_claims() {
     let mut token = claims();
     token["realm_access"] = json!({"roles": ["admin", 7, "staff"], "x": {"y": 1}});
     token["cognito:groups"] = json!(["admin", "staff"]);
@@ -165,7 +165,7 @@ async fn roles_scopes_and_tenants_are_found_where_issuers_put_them() {
 }
 
 #[tokio::test]
-async fn a_token_may_neither_live_too_long_nor_be_too_old() {
+async fn rejects_tokens_beyond_max_lifetime_or_max_age() {
     let auth = builder()
         .skew(Duration::ZERO)
         .max_lifetime(Duration::from_secs(60))
@@ -198,7 +198,7 @@ async fn a_response_to_a_token_in_a_query_is_not_stored() {
 
 #[cfg(feature = "axum")]
 #[tokio::test]
-async fn a_handler_without_a_guard_is_a_500_and_never_a_401() {
+async fn identity_extractor_without_a_policy_is_500() {
     use axum::{Router, routing::get};
     use tower::ServiceExt;
     let app = || {

@@ -70,7 +70,7 @@ fn challenge(error: &ApiError) -> &str {
 }
 
 #[test]
-fn a_user_with_the_password_passes() {
+fn correct_password_passes() {
     let good = field("ada:correct: h\u{f6}rse");
     for field in [&*good, &good.replace("Basic", "basic"), &good.replace("Basic", "BASIC  ")] {
         let identity = ask(&auth(), field).unwrap();
@@ -81,7 +81,7 @@ fn a_user_with_the_password_passes() {
 }
 
 #[test]
-fn whatever_is_wrong_the_answer_is_the_same() {
+fn all_invalid_credentials_get_the_same_response() {
     let long = field(format!("ada:{}", "x".repeat(1024)));
     #[rustfmt::skip]
     let table = [
@@ -102,7 +102,7 @@ fn whatever_is_wrong_the_answer_is_the_same() {
 }
 
 #[test]
-fn control_characters_reach_no_verification() {
+fn control_characters_are_rejected_before_verification() {
     let anybody = Basic::builder(|user: String, _: Password| async move {
         Ok::<_, BoxError>(Some(Identity::new(1, Principal::new(user))))
     });
@@ -116,7 +116,7 @@ fn control_characters_reach_no_verification() {
 }
 
 #[test]
-fn no_credentials_are_a_challenge_and_two_a_bad_request() {
+fn missing_credentials_are_401_and_two_are_400() {
     for values in [&[][..], &[&b"Bearer YWRhOnB3"[..]], &[b"Basicx YWRhOnB3"]] {
         let error = finish(auth().decide(&head(values))).unwrap_err();
         assert_eq!((error.status(), challenge(&error)), (StatusCode::UNAUTHORIZED, CHALLENGE));
@@ -128,14 +128,14 @@ fn no_credentials_are_a_challenge_and_two_a_bad_request() {
 }
 
 #[test]
-fn a_verification_that_fails_could_not_tell() {
+fn failed_verification_is_503() {
     let error = ask(&auth(), &field("broken:x")).unwrap_err();
     assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(!error.to_string().contains("users"), "the cause is for the log");
 }
 
 #[test]
-fn only_so_many_verifications_run_at_once() {
+fn concurrent_verifications_are_limited() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let auth = Basic::builder(move |user: String, _: Password| {
@@ -184,7 +184,7 @@ fn running_hash_keeps_its_slot_after_a_disconnect() {
 }
 
 #[test]
-fn what_cannot_be_right_is_a_config_error() {
+fn invalid_settings_are_config_errors() {
     let builder = || Basic::builder(|_, _| async { Ok::<Option<Identity<()>>, BoxError>(None) });
     for (builder, setting) in [
         (builder().concurrency(0), "concurrency"),
@@ -214,7 +214,7 @@ fn debug_shows_no_password() {
 }
 
 #[test]
-fn it_keeps_the_contract_of_policies() {
+fn keeps_the_policy_contract() {
     let good = field("ada:correct: h\u{f6}rse");
     let request =
         || Request::get("/").header(header::AUTHORIZATION, &good).body(Script::empty()).unwrap();
@@ -224,7 +224,7 @@ fn it_keeps_the_contract_of_policies() {
 
 proptest! {
     #[test]
-    fn no_field_makes_it_panic(
+    fn arbitrary_header_values_never_panic(
         bytes in prop::collection::vec(prop_oneof![0x20..0x7fu8, 0x80..=0xffu8, Just(b'\t')], 0..100),
         scheme in prop::sample::select(vec!["", "Basic ", "Basic"]),
     ) {
@@ -233,7 +233,7 @@ proptest! {
     }
 
     #[test]
-    fn no_decoded_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+    fn arbitrary_decoded_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
         let _ = ask(&auth(), &field(bytes));
     }
 }

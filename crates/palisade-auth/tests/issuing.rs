@@ -53,7 +53,7 @@ fn algorithms() -> Vec<Algorithm> {
 }
 
 #[tokio::test]
-async fn tokens_of_each_algorithm_are_accepted_and_rejected_if_changed() {
+async fn tokens_of_each_algorithm_verify_and_changed_ones_do_not() {
     for algorithm in algorithms() {
         let clock = clock();
         let key = SigningKey::generate(algorithm).unwrap();
@@ -128,7 +128,7 @@ fn jsonwebtoken_decodes_the_tokens_with_the_published_keys() {
 }
 
 #[test]
-fn a_token_has_the_registered_claims_and_those_of_the_user() {
+fn token_has_registered_and_custom_claims() {
     let clock = clock();
     let key = SigningKey::secret(Algorithm::Hs256, SECRET).unwrap().with_id("2026-11").unwrap();
     let issuer = issuer(key, &clock).audience("billing").build().unwrap();
@@ -159,7 +159,7 @@ fn a_token_has_the_registered_claims_and_those_of_the_user() {
 }
 
 #[tokio::test]
-async fn tokens_expire_and_access_tokens_have_the_profile() {
+async fn access_tokens_follow_their_profile_and_expire() {
     let clock = clock();
     let key = SigningKey::secret(Algorithm::Hs256, SECRET).unwrap();
     let issuer = issuer(key, &clock).access_tokens().build().unwrap();
@@ -180,7 +180,7 @@ async fn tokens_expire_and_access_tokens_have_the_profile() {
 }
 
 #[test]
-fn claims_that_are_set_twice_or_not_an_object_are_errors() {
+fn reserved_or_non_object_claims_are_errors() {
     let key = SigningKey::secret(Algorithm::Hs256, SECRET).unwrap();
     let issuer = TokenIssuer::new(NAME, key).audience("orders").build().unwrap();
     for name in ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"] {
@@ -199,7 +199,7 @@ fn claims_that_are_set_twice_or_not_an_object_are_errors() {
 }
 
 #[test]
-fn settings_that_cannot_be_right_name_the_remedy() {
+fn invalid_settings_are_config_errors_with_a_remedy() {
     let key = || SigningKey::secret(Algorithm::Hs256, SECRET).unwrap();
     let named = |id: &str| key().with_id(id).unwrap();
     let issuer = |key| TokenIssuer::new(NAME, key).audience("orders");
@@ -228,7 +228,7 @@ fn settings_that_cannot_be_right_name_the_remedy() {
 }
 
 #[tokio::test]
-async fn keys_of_a_rotation_verify_until_their_tokens_expire() {
+async fn rotated_keys_verify_until_their_tokens_expire() {
     let clock = clock();
     let secret = |id: &str| SigningKey::generate(Algorithm::Hs256).unwrap().with_id(id).unwrap();
     let issuer = issuer(secret("a"), &clock).build().unwrap();

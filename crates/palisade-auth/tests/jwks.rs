@@ -106,7 +106,7 @@ async fn garbage_replaces_no_keys() {
 }
 
 #[tokio::test]
-async fn only_200_is_an_answer() {
+async fn status_other_than_200_is_a_failed_fetch() {
     for status in [201, 204, 404, 429, 500, 503] {
         let status = StatusCode::from_u16(status).unwrap();
         let manner = Manner::Say(status, "{\"keys\":[{\"kid\":\"new\"}]}");
@@ -140,7 +140,7 @@ async fn an_endless_document_is_read_up_to_the_cap() {
 }
 
 #[tokio::test]
-async fn the_cap_is_on_the_byte() {
+async fn size_cap_is_exact_to_the_byte() {
     for declared in [true, false] {
         for (bytes, cause) in [(256 * 1024, "not a JWK set"), (256 * 1024 + 1, "more than")] {
             let server = Server::start(Manner::Flood { bytes, declared }).await;
@@ -153,7 +153,7 @@ async fn the_cap_is_on_the_byte() {
 }
 
 #[tokio::test]
-async fn a_service_starts_with_or_without_keys() {
+async fn start_up_modes_wait_for_keys_or_not() {
     let server = Server::start(Manner::Say(StatusCode::BAD_GATEWAY, "")).await;
     let keys = server.keys().build().unwrap();
     keys.start(StartUp::Lazy).await.unwrap();

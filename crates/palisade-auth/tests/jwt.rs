@@ -82,7 +82,7 @@ fn challenge(error: &ApiError) -> &str {
 }
 
 #[test]
-fn a_good_token_yields_claims_and_principal() {
+fn valid_token_yields_claims_and_principal() {
     let identity = ask_with(&good()).unwrap();
     assert_eq!((&*identity.claims().sub, identity.claims().plan.as_deref()), ("ada", Some("pro")));
     let principal = identity.principal();
@@ -91,7 +91,7 @@ fn a_good_token_yields_claims_and_principal() {
 }
 
 #[test]
-fn a_token_of_another_library_is_good_too() {
+fn accepts_tokens_of_another_library() {
     // With two backends in the build jsonwebtoken has no default provider.
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
     let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
@@ -143,7 +143,7 @@ fn each_claim_is_checked() {
 }
 
 #[test]
-fn clocks_may_be_a_minute_apart() {
+fn clock_skew_of_a_minute_is_accepted() {
     for claims in [
         with("exp", json!(NOW - 59)),
         with("exp", json!(NOW as f64 + 0.5)),
@@ -169,7 +169,7 @@ fn signed(header: &str, claims: &str) -> String {
 }
 
 #[test]
-fn each_part_of_the_header_is_checked() {
+fn each_header_parameter_is_checked() {
     let claims = good().to_string();
     let ask = |header: &str| ask(&auth(), &[&format!("Bearer {}", signed(header, &claims))]);
     for header in [
@@ -200,7 +200,7 @@ fn each_part_of_the_header_is_checked() {
 }
 
 #[test]
-fn claims_with_a_member_twice_are_refused() {
+fn rejects_duplicate_claims() {
     let claims = good().to_string();
     let twice = format!("{{\"sub\":\"eve\",{}", &claims[1..]);
     let token = signed(r#"{"alg":"HS256"}"#, &twice);
@@ -208,7 +208,7 @@ fn claims_with_a_member_twice_are_refused() {
 }
 
 #[test]
-fn a_token_of_the_wrong_form_is_refused() {
+fn rejects_malformed_tokens() {
     let token = sign_hs256(SECRET, &good());
     let (message, signature) = token.rsplit_once('.').unwrap();
     for bad in [
@@ -228,7 +228,7 @@ fn a_token_of_the_wrong_form_is_refused() {
 }
 
 #[test]
-fn without_credentials_the_challenge_names_no_error() {
+fn challenge_without_credentials_has_no_error_code() {
     for authorization in [&[][..], &["Basic dXNlcjpwYXNz"], &["Foo a.b.c"]] {
         let error = ask(&auth(), authorization).unwrap_err();
         assert_eq!((error.status().as_u16(), challenge(&error)), (401, "Bearer realm=\"api\""));
@@ -236,7 +236,7 @@ fn without_credentials_the_challenge_names_no_error() {
 }
 
 #[test]
-fn two_credentials_are_a_400() {
+fn two_tokens_are_400() {
     let field = format!("Bearer {}", sign_hs256(SECRET, &good()));
     let error = ask(&auth(), &[&field, &field]).unwrap_err();
     assert_eq!(error.status(), 400);
@@ -244,7 +244,7 @@ fn two_credentials_are_a_400() {
 }
 
 #[test]
-fn a_configuration_that_leaves_a_door_open_is_refused() {
+fn insecure_settings_are_config_errors() {
     let setting =
         |built: Result<Jwt<Claims>, palisade_core::ConfigError>| built.unwrap_err().setting();
     assert_eq!(setting(Jwt::hs256("").audience("a").build()), "secret");
@@ -281,7 +281,7 @@ fn the_policies_keep_the_contract() {
 
 proptest::proptest! {
     #[test]
-    fn a_token_with_any_byte_changed_is_refused(at in 0_usize..400, to in "[A-Za-z0-9_.=-]") {
+    fn rejects_tokens_with_any_byte_changed(at in 0_usize..400, to in "[A-Za-z0-9_.=-]") {
         let token = sign_hs256(SECRET, &good());
         let at = at % token.len();
         let mut changed = token.clone();
@@ -342,7 +342,7 @@ fn token_is_read_from_exactly_one_configured_place() {
 }
 
 #[test]
-fn by_default_a_token_is_in_the_authorization_field_only() {
+fn reads_tokens_only_from_authorization_by_default() {
     let token = sign_hs256(SECRET, &good());
     let (head, ()) = Request::get(format!("/?access_token={token}"))
         .header("cookie", format!("token={token}; access_token={token}"))

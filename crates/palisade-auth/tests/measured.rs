@@ -113,7 +113,7 @@ impl Fetch for Issuer {
 }
 
 #[tokio::test]
-async fn keys_tell_their_age_and_what_it_took_to_get_them() {
+async fn metrics_report_key_age_and_fetches() {
     let (up, clock) = (Arc::new(AtomicBool::new(false)), ManualClock::default());
     let keys = Jwks::url("https://issuer.example/keys").fetch(Issuer(Arc::clone(&up)));
     let keys = keys.clock(Arc::new(clock.clone())).build().unwrap();

@@ -101,7 +101,7 @@ async fn metadata_is_at_its_well_known_path() {
 }
 
 #[tokio::test]
-async fn challenges_lead_to_the_metadata() {
+async fn challenges_link_to_the_metadata() {
     let built = resource("https://api.example.com/mcp").challenge_scopes(["read"]).build().unwrap();
     let link = format!("resource_metadata=\"{}\"", built.metadata_url());
     let (_, headers, _) = ask(built.clone().then(jwt()), Method::GET, "/", None).await;
@@ -137,7 +137,7 @@ async fn challenges_lead_to_the_metadata() {
 }
 
 #[tokio::test]
-async fn step_up_asks_for_another_login() {
+async fn step_up_requires_acr_and_recent_login() {
     let step_up = || {
         let builder = StepUp::new(|claims: &Claims| LoginContext {
             acr: claims.acr.as_deref(),

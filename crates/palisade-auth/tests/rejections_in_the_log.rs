@@ -94,7 +94,7 @@ fn logged_with<P: Stage>(policy: P, requests: &[&[(&str, &str)]]) -> String {
 }
 
 #[test]
-fn two_sets_of_credentials_have_a_line_in_each_scheme() {
+fn duplicate_credentials_are_logged_once_in_each_scheme() {
     let two = [("authorization", "Bearer hunter2"), ("authorization", "Bearer hunter2")];
     let cookies = [("cookie", "__Host-session=hunter2; __Host-session=hunter2")];
     let keys = || ApiKeys::builder("acme", InMemoryApiKeys::from_iter([])).build().unwrap();
@@ -115,7 +115,7 @@ fn two_sets_of_credentials_have_a_line_in_each_scheme() {
 
 #[cfg(feature = "introspection")]
 #[test]
-fn opaque_token_that_is_rejected_has_a_line_each_time() {
+fn each_rejection_of_an_opaque_token_is_logged() {
     use palisade_auth::{Introspection, testing::OpaqueIssuer};
     use serde_json::json;
 
@@ -149,7 +149,7 @@ fn opaque_token_that_is_rejected_has_a_line_each_time() {
 }
 
 #[test]
-fn login_that_is_not_enough_has_a_line() {
+fn rejected_step_up_is_logged() {
     let secret = "x".repeat(32);
     let claims = serde_json::json!({ "sub": "ada", "aud": "api", "exp": 4_102_444_800_u64 });
     let field = format!("Bearer {}", sign_hs256(&*secret, &claims));
@@ -161,7 +161,7 @@ fn login_that_is_not_enough_has_a_line() {
 }
 
 #[test]
-fn csrf_rejection_has_a_line() {
+fn csrf_rejection_is_logged() {
     let (head, ()) =
         Request::post("/").header("origin", "https://evil.example").body(()).unwrap().into_parts();
     let log = Log::during(Level::INFO, || drop(CsrfCheck::new().check(&head).unwrap_err()));

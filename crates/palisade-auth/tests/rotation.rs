@@ -132,7 +132,7 @@ async fn a_key_replaced_under_the_same_kid_is_found() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_early_is_accepted_within_the_cool_down() {
+async fn token_signed_before_publication_passes_within_a_cool_down() {
     let setup = setup();
     let (old, new) = (key(), key());
     setup.issuer.publish(&[(&old, Some("only"))]);
@@ -231,7 +231,7 @@ async fn a_key_replaced_under_the_same_kid_is_503_in_an_outage() {
 }
 
 #[tokio::test]
-async fn a_remembered_token_of_a_withdrawn_key_is_rejected() {
+async fn cached_token_of_a_withdrawn_key_is_rejected() {
     for published in [true, false] {
         let setup = setup();
         let (old, new) = (key(), key());
@@ -246,7 +246,7 @@ async fn a_remembered_token_of_a_withdrawn_key_is_rejected() {
 }
 
 #[tokio::test]
-async fn remembered_tokens_are_accepted_while_the_issuer_is_down() {
+async fn cached_tokens_are_accepted_while_the_issuer_is_down() {
     let setup = setup();
     let key = key();
     setup.issuer.publish(&[(&key, Some("a"))]);
@@ -262,7 +262,7 @@ async fn remembered_tokens_are_accepted_while_the_issuer_is_down() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_request_at_a_rotation_is_rejected() {
+async fn all_requests_pass_during_key_rotation() {
     let setup = setup();
     let mut keys = vec![key()];
     setup.issuer.publish(&[(&keys[0], Some("0"))]);

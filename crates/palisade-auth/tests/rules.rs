@@ -78,7 +78,7 @@ fn status(rule: &(impl Rule<About = ()> + ?Sized)) -> u16 {
 const ALL: [char; 4] = ['A', 'D', 'N', 'U'];
 
 #[test]
-fn and_holds_where_nothing_on_the_left_or_right_objects() {
+fn rule_and_follows_its_truth_table() {
     for (left, row) in ALL.into_iter().zip(["ADAU", "DDDD", "ADNU", "UUUU"]) {
         for (right, expected) in ALL.into_iter().zip(row.chars()) {
             let (a, b) = (says(left), says(right));
@@ -90,7 +90,7 @@ fn and_holds_where_nothing_on_the_left_or_right_objects() {
 }
 
 #[test]
-fn or_allows_if_one_side_does_and_never_hides_a_failure() {
+fn rule_or_follows_its_truth_table() {
     for (left, row) in ALL.into_iter().zip(["AAAA", "ADDU", "ADNU", "AUUU"]) {
         for (right, expected) in ALL.into_iter().zip(row.chars()) {
             let (a, b) = (says(left), says(right));
@@ -102,7 +102,7 @@ fn or_allows_if_one_side_does_and_never_hides_a_failure() {
 }
 
 #[test]
-fn not_turns_yes_and_no_around_and_nothing_else() {
+fn rule_not_swaps_allow_and_deny_only() {
     for (what, expected) in ALL.into_iter().zip("DANU".chars()) {
         assert_eq!(verdict(&says(what).not()), expected, "not {what}");
         assert_eq!(verdict(&says(what).not().not()), what);
@@ -114,7 +114,7 @@ fn not_turns_yes_and_no_around_and_nothing_else() {
 }
 
 #[test]
-fn a_rule_comes_to_a_yes_only_by_an_allow() {
+fn only_allow_passes() {
     for (what, expected) in ALL.into_iter().zip([200, 403, 403, 503]) {
         assert_eq!(status(&says(what)), expected, "{what}");
         let shared: Arc<dyn Rule<About = ()>> = Arc::new(says(what));
@@ -124,7 +124,7 @@ fn a_rule_comes_to_a_yes_only_by_an_allow() {
 }
 
 #[test]
-fn an_explicit_no_wins_wherever_it_stands() {
+fn explicit_deny_overrides_any_allow() {
     // What the predicate says, and what then becomes of a rule that would be allowed. A predicate that could not tell
     // denies: it is 403, not 503.
     for (what, expected) in ALL.into_iter().zip([403, 200, 200, 403]) {
@@ -149,7 +149,7 @@ fn an_explicit_no_wins_wherever_it_stands() {
 }
 
 #[test]
-fn a_hidden_no_is_a_404_to_the_letter_and_nothing_else_is() {
+fn hidden_denial_is_404() {
     for (what, expected) in ALL.into_iter().zip([200, 404, 404, 503]) {
         assert_eq!(status(&says(what).hide_as_not_found()), expected, "{what}");
     }
@@ -182,7 +182,7 @@ fn a_hidden_no_is_a_404_to_the_letter_and_nothing_else_is() {
 }
 
 #[test]
-fn or_tells_the_failure_that_says_more() {
+fn rule_or_reports_the_more_specific_failure() {
     let identity = Identity::new((), ada());
     let challenge = |rule: &dyn Rule<About = ()>| {
         let error = identity.require(rule, &()).unwrap_err();
@@ -227,7 +227,7 @@ fn outcome(rule: impl Rule<About = request::Parts>, path: &str, caller: Principa
 }
 
 #[test]
-fn whoever_is_nobody_gets_a_challenge_whatever_the_rule() {
+fn anonymous_request_gets_a_challenge_for_any_rule() {
     let rules: [Arc<dyn Rule<About = request::Parts>>; 6] = [
         Arc::new(role("admin")),
         Arc::new(role("admin").not()),
@@ -244,7 +244,7 @@ fn whoever_is_nobody_gets_a_challenge_whatever_the_rule() {
 }
 
 #[test]
-fn names_compare_exactly_and_empty_lists_allow_no_caller() {
+fn names_match_exactly_and_empty_lists_allow_no_caller() {
     let caller = || ada().with_roles(["editor", "auditor"]).with_scopes(["orders:read", "a"]);
     let none: [&str; 0] = [];
     #[rustfmt::skip]
@@ -273,7 +273,7 @@ fn names_compare_exactly_and_empty_lists_allow_no_caller() {
 }
 
 #[test]
-fn a_tenant_in_the_path_is_one_that_the_caller_is_a_member_of() {
+fn tenant_in_the_path_must_be_one_of_the_caller() {
     let rule = || tenant_from_path("/orgs/{org_id}/items/{id}", "org_id").unwrap();
     let caller = || ada().with_tenants(["acme", "café", "a.b"]).with_roles(["editor"]);
     #[rustfmt::skip]
@@ -297,7 +297,7 @@ fn a_tenant_in_the_path_is_one_that_the_caller_is_a_member_of() {
 }
 
 #[test]
-fn another_spelling_of_a_path_does_not_slip_past_its_rule() {
+fn alternative_spellings_of_a_path_are_rejected() {
     // Hono matched one spelling and decoded another (CVE-2026-47676).
     let rule = || tenant_from_path("/admin/{org}", "org").unwrap();
     for path in [
@@ -321,7 +321,7 @@ fn another_spelling_of_a_path_does_not_slip_past_its_rule() {
 }
 
 #[test]
-fn a_check_answers_yes_no_or_that_it_could_not_tell() {
+fn check_allows_denies_or_fails() {
     type Told = Result<bool, io::Error>;
     let down = || -> Told { Err(io::Error::other("the store is down")) };
     assert_eq!(outcome(check("yes", |_, _| true), "/", ada()), 200);
@@ -347,7 +347,7 @@ struct Order {
 }
 
 #[test]
-fn a_resource_is_judged_as_a_route_is() {
+fn resource_rules_decide_like_route_rules() {
     let order = |buyer: &str, frozen| Order { buyer: buyer.to_owned(), frozen };
     let own = || owner(|order: &Order| order.buyer.as_str());
     let rule = own()
@@ -389,7 +389,7 @@ fn the_policies_keep_the_contract() {
 }
 
 #[test]
-fn each_decision_is_an_event_that_does_not_say_who_it_was() {
+fn each_decision_is_logged_without_the_subject() {
     let subject = "ada.lovelace@example.com";
     let caller = |roles: &[&'static str]| Principal::new(subject).with_roles(roles.iter().copied());
     let rule = role("editor").or(scope("x")).and(deny(role("suspended"))).authorize();

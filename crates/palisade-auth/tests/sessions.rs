@@ -99,7 +99,7 @@ const COOKIE: &str = "Cookie realm=\"api\"";
 const BEARER: &str = "Bearer realm=\"api\"";
 
 #[test]
-fn a_token_that_the_store_knows_passes_from_each_place() {
+fn valid_session_token_passes_from_each_place() {
     #[rustfmt::skip]
     let table = [
         (in_cookie(), ("cookie", "__Host-session=good")),
@@ -116,7 +116,7 @@ fn a_token_that_the_store_knows_passes_from_each_place() {
 }
 
 #[test]
-fn a_request_without_a_token_gets_a_challenge_of_each_place() {
+fn missing_token_gets_a_challenge_for_each_place() {
     #[rustfmt::skip]
     let table: &[(_, &[&str], Fields<'_>)] = &[
         (in_cookie(), &[COOKIE], &[]),
@@ -136,7 +136,7 @@ fn a_request_without_a_token_gets_a_challenge_of_each_place() {
 }
 
 #[test]
-fn a_token_that_is_not_good_is_refused_and_not_anonymous() {
+fn invalid_token_is_rejected_even_if_optional() {
     let long = "x".repeat(257);
     for token in ["unknown", "", "g o", "go,od", "\"good\"", "g\u{f6}od", "good%00", "=", &long] {
         let (cookie, bearer) = (format!("__Host-session={token}"), format!("Bearer {token}"));
@@ -155,7 +155,7 @@ fn a_token_that_is_not_good_is_refused_and_not_anonymous() {
 }
 
 #[test]
-fn only_what_can_be_a_token_reaches_the_store() {
+fn only_well_formed_tokens_reach_the_store() {
     let store = Store::default();
     let auth = Sessions::builder(store.clone()).max_token(8).build().unwrap();
     for token in ["12345678", "123456789", "a b", "", "a\"b"] {
@@ -165,7 +165,7 @@ fn only_what_can_be_a_token_reaches_the_store() {
 }
 
 #[test]
-fn two_tokens_are_a_bad_request_even_if_they_are_equal() {
+fn two_tokens_are_400_even_if_equal() {
     #[rustfmt::skip]
     let table: &[(_, Fields<'_>)] = &[
         (in_cookie(), &[("cookie", "__Host-session=good; __Host-session=good")]),
@@ -210,7 +210,7 @@ fn only_cookies_enable_the_csrf_check() {
 }
 
 #[test]
-fn pages_of_another_origin_are_named() {
+fn trusted_origins_pass_the_csrf_check() {
     let check = CsrfCheck::builder().trust_origin("https://app.example.com").build().unwrap();
     let auth = builder().cookie("sid").csrf(check).build().unwrap();
     let from = |origin| {
@@ -222,7 +222,7 @@ fn pages_of_another_origin_are_named() {
 }
 
 #[test]
-fn a_store_that_is_down_could_not_tell() {
+fn failed_store_is_503() {
     for (auth, field) in [
         (in_cookie(), ("cookie", "__Host-session=down")),
         (in_bearer(), ("authorization", "Bearer down")),
@@ -234,7 +234,7 @@ fn a_store_that_is_down_could_not_tell() {
 }
 
 #[test]
-fn what_cannot_be_right_is_a_config_error() {
+fn invalid_settings_are_config_errors() {
     #[rustfmt::skip]
     let table = [
         (builder().cookie(""), "cookie"),
@@ -252,7 +252,7 @@ fn what_cannot_be_right_is_a_config_error() {
 }
 
 #[test]
-fn it_keeps_the_contract_of_policies() {
+fn keeps_the_policy_contract() {
     let request = || Request::get("/").header("cookie", "sid=good").body(Script::empty()).unwrap();
     Contract::new(request).check_policy(in_either);
     Contract::new(request).check_policy(|| in_either().optional());
@@ -269,7 +269,7 @@ fn it_keeps_the_contract_of_policies() {
 
 proptest! {
     #[test]
-    fn no_field_makes_it_panic_and_none_passes_by_chance(
+    fn arbitrary_header_values_never_panic_and_never_pass(
         bytes in prop::collection::vec(prop_oneof![0x20..0x7fu8, 0x80..=0xffu8, Just(b'\t')], 0..100),
         start in prop::sample::select(vec!["", "sid=", "sid=good; ", "Bearer ", "a=\"", "https://"]),
         name in prop::sample::select(vec!["cookie", "authorization", "origin", "host", "sec-fetch-site", "upgrade"]),

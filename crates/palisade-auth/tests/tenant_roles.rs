@@ -39,7 +39,7 @@ fn in_org() -> impl Rule<About = request::Parts> + Clone {
 }
 
 #[test]
-fn a_role_after_a_tenant_is_the_role_in_that_tenant() {
+fn role_rule_after_a_tenant_rule_applies_in_that_tenant() {
     assert!(allows(in_org().and(role("editor")), "acme"));
     assert!(!allows(in_org().and(role("editor")), "globex"));
     assert!(!allows(in_org().and(role("editor")), "other"));
@@ -68,7 +68,7 @@ fn the_order_within_an_and_does_not_matter() {
 }
 
 #[test]
-fn a_denied_role_is_the_role_in_the_tenant() {
+fn denied_role_applies_in_the_tenant() {
     for org in ["acme", "globex"] {
         let is_acme = org == "acme";
         assert_eq!(allows(in_org().and(deny(role("suspended"))), org), is_acme);
@@ -93,7 +93,7 @@ fn wrapped_rules_keep_their_tenant() {
 }
 
 #[test]
-fn of_two_tenants_in_a_path_the_second_counts() {
+fn last_tenant_in_the_path_selects_the_roles() {
     let path = "/orgs/{org}/projects/{project}";
     let rule = tenant_from_path(path, "org")
         .unwrap()
@@ -105,7 +105,7 @@ fn of_two_tenants_in_a_path_the_second_counts() {
 }
 
 #[test]
-fn a_later_policy_sees_the_caller_in_the_tenant() {
+fn later_policies_see_the_roles_in_the_tenant() {
     let mut request = Request::get("/orgs/acme").body(()).unwrap();
     request.extensions_mut().insert(ada());
     let (mut head, ()) = request.into_parts();

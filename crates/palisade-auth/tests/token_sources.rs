@@ -115,7 +115,7 @@ async fn websocket_protocols_without_one_good_token_are_rejected() {
 }
 
 #[tokio::test]
-async fn another_scheme_is_accepted_by_name() {
+async fn configured_authorization_scheme_is_accepted() {
     let auth = builder().token_in_authorization("Token").build().unwrap();
     let token = token();
     for (scheme, status) in
@@ -141,7 +141,7 @@ async fn another_scheme_is_accepted_by_name() {
 }
 
 #[test]
-fn names_with_another_syntax_are_config_errors() {
+fn names_with_invalid_syntax_are_config_errors() {
     let setting = |builder: JwtBuilder<()>| builder.build().unwrap_err().setting();
     for name in ["", "a b", "a,b", "a\"", "caf\u{e9}"] {
         assert_eq!(setting(builder().token_in_authorization(name)), "token_in_authorization");
@@ -151,7 +151,7 @@ fn names_with_another_syntax_are_config_errors() {
 }
 
 #[tokio::test]
-async fn scheme_that_is_set_twice_in_other_case_counts_once() {
+async fn scheme_set_twice_in_another_case_is_used_once() {
     let field = format!("Bearer {}", token());
     for auth in [
         builder().token_in_bearer().token_in_authorization("bearer"),
@@ -167,7 +167,7 @@ async fn scheme_that_is_set_twice_in_other_case_counts_once() {
 }
 
 #[test]
-fn places_that_find_the_same_token_are_config_errors() {
+fn places_that_read_the_same_token_are_config_errors() {
     let header = || builder().token_in_header(header::AUTHORIZATION);
     assert!(header().build().is_ok(), "alone it is a place like any other");
     for (builder, setting) in [
@@ -237,7 +237,7 @@ async fn inner_challenges_name_the_accepted_scheme() {
 }
 
 #[tokio::test]
-async fn session_in_another_scheme_is_accepted_by_name() {
+async fn session_is_read_from_the_configured_scheme() {
     for auth in [
         Sessions::builder(Store).scheme("Token"),
         Sessions::builder(Store).bearer().scheme("Token"),
@@ -261,7 +261,7 @@ async fn session_in_another_scheme_is_accepted_by_name() {
 }
 
 #[tokio::test]
-async fn api_key_in_another_scheme_is_accepted_by_name() {
+async fn api_key_is_read_from_the_configured_scheme() {
     let key = ApiKey::generate("acme", Principal::new("billing")).unwrap();
     let plaintext = key.plaintext().to_owned();
     let store = InMemoryApiKeys::from_iter([key.into_record()]);
@@ -275,7 +275,7 @@ async fn api_key_in_another_scheme_is_accepted_by_name() {
 }
 
 #[test]
-fn schemes_with_another_syntax_are_config_errors() {
+fn schemes_with_invalid_syntax_are_config_errors() {
     for name in ["", "a b", "a,b", "a\"", "caf\u{e9}", "Token="] {
         let sessions = Sessions::builder(Store).scheme(name).build().unwrap_err();
         assert_eq!(sessions.setting(), "scheme", "{name:?}");

@@ -111,7 +111,7 @@ async fn only_undecided_responses_are_withheld() {
 }
 
 #[tokio::test]
-async fn a_decision_counts_outside_and_inside_and_through_nested_nets() {
+async fn decision_counts_outside_inside_and_in_nested_layers() {
     let inside = Router::new()
         .route("/a", get(|| async { "a" }))
         .layer(public().layer())
@@ -155,7 +155,7 @@ async fn require_decision_rejects_before_the_handler_runs() {
 }
 
 #[tokio::test]
-async fn the_log_names_method_and_path_and_keeps_the_query_to_itself() {
+async fn log_names_method_and_path_without_the_query() {
     let app = Router::new().route("/forgotten", get(|| async {})).layer(DenyUndecided::new());
     let log = Log::of_this_thread(Level::INFO);
     assert_eq!(status(&app, "/forgotten?token=secret", None).await, 403);

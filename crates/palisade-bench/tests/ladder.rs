@@ -160,7 +160,7 @@ fn check_counts(report: &Report) {
 }
 
 #[test]
-fn counts_by_the_processor_where_it_may() {
+fn counts_hardware_instructions_if_available() {
     let run = || {
         Ladder::new(hello(), [get("/")])
             .step("thousand", computes(1000))
@@ -183,7 +183,7 @@ fn counts_by_the_processor_where_it_may() {
 }
 
 #[test]
-fn tells_rejected_from_allowed_requests() {
+fn distinguishes_rejected_from_allowed_requests() {
     #[derive(Clone)]
     struct Guard<S>(S);
     impl<S> Service<Request<String>> for Guard<S>
@@ -354,7 +354,7 @@ fn counts_polls_until_the_end_of_the_response() {
 type BoxedHello = tower::util::BoxCloneService<Request<String>, Response<String>, Infallible>;
 
 #[test]
-fn without_rounds_no_time_is_measured() {
+fn time_is_not_measured_without_rounds() {
     let report = Ladder::new(hello(), [get("/")])
         .step("two", allocates(2, 8))
         .instructions(Instructions::Off)

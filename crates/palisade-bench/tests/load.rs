@@ -49,7 +49,7 @@ fn sends_each_request_that_is_due() {
 
 /// A client that waits for each response before it sends the next request would hide the stall: one slow request of many.
 #[test]
-fn stall_of_the_server_delays_all_requests_due_meanwhile() {
+fn server_stall_delays_all_requests_due_meanwhile() {
     static SERVED: AtomicU64 = AtomicU64::new(0);
     let stalls = service_fn(|request| {
         if SERVED.fetch_add(1, Ordering::Relaxed) % 200 == 150 {
@@ -137,7 +137,7 @@ fn changing_status_is_an_error() {
 
 /// A call that is rejected has the status 200, too.
 #[test]
-fn rejected_grpc_calls_are_told_from_answered_ones() {
+fn distinguishes_rejected_from_answered_grpc_calls() {
     // Servers that answer with a message have the status in the trailers, and others in the head.
     let answers = |grpc_status: &'static str, is_in_head: bool| {
         service_fn(move |request: Request<Incoming>| async move {

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_as_they_are_documented() {
+    fn parses_documented_sizes() {
         for (text, bytes) in [
             ("0", 0),
             ("1024", 1024),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_says_what_to_write() {
+    fn invalid_size_is_an_error_with_examples() {
         for text in [
             "",
             "mb",
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_of_a_count_is_a_size() {
+    fn converts_from_every_integer_type() {
         let sizes: [ByteSize; 4] =
             [1024.into(), 1024_u32.into(), 1024_u64.into(), 1024_usize.into()];
         assert_eq!(sizes, [ByteSize::kb(1); 4]);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_written_as_it_is_read() {
+    fn size_round_trips_through_display() {
         for size in ["0b", "1000b", "500kb", "1mb", "1025kb", "3gb", "4tb"] {
             assert_eq!(ByteSize::parse(size).unwrap().to_string(), size);
         }

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clients_timeout_is_read_in_every_unit_and_nothing_else() {
+    fn parses_each_unit_of_grpc_timeout_only() {
         let read = |values: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for value in values {

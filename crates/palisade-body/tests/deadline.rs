@@ -56,7 +56,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_takes_too_long_is_dropped_and_answered_for() {
+async fn service_over_the_deadline_is_dropped_and_gets_504() {
     let probe = Probe::new().never_answering();
     let service = Deadline::new(5 * SECOND).layer(probe.handle());
     let (response, took) = timed(service, Request::new(Script::empty())).await;
@@ -67,7 +67,7 @@ async fn a_service_that_takes_too_long_is_dropped_and_answered_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_handler_holds_is_free_before_the_client_hears_of_it() {
+async fn handler_is_dropped_before_the_client_is_answered() {
     let probe = Probe::new().never_answering();
     let mut service = Deadline::new(5 * SECOND).layer(probe.handle());
     ServiceExt::<Request<Script>>::ready(&mut service).await.unwrap();
@@ -77,7 +77,7 @@ async fn what_the_handler_holds_is_free_before_the_client_hears_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_answers_in_time_is_left_alone() {
+async fn service_within_the_deadline_is_unchanged() {
     let service = Deadline::new(5 * SECOND).layer(service_fn(|request| async {
         tokio::time::sleep(4 * SECOND).await;
         reads::<TimedBody<Script>>(request).await
@@ -87,7 +87,7 @@ async fn a_service_that_answers_in_time_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_the_client_is_408() {
+async fn waiting_for_the_request_body_is_408() {
     let service = Deadline::new(5 * SECOND).layer(service_fn(reads));
     let (response, took) = timed(service, stalling()).await;
     assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
@@ -103,7 +103,7 @@ async fn waiting_for_the_client_is_408() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn handler_that_stopped_reading_is_504() {
+async fn handler_that_stopped_reading_gets_504() {
     let service =
         Deadline::new(5 * SECOND).layer(service_fn(|request: Request<TimedBody<Chunked>>| async {
             let body = request.into_body();
@@ -115,7 +115,7 @@ async fn handler_that_stopped_reading_is_504() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn handler_that_has_the_body_is_504() {
+async fn handler_that_received_the_body_gets_504() {
     let service =
         Deadline::new(5 * SECOND).layer(service_fn(|request: Request<TimedBody<Chunked>>| async {
             let mut body = request.into_body();
@@ -130,7 +130,7 @@ async fn handler_that_has_the_body_is_504() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_comes_after_the_error_of_a_pause() {
+async fn body_ends_after_the_idle_error() {
     let deadline = Deadline::new(60 * SECOND).idle(2 * SECOND);
     let service = deadline.layer(service_fn(|request: Request<_>| async {
         let mut body: TimedBody<_> = request.into_body();
@@ -144,7 +144,7 @@ async fn nothing_comes_after_the_error_of_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pause_of_the_client_is_408_for_any_handler() {
+async fn idle_client_gets_408_for_any_handler() {
     let deadline = Deadline::new(60 * SECOND).idle(2 * SECOND);
     let (response, took) = timed(deadline.layer(service_fn(reads)), stalling()).await;
     assert_eq!((response.status(), took.as_secs()), (StatusCode::REQUEST_TIMEOUT, 2));
@@ -168,7 +168,7 @@ fn dripping(pause: Duration, drops: usize) -> impl http_body::Body<Data = Bytes,
 }
 
 #[tokio::test(start_paused = true)]
-async fn pauses_shorter_than_the_idle_time_may_go_on_for_long() {
+async fn pauses_within_the_idle_time_are_unlimited_in_number() {
     let deadline = Deadline::new(60 * SECOND).idle(2 * SECOND);
     let request = Request::new(dripping(SECOND, 30));
     let (response, took) = timed(deadline.layer(service_fn(reads)), request).await;
@@ -176,7 +176,7 @@ async fn pauses_shorter_than_the_idle_time_may_go_on_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stream_may_outlast_the_deadline_but_not_the_idle_time() {
+async fn stream_may_exceed_the_deadline_but_not_the_idle_time() {
     for (pause, whole) in [(SECOND, true), (3 * SECOND, false)] {
         let streams = service_fn(move |_: Request<TimedBody<Script>>| async move {
             Ok::<_, Infallible>(Response::new(dripping(pause, 30)))
@@ -200,7 +200,7 @@ async fn stream_may_outlast_the_deadline_but_not_the_idle_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stream_is_aborted_when_the_client_pauses() {
+async fn streamed_response_is_aborted_if_the_client_is_idle() {
     let echoes = service_fn(|request: Request<TimedBody<Chunked>>| async {
         Ok::<_, Infallible>(Response::new(request.into_body()))
     });
@@ -218,7 +218,7 @@ fn grpc(timeout: &str) -> Request<Script> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_grpc_the_shorter_of_the_two_times_counts() {
+async fn grpc_uses_the_shorter_of_deadline_and_client_timeout() {
     for (timeout, seconds) in [("2S", 2), ("20S", 5), ("soon", 5), ("99999999H", 5), ("0n", 0)] {
         let probe = Probe::new().never_answering();
         let service = Deadline::new(5 * SECOND).layer(probe.handle());
@@ -237,7 +237,7 @@ async fn over_grpc_the_shorter_of_the_two_times_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_a_grpc_client_also_ends_a_stream_and_says_so() {
+async fn grpc_timeout_ends_a_stream_with_a_status() {
     let streams = service_fn(|_: Request<TimedBody<Script>>| async {
         let response = Response::builder().header("content-type", "application/grpc");
         Ok::<_, Infallible>(response.body(dripping(3 * SECOND, 30)).unwrap())
@@ -309,7 +309,7 @@ async fn always_ready_grpc_stream_ends_at_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_of_the_body_limit_are_timed() {
+async fn reads_by_the_body_limit_are_timed() {
     let ignores = service_fn(|_: Request<_>| async {
         Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
     });
@@ -320,7 +320,7 @@ async fn reads_of_the_body_limit_are_timed() {
 
 /// Without a runtime a timer that is touched panics.
 #[test]
-fn no_timer_is_touched_when_the_service_is_ready_at_once() {
+fn timers_are_not_created_if_the_service_is_ready_at_once() {
     let mut service =
         Deadline::new(SECOND).idle(SECOND).layer(service_fn(reads::<TimedBody<Script>>));
     let request = Request::new(Script::of([Step::Data("1"), Step::Data("2")]));

@@ -84,7 +84,7 @@ where
 }
 
 #[tokio::test]
-async fn a_handler_reads_what_was_meant_whatever_it_is_coded_with() {
+async fn decodes_each_supported_coding() {
     let plain = prose(200_000);
     for coding in ["gzip", "x-gzip", "GZip", "deflate", "br", "zstd"] {
         let body = coded(coding, &plain).await;
@@ -97,7 +97,7 @@ async fn a_handler_reads_what_was_meant_whatever_it_is_coded_with() {
 }
 
 #[tokio::test]
-async fn what_is_not_coded_is_left_alone() {
+async fn uncompressed_bodies_are_unchanged() {
     for coding in [None, Some("identity"), Some("")] {
         let service = Decompression::new(1).layer(service_fn(
             |request: Request<DecodedBody<Full<Bytes>>>| async {
@@ -116,7 +116,7 @@ async fn what_is_not_coded_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_coding_that_nobody_knows_is_415_and_says_which_would_do() {
+async fn unknown_coding_is_415_and_lists_supported_ones() {
     for coding in ["compress", "gzip, br", "gzip, gzip", "identity, nonsense", "gzi"] {
         let probe = Probe::new();
         let service = Decompression::new(100).layer(probe.handle());
@@ -129,7 +129,7 @@ async fn a_coding_that_nobody_knows_is_415_and_says_which_would_do() {
 }
 
 #[tokio::test]
-async fn one_byte_over_the_limit_is_413_for_any_handler() {
+async fn decoded_body_over_the_limit_is_413_for_any_handler() {
     for coding in CODINGS {
         let body = coded(coding, &prose(100_000)).await;
         for (limit, expected) in
@@ -150,7 +150,7 @@ async fn one_byte_over_the_limit_is_413_for_any_handler() {
 }
 
 #[tokio::test]
-async fn a_zip_bomb_stops_at_the_cap_and_so_does_the_handler() {
+async fn zip_bomb_is_rejected_at_the_cap() {
     for coding in CODINGS {
         // 8 MiB of nothing
         let bomb = coded(coding, &vec![0; 8 << 20]).await;
@@ -186,7 +186,7 @@ async fn a_zip_bomb_stops_at_the_cap_and_so_does_the_handler() {
 }
 
 #[tokio::test]
-async fn rejection_is_on_the_trail_of_an_observed_request() {
+async fn rejection_is_recorded_on_the_trail() {
     let gzip = || async { coded("gzip", &[b'a'; 100]).await };
     for (layer, coding, code) in [
         (Decompression::new(1000), "compress", "UNSUPPORTED_CONTENT_ENCODING"),
@@ -202,7 +202,7 @@ async fn rejection_is_on_the_trail_of_an_observed_request() {
 }
 
 #[tokio::test]
-async fn what_is_small_may_be_compressed_as_far_as_it_goes() {
+async fn small_bodies_may_have_any_ratio() {
     for coding in CODINGS {
         let body = coded(coding, &[0; 64 * 1024]).await;
         let service = Decompression::new(ByteSize::mb(1)).max_ratio(2).layer(service_fn(reads));
@@ -212,7 +212,7 @@ async fn what_is_small_may_be_compressed_as_far_as_it_goes() {
 }
 
 #[tokio::test]
-async fn every_member_of_a_gzip_file_is_read_and_counted() {
+async fn all_gzip_members_are_read_and_counted() {
     let mut body = coded("gzip", b"first ").await;
     body.extend(coded("gzip", b"second").await);
     let service = Decompression::new(12).layer(service_fn(reads));
@@ -224,7 +224,7 @@ async fn every_member_of_a_gzip_file_is_read_and_counted() {
 }
 
 #[tokio::test]
-async fn body_that_does_not_match_its_coding_is_an_error() {
+async fn body_that_does_not_match_its_coding_is_400() {
     for coding in CODINGS {
         let whole = coded(coding, &prose(10_000)).await;
         let half = whole[..whole.len() / 2].to_vec();
@@ -240,7 +240,7 @@ async fn body_that_does_not_match_its_coding_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_failure_of_the_body_stays_what_it_is() {
+async fn error_of_the_body_is_unchanged() {
     let body = Chunked::script([Step::Fail]);
     let request = Request::post("/").header("content-encoding", "gzip").body(body).unwrap();
     let service = Decompression::new(100).layer(service_fn(reads));
@@ -285,7 +285,7 @@ fn extractors() -> axum::Router {
 }
 
 #[tokio::test]
-async fn rejections_keep_their_code_through_the_extractors_of_axum() {
+async fn rejections_keep_their_code_through_axum_extractors() {
     let text = |length| format!("\"{}\"", "x".repeat(length)).into_bytes();
     let large = coded("gzip", &[b"\"", &prose(110_000)[..], b"\""].concat()).await;
     let blank = coded("gzip", &text(90_000)).await;
@@ -314,7 +314,7 @@ async fn rejections_keep_their_code_through_the_extractors_of_axum() {
 }
 
 #[tokio::test]
-async fn many_members_without_content_are_refused_early() {
+async fn many_empty_members_are_rejected_early() {
     for coding in ["gzip", "zstd"] {
         let empty = coded(coding, b"").await;
         let service = Decompression::new(ByteSize::mb(10)).layer(service_fn(reads));
@@ -332,7 +332,7 @@ async fn many_members_without_content_are_refused_early() {
 }
 
 #[tokio::test]
-async fn blocks_without_content_are_refused_early() {
+async fn many_empty_blocks_are_rejected_early() {
     // Stored blocks of deflate.
     let deflate = [&[0x78, 0x9c][..], &[0, 0, 0, 0xff, 0xff].repeat(200_000)].concat();
     let gzip = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &deflate[2..]].concat();
@@ -350,7 +350,7 @@ async fn blocks_without_content_are_refused_early() {
 }
 
 #[tokio::test]
-async fn members_of_some_size_are_a_body() {
+async fn many_nonempty_members_are_accepted() {
     for coding in ["gzip", "zstd"] {
         let member = coded(coding, &prose(2048)).await;
         let service = Decompression::new(ByteSize::mb(1)).layer(service_fn(reads));

@@ -86,7 +86,7 @@ async fn long_message_in_a_running_web_stream_is_resource_exhausted() {
 }
 
 #[tokio::test]
-async fn limit_of_the_whole_stream_ends_it_with_a_status_too() {
+async fn stream_over_the_total_limit_ends_with_a_status() {
     let service = BodyLimit::new(20).layer(service_fn(echoes));
     let (body, trailers) = whole(service, call(NATIVE, &[SHORT, SHORT, LONG])).await;
     assert_eq!(body, [SHORT, SHORT].concat());
@@ -94,7 +94,7 @@ async fn limit_of_the_whole_stream_ends_it_with_a_status_too() {
 }
 
 #[tokio::test]
-async fn response_that_breaks_off_in_mid_message_gets_no_status() {
+async fn response_cut_within_a_message_gets_no_status() {
     // The handler sends the first half of a message, and a status after it would be read as the other half.
     let service = BodyLimit::new(6).layer(service_fn(echoes));
     let response = service.oneshot(call(WEB, &["\0\0\0\0\x03", "abc"])).await.unwrap();
@@ -122,7 +122,7 @@ async fn response_over_its_limit_is_resource_exhausted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn web_client_says_how_long_it_waits() {
+async fn grpc_web_client_timeout_is_applied() {
     for media_type in [WEB, TEXT] {
         let deadline = Deadline::new(Duration::from_secs(60));
         let request = || {
@@ -168,7 +168,7 @@ async fn grpc_web_rejection_has_no_connection_trailer() {
 }
 
 #[tokio::test]
-async fn call_that_has_its_status_is_not_ended_twice() {
+async fn grpc_status_in_the_head_is_not_replaced() {
     let (send, rest) = tokio::sync::oneshot::channel();
     let send = std::sync::Mutex::new(Some(send));
     let answers = service_fn(|request: Request<_>| {

@@ -58,7 +58,7 @@ async fn head_one_byte_or_field_over_its_limits_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_431_says_which_field_it_is_and_not_what_is_in_it() {
+async fn rejection_431_names_the_field_but_not_its_value() {
     let mut request = fields(3, 5);
     request.headers_mut().insert(header::COOKIE, "secret".repeat(20).parse().unwrap());
     let service = HeadLimits::new().field(100).layer().layer(service_fn(hello));
@@ -69,7 +69,7 @@ async fn a_431_says_which_field_it_is_and_not_what_is_in_it() {
 }
 
 #[tokio::test]
-async fn a_name_that_comes_twice_counts_twice() {
+async fn repeated_fields_are_counted_each_time() {
     let service = HeadLimits::new().fields(2).layer().layer(service_fn(hello));
     for (cookies, expected) in [(2, 200), (3, 431)] {
         let mut request = fields(0, 0);
@@ -82,7 +82,7 @@ async fn a_name_that_comes_twice_counts_twice() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_too_long_itself_is_not_repeated() {
+async fn overlong_field_name_is_not_repeated() {
     let service = HeadLimits::new().field(50).layer().layer(service_fn(hello));
     for (length, named) in [(64, true), (65, false)] {
         let name = HeaderName::try_from("n".repeat(length)).unwrap();
@@ -95,7 +95,7 @@ async fn a_name_that_is_too_long_itself_is_not_repeated() {
 }
 
 #[test]
-fn head_limits_are_a_policy_like_any_other() {
+fn head_limits_keep_the_policy_contract() {
     Contract::new(|| Request::get("/").body(Script::empty()).unwrap())
         .check_policy(HeadLimits::new);
     Contract::new(|| Request::get("/?q=too+long").body(Script::empty()).unwrap())
@@ -103,7 +103,7 @@ fn head_limits_are_a_policy_like_any_other() {
 }
 
 #[tokio::test]
-async fn an_answer_that_says_it_is_too_long_is_a_500_and_nothing_else() {
+async fn response_with_declared_excess_is_500() {
     for (limit, expected) in [(5, StatusCode::OK), (4, StatusCode::INTERNAL_SERVER_ERROR)] {
         let service = ResponseLimit::new(limit).layer(service_fn(hello));
         let response = service.oneshot(Request::new(())).await.unwrap();
@@ -135,7 +135,7 @@ async fn head_response_may_declare_the_length_of_get() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_say_breaks_off() {
+async fn response_without_length_is_aborted_at_the_limit() {
     let streams = service_fn(|_: Request<()>| async {
         Ok::<_, Infallible>(Response::new(Chunked::new(&["1234", "5678", "9"])))
     });

@@ -89,7 +89,7 @@ fn handlers() -> Vec<(&'static str, BoxedHandler)> {
 }
 
 #[tokio::test]
-async fn one_byte_over_is_413_and_the_limit_itself_is_not() {
+async fn body_over_the_limit_is_413_and_at_the_limit_passes() {
     for limit in [BodyLimit::new(8), BodyLimit::new(8).buffered(), BodyLimit::new(8).overridable()]
     {
         for (name, handler) in handlers() {
@@ -110,7 +110,7 @@ async fn one_byte_over_is_413_and_the_limit_itself_is_not() {
 }
 
 #[tokio::test]
-async fn the_handler_gets_every_byte_and_the_trailers() {
+async fn handler_gets_every_byte_and_the_trailers() {
     let seen = service_fn(|request: Request<LimitedBody<Chunked>>| async {
         let collected = request.into_body().collect().await?;
         let all = collected.trailers().cloned().unwrap_or_default();
@@ -131,7 +131,7 @@ async fn the_handler_gets_every_byte_and_the_trailers() {
 }
 
 #[tokio::test]
-async fn no_more_than_the_limit_is_read_of_a_body_that_nobody_reads() {
+async fn unread_body_is_drained_up_to_the_limit_only() {
     let chunks = ["1234"; 100];
     let body = Chunked::new(&chunks);
     let taken = body.taken();
@@ -142,7 +142,7 @@ async fn no_more_than_the_limit_is_read_of_a_body_that_nobody_reads() {
 }
 
 #[tokio::test]
-async fn after_the_error_there_is_nothing() {
+async fn body_ends_after_the_limit_error() {
     let limited =
         BodyLimit::new(3).layer(service_fn(|request: Request<LimitedBody<Chunked>>| async {
             let mut body = request.into_body();
@@ -160,7 +160,7 @@ async fn after_the_error_there_is_nothing() {
 }
 
 #[tokio::test]
-async fn a_declared_length_is_refused_before_the_service_is_called() {
+async fn declared_excess_is_rejected_before_the_service_is_called() {
     for (content_length, body) in
         [(Some("9"), Script::empty()), (None, Script::of([Step::Data("123456789")]))]
     {
@@ -177,7 +177,7 @@ async fn a_declared_length_is_refused_before_the_service_is_called() {
 }
 
 #[tokio::test]
-async fn what_is_declared_is_read_as_rfc_9112_says() {
+async fn content_length_is_parsed_as_in_rfc_9112() {
     let nine = &["123456789"][..];
     let four = &["1234"][..];
     for (fields, body, expected) in [
@@ -213,7 +213,7 @@ async fn what_is_declared_is_read_as_rfc_9112_says() {
 }
 
 #[tokio::test]
-async fn over_http_2_the_connection_stays() {
+async fn http_2_rejection_keeps_the_connection_open() {
     for over in [&["123456789"][..], &["1234", "56789"]] {
         let mut request = chunked(over);
         *request.version_mut() = Version::HTTP_2;
@@ -224,7 +224,7 @@ async fn over_http_2_the_connection_stays() {
 }
 
 #[tokio::test]
-async fn a_refusal_waits_for_nothing() {
+async fn rejection_does_not_wait_for_the_body() {
     let limited = BodyLimit::new(8).layer(service_fn(|_: Request<LimitedBody<Chunked>>| async {
         let (head, ()) = Request::new(()).into_parts();
         let refusal = ErrorContext::of(&head).render(ApiError::forbidden());
@@ -255,7 +255,7 @@ impl palisade_core::Policy for Redirects {
 }
 
 #[tokio::test]
-async fn the_answer_of_a_policy_waits_for_nothing() {
+async fn response_of_a_policy_does_not_wait_for_the_body() {
     let inner = PolicyLayer::new(Redirects).layer(service_fn(ignores));
     let body = Chunked::new(&[]).stalling();
     let response = BodyLimit::new(8).layer(inner).oneshot(Request::new(body)).await.unwrap();
@@ -263,7 +263,7 @@ async fn the_answer_of_a_policy_waits_for_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rest_of_a_body_has_so_much_time_and_no_more() {
+async fn unread_body_must_arrive_within_the_drain_time() {
     let start = tokio::time::Instant::now();
     for (limit, seconds) in
         [(BodyLimit::new(8), 10), (BodyLimit::new(8).drain_within(Duration::from_secs(2)), 2)]
@@ -278,7 +278,7 @@ async fn the_rest_of_a_body_has_so_much_time_and_no_more() {
 }
 
 #[tokio::test]
-async fn what_is_not_read_may_be_ignored() {
+async fn unread_body_can_be_ignored() {
     let limit = BodyLimit::new(8).ignore_unread();
     let body = Chunked::new(&["1234", "56789"]);
     let taken = body.taken();
@@ -319,7 +319,7 @@ impl http_body::Body for SwallowsErrors {
 }
 
 #[tokio::test]
-async fn once_the_head_is_out_the_response_breaks_off() {
+async fn streamed_response_is_aborted_over_the_limit() {
     let limited = BodyLimit::new(8).layer(service_fn(streams));
     let response = limited.clone().oneshot(chunked(&["1234", "5678"])).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "12345678");
@@ -334,7 +334,7 @@ async fn once_the_head_is_out_the_response_breaks_off() {
 }
 
 #[tokio::test]
-async fn a_response_that_waits_is_woken_when_the_body_goes_over() {
+async fn waiting_response_is_woken_if_the_body_exceeds_the_limit() {
     // the handler reads in a task of its own, and answers with a stream that never ends
     let limited =
         BodyLimit::new(8).layer(service_fn(|request: Request<LimitedBody<Chunked>>| async {
@@ -350,7 +350,7 @@ async fn a_response_that_waits_is_woken_when_the_body_goes_over() {
 }
 
 #[tokio::test]
-async fn a_response_that_says_it_has_ended_breaks_off_all_the_same() {
+async fn ended_response_is_aborted_if_the_body_exceeds_the_limit() {
     // the handler reads in a task of its own, and has answered with nothing
     let reading = Arc::new(std::sync::Mutex::new(None));
     let task = Arc::clone(&reading);
@@ -382,7 +382,7 @@ async fn overridable_buffered_limit_reads_no_declared_excess() {
 }
 
 #[tokio::test]
-async fn a_grpc_answer_does_not_wait_for_messages_that_nobody_reads() {
+async fn grpc_response_does_not_wait_for_unread_messages() {
     let mut request = Request::new(Chunked::new(&["12"]).stalling());
     request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
     let limit = BodyLimit::new(8).per_grpc_message();
@@ -391,7 +391,7 @@ async fn a_grpc_answer_does_not_wait_for_messages_that_nobody_reads() {
 }
 
 #[tokio::test]
-async fn content_types_have_limits_of_their_own() {
+async fn each_content_type_can_have_its_own_limit() {
     let limit = BodyLimit::new(4)
         .for_content_type("application/json", 8)
         .unwrap()
@@ -430,7 +430,7 @@ async fn content_types_have_limits_of_their_own() {
 }
 
 #[test]
-fn a_content_type_that_is_none_is_refused_with_a_remedy() {
+fn invalid_content_type_is_a_config_error() {
     for wrong in ["", "json", "/", "a/", "/b", "*/*", "a/b; c=d", "a b/c", "a/b/c"] {
         let error = BodyLimit::new(1).for_content_type(wrong, 1).unwrap_err();
         assert_eq!(error.setting(), "content type", "{wrong}");
@@ -440,7 +440,7 @@ fn a_content_type_that_is_none_is_refused_with_a_remedy() {
 
 /// An inner limit inside an outer one, over a handler that reads, and one that does not.
 #[tokio::test]
-async fn route_limit_overrides_the_outer_one_up_and_down() {
+async fn route_limit_overrides_the_outer_one() {
     let outer = || BodyLimit::new(8);
     for (name, outer, inner, length, expected) in [
         ("smaller, strict", outer(), 4, 4, 200),
@@ -477,7 +477,7 @@ async fn route_limit_overrides_the_outer_one_up_and_down() {
 }
 
 #[tokio::test]
-async fn the_innermost_of_several_limits_moves_all_defaults_around_it() {
+async fn innermost_limit_replaces_all_overridable_outer_limits() {
     for (middle, inner, length, expected) in [
         (BodyLimit::new(6).overridable(), 12, 12, 200),
         (BodyLimit::new(6).overridable(), 12, 13, 413),
@@ -524,7 +524,7 @@ async fn declared_excess_is_rejected_without_an_override() {
 }
 
 #[tokio::test]
-async fn over_grpc_the_refusal_is_a_status() {
+async fn grpc_rejection_is_a_grpc_status() {
     for over in [&["123456789"][..], &["1234", "56789"]] {
         let mut request = chunked(over);
         *request.version_mut() = Version::HTTP_2;
@@ -538,7 +538,7 @@ async fn over_grpc_the_refusal_is_a_status() {
 }
 
 #[tokio::test]
-async fn a_grpc_stream_may_be_longer_than_any_of_its_messages() {
+async fn grpc_stream_may_exceed_the_limit_of_each_message() {
     const SMALL: &str = "\0\0\0\0\u{4}1234";
     const LARGE: &str = "\0\0\0\0\u{9}123456789";
     for (content_type, chunks, expected) in [
@@ -560,7 +560,7 @@ async fn a_grpc_stream_may_be_longer_than_any_of_its_messages() {
 }
 
 #[tokio::test]
-async fn a_buffered_body_that_is_refused_never_reaches_the_service() {
+async fn buffered_body_over_the_limit_never_reaches_the_service() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let service = service_fn(move |_: Request<LimitedBody<Chunked>>| {
@@ -579,7 +579,7 @@ async fn a_buffered_body_that_is_refused_never_reaches_the_service() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_the_handlers_to_judge() {
+async fn body_error_is_passed_to_the_handler() {
     let broken = || Request::new(Chunked::script([Step::Data("12"), Step::Fail]));
     let read = BodyLimit::new(8).layer(service_fn(swallows)).oneshot(broken()).await.unwrap();
     assert_eq!(read.into_body().collect().await.unwrap().to_bytes(), "never mind");
@@ -589,7 +589,7 @@ async fn a_body_that_breaks_off_is_the_handlers_to_judge() {
 
 /// Only the layer's own part of the body is told here; sockets are elsewhere.
 #[tokio::test]
-async fn a_request_without_a_body_costs_nothing() {
+async fn request_without_a_body_passes_unchanged() {
     let service = service_fn(|request: Request<LimitedBody<Empty<Bytes>>>| async move {
         assert!(http_body::Body::is_end_stream(request.body()));
         text("")

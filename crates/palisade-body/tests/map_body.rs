@@ -21,7 +21,7 @@ use palisade_core::{
 use tower::{Layer, ServiceExt, service_fn};
 
 #[tokio::test]
-async fn a_boxed_body_says_and_yields_what_the_one_inside_does() {
+async fn boxed_body_forwards_hint_frames_and_errors() {
     let whole = BoxedBody::new(Full::<Bytes>::from("hello"));
     assert_eq!(whole.size_hint().exact(), Some(5));
     assert!(!whole.is_end_stream());
@@ -37,7 +37,7 @@ async fn a_boxed_body_says_and_yields_what_the_one_inside_does() {
 }
 
 #[tokio::test]
-async fn the_service_gets_the_request_as_it_was_with_the_mapped_body() {
+async fn service_receives_the_request_with_the_mapped_body() {
     let upper = |body: String| body.to_uppercase();
     let service = MapRequestBody::new(upper).layer(service_fn(|request: Request<String>| async {
         assert_eq!(request.headers()["x-kept"], "yes");
@@ -48,7 +48,7 @@ async fn the_service_gets_the_request_as_it_was_with_the_mapped_body() {
 }
 
 #[tokio::test]
-async fn a_body_that_must_not_move_is_boxed_around_the_limit() {
+async fn unmovable_body_can_be_boxed_before_the_limit() {
     for (limit, expected) in [(5, 200), (4, 413)] {
         let body = Immovable { body: Chunked::new(&["hel", "lo"]), stays: PhantomPinned };
         let service = MapRequestBody::new(Box::pin).layer(BodyLimit::new(limit).layer(service_fn(

@@ -57,7 +57,7 @@ fn declaring(length: &str) -> Request<Chunked> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn body_over_the_limit_is_on_the_trail_once() {
+async fn body_over_the_limit_is_recorded_once_on_the_trail() {
     const TOO_LARGE: &[&str] = &["BodyLimit=refused(PAYLOAD_TOO_LARGE)"];
     let limit = || BodyLimit::new(8);
     let over = || chunks(&["1234", "56789"]);
@@ -75,7 +75,7 @@ async fn body_over_the_limit_is_on_the_trail_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_limit_notes_what_else_it_refuses() {
+async fn body_limit_records_other_rejections_on_the_trail() {
     let limit = || BodyLimit::new(8);
     let malformed = declaring("1, 2");
     let noted = steps(limit().layer(service_fn(reads)), malformed).await;
@@ -89,7 +89,7 @@ async fn a_body_limit_notes_what_else_it_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_notes_who_was_slow() {
+async fn deadline_records_client_and_handler_timeouts() {
     let stalls = || Request::post("/").body(Chunked::new(&["1"]).stalling()).unwrap();
     let deadline = Deadline::new(5 * SECOND);
 
@@ -111,7 +111,7 @@ async fn a_deadline_notes_who_was_slow() {
 }
 
 #[tokio::test]
-async fn large_response_is_on_the_trail_before_and_after_its_head() {
+async fn oversized_response_is_recorded_before_and_after_its_head() {
     const TOO_LARGE: &[&str] = &["ResponseLimit=could_not_tell(RESPONSE_TOO_LARGE)"];
     let limit = ResponseLimit::new(4);
     assert_eq!(steps(limit.layer(service_fn(ignores)), chunks(&[])).await, TOO_LARGE);
@@ -120,7 +120,7 @@ async fn large_response_is_on_the_trail_before_and_after_its_head() {
 }
 
 #[tokio::test]
-async fn what_passes_is_not_noted_and_its_bytes_are_counted() {
+async fn allowed_requests_leave_no_step_but_count_bytes() {
     let trail = Trail::new(SystemClock::shared());
     for limit in [BodyLimit::new(8), BodyLimit::new(8).buffered()] {
         for handler in [true, false] {

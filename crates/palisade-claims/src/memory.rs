@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_once_and_releases_without_confirmation() {
+    fn claims_once_and_releases_unconfirmed_claims() {
         let (store, _) = store(10);
         let first = claim(&store, "a").unwrap();
         assert!(matches!(first, Claim::First(_)));
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn full_store_rejects_new_before_evicting_repeatable() {
+    fn full_store_rejects_new_keys_and_keeps_retained_ones() {
         let (store, clock) = store(3);
         for key in ["a", "b", "c"] {
             assert!(process(&store, key).unwrap());
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_many_threads_is_first() {
+    fn only_one_of_many_threads_claims_a_key() {
         let (store, _) = store(10);
         let first: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)

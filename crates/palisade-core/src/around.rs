@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn watchers_see_the_body_as_it_is_at_their_place() {
+    async fn each_watcher_observes_the_body_at_its_own_layer() {
         let diary = Diary::default();
         let inside = PolicyLayer::new(Writes("inside", diary.clone()));
         let service = inside.layer(service_fn(async |_: Request<()>| {

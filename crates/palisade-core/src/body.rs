@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_body_ends_the_stream_at_once() {
+    fn empty_body_is_at_end_of_stream() {
         // Trailers-only gRPC answers depend on it: one HEADERS frame with END_STREAM.
         assert!(Body::<Empty<Bytes>>::empty().is_end_stream());
     }

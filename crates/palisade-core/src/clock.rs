@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn coarse_time_of_the_system_is_late_and_never_ahead() {
+    fn coarse_time_never_runs_ahead_of_the_system() {
         let clock = SystemClock;
         let (coarse, exact) = (clock.unix_coarse(), clock.unix());
         assert!(coarse <= exact, "{coarse:?} {exact:?}");

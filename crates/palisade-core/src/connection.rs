@@ -312,7 +312,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn client_that_does_not_read_loses_its_connection() {
+    async fn connection_of_a_client_that_stops_reading_is_closed() {
         let (server, mut client) = tokio::io::duplex(16);
         let mut server = TrackedIo::new(server);
         server.write_all(&[0; 16]).await.unwrap();

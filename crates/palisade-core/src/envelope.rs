@@ -7,7 +7,7 @@ use crate::ApiError;
 /// A successful response in an envelope: `{"data": …}`, beside the `{"error": …}` of
 /// [`ErrorFormat::Envelope`](crate::ErrorFormat::Envelope).
 ///
-/// Clients that find no `error` find `data` on every route. A list has its [`Pagination`] beside it.
+/// Each response has either `error` or `data`. A list has its [`Pagination`] beside `data`.
 ///
 /// With the feature `axum` handlers return it, alone or as `(StatusCode::CREATED, Envelope::new(item))`. For other services
 /// [`to_response`](Self::to_response) makes the response. With the feature `aide` it describes itself in OpenAPI documents.
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn value_that_is_no_json_is_an_internal_error() {
+    fn value_without_json_form_is_an_internal_error() {
         let keys = HashMap::from([((1, 2), 3)]);
         let error = Envelope::new(keys).to_response().unwrap_err();
         assert_eq!((error.status().as_u16(), error.code()), (500, "INTERNAL"));
@@ -187,7 +187,7 @@ mod tests {
 
     #[cfg(feature = "axum")]
     #[test]
-    fn handlers_set_status_and_headers_beside_it() {
+    fn handlers_set_status_and_headers_next_to_the_envelope() {
         use axum::response::IntoResponse;
         use http::StatusCode;
 

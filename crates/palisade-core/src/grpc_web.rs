@@ -185,7 +185,7 @@ mod tests {
     const NOT_FOUND: &[u8] = b"grpc-status:5\r\ngrpc-message: no such thing\r\n";
 
     #[test]
-    fn the_status_is_found_however_the_body_is_cut() {
+    fn finds_the_status_across_any_chunks() {
         let body = [frame(0, b"hello"), frame(1, &[7; 300]), frame(0, b""), frame(0x80, NOT_FOUND)];
         let whole = BASE64_STANDARD.encode(body.concat());
         let one_by_one: String = body.iter().map(|frame| BASE64_STANDARD.encode(frame)).collect();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_not_read() {
+    fn malformed_trailers_are_ignored() {
         let message = frame(0, b"grpc-status:0\r\n");
         let huge =
             frame(0x80, &[b"x:".as_slice(), &vec![b'y'; MOST], b"\r\ngrpc-status:5"].concat());
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bodies_are_left_alone() {
+    fn other_media_types_are_ignored() {
         for (media_type, encoding) in [
             ("application/grpc", None),
             ("application/json", None),
@@ -237,7 +237,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_panics_or_is_kept(body: Vec<u8>, text: bool, pieces in 1_usize..9) {
+        fn arbitrary_bodies_never_panic(body: Vec<u8>, text: bool, pieces in 1_usize..9) {
             let mut reader = reader(if text { TEXT } else { BINARY });
             for piece in body.chunks(pieces) {
                 reader.see(piece);

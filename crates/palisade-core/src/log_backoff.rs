@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_become_rarer_while_failures_go_on() {
+    fn repeated_failures_are_logged_less_and_less_often() {
         let log = LogBackoff::default();
         let mut lines = Vec::new();
         for millis in 0..100_000 {

@@ -5,27 +5,30 @@ use http::{Response, StatusCode, header, request, response};
 
 use crate::{ApiError, Chain, Outcome, Stage, trail::short_name};
 
-/// A future that a policy hands to the engine: owned, and free to move between threads.
+/// A future that a policy returns to the engine: owned, and `Send`.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
-/// A rule that looks at the head of a request.
+/// A rule about the head of a request, and about its response.
 ///
-/// The three methods run in this order: [`decide`](Policy::decide) before the inner service,
-/// [`admit`](Policy::admit) once the request is known to pass, [`finish`](Policy::finish) on the response,
-/// whether the inner service or a policy further inside made it. A request that this policy refuses meets
-/// neither `admit` nor `finish`.
+/// | method | called | purpose |
+/// | --- | --- | --- |
+/// | [`decide`](Policy::decide) | before the inner service | allows or rejects the request |
+/// | [`admit`](Policy::admit) | if the request is allowed | inserts data for handlers and inner layers into the request |
+/// | [`finish`](Policy::finish) | with the response of the inner service or of an inner policy | writes headers |
+/// | [`failed`](Policy::failed) | if the inner service failed without a response | cleans up |
 ///
-/// A policy that panics, in any of the three or while its decision is awaited, rejects the request with a 500, which the
-/// policies outside of it finish. The log line names the policy.
+/// A request that the policy rejects reaches neither `admit` nor `finish`.
 ///
-/// The engine keeps a policy behind one `Arc`, so a policy needs no `Clone`; what a [`Decision::Later`] needs of
-/// the policy, its future must own.
+/// If one of the methods panics, or the future of a [`Decision::Later`], the request is rejected with 500, and the outer policies
+/// finish this response. The log line names the policy.
+///
+/// The engine stores the policy in one `Arc`, so it needs no `Clone`. The future of a [`Decision::Later`] must own what it uses.
 ///
 /// ```
 /// use http::{HeaderValue, request, response};
 /// use palisade_core::{ApiError, Decision, Policy};
 ///
-/// /// Closes the doors while `open` is false, and says on every answer when they were asked.
+/// /// Rejects requests while `open` is false, and adds a header to the responses of all others.
 /// struct OpeningHours { open: bool }
 ///
 /// impl Policy for OpeningHours {
@@ -41,53 +44,51 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 /// }
 /// ```
 pub trait Policy: Send + Sync + 'static {
-    /// What the decision yields, and what the response phase may need.
+    /// The result of the decision, which [`finish`](Self::finish) receives.
     type Grant: Send + 'static;
 
-    /// Looks at the request. Changes nothing on it.
+    /// Decides about the request. It has no side effects on the request.
     fn decide(&self, request: &request::Parts) -> Decision<Self::Grant>;
 
-    /// The request passes: leaves on it what handlers and inner layers need.
+    /// Inserts data for handlers and inner layers into an allowed request. Default: nothing.
     fn admit(&self, grant: &mut Self::Grant, request: &mut request::Parts) {
         let _ = (grant, request);
     }
 
-    /// The response passes: writes the headers that it owes.
+    /// Writes headers of the response. Default: nothing.
     fn finish(&self, grant: Self::Grant, response: &mut response::Parts) {
         let _ = (grant, response);
     }
 
-    /// The inner service failed: there is no response to finish. What was granted is dropped, unless this says
-    /// otherwise. A future that is dropped drops the grant without a call to anything.
+    /// Is called if the inner service failed, so that there is no response to finish. Default: drops the grant.
+    ///
+    /// If the client disconnects, the grant is dropped without a call.
     fn failed(&self, grant: Self::Grant) {
         drop(grant);
     }
 
     /// Returns how many header fields [`finish`](Self::finish) writes at most. Default: 0.
     ///
-    /// The engine makes room once for all policies of a chain, before the first of them writes; a map that grows in steps is
-    /// copied at each step. The number is a hint: a policy may write more, and the fields that the service has written keep
-    /// their place. It is asked once, when the layer is made.
+    /// The engine reserves space once for all policies of a chain, because a map that grows in steps is copied at each step. The
+    /// number is a hint: a policy may write more. The method is called once, when the layer is built.
     fn header_fields(&self) -> usize {
         0
     }
 
-    /// Of a request that passes because the policy is on trial: what it would have said if it were not. It is noted on
-    /// the [`Trail`](crate::Trail) as the decision of a shadow. `None` of a grant that is meant.
+    /// Returns the decision that the policy would have made if it were enforced, for the [`Trail`](crate::Trail). Returns `None`
+    /// if the policy is enforced, which is the default.
     fn would_have_said<'a>(&self, grant: &'a Self::Grant) -> Option<Outcome<'a>> {
         let _ = grant;
         None
     }
 
-    /// False if the policy also allows requests that it decided nothing about, such as an authentication that lets
-    /// requests without credentials pass. Such a policy cannot be one of several in [`any_of`](crate::any_of): it would
-    /// allow every request before the other policy is asked, so that the call does not compile.
+    /// False if the policy also allows requests without deciding about them, such as an optional authentication. Such a policy
+    /// cannot be a part of [`any_of`](crate::any_of), because the other policy would never run: the call does not compile.
     const IS_ALTERNATIVE: bool = true;
 
-    /// Returns true if the request passes although the policy did not decide about it, such as a request that a
-    /// [`when`](crate::when) does not select, or any request that passes a rate limit. In [`any_of`](crate::any_of) the
-    /// other policy then decides. Default: false. A policy that does not decide who may come in returns true, so that
-    /// `any_of(limit, auth)` still requires authentication.
+    /// Returns true if the request is allowed without a decision about the caller: a request that [`when`](crate::when) does not
+    /// select, or a request within a rate limit. In [`any_of`](crate::any_of) the other policy then decides, so that
+    /// `any_of(limit, auth)` still requires authentication. Default: false.
     fn abstains(grant: &Self::Grant) -> bool
     where
         Self: Sized,
@@ -96,28 +97,28 @@ pub trait Policy: Send + Sync + 'static {
         false
     }
 
-    /// What the policy is called in logs, in metrics and on a [`Trail`](crate::Trail): by default the name of its type,
-    /// without path and parameters. One of few, and the same for all requests: metrics are counted by it.
+    /// Returns the name of the policy in logs, metrics and a [`Trail`](crate::Trail). Default: the name of its type, without path
+    /// and parameters. It must be the same for all requests, because it is a label of metrics.
     fn name(&self) -> Cow<'static, str> {
         Cow::Borrowed(short_name(std::any::type_name::<Self>()))
     }
 
-    /// Leaves on the request what several decisions about it share. Default: nothing.
+    /// Inserts state into the request that several decisions about it share. Default: nothing.
     ///
-    /// It is called before each [`decide`](Self::decide), also of a policy inside a combinator, which may decide about copies of
+    /// It is called before each [`decide`](Self::decide), also for a policy inside a combinator, which may decide about copies of
     /// the request's head or not at all. A policy with an effect that must happen once per request, such as using up a
-    /// one-time credential, inserts an `Arc` into the extensions here, unless there is one. A combinator calls it for all of its
+    /// one-time credential, inserts an `Arc` into the extensions here, unless one is present. A combinator calls it for all of its
     /// policies.
     fn prepare(&self, request: &mut request::Parts) {
         let _ = request;
     }
 
-    /// True if the policy leaves a [`Trail`](crate::Trail) on requests, for the policies inside it in the same chain.
+    /// Returns true if the policy inserts a [`Trail`](crate::Trail) into requests, for the inner policies of the same chain.
     fn observes(&self) -> bool {
         false
     }
 
-    /// This policy, then `next` inside it, as one stage.
+    /// Returns a stage of this policy and `next` inside it.
     fn then<N: Stage>(self, next: N) -> Chain<Self, N>
     where
         Self: Sized,
@@ -126,11 +127,11 @@ pub trait Policy: Send + Sync + 'static {
     }
 }
 
-/// Grants everything: where a chain starts.
+/// Allows all requests: the beginning of a chain.
 impl Policy for () {
     type Grant = ();
 
-    /// It does not decide who may come in.
+    /// It does not decide about callers.
     fn abstains(_: &Self::Grant) -> bool {
         true
     }
@@ -140,7 +141,7 @@ impl Policy for () {
     }
 }
 
-/// A policy that several chains share without being `Clone`.
+/// A policy that several chains share.
 impl<P: Policy> Policy for std::sync::Arc<P> {
     type Grant = P::Grant;
 
@@ -187,31 +188,31 @@ impl<P: Policy> Policy for std::sync::Arc<P> {
     }
 }
 
-/// What a policy says of a request, now or later.
+/// The decision of a policy about a request, now or later.
 pub enum Decision<G> {
-    /// The usual case: no allocation, no await.
+    /// A decision without waiting, and without an allocation.
     Now(Result<G, Halt>),
-    /// The answer has to be fetched: a key set, a store across the network.
+    /// A decision that waits for another service: a key set, a store.
     Later(BoxFuture<Result<G, Halt>>),
 }
 
 impl<G> Decision<G> {
-    /// The request passes.
+    /// Allows the request.
     pub fn grant(grant: G) -> Self {
         Self::Now(Ok(grant))
     }
 
-    /// The request does not pass, or the policy could not tell (any 5xx error says so).
+    /// Rejects the request. An error with a 5xx status means that the policy could not decide.
     pub fn refuse(error: ApiError) -> Self {
         Self::Now(Err(Halt::Refuse(error)))
     }
 
-    /// The policy answers itself, and not with an error.
+    /// Responds to the request itself, without an error.
     pub fn reply(response: Response<Bytes>) -> Self {
         Self::Now(Err(Halt::Reply(Box::new(response))))
     }
 
-    /// The answer has to be awaited. The request is held meanwhile and its body is not read.
+    /// Decides later. Meanwhile the request waits, and its body is not read.
     pub fn later<F>(decision: F) -> Self
     where
         F: Future<Output = Result<G, Halt>> + Send + 'static,
@@ -219,7 +220,7 @@ impl<G> Decision<G> {
         Self::Later(Box::pin(decision))
     }
 
-    /// The same decision with another grant.
+    /// Returns the decision with another grant.
     pub(crate) fn map<T: 'static>(self, with: impl FnOnce(G) -> T + Send + 'static) -> Decision<T>
     where
         G: 'static,
@@ -253,13 +254,13 @@ impl<G> std::fmt::Debug for Decision<G> {
     }
 }
 
-/// Why a request goes no further.
+/// The reason why a request does not reach the service.
 #[derive(Debug)]
 pub enum Halt {
-    /// 401, 403, 413, 429 ... and 503 when the policy could not tell.
+    /// A rejection: 401, 403, 413, 429; or 503 if the policy could not decide.
     Refuse(ApiError),
-    /// An answer that is no error: a CORS preflight, a redirect to a login page. Boxed, so that a `Result` with a
-    /// `Halt` in it stays small.
+    /// A response that is not an error: to a CORS preflight, or a redirect to a login page. Boxed, so that a `Result` with a
+    /// `Halt` stays small.
     Reply(Box<Response<Bytes>>),
 }
 
@@ -270,13 +271,12 @@ impl From<ApiError> for Halt {
 }
 
 impl Halt {
-    /// Returns true if the policy failed to find out. No combinator turns this into a grant.
+    /// Returns true if the policy could not decide. No combinator turns this into a grant.
     pub fn could_not_tell(&self) -> bool {
         self.error().is_some_and(|error| error.status().is_server_error())
     }
 
-    /// Returns the error, also that of a refusal which is a response already because several policies in a row made it.
-    /// `None` for an answer that is not an error.
+    /// Returns the error, also if a chain of policies has rendered it already. Returns `None` for a response that is not an error.
     pub fn error(&self) -> Option<&ApiError> {
         match self {
             Self::Refuse(error) => Some(error),
@@ -284,11 +284,10 @@ impl Halt {
         }
     }
 
-    /// Returns the one answer to a request that neither of two policies allows.
+    /// Returns the response to a request that neither of two policies allows.
     ///
-    /// If one of them could not tell, that is the answer. Otherwise it is the answer that says more: a login page before
-    /// any refusal, a 403 or a 400 before a 401. Two 401s become one with the challenges of both (RFC 9110, section
-    /// 11.6.1).
+    /// If one of them could not decide, its response is returned. Otherwise the more specific one: a login page before any
+    /// rejection, a 403 or a 400 before a 401. Two 401s become one with the challenges of both (RFC 9110, section 11.6.1).
     ///
     /// ```
     /// use palisade_core::{ApiError, Halt};

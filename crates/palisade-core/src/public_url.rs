@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rejects_what_is_not_an_absolute_url() {
+    fn rejects_relative_and_malformed_urls() {
         for wrong in [
             "",
             "/",

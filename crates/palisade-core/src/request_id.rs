@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn id_that_could_forge_a_log_line_is_not_accepted() {
+    fn rejects_ids_that_could_forge_a_log_line() {
         for bad in ["", "a b", "a\r\nb", "a\u{e9}", "{}", &"x".repeat(129)] {
             assert!(RequestId::parse(bad).is_none(), "{bad:?}");
             assert!(RequestId::from_shared(Bytes::from(bad.to_owned())).is_none(), "{bad:?}");

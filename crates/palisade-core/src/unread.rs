@@ -209,12 +209,12 @@ mod tests {
     }
 
     #[test]
-    fn client_that_waits_for_100_continue_is_not_asked_to_send() {
+    fn client_awaiting_100_continue_is_not_drained() {
         assert_eq!(setting(Request::post("/").header("expect", "100-continue")), None);
     }
 
     #[test]
-    fn policy_outside_changes_the_setting() {
+    fn outer_policy_changes_the_setting() {
         let (mut head, ()) = Request::post("/").body(()).unwrap().into_parts();
         let one = DiscardUnread::up_to(1, Duration::from_secs(1));
         one.admit(&mut (), &mut head);

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn name_is_added_once_and_all_names_are_one_line() {
+    fn vary_adds_a_name_once_and_joins_lines() {
         let table: &[(&[&str], &[&str])] = &[
             (&[], &["Origin"]),
             (&["Accept-Encoding"], &["Accept-Encoding, Origin"]),

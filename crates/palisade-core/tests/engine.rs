@@ -73,7 +73,7 @@ fn get() -> Request<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn a_chain_enters_from_the_outside_and_leaves_from_the_inside() {
+async fn chain_admits_outside_in_and_finishes_inside_out() {
     let chain = counting("a").then(counting("b")).then(counting("c"));
     let response =
         PolicyLayer::new(chain).layer(service_fn(echo_admitted)).oneshot(get()).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_chain_enters_from_the_outside_and_leaves_from_the_inside() {
 }
 
 #[tokio::test]
-async fn a_refusal_inside_gets_the_headers_of_everything_outside_it() {
+async fn inner_rejection_gets_headers_of_all_outer_policies() {
     let inner = counting("never");
     let chain = counting("cors")
         .then(counting("auth"))
@@ -129,7 +129,7 @@ async fn delayed_decision_resumes_and_no_policy_decides_twice() {
 }
 
 #[tokio::test]
-async fn nested_layers_do_what_a_chain_does() {
+async fn nested_layers_behave_like_a_chain() {
     let nested = PolicyLayer::new(counting("a"))
         .layer(PolicyLayer::new(counting("b")).layer(service_fn(echo_admitted)));
     let response = nested.oneshot(get()).await.unwrap();
@@ -137,7 +137,7 @@ async fn nested_layers_do_what_a_chain_does() {
 }
 
 #[test]
-fn a_request_waits_with_the_service_that_was_polled_ready() {
+fn delayed_request_calls_the_service_that_was_ready() {
     let probe = Probe::new();
     let mut service = PolicyLayer::new(Deferred::new(counting("a"), 1)).layer(probe.handle());
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
@@ -199,7 +199,7 @@ fn every_layer_of_core_keeps_the_contract() {
 
 #[test]
 #[should_panic(expected = "the inner service was called without being ready")]
-fn the_contract_catches_a_layer_that_calls_a_clone() {
+fn contract_detects_a_layer_that_calls_a_clone() {
     #[derive(Clone)]
     struct CallsAClone<S>(S);
     impl<S: Service<Request<Script>> + Clone> Service<Request<Script>> for CallsAClone<S> {
@@ -247,7 +247,7 @@ async fn send_to_collector(
 }
 
 #[tokio::test]
-async fn a_collected_body_reaches_the_handler_byte_for_byte() {
+async fn collected_body_reaches_the_handler_byte_for_byte() {
     let trailers = [("x-sum", "7")].as_slice();
     let steps = [Step::Data("01234"), Step::Wait, Step::Data("56789"), Step::Trailers(trailers)];
     let request = Request::post("/").body(Script::of(steps)).unwrap();
@@ -257,7 +257,7 @@ async fn a_collected_body_reaches_the_handler_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_cap_is_413_and_a_broken_one_is_400() {
+async fn collected_body_over_the_cap_is_413_and_broken_is_400() {
     let long = Script::of([Step::Data("01234"), Step::Data("567890")]);
     let (status, ..) = send_to_collector(Request::post("/").body(long).unwrap()).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -284,14 +284,14 @@ async fn http_1_connection_with_an_unread_body_is_closed() {
 }
 
 #[tokio::test]
-async fn a_body_policy_that_does_not_apply_streams_the_body_through() {
+async fn body_is_streamed_if_the_body_policy_does_not_apply() {
     let long = Script::of([Step::Data("01234"), Step::Wait, Step::Data("567890")]);
     let (status, body, _) = send_to_collector(Request::put("/").body(long).unwrap()).await;
     assert_eq!((status, &*body), (StatusCode::OK, &b"01234567890"[..]));
 }
 
 #[tokio::test]
-async fn a_refusal_knows_the_request_id_that_an_outer_policy_gave() {
+async fn rejection_contains_the_request_id_of_an_outer_policy() {
     struct Names;
     impl Policy for Names {
         type Grant = ();
@@ -316,7 +316,7 @@ async fn a_refusal_knows_the_request_id_that_an_outer_policy_gave() {
 }
 
 #[tokio::test]
-async fn body_policy_is_on_the_trail_with_its_bytes() {
+async fn body_policy_is_recorded_on_the_trail_with_its_bytes() {
     for (body, expected, read) in [
         ("yes", "Collects=granted", 3),
         ("no", "Collects=refused(FORBIDDEN)", 2),
@@ -332,7 +332,7 @@ async fn body_policy_is_on_the_trail_with_its_bytes() {
 
 #[test]
 #[should_panic(expected = "a refused request reached the inner service")]
-fn contract_finds_a_policy_that_fails_to_reject() {
+fn contract_detects_a_policy_that_fails_to_reject() {
     passing().check_refusal(|| counting("a"));
 }
 
@@ -357,7 +357,7 @@ impl Policy for Roomy {
 }
 
 #[tokio::test]
-async fn room_for_all_header_fields_is_made_once() {
+async fn header_capacity_is_reserved_once() {
     let hello = || {
         service_fn(async |_: Request<Full<Bytes>>| {
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
@@ -396,7 +396,7 @@ impl Policy for Sees {
 }
 
 #[tokio::test]
-async fn outer_policies_see_the_rendered_refusal() {
+async fn outer_policies_receive_the_rendered_rejection() {
     let errors = || ErrorLayer::new().format(ErrorFormat::Problem);
     let refusing = || counting("inner").refusing();
     let at_once = errors().with_policies(Sees, Sees.then(refusing()));

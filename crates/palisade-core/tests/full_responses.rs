@@ -39,7 +39,7 @@ async fn rendered(
 }
 
 #[tokio::test]
-async fn an_error_in_a_full_response_keeps_what_it_says() {
+async fn error_in_a_full_header_map_keeps_its_essential_headers() {
     for room in [0, 1, 2, 3, 8, 100] {
         for (errors, media_type) in [
             (ErrorLayer::new(), "application/json"),
@@ -61,7 +61,7 @@ async fn an_error_in_a_full_response_keeps_what_it_says() {
 }
 
 #[tokio::test]
-async fn a_custom_format_that_fills_its_response_does_not_panic() {
+async fn custom_format_that_fills_the_header_map_does_not_panic() {
     let custom = ErrorFormat::custom(|error, _| {
         let mut response = Response::new(Bytes::from_static(b"custom"));
         *response.status_mut() = error.status();
@@ -73,7 +73,7 @@ async fn a_custom_format_that_fills_its_response_does_not_panic() {
 }
 
 #[test]
-fn an_error_with_as_many_headers_as_there_can_be_renders() {
+fn error_with_the_maximum_number_of_headers_renders() {
     let name = |number| HeaderName::try_from(format!("x-{number}")).unwrap();
     let value = || HeaderValue::from_static("1");
     let error = (0..MOST + 10)
@@ -85,7 +85,7 @@ fn an_error_with_as_many_headers_as_there_can_be_renders() {
 }
 
 #[test]
-fn vary_is_replaced_in_a_full_response() {
+fn vary_is_updated_in_a_full_header_map() {
     let mut headers = full_but_for(1);
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
     assert!(vary_by(&mut headers, &HeaderValue::from_static("Origin")));

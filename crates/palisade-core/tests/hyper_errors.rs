@@ -34,7 +34,7 @@ async fn reads_it_all(request: Request<Incoming>) -> Result<Response<Full<Bytes>
 }
 
 #[tokio::test]
-async fn a_request_body_that_is_broken_is_a_400() {
+async fn malformed_request_body_is_400() {
     let request = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nno size\r\n";
     let answer = exchange(reads_it_all, request).await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
@@ -42,7 +42,7 @@ async fn a_request_body_that_is_broken_is_a_400() {
 }
 
 #[tokio::test]
-async fn another_server_that_hangs_up_is_a_503() {
+async fn closed_connection_to_another_server_is_503() {
     async fn asks_another(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, BoxError> {
         let (ours, theirs) = duplex(4096);
         let (mut sender, connection) =

@@ -112,7 +112,7 @@ where
 }
 
 #[tokio::test]
-async fn outer_policies_finish_the_500_of_a_policy_that_panics() {
+async fn outer_policies_finish_the_500_of_a_panicking_policy() {
     for at in STEPS {
         let inner = || service_fn(personal_page);
         let chain = Writes("x-outside").then(PanicsAt).then(Writes("x-inside"));
@@ -124,7 +124,7 @@ async fn outer_policies_finish_the_500_of_a_policy_that_panics() {
 }
 
 #[tokio::test]
-async fn a_panic_inside_a_combinator_is_a_500_too() {
+async fn panic_inside_a_combinator_is_500() {
     async fn check<P: Stage>(policy: P, at: &str) {
         let layer = PolicyLayer::new(Writes("x-outside").then(policy));
         let (head, body) = answer(layer.layer(service_fn(personal_page)), at, "text/plain").await;
@@ -143,7 +143,7 @@ async fn a_panic_inside_a_combinator_is_a_500_too() {
 }
 
 #[tokio::test]
-async fn a_policy_on_trial_that_panics_could_not_tell() {
+async fn panic_of_a_shadowed_policy_is_recorded_as_failure() {
     let said = Arc::<Mutex<Vec<_>>>::default();
     let record = Arc::clone(&said);
     let trial = shadow(PanicsAt)
@@ -185,7 +185,7 @@ async fn a_panic_over_grpc_is_internal() {
 }
 
 #[tokio::test]
-async fn the_watchers_of_inner_policies_see_the_body_of_the_500() {
+async fn inner_watchers_observe_the_body_of_the_500() {
     #[derive(Clone, Default)]
     struct Watches(Arc<Mutex<Vec<String>>>);
     impl WatchBody for Watches {
@@ -212,7 +212,7 @@ async fn the_watchers_of_inner_policies_see_the_body_of_the_500() {
 }
 
 #[tokio::test]
-async fn outer_policies_finish_the_500_of_a_body_policy_that_panics() {
+async fn outer_policies_finish_the_500_of_a_panicking_body_policy() {
     struct Body;
     impl BodyPolicy for Body {
         type Grant = String;

@@ -24,7 +24,7 @@ fn full_error() -> ApiError {
 }
 
 #[test]
-fn an_error_that_became_a_status_and_an_error_again_is_the_same() {
+fn error_round_trips_through_a_status() {
     let error = full_error().with_status(http::StatusCode::UNPROCESSABLE_ENTITY);
     let back = ApiError::from(Status::from(error.clone()));
     assert_eq!(back.status(), error.status());
@@ -32,7 +32,7 @@ fn an_error_that_became_a_status_and_an_error_again_is_the_same() {
 }
 
 #[test]
-fn what_was_added_to_a_status_is_on_the_error() {
+fn added_metadata_is_kept_on_the_error() {
     let mut status = Status::from(ApiError::not_found());
     status.metadata_mut().insert("x-shard", MetadataValue::from_static("7"));
     assert_eq!(ApiError::from(status).headers()["x-shard"], "7");
@@ -93,7 +93,7 @@ fn id_of_a_called_service_does_not_replace_the_request_id() {
 }
 
 #[test]
-fn advice_in_metadata_alone_is_advice() {
+fn retry_advice_in_metadata_is_read() {
     for (name, value, wait) in [
         ("grpc-retry-pushback-ms", "1500", Some(Duration::from_millis(1500))),
         ("retry-after", "7", Some(Duration::from_secs(7))),
@@ -107,7 +107,7 @@ fn advice_in_metadata_alone_is_advice() {
 }
 
 #[test]
-fn what_a_status_says_to_developers_is_not_shown() {
+fn internal_status_message_is_not_shown() {
     for status in [Status::internal("hunter2"), Status::unknown("hunter2")] {
         let error = ApiError::from(status);
         assert!(!error.message().contains("hunter2"));
@@ -147,14 +147,14 @@ fn says_everything(status: &Status) {
 }
 
 #[tokio::test]
-async fn a_status_of_ours_is_told_which_request_it_answers() {
+async fn status_of_an_api_error_contains_the_request_id() {
     let (head, body) = answer("application/grpc", full_error().into()).await;
     assert!(body.is_empty());
     says_everything(&Status::from_header_map(&head.headers).unwrap());
 }
 
 #[tokio::test]
-async fn who_does_not_speak_grpc_gets_an_error_that_it_can_read() {
+async fn non_grpc_client_gets_a_json_error() {
     let (head, body) = answer("application/json", full_error().into()).await;
     assert_eq!(
         (head.status.as_u16(), &head.headers["retry-after"]),
@@ -165,7 +165,7 @@ async fn who_does_not_speak_grpc_gets_an_error_that_it_can_read() {
 }
 
 #[tokio::test]
-async fn a_status_that_the_service_wrote_is_not_touched() {
+async fn status_written_by_the_service_is_unchanged() {
     let theirs = Status::not_found("mine");
     let (head, _) = answer("application/grpc", theirs).await;
     assert!(!head.headers.contains_key("grpc-status-details-bin"));
@@ -173,7 +173,7 @@ async fn a_status_that_the_service_wrote_is_not_touched() {
 }
 
 #[tokio::test]
-async fn over_grpc_web_the_status_is_a_frame_of_the_body() {
+async fn grpc_web_status_is_a_frame_of_the_body() {
     for (content_type, is) in [
         ("application/grpc-web", "application/grpc-web+proto"),
         ("application/grpc-web+proto", "application/grpc-web+proto"),
@@ -200,7 +200,7 @@ async fn over_grpc_web_the_status_is_a_frame_of_the_body() {
 }
 
 #[tokio::test]
-async fn a_failed_call_to_another_service_is_an_error_of_its_kind() {
+async fn failed_call_to_another_service_keeps_its_kind() {
     let service = ErrorLayer::new().layer(service_fn(|_: Request<()>| async {
         Err::<Response<Full<Bytes>>, _>(Status::not_found("no such order"))
     }));

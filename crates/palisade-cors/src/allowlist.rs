@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_origin_is_answered_with_itself_and_no_other_is() {
+    fn listed_origin_is_echoed_and_others_are_rejected() {
         let origins = Allowlist::Listed(listed(&["https://foo.com", "https://bar.com"]));
         assert!(allowed(&origins, &["https://foo.com"]));
         assert!(allowed(&origins, &["https://bar.com"]));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_joined_ends_of_listed_hosts_are_not_listed() {
+    fn concatenated_suffixes_of_listed_hosts_are_rejected() {
         // the same, for patterns
         let patterns = ["https://*.foo.com", "https://*.bar.com", "http://localhost:*"];
         let origins = Allowlist::Listed(listed(&patterns));
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn any_port_includes_the_default_port_of_the_host() {
+    fn any_port_pattern_includes_the_default_port() {
         let origins = Allowlist::Listed(listed(&["http://localhost:*", "http://[::1]:*"]));
         for listed in ["http://localhost", "http://localhost:3000", "http://[::1]:65535"] {
             assert!(allowed(&origins, &[listed]), "{listed}");
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_of_other_schemes_are_listed_exactly() {
+    fn origins_of_other_schemes_match_exactly() {
         let patterns =
             ["tauri://localhost", "app://Example.com", "http://localhost:*", "http://*.a.example"];
         let origins = Allowlist::Listed(listed(&patterns));
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_predicate_sees_origins_of_other_schemes_and_never_null() {
+    fn predicate_receives_other_schemes_but_never_null() {
         for credentials in [false, true] {
             let predicate = Predicate::new(|origin| {
                 assert!(origin.as_str() != "null");
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn two_origin_fields_are_no_origin() {
+    fn two_origin_fields_are_rejected() {
         let origins = Allowlist::Listed(listed(&["https://foo.com", "https://*.foo.com"]));
         assert_eq!(origins.judge(&request(&[])), OriginCheck::NoOrigin);
         for sent in [
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn any_origin_is_answered_with_a_star_and_never_with_itself() {
+    fn any_origin_is_answered_with_a_star() {
         let star = OriginCheck::Allowed(HeaderValue::from_static("*"));
         assert_eq!(Allowlist::Any.judge(&request(&["https://foo.com"])), star);
         assert_eq!(Allowlist::Any.judge(&request(&[])), star);
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_predicate_sees_origins_only() {
+    fn predicate_receives_unlisted_origins_only() {
         let predicate = Predicate::new(|origin| {
             assert_ne!(origin.as_str(), "https://listed.example", "it is not asked about those");
             origin.host() == "asked.example"

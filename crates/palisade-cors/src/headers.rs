@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn methods_that_no_page_can_send_are_errors() {
+    fn methods_that_pages_cannot_send_are_config_errors() {
         for allowed in ["GET", "PUT", "DELETE", "OPTIONS", "PATCH", "patch", "QUERY", "Custom"] {
             let parsed = Method::from_bytes(allowed.as_bytes()).unwrap();
             assert_eq!(method(&parsed).unwrap(), allowed);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_no_page_can_send_are_errors() {
+    fn headers_that_pages_cannot_send_are_config_errors() {
         for allowed in ["content-type", "Authorization", "X-Requested-With", "user-agent", "secret"]
         {
             assert_eq!(request_header(allowed).unwrap().as_str(), allowed.to_ascii_lowercase());
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_no_page_can_read_are_errors() {
+    fn headers_that_pages_cannot_read_are_config_errors() {
         let list = |names: &[&str], credentials| {
             exposed(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), credentials)
         };

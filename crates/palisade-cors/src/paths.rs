@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_matched_in_whole_segments_and_the_longest_first() {
+    fn paths_match_whole_segments_and_the_longest_prefix_wins() {
         let prefixes = ["/public", "/public/not", "/v1/items"];
         let paths = Paths::new(prefixes.map(|prefix| (prefix.into(), prefix)).into());
         let found = |path: &str| match paths.rule(path) {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_path_is_told_apart_none_is_ambiguous() {
+    fn malformed_path_is_not_ambiguous_without_rules() {
         assert!(matches!(Paths::<()>::default().rule("//%61"), Rule::Default));
     }
 }

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_are_read_as_written() {
+    fn parses_each_kind_of_pattern() {
         let subdomains = |of: &str, https, port| Pattern::Subdomains { of: of.into(), https, port };
         for (text, expected) in [
             (
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_is_none_says_where_stars_stand() {
+    fn invalid_pattern_is_an_error_with_a_remedy() {
         for (text, remedy) in [
             ("*", "any_origin()"),
             ("https://*", "whole labels at the beginning"),

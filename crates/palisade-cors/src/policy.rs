@@ -239,13 +239,13 @@ mod tests {
     }
 
     #[test]
-    fn an_allowlist_of_one_varies_too() {
+    fn allowlist_with_one_origin_varies() {
         let cors = Cors::allow_origins([APP]).build().unwrap();
         assert_eq!(pairs(&finished(&cors, &[], &[])), [("vary", "Origin")]);
     }
 
     #[test]
-    fn any_origin_is_told_the_same_and_does_not_vary() {
+    fn any_origin_gets_the_same_headers_without_vary() {
         let cors = Cors::builder().any_origin().build().unwrap();
         for origins in [&[] as &[&str], &[APP], &["https://evil.example"], &["null"]] {
             assert_eq!(
@@ -284,14 +284,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_exposed_when_nothing_is_to_be() {
+    fn empty_expose_list_writes_no_header() {
         let cors = listed().expose_headers([""; 0]).build().unwrap();
         let headers = finished(&cors, &[APP], &[]);
         assert!(!headers.contains_key(header::ACCESS_CONTROL_EXPOSE_HEADERS));
     }
 
     #[test]
-    fn a_plain_options_is_not_answered_by_the_policy() {
+    fn plain_options_request_passes() {
         let cors = listed().build().unwrap();
         let (request, ()) =
             Request::options("/").header(header::ORIGIN, APP).body(()).unwrap().into_parts();

@@ -152,7 +152,7 @@ mod tests {
     const HEADERS: &str = "access-control-request-headers";
 
     #[test]
-    fn a_preflight_has_all_three_marks() {
+    fn preflight_requires_options_origin_and_requested_method() {
         let table: &[(&str, &Fields, bool)] = &[
             ("OPTIONS", &[ORIGIN, METHOD], true),
             ("OPTIONS", &[("origin", ""), ("access-control-request-method", "")], true),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_preflight_is_told_exactly_what_it_asked_for() {
+    fn preflight_is_answered_with_exactly_the_requested_values() {
         let response = answer(&cors(), &[ORIGIN, METHOD, (HEADERS, "authorization,content-type")]);
         assert_eq!(response.status(), StatusCode::NO_CONTENT);
         assert!(response.body().is_empty());
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_safelisted_methods_are_allowed_whatever_is_listed() {
+    fn safelisted_methods_are_always_allowed() {
         for method in ["GET", "HEAD", "POST", "DELETE", "patch"] {
             let response = answer(&cors(), &[ORIGIN, (METHOD.0, method)]);
             assert_eq!(response.headers()["access-control-allow-methods"], method);
@@ -215,7 +215,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_refused_preflight_gets_403_or_204_and_nothing_to_read() {
+    fn rejected_preflight_has_no_cors_headers_or_body() {
         for status in [StatusCode::FORBIDDEN, StatusCode::NO_CONTENT] {
             let cors = builder().refused_preflight_status(status).build().unwrap();
             for (headers, _) in REFUSED_ONES {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_mode_says_why_and_lets_in_nobody_more() {
+    fn debug_mode_gives_the_reason_and_allows_no_more_origins() {
         let cors = builder().debug(true).build().unwrap();
         for (headers, refusal) in REFUSED_ONES {
             let response = answer(&cors, headers);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn any_origin_says_a_star_and_does_not_vary() {
+    fn any_origin_preflight_gets_a_star_without_vary() {
         let cors = Cors::builder().any_origin().build().unwrap();
 
         let response = answer(&cors, &[ORIGIN, (METHOD.0, "POST"), (HEADERS, "content-type")]);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn every_method_and_header_is_a_star() {
+    fn any_method_and_header_are_answered_with_stars() {
         let cors = Cors::builder().any_origin().any_method().any_header_but_authorization();
         let cors = cors.build().unwrap();
         let response = answer(&cors, &[ORIGIN, (METHOD.0, "PURGE"), (HEADERS, "x-a,x-b")]);
@@ -297,14 +297,14 @@ mod tests {
     }
 
     #[test]
-    fn the_status_of_a_granted_preflight_can_be_200() {
+    fn success_status_of_a_preflight_can_be_200() {
         let cors = builder().success_status(StatusCode::OK).build().unwrap();
         assert_eq!(answer(&cors, &[ORIGIN, METHOD]).status(), StatusCode::OK);
         assert_eq!(answer(&cors, &[ORIGIN, (METHOD.0, "PUT")]).status(), StatusCode::FORBIDDEN);
     }
 
     #[test]
-    fn private_network_needs_the_setting_and_the_request() {
+    fn private_network_header_requires_the_setting_and_the_request() {
         const ASKS: (&str, &str) = ("access-control-request-private-network", "true");
         const ALLOWS: &str = "access-control-allow-private-network";
         let opens = builder().allow_private_network(true).build().unwrap();
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn grpc_web_clients_may_send_and_read_what_they_need() {
+    fn grpc_web_request_headers_are_allowed() {
         let cors = Cors::allow_origins([ORIGIN.1]).allow_headers(["authorization"]).grpc_web();
         let asked = "authorization,content-type,grpc-timeout,x-grpc-web,x-user-agent";
         let response =
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn everyone_is_told_alike_and_not_everyone_may() {
+    fn constant_headers_still_reject_unlisted_preflights() {
         let cors = Cors::allow_origins([ORIGIN.1]).tell_everyone_alike().build().unwrap();
         let response = answer(&cors, &[ORIGIN, (METHOD.0, "POST")]);
         assert_eq!(response.status(), StatusCode::NO_CONTENT);
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_let_in_where_only_the_own_origin_may() {
+    fn same_origin_only_rejects_every_preflight() {
         let response = answer(&Cors::same_origin_only(), &[ORIGIN, (METHOD.0, "GET")]);
         assert_eq!(response.status(), StatusCode::FORBIDDEN);
         assert!(response.headers().is_empty());

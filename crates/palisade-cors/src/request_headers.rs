@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn listed_headers_are_answered_in_lower_case_without_padding() {
+    fn requested_headers_are_echoed_in_lower_case_without_padding() {
         let all = "authorization,content-type,x-trace";
         let table: &[(&[&str], Option<&str>)] = &[
             (&[], None),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn rejects_unlisted_or_malformed_requested_headers() {
         let table: &[(&[&str], Refusal)] = &[
             (&["x-other"], Refusal::Header),
             (&["content-type,x-other"], Refusal::Header),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_list_is_refused_before_it_is_read() {
+    fn oversized_header_list_is_rejected_before_parsing() {
         let long = "x-trace,".repeat(8192);
         assert_eq!(answer(&[&long]), Err(Refusal::TooManyHeaders));
         assert_eq!(answer(&[&",".repeat(65536)]), Err(Refusal::TooManyHeaders));

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_below_a_listed_one_are_contained_and_no_others() {
+    fn matches_hosts_below_a_listed_host_only() {
         let mut subdomains = Subdomains::default();
         subdomains.insert("example.com", true, Port::Is(None));
         subdomains.insert("any.example.net", true, Port::Any);

@@ -19,24 +19,24 @@ fn requests(method: Method, origin: Option<&'static str>) -> impl Fn() -> Reques
 }
 
 #[test]
-fn the_policy_keeps_the_contract_for_a_listed_origin() {
+fn keeps_the_policy_contract_for_a_listed_origin() {
     Contract::new(requests(Method::GET, Some("https://app.example.com"))).check_policy(cors);
 }
 
 #[test]
-fn the_policy_keeps_the_contract_for_refused_and_absent_origins() {
+fn keeps_the_policy_contract_for_unlisted_or_absent_origins() {
     Contract::new(requests(Method::POST, Some("https://evil.example"))).check_policy(cors);
     Contract::new(requests(Method::OPTIONS, None)).check_policy(cors);
 }
 
 #[test]
-fn its_layer_keeps_the_contract() {
+fn layer_keeps_the_contract() {
     let layer = || Cors::builder().any_origin().build().unwrap().layer();
     Contract::new(requests(Method::GET, Some("https://app.example.com"))).check(layer);
 }
 
 #[test]
-fn a_response_that_is_full_of_headers_passes() {
+fn full_header_map_does_not_panic() {
     for origin in ["https://app.example.com", "https://evil.example"] {
         Contract::new(requests(Method::GET, Some(origin))).check_full_responses(cors);
     }

@@ -81,7 +81,7 @@ async fn preflight(cors: &Cors, origin: &str) -> (StatusCode, bool) {
 }
 
 #[tokio::test]
-async fn an_origin_that_the_database_knows_may_read() {
+async fn origin_allowed_by_the_lookup_may_read() {
     let asked = Arc::default();
     let cors = asks(&asked).build().unwrap();
     assert!(allowed(&cors, SHOP).await);
@@ -115,7 +115,7 @@ async fn lookup_runs_for_unlisted_origins_only() {
 }
 
 #[tokio::test]
-async fn when_the_database_fails_nobody_may_read() {
+async fn failed_lookup_allows_no_page_and_is_503_in_strict_mode() {
     let asked = Arc::default();
     let fails = "https://fails.example";
     let cors = asks(&asked).build().unwrap();
@@ -136,7 +136,7 @@ async fn when_the_database_fails_nobody_may_read() {
 }
 
 #[test]
-fn the_policy_keeps_the_contract_while_the_database_is_asked() {
+fn keeps_the_policy_contract_during_a_lookup() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _inside = runtime.enter();
     let request = |origin: &'static str| {
@@ -195,7 +195,7 @@ async fn lookup_keeps_its_configuration() {
 }
 
 #[test]
-fn a_configuration_that_is_wrong_replaces_nothing() {
+fn invalid_reconfiguration_changes_nothing() {
     let cors = Cors::allow_origins([APP]).build().unwrap();
     let error = cors.handle().reconfigure(Cors::allow_origins(["https://b.com/"])).unwrap_err();
     assert_eq!(error.setting(), "allow_origin");
@@ -205,7 +205,7 @@ fn a_configuration_that_is_wrong_replaces_nothing() {
 
 /// Two configurations take turns while requests run: each response is one of the two, whole.
 #[test]
-fn no_response_is_of_two_configurations() {
+fn each_response_follows_one_configuration() {
     let one = || Cors::allow_origins([APP]).allow_credentials(true).expose_headers(["One"]);
     let two = || Cors::builder().any_origin().expose_headers(["Two"]);
     let cors = one().build().unwrap();

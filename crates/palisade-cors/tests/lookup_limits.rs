@@ -75,7 +75,7 @@ const REFUSED: StatusCode = StatusCode::FORBIDDEN;
 const COULD_NOT_TELL: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 #[tokio::test(start_paused = true)]
-async fn two_hundred_made_up_origins_are_not_two_hundred_lookups() {
+async fn lookups_of_unknown_origins_are_limited_per_client() {
     let database = Database::default();
     let clock = ManualClock::at(Duration::from_secs(1_000));
     let limits = LookupLimits::default().clock(Arc::new(clock.clone()));
@@ -91,7 +91,7 @@ async fn two_hundred_made_up_origins_are_not_two_hundred_lookups() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn allowed_origins_use_up_no_budget() {
+async fn allowed_origins_consume_no_budget() {
     let database = Database::default();
     let cors = database.cors().build().unwrap();
     for number in 0..200 {
@@ -137,7 +137,7 @@ async fn requests_with_one_origin_share_a_lookup() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn allowed_origins_sent_at_once_use_up_no_budget() {
+async fn concurrent_allowed_origins_consume_no_budget() {
     let database = Database::default();
     let cors = database.cors().build().unwrap();
     let requests: Vec<_> = (0..100)
@@ -154,7 +154,7 @@ async fn allowed_origins_sent_at_once_use_up_no_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn made_up_origins_sent_at_once_are_limited_too() {
+async fn concurrent_lookups_of_unknown_origins_are_limited() {
     let database = Database::default();
     let cors = database.cors().build().unwrap();
     let requests: Vec<_> = (0..200)
@@ -184,7 +184,7 @@ async fn client_without_budget_does_not_fail_the_lookup_of_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_request_takes_over_a_cancelled_lookup() {
+async fn waiting_request_takes_over_a_cancelled_lookup() {
     let database = Database::default();
     let cors = database.cors().build().unwrap();
     let request = || {
@@ -200,7 +200,7 @@ async fn another_request_takes_over_a_cancelled_lookup() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_wait_share_an_error_and_later_ones_ask_again() {
+async fn waiting_requests_share_an_error_and_later_ones_retry() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let cors = Cors::builder()
@@ -220,7 +220,7 @@ async fn requests_that_wait_share_an_error_and_later_ones_ask_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lookup_that_takes_longer_than_a_second_could_not_tell() {
+async fn lookup_over_the_timeout_fails() {
     let cors = || {
         Cors::builder().allow_origin_lookup(|_| async {
             std::future::pending::<()>().await;
@@ -243,7 +243,7 @@ async fn a_lookup_that_takes_longer_than_a_second_could_not_tell() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_of_both_kinds_are_remembered_until_they_expire() {
+async fn allowed_and_rejected_origins_are_cached_until_they_expire() {
     let database = Database::default();
     let clock = ManualClock::at(Duration::from_secs(1_000));
     let limits = LookupLimits::default()
@@ -264,7 +264,7 @@ async fn answers_of_both_kinds_are_remembered_until_they_expire() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn made_up_origins_evict_no_allowed_one() {
+async fn unknown_origins_evict_no_allowed_one() {
     let database = Database::default();
     let limits = LookupLimits::default().capacity(4).per_client(1_000_000);
     let cors = database.cors().lookup_limits(limits).build().unwrap();
@@ -276,7 +276,7 @@ async fn made_up_origins_evict_no_allowed_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_are_not_remembered() {
+async fn failed_lookups_are_not_cached() {
     let fails = Arc::new(AtomicUsize::new(0));
     let asked = Arc::clone(&fails);
     let cors = Cors::builder().allow_origin_lookup(move |_| {
@@ -289,7 +289,7 @@ async fn failures_are_not_remembered() {
 }
 
 #[test]
-fn limits_that_allow_no_lookup_do_not_build() {
+fn limits_that_allow_no_lookup_are_config_errors() {
     let limits = LookupLimits::default;
     for (limits, value) in [
         (limits().timeout(Duration::ZERO), "timeout(0ns)"),

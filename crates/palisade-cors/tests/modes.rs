@@ -87,7 +87,7 @@ fn strict_mode_rejects_unlisted_origins() {
 }
 
 #[test]
-fn strict_mode_keeps_foreign_pages_from_websockets() {
+fn strict_mode_rejects_websockets_of_unlisted_origins() {
     let cors = listed().strict(true).build().unwrap();
     let handshake = |origin: &'static str| {
         let fields = [
@@ -128,7 +128,7 @@ async fn strict_rejection_varies_and_skips_the_service() {
 }
 
 #[test]
-fn debug_mode_says_why_a_page_may_not_read() {
+fn debug_mode_gives_the_reason_for_an_unlisted_origin() {
     let cors = listed().debug(true).build().unwrap();
     let headers = answer(&cors, "GET", &[("origin", EVIL)], &[]).unwrap();
     assert!(headers["x-cors-refused"].to_str().unwrap().contains("allow_origin"));
@@ -147,7 +147,7 @@ fn debug_mode_says_why_a_page_may_not_read() {
 }
 
 #[test]
-fn null_is_let_in_where_that_was_written_down_and_nowhere_else() {
+fn null_origin_is_allowed_only_by_its_setting() {
     let null = [("origin", "null")];
     let allows = |cors: CorsBuilder| {
         let headers = answer(&cors.build().unwrap(), "GET", &null, &[]).unwrap();
@@ -160,7 +160,7 @@ fn null_is_let_in_where_that_was_written_down_and_nowhere_else() {
 }
 
 #[test]
-fn everyone_is_told_the_one_origin_without_vary() {
+fn constant_headers_name_the_single_origin_without_vary() {
     let cors = Cors::allow_origins([APP]).tell_everyone_alike().build().unwrap();
     for fields in [&[("origin", APP)] as &Fields, &[("origin", EVIL)], &[]] {
         let headers = answer(&cors, "GET", fields, &[]).unwrap();
@@ -171,7 +171,7 @@ fn everyone_is_told_the_one_origin_without_vary() {
 }
 
 #[test]
-fn the_services_own_cors_headers_stay_where_they_are_to_be_kept() {
+fn cors_headers_of_the_service_are_kept_if_configured() {
     let cors = listed().keep_service_headers(true).build().unwrap();
     let inner: &Fields = &[
         ("access-control-allow-origin", "*"),
@@ -218,7 +218,7 @@ fn vary_is_merged_and_never_doubled() {
 }
 
 #[test]
-fn grpc_web_pages_read_the_status_of_a_call() {
+fn grpc_web_status_headers_are_exposed() {
     let cors = listed().grpc_web().expose_headers(["X-Request-Id"]).build().unwrap();
     let headers = answer(&cors, "POST", &[("origin", APP)], &[]).unwrap();
     assert_eq!(
@@ -228,7 +228,7 @@ fn grpc_web_pages_read_the_status_of_a_call() {
 }
 
 #[test]
-fn same_origin_only_writes_no_headers_and_no_vary() {
+fn same_origin_only_removes_cors_headers_without_vary() {
     let cors = Cors::same_origin_only();
     let inner: &Fields = &[("access-control-allow-origin", "*")];
     for fields in [&[("origin", APP)] as &Fields, &[]] {
@@ -237,7 +237,7 @@ fn same_origin_only_writes_no_headers_and_no_vary() {
 }
 
 #[test]
-fn a_path_follows_a_configuration_of_its_own() {
+fn each_path_can_have_its_own_configuration() {
     let public = Cors::builder().any_origin().build().unwrap();
     let cors = listed()
         .allow_credentials(true)
@@ -280,7 +280,7 @@ fn a_path_follows_a_configuration_of_its_own() {
 }
 
 #[test]
-fn a_path_that_leads_back_to_itself_ends() {
+fn recursive_path_configuration_terminates() {
     let cors = listed().build().unwrap();
     cors.handle().reconfigure(Cors::allow_origins([APP]).on_path("/a", &cors)).unwrap();
     let headers = answer_at(&cors, "GET", "/a/b", &[("origin", APP)], &[]).unwrap();

@@ -147,7 +147,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn an_origin_that_is_almost_listed_never_gets_cors_headers(origin in almost_listed()) {
+    fn nearly_listed_origin_never_gets_cors_headers(origin in almost_listed()) {
         let cors = Cors::allow_origins(LISTED).allow_credentials(true).build().unwrap();
 
         let Decision::Now(Ok(grant)) = cors.decide(&head("GET", &origin)) else {
@@ -166,7 +166,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pattern_lets_in_what_it_means_and_nothing_else(origin in mutations_of(&LET_IN)) {
+    fn mutated_origins_match_patterns_exactly(origin in mutations_of(&LET_IN)) {
         let cors = Cors::allow_origins(PATTERNS).allow_credentials(true).build().unwrap();
         let expected = is_let_in(&origin);
 
@@ -194,7 +194,7 @@ proptest! {
 
     /// Subdomains of any depth and spelling are allowed, and the same below another host are not.
     #[test]
-    fn a_subdomain_is_let_in_below_its_own_host_only(
+    fn subdomains_are_allowed_below_their_own_host_only(
         labels in "([a-z0-9_-]{1,8}\\.){1,6}",
         other in "[a-z0-9-]{1,12}",
     ) {
@@ -221,7 +221,7 @@ proptest! {
 
     /// Every valid origin matches itself.
     #[test]
-    fn a_listed_origin_is_answered_with_itself(
+    fn listed_origin_is_echoed(
         origin in "https?://([a-z0-9_-]{1,8}\\.){0,3}[a-z][a-z0-9-]{0,5}(:[1-9][0-9]{3})?",
     ) {
         let cors = Cors::allow_origins([&origin]).build().unwrap();
@@ -235,7 +235,7 @@ proptest! {
 
     /// Nothing that a client writes makes the policy panic, or lets a header through that is not listed.
     #[test]
-    fn any_list_of_requested_headers_is_answered(
+    fn arbitrary_requested_headers_never_panic(
         lines in prop::collection::vec(
             prop_oneof!["[ -~]{0,60}", "(content-type|Authorization|[ ,]){0,30}"],
             0..5,

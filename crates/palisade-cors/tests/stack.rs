@@ -72,7 +72,7 @@ async fn a_preflight_is_answered_before_the_service() {
 }
 
 #[tokio::test]
-async fn a_preflight_from_an_unlisted_origin_gets_no_cors_headers() {
+async fn preflight_from_unlisted_origin_gets_no_cors_headers() {
     let preflight = [("origin", "https://evil.example"), ("access-control-request-method", "POST")];
     let (response, calls) = send(&cors(), request("OPTIONS", &preflight)).await;
     assert_eq!((response.status(), calls), (StatusCode::FORBIDDEN, 0));
@@ -102,7 +102,7 @@ async fn unlisted_origin_is_served_without_cors_headers() {
 }
 
 #[tokio::test]
-async fn a_refusal_from_inside_the_chain_carries_cors_headers() {
+async fn inner_rejection_in_a_chain_has_cors_headers() {
     let service =
         PolicyLayer::new(cors().then(UsedUp)).layer(service_fn(|_: Request<Full<Bytes>>| async {
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
@@ -124,7 +124,7 @@ async fn a_refusal_from_inside_the_chain_carries_cors_headers() {
 }
 
 #[tokio::test]
-async fn a_nested_layer_makes_refusals_readable_as_a_chain_does() {
+async fn nested_layer_adds_cors_headers_to_rejections() {
     let limited = PolicyLayer::new(UsedUp).layer(service_fn(|_: Request<Full<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     }));
@@ -139,7 +139,7 @@ fn head(method: &str, headers: &[(&str, &str)]) -> request::Parts {
 }
 
 #[test]
-fn a_refused_preflight_says_why_in_the_log_and_nowhere_else() {
+fn preflight_rejection_reason_is_only_logged() {
     let preflight = [("origin", APP), ("access-control-request-method", "PUT")];
     let written = Log::during(Level::DEBUG, || {
         let Decision::Now(Err(Halt::Reply(reply))) = cors().decide(&head("OPTIONS", &preflight))
@@ -154,7 +154,7 @@ fn a_refused_preflight_says_why_in_the_log_and_nowhere_else() {
 }
 
 #[test]
-fn what_a_client_sent_is_logged_in_one_short_line() {
+fn client_input_is_logged_in_one_short_line() {
     let long = "x".repeat(10_000);
     let preflight = [
         ("origin", "https://evil.example"),
@@ -170,7 +170,7 @@ fn what_a_client_sent_is_logged_in_one_short_line() {
 }
 
 #[test]
-fn debug_mode_warns_of_each_refusal() {
+fn debug_mode_logs_each_rejection() {
     let cors = Cors::allow_origins([APP]).debug(true).build().unwrap();
     let written = Log::during(Level::DEBUG, || {
         drop(cors.decide(&head("GET", &[("origin", "https://evil.example")])));
@@ -181,7 +181,7 @@ fn debug_mode_warns_of_each_refusal() {
 }
 
 #[test]
-fn a_401_that_no_page_can_do_anything_about_is_warned_of_once() {
+fn challenge_that_pages_cannot_answer_is_logged_once() {
     let answered = |cors: &Cors, challenge: &'static str| {
         let Decision::Now(Ok(grant)) = cors.decide(&head("GET", &[("origin", APP)])) else {
             panic!("passes")

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn rejections_are_announced_too() {
+    fn rejections_get_deprecation_headers() {
         let policy = Deprecation::since(SINCE).build().unwrap();
         let headers = finished(&policy, &[]);
         assert_eq!(headers["deprecation"], "@1782777600");
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_the_service_are_not_changed() {
+    fn headers_of_the_service_are_unchanged() {
         let policy = Deprecation::since(SINCE).sunset(SINCE).successor("/v2").build().unwrap();
         let headers =
             finished(&policy, &[("deprecation", "@1"), ("link", "</next>; rel=\"next\"")]);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_do_not_build() {
+    fn invalid_settings_are_config_errors() {
         for (builder, setting) in [
             (Deprecation::since("2026-06-30"), "since"),
             (Deprecation::since(SINCE).sunset("tomorrow"), "sunset"),

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn framing_is_written_in_two_headers() {
+    fn framing_writes_csp_and_x_frame_options() {
         for (framing, directive, x_frame_options) in [
             (Framing::by_nobody(), "frame-ancestors 'none'", Some("DENY")),
             (Framing::by_same_origin(), "frame-ancestors 'self'", Some("SAMEORIGIN")),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_refused() {
+    fn rejects_invalid_framing_origins() {
         for origins in [
             &[][..],
             &["*"],

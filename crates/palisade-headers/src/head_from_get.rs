@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn head_has_the_headers_of_get_and_its_length() {
+    async fn head_gets_headers_and_length_of_get() {
         for (status, own, length) in [
             (200, &[][..], Some("5")),
             (200, &[("content-length", "7")], Some("7")),
@@ -204,13 +204,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_of_unknown_length_is_not_read_to_find_out() {
+    async fn body_of_unknown_length_is_not_read() {
         let head = head(200, &[], Endless).await;
         assert!(!head.headers.contains_key(header::CONTENT_LENGTH));
     }
 
     #[tokio::test]
-    async fn the_service_sees_get_without_ranges_and_upgrades() {
+    async fn service_receives_get_without_range_and_upgrade_fields() {
         let seen = service_fn(async |request: Request<()>| {
             let names = request.headers().keys().map(|name| name.as_str().to_owned());
             let names = names.collect::<Vec<_>>().join(",");
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_head_streams_through() {
+    async fn other_methods_are_streamed_unchanged() {
         let service = HeadFromGet
             .layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(hello()))));
         let response = service.oneshot(Request::get("/").body(()).unwrap()).await.unwrap();

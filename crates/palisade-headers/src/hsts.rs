@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_right_is_written_as_rfc_6797_has_it() {
+    fn valid_settings_follow_rfc_6797() {
         for (hsts, expected) in [
             (Hsts::max_age(Duration::ZERO), "max-age=0; includeSubDomains"),
             (Hsts::max_age(Duration::from_secs(60)).this_host_only(), "max-age=60"),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_preload_list_would_refuse_does_not_build() {
+    fn settings_that_the_preload_list_rejects_are_config_errors() {
         for (hsts, remedy) in [
             (Hsts::max_age(YEAR - Duration::from_secs(1)).preload(), "a year"),
             (Hsts::max_age(Duration::ZERO).preload(), "a year"),

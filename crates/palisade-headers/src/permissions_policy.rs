@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn features_are_members_of_a_dictionary() {
+    fn features_are_written_as_a_structured_dictionary() {
         let policy = PermissionsPolicy::deny(["camera"])
             .allow_self("geolocation")
             .allow("payment", ["self", "https://pay.example.com", "https://*.example.org:8443"]);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_misread_does_not_build() {
+    fn features_that_browsers_misread_are_config_errors() {
         let none = || PermissionsPolicy::deny(["camera"]);
         for policy in [
             PermissionsPolicy::deny([""; 0]),

@@ -58,7 +58,7 @@ async fn inner_rejection_has_security_headers() {
 }
 
 #[tokio::test]
-async fn no_cache_stores_a_success_response_of_a_policy() {
+async fn success_responses_of_a_policy_are_not_cached() {
     let cache = CacheControl::public().max_age(std::time::Duration::from_secs(60)).build().unwrap();
     let service = PolicyLayer::new(cache.then(Closed)).layer(service_fn(hello));
     let grpc = [("content-type", "application/grpc")];

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn only_final_statuses_are_results() {
+    fn only_final_statuses_are_stored() {
         for status in [200, 201, 204, 302, 400, 402, 404, 410, 422] {
             assert!(stored(status, false), "{status}");
         }
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn rejections_by_validation_are_no_results() {
+    fn validation_rejections_are_not_stored() {
         let (mut head, ()) = Response::builder().status(422).body(()).unwrap().into_parts();
         head.extensions.insert(ApiError::validation([]));
         assert!(!is_result(&head, true));

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn decodes_what_it_encoded_without_fields_of_the_connection() {
+    fn record_round_trips_without_connection_fields() {
         let all = [
             ("content-type", "text/plain"),
             ("x-two", "a"),
@@ -187,7 +187,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics_on_other_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = Record::decode(&[&[VERSION], &bytes[..]].concat().into());
         }
     }

@@ -125,7 +125,7 @@ async fn client_that_disconnects_does_not_cancel_the_handler() {
 }
 
 #[tokio::test]
-async fn failures_release_the_key() {
+async fn failed_requests_release_the_key() {
     let (layer, calls) = (builder().build().unwrap(), Calls::default());
     for status in [401, 403, 408, 409, 413, 425, 429, 500, 502, 503, 504] {
         let failing = service_fn(move |_: Request<In>| async move {
@@ -146,7 +146,7 @@ async fn failures_release_the_key() {
 }
 
 #[tokio::test]
-async fn server_errors_are_stored_if_chosen() {
+async fn server_errors_are_stored_if_configured() {
     let layer = builder().store_server_errors().build().unwrap();
     let failing = service_fn(|_: Request<In>| async {
         let response = Response::builder().status(500).body(Full::<Bytes>::from("charged?"));
@@ -193,7 +193,7 @@ async fn streamed_response_reaches_the_client_at_once_and_is_stored() {
 }
 
 #[tokio::test]
-async fn stream_is_stored_although_its_client_disconnects() {
+async fn stream_is_stored_even_if_its_client_disconnects() {
     let (layer, calls) = (builder().build().unwrap(), Calls::default());
     let (frames, stream) = mpsc::channel(1);
     let handler = streaming(&calls, "application/json", vec![stream]);
@@ -209,7 +209,7 @@ async fn stream_is_stored_although_its_client_disconnects() {
 }
 
 #[tokio::test]
-async fn stream_that_breaks_off_is_not_stored() {
+async fn aborted_stream_is_not_stored() {
     let (layer, calls) = (builder().build().unwrap(), Calls::default());
     let (broken, first) = mpsc::channel(2);
     let (whole, second) = mpsc::channel(2);
@@ -328,7 +328,7 @@ async fn failing_store_is_503_unless_requests_run_unprotected() {
 }
 
 #[tokio::test]
-async fn record_of_another_program_is_503() {
+async fn undecodable_record_is_503() {
     let store = InMemoryClaims::new(1).unwrap();
     let day = Retention::exactly(Duration::from_secs(60));
     let layer = Idempotency::new(store.clone()).build().unwrap();

@@ -13,7 +13,7 @@ use palisade_core::{
 use palisade_idempotency::{Idempotency, InMemoryClaims};
 
 #[tokio::test]
-async fn passes_the_contract_of_layers() {
+async fn keeps_the_layer_contract() {
     let request = || Request::post("/").body(Script::default()).unwrap();
     Contract::new(request).check(|| builder().build().unwrap());
 }
@@ -86,7 +86,7 @@ async fn callers_of_two_tenants_do_not_share_keys() {
 }
 
 #[tokio::test]
-async fn key_without_a_caller_is_401_unless_a_scope_is_chosen() {
+async fn key_without_a_caller_is_401_unless_a_scope_is_configured() {
     let calls = Calls::default();
     let handler = counting(&calls);
     let anonymous = |device: Option<&str>| {
@@ -161,7 +161,7 @@ async fn response_is_replayed_for_the_retention() {
 }
 
 #[tokio::test]
-async fn chosen_headers_are_replayed() {
+async fn configured_headers_are_replayed() {
     let name = http::HeaderName::from_static("content-type");
     let layer = builder().replayed_headers([name]).build().unwrap();
     let calls = Calls::default();
@@ -174,7 +174,7 @@ async fn chosen_headers_are_replayed() {
 }
 
 #[test]
-fn wrong_settings_are_config_errors() {
+fn invalid_settings_are_config_errors() {
     for (built, setting) in [
         (builder().methods([]).build(), "methods"),
         (builder().methods([Method::POST, Method::GET]).build(), "methods"),

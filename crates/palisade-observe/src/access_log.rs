@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_query_only_the_listed_parameters_are_written() {
+    fn only_listed_query_parameters_are_logged() {
         let log = AccessLog::new();
         assert_eq!(path(&log, "/search"), "/search");
         assert_eq!(path(&log, "/search?access_token=s3cret&page=2"), "/search?…");

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_value_ends_a_line_or_speaks_to_a_terminal() {
+    fn control_characters_and_line_breaks_are_escaped() {
         let escaped = |text: &str| Escaped(text).to_string();
         assert_eq!(escaped("/items/7"), "/items/7");
         assert_eq!(escaped("ada\r\nINFO forged"), "ada\\r\\nINFO forged");

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_method_is_known_once_it_has_succeeded_and_nothing_else_is() {
+    fn method_is_known_after_its_first_success() {
         let methods = GrpcMethods::default();
         let hello = "/greeter.v1.Greeter/Hello";
         for status in [None, Some("12"), Some("16"), Some("")] {
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn no_service_has_as_many_methods_as_a_client_can_make_up() {
+    fn number_of_known_methods_is_bounded() {
         let methods = GrpcMethods::default();
         for at in 0..MOST {
             assert!(methods.template(&format!("/a/{at}"), Some("0")).is_some());

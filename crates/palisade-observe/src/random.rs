@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_number_comes_twice_and_every_bit_is_used() {
+    fn random_numbers_are_unique_and_use_every_bit() {
         let drawn: HashSet<u64> = (0..10_000).map(|_| random()).collect();
         assert_eq!(drawn.len(), 10_000);
         let of_bit = |bit: u32| drawn.iter().filter(|number| *number >> bit & 1 == 1).count();

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_kept_only_if_it_is_alone_and_well_formed() {
+    fn single_well_formed_id_is_kept() {
         let policy = RequestIds::new();
         assert_eq!(id_of(&policy, &[b"req-42"]).as_str(), "req-42");
         for fields in [
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_id_is_a_version_7_uuid_of_the_clocks_time() {
+    fn new_id_is_a_version_7_uuid_with_the_time_of_the_clock() {
         let clock = ManualClock::at(Duration::from_millis(0x0123_4567_89ab));
         let policy = RequestIds::new().clock(Arc::new(clock.clone()));
         let (first, second) = (id_of(&policy, &[]), id_of(&policy, &[]));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_kept_of_trusted_proxies_only_if_so_configured() {
+    fn id_is_kept_only_from_trusted_proxies_if_configured() {
         let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build().unwrap();
         let policy = RequestIds::new().only_from(&proxies);
         let from = |peer: Option<&str>| {

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn later_version_is_parsed_like_version_0() {
+    fn later_traceparent_version_is_parsed_like_version_0() {
         for later in [
             "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what-comes-then",
@@ -311,7 +311,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn continued_trace_has_the_id_of_the_field(text in "[ -~]{0,60}") {
+        fn continued_trace_keeps_the_trace_id(text in "[ -~]{0,60}") {
             if let Some(trace) = TraceContext::continued(&headers(&[(TRACEPARENT, &text)])) {
                 prop_assert_eq!(trace.trace_id().to_string(), &text[3..35]);
             }

@@ -108,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn result_is_well_formed(text in "[a-c=, \t]{0,40}") {
+        fn parsed_tracestate_is_well_formed(text in "[a-c=, \t]{0,40}") {
             if let Some(state) = state(&[&text]) {
                 for member in state.split(',') {
                     let (key, value) = member.split_once('=').unwrap();

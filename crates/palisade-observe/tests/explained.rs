@@ -43,7 +43,7 @@ async fn ask(observe: &Observe, request: Request<()>) -> Response<Bytes> {
 const SECRET: &str = "a secret of at least sixteen bytes";
 
 #[tokio::test]
-async fn who_knows_the_secret_is_told_which_policies_said_what() {
+async fn request_with_the_secret_gets_the_outcome_of_each_policy() {
     let explain = Explain::for_requests_with("x-explain", SECRET).unwrap();
     let observe = Observe::new().explain(explain);
     let request = |secret: &str| Request::get("/").header("x-explain", secret).body(()).unwrap();

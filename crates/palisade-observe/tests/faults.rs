@@ -111,7 +111,7 @@ impl http_body::Body for PanickingBody {
 }
 
 #[test]
-fn without_a_subscriber_requests_only_get_ids() {
+fn requests_only_get_ids_without_a_subscriber() {
     let ask = |observe: Observe| {
         let service = observe.layer().layer(service_fn(|request: Request<Script>| async move {
             let extensions = request.extensions();
@@ -195,7 +195,7 @@ fn successful_request_is_reported_with_all_fields() {
 }
 
 #[test]
-fn bytes_of_a_body_without_a_length_are_those_that_were_read() {
+fn bytes_read_are_counted_for_a_body_without_length() {
     struct Reads;
     impl BodyPolicy for Reads {
         type Grant = ();
@@ -213,7 +213,7 @@ fn bytes_of_a_body_without_a_length_are_those_that_were_read() {
 }
 
 #[test]
-fn a_refusal_is_told_with_its_code() {
+fn rejection_is_logged_with_its_code() {
     let event = the_event_of(|| {
         let layer = PolicyLayer::new(Observe::new().then(Refusing));
         let response =
@@ -226,7 +226,7 @@ fn a_refusal_is_told_with_its_code() {
 }
 
 #[test]
-fn panic_is_500_inside_an_error_layer_else_no_status() {
+fn panic_is_logged_as_500_only_inside_an_error_layer() {
     let panics = || {
         service_fn(|_: Request<Script>| async {
             if true {
@@ -250,7 +250,7 @@ fn panic_is_500_inside_an_error_layer_else_no_status() {
 }
 
 #[test]
-fn a_panic_in_a_policy_is_told_with_its_name() {
+fn panic_in_a_policy_is_logged_with_its_name() {
     let event = the_event_of(|| {
         let inner = PolicyLayer::new(Panicking).layer(answering(|| Response::new(Script::empty())));
         let service = Observe::new().layer().layer(ErrorLayer::new().layer(inner));
@@ -270,7 +270,7 @@ fn a_panic_in_a_policy_is_told_with_its_name() {
 }
 
 #[test]
-fn a_panic_in_the_body_is_told_after_the_status_that_was_sent() {
+fn panic_in_the_body_is_logged_with_the_sent_status() {
     let event = the_event_of(|| {
         let service = Observe::new().layer().layer(answering(|| Response::new(PanickingBody)));
         let body = now(service.oneshot(get())).unwrap().into_body();
@@ -280,7 +280,7 @@ fn a_panic_in_the_body_is_told_after_the_status_that_was_sent() {
 }
 
 #[test]
-fn a_service_that_fails_before_its_head_has_no_status() {
+fn service_failure_before_the_head_has_no_status() {
     let event = the_event_of(|| {
         let service = Observe::new().layer().layer(Probe::new().failing());
         assert!(now(service.oneshot(get())).is_err());
@@ -306,7 +306,7 @@ fn failure_after_the_head_keeps_the_sent_status() {
 }
 
 #[test]
-fn a_client_that_leaves_is_told_before_and_after_the_head() {
+fn client_disconnect_is_logged_before_and_after_the_head() {
     let event = the_event_of(|| {
         let mut service = Observe::new().layer().layer(Probe::new().never_answering());
         let mut cx = Context::from_waker(Waker::noop());
@@ -338,7 +338,7 @@ fn a_client_that_leaves_is_told_before_and_after_the_head() {
 }
 
 #[test]
-fn a_body_that_nobody_wants_is_complete() {
+fn body_that_the_server_does_not_poll_is_complete() {
     // what HEAD would have got is never polled
     let event = the_event_of(|| {
         let body = Script::of([Step::Data("hello")]);
@@ -371,7 +371,7 @@ fn a_body_that_nobody_wants_is_complete() {
 }
 
 #[test]
-fn without_an_access_log_there_is_no_event() {
+fn access_log_can_be_disabled() {
     let events = Captured::during(|| {
         let service = Observe::new().without_access_log().layer().layer(Probe::new());
         drop(now(service.oneshot(get())).unwrap());

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_that_are_not_whole_milliseconds_are_refused() {
+    fn windows_with_fractions_of_milliseconds_are_rejected() {
         for window in
             [Duration::from_nanos(1), Duration::from_micros(999), Duration::from_micros(1500)]
         {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_rounded_is_refused() {
+    fn quotas_beyond_exact_lua_numbers_are_rejected() {
         for quota in [
             Quota::per(27_000_000, DAY),
             Quota::per(u32::MAX, Duration::from_secs(600)),

@@ -43,13 +43,13 @@ mod tests {
     }
 
     #[test]
-    fn a_key_names_its_limit() {
+    fn redis_key_contains_the_name_of_its_limit() {
         let key = key("palisade", "per user");
         assert_eq!(key, "palisade:per%20user:{abababababababababababababababab}");
     }
 
     #[test]
-    fn separators_in_names_do_not_make_two_keys_one() {
+    fn separators_in_names_are_escaped() {
         let keys = [key("a", "b:c"), key("a:b", "c"), key("a", "b%3Ac"), key("a", "{b}")];
         for (i, key) in keys.iter().enumerate() {
             assert!(!keys[..i].contains(key), "{key}");
@@ -57,14 +57,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_braces_of_a_key_are_those_around_the_digest() {
+    fn hash_tag_of_a_key_is_the_digest() {
         let key = key("{x}", "{y}");
         let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
         assert_eq!(tag.map(|(tag, _)| tag), Some("ab".repeat(16).as_str()), "{key}");
     }
 
     #[test]
-    fn a_message_is_for_one_limit() {
+    fn message_applies_to_its_limit_only() {
         let message = Keys::new("a").message("äpi", &[0xab; 16]);
         assert_eq!(changed(message.as_bytes(), "äpi"), Some([0xab; 16]));
         assert_eq!(changed(message.as_bytes(), "pi"), None);

@@ -60,7 +60,7 @@ async fn a_shared_budget_renews_at_midnight_of_its_zone() {
 }
 
 #[tokio::test]
-async fn a_shared_budget_counts_zones_and_periods_apart() {
+async fn shared_budget_counts_zones_and_periods_separately() {
     let Some(server) = RedisServer::start() else { return };
     let clock = Hand::at(EVENING);
     let store = RedisStore::with_clock(redis(&server), clock.clone());
@@ -103,7 +103,7 @@ impl Clock for Two {
 }
 
 #[tokio::test]
-async fn machines_whose_clocks_differ_a_little_share_a_budget() {
+async fn machines_with_slightly_different_clocks_share_a_budget() {
     let Some(server) = RedisServer::start() else { return };
     let at = |hours: i64| EVENING.checked_add_signed(hours * HOUR as i64).unwrap();
     let charge = async |machine, cost| {
@@ -124,7 +124,7 @@ async fn machines_whose_clocks_differ_a_little_share_a_budget() {
 }
 
 #[tokio::test]
-async fn a_shared_budget_ends_by_the_servers_clock() {
+async fn shared_budget_ends_by_the_clock_of_the_server() {
     let Some(server) = RedisServer::start() else { return };
     let store = RedisStore::new(redis(&server));
     let client = Client::new(&store, "api", [Quota::per_day(3, "UTC").unwrap()]);

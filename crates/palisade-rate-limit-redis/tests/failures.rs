@@ -54,7 +54,7 @@ async fn recovered(client: &Client) -> Verdict {
 }
 
 #[tokio::test]
-async fn a_server_that_forgot_the_scripts_is_told_again() {
+async fn scripts_are_loaded_again_after_a_script_flush() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
     for round in 1..4 {
@@ -67,7 +67,7 @@ async fn a_server_that_forgot_the_scripts_is_told_again() {
 }
 
 #[tokio::test]
-async fn server_that_is_down_is_an_error_at_once_until_it_is_back() {
+async fn unavailable_server_fails_calls_at_once_until_it_returns() {
     let Some(mut server) = RedisServer::start() else { return };
     let client = client(server.url());
     client.charge(1).await;
@@ -87,7 +87,7 @@ async fn server_that_is_down_is_an_error_at_once_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn attempts_to_connect_are_few_while_the_server_is_gone() {
+async fn reconnects_are_rare_while_the_server_is_down() {
     // it accepts, and hangs up
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("redis://{}", listener.local_addr().expect("its number"));
@@ -111,7 +111,7 @@ async fn attempts_to_connect_are_few_while_the_server_is_gone() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_is_an_error_within_the_time_outs() {
+async fn hanging_server_fails_calls_within_the_timeouts() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
     client.charge(1).await;
@@ -140,7 +140,7 @@ fn connections(server: &RedisServer) -> u32 {
 }
 
 #[tokio::test]
-async fn a_pause_shorter_than_patience_keeps_the_connection() {
+async fn short_pause_of_the_server_keeps_the_connection() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
     client.charge(1).await;
@@ -154,7 +154,7 @@ async fn a_pause_shorter_than_patience_keeps_the_connection() {
 }
 
 #[tokio::test]
-async fn callers_that_give_up_do_not_disturb_the_others() {
+async fn cancelled_calls_do_not_affect_others() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
     let hasty = client.of(1);
@@ -178,7 +178,7 @@ async fn callers_that_give_up_do_not_disturb_the_others() {
 }
 
 #[tokio::test]
-async fn first_caller_that_gives_up_does_not_end_the_connecting() {
+async fn cancelled_first_call_does_not_stop_connecting() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
     server.pause();
@@ -190,7 +190,7 @@ async fn first_caller_that_gives_up_does_not_end_the_connecting() {
 }
 
 #[tokio::test]
-async fn connection_closed_while_idle_is_replaced_without_an_error() {
+async fn closed_idle_connection_is_replaced_without_an_error() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
     client.charge(1).await;
@@ -200,7 +200,7 @@ async fn connection_closed_while_idle_is_replaced_without_an_error() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_an_error_that_does_not_repeat_it() {
+async fn wrong_password_is_an_error_without_the_password() {
     let Some(server) = RedisServer::start_with_password("s3cret-and-right") else { return };
     let wrong = format!("redis://:s3cret-but-wrong@127.0.0.1:{}", server.port());
     for client in [client(wrong.clone()), client(server.url())] {
@@ -220,7 +220,7 @@ async fn a_wrong_password_is_an_error_that_does_not_repeat_it() {
 }
 
 #[tokio::test]
-async fn a_user_needs_no_more_rights_than_are_documented() {
+async fn documented_acl_permissions_are_sufficient() {
     let Some(server) = RedisServer::start() else { return };
     let rights = [
         "~palisade:*",
@@ -242,7 +242,7 @@ async fn a_user_needs_no_more_rights_than_are_documented() {
 }
 
 #[tokio::test]
-async fn without_the_right_to_read_nothing_is_admitted() {
+async fn missing_read_permission_admits_no_request() {
     let Some(server) = RedisServer::start() else { return };
     let rights = ["~palisade:*", "+@all", "-hmget", "-script"];
     server.command(&[&["ACL", "SETUSER", "limiter", "on", ">pw"], &rights[..]].concat());
@@ -258,7 +258,7 @@ async fn without_the_right_to_read_nothing_is_admitted() {
 }
 
 #[tokio::test]
-async fn a_server_without_memory_refuses_and_the_error_says_so() {
+async fn out_of_memory_error_of_the_server_is_reported() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
     client.charge(1).await;
@@ -270,7 +270,7 @@ async fn a_server_without_memory_refuses_and_the_error_says_so() {
 }
 
 #[tokio::test]
-async fn a_master_that_became_a_replica_is_left() {
+async fn master_demoted_to_a_replica_is_disconnected() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
     client.charge(1).await;
@@ -286,7 +286,7 @@ async fn a_master_that_became_a_replica_is_left() {
 }
 
 #[tokio::test]
-async fn what_is_no_redis_is_an_error_and_no_panic() {
+async fn server_that_is_not_redis_is_an_error() {
     for answer in
         ["HTTP/1.1 400 Bad Request\r\n\r\n", "+PONG\r\n+PONG\r\n+PONG\r\n", ":1\r\n:1\r\n:1\r\n"]
     {
@@ -310,7 +310,7 @@ async fn what_is_no_redis_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn store_is_built_outside_of_a_runtime_and_serves_several() {
+fn store_built_outside_a_runtime_works_in_several_runtimes() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
     let runtime =
@@ -322,7 +322,7 @@ fn store_is_built_outside_of_a_runtime_and_serves_several() {
 }
 
 #[test]
-fn runtime_that_ends_while_connecting_blocks_no_other() {
+fn runtime_dropped_while_connecting_does_not_block_another() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
     let runtime =

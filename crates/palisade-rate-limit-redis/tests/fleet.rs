@@ -100,14 +100,14 @@ async fn an_operator_acts_on_both(redis: impl Fn() -> RedisBuilder) {
 }
 
 #[tokio::test]
-async fn an_operator_acts_on_all_machines() {
+async fn operator_actions_apply_to_all_machines() {
     let Some(server) = RedisServer::start() else { return };
     an_operator_acts_on_both(|| Redis::builder(server.url())).await;
     assert_eq!(server.keys_without_expiry(), [""; 0]);
 }
 
 #[tokio::test]
-async fn an_operator_acts_on_all_machines_of_a_cluster() {
+async fn operator_actions_apply_to_all_machines_of_a_cluster() {
     let Some(cluster) = RedisCluster::start() else { return };
     an_operator_acts_on_both(|| Redis::cluster(cluster.urls())).await;
     for node in cluster.nodes() {
@@ -117,7 +117,7 @@ async fn an_operator_acts_on_all_machines_of_a_cluster() {
 }
 
 #[tokio::test]
-async fn an_operator_acts_on_all_machines_behind_sentinels() {
+async fn operator_actions_apply_to_all_machines_behind_sentinels() {
     let Some(watched) = RedisSentinel::start() else { return };
     an_operator_acts_on_both(|| Redis::sentinel([watched.url()], RedisSentinel::MASTER)).await;
 }
@@ -138,7 +138,7 @@ async fn a_block_ends_leases_of_other_machines() {
 }
 
 #[tokio::test]
-async fn an_operator_learns_that_the_store_is_gone() {
+async fn operator_calls_are_503_if_the_store_is_down() {
     let Some(mut server) = RedisServer::start() else { return };
     let redis = Redis::builder(server.url());
     let limit = machine(redis, Quota::per(3, HOUR), |store| store, |limit| limit).await;
@@ -236,7 +236,7 @@ async fn a_key_is_banned_on_all_machines_of_a_cluster() {
 }
 
 #[tokio::test]
-async fn rare_refusals_and_looks_earn_no_ban() {
+async fn rare_rejections_and_peeks_cause_no_ban() {
     let Some(server) = RedisServer::start() else { return };
     let banning = Banning::new(|| Redis::builder(server.url()), Ban::after(3, MINUTE));
     for _ in 0..10 {
@@ -251,7 +251,7 @@ async fn rare_refusals_and_looks_earn_no_ban() {
 }
 
 #[tokio::test]
-async fn a_ban_takes_one_round_trip_and_few_of_them() {
+async fn ban_needs_one_round_trip_and_is_cached() {
     let Some(server) = RedisServer::start() else { return };
     let banning = Banning::new(|| Redis::builder(server.url()), Ban::after(3, MINUTE));
     let scripts = || {
@@ -274,7 +274,7 @@ async fn a_ban_takes_one_round_trip_and_few_of_them() {
 }
 
 #[tokio::test]
-async fn a_broken_record_of_bans_is_replaced() {
+async fn corrupt_ban_record_is_replaced() {
     let Some(server) = RedisServer::start() else { return };
     let banning = Banning::new(|| Redis::builder(server.url()), Ban::after(2, MINUTE));
     assert_eq!(banning.wait(0, 1).await, None);

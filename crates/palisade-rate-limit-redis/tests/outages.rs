@@ -11,7 +11,7 @@ use palisade_rate_limit_redis::{
 use support::load::{is_decided, limit, load, recovered, store};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stalled_node_of_a_cluster_stops_its_own_clients_only() {
+async fn stalled_cluster_node_affects_only_its_own_keys() {
     const CLIENTS: u8 = 30;
     const ROUNDS: usize = 100;
     let Some(mut cluster) = RedisCluster::start() else { return };
@@ -37,7 +37,7 @@ async fn a_stalled_node_of_a_cluster_stops_its_own_clients_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_failover_in_a_cluster_all_clients_are_served() {
+async fn all_clients_are_served_after_a_cluster_failover() {
     const CLIENTS: u8 = 20;
     let Some(mut cluster) = RedisCluster::start_with_replica() else { return };
     let store = store(Redis::cluster(cluster.urls()));
@@ -57,7 +57,7 @@ async fn after_a_failover_in_a_cluster_all_clients_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failover_of_sentinels_under_load_is_followed() {
+async fn sentinel_failover_under_load_is_followed() {
     const CLIENTS: u8 = 10;
     for is_stall in [false, true] {
         let Some(mut watched) = RedisSentinel::start() else { return };
@@ -81,7 +81,7 @@ async fn a_failover_of_sentinels_under_load_is_followed() {
 }
 
 #[tokio::test]
-async fn a_link_that_was_idle_does_not_write_to_a_replaced_master() {
+async fn idle_connection_does_not_write_to_a_replaced_master() {
     let Some(watched) = RedisSentinel::start() else { return };
     let store = store(Redis::sentinel([watched.url()], RedisSentinel::MASTER));
     let limit = limit(&store);
@@ -100,7 +100,7 @@ async fn a_link_that_was_idle_does_not_write_to_a_replaced_master() {
 }
 
 #[tokio::test]
-async fn a_master_without_replicas_is_left_at_once() {
+async fn master_without_replicas_is_disconnected_at_once() {
     let Some(watched) = RedisSentinel::start() else { return };
     let store = store(Redis::sentinel([watched.url()], RedisSentinel::MASTER));
     let limit = limit(&store);

@@ -41,7 +41,7 @@ fn neighbour(client: &Client) -> Client {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_are_decided_while_a_slot_moves() {
+async fn requests_are_decided_while_a_slot_is_moved() {
     const CLIENTS: u8 = 20;
     let Some(cluster) = RedisCluster::start() else { return };
     let store = store(&cluster);
@@ -90,7 +90,7 @@ async fn requests_are_decided_while_a_slot_moves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refund_that_must_be_tried_again_concerns_its_key_only() {
+async fn refund_during_resharding_is_retried_for_its_key_only() {
     const CLIENTS: u8 = 10;
     let Some(cluster) = RedisCluster::start() else { return };
     let store = store(&cluster);
@@ -118,7 +118,7 @@ async fn a_refund_that_must_be_tried_again_concerns_its_key_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slot_without_a_node_concerns_its_keys_only() {
+async fn slot_without_a_node_fails_its_keys_only() {
     const CLIENTS: u8 = 10;
     let Some(cluster) = RedisCluster::start() else { return };
     let store = store(&cluster);

@@ -59,7 +59,7 @@ async fn hits(url: &str) -> Vec<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_thousand_hits_from_four_processes_100_are_admitted() {
+async fn four_processes_admit_100_of_1000_requests() {
     // This test is also the program of the processes.
     if let Ok(url) = std::env::var(SERVER) {
         println!("ADMITTED {:?}", hits(&url).await);
@@ -69,7 +69,7 @@ async fn of_a_thousand_hits_from_four_processes_100_are_admitted() {
     let program = std::env::current_exe().expect("this program");
     let processes = (0..4).map(|_| {
         let mut command = Command::new(&program);
-        let test = "of_a_thousand_hits_from_four_processes_100_are_admitted";
+        let test = "four_processes_admit_100_of_1000_requests";
         command.args(["--exact", test, "--nocapture"]).env(SERVER, server.url());
         command.stdout(Stdio::piped()).spawn().expect("a process")
     });
@@ -88,7 +88,7 @@ async fn of_a_thousand_hits_from_four_processes_100_are_admitted() {
 }
 
 #[tokio::test]
-async fn every_key_expires_when_it_means_nothing_any_more() {
+async fn every_key_expires_once_it_is_irrelevant() {
     let Some(server) = RedisServer::start() else { return };
     let store = patient(server.url());
     let quotas = [
@@ -134,7 +134,7 @@ async fn every_key_expires_when_it_means_nothing_any_more() {
 }
 
 #[tokio::test]
-async fn the_server_tells_the_time() {
+async fn time_is_read_from_the_server() {
     let Some(server) = RedisServer::start() else { return };
     let client = Client::new(&patient(server.url()), "api", [Quota::per(10, MINUTE)]);
     let server_time = || server.command(&["TIME"])[0].parse::<u64>().expect("seconds");
@@ -144,7 +144,7 @@ async fn the_server_tells_the_time() {
 }
 
 #[tokio::test]
-async fn after_exactly_the_wait_it_is_admitted() {
+async fn request_is_admitted_exactly_after_the_wait() {
     let Some(server) = RedisServer::start() else { return };
     let quotas = [Quota::per(5, Duration::from_millis(400)).exact_log()];
     let client = Client::new(&patient(server.url()), "api", quotas);
@@ -156,7 +156,7 @@ async fn after_exactly_the_wait_it_is_admitted() {
 }
 
 #[tokio::test]
-async fn limits_and_prefixes_and_clients_do_not_share_counts() {
+async fn limits_prefixes_and_clients_do_not_share_counts() {
     let Some(server) = RedisServer::start() else { return };
     let store = patient(server.url());
     let other =
@@ -190,7 +190,7 @@ async fn quota_that_cannot_be_counted_is_an_error_of_the_charge() {
 }
 
 #[tokio::test]
-async fn a_broken_value_is_replaced_and_affects_its_key_only() {
+async fn corrupt_value_is_replaced_and_affects_its_key_only() {
     let Some(server) = RedisServer::start() else { return };
     for quota in [
         Quota::per(10, MINUTE),
@@ -220,7 +220,7 @@ async fn a_broken_value_is_replaced_and_affects_its_key_only() {
 }
 
 #[tokio::test]
-async fn a_repeated_refund_is_taken_once() {
+async fn repeated_refund_is_applied_once() {
     let Some(server) = RedisServer::start() else { return };
     let client = Client::new(&patient(server.url()), "api", [Quota::per(10, MINUTE * 60)]);
     let moment = client.charge(5).await.moment;
@@ -268,7 +268,7 @@ async fn a_key_is_reset_blocked_and_unblocked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_machines_hear_of_an_intervention_at_once() {
+async fn operator_actions_are_announced_to_other_machines() {
     let Some(server) = RedisServer::start() else { return };
     let heard = Arc::new(Mutex::new(Vec::new()));
     let other = patient(server.url());

@@ -42,7 +42,7 @@ fn certificate_for(names: &[&str]) -> (String, String, String) {
 }
 
 #[tokio::test]
-async fn only_certificates_of_our_authority_are_trusted() {
+async fn only_certificates_of_the_configured_authority_are_trusted() {
     let (authority, certificate, key) = certificate_for(&["localhost"]);
     let Some(server) = RedisServer::start_with_tls(&certificate, &key) else { return };
     let trusting = client(Redis::builder(server.url()).ca_certificate(authority));
@@ -63,7 +63,7 @@ async fn only_certificates_of_our_authority_are_trusted() {
 }
 
 #[tokio::test]
-async fn a_server_of_another_name_is_not_trusted() {
+async fn server_certificate_with_another_name_is_rejected() {
     let (authority, certificate, key) = certificate_for(&["elsewhere.example"]);
     let Some(server) = RedisServer::start_with_tls(&certificate, &key) else { return };
     let client = client(Redis::builder(server.url()).ca_certificate(authority));
@@ -72,7 +72,7 @@ async fn a_server_of_another_name_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn the_error_of_an_old_version_of_tls_says_so() {
+async fn unsupported_tls_version_is_a_clear_error() {
     let (authority, certificate, key) = certificate_for(&["localhost"]);
     let old = ["--tls-protocols", "TLSv1.1", "--tls-ciphers", "DEFAULT@SECLEVEL=0"];
     let Some(server) = RedisServer::start_with_tls_and(&certificate, &key, &old) else { return };
@@ -115,7 +115,7 @@ async fn a_failover_under_load_is_followed_over_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_stall_under_load_the_same_connection_serves_over_tls() {
+async fn connection_survives_a_stall_under_load_over_tls() {
     const CLIENTS: u8 = 10;
     let (authority, certificate, key) = certificate_for(&["localhost"]);
     let Some(server) = RedisServer::start_with_tls(&certificate, &key) else { return };
@@ -145,7 +145,7 @@ async fn after_a_stall_under_load_the_same_connection_serves_over_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn first_requests_to_a_far_server_are_decided() {
+async fn first_requests_to_a_distant_server_are_decided() {
     let (authority, certificate, key) = certificate_for(&["localhost"]);
     let Some(near) = RedisServer::start() else { return };
     let Some(near_tls) = RedisServer::start_with_tls(&certificate, &key) else { return };

@@ -40,7 +40,7 @@ async fn recovered(client: &Client) {
 }
 
 #[tokio::test]
-async fn cluster_decides_all_quotas_of_a_key_in_one_step() {
+async fn cluster_checks_all_quotas_of_a_key_atomically() {
     let Some(cluster) = RedisCluster::start() else { return };
     let client = client(Redis::cluster(cluster.urls()));
     recovered(&client).await;
@@ -63,7 +63,7 @@ async fn cluster_decides_all_quotas_of_a_key_in_one_step() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_forgot_the_scripts_is_told_again() {
+async fn cluster_scripts_are_loaded_again_after_a_script_flush() {
     let Some(cluster) = RedisCluster::start() else { return };
     let client = client(Redis::cluster(cluster.urls()));
     recovered(&client).await;
@@ -79,7 +79,7 @@ async fn a_cluster_that_forgot_the_scripts_is_told_again() {
 }
 
 #[tokio::test]
-async fn cluster_without_a_node_counts_the_keys_of_the_others() {
+async fn cluster_without_one_node_counts_the_other_keys() {
     let Some(mut cluster) = RedisCluster::start() else { return };
     let client = client(Redis::cluster(cluster.urls()));
     recovered(&client).await;
@@ -105,7 +105,7 @@ async fn cluster_without_a_node_counts_the_keys_of_the_others() {
 }
 
 #[tokio::test]
-async fn after_a_failover_the_sentinels_are_asked_for_the_new_master() {
+async fn sentinels_are_queried_for_the_new_master_after_a_failover() {
     let Some(mut watched) = RedisSentinel::start() else { return };
     // The first address leads nowhere, as that of a sentinel that is down.
     let sentinels = ["redis://127.0.0.1:1".to_owned(), watched.url()];
@@ -124,7 +124,7 @@ async fn after_a_failover_the_sentinels_are_asked_for_the_new_master() {
 }
 
 #[tokio::test]
-async fn a_master_that_froze_is_left_for_the_new_one() {
+async fn frozen_master_is_replaced_by_the_promoted_one() {
     let Some(watched) = RedisSentinel::start() else { return };
     let client = client(Redis::sentinel([watched.url()], RedisSentinel::MASTER));
     client.charge(1).await;
@@ -138,7 +138,7 @@ async fn a_master_that_froze_is_left_for_the_new_one() {
 }
 
 #[tokio::test]
-async fn sentinels_without_the_master_are_an_error_that_names_it() {
+async fn master_unknown_to_the_sentinels_is_named_in_the_error() {
     let Some(watched) = RedisSentinel::start() else { return };
     let client = client(Redis::sentinel([watched.url()], "another"));
     let error = client.try_charge(1).await.unwrap_err().to_string();

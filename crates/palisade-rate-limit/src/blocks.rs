@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn block_ends_by_itself_or_is_removed() {
+    fn block_expires_or_is_removed() {
         let blocks = blocks(None);
         assert_eq!(blocks.blocked_for(1, || 0), None);
         blocks.block(1, 0, 10);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn ban_of_zero_rejections_or_length_is_refused() {
+    fn ban_with_zero_rejections_or_duration_is_a_config_error() {
         for ban in [
             Ban::after(0, Duration::from_secs(1)),
             Ban::after(1, Duration::ZERO),

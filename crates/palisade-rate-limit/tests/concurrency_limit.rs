@@ -120,7 +120,7 @@ async fn client_over_its_own_slots_gets_429_and_others_pass() {
 }
 
 #[tokio::test]
-async fn important_requests_pass_when_others_are_shed() {
+async fn high_priority_requests_pass_while_others_are_shed() {
     let limit = ConcurrencyLimit::overall(3).reserve(1).priority(priority).build().unwrap();
     let service = streaming(&limit);
     let mut held = Vec::new();
@@ -144,7 +144,7 @@ async fn critical_requests_ignore_the_slots_of_their_key() {
 }
 
 #[tokio::test]
-async fn slot_is_free_when_the_client_leaves_or_the_handler_fails() {
+async fn slot_is_freed_on_disconnect_or_handler_failure() {
     let limit = ConcurrencyLimit::overall(1).per_key(ByAddress::default(), 1).build().unwrap();
     let mut work = Box::pin(limit.layer().layer(Probe::new().never_answering()).oneshot(from(1)));
     assert!(work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -188,7 +188,7 @@ fn thousand_requests_from_many_threads_never_exceed_the_slots() {
 }
 
 #[test]
-fn settings_that_reject_every_request_do_not_build() {
+fn settings_that_reject_every_request_are_config_errors() {
     let by = ByAddress::default;
     for (builder, setting) in [
         (ConcurrencyLimit::overall(0), "overall"),
@@ -201,7 +201,7 @@ fn settings_that_reject_every_request_do_not_build() {
 }
 
 #[test]
-fn the_contract_of_layers_holds() {
+fn keeps_the_layer_contract() {
     let limit =
         || ConcurrencyLimit::overall(100).per_key(ByAddress::default(), 100).build().unwrap();
     Contract::new(|| from(1)).check_policy(limit);

@@ -92,7 +92,7 @@ fn client_is_admitted_again_after_its_retry_after() {
 }
 
 #[test]
-fn refused_requests_are_not_charged() {
+fn rejected_requests_are_not_charged() {
     let (builder, clock) = limited_to(10);
     let limit = builder.build().unwrap();
     for _ in 0..10 {
@@ -167,7 +167,7 @@ fn several_limits_append_their_fields() {
 }
 
 #[test]
-fn a_clock_that_goes_backwards_grants_nothing() {
+fn clock_that_goes_backwards_admits_nothing() {
     #[derive(Default)]
     struct Erratic(AtomicU64);
     impl Clock for Erratic {
@@ -194,7 +194,7 @@ fn a_clock_that_goes_backwards_grants_nothing() {
 }
 
 #[test]
-fn of_a_thousand_parallel_requests_a_hundred_are_admitted() {
+fn hundred_of_a_thousand_parallel_requests_are_admitted() {
     /// Admissions of one client of a thousand parallel requests, while strangers come from all over.
     fn admissions(limit: &RateLimit, strangers: u32) -> usize {
         const THREADS: u32 = 20;
@@ -236,7 +236,7 @@ fn of_a_thousand_parallel_requests_a_hundred_are_admitted() {
 }
 
 #[test]
-fn a_flood_of_addresses_resets_no_client_and_takes_no_memory() {
+fn address_flood_resets_no_client_and_allocates_no_memory() {
     let limit = limited_to(20).0.capacity(120).build().unwrap();
     let bytes = limit.table_bytes();
     let used_up: Vec<String> = (1..=5).map(|n| format!("192.0.2.{n}")).collect();
@@ -282,7 +282,7 @@ fn request_without_an_address_is_500_and_logged_once() {
 }
 
 #[test]
-fn a_key_of_your_own_may_refuse_and_that_is_not_logged() {
+fn rejection_by_a_custom_key_is_not_logged() {
     struct ByTenant;
     impl Key for ByTenant {
         type Of<'r> = &'r [u8];
@@ -304,7 +304,7 @@ fn a_key_of_your_own_may_refuse_and_that_is_not_logged() {
 }
 
 #[test]
-fn the_body_of_a_refused_request_is_not_read() {
+fn body_of_a_rejected_request_is_not_read() {
     let limit = limited_to(0).0.build().unwrap();
     let body = Script::of([Step::Fail]);
     assert!(send(&limit, from("192.0.2.1").map(|_| body)).limited());
@@ -321,7 +321,7 @@ fn invalid_settings_are_config_errors() {
 }
 
 #[test]
-fn an_exact_log_that_takes_too_much_memory_is_refused() {
+fn exact_log_over_the_memory_limit_is_a_config_error() {
     let log = |limit| RateLimit::per_address(Quota::per(limit, MINUTE).exact_log());
     let error = log(1000).build().unwrap_err().to_string();
     for part in ["capacity `100000`", "1019 MiB", "256 MiB", "at most 25103", "strict()"] {
@@ -333,7 +333,7 @@ fn an_exact_log_that_takes_too_much_memory_is_refused() {
 }
 
 #[test]
-fn new_keys_that_a_flood_rejects_are_logged_and_counted() {
+fn new_keys_rejected_in_a_flood_are_logged_and_counted() {
     let log = Log::of_this_thread(Level::WARN);
     let (builder, _) = limited_to(1);
     let limit = builder.capacity(10).name("crowded").build().unwrap();

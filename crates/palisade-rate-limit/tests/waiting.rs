@@ -74,7 +74,7 @@ const WAITING: &str = "palisade_limit_waiting";
 const REJECTED: &str = "palisade_limit_rejected_total";
 
 #[tokio::test(start_paused = true)]
-async fn requests_of_a_key_are_admitted_in_their_order_when_due() {
+async fn requests_of_a_key_are_admitted_in_order_when_due() {
     let limit = built(one_a_second().wait(SECOND * 7 / 2, 10));
     let mut sent = Vec::new();
     for _ in 0..6 {
@@ -110,7 +110,7 @@ async fn new_requests_do_not_overtake_waiting_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_many_and_too_long_are_rejected_at_once() {
+async fn excess_or_overlong_waits_are_rejected_at_once() {
     let limit = built(one_a_second().wait(SECOND, 1));
     let one = send(&limit, 1);
     let two = send(&limit, 1);
@@ -130,7 +130,7 @@ async fn too_many_and_too_long_are_rejected_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn request_that_leaves_gives_its_place_back() {
+async fn cancelled_request_frees_its_place_in_the_queue() {
     let limit = built(one_a_second().wait(2 * SECOND, 2));
     assert_eq!(send(&limit, 1).await.unwrap(), (200, 0));
     let (leaving, next) = (send(&limit, 1), send(&limit, 1));
@@ -159,7 +159,7 @@ async fn waiting_does_not_count_for_a_ban() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn check_without_a_request_waits_too() {
+async fn check_without_a_request_waits() {
     let limit = built(one_a_second().wait(SECOND, 10));
     let key = ByAddress::default().key_of([192, 0, 2, 1].into());
     let start = Instant::now();
@@ -206,7 +206,7 @@ impl Store for OneASecond {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_a_store_the_wait_is_bounded_and_the_store_asked_again() {
+async fn waiting_with_a_store_is_bounded_and_repeats_the_call() {
     let state = Arc::new(Mutex::new((Instant::now(), 0)));
     let store = SharedStore::new(OneASecond(Arc::clone(&state)));
     let limit = built(one_a_second().name("api").store(store).wait(SECOND * 5 / 2, 10));
@@ -225,7 +225,7 @@ async fn with_a_store_the_wait_is_bounded_and_the_store_asked_again() {
 }
 
 #[test]
-fn without_a_runtime_no_request_waits() {
+fn requests_do_not_wait_outside_a_runtime() {
     use palisade_core::{Decision, Policy};
     let limit = RateLimit::per_address(Quota::per(1, SECOND).gcra()).wait(SECOND, 10);
     let limit = limit.build().unwrap();
@@ -235,7 +235,7 @@ fn without_a_runtime_no_request_waits() {
 }
 
 #[test]
-fn bounds_that_let_no_request_wait_are_config_errors() {
+fn wait_bounds_of_zero_are_config_errors() {
     let setting = |max_wait, max_waiting| {
         one_a_second().wait(max_wait, max_waiting).build().unwrap_err().setting()
     };
@@ -244,7 +244,7 @@ fn bounds_that_let_no_request_wait_are_config_errors() {
 }
 
 #[test]
-fn a_limit_that_waits_keeps_the_contract_of_layers() {
+fn waiting_limit_keeps_the_layer_contract() {
     Contract::new(|| request(1)).check_policy(|| {
         let quota = Quota::per(1_000_000, 60 * SECOND);
         RateLimit::per_address(quota).capacity(10).wait(SECOND, 10).build().unwrap()

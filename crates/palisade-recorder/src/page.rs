@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_page_is_a_page() {
+    fn page_without_requests_is_valid_html() {
         let page = render(&[]);
         assert!(page.contains("The last 0 requests") && page.ends_with("</html>\n"));
         assert!(

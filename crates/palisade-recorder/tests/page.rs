@@ -94,7 +94,7 @@ async fn stores_and_shows_the_last_200_requests() {
 }
 
 #[tokio::test]
-async fn text_of_clients_is_escaped_on_the_page() {
+async fn client_input_is_escaped_on_the_page() {
     let recorder = Recorder::new();
     let observe = Observe::new()
         .report_to(recorder.reporter())

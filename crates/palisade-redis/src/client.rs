@@ -321,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_strings_and_nil_are_bytes() {
+    fn only_strings_and_nil_convert_to_bytes() {
         assert_eq!(bytes(Value::Nil), Some(None));
         assert_eq!(bytes(Value::BulkString(vec![0xff])), Some(Some(vec![0xff])));
         for strange in [Value::Int(1), Value::Array(vec![])] {
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_array_of_numbers_is_an_answer() {
+    fn only_arrays_of_integers_are_accepted() {
         let ints =
             |numbers: &[i64]| Value::Array(numbers.iter().copied().map(Value::Int).collect());
         assert_eq!(numbers(&ints(&[])), Some(vec![]));

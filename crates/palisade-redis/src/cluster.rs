@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_are_those_of_the_specification() {
+    fn slots_equal_those_of_redis_cluster_keyslot() {
         // CLUSTER KEYSLOT of Redis
         assert_eq!(slot_of("123456789"), 0x31c3);
         assert_eq!(slot_of("foo"), 12182);
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_nodes_are_read() {
+    fn parses_cluster_slots_replies() {
         let node = |host: &str, port| {
             Value::Array(vec![Value::BulkString(host.as_bytes().to_vec()), Value::Int(port)])
         };

@@ -6,7 +6,7 @@ use palisade_redis::{Redis, RedisBuilder, testing::RedisServer};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 #[test]
-fn bad_settings_are_errors_with_a_remedy() {
+fn invalid_settings_are_config_errors_with_a_remedy() {
     let refusal = |builder: RedisBuilder| builder.build().map(drop).unwrap_err().to_string();
     let url = || Redis::builder("redis://127.0.0.1");
     for wrong in ["", "127.0.0.1:6379", "http://127.0.0.1", "redis://", "redis://:hunter2@host:x"] {
@@ -48,7 +48,7 @@ fn certificates() -> [String; 4] {
 }
 
 #[test]
-fn certificates_that_cannot_work_are_errors_when_it_is_built() {
+fn invalid_certificates_are_config_errors() {
     let [authority, certificate, key, other_key] = certificates();
     let tls = || Redis::builder("rediss://localhost");
     let error = |builder: RedisBuilder| builder.build().map(drop).unwrap_err();
@@ -85,7 +85,7 @@ fn certificates_that_cannot_work_are_errors_when_it_is_built() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_handshake_tells_what_is_wrong() {
+async fn handshake_error_names_its_cause() {
     let [authority, certificate, key, _] = certificates();
     let Some(tls) = RedisServer::start_with_tls(&certificate, &key) else { return };
     let Some(plain) = RedisServer::start() else { return };

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn only_json_is_json() {
+    fn accepts_json_media_types_only() {
         let check = |fields: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for field in fields {

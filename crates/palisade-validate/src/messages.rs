@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_filled_in() {
+    fn placeholders_are_replaced_by_parameters() {
         let mut issue = Issue::new("a[12].b", "too_short", "");
         issue.params.insert("min".to_owned(), json!(3));
         issue.params.insert("options".to_owned(), json!(["a", 1]));

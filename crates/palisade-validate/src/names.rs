@@ -335,7 +335,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_the_names_that_rename_all_makes() {
+    fn recognizes_names_produced_by_rename_all() {
         for wire in ["createdAt", "CreatedAt", "created-at", "CREATED_AT", "CREATED-AT"] {
             let known: &'static [&'static str] = Box::leak(Box::new(["id", wire]));
             assert_eq!(named("created_at", known), Some(wire));

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_ends_long_before_its_value_does() {
+    fn report_is_capped_at_the_maximum_number_of_issues() {
         let (broken, more) = check(&Many { numbers: vec![0; 500_000] }, &());
         assert_eq!((broken.len(), more), (MAX_ISSUES, true));
         let (broken, more) = check(&Many { numbers: vec![0; 3] }, &());
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn garde_is_stopped_and_does_not_go_on_unheard() {
+    fn garde_stops_at_the_maximum_number_of_issues() {
         thread_local! {
             static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
         }
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "a bug in a rule")]
-    fn a_panic_of_a_rule_stays_one() {
+    fn panic_of_a_rule_propagates() {
         fn buggy(_: &u8, (): &()) -> garde::Result {
             panic!("a bug in a rule")
         }
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_of_ones_own_keeps_its_message() {
+    fn custom_rule_keeps_its_message() {
         let found = find("no weekends", &[]);
         assert_eq!((found.code, &*found.message), (issue_codes::INVALID, "no weekends"));
     }

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_comes_twice_in_one_object_is_found() {
+    fn finds_duplicate_names_in_one_object() {
         for (text, at) in [
             (r#"{"a":1,"a":2}"#, 7),
             (r#"{"a":1,"\u0061":2}"#, 7),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_with_many_names_takes_no_longer_than_they_are() {
+    fn object_with_many_names_is_scanned_in_linear_time() {
         let names: Vec<_> = (0..100_000).map(|at| format!("\"{at}\":0")).collect();
         let text = format!("{{{}}}", names.join(","));
         assert_eq!(scan(&text, 10, false), Ok(()));
@@ -181,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_counted_in_brackets() {
+    fn depth_counts_nested_brackets() {
         assert_eq!(scan("[[[]]]", 3, false), Ok(()));
         assert_eq!(scan("[[[]]]", 2, false), Err(Flaw::TooDeep { at: 2 }));
         assert_eq!(scan(r#"["[[[["]"#, 1, false), Ok(()));
     }
 
     #[test]
-    fn half_a_surrogate_pair_is_found_and_a_whole_one_is_none() {
+    fn finds_lone_surrogates_but_accepts_pairs() {
         assert_eq!(scan(r#"{"a":"\ud83d\ude00"}"#, 9, false), Ok(()));
         assert_eq!(scan(r#"{"a":"\ud83d"}"#, 9, false), Err(Flaw::Surrogate { at: 6 }));
         assert_eq!(scan(r#"{"a":"\ude00\ud83d"}"#, 9, false), Err(Flaw::Surrogate { at: 6 }));
@@ -197,12 +197,12 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_gone_through(text in "[\\[\\]{}\":,\\\\u0-9a-dé]{0,60}") {
+        fn arbitrary_text_never_panics(text in "[\\[\\]{}\":,\\\\u0-9a-dé]{0,60}") {
             let _ = scan(&text, 5, false);
         }
 
         #[test]
-        fn what_serde_json_writes_has_no_flaw(keys in proptest::collection::hash_set(".{0,8}", 0..40)) {
+        fn serde_json_output_has_no_flaw(keys in proptest::collection::hash_set(".{0,8}", 0..40)) {
             let object: serde_json::Map<_, _> = keys.into_iter().map(|key| (key, serde_json::Value::Null)).collect();
             let text = serde_json::to_string(&object).unwrap();
             proptest::prop_assert_eq!(scan(&text, 5, false), Ok(()));

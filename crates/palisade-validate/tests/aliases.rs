@@ -47,7 +47,7 @@ where
 }
 
 #[test]
-fn a_field_with_its_other_name_is_neither_missing_nor_unknown() {
+fn aliased_field_is_neither_missing_nor_unknown() {
     for settings in [Validation::new(), Validation::new().deny_unknown_fields()] {
         let body = r#"{"title":"a","amount":"x"}"#;
         assert_eq!(paths::<Plain>(body, &settings), ["amount wrong_type"]);
@@ -63,7 +63,7 @@ fn a_field_with_its_other_name_is_neither_missing_nor_unknown() {
 }
 
 #[test]
-fn a_misspelt_field_is_missing_as_before() {
+fn misspelt_field_is_reported_as_missing() {
     let settings = Validation::new();
     let body = r#"{"nmae":"a","amount":"x"}"#;
     assert_eq!(paths::<Plain>(body, &settings), ["name missing", "amount wrong_type"]);
@@ -72,7 +72,7 @@ fn a_misspelt_field_is_missing_as_before() {
 }
 
 #[test]
-fn issues_by_schema_come_in_the_order_of_the_fields() {
+fn schema_issues_follow_the_order_of_the_fields() {
     #[derive(Debug, Deserialize, JsonSchema, Validate)]
     #[garde(allow_unvalidated)]
     #[allow(dead_code)]

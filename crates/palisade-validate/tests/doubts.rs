@@ -56,7 +56,7 @@ enum Move {
 }
 
 #[test]
-fn what_one_variant_requires_is_not_missing_in_another() {
+fn required_fields_of_one_variant_are_not_missing_in_another() {
     let body = r#"[{"Up":{}},{"Down":{"percent":1}},{"Down":{}},{"Up":{"amount":1}}]"#;
     let expected = [
         "[0].Up.name missing",
@@ -80,7 +80,7 @@ struct Keyed {
 }
 
 #[test]
-fn names_that_are_numbers_are_read_as_serde_json_does() {
+fn numeric_keys_are_parsed_as_in_serde_json() {
     for key in ["01", "+1", " 1", "1 ", "1e0", "1.0", "0x1", "", "-1", "4294967296"] {
         let body = format!(r#"{{"numbers":{{"{key}":true}}}}"#);
         assert!(serde_json::from_str::<Keyed>(&body).is_err(), "{key}");
@@ -107,7 +107,7 @@ struct Tables {
 }
 
 #[test]
-fn newtypes_of_lists_are_not_taken_for_their_items() {
+fn issues_of_list_newtypes_are_not_placed_at_items() {
     let (list, truncated) = json::<Tables>(r#"{"grid":[["a",""],["b"]],"row":["a"]}"#);
     assert_eq!((list, truncated), (vec!["grid too_short".to_owned()], true));
     let (list, truncated) = json::<Tables>(r#"{"grid":[["a"],["b",""]],"row":["a",""]}"#);
@@ -135,14 +135,14 @@ fn needs(street: &Option<String>) -> impl FnOnce(&bool, &()) -> garde::Result + 
 }
 
 #[test]
-fn rules_are_not_applied_without_a_text_that_is_not_utf8() {
+fn rules_are_skipped_if_a_text_is_not_utf8() {
     let answer = Validation::new().form::<Delivery>(b"street=%FF&express=true");
     assert_eq!(answer.as_ref().unwrap_err().issues()[0].params["expected"], "string");
     assert_eq!(issues(answer), (vec!["street wrong_type".to_owned()], true));
 }
 
 #[test]
-fn members_of_long_names_are_reported_at_the_object() {
+fn members_with_long_names_are_reported_at_the_object() {
     let name = "x".repeat(200);
     let body = format!(r#"{{"a":{{"{name}":{{"b":"no"}}}}}}"#);
     let answer = Validation::new().json::<HashMap<String, HashMap<String, Maps>>>(body.as_bytes());
@@ -170,7 +170,7 @@ struct Kinds {
 }
 
 #[test]
-fn wrong_types_name_a_kind_of_json() {
+fn wrong_type_issue_names_a_json_type() {
     #[derive(Debug, Deserialize, Validate)]
     #[garde(allow_unvalidated)]
     #[allow(dead_code)]
@@ -222,7 +222,7 @@ struct Wrapped {
 }
 
 #[test]
-fn wrappers_that_serde_does_not_show_are_not_taken_for_items() {
+fn issues_of_hidden_wrappers_are_not_placed_at_items() {
     for (body, expected, is_truncated) in [
         (r#"{"tags":["a","b","c"]}"#, "tags too_long", true),
         (r#"{"tags":["b","a"]}"#, "tags invalid", true),
@@ -252,7 +252,7 @@ enum Contact {
 }
 
 #[test]
-fn rules_inside_of_a_union_are_not_those_of_its_tag() {
+fn issues_inside_a_union_are_not_placed_at_its_tag() {
     let body = r#"{"type":"m","data":{"email":"x","name":"","note":""}}"#;
     assert_eq!(json::<Contact>(body), (vec![" too_short".to_owned()], true));
 }
@@ -274,14 +274,14 @@ enum Inner {
 }
 
 #[test]
-fn missing_tag_of_a_list_is_not_missing_in_the_object() {
+fn missing_tag_in_a_list_is_not_reported_at_the_object() {
     let (list, truncated) = json::<Outer>(r#"{"kind":"Fields","b":[ ]}"#);
     assert_eq!((list, truncated), (vec![" missing".to_owned()], true));
     assert_eq!(json::<Outer>(r#"{"kind":"Fields","b":null}"#).0, ["a missing"]);
 }
 
 #[test]
-fn large_numbers_without_a_fraction_have_one_answer() {
+fn large_whole_floats_are_rejected_alike_by_type_and_schema() {
     #[derive(Debug, Deserialize, Validate)]
     #[garde(allow_unvalidated)]
     #[allow(dead_code)]
@@ -315,7 +315,7 @@ struct Renamed {
 }
 
 #[test]
-fn rules_of_unknown_fields_are_one_issue_of_the_struct() {
+fn ambiguous_renamed_fields_yield_one_issue_of_the_struct() {
     assert_eq!(json::<Renamed>(r#"{"x":"","y":""}"#), (vec![" too_short".to_owned()], true));
     assert_eq!(json::<Renamed>(r#"{"x":"","y":"a"}"#), (vec!["x too_short".to_owned()], false));
 }
@@ -379,7 +379,7 @@ mod lenient {
     }
 
     #[test]
-    fn what_a_type_accepts_is_not_an_issue_of_its_schema() {
+    fn values_that_the_type_accepts_yield_no_schema_issue() {
         let body = r#"{"id":"67e5504410b1426f9247bb680e5fe0c8","word":"one","words":["two","One"],"pair":[1,2],
             "line":{"kind":"item","amount":1},"name":"ää","count":"x"}"#;
         let valid = body.replace("\"x\"", "1");
@@ -389,7 +389,7 @@ mod lenient {
     }
 
     #[test]
-    fn what_a_type_rejects_is_an_issue_of_its_schema() {
+    fn values_that_the_type_rejects_yield_a_schema_issue() {
         let body = r#"{"id":"67e55044","word":7,"words":["One",7],"pair":{"left":"x"},
             "line":{"kind":"gift","amount":1},"name":"ä","count":"x"}"#;
         let answer = Validation::new().json_by_schema::<Lenient>(body.as_bytes());

@@ -145,7 +145,7 @@ async fn heads_are_reported_together_without_a_body() {
 }
 
 #[tokio::test]
-async fn what_a_body_is_refused_for_comes_first_and_the_rest_is_not_forgotten() {
+async fn body_error_precedes_issues_of_the_path() {
     let (status, body) = send(app(), item("/shops/0/items", "1", "{")).await;
     assert_eq!((status.as_u16(), &body["error"]["code"]), (400, &json!("INVALID_JSON")));
     assert_eq!(issues(&body), ["path shop_id too_small"]);
@@ -158,7 +158,7 @@ async fn what_a_body_is_refused_for_comes_first_and_the_rest_is_not_forgotten() 
 }
 
 #[tokio::test]
-async fn headers_are_lists_where_they_are_sent_again_and_others_are_not_looked_at() {
+async fn repeated_headers_become_lists_and_unread_ones_are_ignored() {
     let mut request = item("/shops/1/items", "1", r#"{"name":"a"}"#);
     for tag in ["1", "2"] {
         request.headers_mut().append("x-tag", tag.parse().unwrap());
@@ -175,7 +175,7 @@ async fn headers_are_lists_where_they_are_sent_again_and_others_are_not_looked_a
 }
 
 #[tokio::test]
-async fn forms_are_read_from_bodies_of_their_type_and_from_the_query_of_a_get() {
+async fn form_is_read_from_a_body_or_the_query_of_a_get() {
     let form = |content_type: &str, body: &str| {
         Request::post("/signup")
             .header("content-type", content_type)
@@ -192,7 +192,7 @@ async fn forms_are_read_from_bodies_of_their_type_and_from_the_query_of_a_get() 
 }
 
 #[tokio::test]
-async fn rules_are_told_the_context_that_was_left_for_them() {
+async fn rules_receive_the_context_of_the_request() {
     let note = || {
         Request::post("/notes")
             .header("content-type", "application/json")
@@ -211,7 +211,7 @@ async fn rules_are_told_the_context_that_was_left_for_them() {
 }
 
 #[tokio::test]
-async fn the_view_is_a_setting() {
+async fn issue_view_is_configurable() {
     let bad = || item("/shops/0/items?copies=0", "1", r#"{"name":""}"#);
     let (_, flat) = send(app().layer(Validation::new().view(IssueView::Flat).layer()), bad()).await;
     assert_eq!(flat["error"]["formErrors"], json!([]));
@@ -269,7 +269,7 @@ async fn get_path(path: &str) -> (StatusCode, Value) {
 }
 
 #[tokio::test]
-async fn a_path_is_read_by_position_and_told_by_name() {
+async fn path_parameters_are_read_by_position_and_reported_by_name() {
     assert_eq!(get_path("/tuple/7/a%2Fb").await.1, json!("7 a/b"));
     let (_, wrong) = get_path("/tuple/0/abcdef").await;
     assert_eq!(issues(&wrong), ["path shop_id too_small", "path item too_long"]);
@@ -281,7 +281,7 @@ async fn a_path_is_read_by_position_and_told_by_name() {
 }
 
 #[tokio::test]
-async fn the_only_parameter_of_a_path_needs_no_struct() {
+async fn single_path_parameter_needs_no_struct() {
     assert_eq!(get_path("/one/7").await.1, json!(7));
     assert_eq!(issues(&get_path("/one/0").await.1), ["path shop_id too_small"]);
     assert_eq!(issues(&get_path("/one/x").await.1), ["path shop_id wrong_type"]);
@@ -292,7 +292,7 @@ async fn the_only_parameter_of_a_path_needs_no_struct() {
 }
 
 #[tokio::test]
-async fn a_route_that_does_not_fit_its_handler_is_our_mistake() {
+async fn route_that_does_not_match_its_handler_is_500() {
     for path in ["/wrong/1/2", "/wrong/1"] {
         assert_eq!(get_path(path).await.0, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
     }
@@ -329,7 +329,7 @@ async fn with_cookies(fields: &[&[u8]]) -> (StatusCode, Value) {
 }
 
 #[tokio::test]
-async fn cookies_become_what_their_type_asks_for() {
+async fn cookies_are_converted_to_the_types_of_the_struct() {
     let (_, all) =
         with_cookies(&[b"page-size=20; dark=true; city=Z%C3%BCrich; tag=1; tag=2"]).await;
     assert_eq!(all, json!(r#"1 20 true Some("Zürich") [1, 2]"#));
@@ -343,7 +343,7 @@ async fn cookies_become_what_their_type_asks_for() {
 }
 
 #[tokio::test]
-async fn a_cookie_that_comes_twice_or_only_looks_like_it_is_not_taken() {
+async fn duplicate_and_lookalike_cookies_are_not_accepted() {
     let (_, twice) = with_cookies(&[b"page-size=1; page-size=2"]).await;
     assert_eq!(issues(&twice), ["cookie page-size wrong_type"]);
     for other in
@@ -354,7 +354,7 @@ async fn a_cookie_that_comes_twice_or_only_looks_like_it_is_not_taken() {
 }
 
 #[tokio::test]
-async fn observer_hears_that_validation_rejected_the_request() {
+async fn validation_rejection_is_recorded_on_the_trail() {
     let app = || Router::new().route("/", post(|_: Valid<Json<Item>>| async {}));
     for (body, expected) in [
         ("{\"name\":\"\"}", Some("Validation=refused(VALIDATION_ERROR)")),

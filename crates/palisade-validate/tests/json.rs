@@ -28,7 +28,7 @@ fn not_json(body: impl AsRef<[u8]>, message: &str) {
 }
 
 #[test]
-fn what_is_wrong_with_json_is_said_with_line_and_column() {
+fn json_errors_have_line_and_column() {
     not_json("", "the body is empty, and JSON is expected");
     not_json(
         "{\"a\":\"b\nc\"}",
@@ -55,7 +55,7 @@ fn what_is_wrong_with_json_is_said_with_line_and_column() {
 }
 
 #[test]
-fn a_byte_order_mark_and_what_is_not_utf8_are_refused() {
+fn rejects_byte_order_marks_and_invalid_utf8() {
     not_json(
         "\u{feff}{\"name\":\"a\"}",
         "the body begins with a byte order mark, which JSON does not have",
@@ -70,7 +70,7 @@ fn a_byte_order_mark_and_what_is_not_utf8_are_refused() {
 }
 
 #[test]
-fn a_name_that_comes_twice_is_refused_wherever_it_is() {
+fn rejects_duplicate_names_at_any_depth() {
     let twice =
         "the body is not valid JSON: the same name comes twice in an object: line 1, column";
     not_json(r#"{"name":"a","name":"b"}"#, &format!("{twice} 13"));
@@ -81,7 +81,7 @@ fn a_name_that_comes_twice_is_refused_wherever_it_is() {
 }
 
 #[test]
-fn half_a_surrogate_pair_is_refused() {
+fn rejects_lone_surrogates() {
     assert_eq!(refusal(r#"{"name":"\ud83d"}"#).0, "INVALID_JSON");
     not_json(
         r#"{"name":"a","other":"\ud83d"}"#,
@@ -91,7 +91,7 @@ fn half_a_surrogate_pair_is_refused() {
 }
 
 #[test]
-fn depth_is_capped_where_the_settings_say() {
+fn nesting_depth_is_capped_by_the_setting() {
     let deep = |levels: usize| {
         format!("{{\"name\":\"a\",\"tags\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1))
     };
@@ -107,7 +107,7 @@ fn depth_is_capped_where_the_settings_say() {
 }
 
 #[test]
-fn a_number_that_its_type_cannot_hold_is_not_rounded() {
+fn number_out_of_range_is_not_rounded() {
     #[derive(Debug, Deserialize, Validate)]
     #[allow(dead_code)]
     struct Counted {
@@ -155,7 +155,7 @@ struct Point {
 }
 
 #[test]
-fn a_list_that_is_too_long_is_wrong_and_not_cut_short() {
+fn overlong_tuple_is_rejected_and_not_truncated() {
     assert_eq!(issues::<Point>(r#"{"at":[1,2,3]}"#), ["at wrong_type"]);
     assert_eq!(issues::<Point>(r#"{"at":[1]}"#), ["at wrong_type"]);
     assert_eq!(issues::<Point>(r#"{"named":[1,"a","b"]}"#), ["named wrong_type"]);
@@ -170,14 +170,14 @@ fn a_list_that_is_too_long_is_wrong_and_not_cut_short() {
 }
 
 #[test]
-fn a_number_that_its_type_makes_infinite_is_none() {
+fn number_that_overflows_to_infinity_is_rejected() {
     assert_eq!(issues::<Point>(r#"{"weight":1e300}"#), ["weight wrong_type"]);
     assert!(Validation::new().query::<Point>("weight=1e300").is_err());
     assert_eq!(Validation::new().query::<Point>("weight=1e3").unwrap().weight, 1e3);
 }
 
 #[test]
-fn a_list_is_no_struct() {
+fn list_is_not_accepted_for_a_struct() {
     assert_eq!(issues::<Point>("[]"), [" wrong_type"]);
     assert_eq!(issues::<Point>(" [[1,2]]"), [" wrong_type"]);
     #[derive(Deserialize, Validate)]
@@ -187,7 +187,7 @@ fn a_list_is_no_struct() {
 }
 
 #[test]
-fn a_field_beside_a_tag_is_found_also_inside_of_an_option_or_a_newtype() {
+fn field_next_to_a_tag_is_found_in_options_and_newtypes() {
     #[derive(Deserialize, Validate)]
     #[serde(tag = "type")]
     enum Shape {
@@ -216,7 +216,7 @@ fn a_field_beside_a_tag_is_found_also_inside_of_an_option_or_a_newtype() {
 }
 
 #[test]
-fn what_a_variant_holds_is_said_without_a_word_of_rust() {
+fn variant_messages_contain_no_rust_terms() {
     #[derive(Deserialize, Validate)]
     enum Kind {
         Text(
@@ -271,7 +271,7 @@ fn type_messages_are_shown_on_request() {
 }
 
 #[test]
-fn checkboxes_are_read_by_a_setting() {
+fn checkboxes_are_parsed_if_enabled() {
     #[derive(Debug, Deserialize, Validate)]
     struct Form {
         #[serde(default)]
@@ -286,7 +286,7 @@ fn checkboxes_are_read_by_a_setting() {
 }
 
 #[test]
-fn larger_bodies_than_examined_have_one_issue() {
+fn bodies_over_max_examined_get_one_issue() {
     #[derive(Debug, Deserialize, Validate)]
     #[garde(allow_unvalidated)]
     #[allow(dead_code)]

@@ -92,7 +92,7 @@ async fn each_content_type_becomes_the_same_value() {
 }
 
 #[tokio::test]
-async fn rejections_are_those_of_each_extractor() {
+async fn rejections_equal_those_of_each_extractor() {
     let wrong = parts(&[(r#"name="text""#, ""), (r#"name="starCount""#, "9")]);
     let mistyped = parts(&[(r#"name="starCount""#, "many")]);
     for (path, content_type, body) in [
@@ -145,7 +145,7 @@ async fn form_in_the_query_of_a_get_is_read() {
 }
 
 #[tokio::test]
-async fn file_is_an_issue_also_inside_of_an_uploads_layer() {
+async fn file_is_rejected_even_inside_an_uploads_layer() {
     let file = parts(&[
         (r#"name="text""#, "hi"),
         (r#"name="starCount""#, "4"),

@@ -74,7 +74,7 @@ fn peak<T>(read: impl FnOnce() -> T) -> usize {
 /// A body of up to 256 KiB takes 8 MiB in all. A larger one takes that or what its value takes, as for a body that is
 /// accepted: twice with `deny_unknown_fields`, because the body is read twice.
 #[test]
-fn a_rejected_body_takes_at_most_8_mib() {
+fn rejecting_a_body_takes_at_most_8_mib() {
     let unknown: Vec<_> = (0..400).map(|at| format!("\"x{at}\":0")).collect();
     let unknown = format!("{{{}}}", unknown.join(","));
     let mut most = 0;

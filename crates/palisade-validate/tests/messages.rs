@@ -79,7 +79,7 @@ fn order(name: &str, amount: u32) -> Order {
 }
 
 #[tokio::test]
-async fn a_good_message_reaches_its_method_byte_for_byte() {
+async fn valid_message_reaches_its_method_byte_for_byte() {
     let bytes = framed(0, &order("lamp", 2).encode_to_vec());
     assert_eq!(call("/shop.Orders/Create", bytes.clone()).await, (None, Bytes::from(bytes)));
     // other methods are not looked at
@@ -87,7 +87,7 @@ async fn a_good_message_reaches_its_method_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn what_breaks_rules_or_is_no_message_is_an_invalid_argument() {
+async fn invalid_messages_are_invalid_argument() {
     let bad = order("", 0).encode_to_vec();
     for body in [
         framed(0, &bad),
@@ -105,7 +105,7 @@ async fn what_breaks_rules_or_is_no_message_is_an_invalid_argument() {
 }
 
 #[tokio::test]
-async fn messages_are_worded_by_settings_of_the_request() {
+async fn issue_messages_follow_the_settings_of_the_request() {
     let layer = ValidateMessages::new().method::<Order>("/shop.Orders/Create").layer(1024).unwrap();
     let method = service_fn(|_: Request<Body<Full<Bytes>>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
@@ -156,7 +156,7 @@ mod compressed {
     }
 
     #[tokio::test]
-    async fn compressed_message_keeps_the_rules_and_arrives_as_sent() {
+    async fn compressed_message_is_validated_and_passed_unchanged() {
         for (coding, compress) in CODINGS {
             let good = framed(1, &compress(&order("lamp", 2).encode_to_vec()));
             assert_eq!(call(coding, good.clone()).await, (None, Bytes::from(good)), "{coding}");
@@ -169,7 +169,7 @@ mod compressed {
     }
 
     #[tokio::test]
-    async fn decompressed_message_over_the_limit_is_exhausting() {
+    async fn decompressed_message_over_the_limit_is_resource_exhausted() {
         for (coding, compress) in CODINGS {
             let message = compress(&order(&"x".repeat(100_000), 1).encode_to_vec());
             assert!(message.len() < 1024, "{coding}");
@@ -178,7 +178,7 @@ mod compressed {
     }
 
     #[tokio::test]
-    async fn message_that_does_not_match_its_coding_is_an_invalid_argument() {
+    async fn message_that_does_not_match_its_coding_is_invalid_argument() {
         let plain = order("lamp", 1).encode_to_vec();
         for (coding, compress) in CODINGS {
             let cut = compress(&plain);
@@ -194,7 +194,7 @@ mod compressed {
 }
 
 #[tokio::test]
-async fn message_of_an_unknown_coding_does_not_pass_unread() {
+async fn message_in_an_unknown_coding_is_rejected() {
     let body = framed(1, &order("", 0).encode_to_vec());
     let layer = ValidateMessages::new().method::<Order>("/shop.Orders/Create").layer(1024).unwrap();
     let told = ask_in("br", layer, "/shop.Orders/Create", body, Extensions::new()).await;
@@ -204,13 +204,13 @@ async fn message_of_an_unknown_coding_does_not_pass_unread() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_is_exhausting() {
+async fn message_over_the_limit_is_resource_exhausted() {
     let body = framed(0, &order(&"x".repeat(2_000), 1).encode_to_vec());
     assert_eq!(call("/shop.Orders/Create", body).await.0.as_deref(), Some("8"));
 }
 
 #[test]
-fn a_status_says_which_field_is_wrong() {
+fn status_message_names_the_invalid_field() {
     let status = validate_message(&order("lamp", 0)).unwrap_err();
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
     assert_eq!(status.message(), "lines[1].amount: must be at least 1");
@@ -218,7 +218,7 @@ fn a_status_says_which_field_is_wrong() {
 }
 
 #[test]
-fn a_status_lists_every_field_for_programs() {
+fn status_details_list_every_invalid_field() {
     let order = Order { item_name: String::new(), lines: vec![Line { amount: 0 }; 3] };
     let details = validate_message(&order).unwrap_err().get_error_details();
     assert_eq!(details.error_info().unwrap().reason, "VALIDATION_ERROR");
@@ -236,7 +236,7 @@ fn a_status_lists_every_field_for_programs() {
 }
 
 #[test]
-fn a_status_says_that_there_are_more_fields_than_it_lists() {
+fn status_details_mark_a_truncated_list() {
     let metadata = |amount| {
         let order = Order { item_name: "lamp".into(), lines: vec![Line { amount }; 100] };
         let order = Order { item_name: String::new(), ..order };
@@ -248,7 +248,7 @@ fn a_status_says_that_there_are_more_fields_than_it_lists() {
 }
 
 #[test]
-fn a_path_that_is_none_does_not_build() {
+fn invalid_method_path_is_a_config_error() {
     for path in ["shop.Orders/Create", "/shop.Orders", "/shop.Orders/Create/"] {
         let error = ValidateMessages::new().method::<Order>(path).layer(1).unwrap_err();
         assert_eq!(error.setting(), "method", "{path}");
@@ -264,7 +264,7 @@ proptest::proptest! {
 }
 
 #[tokio::test]
-async fn a_message_as_long_as_the_limit_passes() {
+async fn message_at_the_limit_passes() {
     let message = order("lamp", 1).encode_to_vec();
     for (limit, expected) in [(message.len(), None), (message.len() - 1, Some("8"))] {
         let layer = ValidateMessages::new().method::<Order>("/shop.Orders/Create");
@@ -285,7 +285,7 @@ struct Limited {
 struct Most(u32);
 
 #[tokio::test]
-async fn rules_of_a_message_are_told_the_context_of_its_call() {
+async fn rules_of_a_message_receive_the_context_of_its_call() {
     for (most, expected) in [(Some(3), None), (Some(2), Some("3")), (None, Some("13"))] {
         let layer = ValidateMessages::new().method::<Limited>("/a.B/C").layer(100).unwrap();
         let body = framed(0, &Limited { amount: 3 }.encode_to_vec());

@@ -101,14 +101,14 @@ async fn fields_and_files_arrive() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_larger_than_memory_allows_is_whole() {
+async fn file_larger_than_the_memory_limit_arrives_complete() {
     let content = [PNG, &vec![7; 3_000_000]].concat();
     let (_, answer) = send(uploads(), form(&[name(), file(&content)])).await;
     assert_eq!(answer, "ada 0; avatar me.png image/png 3000018");
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_is_reported_at_once() {
+async fn all_issues_of_a_form_are_reported_at_once() {
     let body = form(&[
         part("name=\"name\"", b""),
         part("name=\"age\"", b"old"),
@@ -129,7 +129,7 @@ async fn everything_that_is_wrong_is_reported_at_once() {
 }
 
 #[tokio::test]
-async fn what_a_file_is_its_first_bytes_say() {
+async fn file_type_is_detected_from_the_first_bytes() {
     let only_png = || uploads().allow_types(["image/png"]).insecure_allow_declared_type("text/csv");
     assert_eq!(send(only_png(), form(&[name(), file(PNG)])).await.0, StatusCode::OK);
     // and one that is refused is not missing as well
@@ -153,7 +153,7 @@ async fn what_a_file_is_its_first_bytes_say() {
 }
 
 #[tokio::test]
-async fn a_file_name_has_no_directories() {
+async fn rejects_file_names_with_directories() {
     for bad in ["../a", "a/b", "a\\\\b", ".htaccess", "a.", "c:a", &"x".repeat(256)] {
         let body = form(&[name(), part(&format!("name=\"f\"; filename=\"{bad}\""), PNG)]);
         assert_eq!(issues(&send(uploads(), body).await.1), ["part f invalid_file_name"], "{bad}");
@@ -161,7 +161,7 @@ async fn a_file_name_has_no_directories() {
 }
 
 #[tokio::test]
-async fn a_field_in_which_no_file_was_chosen_has_none() {
+async fn empty_file_input_counts_as_no_file() {
     let body = form(&[name(), part("name=\"avatar\"; filename=\"\"", b"")]);
     assert_eq!(send(uploads(), body.clone()).await.1, "ada 0");
     assert_eq!(
@@ -171,7 +171,7 @@ async fn a_field_in_which_no_file_was_chosen_has_none() {
 }
 
 #[tokio::test]
-async fn every_cap_holds_exactly() {
+async fn every_cap_is_exact() {
     let files = |count: usize| form(&[&[name()][..], &vec![file(PNG); count]].concat());
     assert_eq!(send(uploads().max_files(2), files(2)).await.0, StatusCode::OK);
     assert_eq!(
@@ -193,7 +193,7 @@ async fn every_cap_holds_exactly() {
 }
 
 #[tokio::test]
-async fn a_body_without_a_declared_length_is_counted_as_it_comes() {
+async fn body_without_a_declared_length_is_counted_while_reading() {
     let (mut sender, body) = Channel::<Bytes>::new(1);
     let sent = tokio::spawn(async move {
         let head = part("name=\"avatar\"; filename=\"a.png\"", b"");
@@ -210,7 +210,7 @@ async fn a_body_without_a_declared_length_is_counted_as_it_comes() {
 }
 
 #[tokio::test]
-async fn headers_of_a_part_that_never_end_are_not_kept() {
+async fn endless_part_headers_are_rejected_early() {
     let (mut sender, body) = Channel::<Bytes>::new(1);
     let sent = tokio::spawn(async move {
         let _ = sender.send_data(Bytes::from_static(b"--B\r\nX-Long: ")).await;
@@ -225,7 +225,7 @@ async fn headers_of_a_part_that_never_end_are_not_kept() {
 }
 
 #[tokio::test]
-async fn headers_of_a_part_are_counted_also_where_they_come_in_one_piece() {
+async fn part_headers_in_one_chunk_are_counted() {
     let name = |length: usize| {
         // `Content-Disposition: form-data; name="name"` and `x: …`, each with its end of a line.
         let rest = "Content-Disposition: form-data; name=\"name\"\r\nx: \r\n".len();
@@ -239,7 +239,7 @@ async fn headers_of_a_part_are_counted_also_where_they_come_in_one_piece() {
 }
 
 #[tokio::test]
-async fn a_file_name_that_is_written_in_another_way_does_not_make_a_text_of_a_file() {
+async fn rejects_alternative_spellings_of_a_file_name() {
     for bad in [
         "name=\"f\"; filename*=UTF-8''a.png",
         "name=\"f\"; FileName*=UTF-8''..%2Fa.png",
@@ -267,14 +267,14 @@ async fn a_file_name_that_is_written_in_another_way_does_not_make_a_text_of_a_fi
 }
 
 #[tokio::test]
-async fn a_text_that_is_no_utf_8_is_one_issue() {
+async fn invalid_utf8_text_is_one_issue_per_field() {
     let body = form(&[part("name=\"name\"", b"\xff"), part("name=\"age\"", b"\xff")]);
     let (_, body) = send(uploads(), body).await;
     assert_eq!(issues(&body), ["part age wrong_type", "part name wrong_type"]);
 }
 
 #[tokio::test]
-async fn what_is_no_form_is_refused() {
+async fn rejects_malformed_forms_and_other_media_types() {
     let good = || form(&[name()]);
     assert_eq!(send_as(uploads(), "multipart/form-data", good()).await.0.as_u16(), 400);
     let twice = "multipart/form-data; boundary=B; boundary=B";
@@ -305,7 +305,7 @@ async fn what_is_no_form_is_refused() {
 }
 
 #[test]
-fn caps_that_cannot_be_right_do_not_build() {
+fn invalid_caps_are_config_errors() {
     let setting = |uploads: UploadsBuilder| uploads.build().unwrap_err().setting();
     assert_eq!(setting(uploads().allow_types(["text/csv"])), "allow_types");
     assert_eq!(setting(uploads().max_body_bytes(10)), "max_file_bytes");

@@ -138,7 +138,7 @@ fn in_pieces(pieces: Vec<Vec<u8>>) -> Body {
 }
 
 #[tokio::test]
-async fn files_and_fields_arrive_in_any_order_and_in_any_pieces() {
+async fn files_and_fields_arrive_in_any_order_and_chunks() {
     let parts = [file("a.png", PNG), caption("two"), file("", b""), file("b.png", b"plain")];
     let whole = form(&parts);
     let expected = "two; f a.png image/png 18 so on; f b.png image/png 5 plain";
@@ -150,7 +150,7 @@ async fn files_and_fields_arrive_in_any_order_and_in_any_pieces() {
 }
 
 #[tokio::test]
-async fn a_chunk_reaches_the_handler_before_the_next_one_is_sent() {
+async fn chunk_reaches_the_handler_before_the_next_is_sent() {
     let (seen, mut sees) = mpsc::unbounded_channel();
     let watch = move |Valid(mut form): Form| {
         let seen = seen.clone();
@@ -177,7 +177,7 @@ async fn a_chunk_reaches_the_handler_before_the_next_one_is_sent() {
 }
 
 #[tokio::test]
-async fn no_byte_arrives_of_a_file_that_may_not_come() {
+async fn rejected_file_delivers_no_bytes() {
     let arrived = Arc::new(Mutex::new(0));
     let count = Arc::clone(&arrived);
     let handler = move |Valid(mut form): Form| async move {
@@ -203,7 +203,7 @@ async fn no_byte_arrives_of_a_file_that_may_not_come() {
 }
 
 #[tokio::test]
-async fn what_a_file_is_its_first_bytes_say_however_few_come_at_once() {
+async fn file_type_is_detected_even_from_single_bytes() {
     let png = || app(uploads().allow_types(["image/png"]));
     let body = form(&[caption("a"), file("a.png", PNG)]);
     let pieces = body.chunks(1).map(<[u8]>::to_vec).collect();
@@ -211,7 +211,7 @@ async fn what_a_file_is_its_first_bytes_say_however_few_come_at_once() {
 }
 
 #[tokio::test]
-async fn what_a_form_is_refused_for_is_the_answer_whatever_the_handler_makes_of_it() {
+async fn rejection_of_the_form_overrides_the_handler_response() {
     let over = || form(&[file("a", &[b'x'; 11]), caption("a")]);
     for path in ["/save", "/careless"] {
         let exact = form(&[file("a", &[b'x'; 10]), caption("a")]);
@@ -240,7 +240,7 @@ async fn what_a_form_is_refused_for_is_the_answer_whatever_the_handler_makes_of_
 }
 
 #[tokio::test]
-async fn without_the_layer_the_caps_hold_and_the_answer_is_the_handlers() {
+async fn caps_apply_without_the_layer() {
     let app = Router::new().route("/save", post(save)).route("/careless", post(careless));
     let over = || form(&vec![file("a", b"x"); 11]);
     assert_eq!(issues(&send(app.clone(), "/save", over()).await.1), ["part f too_many_files"]);
@@ -248,7 +248,7 @@ async fn without_the_layer_the_caps_hold_and_the_answer_is_the_handlers() {
 }
 
 #[tokio::test]
-async fn what_is_not_read_of_a_file_is_skipped_under_its_caps() {
+async fn unread_file_content_is_skipped_and_counted() {
     let large = |size: usize| form(&[file("a", &vec![b'x'; size]), file("b", b"y"), caption("a")]);
     let caps = || uploads().max_file_bytes(50_000);
     let in_thousands = |body: Vec<u8>| in_pieces(body.chunks(1_000).map(<[u8]>::to_vec).collect());
@@ -257,7 +257,7 @@ async fn what_is_not_read_of_a_file_is_skipped_under_its_caps() {
 }
 
 #[tokio::test]
-async fn a_form_that_was_refused_stays_so() {
+async fn rejected_form_returns_the_same_error_again() {
     let again = |Valid(mut form): Form| async move {
         let mut file = form.next_file().await.unwrap().unwrap();
         let first = loop {
@@ -279,7 +279,7 @@ async fn a_form_that_was_refused_stays_so() {
 }
 
 #[tokio::test]
-async fn a_read_that_was_dropped_does_not_make_a_form_that_looks_whole() {
+async fn dropped_read_cannot_complete_the_form() {
     let (mut sender, body) = Channel::<Bytes>::new(1);
     let drops = |Valid(mut form): Form| async move {
         {
@@ -299,7 +299,7 @@ async fn a_read_that_was_dropped_does_not_make_a_form_that_looks_whole() {
 }
 
 #[tokio::test]
-async fn what_the_head_tells_is_refused_before_the_handler() {
+async fn errors_in_the_head_are_rejected_before_the_handler() {
     let never = async |_: Form| -> () { panic!("it is not called") };
     let app = Router::new()
         .route("/", post(never))
@@ -331,7 +331,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn a_file_is_the_same_however_it_is_cut(
+    fn file_content_is_independent_of_chunks(
         content in proptest::collection::vec(proptest::prelude::any::<u8>(), 1..9_000),
         size in 1_usize..5_000,
     ) {

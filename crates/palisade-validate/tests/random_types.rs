@@ -476,7 +476,7 @@ macro_rules! by_schema {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn issues_of_random_types_are_where_something_is_wrong(seed in 1u64..) {
+    fn issues_of_random_types_point_to_wrong_values(seed in 1u64..) {
         let mut random = Random(seed);
         let shape = shape(&mut random, 4);
         ROOT.set(Some(Rc::clone(&shape)));
@@ -491,7 +491,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn issues_by_random_schemas_are_where_something_is_wrong(seed in any::<u64>()) {
+    fn issues_by_random_schemas_point_to_wrong_values(seed in any::<u64>()) {
         by_schema!(seed: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34
             35 36 37 38 39 40 41 42 43 44 45 46 47 48);
     }

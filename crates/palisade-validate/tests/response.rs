@@ -35,7 +35,7 @@ async fn answer(
 const JSON: &str = "application/json";
 
 #[tokio::test]
-async fn a_response_that_breaks_its_promise_is_a_500_while_a_service_is_developed() {
+async fn invalid_response_is_500_in_development() {
     let layer = debug_validate_response::<Item>;
     let good = r#"{"name":"lamp"}"#;
     assert_eq!(answer(layer(), 200, JSON, good).await, (StatusCode::OK, good.into()));
@@ -47,14 +47,14 @@ async fn a_response_that_breaks_its_promise_is_a_500_while_a_service_is_develope
 }
 
 #[tokio::test]
-async fn only_successful_json_is_looked_at() {
+async fn only_successful_json_responses_are_checked() {
     let layer = debug_validate_response::<Item>;
     assert_eq!(answer(layer(), 404, JSON, "{}").await.0, StatusCode::NOT_FOUND);
     assert_eq!(answer(layer(), 200, "text/plain", "hello").await.0, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn an_answer_to_head_and_what_is_compressed_are_let_past() {
+async fn head_and_compressed_responses_are_not_checked() {
     let send = async |method: &str, coding: Option<&'static str>| {
         let service = service_fn(move |_: Request<()>| async move {
             let response = Response::builder().header("content-type", JSON);
@@ -79,13 +79,13 @@ async fn an_answer_to_head_and_what_is_compressed_are_let_past() {
 }
 
 #[tokio::test]
-async fn a_response_can_be_let_past_with_a_line_in_the_log() {
+async fn invalid_response_can_be_logged_only() {
     let layer = debug_validate_response::<Item>().also_in_release().only_log();
     assert_eq!(answer(layer, 200, JSON, "{}").await, (StatusCode::OK, "{}".into()));
 }
 
 #[tokio::test]
-async fn a_500_says_where_and_not_what() {
+async fn error_500_names_the_place_but_not_the_value() {
     let body =
         answer(debug_validate_response(), 200, JSON, r#"{"name":5,"secret":"hunter2"}"#).await.1;
     let error: serde_json::Value = serde_json::from_slice(&body).unwrap();
@@ -94,7 +94,7 @@ async fn a_500_says_where_and_not_what() {
 }
 
 #[tokio::test]
-async fn what_is_long_or_has_no_declared_length_is_not_held_back() {
+async fn long_or_unsized_responses_are_not_buffered() {
     let send = async |body: UnsyncBoxBody<Bytes, &'static str>| {
         let body = Mutex::new(Some(body));
         let service = service_fn(move |_: Request<()>| {
@@ -118,7 +118,7 @@ async fn what_is_long_or_has_no_declared_length_is_not_held_back() {
 }
 
 #[tokio::test]
-async fn its_rules_are_told_the_context_of_the_request() {
+async fn response_rules_receive_the_context_of_the_request() {
     #[derive(Debug, Deserialize, Validate)]
     #[garde(context(usize as longest))]
     struct Note {

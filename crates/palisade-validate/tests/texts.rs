@@ -54,7 +54,7 @@ fn app() -> Router {
 }
 
 #[tokio::test]
-async fn a_text_that_is_no_utf_8_is_one_issue_also_where_it_is_required_or_has_rules() {
+async fn invalid_utf8_in_a_required_field_is_one_issue() {
     let get = |uri: &str| Request::get(uri).body(Body::empty()).unwrap();
     let mut headers = get("/headers");
     headers.headers_mut().insert("name", HeaderValue::from_bytes(b"caf\xe9").unwrap());
@@ -83,7 +83,7 @@ async fn a_text_that_is_no_utf_8_is_one_issue_also_where_it_is_required_or_has_r
 }
 
 #[tokio::test]
-async fn what_is_utf_8_and_looks_odd_is_taken_as_it_is() {
+async fn unusual_but_valid_utf8_is_accepted_unchanged() {
     for (query, name) in [
         ("name=caf%C3%A9&nick_name=ab", "caf\u{e9}"),
         ("name=%EF%BF%BD&nick_name=ab", "\u{fffd}"),
@@ -96,7 +96,7 @@ async fn what_is_utf_8_and_looks_odd_is_taken_as_it_is() {
 }
 
 #[tokio::test]
-async fn parameters_of_a_path_are_the_routes_choice_and_never_unknown() {
+async fn unused_path_parameters_are_never_unknown_fields() {
     #[derive(Debug, Deserialize, Validate)]
     struct Item {
         #[garde(skip)]
@@ -111,7 +111,7 @@ async fn parameters_of_a_path_are_the_routes_choice_and_never_unknown() {
 }
 
 #[tokio::test]
-async fn issues_beside_a_body_that_is_refused_are_laid_out_and_cut_short_as_all_are() {
+async fn issues_with_a_body_error_use_the_view_and_are_truncated() {
     #[derive(Debug, Deserialize, Validate)]
     struct Numbers {
         #[garde(skip)]
@@ -135,7 +135,7 @@ async fn issues_beside_a_body_that_is_refused_are_laid_out_and_cut_short_as_all_
 }
 
 #[tokio::test]
-async fn what_a_layer_outside_says_of_a_body_that_failed_is_the_answer() {
+async fn error_of_an_outer_layer_in_the_body_is_the_response() {
     let failed = |error: ApiError| {
         let (mut sender, body) = Channel::<Bytes, ApiError>::new(1);
         let _ = sender.try_send(Frame::data(Bytes::from_static(b"na")));

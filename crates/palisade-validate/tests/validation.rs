@@ -128,7 +128,7 @@ const GOOD: &str = r##"{"name":"lamp","email":"a@example.com","color":"#00ff00",
     "labels":{"fragile":true},"unknown":"is dropped"}"##;
 
 #[tokio::test]
-async fn a_good_body_reaches_the_handler_byte_for_byte() {
+async fn valid_body_reaches_the_handler_byte_for_byte() {
     let (status, body) = send(GOOD).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(body, serde_json::from_str::<Value>(GOOD).unwrap());
@@ -194,13 +194,13 @@ async fn wrong_types_and_missing_fields_are_reported_together() {
 }
 
 #[tokio::test]
-async fn an_unknown_field_is_refused_where_the_type_says_so() {
+async fn unknown_field_is_rejected_if_the_type_denies_it() {
     let body = GOOD.replacen('{', r#"{"gift":{"wrapped":true,"bow":1},"#, 1);
     assert_eq!(issues(&body).await, ["gift.bow unknown_field"]);
 }
 
 #[tokio::test]
-async fn values_that_a_client_sent_are_never_repeated() {
+async fn values_of_the_client_are_never_repeated() {
     let secret = "hunter2";
     for body in [
         format!(
@@ -217,7 +217,7 @@ async fn values_that_a_client_sent_are_never_repeated() {
 }
 
 #[tokio::test]
-async fn what_is_not_json_is_said_plainly() {
+async fn malformed_json_gets_a_clear_message() {
     for (body, message) in [
         ("", "the body is empty, and JSON is expected"),
         ("{\n  \"name\": oops}", "the body is not valid JSON: expected value: line 2, column 11"),
@@ -241,13 +241,13 @@ async fn what_is_not_json_is_said_plainly() {
 }
 
 #[tokio::test]
-async fn a_duplicate_field_is_refused() {
+async fn rejects_duplicate_fields() {
     let body = GOOD.replacen('{', r#"{"name":"other","#, 1);
     assert_eq!(send(&body).await.0, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
-async fn another_media_type_is_a_415_and_a_longer_body_a_413() {
+async fn other_media_type_is_415_and_longer_body_413() {
     let (status, _) = send_to(ValidateLayer::new(), "text/plain", GOOD).await;
     assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let (status, _) = send_to(ValidateLayer::new().limit(10), "application/json", GOOD).await;
@@ -255,7 +255,7 @@ async fn another_media_type_is_a_415_and_a_longer_body_a_413() {
 }
 
 #[tokio::test]
-async fn the_status_of_failed_validation_is_a_setting_and_that_of_malformed_json_is_not() {
+async fn only_the_status_of_failed_validation_is_configurable() {
     let unprocessable = Validation::new().status(StatusCode::UNPROCESSABLE_ENTITY);
     let layer = || ValidateLayer::new().settings(unprocessable.clone());
     let (status, body) = send_to(layer(), "application/json", "{}").await;
@@ -264,7 +264,7 @@ async fn the_status_of_failed_validation_is_a_setting_and_that_of_malformed_json
 }
 
 #[tokio::test]
-async fn a_list_of_issues_ends_at_64_and_costs_bounded_work() {
+async fn issue_list_is_capped_at_64_with_bounded_work() {
     let items = vec!["{}"; 100_000].join(",");
     let body = format!("{{\"items\":[{items}]}}");
     let (status, body) = send(&body).await;
@@ -353,7 +353,7 @@ mod extractors {
     }
 
     #[tokio::test]
-    async fn query_texts_become_what_the_type_asks_for() {
+    async fn query_values_are_converted_to_the_types_of_the_struct() {
         let (status, body) = search("q=a%20b&exact=true&tag=1&tag=2&limit=100").await;
         assert_eq!(status, StatusCode::OK, "{body}");
         let expected = serde_json::json!(
@@ -364,7 +364,7 @@ mod extractors {
     }
 
     #[tokio::test]
-    async fn everything_wrong_with_a_query_is_reported_at_once() {
+    async fn all_issues_of_a_query_are_reported_at_once() {
         let (status, body) = search("page=0&limit=101&exact=maybe&tag=1&tag=x").await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
         let expected = ["exact wrong_type", "q missing", "tag[1] wrong_type"];
@@ -379,7 +379,7 @@ mod extractors {
     }
 
     #[tokio::test]
-    async fn a_json_extractor_answers_as_the_layer_does() {
+    async fn json_extractor_responds_like_the_layer() {
         assert_eq!(answer(app(), order("application/json", GOOD)).await.0, StatusCode::OK);
         let (status, body) = answer(app(), order("application/json", "{}")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
@@ -390,7 +390,7 @@ mod extractors {
     }
 
     #[tokio::test]
-    async fn settings_outside_reach_the_extractors() {
+    async fn outer_settings_apply_to_the_extractors() {
         let settings = Validation::new().status(StatusCode::UNPROCESSABLE_ENTITY);
         let app = app().layer(settings.layer());
         assert_eq!(answer(app, order("application/json", "{}")).await.0.as_u16(), 422);

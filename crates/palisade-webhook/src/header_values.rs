@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_there_once_and_is_short_and_ascii() {
+    fn field_must_be_single_short_and_ascii() {
         assert_eq!(field(&headers(&[]), "etag"), Ok(None));
         assert_eq!(required(&headers(&[]), "etag"), Err(Fault::Missing("etag")));
         assert_eq!(field(&headers(&[b"a b"]), "etag"), Ok(Some("a b")));
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_a_short_word() {
+    fn id_must_be_short_and_without_spaces() {
         assert_eq!(id_field(&headers(&[b"msg_1"]), "etag"), Ok(Some("msg_1")));
         for wrong in [&b""[..], b"a b", b"a\tb", &[b'a'; 257]] {
             assert_eq!(id_field(&headers(&[wrong]), "etag"), Err(Fault::Malformed("etag")));

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hexadecimal_has_one_spelling() {
+    fn hexadecimal_has_one_accepted_spelling() {
         assert_eq!(Signature::hex("00ff10").unwrap().bytes(), [0, 255, 16]);
         for wrong in ["", "0", "0g", "FF", "fF", " 00", "00 ", "0x00", "\u{e9}", &"00".repeat(65)] {
             assert!(Signature::hex(wrong).is_none(), "{wrong}");
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_has_one_spelling() {
+    fn base64_has_one_accepted_spelling() {
         assert_eq!(Signature::base64("AP8Q").unwrap().bytes(), [0, 255, 16]);
         assert_eq!(Signature::base64(&to_base64(&[7; 64])).unwrap().bytes(), [7; 64]);
         for wrong in ["", "AP8", "AP8=\n", "AB==", "A-_=", " AP8Q", "====", &to_base64(&[7; 65])] {
@@ -94,7 +94,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(bytes in prop::collection::vec(any::<u8>(), 1..=64)) {
+        fn signatures_round_trip(bytes in prop::collection::vec(any::<u8>(), 1..=64)) {
             let hex = Signature::hex(&LowerHex(&bytes).to_string()).unwrap();
             prop_assert_eq!(hex.bytes(), &*bytes);
             let base64 = Signature::base64(&to_base64(&bytes)).unwrap();
@@ -102,7 +102,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_a_reader_panic(text in ".{0,200}") {
+        fn arbitrary_text_never_panics(text in ".{0,200}") {
             let _ = (Signature::hex(&text), Signature::base64(&text));
         }
     }

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_is_digits_that_fit() {
+    fn timestamp_must_be_decimal_digits_within_range() {
         assert!(Timestamp::in_seconds("9223372036854775807", "t").is_ok());
         for wrong in
             ["", " ", "-1", "+1", "1.0", "1e9", "0x1", " 1", "1 ", "9223372036854775808", "\u{661}"]
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn no_tolerance_and_an_endless_one_are_refused() {
+    fn tolerance_of_zero_or_over_a_day_is_rejected() {
         for wrong in
             [Duration::ZERO, Duration::from_millis(999), Duration::from_secs(86_401), Duration::MAX]
         {
@@ -124,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in ".{0,40}", now in any::<u64>()) {
+        fn arbitrary_text_never_panics(text in ".{0,40}", now in any::<u64>()) {
             let clock = ManualClock::at(Duration::from_secs(now));
             if let Ok(timestamp) = Timestamp::in_seconds(&text, "t") {
                 let _ = Tolerance(300).check(timestamp, &clock);

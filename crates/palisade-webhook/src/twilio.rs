@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_twilios_documentation_is_signed_as_it_says() {
+    fn documented_twilio_example_has_its_signature() {
         let message = &messages("https://mycompany.com", "/myapp.php?foo=1&bar=2", FORM)[0];
         assert_eq!(
             message,
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_counts_with_and_without_its_port() {
+    fn address_is_signed_with_or_without_its_port() {
         for base in ["https://a.example", "https://a.example:443", "https://a.example/"] {
             assert_eq!(
                 messages(base, "/x", b""),
@@ -272,20 +272,20 @@ mod tests {
     }
 
     #[test]
-    fn who_the_request_says_it_is_for_does_not_count() {
+    fn host_of_the_request_target_is_ignored() {
         let other = "https://evil.example/x?y=1";
         assert_eq!(messages("https://a.example", other, b"")[0], "https://a.example/x?y=1");
     }
 
     #[test]
-    fn parameters_are_sorted_and_each_pair_counts_once() {
+    fn parameters_are_sorted_and_duplicate_pairs_removed() {
         let message = |form: &[u8]| messages("https://a.example", "/", form)[0].clone();
         assert_eq!(message(b"b=2&a=9&b=1&b=2&&c&d="), "https://a.example/a9b1b2cd");
         assert_eq!(message(b"a=x+y&B=%C3%A9%26"), "https://a.example/B\u{e9}&ax y");
     }
 
     #[test]
-    fn a_form_that_is_none_is_malformed() {
+    fn undecodable_form_is_malformed() {
         let many = "a=1&".repeat(1001);
         for wrong in [&b"a=%"[..], b"a=%4", b"a=%zz", b"%=1", b"a=%+1", many.as_bytes()] {
             let form = "application/x-www-form-urlencoded";
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_nothing_covers_is_refused() {
+    fn body_outside_the_signature_is_rejected() {
         for content_type in ["application/json", "text/plain", "multipart/form-data", "x"] {
             let messages = messages_of("https://a.example", "/", content_type, b"{}");
             assert_eq!(messages, Err(Fault::Mismatch));

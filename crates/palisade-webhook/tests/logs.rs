@@ -73,7 +73,7 @@ impl Reservation for Down {
 }
 
 #[tokio::test]
-async fn lines_become_rarer_while_a_store_is_down() {
+async fn store_failures_are_logged_less_and_less_often() {
     let lines = Lines::default();
     let _guard = tracing::subscriber::set_default(lines.clone());
     for claims in [false, true] {

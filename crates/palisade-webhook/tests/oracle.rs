@@ -26,7 +26,7 @@ fn by_reference(secret: &str, id: &str, off: i64, body: &'static str) -> Request
 }
 
 #[tokio::test]
-async fn what_the_reference_signs_passes() {
+async fn accepts_signatures_of_the_reference_library() {
     let layer = Webhook::standard(SECRET).build().unwrap();
     for body in BODIES {
         let answer = send(&layer, by_reference(SECRET, "msg_1", 0, body)).await;
@@ -42,7 +42,7 @@ async fn what_the_reference_signs_passes() {
 }
 
 #[test]
-fn the_reference_takes_what_is_signed_here() {
+fn reference_library_accepts_our_signatures() {
     let reference = Reference::new(SECRET).unwrap();
     let signer = Standard::signer(OTHER).unwrap().and_secret(SECRET).unwrap();
     for body in BODIES {

@@ -103,7 +103,7 @@ proptest! {
     }
 
     #[test]
-    fn any_body_that_is_signed_arrives_as_it_was_sent(
+    fn any_signed_body_arrives_unchanged(
         body in prop::collection::vec(any::<u8>(), 0..2000),
         id in "[!-\\-/-~]{1,64}",
         off in -300i64..=300,
@@ -134,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn any_form_that_twilio_signs_arrives_as_it_was_sent(
+    fn any_form_signed_for_twilio_arrives_unchanged(
         pairs in prop::collection::vec(("[ -~\u{e9}\u{1f600}]{0,10}", "[ -~\u{e9}\u{1f600}]{0,20}"), 0..20),
     ) {
         let escaped = |text: &str| -> String { text.bytes().map(|byte| format!("%{byte:02X}")).collect() };

@@ -50,7 +50,7 @@ async fn processed_delivery_is_acknowledged_without_handler() {
 }
 
 #[tokio::test]
-async fn or_it_is_refused_with_409_where_that_is_the_policy() {
+async fn processed_delivery_can_be_rejected_with_409() {
     let layer = standard(in_memory(10).refuse_duplicates());
     send(&layer, delivery("msg_1")).await.assert_passed(b"hello");
     let again = send(&layer, delivery("msg_1")).await;
@@ -59,7 +59,7 @@ async fn or_it_is_refused_with_409_where_that_is_the_policy() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_failed_is_processed_when_it_comes_again() {
+async fn failed_delivery_is_processed_when_it_is_sent_again() {
     let layer = standard(in_memory(10));
     for status in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::BAD_REQUEST, StatusCode::FOUND] {
         let answer = send_answering(&layer, delivery("msg_1"), status).await;
@@ -71,7 +71,7 @@ async fn a_delivery_that_failed_is_processed_when_it_comes_again() {
 }
 
 #[tokio::test]
-async fn a_handler_that_errs_gives_the_delivery_back() {
+async fn handler_error_releases_the_delivery() {
     let layer = standard(in_memory(10));
     let failing = layer.layer(service_fn(|_: Request<Body<Full<Bytes>>>| async {
         Err::<Response<Full<Bytes>>, _>(std::io::Error::other("the database is gone"))
@@ -100,7 +100,7 @@ async fn running_delivery_is_rejected_and_released_on_drop() {
 }
 
 #[tokio::test]
-async fn of_many_at_the_same_time_one_is_processed() {
+async fn one_of_many_concurrent_deliveries_is_processed() {
     let layer = standard(in_memory(10));
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
@@ -122,7 +122,7 @@ async fn of_many_at_the_same_time_one_is_processed() {
 }
 
 #[tokio::test]
-async fn what_is_not_verified_is_neither_claimed_nor_remembered() {
+async fn unverified_delivery_is_neither_claimed_nor_stored() {
     let layer = standard(in_memory(1));
     for n in 0..100 {
         let mut forged = delivery(&format!("msg_{n}"));
@@ -198,7 +198,7 @@ impl ReplayStore for Noting {
 }
 
 #[tokio::test]
-async fn delivery_key_is_the_id_or_the_signed_content() {
+async fn delivery_is_identified_by_its_id_or_signed_content() {
     let noting = Noting::default();
     let replays = || Replays::new(noting.clone()).namespace("orders");
     let last = || noting.0.lock().unwrap().last().unwrap().clone();
@@ -254,7 +254,7 @@ async fn by_content_ignores_unsigned_ids() {
 }
 
 #[tokio::test]
-async fn endpoints_that_share_a_store_are_told_apart_by_their_names() {
+async fn namespaces_separate_endpoints_that_share_a_store() {
     let store = InMemoryReplays::new(10).unwrap();
     let layer = |name| standard(Replays::new(store.clone()).namespace(name));
     for name in ["orders", "invoices"] {
@@ -266,7 +266,7 @@ async fn endpoints_that_share_a_store_are_told_apart_by_their_names() {
 }
 
 #[tokio::test]
-async fn a_delivery_is_confirmed_before_its_answer_leaves() {
+async fn delivery_is_confirmed_before_the_response_is_sent() {
     #[derive(Clone, Default)]
     struct Slow {
         confirmed: Arc<AtomicUsize>,

@@ -161,7 +161,7 @@ async fn running_delivery_is_rejected_elsewhere_until_lease_ends() {
 }
 
 #[tokio::test]
-async fn the_claim_of_a_machine_that_is_gone_ends_with_its_lease() {
+async fn claim_of_a_crashed_machine_ends_with_its_lease() {
     let Some(server) = RedisServer::start() else { return };
     let crashing = RedisReplays::with_lease(redis(&server), Duration::from_secs(1)).unwrap();
     let other = store(&server);
@@ -173,7 +173,7 @@ async fn the_claim_of_a_machine_that_is_gone_ends_with_its_lease() {
 }
 
 #[tokio::test]
-async fn a_lost_claim_neither_settles_nor_returns_that_of_another() {
+async fn lost_claim_does_not_affect_the_claim_of_another_machine() {
     let Some(server) = RedisServer::start() else { return };
     let machines = [store(&server), store(&server), store(&server)];
     let key = "palisade:claim:a";
@@ -225,7 +225,7 @@ async fn cancelled_claim_is_released() {
 }
 
 #[tokio::test]
-async fn a_delivery_is_settled_also_if_its_sender_hangs_up_meanwhile() {
+async fn settlement_completes_although_the_sender_disconnects() {
     let Some(server) = RedisServer::start() else { return };
     let store = store(&server);
     drop(first(&store).await.complete(Bytes::new()));
@@ -233,7 +233,7 @@ async fn a_delivery_is_settled_also_if_its_sender_hangs_up_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_was_settled_is_not_given_back_as_well() {
+async fn settled_delivery_is_not_released() {
     let Some(server) = RedisServer::start() else { return };
     let store = store(&server);
     first(&store).await.complete(Bytes::new()).await.unwrap();
@@ -256,7 +256,7 @@ async fn unlimited_retention_still_has_an_expiry() {
 }
 
 #[tokio::test]
-async fn without_redis_deliveries_are_refused_or_pass_as_was_said() {
+async fn unavailable_redis_rejects_or_allows_as_configured() {
     let Some(mut server) = RedisServer::start() else { return };
     let store = || {
         let brief = Duration::from_millis(300);
@@ -309,7 +309,7 @@ fn hasty(server: &RedisServer) -> RedisReplays {
 }
 
 #[tokio::test]
-async fn a_stall_leaves_no_claim_behind() {
+async fn claims_during_a_stall_are_released() {
     let Some(server) = RedisServer::start() else { return };
     let store = hasty(&server);
     // Nothing was given back before: the script is known since the connection was opened.
@@ -337,7 +337,7 @@ async fn a_stall_leaves_no_claim_behind() {
 }
 
 #[tokio::test]
-async fn a_settlement_is_repeated_until_it_is_heard() {
+async fn settlement_is_repeated_until_it_succeeds() {
     let Some(mut server) = RedisServer::start() else { return };
     let store = hasty(&server);
     let (stalled, failed_over) = (first(&store).await, store.claim("b", RETENTION).await.unwrap());
@@ -359,7 +359,7 @@ async fn a_settlement_is_repeated_until_it_is_heard() {
 }
 
 #[tokio::test]
-async fn a_settlement_that_arrives_twice_is_settled() {
+async fn repeated_settlement_succeeds() {
     let Some(server) = RedisServer::start() else { return };
     let store = store(&server);
     let reservation = first(&store).await;
@@ -368,7 +368,7 @@ async fn a_settlement_that_arrives_twice_is_settled() {
 }
 
 #[tokio::test]
-async fn a_user_needs_no_more_rights_than_are_documented() {
+async fn documented_acl_permissions_are_sufficient() {
     let Some(server) = RedisServer::start() else { return };
     let rights = ["~palisade:*", "+evalsha", "+eval", "+get", "+set", "+del"];
     server.command(&[&["ACL", "SETUSER", "hooks", "on", ">pw"], &rights[..]].concat());
@@ -382,7 +382,7 @@ async fn a_user_needs_no_more_rights_than_are_documented() {
 }
 
 #[tokio::test]
-async fn no_id_makes_the_key_of_another() {
+async fn keys_with_special_characters_are_distinct() {
     let Some(server) = RedisServer::start() else { return };
     let store = store(&server);
     for key in ["a:b", "a%3Ab", "{a}b", "a b", "a\nb"] {

@@ -33,10 +33,10 @@ use palisade_core::{Chain, IntoStage, Stage};
 /// # Ok::<_, palisade::ConfigError>(())
 /// ```
 pub trait WithAuth<Kind>: Sized {
-    /// The same, guarded.
+    /// The protected type.
     type Guarded<G: Stage>;
 
-    /// Puts a stage around it.
+    /// Wraps it in a stage.
     fn guarded_by<G: Stage>(self, guard: G) -> Self::Guarded<G>;
 
     /// Requires authentication by `auth`: a scheme, or several policies in a row, by value or by reference.
@@ -78,7 +78,7 @@ pub trait WithAuth<Kind>: Sized {
     }
 }
 
-/// What can be guarded, as types that tell the implementations of [`WithAuth`] apart.
+/// The kinds of types that can be protected, which distinguish the implementations of [`WithAuth`].
 pub mod on {
     /// An axum `MethodRouter`.
     #[cfg(feature = "axum")]
@@ -128,7 +128,7 @@ mod on_axum {
 
     use super::{WithAuth, on};
 
-    /// The fallback for other methods is guarded too: who may not come in does not learn what is there.
+    /// The fallback for other methods is protected too: a rejected caller does not learn which methods exist.
     impl<S> WithAuth<on::MethodRouter> for MethodRouter<S>
     where
         S: Clone + Send + Sync + 'static,

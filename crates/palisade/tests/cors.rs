@@ -42,7 +42,7 @@ fn some(origin: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_preflight_needs_no_token_and_spends_no_quota() {
+async fn preflight_needs_no_token_and_consumes_no_quota() {
     let auth = Jwt::<serde_json::Value>::hs256("a signing key of at least thirty-two bytes");
     let auth = auth.any_audience().build().unwrap();
     let cors = Cors::allow_origins([APP]).build().unwrap();
@@ -67,7 +67,7 @@ async fn a_preflight_needs_no_token_and_spends_no_quota() {
 }
 
 #[tokio::test]
-async fn each_route_of_a_router_can_have_its_own() {
+async fn each_route_can_have_its_own_policy() {
     let public = Cors::builder().any_origin().build().unwrap();
     let ours = Cors::allow_origins([APP]).allow_credentials(true).build().unwrap();
     let app = Router::new()
@@ -87,7 +87,7 @@ async fn each_route_of_a_router_can_have_its_own() {
 }
 
 #[tokio::test]
-async fn every_stack_follows_a_new_configuration() {
+async fn every_stack_applies_a_new_configuration() {
     let cors = Cors::allow_origins([APP]).build().unwrap();
     let route = || get(|| async { "hello" });
     let one =
@@ -107,7 +107,7 @@ async fn every_stack_follows_a_new_configuration() {
 
 /// The error format renders the rejection again and keeps the headers for caches.
 #[tokio::test]
-async fn a_strict_refusal_has_the_stacks_format_and_varies() {
+async fn strict_rejection_has_the_error_format_and_varies() {
     let cors = Cors::allow_origins([APP]).strict(true).build().unwrap();
     let errors = ErrorLayer::new().format(palisade::ErrorFormat::Problem);
     let app = stack().observe(RequestIds::new()).errors(errors).cors(&cors).wrap(

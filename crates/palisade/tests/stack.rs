@@ -77,7 +77,7 @@ where
 }
 
 #[tokio::test]
-async fn each_step_rejects_and_outer_steps_see_the_rejection() {
+async fn each_step_rejects_and_outer_steps_process_the_rejection() {
     let limit = per_address(6);
     let per_user =
         RateLimit::per_principal(Quota::per(2, Duration::from_secs(3600))).build().unwrap();
@@ -129,7 +129,7 @@ async fn each_step_rejects_and_outer_steps_see_the_rejection() {
 }
 
 #[tokio::test]
-async fn a_failure_of_the_service_passes_all_policies_on_the_way_out() {
+async fn service_failure_passes_all_policies_on_the_way_out() {
     async fn fails(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, BoxError> {
         assert!(request.uri().path() == "/never", "a panic");
         Err("an error".into())
@@ -193,7 +193,7 @@ impl fmt::Display for OutOfStock {
 impl std::error::Error for OutOfStock {}
 
 #[tokio::test]
-async fn several_policies_in_a_row_stand_in_every_step() {
+async fn chains_of_policies_work_in_every_step() {
     use palisade::{Policy, WithAuth, any_of, auth::Authenticate};
     let staff = || auth().then(RequireRole::any(["admin"]));
     let nobody = || auth().then(RequireRole::any(["nobody"]));
@@ -221,7 +221,7 @@ async fn several_policies_in_a_row_stand_in_every_step() {
 }
 
 #[tokio::test]
-async fn an_error_of_ones_own_is_mapped_inside_any_layer() {
+async fn custom_error_is_mapped_inside_any_layer() {
     let errors = ErrorLayer::new().map(|_: &OutOfStock| ApiError::conflict().with_code("SOLD_OUT"));
     let service = stack()
         .errors(errors)
@@ -237,14 +237,14 @@ async fn an_error_of_ones_own_is_mapped_inside_any_layer() {
 }
 
 #[tokio::test]
-async fn a_stack_without_errors_leaves_the_services_error_type_alone() {
+async fn stack_without_errors_keeps_the_error_type_of_the_service() {
     let service = stack().cors(cors()).policy(()).wrap(Probe::new().failing());
     let outcome: Result<_, ProbeError> = service.oneshot(good()).await;
     assert_eq!(outcome.unwrap_err(), ProbeError);
 }
 
 #[test]
-fn a_whole_stack_keeps_the_contract() {
+fn full_stack_keeps_the_layer_contract() {
     let contract = || {
         Contract::new(|| request(Script::of([Step::Data("{\"name\":"), Step::Data("\"lamp\"}")])))
     };
@@ -333,7 +333,7 @@ fn all_steps_of_a_stack_share_one_body() {
 }
 
 #[test]
-fn a_stack_is_a_layer_like_any_other() {
+fn stack_is_a_clonable_layer() {
     fn is_layer<L: Layer<Probe> + Clone + Send + Sync + 'static>(_: &L) {}
     let stack = stack().observe(RequestIds::new()).errors(ErrorLayer::new()).cors(cors());
     is_layer(&stack);

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_has_its_three_parts_and_nothing_else() {
+    fn parses_keys_of_prefix_id_and_secret_only() {
         let long =
             |id: usize, secret: usize| format!("sk_live_{}.{}", "i".repeat(id), "s".repeat(secret));
         for good in ["sk_live_a1.S-_9", "sk_live_0.x", &long(64, 256)] {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_a_short_word() {
+    fn prefix_is_at_most_32_letters_digits_and_underscores() {
         for prefix in ["sk", "acme_live", &"a".repeat(32)] {
             assert_eq!(check_prefix(prefix), Ok(()));
         }

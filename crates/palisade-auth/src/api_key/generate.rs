@@ -78,7 +78,7 @@ mod tests {
     use super::{super::format::Presented, *};
 
     #[test]
-    fn what_is_made_is_what_is_read() {
+    fn generated_key_is_parsed_back() {
         let key = ApiKey::generate("acme_live", Principal::new("ada")).unwrap();
         let presented = Presented::parse(key.plaintext().as_bytes(), "acme_live").unwrap();
         assert_eq!(presented.id, key.record().id());
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_are_alike_in_any_part() {
+    fn generated_ids_and_secrets_are_unique() {
         let mut parts = HashSet::new();
         for _ in 0..100 {
             let key = ApiKey::generate("sk", Principal::new("ada")).unwrap();

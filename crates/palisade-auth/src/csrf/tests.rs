@@ -78,7 +78,7 @@ async fn layer_trusts_the_listed_origins() {
 }
 
 #[test]
-fn safe_methods_pass_wherever_they_come_from() {
+fn safe_methods_pass_from_any_origin() {
     for method in ["GET", "HEAD", "OPTIONS", "TRACE", "QUERY"] {
         for fields in [&[][..], &["sec-fetch-site: cross-site", "origin: https://evil.example"]] {
             assert!(CsrfCheck::new().check(&head(method, fields)).is_ok(), "{method}");
@@ -87,7 +87,7 @@ fn safe_methods_pass_wherever_they_come_from() {
 }
 
 #[test]
-fn the_type_of_the_content_plays_no_part() {
+fn unsafe_request_is_checked_for_any_content_type() {
     for kind in ["application/json", "text/plain", "application/x-www-form-urlencoded", "a/b"] {
         let kind = format!("content-type: {kind}");
         assert!(CsrfCheck::new().check(&head("POST", &[&kind])).is_err());
@@ -97,7 +97,7 @@ fn the_type_of_the_content_plays_no_part() {
 }
 
 #[test]
-fn the_handshake_of_a_websocket_is_checked() {
+fn websocket_handshake_must_come_from_the_own_origin() {
     for upgrade in ["upgrade: websocket", "upgrade: WebSocket", "upgrade: h2c, websocket"] {
         let from = |origin| CsrfCheck::new().check(&head("GET", &[HOST, upgrade, origin]));
         assert!(from("origin: https://evil.example").is_err(), "{upgrade}");
@@ -108,7 +108,7 @@ fn the_handshake_of_a_websocket_is_checked() {
 }
 
 #[test]
-fn the_host_of_the_target_comes_before_the_field() {
+fn host_of_the_target_precedes_the_host_field() {
     let check = |fields: &[&str]| {
         let mut head = head("POST", fields);
         head.uri = "https://api.example.com/orders".parse().unwrap();
@@ -120,7 +120,7 @@ fn the_host_of_the_target_comes_before_the_field() {
 }
 
 #[test]
-fn a_host_that_is_missing_or_there_twice_is_nobodys_own() {
+fn missing_or_duplicate_host_matches_no_origin() {
     for hosts in [&[][..], &[HOST, HOST], &["host: "]] {
         let fields = [hosts, &["origin: https://api.example.com"]].concat();
         assert!(CsrfCheck::new().check(&head("POST", &fields)).is_err(), "{hosts:?}");

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_is_for_loopback_only() {
+    fn insecure_http_is_accepted_for_loopback_only() {
         for url in [
             "http://127.0.0.1:8080/k",
             "http://[::1]/k",

@@ -72,7 +72,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn pauses_double_up_to_the_longest() {
+    fn backoff_doubles_up_to_its_maximum() {
         for (failures, least, most) in [
             (1, 1, 2),
             (2, 2, 4),
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_after_a_long_time_starts_a_new_series() {
+    fn failure_after_a_long_pause_restarts_the_backoff() {
         let mut back_off = BackOff::new(MINUTE);
         for _ in 0..10 {
             back_off.record_failure(MINUTE);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn two_processes_do_not_return_together() {
+    fn backoff_pauses_have_jitter() {
         let pauses: std::collections::HashSet<_> = (0..100).map(|_| pause(6, MINUTE)).collect();
         assert!(pauses.len() > 50);
     }

@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn max_age_is_found_among_other_directives() {
+    fn max_age_is_read_among_other_directives() {
         assert_eq!(seconds_of(&[("cache-control", "max-age=60")]), Some(60));
         assert_eq!(
             seconds_of(&[("cache-control", "public, Max-Age=\"60\" , must-revalidate")]),
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn time_spent_in_a_shared_cache_counts() {
+    fn age_header_reduces_the_lifetime() {
         assert_eq!(seconds_of(&[("cache-control", "max-age=60"), ("age", "50")]), Some(10));
         assert_eq!(seconds_of(&[("cache-control", "max-age=60"), ("age", "500")]), Some(0));
         assert_eq!(seconds_of(&[("cache-control", "max-age=60"), ("age", "soon")]), Some(60));

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn replaced_entries_take_no_more_room() {
+    fn replaced_entries_use_no_additional_memory() {
         let mut bounded = Bounded::new(10);
         for number in 0..100_000 {
             bounded.insert(token(number % 2), number, 5);

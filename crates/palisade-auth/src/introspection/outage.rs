@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_costs_one_back_off() {
+    fn failure_starts_one_backoff() {
         let mut outage = outage();
         let asked = outage.next_question();
         let wait = outage.record_failure(asked, false, secs(10));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_that_fail_together_are_one_failure() {
+    fn concurrent_failures_count_once() {
         let mut outage = outage();
         let asked: Vec<_> = (0..500).map(|_| outage.next_question()).collect();
         for asked in asked {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_beside_answers_is_one_of_the_token() {
+    fn failure_during_successes_starts_no_outage() {
         let mut outage = outage();
         let asked = outage.next_question();
         outage.record_answer();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn one_question_finds_out_whether_the_outage_is_over() {
+    fn a_probe_is_shared_during_an_outage() {
         let mut outage = outage();
         outage.record_question(&"before");
         assert_eq!(outage.probe(), None);

@@ -112,7 +112,7 @@ mod tests {
     use crate::introspection::client::ClientAuthentication;
 
     #[test]
-    fn the_token_is_sent_as_a_form() {
+    fn token_is_sent_as_a_form_parameter() {
         let endpoint = Uri::from_static("https://issuer.example/introspect");
         let bearer = ClientAuthentication::Bearer("own".into()).build().unwrap();
         let asked = request(&endpoint, &bearer, "a+/=b");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_boolean_is_an_answer() {
+    fn active_member_must_be_a_boolean() {
         let active = IntrospectionResponse::Active { is_dpop: false };
         assert_eq!(read(br#"{"active":true,"sub":"a"}"#), Ok(active));
         assert_eq!(read(br#"{"active":false,"sub":"a"}"#), Ok(IntrospectionResponse::Inactive));

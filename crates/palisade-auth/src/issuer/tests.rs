@@ -125,7 +125,7 @@ fn rsa_keys_are_read_from_each_form() {
 }
 
 #[test]
-fn keys_that_cannot_sign_name_the_remedy() {
+fn keys_that_cannot_sign_are_errors_with_a_remedy() {
     let pem_error = |pem: &str| SigningKey::pem(Algorithm::Es256, pem).unwrap_err().to_string();
     for (text, remedy) in [
         (pem("PUBLIC KEY", b"x"), "use the private key"),

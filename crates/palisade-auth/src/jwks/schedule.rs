@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn any_pattern_of_keys_leaves_an_attempt_within_a_cool_down() {
+    fn any_pattern_of_keys_gets_an_attempt_within_a_cool_down() {
         // Other keys are asked for at every combination of times; the published key must be found within a cool-down.
         for pattern in 0..1_u32 << 12 {
             let mut schedule = schedule();
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn one_made_up_key_leaves_an_attempt_for_another() {
+    fn unknown_key_id_leaves_an_extra_attempt_for_another() {
         let mut schedule = schedule();
         assert!(fetches(&mut schedule, 1, secs(0)));
         assert!(!fetches(&mut schedule, 2, Duration::from_millis(999)));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn several_other_keys_get_no_extra_attempt() {
+    fn several_unknown_key_ids_leave_no_extra_attempt() {
         let mut schedule = schedule();
         assert!(fetches(&mut schedule, 1, secs(0)));
         for key in [2, 2, 3] {
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_signatures_leave_the_extra_attempt_to_key_ids() {
+    fn bad_signatures_leave_the_extra_attempt_for_key_ids() {
         let mut schedule = schedule();
         let attempt = schedule.request_attempt(MissingKey::Signature, secs(0));
         let Permission::Granted(attempt) = attempt else { panic!("{attempt:?}") };
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_found_key_keeps_bad_signatures_from_a_fetch() {
+    fn bad_signature_causes_no_fetch_soon_after_a_key_was_found() {
         let mut schedule = schedule();
         for (key, now) in [(1, 0), (2, 100)] {
             let attempt = schedule.request_attempt(MissingKey::Id(key), secs(now));
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_costs_one_backoff_and_no_attempt() {
+    fn failed_fetch_costs_a_backoff_but_no_attempt() {
         let mut schedule = schedule();
         let key = MissingKey::Id(1);
         assert!(matches!(schedule.request_attempt(key, secs(100)), Permission::Granted(_)));

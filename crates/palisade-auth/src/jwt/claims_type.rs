@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn types_that_some_token_fits_are_accepted() {
+    fn claims_types_that_fit_some_token_are_accepted() {
         for checked in [
             check::<()>(),
             check::<Fields>(),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn types_that_no_token_fits_are_config_errors() {
+    fn claims_types_that_fit_no_token_are_config_errors() {
         for checked in [
             check::<String>(),
             check::<u64>(),

@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thumbprints_are_those_of_the_standards() {
+    fn thumbprints_equal_the_rfc_examples() {
         let decode = |text| URL_SAFE_NO_PAD.decode(text).unwrap();
         // RFC 8037, appendix A.3
         let x = decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn spki_with_a_curve_is_an_ec_key() {
+    fn spki_must_have_the_ec_key_algorithm() {
         /// RFC 5480: `id-ecPublicKey` (1.2.840.10045.2.1) with the parameter prime256v1, and a point.
         fn spki(last_arc: u8) -> Vec<u8> {
             let mut der = vec![0x30, 0x59, 0x30, 0x13];

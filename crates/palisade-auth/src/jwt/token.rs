@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usual_headers_are_read_like_any_other() {
+    fn fast_path_for_common_headers_agrees_with_the_parser() {
         for header in [r#"{"alg":"HS256","typ":"JWT"}"#, r#"{"typ":"JWT","alg":"HS256"}"#] {
             let usual = usual_header(&URL_SAFE_NO_PAD.encode(header)).unwrap();
             assert_eq!(read_header(header.as_bytes()).unwrap(), usual);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn type_is_a_media_type_with_or_without_its_prefix() {
+    fn token_type_may_omit_the_application_prefix() {
         let read = |typ: &str| {
             let header = format!(r#"{{"alg":"HS256","typ":"{typ}"}}"#);
             read_header(header.as_bytes()).map(|header| header.token_type)

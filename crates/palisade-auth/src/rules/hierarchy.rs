@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_includes_others_and_not_the_reverse() {
+    fn role_includes_lower_roles_but_not_higher_ones() {
         for (has, passes) in [
             ("admin", &["admin", "editor", "auditor", "viewer"][..]),
             ("editor", &["editor", "viewer"]),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hierarchy_that_cannot_be_meant_is_a_config_error() {
+    fn invalid_hierarchies_are_config_errors() {
         let new = RoleHierarchy::new;
         for (hierarchy, says) in [
             (new(), "declare one"),
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_that_is_not_declared_makes_no_rule() {
+    fn undeclared_roles_are_config_errors() {
         let error = staff().role::<()>("admni").unwrap_err().to_string();
         assert!(error.contains("`admni`") && error.contains("viewer"), "{error}");
         assert!(staff().any_role::<()>(["admin", "admni"]).is_err());
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_chain_of_roles_is_worked_out() {
+    fn chain_of_200_roles_is_resolved() {
         let chain = (0..200).fold(RoleHierarchy::new(), |roles, number| {
             roles.role(format!("r{number}")).includes([format!("r{}", number + 1)])
         });

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn many_names_are_met_like_few() {
+    fn long_lists_of_names_match_like_short_ones() {
         for count in [1, FEW, FEW + 1, 64] {
             let any = Needs::new([names(0..count)]);
             assert_eq!(any.index.is_some(), count > FEW);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_lists_are_met_by_no_caller() {
+    fn empty_lists_match_no_caller() {
         assert!(!are_met(&Needs::new([]), [0]));
         assert!(!are_met(&Needs::new([names([])]), [0]));
         assert!(!are_met(&Needs::new([names(0..64), names([])]), 0..64));

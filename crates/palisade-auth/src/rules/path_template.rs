@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_fits_to_the_letter_or_not_at_all() {
+    fn path_must_match_the_template_exactly() {
         let found = Some("acme".to_owned());
         assert_eq!(value("/orgs/{org}", "/orgs/acme"), found);
         assert_eq!(value("/orgs/{org}/items/{id}", "/orgs/acme/items/7"), found);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_cannot_be_meant_is_a_config_error() {
+    fn invalid_templates_are_config_errors() {
         for template in [
             "",
             "orgs/{org}",

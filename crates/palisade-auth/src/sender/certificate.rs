@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forwarded_certificates_are_those_of_the_last_element() {
+    fn forwarded_certificate_is_read_from_the_last_element() {
         let certificate = PeerCertificate::from_der(b"certificate");
         let hex = LowerHex(&certificate.sha256).to_string();
         let zeros = "0".repeat(64);

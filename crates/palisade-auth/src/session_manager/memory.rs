@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_in_use_is_not_removed_for_another_caller() {
+    fn session_in_use_is_not_evicted_for_another_caller() {
         let clock = ManualClock::at(Duration::ZERO);
         let storage = InMemorySessions::new(2).clock(Arc::new(clock.clone()));
         let id = SessionId::of_token("0");

@@ -206,7 +206,7 @@ async fn a_store_that_fails_rejects_with_503() {
 }
 
 #[tokio::test]
-async fn nonces_are_asked_for_and_renewed() {
+async fn nonces_are_required_and_renewed() {
     let clock = ManualClock::at(Duration::from_secs(NOW));
     let nonces = Dpop::new("https://api.example.com").nonces(SECRET, Duration::from_secs(30));
     let auth = builder().clock(Arc::new(clock.clone())).dpop(nonces).build().unwrap();
@@ -260,7 +260,7 @@ async fn unbound_tokens_are_bearer_tokens_unless_proofs_are_required() {
 }
 
 #[tokio::test]
-async fn bound_tokens_are_no_bearer_tokens() {
+async fn bound_tokens_are_rejected_as_bearer_tokens() {
     let plain = builder().build().unwrap();
     let insecure = builder().insecure_accept_bound_tokens_as_bearer().build().unwrap();
     for cnf in [json!({"jkt": "a"}), json!({"x5t#S256": "a"}), json!({"kid": "a"}), json!({})] {
@@ -285,7 +285,7 @@ async fn bound_tokens_are_no_bearer_tokens() {
 }
 
 #[tokio::test]
-async fn certificates_must_be_those_of_the_token() {
+async fn certificate_must_match_the_token() {
     let auth = builder().build().unwrap();
     let [own, other] = [b"own", b"oth"].map(|der| PeerCertificate::from_der(der));
     let bound = token(&json!({"x5t#S256": own.thumbprint()}));
@@ -306,7 +306,7 @@ async fn certificates_must_be_those_of_the_token() {
 }
 
 #[tokio::test]
-async fn certificate_headers_count_from_trusted_proxies_only() {
+async fn certificate_headers_are_read_from_trusted_proxies_only() {
     let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build().unwrap();
     let certificates = ClientCertificates::forwarded_client_cert_header(&proxies);
     let auth = builder().client_certificates(certificates).build().unwrap();
@@ -322,7 +322,7 @@ async fn certificate_headers_count_from_trusted_proxies_only() {
 }
 
 #[tokio::test]
-async fn two_tokens_are_none() {
+async fn two_tokens_are_400() {
     let (auth, client) = (dpop(), Client::new());
     let token = client.token();
     let proof = client.proof(&token, "jti", "a");

@@ -24,7 +24,7 @@ async fn status(auth: &Jwt<Value>, token: &str, proof: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn instances_accept_a_proof_once_between_them() {
+async fn instances_sharing_redis_accept_a_proof_once() {
     let Some(server) = RedisServer::start() else { return };
     let [one, other] = [(); 2].map(|()| instance(&server, |dpop| dpop));
     let client = Client::new();
@@ -48,7 +48,7 @@ async fn instances_accept_a_proof_once_between_them() {
 }
 
 #[tokio::test]
-async fn proofs_expire_when_they_could_not_be_sent_again() {
+async fn proof_keys_in_redis_expire() {
     let Some(server) = RedisServer::start() else { return };
     let client = Client::new();
     let token = client.token();

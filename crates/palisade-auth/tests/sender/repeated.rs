@@ -41,7 +41,7 @@ impl<P: Policy> Policy for Shared<P> {
 }
 
 #[tokio::test]
-async fn proof_is_used_once_by_a_request_that_is_checked_twice() {
+async fn proof_counts_once_if_a_request_is_checked_twice() {
     let (auth, client) = (dpop(), Client::new());
     let token = client.token();
     let proof = client.proof(&token, "jti", "twice");
@@ -53,7 +53,7 @@ async fn proof_is_used_once_by_a_request_that_is_checked_twice() {
 }
 
 #[tokio::test]
-async fn proof_is_used_once_beside_a_shadow() {
+async fn proof_counts_once_with_a_shadow_policy() {
     let client = Client::new();
     let auth = dpop();
     assert!(accepts_once(&shadow(auth.clone()).then(auth), &client).await);
@@ -65,7 +65,7 @@ async fn proof_is_used_once_beside_a_shadow() {
 }
 
 #[tokio::test]
-async fn proof_is_used_once_in_all_branches() {
+async fn proof_counts_once_in_all_branches() {
     let client = Client::new();
     let [admin, member] = ["admin", "member"].map(|role| RequireRole::any([role]));
     let auth = dpop();
@@ -80,7 +80,7 @@ async fn proof_is_used_once_in_all_branches() {
 }
 
 #[tokio::test]
-async fn proof_is_used_once_with_claims_of_another_type() {
+async fn proof_counts_once_with_claims_of_another_type() {
     let client = Client::new();
     let auth = dpop();
     let mapped = auth.clone().map_claims(ToString::to_string).optional();
@@ -91,7 +91,7 @@ async fn proof_is_used_once_with_claims_of_another_type() {
 }
 
 #[tokio::test]
-async fn each_store_stores_a_proof() {
+async fn each_store_records_the_proof() {
     // A proof that is used up in one store is not taken to be used up in another.
     let client = Client::new();
     let (one, other) = (dpop(), dpop());

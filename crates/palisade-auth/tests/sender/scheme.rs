@@ -14,7 +14,7 @@ use palisade_auth::{
 use super::*;
 
 #[tokio::test]
-async fn challenges_of_inner_policies_name_the_scheme_of_the_request() {
+async fn inner_challenges_use_the_scheme_of_the_request() {
     let client = Client::new();
     let jkt = json!({"jkt": client.thumbprint()});
     let (bound, unbound) = (token(&jkt), token(&Value::Null));

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_of_messages_may_be_longer_than_any_one_of_them() {
+    fn stream_may_exceed_the_limit_of_each_message() {
         let stream: Vec<u8> = [8, 0, 3, 8, 8].into_iter().flat_map(message).collect();
         for chunk in 1..=stream.len() {
             let mut count = Count::each_message();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn one_message_too_long_is_too_much_wherever_the_chunks_are_cut() {
+    fn message_over_the_limit_is_found_across_any_chunks() {
         let stream: Vec<u8> = [8, 9].into_iter().flat_map(message).collect();
         for chunk in 1..=stream.len() {
             let mut count = Count::each_message();

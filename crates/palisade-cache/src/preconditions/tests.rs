@@ -17,7 +17,7 @@ fn verdict(method: &str, conditions: &[(&str, &str)], current: &Validators) -> V
 
 /// RFC 9110, sections 13.1 and 13.2.2.
 #[test]
-fn conditions_are_evaluated_in_their_order() {
+fn preconditions_are_evaluated_in_the_order_of_rfc_9110() {
     use Verdict::{Failed, NotModified, Proceed};
 
     let strong = Validators::etag(EntityTag::strong("a").unwrap()).modified(MODIFIED);
@@ -68,7 +68,7 @@ fn conditions_are_evaluated_in_their_order() {
 }
 
 #[test]
-fn only_entity_tags_are_entity_tags() {
+fn rejects_malformed_entity_tags() {
     let parse = |text: &'static str| EntityTag::from_header(&HeaderValue::from_static(text));
     for valid in ["\"a\"", "W/\"a\"", "\"\"", "\"a,b\""] {
         assert_eq!(parse(valid).unwrap().to_string(), valid);

@@ -38,7 +38,7 @@ fn vary_compares_normalized_values() {
 
 /// Section 3.1.
 #[test]
-fn fields_of_a_connection_or_a_request_are_not_stored() {
+fn connection_and_per_request_fields_are_not_stored() {
     let mut fields = headers(&[
         "connection: x-hop, close",
         "x-hop: 1",
@@ -70,7 +70,7 @@ fn fields_of_a_connection_or_a_request_are_not_stored() {
 
 /// Section 4.3.1.
 #[test]
-fn conditions_of_the_store_replace_those_of_the_client() {
+fn stored_validators_replace_conditions_of_the_client() {
     let stored = headers(&["etag: \"a\"", "last-modified: Sun, 06 Nov 1994 08:49:37 GMT"]);
     let mut request = headers(&["if-none-match: \"b\", \"c\"", "if-range: \"b\"", "accept: */*"]);
     assert!(make_conditional(&mut request, &stored));

@@ -64,7 +64,7 @@ fn fresh_for(terms: Result<Terms, NotStored>) -> Result<u64, NotStored> {
 }
 
 #[test]
-fn storing_and_freshness_follow_each_section() {
+fn storability_and_freshness_follow_each_rfc_section() {
     use NotStored::{NoLifetime, NoStore, Private, SetCookie, Stale, Status, Vary};
 
     const TAG: &str = "etag: \"a\"";
@@ -188,7 +188,7 @@ fn storing_and_freshness_follow_each_section() {
 }
 
 #[test]
-fn heuristics_are_a_tenth_of_the_time_since_the_last_change() {
+fn heuristic_lifetime_is_a_tenth_of_the_time_since_last_change() {
     let rules = Rules { mode: Mode::Honour { heuristics: true }, ..honour() };
     let hour_ago = "last-modified: Sun, 06 Nov 1994 07:49:37 GMT";
     let long_ago = "last-modified: Thu, 01 Jan 1970 00:00:00 GMT";
@@ -208,7 +208,7 @@ fn heuristics_are_a_tenth_of_the_time_since_the_last_change() {
 }
 
 #[test]
-fn modes_give_results_a_lifetime_and_no_errors() {
+fn modes_set_the_lifetime_of_successful_responses_only() {
     let minute = Rules { mode: Mode::Revalidate(Duration::from_secs(60)), ..honour() };
     let forever = Rules { mode: Mode::Forever, ..honour() };
     for (rules, expected) in [(&minute, 60), (&forever, 1 << 31)] {
@@ -227,7 +227,7 @@ fn modes_give_results_a_lifetime_and_no_errors() {
 }
 
 #[test]
-fn responses_to_cookies_need_the_services_word() {
+fn responses_to_cookies_are_stored_only_if_declared_public() {
     const CC: &str = "cache-control: max-age=60";
     let cookie: &[&str] = &["cookie: session=1"];
     let ignoring = Rules { ignore_cookies: true, ..honour() };
@@ -254,7 +254,7 @@ fn pages_with_a_nonce_are_not_stored() {
 
 /// Sections 4.2.4 and 5.2.1, and RFC 5861.
 #[test]
-fn reuse_follows_the_age_and_the_clients_directives() {
+fn reuse_follows_the_age_and_the_request_directives() {
     use Reuse::{Fresh, Validate, WhileRevalidating};
 
     const SWR: &str = "cache-control: max-age=60, stale-while-revalidate=30";

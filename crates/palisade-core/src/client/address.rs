@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_and_zones_are_stripped_from_addresses() {
+    fn strips_ports_and_zones_from_addresses() {
         for (written, address) in [
             ("192.0.2.1", "192.0.2.1"),
             ("192.0.2.1:4711", "192.0.2.1"),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_quite_an_address_is_none() {
+    fn rejects_malformed_and_unspecified_addresses() {
         let long = format!("[2001:db8::1%{}]", "z".repeat(LONGEST));
         for written in [
             "",

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn two_ipv4_clients_inside_ipv6_addresses_are_two_clients() {
+    fn ipv4_mapped_clients_are_distinct() {
         // express-rate-limit put every IPv4 client into the bucket ::/56 (CVE-2026-30827).
         assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
         assert_eq!(network("::ffff:c000:202"), "192.0.2.2");
@@ -240,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_client_is_its_64_bit_network() {
+    fn ipv6_clients_are_grouped_by_64_bit_network() {
         assert_eq!(network("2001:db8:0:1::1"), network("2001:db8:0:1:ffff::2"));
         assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
     }
 
     #[test]
-    fn an_ipv6_network_may_have_any_length_from_32_to_128() {
+    fn ipv6_prefix_length_is_clamped_to_32_to_128() {
         let all = client("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
         for (prefix, network) in [
             (32, "ffff:ffff::"),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_is_one_client_however_it_is_written() {
+    fn spellings_of_one_address_are_one_client() {
         // Hono compared addresses as text (CVE-2026-47674).
         for (written, canonical) in [
             ("2001:0db8:0:0::1", "2001:db8::1"),
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unspecified_address_is_nobodys() {
+    fn unspecified_peer_address_yields_no_client() {
         for peer in ["0.0.0.0:1", "[::]:1", "[::ffff:0.0.0.0]:1"] {
             let mut extensions = Extensions::new();
             extensions.insert(PeerAddr(peer.parse().unwrap()));
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_was_left_on_the_request_wins_over_the_peer() {
+    fn client_ip_extension_overrides_the_peer() {
         let mut extensions = Extensions::new();
         extensions.insert(PeerAddr("192.0.2.1:1".parse().unwrap()));
         assert_eq!(ClientIp::of(&extensions), Some(client("192.0.2.1")));

@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn all_lines_are_one_list_that_is_read_from_the_right() {
+    fn list_elements_are_read_from_the_right_across_lines() {
         assert_eq!(elements(&[]), [""; 0]);
         assert_eq!(elements(&["a"]), ["a"]);
         assert_eq!(elements(&["a, b ,\tc", "d,e"]), ["e", "d", "c", "b", "a"]);

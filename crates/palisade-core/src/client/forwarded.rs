@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn every_legal_form_of_a_node_is_read() {
+    fn parses_every_legal_form_of_a_node() {
         for (line, address) in [
             ("for=192.0.2.1", "192.0.2.1"),
             ("For=192.0.2.1", "192.0.2.1"),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_anywhere_is_a_fault_of_all() {
+    fn malformed_element_invalidates_the_whole_field() {
         for fault in [
             "for",
             "for=",
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn open_quote_of_a_client_swallows_no_proxy_element() {
+    fn open_quote_of_a_client_hides_no_proxy_element() {
         for line in [
             // the proxy appended `, for=198.51.100.1;host="…"`, with a Host that the client chose
             "for=\", for=198.51.100.1;host=\"",
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_8_kilobytes_are_not_read() {
+    fn field_over_8_kilobytes_is_malformed() {
         let mut line = ",".repeat(MOST_BYTES);
         assert_eq!(addresses(&[&line]).unwrap().len(), MOST_BYTES + 1);
         line.push(',');

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn allow_and_deny_are_opposites_for_every_address_form() {
+    fn allow_and_deny_lists_are_opposites_for_every_address_form() {
         let list = ["192.0.2.0/24", "198.51.100.7", "2001:db8::/32"];
         let (allow, deny) = (AllowNetworks::new(list).unwrap(), DenyNetworks::new(list).unwrap());
         for inside in ["192.0.2.1", "[::ffff:192.0.2.1]", "198.51.100.7", "[2001:db8:1::1]"] {
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_is_not_denied_still_has_to_be_allowed() {
+    fn client_must_be_allowed_even_if_it_is_not_denied() {
         let deny = || DenyNetworks::new(["192.0.2.0/24"]).unwrap();
         let allow = || AllowNetworks::new(["198.51.100.0/24"]).unwrap();
         let allowed = |peer: &str| {
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clients_address_counts_and_not_the_proxys() {
+    fn client_address_is_checked_and_not_that_of_the_proxy() {
         let deny = DenyNetworks::new(["203.0.113.7"]).unwrap();
         let mut head = from("10.0.0.1");
         head.extensions.insert(ClientIp::new("203.0.113.7".parse().unwrap()));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_address_both_fail_and_name_the_remedy() {
+    fn missing_address_fails_both_and_names_the_remedy() {
         let (mut unix, ()) = Request::new(()).into_parts();
         unix.extensions.insert(UnixPeer);
         let (none, ()) = Request::new(()).into_parts();
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn mistake_in_a_new_list_changes_nothing() {
+    fn invalid_replacement_changes_nothing() {
         let allow = AllowNetworks::new(["192.0.2.0/24"]).unwrap();
         let handle = allow.handle();
         for bad in [&["192.0.2.1/24"][..], &["192.0.2.0/24", "example.com"], &[]] {

@@ -149,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ipv4_inside_ipv6_is_an_ipv4_network() {
+    fn ipv4_mapped_network_is_an_ipv4_network() {
         let set = networks(&["::ffff:10.0.0.0/104", "::ffff:192.0.2.7"]);
         assert!(contains(&set, "10.1.2.3") && contains(&set, "192.0.2.7"));
         assert!(!contains(&set, "11.0.0.0"));
     }
 
     #[test]
-    fn a_bad_network_is_refused_with_what_to_write_instead() {
+    fn invalid_network_is_an_error_with_a_remedy() {
         for (bad, remedy) in [
             ("", "`10.0.0.0/8`"),
             ("10.0.0.0/33", "`10.0.0.0/8`"),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn most_of_the_internet_is_too_large_also_in_parts() {
+    fn detects_lists_that_cover_most_of_the_internet() {
         for list in [
             &["0.0.0.0/0"][..],
             &["::/0"],

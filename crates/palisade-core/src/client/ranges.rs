@@ -91,7 +91,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_scan(
+        fn ranges_agree_with_a_linear_scan(
             cuts in prop::collection::btree_set(0_u32..5000, 0..60),
             scale in prop::sample::select(vec![1_u32, 17, 800_000]),
             probes in prop::collection::vec(0_u32..5100, 50),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_of_the_address_space_are_found() {
+    fn ranges_contain_both_ends_of_the_address_space() {
         let all: Ranges<u32> = [(0, 0), (u32::MAX, u32::MAX)].into_iter().collect();
         assert!(all.contains(0) && all.contains(u32::MAX) && !all.contains(1));
         let all: Ranges<u128> = [(0, u128::MAX)].into_iter().collect();

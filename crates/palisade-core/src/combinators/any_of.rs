@@ -205,7 +205,7 @@ mod tests {
     const REPLIES: fn() -> Result<(), Halt> = || Err(Halt::Reply(Box::default()));
 
     #[test]
-    fn the_three_valued_rule_holds_for_every_pair_now_and_later() {
+    fn outcome_of_each_pair_follows_the_truth_table() {
         #[rustfmt::skip]
         let table = [
             (GRANTS, REFUSES, "grant"), (REFUSES, GRANTS, "grant"), (GRANTS, CANNOT_TELL, "grant"),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn where_both_grant_the_first_one_does() {
+    fn first_policy_wins_if_both_allow() {
         for a_later in [false, true] {
             for b_later in [false, true] {
                 let a = Says { outcome: GRANTS, later: a_later };
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn two_refusals_carry_both_challenges() {
+    fn two_rejections_carry_both_challenges() {
         fn challenges(scheme: &'static str) -> Result<(), Halt> {
             let value = HeaderValue::from_static(scheme);
             Err(ApiError::unauthenticated().with_header(header::WWW_AUTHENTICATE, value).into())

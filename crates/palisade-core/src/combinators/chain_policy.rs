@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn chain_stands_in_any_of_in_either_place() {
+    async fn chain_can_be_either_side_of_any_of() {
         for polls in [None, Some(2)] {
             let (a, b) = (Arc::default(), Arc::default());
             let (known_a, known_b) = (Knows("a", Arc::clone(&a)), Knows("b", Arc::clone(&b)));
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refusals_of_chains_are_one_answer_with_all_challenges() {
+    async fn rejections_of_chains_merge_all_challenges() {
         let knows = |name| Knows(name, Arc::default());
         let both = || any_of(knows("a").then(Only("a")), knows("b").then(Only("nobody")));
         let (status, response) = ask(both(), &[]).await;
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn chain_stands_in_when_unless_and_shadow() {
+    async fn chain_can_be_inside_when_unless_and_shadow() {
         let chain = || Knows("a", Arc::default()).then(Only("a"));
         let (status, response) = ask(when(|_| true, chain()), &["a"]).await;
         assert_eq!((status, caller(&response)), (StatusCode::OK, "a"));
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn policy_that_abstains_leaves_the_decision_to_the_other() {
+    async fn abstaining_policy_leaves_the_decision_to_the_other() {
         let knows = |name| Knows(name, Arc::default());
         // a request that is not selected has only one way in
         let either = || any_of(when(|_| false, knows("a")), knows("b"));
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn chain_in_a_combinator_is_a_policy_by_contract() {
+    fn chain_in_a_combinator_keeps_the_policy_contract() {
         let chain = || Knows("a", Arc::default()).then(Only("a"));
         let other = || Knows("b", Arc::default());
         let request = |name: &'static str| {
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn observer_notes_a_chain_as_one_policy() {
+    async fn observer_records_a_chain_as_one_policy() {
         #[derive(Clone)]
         struct Observer(Trail);
         impl Policy for Observer {

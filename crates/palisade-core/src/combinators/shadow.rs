@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shadow_records_and_never_refuses() {
+    fn shadow_records_outcomes_and_always_allows() {
         #[rustfmt::skip]
         let table: [(Answer, &str); 4] = [
             (|| Ok(()), "Granted"),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_refusal_passes_too() {
+    fn shadow_allows_after_an_asynchronous_rejection() {
         struct Late;
         impl Policy for Late {
             type Grant = ();

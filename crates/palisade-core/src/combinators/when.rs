@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_picked_requests_are_asked() {
+    fn conditional_policies_check_the_selected_requests_only() {
         let writes = when(|request| !request.method.is_safe(), Locked);
         assert!(matches!(writes.decide(&head(Method::GET)), Decision::Now(Ok(None))));
         assert!(matches!(writes.decide(&head(Method::POST)), Decision::Now(Err(Halt::Refuse(_)))));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_was_not_asked_is_left_alone() {
+    fn unselected_request_and_response_are_unchanged() {
         let policy = when(|_| false, Locked);
         let mut request = head(Method::GET);
         let (mut response, ()) = http::Response::new(()).into_parts();

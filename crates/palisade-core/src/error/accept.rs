@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_gets_what_it_likes_best() {
+    fn negotiates_the_preferred_format() {
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
         for (accept, format) in [
             (&["application/problem+json"][..], "Problem"),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_says_nothing() {
+    fn malformed_accept_is_ignored() {
         for accept in [
             "",
             ",",

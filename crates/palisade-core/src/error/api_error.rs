@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn the_source_is_for_the_log_only() {
+    fn source_is_not_part_of_the_message() {
         let error = ApiError::internal().with_source("password is hunter2");
         assert!(!error.to_string().contains("hunter2"));
         assert_eq!(error.source().unwrap().to_string(), "password is hunter2");

@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_cannot_be_broken_out_of() {
+    fn html_page_escapes_all_values() {
         let evil = "<script>alert('1')</script>&\"";
         let error = ApiError::validation([Issue::new(evil, "unknown_field", evil)])
             .with_code(evil)
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_is_an_instance() {
+    fn problem_instance_is_a_urn_of_the_request_id() {
         assert_eq!(
             instance("01890a5d-ac96-774b-bcce-b302099a8057"),
             "urn:uuid:01890a5d-ac96-774b-bcce-b302099a8057"

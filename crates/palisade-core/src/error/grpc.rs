@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn grpc_is_told_from_its_neighbours() {
+    fn detects_grpc_media_types() {
         for (content_type, is) in [
             ("application/grpc", Some(Wire::Native)),
             ("application/grpc+proto", Some(Wire::Native)),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_web_client_says_how_it_wants_its_answer() {
+    fn accept_selects_the_grpc_web_encoding() {
         let text = Some("application/grpc-web-text");
         assert_eq!(wire("application/grpc-web", text), Some(Wire::WebText));
         let binary = Some("application/grpc-web+proto");
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_are_the_last_frame_of_a_web_body() {
+    fn trailers_frame_has_the_grpc_web_format() {
         let mut trailers = HeaderMap::new();
         trailers.insert(GRPC_STATUS, HeaderValue::from_static("5"));
         trailers.insert(GRPC_MESSAGE, HeaderValue::from_static("no"));
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_told_how_long_to_hold_back_or_not_to_come_back() {
+    fn retry_pushback_contains_the_delay_or_forbids_retries() {
         let pushback = |error: &ApiError| {
             retry_pushback(error).map(|value| value.to_str().unwrap().to_owned())
         };
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_percent_encoded() {
+    fn grpc_message_is_percent_encoded() {
         assert_eq!(encode_message("50% of \"ü\"\n"), "50%25 of \"%C3%BC\"%0A");
     }
 }

@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_code_becomes_a_reason() {
+    fn code_is_converted_to_a_valid_reason() {
         for (code, is) in [
             ("OUT_OF_STOCK", "OUT_OF_STOCK"),
             ("too_small", "TOO_SMALL"),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn details_fit_into_a_header_whatever_an_error_has() {
+    fn details_are_truncated_to_fit_into_a_header() {
         let long = "x".repeat(600);
         let issues = (0..100).map(|at| Issue::new(format!("{long}[{at}]"), "bad", "no"));
         let quotas = (0..100).map(|at| QuotaViolation::new(format!("{long}{at}"), 1));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_cut_short_says_so() {
+    fn truncated_issue_list_is_marked() {
         let issues = |count: usize, length: usize| {
             let path = "x".repeat(length);
             ApiError::validation((0..count).map(|_| Issue::new(path.clone(), "too_long", "no")))
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn no_advice_is_longer_than_protobuf_can_say() {
+    fn retry_delay_is_capped_at_the_protobuf_maximum() {
         let year_10_000 = retry_info(Duration::from_secs(LONGEST_DURATION));
         assert_eq!(retry_info(Duration::MAX).0, year_10_000.0);
     }

@@ -194,7 +194,7 @@ mod tests {
     use crate::error::grpc_details::encode;
 
     #[test]
-    fn what_we_write_we_read() {
+    fn details_round_trip() {
         let error = ApiError::validation([Issue::new("a.b", "too_small", "no")])
             .with_code("OUT_OF_STOCK")
             .with_quota_violation(QuotaViolation::new("daily", 7))
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_would_not_write_is_kept_and_handed_on() {
+    fn foreign_details_are_preserved() {
         let error = ApiError::not_found();
         let foreign = GrpcDetail::new("type.googleapis.com/google.rpc.Help", vec![0x0a, 0x00]);
         let theirs = encode(&error.with_grpc_detail(foreign.clone()), "their.Service", Some("id"));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn stack_traces_of_another_service_stay_behind() {
+    fn debug_info_of_another_service_is_dropped() {
         let debug = GrpcDetail::new("type.googleapis.com/google.rpc.DebugInfo", vec![0x0a, 0x00]);
         let theirs = encode(&ApiError::internal().with_grpc_detail(debug), "", None);
         assert_eq!(add_details(ApiError::internal(), &theirs).grpc_details(), []);
@@ -234,7 +234,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_another_service_sends_breaks_it(bytes: Vec<u8>) {
+        fn arbitrary_details_never_panic(bytes: Vec<u8>) {
             let _ = add_details(ApiError::internal(), &bytes);
             for name in ["ErrorInfo", "RetryInfo", "QuotaFailure", "BadRequest"] {
                 let detail = GrpcDetail::new(format!("type.googleapis.com/google.rpc.{name}"), bytes.clone());

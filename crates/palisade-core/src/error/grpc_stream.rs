@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn response_that_cannot_take_a_status_is_no_stream() {
+    fn stream_requires_a_response_that_can_end_with_a_status() {
         let request =
             Request::post("/").header("content-type", "application/grpc").body(()).unwrap();
         for fields in [

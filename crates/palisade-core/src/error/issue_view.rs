@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_told_from_positions_and_from_names_with_dots() {
+    fn tree_distinguishes_fields_list_positions_and_dotted_names() {
         let expected = json!({
             "errors": ["whole"],
             "properties": {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn flat_views_go_by_the_first_step() {
+    fn flat_view_groups_issues_by_top_level_field() {
         let expected = json!({
             "formErrors": ["whole"],
             "fieldErrors": {"a": ["nested"], "a.b": ["a dot"], "list": ["deep"], "map": ["a name"]},
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_mean_something_elsewhere_are_names() {
+    fn names_with_meaning_in_javascript_are_plain_names() {
         let error = ApiError::validation([
             Issue::new("__proto__.x", "invalid", "a").with_pointer("/__proto__/x"),
             Issue::new("constructor", "invalid", "b").with_pointer("/constructor"),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_that_a_client_chose_allocates_nothing() {
+    fn huge_position_allocates_no_list() {
         let far = format!("/{}", u64::MAX);
         let error = ApiError::validation([
             Issue::new(format!("[{}]", u64::MAX), "invalid", "far").with_pointer(far)

@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_is_an_error_with_a_code_of_its_own() {
+    fn each_kind_has_a_unique_code() {
         let mut codes = HashSet::new();
         for kind in ApiError::KINDS {
             let code = kind.code;
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_issue_names_the_field() {
+    fn field_is_set_for_a_single_issue_only() {
         let one = ApiError::validation([Issue::new("email", "invalid_email", "no")]);
         assert_eq!(one.field(), Some("email"));
         let two = ApiError::validation([Issue::new("a", "x", "y"), Issue::new("b", "x", "y")]);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_405_says_what_is_allowed() {
+    fn error_405_lists_the_allowed_methods() {
         let error = ApiError::method_not_allowed([&Method::GET, &Method::HEAD]);
         assert_eq!(error.headers()[header::ALLOW], "GET, HEAD");
     }

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn io_errors_are_what_they_say_and_a_missing_file_is_no_404() {
+    fn io_errors_are_mapped_by_kind_but_a_missing_file_is_not_404() {
         for (kind, is) in [
             (io::ErrorKind::TimedOut, Some("DEADLINE_EXCEEDED")),
             (io::ErrorKind::ConnectionRefused, Some("UNAVAILABLE")),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_io_error_carries_knows_better_than_its_kind() {
+    fn api_error_inside_an_io_error_precedes_its_kind() {
         let carrying = |kind| io::Error::new(kind, ApiError::conflict());
         assert_eq!(code(carrying(io::ErrorKind::Other)).as_deref(), Some("CONFLICT"));
         assert_eq!(code(carrying(io::ErrorKind::TimedOut)).as_deref(), Some("CONFLICT"));

@@ -90,12 +90,12 @@ impl fmt::Debug for Config {
 }
 
 impl ErrorLayer {
-    /// The envelope format, and the errors that are known anyway.
+    /// Creates a layer with the envelope format and the table of known errors.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Chooses how errors look.
+    /// Sets the format of errors. Default: [`ErrorFormat::Envelope`].
     #[must_use]
     pub fn format(mut self, format: ErrorFormat) -> Self {
         self.config_mut().format = format;
@@ -138,13 +138,12 @@ impl ErrorLayer {
         self
     }
 
-    /// Gives the problems of a code a type of their own (RFC 9457, section 3.1.1): an absolute URI, where best the
-    /// documentation of the problem is, and the title that all of them have. The others are `about:blank`, or the type
-    /// that draft-ietf-httpapi-ratelimit-headers-10 names if a quota is used up.
+    /// Sets the type of the problems with a code (RFC 9457, section 3.1.1): an absolute URI, preferably of their documentation,
+    /// and their title. Default: `about:blank`, or the type of draft-ietf-httpapi-ratelimit-headers-10 if a quota is used up.
     ///
     /// # Errors
     ///
-    /// If `uri` is no absolute URI, or `title` is empty.
+    /// If `uri` is not an absolute URI, or `title` is empty.
     pub fn problem_type(mut self, code: &str, uri: &str, title: &str) -> Result<Self, ConfigError> {
         self.config_mut().types.add(code, uri, title)?;
         Ok(self)

@@ -58,7 +58,7 @@ async fn hello(_: Request<()>) -> Result<Response<Full<Bytes>>, Infallible> {
 }
 
 #[tokio::test]
-async fn a_guard_lasts_until_the_body_has_ended() {
+async fn guard_lasts_until_the_body_has_ended() {
     let slots = Slots::default();
     let service = PolicyLayer::new(slots.clone()).layer(service_fn(hello));
     let mut response = service.oneshot(Request::new(())).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_guard_lasts_until_the_body_has_ended() {
 }
 
 #[tokio::test]
-async fn a_guard_is_dropped_with_a_body_that_nobody_reads() {
+async fn guard_is_dropped_with_an_unread_body() {
     let slots = Slots::default();
     let service = PolicyLayer::new(slots.clone()).layer(service_fn(hello));
     let response = service.oneshot(Request::new(())).await.unwrap();
@@ -82,7 +82,7 @@ async fn a_guard_is_dropped_with_a_body_that_nobody_reads() {
 }
 
 #[tokio::test]
-async fn the_trailers_of_grpc_web_are_shown_like_any_others() {
+async fn watcher_receives_grpc_web_trailers() {
     #[derive(Clone, Default)]
     struct Saw(Arc<Mutex<Vec<String>>>);
     impl WatchBody for Saw {
@@ -126,7 +126,7 @@ async fn the_trailers_of_grpc_web_are_shown_like_any_others() {
 }
 
 #[tokio::test]
-async fn a_guard_is_dropped_when_the_body_fails() {
+async fn guard_is_dropped_when_the_body_fails() {
     let slots = Slots::default();
     let service = PolicyLayer::new(slots.clone())
         .layer(service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Failing)) }));
@@ -162,7 +162,7 @@ async fn outer_guard_lasts_as_long_as_an_inner_rejection() {
 }
 
 #[tokio::test]
-async fn each_guard_of_a_chain_is_held() {
+async fn each_guard_of_a_chain_lasts_as_long_as_the_body() {
     let (outer, inner) = (Slots::default(), Slots::default());
     let layer = PolicyLayer::new(outer.clone().then(inner.clone()));
     let response = layer.layer(service_fn(hello)).oneshot(Request::new(())).await.unwrap();
@@ -228,7 +228,7 @@ where
 }
 
 #[tokio::test]
-async fn a_watcher_sees_every_frame_and_the_end_once() {
+async fn watcher_observes_each_frame_and_the_end_once() {
     let diary = Diary::default();
     let body = crate::testing::Script::of([
         crate::testing::Step::Data("hello"),
@@ -277,7 +277,7 @@ impl http_body::Body for Panics {
 }
 
 #[test]
-fn a_body_that_panics_says_so_also_if_it_is_dropped_later() {
+fn panic_of_the_body_is_reported_when_it_is_dropped() {
     let diary = Diary::default();
     let mut response = watched(&diary, Panics);
     let mut cx = Context::from_waker(std::task::Waker::noop());

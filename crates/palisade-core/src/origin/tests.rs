@@ -4,7 +4,7 @@ use proptest::{prelude::*, sample::Index};
 use super::*;
 
 #[test]
-fn an_origin_as_browsers_send_it_is_taken_as_it_is() {
+fn accepts_origins_as_browsers_send_them() {
     let long = format!("https://{}.{}.example", "a".repeat(63), "b".repeat(63));
     for origin in [
         "https://example.com",
@@ -42,7 +42,7 @@ fn an_origin_as_browsers_send_it_is_taken_as_it_is() {
 }
 
 #[test]
-fn origins_of_extensions_and_apps_are_origins_but_of_no_host() {
+fn accepts_origins_of_extensions_and_apps() {
     for (text, scheme, host, port) in [
         (
             "chrome-extension://knldjmfmopnpolahpmmgbagdohdnhkik",
@@ -80,7 +80,7 @@ fn origins_of_extensions_and_apps_are_origins_but_of_no_host() {
 }
 
 #[test]
-fn an_origin_that_would_never_match_is_an_error_with_a_remedy() {
+fn origin_that_never_matches_is_an_error_with_a_remedy() {
     let long_label = format!("https://{}.example", "a".repeat(64));
     let long_host = format!("https://{}example", "a.".repeat(130));
     let table: &[(&str, &str)] = &[
@@ -180,7 +180,7 @@ fn an_origin_that_would_never_match_is_an_error_with_a_remedy() {
 }
 
 #[test]
-fn plain_http_is_forgeable_but_on_this_machine() {
+fn plain_http_origin_is_forgeable_unless_loopback() {
     for (origin, forgeable) in [
         ("https://example.com", false),
         ("http://localhost:3000", false),
@@ -199,7 +199,7 @@ fn plain_http_is_forgeable_but_on_this_machine() {
 }
 
 #[test]
-fn a_page_is_of_the_host_that_it_has_with_its_port() {
+fn same_origin_requires_equal_host_and_port() {
     #[rustfmt::skip]
     let table = [
         ("https://example.com", "example.com", true),
@@ -222,7 +222,7 @@ fn a_page_is_of_the_host_that_it_has_with_its_port() {
 }
 
 #[test]
-fn a_header_that_is_not_one_origin_is_none() {
+fn rejects_headers_that_are_not_one_origin() {
     for value in [
         &b""[..],
         b"null",
@@ -257,7 +257,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(8192))]
 
     #[test]
-    fn what_is_read_in_one_pass_is_what_is_read_closely(text in nearly_an_origin()) {
+    fn fast_path_agrees_with_the_full_parser(text in nearly_an_origin()) {
         if let Some(origin) = Origin::with_a_name(&text) {
             prop_assert_eq!(Ok(origin), Origin::read_closely(&text));
         } else if let Ok(origin) = Origin::read_closely(&text) {

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn tenants_that_are_not_listed_lose_their_roles() {
+    fn removed_tenants_lose_their_roles() {
         let ada = Principal::new("ada").with_tenant_roles("acme", ["admin"]);
         let at_acme = ada.in_tenant("acme").unwrap();
         let moved = at_acme.with_tenants(["globex"]);

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_any_content_and_length_are_read_back() {
+    fn names_of_any_content_and_length_round_trip() {
         let long = "é".repeat(20_000);
         for odd in ["", "\0\0\0\0\0", "\u{7f}", "🦀", "a\u{1}b", &long] {
             let mut writer = Writer::new(odd, odd).roles([odd, "x"]).scopes(["", odd]);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn sections_do_not_run_into_each_other() {
+    fn sections_are_separated() {
         let names = Writer::new("", "").roles([""; 0]).scopes(["a"]).finish();
         assert_eq!(read(&names), (vec![], vec!["a"], vec![]));
         let names = Writer::new("", "").roles(["a"]).scopes([""; 0]).finish();

@@ -81,7 +81,7 @@ fn lines(trail: &Trail) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn inner_policies_are_on_the_trail_with_their_times() {
+async fn inner_policies_are_recorded_on_the_trail_with_their_times() {
     let observer = Observer::new();
     let trail = observer.trail.clone();
     let takes = |millis, passes| Takes(observer.clock.clone(), millis, passes);
@@ -102,7 +102,7 @@ async fn inner_policies_are_on_the_trail_with_their_times() {
 }
 
 #[test]
-fn a_layer_notes_its_refusal_when_it_comes() {
+fn layer_rejection_is_recorded_with_its_time() {
     let Observer { clock, trail } = Observer::new();
     clock.advance(Duration::from_millis(3));
     trail.ask();
@@ -139,7 +139,7 @@ async fn trail_continues_in_inner_layers_and_delayed_decisions() {
 }
 
 #[tokio::test]
-async fn a_shadow_is_noted_with_what_it_would_have_said_now_and_later() {
+async fn shadow_outcomes_are_recorded_sync_and_async() {
     struct Late(ManualClock);
     impl Policy for Late {
         type Grant = ();
@@ -169,7 +169,7 @@ async fn a_shadow_is_noted_with_what_it_would_have_said_now_and_later() {
 }
 
 #[tokio::test]
-async fn shadowed_outcome_is_in_the_grant_inside_combinators() {
+async fn shadow_outcome_is_recorded_inside_combinators() {
     struct OnTrial;
     impl Policy for OnTrial {
         type Grant = Option<ApiError>;
@@ -203,7 +203,7 @@ async fn shadowed_outcome_is_in_the_grant_inside_combinators() {
 }
 
 #[tokio::test]
-async fn a_policy_that_panics_is_the_last_on_the_trail() {
+async fn panicking_policy_is_the_last_step_on_the_trail() {
     struct Panics;
     impl Policy for Panics {
         type Grant = ();
@@ -218,7 +218,7 @@ async fn a_policy_that_panics_is_the_last_on_the_trail() {
 }
 
 #[tokio::test]
-async fn names_are_short_and_those_of_combinators_say_what_is_inside() {
+async fn step_names_are_short_and_include_inner_policies() {
     let observer = Observer::new();
     let trail = observer.trail.clone();
     let takes = |millis, passes| Takes(observer.clock.clone(), millis, passes);

@@ -8,7 +8,7 @@ const APP: &str = "https://app.example.com";
 
 /// Invalid configurations, and parts of their errors.
 #[test]
-fn a_configuration_that_cannot_be_right_does_not_build() {
+fn invalid_settings_are_config_errors() {
     let any = || Cors::builder().any_origin();
     let table: &[(&str, CorsBuilder, &str)] = &[
         // origins
@@ -173,13 +173,13 @@ fn a_configuration_that_cannot_be_right_does_not_build() {
 }
 
 #[test]
-fn the_order_of_the_calls_does_not_matter() {
+fn order_of_builder_calls_does_not_matter() {
     assert!(Cors::builder().allow_credentials(true).any_origin().build().is_err());
     assert!(Cors::builder().allow_credentials(true).allow_origin("http://b.com").build().is_err());
 }
 
 #[test]
-fn what_is_harmless_builds() {
+fn harmless_settings_build() {
     let table: &[(&str, CorsBuilder)] = &[
         ("a list", app().allow_origin("https://b.com")),
         ("an origin twice", app().allow_origin("https://app.example.com")),

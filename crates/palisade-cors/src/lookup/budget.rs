@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_uses_up_its_own_budget_in_each_window() {
+    fn each_client_has_its_own_budget_in_each_window() {
         let budget = Budget::new(3);
         let ada = Some(IpAddr::from([192, 0, 2, 1]));
         let now = Duration::from_secs(1005);

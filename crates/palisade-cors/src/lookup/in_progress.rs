@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ended_and_abandoned_lookups_are_forgotten() {
+    fn completed_and_abandoned_lookups_are_removed() {
         let lookups = InProgress::default();
         let (first, second) =
             (lookups.join("https://a.example"), lookups.join("https://a.example"));

@@ -55,7 +55,7 @@ mod tests {
     const NOW: Duration = Duration::from_secs(100);
 
     #[test]
-    fn an_origin_is_remembered_until_it_expires() {
+    fn origin_is_stored_until_it_expires() {
         let origins = Remembered::new(Duration::from_secs(10), 8);
         assert!(!origins.contains("https://a.example", NOW));
         origins.insert("https://a.example", NOW);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_origins_are_stored_than_the_capacity() {
+    fn stored_origins_never_exceed_the_capacity() {
         let origins = Remembered::new(Duration::from_secs(10), 8);
         for number in 0..100 {
             origins.insert(&format!("https://{number}.example"), NOW);

@@ -51,7 +51,7 @@ fn by(method: &str) -> Request<()> {
 }
 
 #[test]
-fn each_response_says_what_caches_may_keep() {
+fn each_kind_of_response_gets_its_cache_control() {
     let public = || CacheControl::public().max_age(MINUTE);
     let all = [
         CacheControl::new(),
@@ -113,7 +113,7 @@ fn each_response_says_what_caches_may_keep() {
 }
 
 #[test]
-fn what_the_service_says_stays_whatever_is_answered() {
+fn cache_control_of_the_service_is_unchanged() {
     let cache = CacheControl::public().max_age(MINUTE).build().unwrap();
     for own in ["max-age=5", "public, max-age=1", "no-cache", ""] {
         for request in [get(), with_credentials(), by("POST")] {
@@ -162,7 +162,7 @@ fn grpc_rejection_with_200_is_not_cached() {
 }
 
 #[test]
-fn directives_are_written_as_rfc_9111_has_them() {
+fn directives_follow_rfc_9111() {
     let second = Duration::from_secs(1);
     for (builder, expected) in [
         (
@@ -197,7 +197,7 @@ fn directives_are_written_as_rfc_9111_has_them() {
 }
 
 #[test]
-fn what_contradicts_itself_does_not_build() {
+fn contradictory_directives_are_config_errors() {
     let (public, private, no_store, no_cache) = (
         CacheControl::public,
         CacheControl::private,

@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directives_are_written_in_the_order_in_which_they_are_set() {
+    fn directives_are_written_in_the_order_of_the_calls() {
         let csp = ContentSecurityPolicy::default_src(["'none'"])
             .script_src(["'self'", "https://cdn.example.com"])
             .script_src_elem(["'self'"])
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directive_that_browsers_would_ignore_does_not_build() {
+    fn directives_that_browsers_ignore_are_config_errors() {
         let none = || ContentSecurityPolicy::default_src(["'none'"]);
         for (csp, setting) in [
             (none().script_src(["'self'"]).script_src(["*"]), "script_src"),
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_browsers_ignore_in_a_report_only_policy_does_not_build() {
+    fn directives_ignored_in_report_only_are_config_errors() {
         let none = || ContentSecurityPolicy::default_src(["'none'"]);
         assert!(none().report_uri(["/reports"]).report_only_text().is_ok());
         let error = none().report_only_text().unwrap_err();

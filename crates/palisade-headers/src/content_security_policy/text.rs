@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_place_of_the_nonce_gets_the_same_one() {
+    fn every_nonce_placeholder_gets_the_same_nonce() {
         let text = CspText::new("script-src 'nonce'; style-src 'self' 'nonce'; img-src a").unwrap();
         let nonce = CspNonce::generate().unwrap();
         let expected =

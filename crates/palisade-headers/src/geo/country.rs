@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_249_assigned_codes_and_kosovo_are_countries() {
+    fn accepts_the_249_assigned_codes_and_kosovo() {
         let codes: Vec<_> = ASSIGNED.split(' ').collect();
         assert_eq!(codes.len(), 250);
         assert!(codes.is_sorted());
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_country_is_refused_with_a_remedy() {
+    fn invalid_country_is_an_error_with_a_remedy() {
         for (code, remedy) in [
             ("UK", "write `GB`"),
             ("EL", "write `GR`"),
@@ -173,7 +173,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_proxy_writes_is_two_assigned_letters_or_nothing(
+        fn arbitrary_header_yields_an_assigned_code_or_none(
             value in prop::collection::vec(any::<u8>(), 0..4),
         ) {
             if let Some(country) = Country::read(&value) {

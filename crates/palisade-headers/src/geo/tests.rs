@@ -83,7 +83,7 @@ fn country_is_accepted_only_from_trusted_proxies() {
 }
 
 #[test]
-fn a_country_is_left_for_handlers_only_where_it_is_known() {
+fn country_extension_is_set_only_from_trusted_proxies() {
     let open = by_cdn(Geo::allow(["DE"]).insecure_allow_unknown());
     let germany = Some("DE".parse().unwrap());
     assert_eq!(judged(&open, request(Some(CDN), &[b"de"])).unwrap(), germany);
@@ -93,7 +93,7 @@ fn a_country_is_left_for_handlers_only_where_it_is_known() {
 }
 
 #[test]
-fn no_other_header_is_read() {
+fn only_the_configured_header_is_read() {
     let geo = by_cdn(Geo::allow(["DE"]));
     let mut head = request(Some(CDN), &[]);
     for name in ["x-vercel-ip-country", "cloudfront-viewer-country", "x-country"] {
@@ -103,7 +103,7 @@ fn no_other_header_is_read() {
 }
 
 #[test]
-fn a_proxy_on_a_unix_socket_is_believed_where_that_is_trusted() {
+fn country_from_a_trusted_unix_socket_is_accepted() {
     let proxies = TrustedProxies::unix_sockets().build().unwrap();
     let geo = Geo::allow(["DE"]).by_header("cf-ipcountry", &proxies).build().unwrap();
     let mut head = request(None, &[b"DE"]);
@@ -113,7 +113,7 @@ fn a_proxy_on_a_unix_socket_is_believed_where_that_is_trusted() {
 }
 
 #[test]
-fn a_refusal_says_so_and_nobody_keeps_it() {
+fn rejection_has_its_code_and_is_not_cached() {
     let refused = |builder| *judged(&by_cdn(builder), request(Some(CDN), &[b"US"])).unwrap_err();
     let error = refused(Geo::allow(["DE"]));
     assert_eq!((error.status(), error.code()), (StatusCode::FORBIDDEN, "COUNTRY_NOT_ALLOWED"));
@@ -124,7 +124,7 @@ fn a_refusal_says_so_and_nobody_keeps_it() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_right_does_not_build() {
+fn invalid_settings_are_config_errors() {
     let by = |builder: GeoBuilder| builder.by_header("cf-ipcountry", &cdn());
     for (builder, expected) in [
         (by(Geo::allow([""; 0])), "country is not valid: list"),

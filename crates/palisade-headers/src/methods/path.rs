@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_matches_itself_however_it_is_encoded_and_nothing_else() {
+    fn path_matches_any_percent_encoding_of_itself_only() {
         for (text, matching, others) in [
             ("/", &["/"][..], &["", "//", "/x", "*"][..]),
             (
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_cannot_match_does_not_build() {
+    fn unmatchable_paths_are_config_errors() {
         for text in [
             "",
             "orders",
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_covers_what_it_leaves_nothing_of() {
+    fn covers_is_true_if_every_path_of_the_other_matches() {
         for (one, other, covers) in [
             ("/a", "/a", true),
             ("/{x}", "/a", true),
@@ -225,7 +225,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_path_makes_it_panic(text in any::<String>(), given in any::<String>()) {
+        fn arbitrary_paths_never_panic(text in any::<String>(), given in any::<String>()) {
             if let Ok(path) = Path::parse(&text) {
                 path.matches(&given);
             }

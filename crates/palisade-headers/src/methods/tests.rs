@@ -70,7 +70,7 @@ fn each_path_has_its_methods() {
 }
 
 #[test]
-fn a_preflight_passes_and_any_other_options_does_not() {
+fn preflight_passes_but_other_options_requests_do_not() {
     const ORIGIN: &str = "origin: https://app.example.com";
     const METHOD: &str = "access-control-request-method: DELETE";
     for (uri, fields, status) in [
@@ -113,7 +113,7 @@ fn general_methods_apply_to_paths_without_their_own() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_right_does_not_build() {
+fn invalid_settings_are_config_errors() {
     let get = || Methods::allow([Method::GET]);
     for (builder, expected) in [
         (Methods::allow([]), "allow is not valid: list a method"),

@@ -41,7 +41,7 @@ fn values(security: &SecurityHeaders, name: &str, own: Pairs<'_>) -> Vec<String>
 }
 
 #[test]
-fn an_api_gets_six_headers() {
+fn api_preset_writes_six_headers() {
     let security = SecurityHeaders::api().build().unwrap();
     assert_eq!(
         written(&security, &over_https(), &[]),
@@ -120,7 +120,7 @@ fn hsts_is_written_over_https_only() {
 }
 
 #[test]
-fn what_the_service_wrote_stays_and_comes_once() {
+fn headers_of_the_service_are_kept_and_not_duplicated() {
     let security = SecurityHeaders::pages()
         .embedder_policy(EmbedderPolicy::RequireCorp)
         .permissions_policy(PermissionsPolicy::deny(["camera"]))
@@ -153,7 +153,7 @@ fn what_the_service_wrote_stays_and_comes_once() {
 }
 
 #[test]
-fn other_headers_of_the_service_stay() {
+fn unrelated_headers_of_the_service_are_unchanged() {
     let security = SecurityHeaders::api().build().unwrap();
     let own = [("set-cookie", "a=1"), ("etag", "x"), ("set-cookie", "b=2")];
     assert_eq!(values(&security, "set-cookie", &own), ["a=1", "b=2"]);
@@ -166,7 +166,7 @@ fn other_headers_of_the_service_stay() {
 }
 
 #[test]
-fn a_service_that_says_who_may_frame_it_is_not_contradicted() {
+fn framing_headers_of_the_service_take_precedence() {
     let security = SecurityHeaders::api().build().unwrap();
     let own = [("x-frame-options", "SAMEORIGIN")];
     assert_eq!(values(&security, "content-security-policy", &own), ["default-src 'none'"]);
@@ -177,7 +177,7 @@ fn a_service_that_says_who_may_frame_it_is_not_contradicted() {
 }
 
 #[test]
-fn what_cors_lets_everybody_read_may_be_embedded_by_everybody() {
+fn cors_star_relaxes_the_resource_policy() {
     let unsaid = SecurityHeaders::api().build().unwrap();
     let said = SecurityHeaders::api().resource_policy(ResourcePolicy::SameOrigin).build().unwrap();
     for (security, allow_origin, expected) in [
@@ -194,7 +194,7 @@ fn what_cors_lets_everybody_read_may_be_embedded_by_everybody() {
 }
 
 #[test]
-fn each_setting_is_its_header() {
+fn each_setting_writes_its_header() {
     let pages = SecurityHeaders::pages;
     let referrer = pages().referrer_policy(ReferrerPolicy::StrictOrigin);
     let opener = pages().opener_policy(OpenerPolicy::SameOriginAllowPopups);
@@ -215,7 +215,7 @@ fn each_setting_is_its_header() {
 }
 
 #[test]
-fn origins_that_may_frame_a_page_leave_no_x_frame_options() {
+fn framing_by_origins_omits_x_frame_options() {
     let framing = Framing::by(["https://portal.example.com"]);
     let security = SecurityHeaders::api().framing(framing).build().unwrap();
     assert!(values(&security, "x-frame-options", &[]).is_empty());
@@ -226,7 +226,7 @@ fn origins_that_may_frame_a_page_leave_no_x_frame_options() {
 }
 
 #[test]
-fn a_header_that_is_left_out_is_not_written() {
+fn removed_header_is_not_written() {
     for name in [
         "strict-transport-security",
         "x-content-type-options",
@@ -242,7 +242,7 @@ fn a_header_that_is_left_out_is_not_written() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_right_does_not_build() {
+fn invalid_settings_are_config_errors() {
     let api = SecurityHeaders::api;
     let csp = |source| ContentSecurityPolicy::default_src([source]);
     let value = || HeaderValue::from_static("1");
@@ -304,7 +304,7 @@ fn a_configuration_that_cannot_be_right_does_not_build() {
 }
 
 #[test]
-fn meaningless_x_frame_options_do_not_take_the_protection_off() {
+fn invalid_x_frame_options_do_not_disable_frame_ancestors() {
     let security = SecurityHeaders::api().build().unwrap();
     let is_protected = |own: &[&str]| {
         let own: Vec<_> = own.iter().map(|value| ("x-frame-options", *value)).collect();
@@ -365,7 +365,7 @@ fn request_and_response_share_a_fresh_nonce() {
 }
 
 #[test]
-fn the_three_headers_of_old_clients_are_an_option() {
+fn legacy_headers_are_optional() {
     let security = SecurityHeaders::pages().legacy_headers().build().unwrap();
     let lines = written(&security, &over_https(), &[]);
     assert_eq!(lines.len(), 12);
@@ -379,7 +379,7 @@ fn the_three_headers_of_old_clients_are_an_option() {
 }
 
 #[test]
-fn further_headers_are_written_where_the_service_has_not() {
+fn extra_headers_are_written_unless_the_service_sets_them() {
     let value = HeaderValue::from_static;
     let security = SecurityHeaders::api()
         .header(header::SERVER, value("palisade"))
@@ -400,7 +400,7 @@ fn further_headers_are_written_where_the_service_has_not() {
 }
 
 #[test]
-fn a_response_without_room_gets_what_fits_and_nothing_panics() {
+fn full_header_map_gets_what_fits_and_never_panics() {
     let security = SecurityHeaders::pages().always_https().build().unwrap();
     for room in [0, 1, 3] {
         let Decision::Now(Ok(grant)) = security.decide(&request("/")) else { panic!("it passes") };

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_of_the_grammar_are_accepted() {
+    fn accepts_sources_of_the_csp_grammar() {
         for source in [
             "*",
             "*:8080",
@@ -161,14 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn sources_that_browsers_ignore_are_rejected() {
+    fn rejects_sources_that_browsers_ignore() {
         for source in IGNORED.lines() {
             assert!(check(source).is_err(), "{source}");
         }
     }
 
     #[test]
-    fn an_origin_has_a_scheme_a_host_and_nothing_after_it() {
+    fn origin_is_a_scheme_and_a_host_only() {
         for origin in [
             "https://app.example.com",
             "http://localhost:3000",

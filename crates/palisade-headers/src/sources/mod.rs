@@ -172,7 +172,7 @@ mod tests {
     const HASH: &str = "'sha256-B2yPHKaXnvFWtRChIbabYmUBFZdVfKKXHbWtWidDVF8='";
 
     #[test]
-    fn what_browsers_understand_is_accepted() {
+    fn accepts_sources_that_browsers_understand() {
         let sha384 = format!("'sha384-{}'", "A".repeat(64));
         let sha512 = format!("'sha512-{}=='", "A".repeat(86));
         for sources in [
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_browsers_would_misread_is_rejected() {
+    fn rejects_sources_that_browsers_misread() {
         for (sources, remedy) in [
             (&[][..], "the list is empty"),
             (&[""], "no white space"),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_chromium_ignores_is_rejected_in_every_directive() {
+    fn sources_that_chromium_ignores_are_rejected_everywhere() {
         for about in [About::Everything, About::Scripts, About::Styles, About::Places] {
             for source in host::IGNORED.lines() {
                 assert!(check("img_src", about, &owned(&[source])).is_err(), "{source}");
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyword_that_means_nothing_in_a_directive_is_rejected() {
+    fn keyword_without_effect_in_its_directive_is_rejected() {
         let fits = |about, source: &str| check("x", about, &owned(&[source])).is_ok();
         for keyword in INLINE.into_iter().chain([HASH, NONCE]) {
             assert!(!fits(About::Places, keyword), "{keyword}");
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_ends_a_directive_or_a_field_is_a_source() {
+    fn rejects_sources_that_end_a_directive_or_field() {
         for injected in [
             "https://a.example; script-src *",
             "https://a.example;script-src",
@@ -271,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_accepted_source_stays_inside_of_its_directive(source in any::<String>()) {
+        fn accepted_source_never_leaves_its_directive(source in any::<String>()) {
             if check("script_src", About::Scripts, std::slice::from_ref(&source)).is_ok() {
                 prop_assert!(source.bytes().all(|byte| byte.is_ascii_graphic()));
                 prop_assert!(!source.contains([';', ',']));

@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_answers_to_the_millisecond() {
+    fn reads_replies_to_the_millisecond() {
         let verdict = verdict(&[1, 77, 9, 6000], &demand(1, 1)).unwrap();
         let reading =
             Reading { remaining: 9, more_in: Some(Duration::from_secs(6)), fit: Fit::Fits };
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_when_or_never() {
+    fn rejection_contains_the_wait_or_never() {
         let read = |fits_in| {
             let verdict = verdict(&[-1, 77, 0, -1, fits_in], &demand(3, 3)).unwrap();
             assert_eq!((verdict.charged, verdict.block), (None, None));
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_says_how_long_and_whether_it_is_new() {
+    fn block_contains_its_remaining_time_and_whether_it_is_new() {
         for (outcome, is_new) in [(-2, false), (-3, true)] {
             let verdict = verdict(&[outcome, 77, 4, 10, 0, 1500], &demand(1, 1)).unwrap();
             let rest = Duration::from_millis(1500);
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_answers_that_are_not_verdicts() {
+    fn rejects_replies_that_are_not_verdicts() {
         let strange = [
             &[][..],
             &[1],

@@ -118,7 +118,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn a_wait_is_exact_to_the_tick(key in keys()) {
+    fn wait_is_exact_to_the_nanosecond(key in keys()) {
         for cost in 0..=key.capacity() + 2 {
             match key.outcome(0, cost) {
                 Outcome::Admitted { at, .. } => prop_assert_eq!(at, key.now),
@@ -136,7 +136,7 @@ proptest! {
     }
 
     #[test]
-    fn what_remains_is_the_most_that_fits(key in keys()) {
+    fn remaining_is_the_largest_cost_that_fits(key in keys()) {
         let remaining = key.standing(0).remaining();
         for cost in 1..=key.capacity() + 2 {
             prop_assert_eq!(key.admits(0, cost), cost <= remaining, "{} of {}", cost, remaining);
@@ -149,7 +149,7 @@ proptest! {
     }
 
     #[test]
-    fn there_is_more_exactly_when_it_was_said_that_there_would_be(key in keys()) {
+    fn remaining_grows_exactly_at_the_reported_time(key in keys()) {
         let standing = key.standing(0);
         let at = |later| key.standing(later).remaining();
         match standing.more_in_nanos() {
@@ -162,7 +162,7 @@ proptest! {
     }
 
     #[test]
-    fn a_refusal_and_a_look_leave_no_trace(key in keys()) {
+    fn rejections_and_peeks_change_no_state(key in keys()) {
         let before = key.meaning();
         for cost in 0..=key.capacity() + 2 {
             if cost == 0 || !key.admits(0, cost) {
@@ -174,7 +174,7 @@ proptest! {
     }
 
     #[test]
-    fn a_charge_that_is_given_back_at_once_never_happened(key in keys(), cost in 1..4u32) {
+    fn immediate_refund_undoes_the_charge(key in keys(), cost in 1..4u32) {
         let mut charged = key.clone();
         if let Outcome::Admitted { at, .. } = charged.charge(cost) {
             charged.meter.refund(&mut charged.words, charged.now, at, cost);
@@ -184,7 +184,7 @@ proptest! {
 
     /// What is given back late is at most what still counts: no other request's share of the quota with it.
     #[test]
-    fn a_charge_that_is_given_back_late_gives_nobody_else_s_back(
+    fn late_refund_restores_no_charge_of_other_requests(
         key in keys(), cost in 1..4u32, meanwhile in traces(), pause in 0..LONGEST,
     ) {
         let (mut with, mut without) = (key.clone(), key);
@@ -208,7 +208,7 @@ proptest! {
     }
 
     #[test]
-    fn refund_of_an_uncharged_amount_takes_no_count_below_zero(
+    fn refund_of_an_uncharged_amount_never_exceeds_capacity(
         key in keys(), ago in 0..3 * LONGEST, amount in any::<u32>(),
     ) {
         let mut key = key;
@@ -220,7 +220,7 @@ proptest! {
 
     /// What a table does with a key that is evicted and comes back later, at any time in between.
     #[test]
-    fn a_history_that_is_put_together_again_is_no_lighter(
+    fn restored_history_never_weighs_less(
         key in keys(), kept in 0..2 * LONGEST, other in any::<bool>(),
     ) {
         let epoch = key.meter.epoch().get();
@@ -247,7 +247,7 @@ proptest! {
     }
 
     #[test]
-    fn what_weighs_nothing_may_be_forgotten(key in keys()) {
+    fn history_without_weight_can_be_dropped(key in keys()) {
         if key.meter.weight(&key.words, key.now) == 0 {
             let forgotten = Key { words: vec![0; key.words.len()], ..key.clone() };
             prop_assert_eq!(key.remaining(), forgotten.remaining());
@@ -255,7 +255,7 @@ proptest! {
     }
 
     #[test]
-    fn a_limit_of_nothing_admits_nothing(kind in 0..KINDS.len(), cost in 1u32.., now in any::<u32>()) {
+    fn limit_of_zero_admits_no_request(kind in 0..KINDS.len(), cost in 1u32.., now in any::<u32>()) {
         let mut key = Key { now: now.into(), ..Key::new(meter(KINDS[kind], 0, SHORTEST)) };
         let outcome = key.charge(cost);
         let never = matches!(outcome, Outcome::Refused { wait: None, .. });
@@ -263,7 +263,7 @@ proptest! {
     }
 
     #[test]
-    fn strict_never_admits_more_than_its_limit_in_any_window(
+    fn strict_never_exceeds_its_limit_in_any_window(
         limit in 0..8u32, window in SHORTEST..LONGEST, trace in traces(),
     ) {
         let mut key = Key::new(meter(Quota::strict, limit, window));
@@ -278,7 +278,7 @@ proptest! {
     }
 
     #[test]
-    fn an_exact_log_is_exact(limit in 0..8u32, window in SHORTEST..LONGEST, trace in traces()) {
+    fn exact_log_equals_a_log_of_all_requests(limit in 0..8u32, window in SHORTEST..LONGEST, trace in traces()) {
         let mut key = Key::new(meter(Quota::exact_log, limit, window));
         let mut log = Log::default();
         for (step, cost) in trace {
@@ -292,7 +292,7 @@ proptest! {
     }
 
     #[test]
-    fn gcra_is_its_formula_and_what_governor_says(
+    fn gcra_agrees_with_its_formula_and_the_governor_crate(
         limit in 1..8u32, burst in 1..8u32, window in SHORTEST..LONGEST, trace in traces(),
     ) {
         let quota = Quota::per(limit, Duration::from_nanos(window)).gcra_with_burst(burst);
@@ -331,7 +331,7 @@ proptest! {
 
     /// The largest limit, the longest window, and any cost.
     #[test]
-    fn large_numbers_neither_overflow_nor_go_astray(
+    fn large_numbers_never_overflow(
         kind in 0..KINDS.len(),
         limit in prop_oneof![Just(u32::MAX), any::<u32>()],
         window in prop_oneof![Just(u64::MAX / 4), 1 << 32..u64::MAX / 4],
@@ -384,7 +384,7 @@ fn refund_of_a_slow_request_keeps_later_charges() {
 }
 
 #[test]
-fn quota_that_cannot_be_exact_is_a_config_error() {
+fn quota_without_exact_arithmetic_is_a_config_error() {
     let setting = |quota: Quota| AnyMeter::new(&quota).unwrap_err().setting();
     let nanos = Duration::from_nanos;
     assert_eq!(setting(Quota::per(1, nanos(7)).strict()), "window");

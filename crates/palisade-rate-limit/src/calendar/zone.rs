@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn table_time_never_runs_backwards() {
+    fn table_time_never_decreases() {
         let calendar = Calendar::new(Period::Day, "America/New_York").unwrap();
         let start = seconds("2026-10-30T00:00:00Z");
         let times = (0..20 * DAY).step_by(600).map(|after| {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn four_starts_surround_a_time() {
+    fn starts_are_two_periods_before_and_two_after() {
         let calendar = Calendar::new(Period::Month, "Asia/Tokyo").unwrap();
         let starts = calendar.starts(Duration::from_secs(seconds("2026-11-30T15:00:00Z")));
         let expected = ["2026-10-31", "2026-11-30", "2026-12-31", "2027-01-31"];

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn name_that_needs_escapes_is_refused() {
+    fn name_that_needs_escapes_is_a_config_error() {
         let refused = |name: &str| {
             QuotaFields::new(&Quota::per(1, Duration::from_secs(1)).named(name.to_owned())).is_err()
         };

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn request_without_a_key_is_500_and_names_the_fix() {
+    fn missing_key_is_500_and_the_log_names_the_remedy() {
         let (head, ()) = http::Request::new(()).into_parts();
         for (error, fix) in [
             (ByAddress::default().key(&head).unwrap_err(), "into_make_service_with_connect_info"),

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_the_reserved_prefixes() {
+    fn recognizes_the_reserved_prefixes() {
         for (address, inside) in [
             ("64:ff9b::192.0.2.33", Some([192, 0, 2, 33])),
             ("64:ff9b:1::192.0.2.33", Some([192, 0, 2, 33])),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_other_lengths_and_stray_bits() {
+    fn rejects_invalid_prefix_lengths_and_stray_bits() {
         for text in [
             "",
             "2001:db8::",

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_open_breaker_allows_one_attempt_in_each_pause() {
+    fn open_breaker_allows_one_attempt_in_each_pause() {
         let breaker = Breaker::new(3, Duration::from_nanos(10));
         assert!(!breaker.record_failure(0));
         assert!(!breaker.record_failure(0));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_without_an_outcome_does_not_keep_the_breaker_open() {
+    fn attempt_without_an_outcome_expires() {
         let breaker = Breaker::new(1, Duration::from_nanos(10));
         breaker.record_failure(0);
         assert!(breaker.take_attempt(10));
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_threshold_every_request_asks() {
+    fn breaker_without_a_threshold_never_opens() {
         let breaker = Breaker::new(0, Duration::from_secs(1));
         for now in 0..10 {
             assert!(!breaker.record_failure(now));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_have_breakers_of_their_own() {
+    fn each_node_has_its_own_breaker() {
         let nodes = Nodes::new(1, Duration::from_nanos(10));
         assert!(nodes.get(1).breaker.record_failure(0));
         assert!(!nodes.get(1).breaker.take_attempt(1));

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_without_room_for_more_counts_as_full() {
+    fn saturated_cell_counts_as_full() {
         let mut sketch = sketch(100, 10);
         for (recorded, read) in [(14, 14), (15, 40), (500, 40)] {
             sketch.record(1, at(5, 0, recorded));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_sixteen_bytes_a_key() {
+    fn sketch_takes_sixteen_bytes_per_key() {
         assert_eq!(sketch(100_000, 5).bytes(), 1_600_000);
         assert_eq!(sketch(1, 5).bytes(), 128);
         assert!(Sketch::for_keys(usize::MAX, 5).is_none());
@@ -217,7 +217,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_never_reads_less_than_was_recorded(
+        fn key_never_reads_less_than_was_recorded(
             largest in 1u32..70_000,
             records in prop::collection::vec((0u64..40, 0u64..3, 0u32..70_000, 0u32..70_000), 1..200),
         ) {

@@ -82,7 +82,7 @@ impl Exact {
 }
 
 #[test]
-fn bytes_of_a_key_are_as_documented() {
+fn bytes_per_key_are_as_documented() {
     let keys = 2_000_000;
     let bytes = |quota: crate::Quota| {
         let table = Table::for_keys(keys, &AnyMeter::new(&quota).unwrap()).unwrap();
@@ -123,7 +123,7 @@ fn every_key_has_two_different_buckets() {
 }
 
 #[test]
-fn table_at_its_capacity_counts_each_key_by_itself() {
+fn table_at_its_capacity_counts_each_key_separately() {
     for table in tables(60_000, 10) {
         let window = per_window(10);
         let fresh = |n: &u64| match table.charge(&window, hash(*n), 0, 1) {
@@ -140,7 +140,7 @@ fn table_at_its_capacity_counts_each_key_by_itself() {
 }
 
 #[test]
-fn flood_of_keys_resets_no_used_up_key_and_takes_no_memory() {
+fn flood_resets_no_exhausted_key_and_allocates_no_memory() {
     let capacity = 1200;
     for table in tables(capacity, 100) {
         let window = per_window(100);
@@ -261,7 +261,7 @@ proptest! {
     /// Random requests at random times in a table where keys evict each other. If the clock went backwards, the newest time
     /// or window of the table applies.
     #[test]
-    fn crowded_table_never_admits_what_an_exact_count_refuses(
+    fn crowded_table_never_exceeds_an_exact_count(
         limit in 1u32..6,
         steps in prop::collection::vec((0u64..60, -20_000i64..20_000), 1..800),
     ) {
@@ -285,7 +285,7 @@ proptest! {
     }
 
     #[test]
-    fn a_table_with_room_admits_what_an_exact_count_admits(
+    fn table_with_room_agrees_with_an_exact_count(
         limit in 0u32..6,
         fixed in any::<bool>(),
         steps in prop::collection::vec((0u64..8, 0u64..10_000, 0u32..3), 1..300),
@@ -315,7 +315,7 @@ proptest! {
     /// A bucket that was unused for any number of windows has no old counts and confuses no windows, although a slot contains
     /// its window modulo 256.
     #[test]
-    fn a_pause_of_any_length_is_not_mistaken_for_a_short_one(
+    fn pause_of_any_length_leaves_no_stale_counts(
         before in 0u64..600,
         pause in prop_oneof![0u64..600, 200u64..300, 65_000u64..66_000, (1u64 << 31) - 300..(1u64 << 31) + 300],
         keys in 1u64..20,

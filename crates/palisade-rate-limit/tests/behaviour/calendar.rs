@@ -17,7 +17,7 @@ fn limit_at(
 const EVENING: u64 = 1_774_731_600;
 
 #[test]
-fn a_budget_renews_at_midnight_of_its_zone() {
+fn budget_renews_at_midnight_of_its_zone() {
     for limit in [3, 100_000] {
         let quota = Quota::per_day(limit, "Europe/Berlin").unwrap();
         let (limiter, clock) =
@@ -42,7 +42,7 @@ fn a_budget_renews_at_midnight_of_its_zone() {
 }
 
 #[test]
-fn headers_tell_how_long_the_current_day_is() {
+fn headers_contain_the_length_of_the_current_day() {
     let quota = Quota::per_day(5, "Europe/Berlin").unwrap();
     let (limit, clock) = limit_at(EVENING, RateLimit::per_address(quota.clone()));
     let told = |answer: Answer| {
@@ -62,7 +62,7 @@ fn headers_tell_how_long_the_current_day_is() {
 }
 
 #[test]
-fn a_month_ends_with_its_last_day() {
+fn monthly_budget_renews_after_the_last_day() {
     // 2026-02-28 at 23:00 UTC.
     let (limit, clock) =
         limit_at(1_772_319_600, RateLimit::per_address(Quota::per_month(2, "UTC").unwrap()));
@@ -102,7 +102,7 @@ fn settled_costs_are_charged_to_the_day_of_the_request() {
 }
 
 #[test]
-fn budgets_of_zones_and_periods_are_counted_apart() {
+fn budgets_of_zones_and_periods_are_counted_separately() {
     let quotas = [
         Quota::per_day(2, "Europe/Berlin").unwrap().named("day"),
         Quota::per_day(9, "UTC").unwrap().named("utc"),
@@ -126,7 +126,7 @@ fn budgets_of_zones_and_periods_are_counted_apart() {
 }
 
 #[test]
-fn a_budget_for_days_has_no_other_algorithm() {
+fn daily_budget_rejects_other_algorithms() {
     let day = || Quota::per_day(1, "UTC").unwrap();
     for quota in [day().gcra(), day().strict(), day().fixed_window(), day().exact_log()] {
         let error = RateLimit::per_address(quota).build().unwrap_err();

@@ -7,7 +7,7 @@ fn priced(quota: Quota) -> RateLimitBuilder<palisade_rate_limit::ByAddress> {
 }
 
 #[test]
-fn a_request_is_charged_what_it_costs_or_nothing() {
+fn request_is_charged_its_full_cost_or_nothing() {
     for kind in TIMED {
         let (limit, _) = clocked(priced(kind(Quota::per(10, MINUTE))));
         assert_eq!(send(&limit, to("/7", 1)).remaining(), [3]);
@@ -19,7 +19,7 @@ fn a_request_is_charged_what_it_costs_or_nothing() {
 }
 
 #[test]
-fn a_request_that_costs_nothing_looks_and_is_not_charged() {
+fn request_with_cost_zero_passes_and_is_not_charged() {
     for kind in TIMED {
         let (limit, _) = clocked(priced(kind(Quota::per(10, MINUTE))));
         for _ in 0..20 {
@@ -53,7 +53,7 @@ fn cost_over_the_limit_gets_an_issue_and_no_retry_after() {
 }
 
 #[test]
-fn burst_smaller_than_the_limit_bounds_what_fits_at_once() {
+fn burst_below_the_limit_bounds_the_cost_of_one_request() {
     let (limit, clock) = clocked(priced(Quota::per(60, MINUTE).gcra_with_burst(5)));
     let refused = send(&limit, to("/6", 1));
     assert_eq!(refused.header("retry-after"), None);
@@ -67,7 +67,7 @@ fn burst_smaller_than_the_limit_bounds_what_fits_at_once() {
 }
 
 #[test]
-fn limit_of_zero_does_not_blame_the_cost_of_one_request() {
+fn limit_of_zero_reports_no_cost_issue() {
     let (limit, _) = clocked(RateLimit::per_address(Quota::per(0, MINUTE)));
     let refused = send(&limit, from(1));
     assert!(refused.limited());
@@ -77,7 +77,7 @@ fn limit_of_zero_does_not_blame_the_cost_of_one_request() {
 }
 
 #[test]
-fn what_is_skipped_is_not_counted_and_says_nothing() {
+fn skipped_requests_are_not_counted_and_get_no_fields() {
     let (limit, _) = clocked(
         RateLimit::per_address(Quota::per(1, MINUTE)).skip(|head| head.uri.path() == "/health"),
     );

@@ -18,7 +18,7 @@ fn wrong() -> Response<Script> {
 }
 
 #[test]
-fn who_knows_the_password_is_not_counted_and_who_guesses_is() {
+fn only_failed_logins_are_counted() {
     for kind in TIMED {
         let (limit, _) = login(kind);
         for _ in 0..50 {
@@ -34,7 +34,7 @@ fn who_knows_the_password_is_not_counted_and_who_guesses_is() {
 }
 
 #[test]
-fn a_success_leaves_the_failures_of_the_same_moment_counted() {
+fn success_leaves_concurrent_failures_counted() {
     for kind in TIMED {
         let (limit, _) = login(kind);
         for _ in 0..4 {
@@ -47,7 +47,7 @@ fn a_success_leaves_the_failures_of_the_same_moment_counted() {
 }
 
 #[test]
-fn guesses_at_the_same_time_are_never_more_than_the_limit() {
+fn concurrent_attempts_never_exceed_the_limit() {
     for kind in TIMED {
         let (limit, _) = login(kind);
         // Twenty at once, of which none is answered yet.
@@ -76,7 +76,7 @@ fn guesses_at_the_same_time_are_never_more_than_the_limit() {
 }
 
 #[test]
-fn a_handler_that_fails_counts_as_a_failure() {
+fn handler_error_counts_as_a_failure() {
     let (limit, _) = login(Quota::exact_log);
     for _ in 0..5 {
         let service = limit.layer().layer(Probe::new().failing());
@@ -86,7 +86,7 @@ fn a_handler_that_fails_counts_as_a_failure() {
 }
 
 #[test]
-fn what_a_policy_further_inside_refuses_counts() {
+fn rejection_by_an_inner_policy_counts_as_a_failure() {
     #[derive(Clone)]
     struct Nobody;
     impl Policy for Nobody {
@@ -107,7 +107,7 @@ fn what_a_policy_further_inside_refuses_counts() {
 }
 
 #[test]
-fn over_grpc_the_status_of_the_call_says_what_failed() {
+fn grpc_status_decides_whether_a_call_failed() {
     let (limit, _) = login(Quota::exact_log);
     let with_code = |code: &'static str| {
         move || Response::builder().header("grpc-status", code).body(Script::empty()).unwrap()
@@ -124,7 +124,7 @@ fn over_grpc_the_status_of_the_call_says_what_failed() {
 }
 
 #[test]
-fn late_success_returns_nothing_of_other_requests() {
+fn late_success_refunds_no_charge_of_other_requests() {
     for kind in TIMED {
         let (limit, clock) = login(kind);
         let answers = AtomicBool::new(false);
@@ -149,7 +149,7 @@ fn late_success_returns_nothing_of_other_requests() {
 }
 
 #[test]
-fn rejection_by_the_limit_is_neither_counted_nor_returned() {
+fn rejection_by_the_limit_is_neither_counted_nor_refunded() {
     let (limit, clock) = login(Quota::exact_log);
     for _ in 0..5 {
         answered(&limit, from(1), wrong);
@@ -163,7 +163,7 @@ fn rejection_by_the_limit_is_neither_counted_nor_returned() {
 }
 
 #[test]
-fn what_counts_may_be_said_by_the_user() {
+fn count_if_selects_the_responses_that_count() {
     let quota = Quota::per(2, MINUTE);
     let (limit, _) =
         clocked(RateLimit::per_address(quota).count_if(|response| response.status == 404));

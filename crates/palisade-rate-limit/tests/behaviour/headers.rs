@@ -70,7 +70,7 @@ fn each_header_preset_is_written_on_200_and_429() {
 }
 
 #[test]
-fn a_reset_on_the_wall_clock_is_the_time_at_which_there_is_more() {
+fn epoch_reset_header_is_the_time_of_the_next_quota() {
     let clock = ManualClock::at(Duration::from_secs(1_700_000_000));
     let limit = RateLimit::per_address(Quota::per(1, MINUTE).gcra())
         .headers(QuotaHeaders::XRateLimitEpoch)
@@ -85,7 +85,7 @@ fn a_reset_on_the_wall_clock_is_the_time_at_which_there_is_more() {
 }
 
 #[test]
-fn a_wait_of_less_than_a_second_is_never_told_as_none() {
+fn subsecond_wait_is_rounded_up_to_one_second() {
     let quota = Quota::per(10, SECOND).gcra_with_burst(1);
     let (limit, _) = clocked(RateLimit::per_address(quota));
     assert_eq!(send(&limit, from(1)).header("ratelimit"), Some(r#""default";r=0;t=1"#));
@@ -95,7 +95,7 @@ fn a_wait_of_less_than_a_second_is_never_told_as_none() {
 }
 
 #[test]
-fn what_a_response_says_of_caches_and_of_itself_is_left_alone() {
+fn cache_fields_and_body_of_the_response_are_unchanged() {
     let (limit, _) = clocked(RateLimit::per_address(Quota::per(1, MINUTE)));
     let cacheable = || {
         let response =

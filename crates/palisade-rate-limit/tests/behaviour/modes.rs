@@ -45,7 +45,7 @@ fn limit_is_enforced_for_a_fixed_sample_of_the_keys() {
 }
 
 #[test]
-fn limit_is_enforced_for_all_keys_or_for_none() {
+fn sample_of_one_enforces_all_keys_and_zero_none() {
     let refused = |fraction| {
         let builder = RateLimit::per_address(Quota::per(0, MINUTE)).enforce_sample(fraction);
         let (limit, _) = clocked(builder);
@@ -62,7 +62,7 @@ fn limit_is_enforced_for_all_keys_or_for_none() {
 }
 
 #[test]
-fn requests_without_a_key_are_rejected_skipped_or_share() {
+fn missing_key_is_rejected_skipped_or_shared() {
     let anonymous = || Request::get("/").body(Script::empty()).unwrap();
     let named = |name: &str| {
         Request::get("/").extension(Principal::new(name)).body(Script::empty()).unwrap()
@@ -117,7 +117,7 @@ fn noted<K: Key>(limit: &RateLimit<K>, request: Request<Script>) -> String {
 }
 
 #[test]
-fn trail_has_the_shadowed_outcome() {
+fn trail_contains_the_shadow_outcome() {
     let (limit, _) = clocked(RateLimit::per_address(Quota::per(1, MINUTE)).shadow());
     assert_eq!(noted(&limit, from(1)), "RateLimit=granted in shadow");
     assert_eq!(noted(&limit, from(1)), "RateLimit=refused(RATE_LIMITED) in shadow");

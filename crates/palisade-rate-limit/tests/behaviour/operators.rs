@@ -39,7 +39,7 @@ fn checks_count_together_with_requests() {
 }
 
 #[test]
-fn every_kind_of_key_can_be_asked_for() {
+fn every_kind_of_key_can_be_queried() {
     let tenant = by(|head: &http::request::Parts| head.extensions.get::<u64>().copied());
     let limit = RateLimit::per_key(tenant, Quota::per(2, MINUTE)).build().unwrap();
     let (mut head, ()) = Request::new(()).into_parts();
@@ -77,7 +77,7 @@ fn reset_client_has_its_whole_quota() {
 }
 
 #[test]
-fn a_block_refuses_until_it_ends_and_charges_nothing() {
+fn block_rejects_until_it_ends_and_charges_nothing() {
     let (limit, clock) = limited(10);
     assert!(send(&limit, from(1)).passed());
     now(limit.block(key(1), 90 * SECOND)).unwrap();
@@ -98,7 +98,7 @@ fn a_block_refuses_until_it_ends_and_charges_nothing() {
 }
 
 #[test]
-fn client_that_goes_on_after_rejections_is_banned_for_longer() {
+fn repeated_rejections_extend_the_ban() {
     let builder = RateLimit::per_address(Quota::per(1, SECOND).fixed_window());
     let (limit, clock) = clocked(builder.ban(Ban::after(3, MINUTE)));
     let banned = |seconds: u64| {
@@ -148,7 +148,7 @@ fn quotas_are_replaced_without_losing_counts() {
 }
 
 #[test]
-fn a_replacement_that_does_not_fit_changes_nothing() {
+fn invalid_replacement_changes_nothing() {
     let (limit, _) = limited(10);
     let handle = limit.handle();
     let setting = |quotas: Vec<Quota>| handle.replace(quotas).unwrap_err().setting();
@@ -167,7 +167,7 @@ fn a_replacement_that_does_not_fit_changes_nothing() {
 }
 
 #[test]
-fn request_under_way_gets_no_fields_of_replaced_quotas() {
+fn request_in_flight_gets_no_fields_of_replaced_quotas() {
     let (limit, _) = limited(10);
     let request = from(1);
     let (head, _) = request.into_parts();
@@ -179,7 +179,7 @@ fn request_under_way_gets_no_fields_of_replaced_quotas() {
 }
 
 #[test]
-fn handlers_see_what_is_left_of_every_limit() {
+fn handlers_receive_the_remaining_quota_of_every_limit() {
     let quotas = [Quota::per(10, MINUTE).named("burst"), Quota::per(100, HOUR).named("hourly")];
     let (outer, _) = clocked(RateLimit::per_address(quotas));
     let (inner, _) = clocked(RateLimit::per_address(Quota::per(5, MINUTE)).name("inner"));
@@ -197,7 +197,7 @@ fn handlers_see_what_is_left_of_every_limit() {
 }
 
 #[test]
-fn requests_that_are_not_counted_have_no_status() {
+fn uncounted_requests_have_no_status() {
     let limit = || RateLimit::per_address(Quota::per(1, MINUTE));
     for builder in [limit().skip(|_| true), limit().without_status()] {
         let (limit, _) = clocked(builder);

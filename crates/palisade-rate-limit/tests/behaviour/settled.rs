@@ -27,7 +27,7 @@ fn told(cost: Option<u32>, steps: &[Step]) -> Response<Script> {
 }
 
 #[test]
-fn less_is_given_back_and_more_is_charged_once() {
+fn difference_to_the_actual_cost_is_refunded_or_charged_once() {
     for kind in TIMED {
         for (cost, expected) in
             [(None, 90), (Some(0), 100), (Some(3), 97), (Some(10), 90), (Some(60), 40)]
@@ -43,7 +43,7 @@ fn less_is_given_back_and_more_is_charged_once() {
 }
 
 #[test]
-fn a_cost_over_the_rest_uses_it_up() {
+fn actual_cost_over_the_remaining_quota_exhausts_it() {
     for kind in TIMED {
         let (limit, _) = settled(kind);
         assert!(answered(&limit, from(1), || told(Some(5000), &[])).passed());
@@ -53,7 +53,7 @@ fn a_cost_over_the_rest_uses_it_up() {
 }
 
 #[test]
-fn a_stream_is_settled_when_it_ends_or_is_left() {
+fn stream_is_settled_when_it_ends_or_is_dropped() {
     for leaves in [false, true] {
         let (limit, _) = settled(Quota::sliding_window);
         let cost = ActualCost::default();
@@ -84,7 +84,7 @@ fn a_stream_is_settled_when_it_ends_or_is_left() {
 }
 
 #[test]
-fn client_that_leaves_early_pays_the_reported_cost() {
+fn client_that_disconnects_early_pays_the_reported_cost() {
     for (told, expected) in [(Some(2), 98), (None, 90)] {
         let (limit, _) = settled(Quota::sliding_window);
         let handler = service_fn(move |request: Request<Script>| async move {
@@ -117,7 +117,7 @@ fn trailer_sets_the_cost() {
 }
 
 #[test]
-fn a_response_that_does_not_count_costs_nothing() {
+fn uncounted_response_costs_nothing() {
     let builder = RateLimit::per_address(Quota::per(100, MINUTE)).cost(|_| 10).settled();
     let (limit, _) = clocked(builder.only_failures());
     assert!(answered(&limit, from(1), || told(Some(50), &[])).passed());

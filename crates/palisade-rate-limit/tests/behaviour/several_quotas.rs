@@ -7,7 +7,7 @@ fn burst_and_hourly() -> [Quota; 2] {
 }
 
 #[test]
-fn ten_a_second_and_a_thousand_an_hour_charge_both_or_neither() {
+fn two_quotas_are_charged_together_or_not_at_all() {
     let (limit, clock) = clocked(RateLimit::per_address(burst_and_hourly()));
     for used in 1..=10 {
         assert_eq!(send(&limit, from(1)).remaining(), [10 - used, 1000 - used]);
@@ -68,7 +68,7 @@ fn longest_wait_applies_and_exceeded_quotas_are_named() {
 }
 
 #[test]
-fn no_retry_after_if_one_quota_never_admits() {
+fn quota_that_never_admits_omits_retry_after() {
     let quotas = [Quota::per(1, MINUTE).named("some"), Quota::per(0, HOUR).named("none")];
     let (limit, _) = clocked(RateLimit::per_address(quotas));
     let refused = send(&limit, from(1));

@@ -38,7 +38,7 @@ fn tier_has_its_own_limit_and_name_and_counts_each_user() {
 }
 
 #[test]
-fn a_user_whose_limit_changes_keeps_the_count() {
+fn user_with_a_changed_limit_keeps_the_count() {
     for kind in [Quota::sliding_window, Quota::fixed_window, Quota::strict, Quota::gcra] {
         let bought = Arc::new(AtomicU32::new(3));
         let of = Arc::clone(&bought);
@@ -139,7 +139,7 @@ fn limit_of(head: &http::request::Parts) -> u32 {
 }
 
 #[test]
-fn two_quotas_of_the_same_window_are_counted_apart() {
+fn two_quotas_of_the_same_window_are_counted_separately() {
     for count in TIMED {
         let (limit, _) =
             clocked(RateLimit::per_address(Quota::per(1, MINUTE)).quota(move |_, _| {
@@ -153,7 +153,7 @@ fn two_quotas_of_the_same_window_are_counted_apart() {
 }
 
 #[test]
-fn exact_logs_of_about_the_same_length_share_a_table() {
+fn exact_logs_of_similar_length_share_a_table() {
     let (limit, _) = clocked(
         RateLimit::per_address(Quota::per(1, MINUTE))
             .capacity(1000)

@@ -27,7 +27,7 @@ fn used(media_type: &'static str, steps: &[Step]) -> u32 {
 }
 
 #[test]
-fn call_counts_only_if_its_trailers_say_that_it_failed() {
+fn call_counts_only_if_its_trailers_report_a_failure() {
     assert_eq!(used(GRPC, &[Step::Data("one"), Step::Data("two"), WELL]), 0);
     assert_eq!(used(GRPC, &[Step::Data("one"), Step::Data("two"), BADLY]), 1);
     assert_eq!(used("application/grpc+proto", &[BADLY]), 1);
@@ -90,7 +90,7 @@ fn call_stays_charged_until_its_trailers() {
 }
 
 #[test]
-fn closure_finds_the_trailers_among_the_headers() {
+fn count_if_receives_trailers_among_the_headers() {
     let of_the_client = |response: &http::response::Parts| {
         assert_eq!(response.headers["x-head"], "there");
         response.headers.get("grpc-status").is_some_and(|code| code == "3")

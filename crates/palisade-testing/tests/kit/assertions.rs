@@ -24,7 +24,7 @@ fn fails(response: &TestResponse, assert: impl Fn(&TestResponse), parts: &[&str]
 }
 
 #[tokio::test]
-async fn each_assertion_fails_with_what_was_expected() {
+async fn failed_assertion_contains_expected_and_actual_values() {
     let ok = client().get("/items").await;
     let parts = [
         "GET /items (sent at",
@@ -121,7 +121,7 @@ async fn each_assertion_fails_with_what_was_expected() {
 }
 
 #[tokio::test]
-async fn failed_assertions_say_who_was_rejected_and_why() {
+async fn failed_assertion_names_the_user_and_the_reason() {
     let bob = client().as_user("bob").role("user").get("/admin").await;
     let parts = [
         "as bob {\"roles\":[\"user\"]}",

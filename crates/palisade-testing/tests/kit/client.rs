@@ -30,7 +30,7 @@ fn headers(echoed: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn requests_carry_what_was_set() {
+async fn requests_carry_the_configured_fields_and_body() {
     let client = client().with_header("x-app", "1");
     let echoed: Value = client
         .patch("/echo?a=1")
@@ -83,7 +83,7 @@ async fn each_method_sends_its_name() {
 }
 
 #[tokio::test]
-async fn forms_texts_and_bytes_have_their_types() {
+async fn forms_and_texts_have_a_content_type_and_bytes_none() {
     let form = |Form(fields): Form<Vec<(String, String)>>| async move { Json(fields) };
     let app = Router::new().route("/form", post(form)).route("/echo", any(echo));
     let client = TestClient::new(app);
@@ -97,7 +97,7 @@ async fn forms_texts_and_bytes_have_their_types() {
 }
 
 #[tokio::test]
-async fn addresses_reach_policies_and_axum() {
+async fn client_address_reaches_policies_and_axum() {
     let peers = |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: axum::extract::Request| async move {
         assert_eq!(PeerAddr::of(request.extensions()).unwrap().0, peer);
         peer.ip().to_string()
@@ -110,7 +110,7 @@ async fn addresses_reach_policies_and_axum() {
 }
 
 #[tokio::test]
-async fn cookies_are_kept_only_on_request() {
+async fn cookies_are_kept_only_if_enabled() {
     let app = Router::new()
         .route("/login", post(|| async { [(SET_COOKIE, "session=abc; Path=/; HttpOnly")] }))
         .route("/logout", post(|| async { [(SET_COOKIE, "session=; Max-Age=0")] }))
@@ -131,7 +131,7 @@ async fn cookies_are_kept_only_on_request() {
 }
 
 #[tokio::test]
-async fn every_user_has_tokens_of_its_own() {
+async fn each_request_of_a_user_has_its_own_token() {
     let client = client().with_issuer(&TestIssuer::hs256(SECRET));
     let token = |response: Value| {
         let headers = headers(&response).join("\n");
@@ -150,7 +150,7 @@ async fn every_user_has_tokens_of_its_own() {
 }
 
 #[tokio::test]
-async fn services_that_fail_and_mistakes_name_the_request() {
+async fn panics_for_failures_and_misuse_name_the_request() {
     let failing = tower::service_fn(|_: http::Request<_>| async {
         Err::<axum::response::Response, _>(std::io::Error::other("the disk is full"))
     });

@@ -32,7 +32,7 @@ async fn tokens_have_the_claims_that_were_set() {
 }
 
 #[tokio::test]
-async fn each_flaw_is_rejected_and_nothing_else() {
+async fn each_flawed_token_is_rejected() {
     type Flaw = fn(TestToken) -> TestToken;
     let flaws: [(&str, Flaw); 6] = [
         ("exp", TestToken::expired),
@@ -118,7 +118,7 @@ async fn server_publishes_keys_by_discovery_and_stops_on_drop() {
 }
 
 #[tokio::test]
-async fn server_answers_questions_about_opaque_tokens() {
+async fn server_introspects_opaque_tokens() {
     use palisade::auth::Introspection;
     let server = TestIssuer::new().for_audience("orders").serve().await;
     let (id, secret) = server.issuer().client_credentials();

@@ -14,7 +14,7 @@ use palisade::{
 use palisade_testing::{TestClient, TestIssuer};
 
 #[tokio::test]
-async fn one_clock_moves_tokens_and_limits() {
+async fn tokens_and_limits_share_one_clock() {
     let clock = ManualClock::at(Duration::from_secs(1_800_000_000));
     let issuer = TestIssuer::new().with_clock(&clock);
     let shared: Arc<ManualClock> = Arc::new(clock.clone());

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_name_no_rust_type() {
+    fn messages_contain_no_rust_type_names() {
         for (serdes, ours, kind) in [
             ("struct Order", "an object", "object"),
             ("struct variant Shape::Circle", "an object", "object"),

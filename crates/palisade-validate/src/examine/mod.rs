@@ -198,7 +198,7 @@ mod tests {
 
     /// A document is read a few times at most, and a large one four times at most.
     #[test]
-    fn readings_are_bounded_by_the_size_of_the_document() {
+    fn number_of_passes_over_a_document_is_bounded() {
         let field = |at: usize| format!("\"x{at}\":0");
         let many = (0..400).map(field).collect::<Vec<_>>().join(",");
         for size in [2 * 1024, 32 * 1024, 256 * 1024, 2 * 1024 * 1024] {

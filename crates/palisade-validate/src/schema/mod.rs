@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn multiples_keep_the_type_of_their_number() {
+    fn multiple_of_parameter_keeps_its_number_type() {
         let multiple = |of: Value| {
             let judge = Judge::compile(&json!({"multipleOf": of}), Origin::Written).unwrap();
             judge.judge(&json!(0.7), Manner::default()).found[0].params["of"].clone()
@@ -134,7 +134,7 @@ mod tests {
 
     /// As `schemars` derives it for a struct with a flattened struct and a flattened enum.
     #[test]
-    fn unknown_fields_are_those_that_no_schema_knows() {
+    fn unknown_fields_are_those_absent_from_every_subschema() {
         let schema = json!({
             "type": "object", "properties": {"id": true}, "required": ["id"],
             "oneOf": [
@@ -167,7 +167,7 @@ mod tests {
 
     /// Each level of the document is judged by two branches, and each of them judges the next level.
     #[test]
-    fn steps_grow_with_the_document_and_not_with_its_paths() {
+    fn work_grows_with_the_document_and_not_with_its_paths() {
         let branch =
             |word: &str| json!({"properties": {"next": {"$ref": "#"}, "end": {"const": word}}});
         let recursive = [

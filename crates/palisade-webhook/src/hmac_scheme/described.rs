@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_description_says_what_is_dated_and_signs_it() {
+    fn description_must_sign_its_timestamp_and_id() {
         assert!(described(&acme().without_timestamp()).is_ok());
         let dated = || acme().timestamp_header("x-time");
         assert!(described(&dated().signs("{timestamp}.{body}")).is_ok());
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_names() {
+    fn invalid_names_are_config_errors() {
         let none = || acme().without_timestamp();
         let pairs =
             |separator, t: &str, v| acme().signs("{timestamp}{body}").pairs(separator, t, v);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_head_is_told_apart() {
+    fn distinguishes_missing_from_malformed_signatures() {
         let pairs = acme().signs("{timestamp}.{body}").pairs(',', "t", "v1");
         let named = acme().signs("{id}.{body}").without_timestamp().id_header("x-id");
         let read = |scheme: &HmacScheme, value: &str| {
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_in_json_is_a_string_that_is_there_once() {
+    fn json_id_must_be_a_single_string_member() {
         let scheme = described(&acme().without_timestamp().id_in_json("id")).unwrap();
         let id = |body: &str| scheme.id_in_body(body.as_bytes());
         assert_eq!(id(r#"{"a":{"id":"x"},"id":"evt_1","b":[]}"#).as_deref(), Some("evt_1"));

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_is_text_and_three_names() {
+    fn template_consists_of_text_and_three_placeholders() {
         use Name::{Body, Id, Timestamp};
         use Piece::Named;
         let text = |text: &str| Piece::Text(text.to_owned());
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_has_one_reading() {
+    fn ambiguous_templates_are_rejected() {
         for wrong in [
             "",
             "hello",

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_is_malformed() {
+    fn unknown_components_are_malformed() {
         for wrong in [
             "",
             "sig",
@@ -186,7 +186,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_the_readers_panic(
+        fn arbitrary_text_never_panics(
             text in "(sig|=|\\(|\\)|\"|@method|@path|date|;|created|keyid|[0-9]|,| |:|.){0,40}",
         ) {
             let _ = (inputs(&text), byte_sequences(&text));

@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_that_make_no_sense_are_refused() {
+    fn invalid_settings_are_config_errors() {
         let example = || HttpSignatures::hmac_sha256("https://example.com").unwrap();
         for wrong in
             ["", "example.com", "ftp://a.example", "https://a.example?b", "https://u:p@a.example"]

@@ -38,7 +38,7 @@ fn statuses(operation: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn each_operation_has_the_answers_that_it_can_give() {
+fn each_operation_lists_its_possible_responses() {
     let document = described();
     let paths = &document["paths"];
     assert_eq!(statuses(&paths["/health"]["get"]), ["200", "429", "500", "504"]);
@@ -50,7 +50,7 @@ fn each_operation_has_the_answers_that_it_can_give() {
 }
 
 #[test]
-fn what_the_document_says_is_kept() {
+fn existing_responses_of_the_document_are_kept() {
     let document = described();
     let response = &document["paths"]["/items/{id}"]["put"]["responses"]["400"];
     assert_eq!(response["description"], "mine");
@@ -62,7 +62,7 @@ fn what_the_document_says_is_kept() {
 }
 
 #[test]
-fn other_formats_have_other_bodies() {
+fn error_format_determines_the_response_schema() {
     for (format, media_type) in [
         (ErrorFormat::Problem, Some("application/problem+json")),
         (ErrorFormat::Flat, Some("application/json")),
@@ -77,7 +77,7 @@ fn other_formats_have_other_bodies() {
 }
 
 #[test]
-fn other_documents_are_errors() {
+fn documents_other_than_openapi_3_are_errors() {
     for other in
         [json!({}), json!({"openapi": "3.1.0"}), json!({"swagger": "2.0", "paths": {}}), json!(1)]
     {

@@ -1,4 +1,4 @@
-//! Many policies in one stack, in an order that the compiler checks.
+//! Policies in one stack, in an order that the compiler checks.
 
 #[cfg(all(feature = "body", feature = "tower"))]
 mod boxed;
@@ -20,12 +20,12 @@ use self::{
     segment::{Nothing, Segment},
 };
 
-/// Begins a stack. Its methods are called from the outside in; see [`Stack`].
+/// Creates an empty stack. Call its methods from the outermost step to the innermost; see [`Stack`].
 pub fn stack() -> Stack<order::Start> {
     Stack { outer: Identity::new(), open: Nothing, errors: Identity::new(), at: PhantomData }
 }
 
-/// A stack of policies: a tower layer that is built from the outside in.
+/// A stack of policies: a tower layer, built from the outermost step to the innermost.
 ///
 /// ```text
 /// client_ip -> observe -> errors -> security_headers -> cors -> rate_limit (by address) -> auth -> role
@@ -41,11 +41,10 @@ pub fn stack() -> Stack<order::Start> {
 /// # }
 /// ```
 ///
-/// [`policy`](Stack::policy) and [`layer`](Stack::layer) fit anywhere. Consecutive policies run as one
-/// [`Chain`](palisade_core::Chain), with the error format among them: one service, one future and one response body however
-/// many they are.
+/// [`policy`](Stack::policy) and [`layer`](Stack::layer) are allowed anywhere. Consecutive policies and the error format are one
+/// service with one future and one response body.
 ///
-/// The stack is a layer: give it to `Router::layer`, to `tonic::transport::Server::layer`, or call [`wrap`](Stack::wrap).
+/// The stack is a layer: pass it to `Router::layer`, to `tonic::transport::Server::layer`, or call [`wrap`](Stack::wrap).
 /// All its steps share one [`Body`](palisade_core::Body): a service whose responses have the body `B` has the body `Body<B>`
 /// behind any stack. Each [`layer`](Stack::layer) of your own adds another one if steps of the stack are outside of it.
 ///
@@ -55,11 +54,11 @@ pub fn stack() -> Stack<order::Start> {
 /// happen, so that they pass all policies on the way out and carry their headers.
 #[derive(Clone, Copy)]
 pub struct Stack<At, Outer = Identity, Open = Nothing, Errors = Identity> {
-    /// What is complete, outside.
+    /// The outer layers, which are complete.
     outer: Outer,
-    /// The policies since then, and the error format if it is among them, inside it: they become one service.
+    /// The consecutive policies inside them, with the error format: they become one service.
     open: Open,
-    /// What makes responses of failures, inside each service.
+    /// The error format of inner services.
     errors: Errors,
     at: PhantomData<fn() -> At>,
 }
@@ -112,8 +111,8 @@ where
         Stack { outer, open: Nothing, errors: self.errors, at: PhantomData }
     }
 
-    /// Finds out who the client is behind your proxies. Outermost, so that everything inside counts, judges and logs
-    /// the client and not the nearest proxy. Without this step the client is the socket's peer.
+    /// Determines the client's address behind your proxies. It is the outermost step, so that inner steps count and log the
+    /// client's address instead of the proxy's. Without this step the client is the socket's peer.
     ///
     #[cfg_attr(feature = "rate-limit", doc = "```")]
     #[cfg_attr(not(feature = "rate-limit"), doc = "```ignore")]
@@ -135,8 +134,8 @@ where
         self.then(proxies.borrow().clone())
     }
 
-    /// Names each request ([`RequestIds`](palisade_observe::RequestIds)), or tells all that becomes of it
-    /// ([`Observe`](palisade_observe::Observe)). Outermost, so that every answer carries the name and nothing is missed.
+    /// Sets request ids ([`RequestIds`](palisade_observe::RequestIds)), or also logs and measures requests
+    /// ([`Observe`](palisade_observe::Observe)). It comes before all steps that can respond, so that each response is observed.
     ///
     /// ```
     /// use palisade::{ErrorLayer, observe::{Observe, RequestSpan}, stack};
@@ -155,7 +154,7 @@ where
         self.then(observer.into_stage())
     }
 
-    /// Turns everything that fails inside into one error format.
+    /// Renders all errors of inner steps and of the service in one format.
     pub fn errors(self, errors: impl order::Finished<ErrorLayer>) -> WithErrors<Outer, Open>
     where
         At: order::BeforeErrors,
@@ -188,7 +187,7 @@ where
         self.then(headers.borrow().clone())
     }
 
-    /// Says which origins may read the answers.
+    /// Answers preflights, and writes which origins may read the responses.
     #[cfg(feature = "cors")]
     pub fn cors(
         self,
@@ -200,8 +199,8 @@ where
         self.then(cors.borrow().clone())
     }
 
-    /// Limits how often: by address outside of `auth`, by principal inside of it, by both together nowhere. A limit by a
-    /// [`Key`](palisade_rate_limit::Key) of your own goes in with [`policy`](Self::policy).
+    /// Adds a rate limit. Place it before `auth` to limit by address, after `auth` to limit by principal. Add a limit by your own
+    /// [`Key`](palisade_rate_limit::Key) with [`policy`](Self::policy).
     #[cfg(feature = "rate-limit")]
     pub fn rate_limit<K>(
         self,
@@ -213,8 +212,8 @@ where
         self.then(limit.borrow().clone())
     }
 
-    /// Says who is calling: a [`Jwt`](palisade_auth::Jwt), an [`any_of`](palisade_core::any_of), a policy of your own
-    /// that leaves a [`Principal`](palisade_core::Principal).
+    /// Authenticates the caller by a [`Jwt`](palisade_auth::Jwt), an [`any_of`](palisade_core::any_of), or your own policy that
+    /// inserts a [`Principal`](palisade_core::Principal).
     #[cfg(feature = "auth")]
     pub fn auth<P, Given>(
         self,
@@ -252,13 +251,12 @@ where
         self.then(rule.authorize())
     }
 
-    /// Withholds the answers of routes that do not say who may come in: 403, and a log line that names the method and
-    /// the path. A route says it by `with_auth`, `with_role`, `with_rule` or `with_public`; the stack by
-    /// [`role`](Stack::role) or [`rule`](Stack::rule), before this or after it. [`auth`](Stack::auth) alone is no decision: it may be optional.
+    /// Replaces the responses of routes without an authorization policy by 403, and logs their method and path. Such policies are
+    /// `with_auth`, `with_role`, `with_rule` and `with_public` of a route, and [`role`](Stack::role) and [`rule`](Stack::rule) of
+    /// the stack, before or after this step. [`auth`](Stack::auth) alone does not count, because it may be optional.
     ///
-    /// The handler of an undecided route has run when its answer is withheld. See
-    /// [`DenyUndecided`](palisade_auth::DenyUndecided) for what it can see and what not, and for a way to refuse before
-    /// the handler runs.
+    /// The handler of an undecided route has run when its response is replaced. See
+    /// [`DenyUndecided`](palisade_auth::DenyUndecided) for its limits, and for a way to reject before the handler runs.
     #[cfg_attr(feature = "axum", doc = "```")]
     #[cfg_attr(not(feature = "axum"), doc = "```ignore")]
     /// use axum::{Router, routing::get};
@@ -305,7 +303,7 @@ where
         self.then_layer(cache.borrow().clone())
     }
 
-    /// Limits how long an answer may take, and how long bodies may pause. The service inside gets its request with a
+    /// Limits the time to a response, and the pauses of bodies. The service inside gets its request with a
     /// [`TimedBody`](palisade_body::TimedBody).
     #[cfg(feature = "body")]
     pub fn timeout(
@@ -318,7 +316,7 @@ where
         self.then_layer(*deadline.borrow())
     }
 
-    /// Limits how many bytes a request body may have. The service inside gets its request with a
+    /// Limits the size of request bodies in bytes. The service inside gets its request with a
     /// [`LimitedBody`](palisade_body::LimitedBody). Bodies that arrive compressed are for a
     /// [`layer`](Stack::layer) directly inside.
     ///
@@ -348,8 +346,8 @@ where
         self.then_layer(limit.borrow().clone())
     }
 
-    /// Requires a valid webhook signature. It covers the exact bytes of the body, so it is verified before anything
-    /// reads a meaning into them. For one route of many, put the layer on the route.
+    /// Requires a valid webhook signature over the bytes of the body, before the body is parsed. For a single route, add the layer
+    /// to the route.
     #[cfg(feature = "webhook")]
     pub fn webhook(
         self,
@@ -361,7 +359,7 @@ where
         self.then_layer(webhook.borrow().clone())
     }
 
-    /// Checks each JSON body before the service sees it.
+    /// Validates each JSON body before the service receives it.
     #[cfg(feature = "validate")]
     pub fn validate<T>(
         self,
@@ -386,7 +384,7 @@ where
         self.then_layer(idempotency.borrow().clone())
     }
 
-    /// Adds any policy here, or several in a row, inside everything above. It fits anywhere; choose its place with care.
+    /// Adds any policy or chain of policies, inside all steps above. The compiler does not check its place.
     pub fn policy<P, Given>(self, policy: P) -> With<P::Stage, At, Outer, Open, Errors>
     where
         P: IntoStage<Given, Stage: Clone>,
@@ -394,14 +392,14 @@ where
         self.then(policy.into_stage())
     }
 
-    /// Adds any tower layer here, inside everything above. The steps outside of it cannot know the response body of the
+    /// Adds any tower layer, inside all steps above. The steps outside of it cannot know the response body of the
     /// layer, so they add a [`Body`](palisade_core::Body) around it.
     pub fn layer<L>(self, layer: L) -> WithUserLayer<L, At, Outer, Open, Errors> {
         let outer = Nest::new(layer, self.open.close(self.outer, &self.errors));
         Stack { outer, open: Nothing, errors: self.errors, at: PhantomData }
     }
 
-    /// Puts the stack around a service.
+    /// Wraps a service in the stack.
     pub fn wrap<S>(&self, service: S) -> <Self as Layer<S>>::Service
     where
         Self: Layer<S>,

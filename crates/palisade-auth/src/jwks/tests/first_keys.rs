@@ -30,7 +30,7 @@ async fn a_thousand_first_requests_share_one_fetch() {
 }
 
 #[tokio::test]
-async fn without_keys_the_answer_is_503_until_the_backoff_ends() {
+async fn missing_keys_are_503_until_the_backoff_ends() {
     let setup = setup();
     setup.issuer.die();
     assert_503(&setup.finds("a").await.unwrap_err());
@@ -93,7 +93,7 @@ async fn a_fetch_ends_at_the_timeout() {
 }
 
 #[test]
-fn without_a_runtime_the_answer_is_503() {
+fn request_outside_a_runtime_is_503() {
     let setup = setup();
     match setup.keys.keys_for(None) {
         Lookup::Unavailable(error) => assert_503(&error),

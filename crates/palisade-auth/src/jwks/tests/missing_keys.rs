@@ -59,7 +59,7 @@ async fn a_concurrent_flood_causes_one_fetch_per_cool_down() {
 }
 
 #[tokio::test]
-async fn a_made_up_key_id_leaves_an_attempt_for_a_real_one() {
+async fn unknown_key_id_leaves_an_attempt_for_a_published_one() {
     let setup = loaded().await;
     assert!(!setup.finds("made up").await.unwrap());
     setup.issuer.publish("a b new");
@@ -70,7 +70,7 @@ async fn a_made_up_key_id_leaves_an_attempt_for_a_real_one() {
 }
 
 #[tokio::test]
-async fn a_key_asked_for_early_is_found_within_the_cool_down() {
+async fn unpublished_key_is_found_within_the_cool_down_once_published() {
     let setup = loaded().await;
     // The issuer signs with a key for ten minutes before it publishes it.
     for _ in 0..60 {
@@ -110,7 +110,7 @@ async fn a_key_is_found_within_the_cool_down_of_a_flood() {
 }
 
 #[tokio::test]
-async fn a_fetch_that_began_before_the_publication_is_repeated() {
+async fn fetch_is_repeated_if_it_began_before_the_publication() {
     let setup = loaded().await;
     setup.pass(480);
     // The document of this refresh is read before the key is published, and arrives after.
@@ -133,7 +133,7 @@ async fn key_ids_over_the_cap_are_unknown() {
 }
 
 #[tokio::test]
-async fn a_fetch_continues_when_its_request_is_gone() {
+async fn fetch_continues_after_its_request_is_cancelled() {
     let setup = loaded().await;
     setup.issuer.publish("a b new");
     setup.issuer.stall();
@@ -147,7 +147,7 @@ async fn a_fetch_continues_when_its_request_is_gone() {
 }
 
 #[tokio::test]
-async fn a_fetch_without_waiting_requests_brings_the_keys() {
+async fn fetch_completes_without_waiting_requests() {
     let setup = loaded().await;
     setup.issuer.publish("a b new");
     drop(setup.keys.keys_for(Some("new")));

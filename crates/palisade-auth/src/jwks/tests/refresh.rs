@@ -30,7 +30,7 @@ async fn reading_the_generation_starts_a_refresh() {
 }
 
 #[tokio::test]
-async fn the_same_document_is_the_same_generation() {
+async fn reloading_the_same_document_keeps_the_generation() {
     let setup = loaded().await;
     setup.keys.load().await.unwrap();
     assert_eq!(setup.keys.status().generation, 1);
@@ -40,7 +40,7 @@ async fn the_same_document_is_the_same_generation() {
 }
 
 #[tokio::test]
-async fn max_age_is_used_between_a_minute_and_an_hour() {
+async fn max_age_is_clamped_to_between_a_minute_and_an_hour() {
     for (max_age, refreshed_at) in [(0, 48), (1000, 800), (u64::MAX, 2880)] {
         let setup = setup();
         let document = Fetched::new("a").with_max_age(Duration::from_secs(max_age));
@@ -94,7 +94,7 @@ async fn unused_keys_are_loaded_again_before_they_are_used() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn under_load_there_is_one_fetch_at_a_time() {
+async fn only_one_fetch_runs_at_a_time() {
     struct Careful(Issuer, Arc<AtomicUsize>, Arc<AtomicUsize>);
     impl Fetch for Careful {
         fn fetch(&self, url: &Uri) -> BoxFuture<Result<Fetched, BoxError>> {
@@ -144,7 +144,7 @@ async fn under_load_there_is_one_fetch_at_a_time() {
 }
 
 #[tokio::test]
-async fn without_max_stale_expired_keys_are_not_used() {
+async fn expired_keys_are_not_used_without_max_stale() {
     let setup = setup_with(|builder| builder.max_stale(Duration::ZERO));
     setup.keys.load().await.unwrap();
     setup.pass(599);

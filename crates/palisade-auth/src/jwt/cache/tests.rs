@@ -44,7 +44,7 @@ fn tokens_with_the_same_hash_are_different() {
 }
 
 #[test]
-fn entry_is_not_found_when_its_time_is_over() {
+fn expired_entry_is_not_found() {
     let cache = one_bucket();
     insert(&cache, &token(1), 1, NOW + 60.0);
     assert_eq!(find(&cache, &token(1), NOW + 59.9), Some(1));
@@ -63,7 +63,7 @@ fn entry_of_other_keys_is_not_found() {
 }
 
 #[test]
-fn oldest_entry_leaves_for_the_fifth() {
+fn fifth_entry_evicts_the_oldest_of_its_bucket() {
     let cache = one_bucket();
     for number in 0..5 {
         insert(&cache, &token(number), number, NOW + 60.0);
@@ -92,7 +92,7 @@ fn expired_entries_do_not_count_as_evicted() {
 }
 
 #[test]
-fn long_tokens_take_the_place_of_several() {
+fn long_token_evicts_several_entries() {
     let cache = one_bucket();
     let long = |length: usize| "l".repeat(length);
     let largest = (BYTES_PER_BUCKET - ENTRY) / 2;
@@ -107,7 +107,7 @@ fn long_tokens_take_the_place_of_several() {
 }
 
 #[test]
-fn cache_without_bytes_keeps_nothing() {
+fn cache_of_zero_bytes_stores_no_entry() {
     let cache = TokenCache::new(0);
     insert(&cache, &token(1), 1, NOW + 60.0);
     assert_eq!(find(&cache, &token(1), NOW), None);
@@ -131,7 +131,7 @@ fn is_at_hand(cache: &TokenCache<u32>, token: &str) -> bool {
 }
 
 #[test]
-fn token_is_at_hand_after_it_was_found_twice() {
+fn second_hit_copies_the_entry_to_the_thread() {
     let cache = one_bucket();
     let token = at_hand(&cache, 1);
     assert_eq!(find(&cache, &token, NOW), Some(1));
@@ -141,7 +141,7 @@ fn token_is_at_hand_after_it_was_found_twice() {
 }
 
 #[test]
-fn token_at_hand_is_not_found_when_its_time_is_over() {
+fn thread_local_entry_expires() {
     let cache = one_bucket();
     let token = at_hand(&cache, 1);
     assert_eq!(find(&cache, &token, NOW + 59.9), Some(1));
@@ -149,7 +149,7 @@ fn token_at_hand_is_not_found_when_its_time_is_over() {
 }
 
 #[test]
-fn token_at_hand_of_other_keys_is_not_found() {
+fn thread_local_entry_of_other_keys_is_not_found() {
     let cache = one_bucket();
     let token = at_hand(&cache, 1);
     for generation in
@@ -160,7 +160,7 @@ fn token_at_hand_of_other_keys_is_not_found() {
 }
 
 #[test]
-fn token_at_hand_stays_while_others_come_once_in_between() {
+fn alternating_tokens_do_not_evict_the_thread_local_entry() {
     let cache = one_bucket();
     let first = at_hand(&cache, 1);
     insert(&cache, &token(2), 2, NOW + 60.0);
@@ -175,7 +175,7 @@ fn token_at_hand_stays_while_others_come_once_in_between() {
 }
 
 #[test]
-fn tokens_at_hand_of_a_thread_have_bounded_weight() {
+fn thread_local_entries_have_bounded_weight() {
     let cache = TokenCache::<u32>::new(64 * BYTES_PER_BUCKET);
     let long = |number: u32| format!("{number:0>3900}");
     let at_hand = || (0..64).filter(|number| is_at_hand(&cache, &long(*number))).count();

@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proofs_are_remembered_until_they_expire_and_never_evicted() {
+    fn proofs_are_stored_until_they_expire_and_never_evicted() {
         let clock = ManualClock::at(Duration::ZERO);
         let store = InMemoryDpopReplays::with_clock(2, Arc::new(clock.clone())).unwrap();
         let insert = |id| store.insert_now(id, Duration::from_secs(10));

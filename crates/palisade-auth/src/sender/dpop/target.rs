@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn htu_is_the_public_url_and_the_path() {
+    fn htu_must_equal_the_public_url_and_path() {
         let url = Target::parse("https://api.example.com/v1/").unwrap();
         for same in [
             "https://api.example.com/v1/items",

@@ -32,7 +32,7 @@ fn start(site: &Site, count: usize, path: &'static str) -> Vec<tokio::task::Join
 }
 
 #[tokio::test]
-async fn a_thousand_simultaneous_misses_run_the_service_once() {
+async fn thousand_concurrent_misses_run_the_service_once() {
     let (site, gate) = gated(Cache::honour(), |_, _| minute());
     let requests = start(&site, 1000, "/a");
     settle().await;
@@ -65,7 +65,7 @@ async fn misses_of_two_variants_run_the_service_twice() {
 }
 
 #[tokio::test]
-async fn response_that_is_not_shared_releases_all_at_once() {
+async fn uncacheable_response_releases_all_waiting_requests() {
     let (site, gate) = gated(Cache::honour(), |_, _| ok().header("cache-control", "no-store"));
     let requests = start(&site, 100, "/a");
     settle().await;
@@ -89,7 +89,7 @@ async fn response_that_is_not_shared_releases_all_at_once() {
 }
 
 #[tokio::test]
-async fn next_request_goes_if_the_first_client_leaves() {
+async fn another_request_is_sent_if_the_first_client_disconnects() {
     let (site, gate) = gated(Cache::honour(), |_, _| minute());
     let mut requests = start(&site, 10, "/a");
     settle().await;
@@ -137,7 +137,7 @@ async fn failed_renewals_keep_the_stale_response() {
 }
 
 #[tokio::test]
-async fn background_request_is_not_the_clients() {
+async fn background_refresh_omits_conditions_of_the_client() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
     let site = Site::new(Cache::revalidate(Duration::from_secs(60)), move |_, request| {
@@ -156,7 +156,7 @@ async fn background_request_is_not_the_clients() {
 }
 
 #[tokio::test]
-async fn response_from_before_a_purge_is_not_stored_after_it() {
+async fn response_requested_before_a_purge_is_not_stored() {
     let (site, gate) = gated(Cache::forever().until_purged(), |_, _| ok().header("cache-tag", "t"));
     for purge in 0..3 {
         let before = site.calls();

@@ -51,7 +51,7 @@ impl Policy for ApiKey {
 }
 
 #[tokio::test]
-async fn authentication_inside_the_cache_is_noticed() {
+async fn authentication_inside_the_cache_is_detected() {
     let cache = Cache::revalidate(Duration::from_secs(60)).build().unwrap();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
@@ -69,7 +69,7 @@ async fn authentication_inside_the_cache_is_noticed() {
 }
 
 #[tokio::test]
-async fn entries_of_a_principal_are_for_the_same_rights_only() {
+async fn entries_of_a_principal_require_the_same_roles_and_scopes() {
     let site = Site::new(Cache::honour().per_principal(), |_, _| {
         ok().header("cache-control", "private, max-age=60")
     });
@@ -101,7 +101,7 @@ async fn entries_of_a_principal_are_for_the_same_rights_only() {
 }
 
 #[tokio::test]
-async fn entries_of_a_tenant_are_for_its_members() {
+async fn entries_of_a_tenant_are_shared_by_its_members() {
     let site = Site::new(Cache::honour().per_tenant(), |_, request| match request.uri().path() {
         "/me" => minute(),
         _ => ok().header("cache-control", "private, max-age=60"),
@@ -119,7 +119,7 @@ async fn entries_of_a_tenant_are_for_its_members() {
 }
 
 #[tokio::test]
-async fn sharing_between_callers_takes_the_users_word() {
+async fn sharing_between_callers_requires_an_insecure_setting() {
     let site = Site::new(Cache::honour().insecure_share_authenticated(), |number, _| {
         let response = minute();
         if number == 1 { response } else { response.header("set-cookie", "a=b") }
@@ -133,7 +133,7 @@ async fn sharing_between_callers_takes_the_users_word() {
 }
 
 #[tokio::test]
-async fn hits_lack_the_fields_that_were_made_for_another_request() {
+async fn hits_omit_fields_that_belong_to_the_first_request() {
     let site = Site::new(Cache::honour(), |number, request| {
         let origin = request.headers().get("origin").cloned();
         let response = minute().header("x-request-id", number).header("ratelimit", "r=1");

@@ -14,7 +14,7 @@ use super::*;
 use crate::{CacheStore, CacheTags, Validators};
 
 #[test]
-fn layer_keeps_the_contract_of_tower() {
+fn keeps_the_layer_contract() {
     let get = || Request::get("/").body(Script::empty()).unwrap();
     Contract::new(get).check(|| Cache::honour().build().unwrap());
     Contract::new(get).check(|| crate::ETag::strong().max_body(0));
@@ -60,7 +60,7 @@ async fn head_is_served_from_a_get_and_not_stored() {
 }
 
 #[tokio::test]
-async fn requests_that_only_the_service_can_answer_pass() {
+async fn range_and_conditional_requests_bypass_the_cache() {
     let site = Site::new(Cache::honour(), |_, _| minute());
     site.get("/a").await;
     for (name, value) in [
@@ -78,7 +78,7 @@ async fn requests_that_only_the_service_can_answer_pass() {
 }
 
 #[tokio::test]
-async fn variants_are_stored_beside_each_other() {
+async fn variants_are_stored_separately() {
     let site = Site::new(Cache::honour(), |_, _| minute().header("vary", "accept-language"));
     let get =
         |language: &'static str| site.send(Request::get("/a").header("accept-language", language));
@@ -91,7 +91,7 @@ async fn variants_are_stored_beside_each_other() {
 }
 
 #[tokio::test]
-async fn service_is_asked_conditionally_and_a_304_renews() {
+async fn stale_entry_is_revalidated_and_renewed_by_304() {
     let site = Site::new(Cache::honour(), |number, request| {
         let tag = request.headers().get(header::IF_NONE_MATCH);
         match number {
@@ -171,7 +171,7 @@ async fn stale_response_is_served_if_the_service_fails() {
 }
 
 #[tokio::test]
-async fn stale_response_is_served_if_the_service_returns_an_error() {
+async fn stale_response_is_served_if_the_service_fails_with_an_error() {
     let fails = Arc::new(AtomicBool::new(false));
     let clock = ManualClock::at(START);
     let cache = Cache::revalidate(Duration::from_secs(60)).stale_while_revalidate(Duration::ZERO);
@@ -191,7 +191,7 @@ async fn stale_response_is_served_if_the_service_returns_an_error() {
 }
 
 #[tokio::test]
-async fn response_that_is_no_longer_shared_is_forgotten() {
+async fn entry_is_removed_when_its_response_becomes_private() {
     let site = Site::new(Cache::honour().stale_if_error(Duration::from_secs(1000)), |number, _| {
         match number {
             1 => minute(),
@@ -206,7 +206,7 @@ async fn response_that_is_no_longer_shared_is_forgotten() {
 }
 
 #[tokio::test]
-async fn clients_are_obeyed_only_where_they_count() {
+async fn request_cache_control_is_honoured_in_honour_mode_only() {
     let reload = || Request::get("/a").header("cache-control", "no-cache");
     let honour = Site::new(Cache::honour(), |_, _| minute());
     let ignore = Site::new(Cache::revalidate(Duration::from_secs(60)), |_, _| ok());
@@ -220,7 +220,7 @@ async fn clients_are_obeyed_only_where_they_count() {
 }
 
 #[tokio::test]
-async fn successful_changes_invalidate_what_they_name() {
+async fn successful_unsafe_requests_invalidate_target_and_location() {
     let site = Site::new(Cache::honour(), |_, request| match *request.method() {
         Method::POST => ok().status(201).header("location", "/posts/7"),
         Method::DELETE => ok().status(404),
@@ -237,7 +237,7 @@ async fn successful_changes_invalidate_what_they_name() {
 }
 
 #[tokio::test]
-async fn purges_remove_by_path_by_tag_and_everything() {
+async fn purges_remove_by_path_by_tag_or_everything() {
     let site =
         Site::new(Cache::forever().until_purged(), |_, request| match request.uri().path() {
             "/a" => ok().header("cache-tag", "posts, a"),
@@ -272,7 +272,7 @@ async fn purges_remove_by_path_by_tag_and_everything() {
 }
 
 #[tokio::test]
-async fn long_bodies_pass_and_memory_has_a_limit() {
+async fn long_bodies_pass_and_memory_is_bounded() {
     let store = CacheStore::memory(64 * 1024).unwrap();
     let builder = Cache::honour().store(&store).max_body(1024);
     let site = Site::with_handler(builder, |_, request| {
@@ -336,7 +336,7 @@ impl futures_core::Stream for Frames {
 }
 
 #[tokio::test]
-async fn streams_pass_while_they_are_copied() {
+async fn streams_pass_while_they_are_stored() {
     let script = || Script::of([Step::Data("a"), Step::Wait, Step::Data("b")]);
     let frames =
         |frames: Vec<Result<String, ()>>| frames.into_iter().collect::<Result<Vec<_>, _>>();

@@ -61,7 +61,7 @@ fn counts_the_published_example_of_cloudflare() {
 }
 
 #[test]
-fn a_request_that_costs_more_than_the_limit_never_fits() {
+fn cost_over_the_limit_never_fits() {
     let window = window(10, MINUTE);
     let (counts, at) = state(&window, 0, 0, 0);
     assert_eq!(window.wait(counts, at, 11), None);
@@ -72,7 +72,7 @@ fn a_request_that_costs_more_than_the_limit_never_fits() {
 }
 
 #[test]
-fn the_last_request_of_a_limit_is_admitted_and_charged_once() {
+fn last_request_within_the_limit_is_admitted_and_charged_once() {
     let window = window(10, MINUTE);
     let (mut counts, at) = state(&window, 0, 0, 0);
     for used in 1..=10 {
@@ -126,7 +126,7 @@ fn quota_is_available_exactly_after_the_wait() {
 }
 
 #[test]
-fn counts_are_forgotten_after_two_windows() {
+fn counts_expire_after_two_windows() {
     let counts = Counts { index: 7, previous: 3, current: 5 };
     assert_eq!(counts.rolled_to(7), counts);
     assert_eq!(counts.rolled_to(8), Counts { index: 8, previous: 5, current: 0 });
@@ -136,7 +136,7 @@ fn counts_are_forgotten_after_two_windows() {
 }
 
 #[test]
-fn clock_that_went_back_reads_as_start_of_the_newest_window() {
+fn backward_clock_reads_as_start_of_the_newest_window() {
     let window = window(10, MINUTE);
     let counts = Counts { index: 7, previous: 10, current: 0 };
     let lagging = window.moment(6 * MINUTE + 20_000 * MILLI);
@@ -148,7 +148,7 @@ fn clock_that_went_back_reads_as_start_of_the_newest_window() {
 }
 
 #[test]
-fn the_largest_numbers_do_not_overflow() {
+fn largest_numbers_do_not_overflow() {
     let window = window(u32::MAX, u64::MAX / 4);
     let full = Counts { index: 0, previous: u32::MAX, current: u32::MAX };
     let at = window.moment(0);
@@ -164,7 +164,7 @@ fn the_largest_numbers_do_not_overflow() {
 
 proptest! {
     #[test]
-    fn request_is_admitted_after_its_wait_and_not_a_tick_earlier(
+    fn request_is_admitted_exactly_after_its_wait(
         (limit, cost) in (1u32..=u32::MAX).prop_flat_map(|limit| (Just(limit), 0..=limit)),
         (length, elapsed) in (1..=10 * MINUTE).prop_flat_map(|length| (Just(length), 0..length)),
         used in (0.0f64..=1.0, 0.0f64..=1.0),
@@ -179,7 +179,7 @@ proptest! {
     }
 
     #[test]
-    fn what_remains_is_what_can_still_be_had(
+    fn remaining_is_the_largest_admissible_cost(
         limit in 1u32..50, length in 1u64..50, elapsed in 0u64..50, used in (0u32..50, 0u32..50),
     ) {
         let window = window(limit, length);
@@ -223,7 +223,7 @@ fn most_in_a_window(window: &Window, admitted: &[u64]) -> usize {
 }
 
 #[test]
-fn a_client_paced_below_any_limit_is_never_rejected() {
+fn client_paced_below_the_limit_is_never_rejected() {
     const LENGTH: u64 = 10_000_000;
     for limit in 1..=100 {
         let window = window(limit, LENGTH);
@@ -238,7 +238,7 @@ fn a_client_paced_below_any_limit_is_never_rejected() {
 }
 
 #[test]
-fn a_saturated_client_is_admitted_its_limit_on_average() {
+fn saturated_client_gets_its_limit_on_average() {
     const LENGTH: u64 = 1_000_000;
     const WINDOWS: u64 = 100;
     for limit in 1..=100 {
@@ -257,7 +257,7 @@ fn a_saturated_client_is_admitted_its_limit_on_average() {
 }
 
 #[test]
-fn a_wait_exceeds_the_window_by_a_tick_at_most() {
+fn wait_exceeds_the_window_by_at_most_one_tick() {
     const LENGTH: u64 = 1000;
     for limit in 1..=100 {
         let window = window(limit, LENGTH);
@@ -279,7 +279,7 @@ fn a_wait_exceeds_the_window_by_a_tick_at_most() {
 proptest! {
     /// Every decision of any trace of milliseconds, on the state that the trace has led to.
     #[test]
-    fn decides_as_upstash_does_on_any_trace(
+    fn decisions_agree_with_upstash_on_any_trace(
         limit in 1u32..=100,
         seconds in 1u64..100,
         steps in prop::collection::vec(0u64..4000, 1..500),

@@ -28,7 +28,7 @@ fn spends(cache: &LocalCache, number: u64, now: u64, cost: u32) -> bool {
 }
 
 #[test]
-fn permits_of_an_older_lease_go_back_to_the_store() {
+fn permits_of_an_older_lease_are_returned_to_the_store() {
     let cache = LocalCache::for_keys(1);
     assert_eq!(store(&cache, 1, (0, 60), lease(3, 7)), [0, 0]);
     assert_eq!(
@@ -43,7 +43,7 @@ fn permits_of_an_older_lease_go_back_to_the_store() {
 }
 
 #[test]
-fn permits_above_one_lease_go_back_to_the_store() {
+fn permits_above_one_lease_are_returned_to_the_store() {
     let cache = LocalCache::for_keys(1);
     assert_eq!(store(&cache, 1, (0, 60), lease(14, 7)), [4, 0]);
     assert!(spends(&cache, 1, 0, 4));
@@ -56,7 +56,7 @@ fn permits_above_one_lease_go_back_to_the_store() {
 }
 
 #[test]
-fn one_request_asks_for_a_lease_and_others_do_not() {
+fn only_one_request_at_a_time_requests_a_lease() {
     let cache = LocalCache::for_keys(1);
     assert!(cache.begin_lease(key(1), 0, 50));
     assert!(!cache.begin_lease(key(1), 49, 99));
@@ -68,7 +68,7 @@ fn one_request_asks_for_a_lease_and_others_do_not() {
 }
 
 #[test]
-fn valid_leases_are_never_dropped_for_other_keys() {
+fn valid_leases_are_not_evicted_by_other_keys() {
     let cache = LocalCache::for_keys(1);
     let refused = refused();
     for number in 1..=4 {
@@ -87,7 +87,7 @@ fn valid_leases_are_never_dropped_for_other_keys() {
 }
 
 #[test]
-fn a_refusal_is_remembered_no_longer_than_its_cap() {
+fn rejection_is_cached_no_longer_than_its_cap() {
     let cache = LocalCache::for_keys(1);
     let refused = refused();
     cache.refuse(key(1), 0, 1, &refused, 300);
@@ -96,7 +96,7 @@ fn a_refusal_is_remembered_no_longer_than_its_cap() {
 }
 
 #[test]
-fn a_block_is_remembered_for_every_cost() {
+fn block_is_cached_for_every_cost() {
     let cache = LocalCache::for_keys(1);
     assert_eq!(store(&cache, 1, (0, 60), lease(2, 7)), [0, 0]);
     cache.block(key(1), 10, 1000, 300);
@@ -107,7 +107,7 @@ fn a_block_is_remembered_for_every_cost() {
 }
 
 #[test]
-fn what_was_asked_before_a_key_was_forgotten_is_not_stored() {
+fn results_requested_before_an_invalidation_are_not_stored() {
     let cache = LocalCache::for_keys(64);
     let refused = refused();
     assert_eq!(store(&cache, 1, (0, 60), lease(2, 7)), [0, 0]);

@@ -99,7 +99,7 @@ fn two_first_requests_of_a_key_share_one_quota() {
 }
 
 #[test]
-fn two_requests_of_a_known_key_share_what_is_left() {
+fn two_requests_of_a_known_key_share_the_remaining_quota() {
     loom::model(|| {
         let (table, window) = (tiny(), per_window(2));
         assert_eq!(admitted(&table, &window, KEY, 0), 1);
@@ -128,7 +128,7 @@ fn key_evicted_during_a_charge_gets_no_more_than_its_quota() {
 }
 
 #[test]
-fn sweeping_during_charges_forgets_only_windows_that_are_over() {
+fn sweeping_during_charges_removes_expired_windows_only() {
     loom::model(|| {
         let (table, window) = (tiny(), per_window(1));
         assert_eq!(admitted(&table, &window, KEY, 0), 1);
@@ -159,7 +159,7 @@ fn concurrent_refund_and_charge_share_one_quota() {
 }
 
 #[test]
-fn a_slot_is_not_read_by_a_header_of_another_time() {
+fn slot_is_not_read_with_the_header_of_another_window() {
     loom::model(|| {
         let (table, window) = (tiny(), per_window(1));
         assert_eq!(admitted(&table, &window, KEY, 0), 1);

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_deceive_or_name_devices_are_rejected() {
+    fn rejects_deceptive_and_device_file_names() {
         for good in
             ["a.txt", "concert.txt", "comma.txt", "com10.txt", "Übung 1.pdf", "a.b.c", "nul1"]
         {

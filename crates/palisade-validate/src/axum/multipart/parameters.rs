@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_as_browsers_write_them() {
+    fn parses_parameters_as_browsers_write_them() {
         for (value, expected) in [
             (r#"form-data; name="a""#, named("a", None)),
             (r#"Form-Data; NAME="a"; FileName="b.txt""#, named("a", Some("b.txt"))),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn boundary_comes_once() {
+    fn boundary_must_be_present_exactly_once() {
         let boundary = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));

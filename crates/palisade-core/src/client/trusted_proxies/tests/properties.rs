@@ -89,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn a_peer_that_is_not_trusted_is_the_client_whatever_it_sends(
+    fn untrusted_peer_is_the_client_for_any_headers(
         sent in prop::collection::vec(hostile_line(), 0..4),
     ) {
         for proxies in [
@@ -105,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn leftmost_of_several_is_never_the_client(
+    fn leftmost_element_is_never_the_client(
         leftmost in any::<IpAddr>(),
         between in prop::collection::vec(any::<IpAddr>(), 0..5),
     ) {
@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic_and_no_client_is_unspecified(
+    fn arbitrary_headers_never_panic_or_yield_unspecified_clients(
         lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..6),
         peer in any::<IpAddr>(),
     ) {
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn an_address_is_the_same_client_however_a_proxy_writes_it(
+    fn spellings_of_an_address_yield_the_same_client(
         address in any::<IpAddr>(),
         port in any::<u16>(),
     ) {

@@ -1,6 +1,8 @@
 //! What axum answers by itself, in the format of everything else, and what looks like that and is not.
 #![cfg(all(feature = "axum", feature = "multipart"))]
 
+mod broken_bodies;
+
 use axum::{
     Extension, Form, Json, Router,
     body::Body,
@@ -88,7 +90,7 @@ const PART: &str = "--x\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\n\
     longer than the limit of these routes, which is small\r\n--x--\r\n";
 
 #[tokio::test]
-async fn what_axum_answers_by_itself_looks_like_every_other_error() {
+async fn axum_errors_are_rendered_like_other_errors() {
     let (json, form) = ("application/json", "application/x-www-form-urlencoded");
     let long = "{\"amount\": \"                                                             \"}";
     let multipart = "multipart/form-data; boundary=x";
@@ -134,7 +136,7 @@ async fn what_axum_answers_by_itself_looks_like_every_other_error() {
 }
 
 #[tokio::test]
-async fn without_the_option_nothing_of_it_is_touched() {
+async fn axum_errors_are_unchanged_by_default() {
     let app = || routes().layer(ErrorLayer::new());
     let missing = send(app(), request(Method::GET, "/nowhere", "", "")).await;
     assert!(missing.body.is_empty());
@@ -143,7 +145,7 @@ async fn without_the_option_nothing_of_it_is_touched() {
 }
 
 #[tokio::test]
-async fn a_handlers_own_404_stays_where_a_route_was_found() {
+async fn bare_404_of_a_handler_is_unchanged() {
     let own = send(app(), request(Method::GET, "/bare", "", "")).await;
     assert_eq!((own.status, own.body.len()), (StatusCode::NOT_FOUND, 0));
     // A layer around the whole router cannot distinguish the two.
@@ -153,7 +155,7 @@ async fn a_handlers_own_404_stays_where_a_route_was_found() {
 }
 
 #[tokio::test]
-async fn over_grpc_a_route_that_is_not_there_is_unimplemented() {
+async fn missing_grpc_route_is_unimplemented() {
     let answer = send(app(), request(Method::POST, "/a.B/C", "application/grpc", "")).await;
     assert_eq!(
         (answer.status, &answer.headers["grpc-status"]),
@@ -162,7 +164,7 @@ async fn over_grpc_a_route_that_is_not_there_is_unimplemented() {
 }
 
 #[tokio::test]
-async fn a_head_request_gets_no_body_either() {
+async fn head_request_gets_no_error_body() {
     let answer = send(app(), request(Method::HEAD, "/nowhere", "", "")).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
     assert!(answer.body.is_empty());
@@ -195,7 +197,7 @@ fn made(status: u16, kind: &'static str, body: impl Into<Body>) -> Response {
 type Lookalike = (&'static str, fn() -> Response);
 
 #[tokio::test]
-async fn other_responses_stay_to_the_last_byte() {
+async fn other_responses_are_unchanged_to_the_last_byte() {
     let streamed = || {
         let text = http_body_util::StreamBody::new(stream_of(WORDS));
         made(400, TEXT, Body::new(text))
@@ -228,7 +230,7 @@ async fn other_responses_stay_to_the_last_byte() {
 }
 
 #[tokio::test]
-async fn text_of_a_handler_is_the_message_whatever_its_words_are() {
+async fn error_text_of_a_handler_becomes_the_message() {
     for (status, text) in [(400, "kein Gutschein"), (422, WORDS), (415, "nur JSON")] {
         let handler = move || async move { made(status, TEXT, text) };
         let errors = ErrorLayer::new().format(ErrorFormat::Flat).framework_errors();
@@ -243,7 +245,7 @@ async fn text_of_a_handler_is_the_message_whatever_its_words_are() {
 }
 
 #[tokio::test]
-async fn each_status_is_chosen_by_itself() {
+async fn status_filter_selects_what_is_rendered() {
     let errors = ErrorLayer::new().framework_errors_by(|status| match status.as_u16() {
         422 => Some(FrameworkReason::Hide),
         400 | 404 => Some(FrameworkReason::Show),
@@ -268,7 +270,7 @@ async fn each_status_is_chosen_by_itself() {
 }
 
 #[tokio::test]
-async fn log_has_the_reason_whether_the_client_sees_it_or_not() {
+async fn reason_is_logged_even_if_hidden_from_the_client() {
     let body = "{\"amount\":\"seven\"}";
     for reason in [FrameworkReason::Show, FrameworkReason::Hide] {
         let log = Log::of_this_thread(tracing::Level::INFO);
@@ -336,45 +338,6 @@ async fn rejections_convert_by_their_types() {
     }
 }
 
-/// A body that ends with an error in the middle of a part.
-fn cut_off(error: impl Into<BoxError>) -> Body {
-    let begins =
-        Bytes::from_static(b"--x\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\nhalf");
-    let frames = [Ok(http_body::Frame::data(begins)), Err(error.into())];
-    Body::new(http_body_util::StreamBody::new(Frames(frames.into())))
-}
-
-struct Frames(std::collections::VecDeque<Result<http_body::Frame<Bytes>, BoxError>>);
-
-impl futures_core::Stream for Frames {
-    type Item = Result<http_body::Frame<Bytes>, BoxError>;
-
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        std::task::Poll::Ready(self.0.pop_front())
-    }
-}
-
-#[tokio::test]
-async fn form_whose_body_breaks_off_is_the_clients_mistake() {
-    let form = |body| {
-        let request = Request::post("/parts");
-        request.header(header::CONTENT_TYPE, "multipart/form-data; boundary=x").body(body).unwrap()
-    };
-    let gone = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-    let answer = send(typed(), form(cut_off(gone()))).await;
-    assert_eq!(answer.json()["error"]["message"], "the request body could not be read");
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    // a layer that the body was read through knows better
-    let answer = send(typed(), form(cut_off(ApiError::request_timeout()))).await;
-    assert_eq!(answer.json()["error"]["code"], "REQUEST_TIMEOUT");
-    // the field ends with the body, and the form does not
-    let half = Body::from("--x\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\nhalf");
-    assert_eq!(send(app(), form(half)).await.json()["code"], "BAD_REQUEST");
-}
-
 async fn stays(name: &str, make: impl Fn() -> Response + Clone + Send + Sync + 'static) {
     let (before, body) = make().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
@@ -409,29 +372,7 @@ fn stream_of(
 }
 
 #[tokio::test]
-async fn a_text_that_breaks_off_is_a_500_and_nothing_hangs() {
-    struct BreaksOff;
-    impl http_body::Body for BreaksOff {
-        type Data = Bytes;
-        type Error = std::io::Error;
-        fn poll_frame(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
-            std::task::Poll::Ready(Some(Err(std::io::Error::other("gone"))))
-        }
-        fn size_hint(&self) -> http_body::SizeHint {
-            http_body::SizeHint::with_exact(9)
-        }
-    }
-    let handler = || async { made(400, TEXT, Body::new(BreaksOff)).into_response() };
-    let app = Router::new().fallback(handler).layer(ErrorLayer::new().framework_errors());
-    let answer = send(app, request(Method::GET, "/", "", "")).await;
-    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
-}
-
-#[tokio::test]
-async fn missing_guard_is_500_and_logs_the_remedy() {
+async fn missing_auth_policy_is_500_and_logs_the_remedy() {
     let route = || Router::new().route("/me", get(|_: Principal| async {}));
     for app in [route(), route().layer(ErrorLayer::new())] {
         let log = Log::of_this_thread(tracing::Level::ERROR);
@@ -444,7 +385,7 @@ async fn missing_guard_is_500_and_logs_the_remedy() {
 }
 
 #[tokio::test]
-async fn observer_hears_of_an_extractor_that_rejects() {
+async fn extractor_rejection_is_recorded_on_the_trail() {
     let trail = Trail::new(SystemClock::shared());
     let mut request = request(Method::POST, "/json", "application/json", "{");
     request.extensions_mut().insert(trail.clone());

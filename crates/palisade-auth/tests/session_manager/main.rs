@@ -1,5 +1,8 @@
 //! Sessions that the service begins and ends itself: in memory, and in a real Redis.
 
+#[cfg(feature = "redis")]
+mod in_redis;
+
 use std::{
     sync::{
         Arc, Mutex,
@@ -209,12 +212,12 @@ fn in_memory(clock: &ManualClock) -> SessionManager<User, InMemorySessions> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn renewal_in_memory_resurrects_no_session() {
+async fn renewal_in_memory_never_restores_a_removed_session() {
     renewal_resurrects_no_session(InMemorySessions::new(100)).await;
 }
 
 #[tokio::test]
-async fn memory_keeps_sessions() {
+async fn sessions_are_kept_in_memory() {
     keeps_sessions(&in_memory(&ManualClock::default())).await;
 }
 
@@ -245,7 +248,7 @@ async fn session_ends_when_idle_and_at_the_end_of_its_lifetime() {
 }
 
 #[tokio::test]
-async fn manager_ends_a_session_that_the_storage_keeps() {
+async fn manager_ends_expired_sessions_that_the_storage_keeps() {
     let clock = ManualClock::default();
     // the storage's time stands still
     let storage = InMemorySessions::new(1).clock(Arc::new(ManualClock::default()));
@@ -263,7 +266,7 @@ async fn manager_ends_a_session_that_the_storage_keeps() {
 }
 
 #[tokio::test]
-async fn memory_is_limited_and_one_caller_cannot_fill_it() {
+async fn memory_is_limited_in_total_and_per_caller() {
     let clock = ManualClock::default();
     let manager = in_memory(&clock);
     let log_in = async |subject: String| {
@@ -288,7 +291,7 @@ async fn memory_is_limited_and_one_caller_cannot_fill_it() {
 }
 
 #[tokio::test]
-async fn cookie_is_of_this_host_and_out_of_reach_of_scripts() {
+async fn cookie_is_host_only_secure_and_http_only() {
     let strict = SessionManager::<User, _>::builder(InMemorySessions::new(10))
         .cookie("__Host-shop")
         .same_site(SameSite::Strict)
@@ -352,101 +355,4 @@ async fn failed_storage_is_503_and_large_claims_are_500() {
 
     let large = User { name: "a".repeat(20_000) };
     assert_eq!(manager.log_in(&HeaderMap::new(), &ada(), large).await.unwrap_err().status(), 500);
-}
-
-#[cfg(feature = "redis")]
-mod in_redis {
-    use palisade_auth::RedisSessions;
-    use palisade_redis::{Redis, testing::RedisServer};
-
-    use super::*;
-
-    /// What a busy machine may take, and a test would rather wait for than fail.
-    const PATIENCE: Duration = Duration::from_secs(20);
-
-    fn machine(server: &RedisServer) -> SessionManager<User, RedisSessions> {
-        let redis = Redis::builder(server.url())
-            .connect_timeout(PATIENCE)
-            .response_timeout(PATIENCE)
-            .build()
-            .unwrap();
-        SessionManager::builder(RedisSessions::new(redis)).build().unwrap()
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn renewal_in_redis_resurrects_no_session() {
-        let Some(server) = RedisServer::start() else { return };
-        let redis = Redis::builder(server.url()).build().unwrap();
-        renewal_resurrects_no_session(RedisSessions::new(redis)).await;
-    }
-
-    #[tokio::test]
-    async fn redis_keeps_sessions() {
-        let Some(server) = RedisServer::start() else { return };
-        keeps_sessions(&machine(&server)).await;
-    }
-
-    #[tokio::test]
-    async fn one_caller_has_32_sessions_in_redis() {
-        let Some(server) = RedisServer::start() else { return };
-        let manager = machine(&server);
-        let nobody = HeaderMap::new();
-        let other = Principal::new("grace");
-        let other = browser(&manager.log_in(&nobody, &other, user()).await.unwrap());
-        let mut sessions = Vec::new();
-        for _ in 0..40 {
-            sessions.push(browser(&manager.log_in(&nobody, &ada(), user()).await.unwrap()));
-        }
-        let mut alive = 0;
-        for session in &sessions {
-            alive += usize::from(whoami(&manager, session).await.is_ok());
-        }
-        assert_eq!(alive, 32);
-        assert!(whoami(&manager, &sessions[39]).await.is_ok(), "the newest");
-        assert!(whoami(&manager, &other).await.is_ok(), "another caller");
-        assert_eq!(server.command(&["KEYS", "*"]).len(), 32 + 1 + 2);
-        manager.log_out_everywhere(&ada()).await.unwrap();
-        assert_eq!(server.command(&["KEYS", "*"]).len(), 2);
-    }
-
-    #[tokio::test]
-    async fn machines_share_sessions_and_redis_learns_no_token() {
-        let Some(mut server) = RedisServer::start() else { return };
-        let (one, other) = (machine(&server), machine(&server));
-        let set = one.log_in(&HeaderMap::new(), &ada(), user()).await.unwrap();
-        assert!(whoami(&other, &browser(&set)).await.is_ok());
-
-        let keys = server.command(&["KEYS", "*"]);
-        assert_eq!(keys.len(), 2, "{keys:?}");
-        let session = keys.iter().find(|key| key.starts_with("palisade:session:")).unwrap();
-        let list = keys.iter().find(|key| key.starts_with("palisade:sessions:")).unwrap();
-        let kept = format!("{keys:?} {:?}", server.command(&["HGETALL", session]));
-        assert!(!kept.contains(&token(&set)) && kept.contains("Ada"), "{kept}");
-
-        // every key expires: the session when it is idle, the list with the last of its sessions
-        let expires_in = |key: &str| server.command(&["PTTL", key])[0].parse::<i64>().unwrap();
-        let (half_hour, half_day) = (30 * 60 * 1000, 12 * 60 * 60 * 1000);
-        assert!((1..=half_hour).contains(&expires_in(session)));
-        assert!((half_hour..=half_day).contains(&expires_in(list)));
-        // a request puts the end off, but never beyond the end of the lifetime
-        server.command(&["PEXPIRE", session, "1000000"]);
-        whoami(&other, &browser(&set)).await.unwrap();
-        assert!((1_000_001..=half_hour).contains(&expires_in(session)));
-        let soon = server.command(&["TIME"])[0].parse::<u64>().unwrap() * 1000 + 600_000;
-        server.command(&["HSET", session, "ends", &soon.to_string()]);
-        whoami(&other, &browser(&set)).await.unwrap();
-        assert!((1..=600_000).contains(&expires_in(session)));
-        server.command(&["HSET", session, "ends", "1"]);
-        assert_eq!(whoami(&other, &browser(&set)).await.unwrap_err(), 401);
-
-        // a list leaves out what has ended
-        let next = one.log_in(&HeaderMap::new(), &ada(), user()).await.unwrap();
-        server.command(&["ZADD", list, "1", "ended"]);
-        one.log_in(&HeaderMap::new(), &ada(), user()).await.unwrap();
-        assert!(!server.command(&["ZRANGE", list, "0", "-1"]).contains(&"ended".to_owned()));
-        assert!(whoami(&other, &browser(&next)).await.is_ok());
-
-        server.stop();
-        assert_eq!(whoami(&one, &browser(&next)).await.unwrap_err(), 503);
-    }
 }

@@ -1,5 +1,8 @@
 //! What becomes of failures: formats, inner errors, panics, gRPC.
 
+mod inner_errors;
+mod panics;
+
 use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
@@ -68,7 +71,7 @@ async fn refused_in(format: ErrorFormat) -> (http::response::Parts, Value) {
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 #[tokio::test]
-async fn a_refusal_looks_as_the_format_says_and_keeps_its_headers() {
+async fn rejection_follows_the_format_and_keeps_its_headers() {
     let issues =
         json!([{"path": "email", "code": "invalid_email", "message": "must be an email address"}]);
 
@@ -123,7 +126,7 @@ async fn a_refusal_looks_as_the_format_says_and_keeps_its_headers() {
 }
 
 #[tokio::test]
-async fn over_grpc_every_format_is_grpc() {
+async fn grpc_requests_get_grpc_errors_in_every_format() {
     let custom = ErrorFormat::custom(|_, _| Response::default());
     for format in [ErrorFormat::Envelope, ErrorFormat::Flat, ErrorFormat::Problem, custom] {
         let service = ServiceBuilder::new()
@@ -142,7 +145,7 @@ async fn over_grpc_every_format_is_grpc() {
 }
 
 #[tokio::test]
-async fn a_head_request_gets_the_headers_of_the_error_and_no_body() {
+async fn head_request_gets_error_headers_without_a_body() {
     let length = serde_json::to_vec(&refused_in(ErrorFormat::Flat).await.1).unwrap().len();
     let service = ServiceBuilder::new()
         .layer(ErrorLayer::new().format(ErrorFormat::Flat))
@@ -166,138 +169,8 @@ impl std::fmt::Display for OutOfStock {
 
 impl std::error::Error for OutOfStock {}
 
-#[derive(Debug)]
-struct Wrapped(OutOfStock);
-
-impl std::fmt::Display for Wrapped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the order failed")
-    }
-}
-
-impl std::error::Error for Wrapped {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
-
-async fn failing_with(error: impl Fn() -> BoxError) -> (StatusCode, Value) {
-    let errors =
-        ErrorLayer::new().map(|_: &OutOfStock| ApiError::conflict().with_code("OUT_OF_STOCK"));
-    let service = errors.layer(service_fn(|_: Request<Full<Bytes>>| {
-        let error = error();
-        async move { Err::<Response<Full<Bytes>>, _>(error) }
-    }));
-    let (head, body) = answer(service, request()).await;
-    (head.status, serde_json::from_slice(&body).unwrap())
-}
-
 #[tokio::test]
-async fn nested_error_is_mapped_by_the_user() {
-    for error in [|| OutOfStock.into(), || Wrapped(OutOfStock).into()] as [fn() -> BoxError; 2] {
-        let (status, body) = failing_with(error).await;
-        assert_eq!(
-            (status, &body["error"]["code"]),
-            (StatusCode::CONFLICT, &json!("OUT_OF_STOCK"))
-        );
-    }
-}
-
-#[tokio::test]
-async fn an_unknown_error_is_a_500_that_shows_nothing_of_it() {
-    let (status, body) = failing_with(|| "password is hunter2".into()).await;
-    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert_eq!(
-        body,
-        json!({"error": {"code": "INTERNAL", "message": "internal error", "request_id": ID}})
-    );
-}
-
-#[tokio::test]
-async fn an_api_error_that_is_an_inner_services_error_is_itself() {
-    let (status, body) = failing_with(|| ApiError::not_found().into()).await;
-    assert_eq!((status, &body["error"]["code"]), (StatusCode::NOT_FOUND, &json!("NOT_FOUND")));
-}
-
-#[tokio::test]
-async fn a_body_over_a_length_limit_is_a_413() {
-    let service = ErrorLayer::new().layer(service_fn(|request: Request<Full<Bytes>>| async {
-        let body = http_body_util::Limited::new(request.into_body(), 3).collect().await?;
-        Ok::<_, BoxError>(Response::new(Full::new(body.to_bytes())))
-    }));
-    let request = Request::post("/").body(Full::new(Bytes::from("four"))).unwrap();
-    let (head, _) = answer(service, request).await;
-    assert_eq!(head.status, StatusCode::PAYLOAD_TOO_LARGE);
-}
-
-#[tokio::test(start_paused = true)]
-async fn towers_timeout_and_overload_are_a_504_and_a_503() {
-    let slow = ServiceBuilder::new()
-        .layer(ErrorLayer::new())
-        .timeout(Duration::from_secs(1))
-        .service_fn(|_: Request<Full<Bytes>>| async {
-            std::future::pending::<()>().await;
-            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
-        });
-    let (head, _) = answer(slow, request()).await;
-    assert_eq!(head.status, StatusCode::GATEWAY_TIMEOUT);
-
-    let busy = ServiceBuilder::new()
-        .layer(ErrorLayer::new())
-        .load_shed()
-        .service(palisade_core::testing::Probe::new().unready_for(1_000));
-    let response = busy.oneshot(request()).await.unwrap();
-    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-}
-
-#[tokio::test]
-async fn a_panic_is_a_500_wherever_it_happens() {
-    async fn panics(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
-        panic!("secret detail")
-    }
-    let (head, body) = answer(ErrorLayer::new().layer(service_fn(panics)), request()).await;
-    assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(!String::from_utf8_lossy(&body).contains("secret"));
-
-    let in_call = service_fn(|request: Request<Full<Bytes>>| {
-        assert!(request.uri().path() == "/never", "in call");
-        hello(request)
-    });
-    let (head, _) = answer(ErrorLayer::new().layer(in_call), request()).await;
-    assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
-
-    let (head, _) = answer(ErrorLayer::new().layer(service_fn(panics)), grpc_request()).await;
-    assert_eq!(head.headers["grpc-status"], "13");
-}
-
-#[tokio::test]
-async fn a_response_that_the_service_made_itself_is_not_touched() {
-    let plain = service_fn(|_: Request<Full<Bytes>>| async {
-        let body = Full::new(Bytes::from("my own 500"));
-        Ok::<_, Infallible>(Response::builder().status(500).body(body).unwrap())
-    });
-    let (head, body) = answer(ErrorLayer::new().layer(plain), request()).await;
-    assert_eq!((head.status.as_u16(), &*body), (500, &b"my own 500"[..]));
-}
-
-#[tokio::test]
-async fn an_error_that_is_to_be_left_as_it_is_stays_in_every_format() {
-    let own = service_fn(|_: Request<Full<Bytes>>| async {
-        let mut response = Response::new(Full::new(Bytes::from("my own words")));
-        response.extensions_mut().insert(ApiError::conflict());
-        response.extensions_mut().insert(LeaveAsIs);
-        Ok::<_, Infallible>(response)
-    });
-    for format in [ErrorFormat::Envelope, ErrorFormat::Problem] {
-        let layer = ErrorLayer::new().format(format).negotiated();
-        let (head, body) = answer(layer.layer(own), request()).await;
-        assert_eq!((head.status.as_u16(), &*body), (200, &b"my own words"[..]));
-        assert!(!head.headers.contains_key(header::VARY));
-    }
-}
-
-#[tokio::test]
-async fn two_error_layers_do_what_one_does() {
+async fn innermost_of_two_error_layers_renders_the_error() {
     let service = ServiceBuilder::new()
         .layer(ErrorLayer::new().format(ErrorFormat::Problem))
         .layer(ErrorLayer::new().format(ErrorFormat::Flat))
@@ -343,26 +216,13 @@ async fn body_headers_of_a_replaced_body_are_removed() {
 }
 
 #[tokio::test]
-async fn a_failure_is_never_ok_over_grpc() {
+async fn grpc_error_with_code_ok_becomes_unknown() {
     let fails = service_fn(|_: Request<Full<Bytes>>| async {
         let error = ApiError::internal().with_grpc_code(GrpcCode::Ok);
         Err::<Response<Full<Bytes>>, BoxError>(error.into())
     });
     let (head, _) = answer(ErrorLayer::new().layer(fails), grpc_request()).await;
     assert_eq!(head.headers["grpc-status"], "2");
-}
-
-#[tokio::test]
-async fn a_panic_in_a_map_or_in_a_format_is_a_500_too() {
-    async fn fails(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, OutOfStock> {
-        Err(OutOfStock)
-    }
-    let map = ErrorLayer::new().map(|_: &OutOfStock| panic!("in a map"));
-    let format = ErrorLayer::new().format(ErrorFormat::custom(|_, _| panic!("in a format")));
-    for errors in [map, format] {
-        let (head, _) = answer(errors.layer(service_fn(fails)), request()).await;
-        assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
-    }
 }
 
 async fn refused_with(
@@ -416,7 +276,7 @@ async fn formatted_rejection_has_vary() {
 }
 
 #[tokio::test]
-async fn a_status_that_never_has_a_body_gets_none_in_any_format() {
+async fn bodiless_status_gets_no_body_in_any_format() {
     let custom = ErrorFormat::custom(|error, _| {
         Response::builder()
             .status(error.status())
@@ -489,7 +349,7 @@ async fn custom_format_keeps_headers_of_policies() {
 }
 
 #[tokio::test]
-async fn outer_error_layer_finds_the_id_on_the_response() {
+async fn error_uses_the_request_id_of_the_response() {
     for (fields, found) in [
         (&["req-42"][..], Some("req-42")),
         (&["a b"], None),
@@ -512,85 +372,6 @@ async fn outer_error_layer_finds_the_id_on_the_response() {
     }
 }
 
-#[derive(Debug)]
-enum OrderError {
-    Gone,
-    Database(std::io::Error),
-}
-
-impl std::fmt::Display for OrderError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an order failed")
-    }
-}
-
-impl std::error::Error for OrderError {}
-
-impl palisade_core::ToApiError for OrderError {
-    fn to_api_error(&self) -> ApiError {
-        match self {
-            Self::Gone => ApiError::not_found().with_code("ORDER_GONE"),
-            Self::Database(cause) => ApiError::unavailable().with_source(cause.to_string()),
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_error_type_that_says_what_it_is_is_known_by_its_type() {
-    let service = ErrorLayer::new().map_type::<OrderError>().layer(service_fn(
-        |request: Request<Full<Bytes>>| async move {
-            Err::<Response<Full<Bytes>>, _>(match request.uri().path() {
-                "/gone" => OrderError::Gone,
-                _ => OrderError::Database(std::io::Error::other("hunter2")),
-            })
-        },
-    ));
-    for (path, status, code) in [("/gone", 404, "ORDER_GONE"), ("/", 503, "UNAVAILABLE")] {
-        let request = Request::get(path).body(Full::default()).unwrap();
-        let (head, body) = answer(service.clone(), request).await;
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!((head.status.as_u16(), &body["error"]["code"]), (status, &json!(code)));
-    }
-    let kept = ApiError::from(OrderError::Gone);
-    assert!(std::error::Error::source(&kept).unwrap().is::<OrderError>());
-}
-
-#[tokio::test]
-async fn over_a_rate_of_towers_a_shed_request_is_a_503() {
-    let service = ServiceBuilder::new()
-        .layer(ErrorLayer::new())
-        .load_shed()
-        .rate_limit(1, Duration::from_secs(3600))
-        .service_fn(hello);
-    let mut service = service;
-    for status in [200, 503] {
-        let response = service.ready().await.unwrap().call(request()).await.unwrap();
-        assert_eq!(response.status(), status);
-    }
-}
-
-#[tokio::test]
-async fn a_service_that_will_never_be_ready_answers_and_does_not_fail() {
-    #[derive(Clone)]
-    struct Broken;
-    impl Service<Request<Full<Bytes>>> for Broken {
-        type Response = Response<Full<Bytes>>;
-        type Error = BoxError;
-        type Future = std::future::Ready<Result<Self::Response, BoxError>>;
-        fn poll_ready(
-            &mut self,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Result<(), BoxError>> {
-            std::task::Poll::Ready(Err(Box::new(ApiError::unavailable())))
-        }
-        fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
-            panic!("called although it is not ready")
-        }
-    }
-    let (head, _) = answer(ErrorLayer::new().layer(Broken), request()).await;
-    assert_eq!(head.status, StatusCode::SERVICE_UNAVAILABLE);
-}
-
 /// Not ready as its script says, and then ready.
 #[derive(Clone)]
 struct Unready(fn() -> std::task::Poll<Result<(), BoxError>>, bool);
@@ -611,45 +392,8 @@ impl Service<Request<Full<Bytes>>> for Unready {
     }
 }
 
-#[tokio::test]
-async fn a_panic_in_poll_ready_is_a_500_too() {
-    let service = ErrorLayer::new().layer(Unready(|| panic!("secret detail"), false));
-    let (head, body) = answer(service, request()).await;
-    assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(!String::from_utf8_lossy(&body).contains("secret"));
-}
-
-#[tokio::test]
-async fn a_service_that_became_ready_after_all_is_called() {
-    let fails = || std::task::Poll::Ready(Err(ApiError::unavailable().into()));
-    let mut service = ErrorLayer::new().layer(Unready(fails, false));
-    for _ in 0..2 {
-        service.ready().await.unwrap();
-    }
-    assert_eq!(service.call(request()).await.unwrap().status(), StatusCode::OK);
-}
-
-#[tokio::test]
-async fn an_error_that_panics_when_it_is_logged_is_a_500_too() {
-    #[derive(Debug)]
-    struct Unspeakable;
-    impl std::fmt::Display for Unspeakable {
-        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            panic!("in Display")
-        }
-    }
-    impl std::error::Error for Unspeakable {}
-    async fn fails(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Unspeakable> {
-        Err(Unspeakable)
-    }
-    let log = Log::of_this_thread(Level::INFO);
-    let (head, _) = answer(ErrorLayer::new().layer(service_fn(fails)), request()).await;
-    assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
-    println!("{}", log.text());
-}
-
 #[test]
-fn error_is_never_a_success() {
+fn error_never_has_a_success_status() {
     let log = Log::of_this_thread(Level::ERROR);
     for status in [100, 200, 204, 226] {
         let status = StatusCode::from_u16(status).unwrap();
