@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    future::IntoFuture,
+    future::{IntoFuture, poll_fn},
     net::{IpAddr, SocketAddr},
     panic::Location,
 };
@@ -11,6 +11,7 @@ use http_body_util::Full;
 use palisade_auth::testing::DecisionProbe;
 use palisade_core::{BoxFuture, PeerAddr, SystemClock, Trail, testing::Log};
 use serde::Serialize;
+use tracing::{Dispatch, Level, dispatcher, subscriber::NoSubscriber};
 
 use crate::{
     TestClient, TestResponse,
@@ -85,6 +86,7 @@ pub struct TestRequest {
     body: Bytes,
     peer: SocketAddr,
     location: &'static Location<'static>,
+    is_logged: bool,
 }
 
 impl TestRequest {
@@ -104,6 +106,7 @@ impl TestRequest {
             body: Bytes::new(),
             peer: client.peer,
             location: Location::caller(),
+            is_logged: true,
             client,
         }
     }
@@ -194,6 +197,12 @@ impl TestRequest {
         self.content("application/grpc", frame)
     }
 
+    /// Sends the request without a subscriber: an `Observe` then records nothing, and the trail of the request has each policy.
+    pub(crate) fn without_log(mut self) -> Self {
+        self.is_logged = false;
+        self
+    }
+
     fn content(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         self.body = body.into();
@@ -256,14 +265,17 @@ impl IntoFuture for TestRequest {
     #[track_caller]
     fn into_future(self) -> BoxFuture<TestResponse> {
         let client = self.client.clone();
-        let (location, body) = (self.location, self.body.clone());
+        let (location, body, is_logged) = (self.location, self.body.clone(), self.is_logged);
         let mut request = self.into_request();
         let trail = Trail::new(SystemClock::shared());
         request.extensions_mut().insert(trail.clone());
         let probe = DecisionProbe::attach(request.extensions_mut());
         let sent = Sent::new(&request, body, client.caller.clone(), location);
         Box::pin(async move {
-            let (answer, log) = send(&client, request).await;
+            let (answer, log) = match is_logged {
+                true => send(&client, request).await,
+                false => (send_unlogged(&client, request).await, String::new()),
+            };
             let response = match answer {
                 Ok(response) => response,
                 Err(error) => panic!("{}", sent.failure(&*error, &log)),
@@ -278,15 +290,19 @@ impl IntoFuture for TestRequest {
 
 /// Sends a request, and returns what Palisade logs meanwhile: the reason of a rejection. A subscriber of the test keeps its events.
 async fn send(client: &TestClient, request: Request<Full<Bytes>>) -> (Answer, String) {
-    let has_subscriber = tracing::dispatcher::get_default(|dispatch| {
-        !dispatch.is::<tracing::subscriber::NoSubscriber>()
-    });
+    let has_subscriber = dispatcher::get_default(|dispatch| !dispatch.is::<NoSubscriber>());
     let answer = client.send(request);
     if has_subscriber {
         (answer.await, "(see the subscriber of the test)\n".to_owned())
     } else {
-        Log::during_future(tracing::Level::DEBUG, answer).await
+        Log::during_future(Level::DEBUG, answer).await
     }
+}
+
+/// Sends a request, and lets no subscriber see it.
+async fn send_unlogged(client: &TestClient, request: Request<Full<Bytes>>) -> Answer {
+    let (none, mut answer) = (Dispatch::none(), client.send(request));
+    poll_fn(|cx| dispatcher::with_default(&none, || answer.as_mut().poll(cx))).await
 }
 
 impl fmt::Debug for TestRequest {

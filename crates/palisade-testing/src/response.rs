@@ -139,7 +139,8 @@ impl TestResponse {
         of_body.or_else(of_error).or_else(|| self.grpc_status().and_then(grpc_name))
     }
 
-    /// Returns the policies that decided about the request, in their order, up to an `Observe` that records for itself.
+    /// Returns the policies that decided about the request, in their order. An `Observe` with a subscriber or metrics records those
+    /// inside of it for itself: they are in its log.
     pub fn policies(&self) -> &[Step] {
         &self.sent.steps
     }

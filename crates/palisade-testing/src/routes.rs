@@ -138,7 +138,7 @@ impl RouteTable {
             let path = self.path(template);
             let (mut cells, mut policies) = (Vec::with_capacity(self.callers.len()), Vec::new());
             for (_, client) in &self.callers {
-                let response = client.request(method.clone(), &path).await;
+                let response = client.request(method.clone(), &path).without_log().await;
                 if response.policies().len() >= policies.len() {
                     policies = response.policies().iter().map(|s| s.policy().to_owned()).collect();
                 }

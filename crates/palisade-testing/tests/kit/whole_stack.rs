@@ -8,10 +8,11 @@ use palisade::{
     auth::{Identity, Jwt},
     body::BodyLimit,
     cors::Cors,
+    observe::Observe,
     rate_limit::{Quota, RateLimit},
     stack,
 };
-use palisade_testing::{TestClient, TestIssuer};
+use palisade_testing::{RouteTable, TestClient, TestIssuer};
 
 #[tokio::test]
 async fn tokens_and_limits_share_one_clock() {
@@ -52,4 +53,25 @@ async fn tokens_and_limits_share_one_clock() {
     token.get("/").await.assert_text("ada");
     clock.advance(Duration::from_secs(600));
     token.get("/").await.assert_rejected("UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn table_has_the_policies_behind_an_observer() {
+    let issuer = TestIssuer::new();
+    let auth = Jwt::<()>::with_keys(issuer.keys()).audience("test").build().unwrap();
+    let layers = stack()
+        .observe(Observe::new())
+        .errors(palisade::ErrorLayer::new())
+        .auth(&auth)
+        .role(["admin"]);
+    let app = layers.wrap(Router::new().route("/", get(|| async {})));
+    let client = TestClient::new(app).with_issuer(&issuer);
+    let admin = client.as_user("ada").role("admin");
+    let table = RouteTable::new(&client).routes(["GET /"]).caller("admin", admin).probe().await;
+    let expected = "\
+route  anonymous            admin  policies
+GET /  401 UNAUTHENTICATED  200    Observe, Jwt, RequireRole
+";
+    assert_eq!(table.to_string(), expected);
+    table.assert_every_route_decides();
 }
