@@ -69,7 +69,7 @@ async fn slow() {
     std::future::pending().await
 }
 
-/// A response that became larger than anybody expected.
+/// A response that became larger than expected.
 async fn export() -> String {
     "a row\n".repeat(1000)
 }

@@ -45,3 +45,9 @@ pages! {
     webhooks: "webhooks.md", "axum" "webhook-redis";
     writing_a_policy: "writing-a-policy.md", "axum" "testing" "tower";
 }
+
+// Its blocks are parts of the example `nextjs_port`, whose tests compare them.
+#[cfg(not(doctest))]
+#[doc = include_str!("../docs/guide/nextjs.md")]
+#[doc = include_str!("../docs/links.html")]
+pub mod nextjs {}

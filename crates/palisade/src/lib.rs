@@ -20,6 +20,7 @@
 //! [guide-getting-started]: guide::getting_started
 //! [guide-headers]: guide::headers
 //! [guide-idempotency]: guide::idempotency
+//! [guide-nextjs]: guide::nextjs
 //! [guide-observability]: guide::observability
 //! [guide-openapi]: guide::openapi
 //! [guide-rate-limits]: guide::rate_limits
