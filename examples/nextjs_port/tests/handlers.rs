@@ -100,7 +100,7 @@ async fn body_may_be_json_or_a_form() {
     }
     let wrong = api.send(post(form), "email=ada&text=&stars=9").await.json();
     let fields = wrong["error"]["fieldErrors"].as_object().unwrap();
-    assert_eq!(fields.keys().collect::<Vec<_>>(), ["email", "text", "stars"]);
+    assert!(["email", "text", "stars"].iter().all(|field| fields.contains_key(*field)), "{wrong}");
     assert_eq!(api.send(post("text/plain"), "hi").await.status, 415);
 }
 
@@ -115,8 +115,7 @@ async fn upload_is_what_its_bytes_say() {
         let request = Request::post("/api/avatar");
         api.send(request.header("content-type", "multipart/form-data; boundary=B"), body).await
     };
-    let jpeg = String::from_utf8_lossy(b"GIF89a").into_owned();
-    assert_eq!(send(&jpeg).await.json()["error"]["issues"][0]["code"], "invalid_file_type");
+    assert_eq!(send("GIF89a").await.json()["error"]["issues"][0]["code"], "invalid_file_type");
     let missing = "--B\r\nContent-Disposition: form-data; name=\"caption\"\r\n\r\nme\r\n--B--\r\n";
     let request =
         Request::post("/api/avatar").header("content-type", "multipart/form-data; boundary=B");
