@@ -55,7 +55,7 @@ async fn ready() -> Result<&'static str, ApiError> {
     if database_is_up { Ok("ready\n") } else { Err(ApiError::unavailable()) }
 }
 
-pub fn app(config: &Config) -> Result<Router, ConfigError> {
+pub(crate) fn app(config: &Config) -> Result<Router, ConfigError> {
     let auth = users::auth(config)?;
     // The networks of your load balancer: `X-Forwarded-For` is believed from them only.
     let proxies = TrustedProxies::networks(["127.0.0.0/8"]).build()?;

@@ -6,17 +6,17 @@ use palisade::Secret;
 use uuid::Uuid;
 
 /// The configuration of the service.
-pub struct Config {
+pub(crate) struct Config {
     /// Signs the access tokens.
-    pub token_secret: Secret,
+    pub(crate) token_secret: Secret,
     /// The signing secret of the endpoint at Stripe.
-    pub stripe_secret: Secret,
+    pub(crate) stripe_secret: Secret,
     /// Shared with the partner who sends webhooks.
-    pub partner_secret: Secret,
+    pub(crate) partner_secret: Secret,
     /// The password of the only user. Hash yours with argon2 or similar, on a blocking thread.
-    pub password: String,
+    pub(crate) password: String,
     /// The origin whose pages may call the API.
-    pub app_origin: String,
+    pub(crate) app_origin: String,
 }
 
 impl Config {
@@ -25,7 +25,9 @@ impl Config {
     /// # Errors
     ///
     /// Lists all variables that are missing or empty, not only the first.
-    pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Self, MissingVariables> {
+    pub(crate) fn from_vars(
+        var: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, MissingVariables> {
         let mut missing = Vec::new();
         let mut read = |name: &'static str| {
             let value = var(name).unwrap_or_default();
@@ -45,7 +47,7 @@ impl Config {
     }
 
     /// Returns a configuration with new secrets, for development and tests.
-    pub fn development() -> Self {
+    pub(crate) fn development() -> Self {
         let secret = || format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         Self {
             token_secret: secret().into(),
@@ -59,7 +61,7 @@ impl Config {
 
 /// The variables without a value.
 #[derive(Debug, PartialEq, Eq)]
-pub struct MissingVariables(pub Vec<&'static str>);
+pub(crate) struct MissingVariables(pub Vec<&'static str>);
 
 impl fmt::Display for MissingVariables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

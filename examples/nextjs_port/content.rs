@@ -31,7 +31,7 @@ use crate::users::Claims;
 
 /// How often the handler ran.
 #[derive(Clone)]
-pub struct Posts {
+pub(crate) struct Posts {
     reads: Arc<AtomicU32>,
     purge: Purge,
 }
@@ -98,7 +98,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-pub fn routes(auth: &Jwt<Claims>, proxies: &TrustedProxies) -> Result<Router, ConfigError> {
+pub(crate) fn routes(auth: &Jwt<Claims>, proxies: &TrustedProxies) -> Result<Router, ConfigError> {
     let minute = Duration::from_secs(60);
     let posts_cache = Cache::revalidate(minute).build()?;
     let purge = posts_cache.purge();

@@ -6,7 +6,7 @@ use palisade::{ApiError, ToApiError};
 
 /// A failure of the service, without a status or a text for clients.
 #[derive(Debug)]
-pub enum AppError {
+pub(crate) enum AppError {
     /// There is no such item or project.
     NotFound,
     /// Another item has the name.

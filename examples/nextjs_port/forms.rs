@@ -110,7 +110,7 @@ async fn forget_preferences() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [(header::SET_COOKIE, theme.to_string())])
 }
 
-pub fn routes() -> Result<Router, ConfigError> {
+pub(crate) fn routes() -> Result<Router, ConfigError> {
     // `error.flatten()`
     let flat = Validation::new().view(IssueView::Flat).layer();
     let images = Uploads::builder()

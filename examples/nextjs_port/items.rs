@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{errors::AppError, users::Claims};
 
 #[derive(Clone, Serialize)]
-pub struct Item {
+pub(crate) struct Item {
     id: u64,
     #[serde(flatten)]
     content: NewItem,
@@ -30,7 +30,7 @@ pub struct Item {
 /// `z.object({ name: z.string().min(1).max(100), price: …, tags: z.array(z.string()).max(5).default([]) })`
 #[derive(Clone, Deserialize, Serialize, Validate)]
 #[serde(rename_all = "camelCase")]
-pub struct NewItem {
+pub(crate) struct NewItem {
     #[garde(length(chars, min = 1, max = 100))]
     name: String,
     #[garde(range(min = 0.0, max = 10_000.0))]
@@ -78,10 +78,10 @@ struct ItemId {
 
 /// Stands for your database.
 #[derive(Clone)]
-pub struct Items(Arc<Mutex<Vec<Item>>>);
+pub(crate) struct Items(Arc<Mutex<Vec<Item>>>);
 
 impl Items {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let item = |id, name: &str, unit_price| {
             let content =
                 NewItem { name: name.to_owned(), unit_price, tags: vec!["new".to_owned()] };
@@ -158,7 +158,7 @@ async fn broken() -> Result<Envelope<Item>, ApiError> {
     Err(AppError::Database(std::io::ErrorKind::ConnectionRefused.into()))?
 }
 
-pub fn routes(items: Items, auth: &Jwt<Claims>) -> Result<Router, ConfigError> {
+pub(crate) fn routes(items: Items, auth: &Jwt<Claims>) -> Result<Router, ConfigError> {
     // `z.string().min(1, "Name is required")`
     let words = Messages::new().field("name", "too_short", "Name is required");
     let words = Validation::new().messages(words).layer();

@@ -77,7 +77,7 @@ async fn account(user: Identity<User>) -> Html<String> {
     Html(format!("<!doctype html><title>Account</title><p>Hello {}", user.claims().name))
 }
 
-pub fn routes(config: &Config) -> Result<Router, ConfigError> {
+pub(crate) fn routes(config: &Config) -> Result<Router, ConfigError> {
     let sessions = Manager::builder(InMemorySessions::new(10_000)).build()?;
     // 303 to `/login?return_to=…` for browsers, and 401 for programs.
     let browser = sessions.sessions().build()?.login_redirect("/login")?;

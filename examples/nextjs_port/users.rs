@@ -21,16 +21,16 @@ use crate::{config::Config, errors::AppError};
 
 /// The claims of an access token.
 #[derive(Clone, Deserialize, Serialize)]
-pub struct Claims {
-    pub sub: String,
-    pub aud: String,
-    pub exp: u64,
-    pub roles: Vec<String>,
+pub(crate) struct Claims {
+    pub(crate) sub: String,
+    pub(crate) aud: String,
+    pub(crate) exp: u64,
+    pub(crate) roles: Vec<String>,
     /// The organizations of which the user is a member.
-    pub orgs: Vec<String>,
+    pub(crate) orgs: Vec<String>,
 }
 
-pub fn auth(config: &Config) -> Result<Jwt<Claims>, ConfigError> {
+pub(crate) fn auth(config: &Config) -> Result<Jwt<Claims>, ConfigError> {
     Jwt::hs256(config.token_secret.clone()).audience("nextjs_port").tenants_at(["orgs"]).build()
 }
 
@@ -75,7 +75,7 @@ async fn remove_project(
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub fn routes(auth: &Jwt<Claims>) -> Result<Router, ConfigError> {
+pub(crate) fn routes(auth: &Jwt<Claims>) -> Result<Router, ConfigError> {
     let is_member = tenant_from_path("/api/orgs/{org}/projects", "org")?;
     let is_member_of_parent = tenant_from_path("/api/orgs/{org}/projects/{id}", "org")?;
     let owner_or_admin: MayRemove =

@@ -26,13 +26,13 @@ async fn on_partner(_: Verified, body: Bytes) -> Envelope<usize> {
 }
 
 /// `createHmac("sha256", secret)`, over the time, a dot and the body.
-pub fn partner_scheme() -> HmacScheme {
+pub(crate) fn partner_scheme() -> HmacScheme {
     HmacScheme::new("partner", "x-partner-signature")
         .signs("{timestamp}.{body}")
         .timestamp_header("x-partner-timestamp")
 }
 
-pub fn routes(config: &Config) -> Result<Router, ConfigError> {
+pub(crate) fn routes(config: &Config) -> Result<Router, ConfigError> {
     let stripe = Webhook::stripe(config.stripe_secret.clone())
         .replays(Replays::new(InMemoryReplays::new(100_000)?))
         .build()?;

@@ -31,7 +31,8 @@ fn rust_blocks_of_the_guide_are_parts_of_this_service() {
     let sources = SOURCES.map(unindented);
     let page = include_str!("../../../docs/guide/nextjs.md");
     let mut blocks = 0;
-    for block in page.split("```rust ignore\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+    for block in page.split("```rust ignore\n").skip(1).filter_map(|rest| rest.split("```").next())
+    {
         let block = unindented(block);
         let is_shown = sources.iter().any(|source| source.contains(&block));
         assert!(is_shown, "not in examples/nextjs_port:\n{block}");
