@@ -61,7 +61,7 @@ impl Config {
 
 /// The variables without a value.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct MissingVariables(pub Vec<&'static str>);
+pub(crate) struct MissingVariables(pub(crate) Vec<&'static str>);
 
 impl fmt::Display for MissingVariables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
