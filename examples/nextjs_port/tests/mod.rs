@@ -9,7 +9,7 @@ use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, Request, request},
 };
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use palisade::PeerAddr;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -62,7 +62,7 @@ impl Api {
         let response =
             self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
         let (head, body) = response.into_parts();
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
         Answer { status: head.status.as_u16(), headers: head.headers, body }
     }
 
