@@ -25,7 +25,14 @@ impl fmt::Display for AppError {
     }
 }
 
-impl std::error::Error for AppError {}
+impl std::error::Error for AppError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Database(error) => Some(error),
+            Self::NotFound | Self::NameTaken => None,
+        }
+    }
+}
 
 impl ToApiError for AppError {
     fn to_api_error(&self) -> ApiError {
