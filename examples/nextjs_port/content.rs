@@ -66,7 +66,7 @@ async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
 
 /// A handler that takes too long.
 async fn slow() {
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// A response that became larger than expected.
