@@ -89,6 +89,7 @@ mod requested_uri;
 mod secret;
 mod set_header;
 mod shared_body;
+mod slab;
 mod stage;
 #[doc(hidden)]
 pub mod syntax;
@@ -153,6 +154,8 @@ pub use secret::Secret;
 pub use set_header::{remove_header, set_header};
 #[doc(hidden)]
 pub use shared_body::ShareBody;
+#[doc(hidden)]
+pub use slab::short_bytes;
 #[doc(hidden)]
 pub use stage::NoPolicies;
 pub use stage::{AnsweredByPolicy, Chain, Stage};

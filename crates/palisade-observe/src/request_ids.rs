@@ -1,21 +1,14 @@
-use std::{cell::RefCell, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, header::Entry, request, response};
 use palisade_core::{
     Clock, Decision, Policy, PolicyLayer, RequestId, SystemClock, TrustedProxies, set_header,
+    short_bytes,
 };
 
 use crate::random::{hex, random};
 
 const UUID_LEN: usize = 36;
-
-/// The number of ids in one allocation, which lives as long as the last of them.
-const IDS_IN_A_SLAB: usize = 64;
-
-thread_local! {
-    static SLAB: RefCell<BytesMut> = RefCell::new(BytesMut::new());
-}
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -120,15 +113,8 @@ impl RequestIds {
         text[14..18].copy_from_slice(&high[12..]);
         text[19..23].copy_from_slice(&low[..4]);
         text[24..].copy_from_slice(&low[4..]);
-        let shared = SLAB.with_borrow_mut(|slab| {
-            if slab.capacity() < UUID_LEN {
-                *slab = BytesMut::with_capacity(UUID_LEN * IDS_IN_A_SLAB);
-            }
-            slab.extend_from_slice(&text);
-            slab.split().freeze()
-        });
         // Hexadecimal digits and hyphens are always well-formed.
-        RequestId::from_trusted(shared).unwrap_or_else(|| unreachable!("{text:?}"))
+        RequestId::from_trusted(short_bytes(&text)).unwrap_or_else(|| unreachable!("{text:?}"))
     }
 }
 

@@ -104,10 +104,11 @@ impl ClientIp {
     ///
     /// `None` if the server has not provided the peer, or if the peer has no address: a Unix socket, `0.0.0.0` or `::`.
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        match extensions.get() {
-            Some(client) => Some(*client),
-            None => Peer::from_extensions(extensions).address().and_then(client_address).map(Self),
-        }
+        extensions.get().copied().or_else(|| Self::of_peer(extensions))
+    }
+
+    fn of_peer(extensions: &Extensions) -> Option<Self> {
+        Peer::from_extensions(extensions).address().and_then(client_address).map(Self)
     }
 
     /// Like [`of`](Self::of), for policies that decide by the client's address: if the request was
@@ -130,7 +131,7 @@ impl ClientIp {
             return Some(*client);
         }
         diagnostics::forwarding_without_trust(&request.headers);
-        Self::of(&request.extensions)
+        Self::of_peer(&request.extensions)
     }
 
     /// Like [`of_request`](Self::of_request), for policies that cannot decide without an address.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use palisade_core::ConfigError;
+use palisade_core::{ConfigError, short_bytes};
 
 use crate::{Quota, Standing, calendar::Calendar};
 
@@ -128,7 +128,7 @@ impl FieldWriter {
 
     pub(super) fn value(&self) -> HeaderValue {
         // The name has been checked, and digits are valid.
-        HeaderValue::from_bytes(&self.bytes[..self.length])
+        HeaderValue::from_maybe_shared(short_bytes(&self.bytes[..self.length]))
             .unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 }
