@@ -3,7 +3,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Method};
 use palisade_core::ConfigError;
 
-use super::{Methods, Offered, Table, path::Path};
+use super::{Methods, Offered, Table, path::Path, tree::Tree};
 
 /// Makes a [`Methods`]. Every mistake in it is found by [`build`](MethodsBuilder::build).
 ///
@@ -69,23 +69,25 @@ impl MethodsBuilder {
     /// fully covered by an earlier one.
     pub fn build(self) -> Result<Methods, ConfigError> {
         let elsewhere = self.elsewhere.map(|methods| Offered::new("allow", methods)).transpose()?;
-        let mut paths: Vec<(Path, Offered)> = Vec::with_capacity(self.paths.len());
+        let mut paths: Vec<Path> = Vec::with_capacity(self.paths.len());
+        let mut offered = Vec::with_capacity(self.paths.len());
         for (text, methods) in self.paths {
             let path = Path::parse(&text)?;
-            if paths.iter().any(|(earlier, _)| earlier.covers(&path)) {
+            if paths.iter().any(|earlier| earlier.covers(&path)) {
                 let remedy = "an earlier path matches all of it: list it before that one, or once";
                 return Err(ConfigError::new("at", text, remedy));
             }
-            paths.push((path, Offered::new("at", methods)?));
+            paths.push(path);
+            offered.push(Offered::new("at", methods)?);
         }
-        let all = paths.iter().map(|(_, offered)| offered).chain(&elsewhere);
+        let all = offered.iter().chain(&elsewhere);
         let all = all.flat_map(|offered| offered.methods.iter().cloned());
         let anywhere = Offered {
             // Only this policy has the methods of all paths.
             service_answers_options: false,
             ..Offered::new("at", all.filter(|method| method != Method::OPTIONS).collect())?
         };
-        Ok(Methods(Arc::new(Table { paths, elsewhere, anywhere })))
+        Ok(Methods(Arc::new(Table { paths: Tree::new(&paths), offered, elsewhere, anywhere })))
     }
 }
 

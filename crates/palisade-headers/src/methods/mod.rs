@@ -2,6 +2,7 @@
 
 mod builder;
 mod path;
+mod tree;
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header, request};
 use palisade_core::{ApiError, Decision, Policy, PolicyLayer, is_preflight, requested_uri};
 
 pub use builder::MethodsBuilder;
-use path::Path;
+use tree::Tree;
 
 /// Answers 405 with the right `Allow` to methods that are not offered, and OPTIONS with 204 and `Allow`
 /// ([RFC 9110, sections 15.5.6 and 9.3.7](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6)).
@@ -65,7 +66,9 @@ pub struct Methods(Arc<Table>);
 
 #[derive(Debug)]
 struct Table {
-    paths: Vec<(Path, Offered)>,
+    paths: Tree,
+    /// The methods at each of the paths.
+    offered: Vec<Offered>,
     /// Everywhere else.
     elsewhere: Option<Offered>,
     /// The methods of all paths together, for `OPTIONS *`.
@@ -113,8 +116,8 @@ impl Methods {
         if path == "*" {
             return Some(&self.0.anywhere);
         }
-        let listed = self.0.paths.iter().find(|(listed, _)| listed.matches(path));
-        listed.map(|(_, offered)| offered).or(self.0.elsewhere.as_ref())
+        let listed = self.0.paths.find(path).and_then(|position| self.0.offered.get(position));
+        listed.or(self.0.elsewhere.as_ref())
     }
 }
 

@@ -6,13 +6,13 @@ use palisade_core::{
 /// A path in the syntax of axum's routes: `/orders/{id}`, `/files/{*rest}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Path {
-    segments: Vec<Segment>,
+    pub(super) segments: Vec<Segment>,
     /// It ends in `{*rest}`: one segment more, or any number.
-    has_rest: bool,
+    pub(super) has_rest: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Segment {
+pub(super) enum Segment {
     Literal(String),
     Any,
 }
@@ -61,6 +61,8 @@ impl Path {
         Ok(Self { segments, has_rest })
     }
 
+    /// Returns true if the path of a request matches. The oracle of the tests of [`Tree`](super::tree::Tree).
+    #[cfg(test)]
     pub(super) fn matches(&self, path: &str) -> bool {
         let Some(path) = path.strip_prefix('/') else { return false };
         let mut given = path.split('/');
@@ -100,17 +102,20 @@ impl Path {
     }
 }
 
-fn is_name(segment: &str) -> bool {
+pub(super) fn is_name(segment: &str) -> bool {
     !segment.is_empty() && !is_dots(segment)
 }
 
 /// Returns true for `.` and `..` in any encoding, which inner services may resolve (RFC 3986, section 5.2.4).
-fn is_dots(segment: &str) -> bool {
-    decoded(segment).eq(*b".") || decoded(segment).eq(*b"..")
+pub(super) fn is_dots(segment: &str) -> bool {
+    // Most segments begin with another character.
+    segment.starts_with(['.', '%'])
+        && decoded(segment).all(|byte| byte == b'.')
+        && (1..=2).contains(&decoded(segment).count())
 }
 
 /// Returns the percent-decoded bytes of a segment. Invalid encodings are returned unchanged.
-fn decoded(segment: &str) -> impl Iterator<Item = u8> + '_ {
+pub(super) fn decoded(segment: &str) -> impl Iterator<Item = u8> + '_ {
     percent_decode(segment.as_bytes()).map(|byte| match byte {
         PercentByte::Plain(byte) | PercentByte::Encoded(byte) => byte,
         PercentByte::Invalid => b'%',
