@@ -4,19 +4,45 @@ use std::{
     sync::LazyLock,
 };
 
-use palisade_core::{ApiError, Principal};
+use palisade_core::{ApiError, BoxError, Principal};
 
 use super::{Denial, Rule, Verdict};
 
 /// Evaluates and logs a rule, for routes and resources.
-///
-/// Explicit denials are evaluated first. Then a rule has to allow the request.
 pub(super) fn judge<R: Rule + ?Sized>(
     rule: &R,
     name: impl fmt::Display,
     caller: &Principal,
     about: &R::About,
 ) -> Result<(), ApiError> {
+    evaluate(rule, name, caller, about).map_err(Refusal::into_error)
+}
+
+/// Why a request is not allowed.
+pub(super) enum Refusal {
+    Denied(Denial),
+    Failed(BoxError),
+}
+
+impl Refusal {
+    fn into_error(self) -> ApiError {
+        match self {
+            Self::Denied(denial) => denial.into_error(),
+            Self::Failed(error) => ApiError::unavailable().with_source(error),
+        }
+    }
+}
+
+/// Evaluates and logs a rule. The error of a refusal is not made yet: a handler that filters a list does not need one for each
+/// element.
+///
+/// Explicit denials are evaluated first. Then a rule has to allow the request.
+pub(super) fn evaluate<R: Rule + ?Sized>(
+    rule: &R,
+    name: impl fmt::Display,
+    caller: &Principal,
+    about: &R::About,
+) -> Result<(), Refusal> {
     let verdict = match rule.veto(caller, about) {
         Some(denial) => Verdict::Deny(denial),
         None => rule.decide(caller, about),
@@ -31,10 +57,10 @@ pub(super) fn judge<R: Rule + ?Sized>(
             );
             Ok(())
         }
-        Verdict::Deny(denial) => Err(refusal(denial, &name, caller)),
+        Verdict::Deny(denial) => Err(denied(denial, &name, caller)),
         Verdict::Abstain => {
             let denial = Denial::new("no rule allows it");
-            Err(refusal(if rule.hides() { denial.hidden() } else { denial }, &name, caller))
+            Err(denied(if rule.hides() { denial.hidden() } else { denial }, &name, caller))
         }
         Verdict::CouldNotTell(error) => {
             tracing::warn!(
@@ -44,12 +70,12 @@ pub(super) fn judge<R: Rule + ?Sized>(
                 reason = %error,
                 subject = %Pseudonym(caller),
             );
-            Err(ApiError::unavailable().with_source(error))
+            Err(Refusal::Failed(error))
         }
     }
 }
 
-fn refusal(denial: Denial, name: &impl fmt::Display, caller: &Principal) -> ApiError {
+fn denied(denial: Denial, name: &impl fmt::Display, caller: &Principal) -> Refusal {
     tracing::info!(
         target: "palisade::auth",
         rule = %name,
@@ -58,7 +84,7 @@ fn refusal(denial: Denial, name: &impl fmt::Display, caller: &Principal) -> ApiE
         cause = denial.cause().map(tracing::field::display),
         subject = %Pseudonym(caller),
     );
-    denial.into_error()
+    Refusal::Denied(denial)
 }
 
 /// A number for a caller in the log, constant until the process ends. The hash has a random key, so that names cannot be

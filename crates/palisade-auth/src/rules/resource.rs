@@ -1,6 +1,10 @@
 use palisade_core::ApiError;
 
-use super::{Rule, judge::judge, rule::Described};
+use super::{
+    Rule,
+    judge::{evaluate, judge},
+    rule::Described,
+};
 use crate::Identity;
 
 impl<C> Identity<C> {
@@ -47,6 +51,6 @@ impl<C> Identity<C> {
     /// assert_eq!(authors, ["ada"]);
     /// ```
     pub fn may<R: Rule + ?Sized>(&self, rule: &R, resource: &R::About) -> bool {
-        self.require(rule, resource).is_ok()
+        evaluate(rule, Described(rule), self.principal(), resource).is_ok()
     }
 }
