@@ -141,7 +141,12 @@ impl ErrorContext {
             log(&mut error, self.request_id());
         }
         let mut response = Response::new(Bytes::new());
-        response.headers_mut().extend(error.headers().clone());
+        let headers = response.headers_mut();
+        // There is room: the error has no more than a response may have.
+        make_room(headers, &error);
+        for (name, value) in error.headers() {
+            let _ = headers.try_append(name.clone(), value.clone());
+        }
         self.dress(response, error, &ErrorFormat::Envelope, &ProblemTypes::default(), rendered)
     }
 
@@ -177,10 +182,11 @@ impl ErrorContext {
     ) -> Response<Bytes> {
         let headers = response.headers_mut();
         make_room(headers, &error);
-        for name in OF_THE_BODY.iter().filter(|name| is_of_the_body(name, &error)) {
-            headers.remove(name);
-        }
-        for name in grpc::OF_THE_STATUS {
+        // Most responses have none of them, and fewer fields than there are names to look up.
+        let is_replaced =
+            |name: &&HeaderName| is_of_the_body(name, &error) || grpc::OF_THE_STATUS.contains(name);
+        let replaced: Vec<HeaderName> = headers.keys().filter(is_replaced).cloned().collect();
+        for name in &replaced {
             headers.remove(name);
         }
         if let Some((wire, _)) = &self.grpc {

@@ -35,6 +35,11 @@ pub(crate) struct Exchange {
     routed: bool,
 }
 
+/// Takes the error of a response, which is rendered again with it.
+fn take_error(head: &mut response::Parts) -> Option<ApiError> {
+    head.extensions.remove()
+}
+
 /// What to do with the body of a response.
 pub(super) enum Settled {
     Unchanged,
@@ -63,8 +68,8 @@ impl Exchange {
         let replaced = if head.extensions.get::<LeaveAsIs>().is_some() {
             None
         } else if let Some(error) = head.extensions.get::<ApiError>() {
-            let error = error.clone();
-            self.settle_error(config, head, error)
+            let rendered = error.rendered();
+            self.settle_error(config, head, rendered, take_error)
         } else {
             return self.settle_other(config, head, length);
         };
@@ -80,24 +85,27 @@ impl Exchange {
         if head.extensions.get::<LeaveAsIs>().is_some() {
             return None;
         }
-        let error = head.extensions.get::<ApiError>()?.clone();
-        self.settle_error(config, head, error)
+        let rendered = head.extensions.get::<ApiError>()?.rendered();
+        self.settle_error(config, head, rendered, take_error)
     }
 
+    /// Renders an error as the configuration says, if it is not `rendered` so. `error` returns it.
     fn settle_error(
         &mut self,
         config: &Config,
         head: &mut response::Parts,
-        error: ApiError,
+        rendered: Rendered,
+        error: impl FnOnce(&mut response::Parts) -> Option<ApiError>,
     ) -> Option<Bytes> {
-        if error.rendered() == Rendered::AsChosen {
+        if rendered == Rendered::AsChosen {
             return None;
         }
         let named = self.find_request_id(head);
-        let as_chosen = error.rendered() == Rendered::ByDefault
+        let as_chosen = rendered == Rendered::ByDefault
             && !named
             && (self.context.is_grpc() || matches!(self.format(config), ErrorFormat::Envelope));
         if !as_chosen {
+            let error = error(head)?;
             return Some(self.replace(config, head, error));
         }
         if let Some(error) = head.extensions.get_mut::<ApiError>() {
@@ -132,7 +140,7 @@ impl Exchange {
     ) -> Settled {
         #[cfg(feature = "tonic")]
         if let Some(error) = crate::tonic::error_behind(&head.extensions) {
-            let replaced = self.settle_error(config, head, error);
+            let replaced = self.settle_error(config, head, error.rendered(), |_| Some(error));
             return replaced.map_or(Settled::Unchanged, Settled::Replaced);
         }
         if !config.framework.are_rendered() {
