@@ -11,7 +11,7 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::{
-    BoxError, EndEarly, PolledFrame,
+    BoxError, BytesBody, EndEarly, PolledFrame,
     around::{Around, Inner, Size},
     hold::Watched,
 };
@@ -147,8 +147,7 @@ impl<B> Body<B> {
 
 impl<B> Inner for Pin<&mut Kind<B>>
 where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
+    B: BytesBody,
 {
     type Size = Kind<B>;
 
@@ -199,8 +198,7 @@ impl<B> From<Bytes> for Body<B> {
 
 impl<B> http_body::Body for Body<B>
 where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
+    B: BytesBody,
 {
     type Data = Bytes;
     type Error = BoxError;

@@ -14,8 +14,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    AcceptsBody, ApiError, Body, BoxError, BoxFuture, Decision, DiscardOnDrop, Halt, HttpResponse,
-    Outcome, Trail, discard_unread,
+    AcceptsBody, ApiError, Body, BoxError, BoxFuture, BytesBody, Decision, DiscardOnDrop, Halt,
+    HttpResponse, Outcome, Trail, discard_unread,
     error::find_in_chain,
     panics::{caught, replace_head},
     stage::{Refusal, answer},
@@ -124,8 +124,7 @@ impl<S, P, ReqB> Service<Request<ReqB>> for BodyPolicyService<S, P>
 where
     S: AcceptsBody<Body<ReqB>> + Clone,
     P: BodyPolicy,
-    ReqB: http_body::Body<Data = Bytes> + Unpin + 'static,
-    ReqB::Error: Into<BoxError>,
+    ReqB: BytesBody + Unpin + 'static,
 {
     type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;
@@ -184,9 +183,8 @@ pin_project! {
     where
         S: AcceptsBody<Body<ReqB>>,
         P: BodyPolicy,
-        ReqB: http_body::Body,
+        ReqB: BytesBody,
         ReqB: Unpin,
-        ReqB::Error: Into<BoxError>,
     {
         policy: Arc<P>,
         #[pin]
@@ -200,9 +198,8 @@ pin_project! {
     where
         S: AcceptsBody<Body<ReqB>>,
         P: BodyPolicy,
-        ReqB: http_body::Body,
+        ReqB: BytesBody,
         ReqB: Unpin,
-        ReqB::Error: Into<BoxError>,
     {
         Collecting { #[pin] collect: Collect<Limited<DiscardOnDrop<ReqB>>>, held: Option<Box<(S, request::Parts)>> },
         Waiting { held: Option<Box<Held<S, P::Grant>>> },
@@ -215,8 +212,7 @@ impl<S, P, ReqB> State<S, P, ReqB>
 where
     S: AcceptsBody<Body<ReqB>>,
     P: BodyPolicy,
-    ReqB: http_body::Body + Unpin,
-    ReqB::Error: Into<BoxError>,
+    ReqB: BytesBody + Unpin,
 {
     fn refused(halt: Halt, head: &request::Parts) -> Self {
         Self::Refused { refusal: Some(answer(halt, head)) }
@@ -271,8 +267,7 @@ impl<S, P, ReqB> std::fmt::Debug for BodyPolicyFuture<S, P, ReqB>
 where
     S: AcceptsBody<Body<ReqB>>,
     P: BodyPolicy,
-    ReqB: http_body::Body + Unpin,
-    ReqB::Error: Into<BoxError>,
+    ReqB: BytesBody + Unpin,
 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BodyPolicyFuture").finish_non_exhaustive()
@@ -285,8 +280,7 @@ impl<S, P, ReqB> Future for BodyPolicyFuture<S, P, ReqB>
 where
     S: AcceptsBody<Body<ReqB>>,
     P: BodyPolicy,
-    ReqB: http_body::Body<Data = Bytes> + Unpin,
-    ReqB::Error: Into<BoxError>,
+    ReqB: BytesBody + Unpin,
 {
     type Output = Result<Response<Body<S::ResponseBody>>, S::Error>;
 

@@ -56,6 +56,7 @@ mod around;
 mod axum;
 mod body;
 mod body_policy;
+mod bytes_body;
 mod cache_signals;
 mod client;
 mod clock;
@@ -108,6 +109,7 @@ pub use around::{EndEarly, PolledFrame};
 pub use axum::TrackedListener;
 pub use body::Body;
 pub use body_policy::{BodyPolicy, BodyPolicyFuture, BodyPolicyLayer, BodyPolicyService};
+pub use bytes_body::BytesBody;
 #[doc(hidden)]
 pub use cache_signals::{DecisionFlag, OneTimeUse};
 pub use client::{

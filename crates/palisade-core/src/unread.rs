@@ -11,6 +11,8 @@ use http::{Version, header, request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
+use crate::BytesBody;
+
 /// Sets how much of an unread request body is discarded after the request was rejected.
 ///
 /// If the server closes an HTTP/1.1 connection while the client is still sending the body, the client loses the response: the
@@ -132,7 +134,7 @@ pub struct DiscardOnDrop<B> {
 
 type Discard<B> = fn(B, DiscardUnread);
 
-impl<B: Body + 'static> DiscardOnDrop<B> {
+impl<B: BytesBody + Unpin + 'static> DiscardOnDrop<B> {
     #[inline]
     pub fn new(request: &request::Parts, body: B) -> Self {
         // Most requests have no body.
@@ -153,15 +155,15 @@ impl<B> Drop for DiscardOnDrop<B> {
     }
 }
 
-impl<B: Body + Unpin> Body for DiscardOnDrop<B> {
-    type Data = B::Data;
+impl<B: BytesBody + Unpin> Body for DiscardOnDrop<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     #[inline]
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
         if let Poll::Ready(None | Some(Err(_))) = &polled {

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use palisade_core::{BoxError, DiscardOnDrop};
+use palisade_core::{BoxError, BytesBody, DiscardOnDrop};
 use pin_project_lite::pin_project;
 
 use crate::{
@@ -86,8 +86,7 @@ impl<B> TimedBody<B> {
 
 impl<B> http_body::Body for TimedBody<B>
 where
-    B: http_body::Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
+    B: BytesBody + Unpin,
 {
     type Data = Bytes;
     type Error = BoxError;

@@ -4,9 +4,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::{Extensions, Request, Response};
-use palisade_core::{AcceptsBody, Body, BoxError, Connection, DiscardOnDrop};
+use palisade_core::{AcceptsBody, Body, BytesBody, Connection, DiscardOnDrop};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -144,8 +143,7 @@ pub struct DeadlineService<S> {
 impl<S, ReqB> Service<Request<ReqB>> for DeadlineService<S>
 where
     S: AcceptsBody<TimedBody<ReqB>>,
-    ReqB: http_body::Body<Data = Bytes> + Unpin + 'static,
-    ReqB::Error: Into<BoxError>,
+    ReqB: BytesBody + Unpin + 'static,
 {
     type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;

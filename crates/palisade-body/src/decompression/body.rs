@@ -7,7 +7,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
-use palisade_core::BoxError;
+use palisade_core::{BoxError, BytesBody};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncBufRead, ReadBuf};
 
@@ -92,8 +92,7 @@ impl<B> DecodedBody<B> {
 
 impl<B> DecodedBody<B>
 where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
+    B: BytesBody,
 {
     pub(super) fn coded(
         body: B,
@@ -116,8 +115,7 @@ where
 
 impl<B> http_body::Body for DecodedBody<B>
 where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
+    B: BytesBody,
 {
     type Data = Bytes;
     type Error = BoxError;
@@ -157,8 +155,7 @@ where
 
 impl<B> Decoding<B>
 where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
+    B: BytesBody,
 {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, BoxError>> {
         while !self.decoded {

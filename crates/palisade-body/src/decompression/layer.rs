@@ -3,9 +3,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use http::{Request, Response, header};
-use palisade_core::{AcceptsBody, ApiError, Body, BoxError, remove_header};
+use palisade_core::{AcceptsBody, ApiError, Body, BytesBody, remove_header};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -87,8 +86,7 @@ pub struct DecompressionService<S> {
 impl<S, ReqB> Service<Request<ReqB>> for DecompressionService<S>
 where
     S: AcceptsBody<DecodedBody<ReqB>>,
-    ReqB: http_body::Body<Data = Bytes>,
-    ReqB::Error: Into<BoxError>,
+    ReqB: BytesBody,
 {
     type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;

@@ -6,7 +6,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
-use palisade_core::BoxError;
+use palisade_core::{BoxError, BytesBody};
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 /// The most bytes that are decoded at once, and before other tasks of the thread run: decoding can take a thousand times
@@ -65,8 +65,7 @@ impl<B> fmt::Debug for Source<B> {
 
 impl<B> AsyncBufRead for Source<B>
 where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
+    B: BytesBody,
 {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
@@ -110,8 +109,7 @@ where
 
 impl<B> AsyncRead for Source<B>
 where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
+    B: BytesBody,
 {
     fn poll_read(
         mut self: Pin<&mut Self>,

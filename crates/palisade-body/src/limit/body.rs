@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use http_body_util::Empty;
-use palisade_core::{Body, BoxError};
+use palisade_core::{Body, BoxError, BytesBody};
 
 use super::{
     counted::Counted,
@@ -63,8 +63,7 @@ impl<B> LimitedBody<B> {
 
 impl<B> http_body::Body for LimitedBody<B>
 where
-    B: http_body::Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
+    B: BytesBody + Unpin,
 {
     type Data = Bytes;
     type Error = BoxError;
@@ -117,8 +116,7 @@ impl<B> Reader<B> {
 
 impl<B> Reader<B>
 where
-    B: http_body::Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
+    B: BytesBody + Unpin,
 {
     #[inline]
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {

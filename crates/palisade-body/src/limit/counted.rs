@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use palisade_core::{BoxError, DiscardOnDrop, Trail};
+use palisade_core::{BoxError, BytesBody, DiscardOnDrop, Trail};
 
 use super::count::Count;
 use crate::fault::length_limit_error;
@@ -57,8 +57,7 @@ impl<B> Counted<B> {
 
 impl<B> Counted<B>
 where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
+    B: BytesBody + Unpin,
 {
     // A frame is large, most of it room for trailers. So the data are taken out of one frame and put into another: copying a
     // result with a frame takes longer than all the rest.

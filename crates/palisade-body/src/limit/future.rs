@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, request};
-use palisade_core::{AcceptsBody, AnsweredByPolicy, ApiError, Body, BoxError, HttpResponse};
+use palisade_core::{AcceptsBody, AnsweredByPolicy, ApiError, Body, BytesBody, HttpResponse};
 use pin_project_lite::pin_project;
 
 use super::{
@@ -135,8 +135,7 @@ const POLLED_AGAIN: &str = "a BodyLimitFuture was polled after it had completed"
 impl<S, ReqB> Future for BodyLimitFuture<S, ReqB>
 where
     S: AcceptsBody<LimitedBody<ReqB>>,
-    ReqB: http_body::Body<Data = Bytes> + Unpin,
-    ReqB::Error: Into<BoxError>,
+    ReqB: BytesBody + Unpin,
 {
     type Output = Result<Response<Body<S::ResponseBody>>, S::Error>;
 
@@ -208,8 +207,7 @@ where
 
 impl<S, ReqB> Collecting<S, ReqB>
 where
-    ReqB: http_body::Body<Data = Bytes> + Unpin,
-    ReqB::Error: Into<BoxError>,
+    ReqB: BytesBody + Unpin,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<LimitedBody<ReqB>, Response<Bytes>>> {
         loop {
@@ -238,8 +236,7 @@ where
 
 impl<R, ReqB> Draining<R, ReqB>
 where
-    ReqB: http_body::Body<Data = Bytes> + Unpin,
-    ReqB::Error: Into<BoxError>,
+    ReqB: BytesBody + Unpin,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Response<Bytes>>> {
         let responder = &self.watched.responder;

@@ -3,10 +3,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
 use palisade_core::{
-    AcceptsBody, ApiError, Body, BoxError, DiscardOnDrop, Trail, discard_unread, is_grpc,
+    AcceptsBody, ApiError, Body, BytesBody, DiscardOnDrop, Trail, discard_unread, is_grpc,
     is_grpc_web,
 };
 use tower_service::Service;
@@ -36,8 +35,7 @@ impl<S> BodyLimitService<S> {
 impl<S, ReqB> Service<Request<ReqB>> for BodyLimitService<S>
 where
     S: AcceptsBody<LimitedBody<ReqB>> + Clone,
-    ReqB: http_body::Body<Data = Bytes> + Unpin + 'static,
-    ReqB::Error: Into<BoxError>,
+    ReqB: BytesBody + Unpin + 'static,
 {
     type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;
