@@ -8,11 +8,13 @@
 
 pub mod auth;
 pub mod body;
+pub mod cache;
 pub mod client;
 pub mod cors;
 pub mod engine;
 pub mod full_stack;
 pub mod headers;
+pub mod idempotency;
 pub mod keys;
 pub mod observe;
 pub mod rate_limit;
@@ -66,7 +68,7 @@ impl Group {
 }
 
 /// Each policy beside its peers.
-pub const POLICIES: [Group; 10] = [
+pub const POLICIES: [Group; 12] = [
     Group::new(
         "stack",
         "Request ids, panics, six security headers, CORS, a rate limit, a JWT that was seen before, a role and a body limit.",
@@ -116,6 +118,18 @@ pub const POLICIES: [Group; 10] = [
         "JSON of about 1 KB and 10 KB, as the same type.",
         25,
         validate::compare,
+    ),
+    Group::new(
+        "cache",
+        "A stored response of 1 KB, and what a request costs that the cache does not answer.",
+        15,
+        cache::compare,
+    ),
+    Group::new(
+        "idempotency",
+        "A retry that gets the stored response of 1 KB, and a first attempt.",
+        10,
+        idempotency::compare,
     ),
 ];
 

@@ -43,6 +43,8 @@ figures_stay! {
     cost_of_auth_stays: "auth",
     cost_of_body_limits_stays: "body",
     cost_of_validation_stays: "validate",
+    cost_of_the_cache_stays: "cache",
+    cost_of_idempotency_stays: "idempotency",
 }
 
 /// How often a group is measured until it fails. Keys of hash tables are random, and in one of about ten runs a request meets
