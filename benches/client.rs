@@ -39,7 +39,9 @@ pub fn compare() -> Comparison {
         .set(
             "found",
             [
-                Subject::work("Palisade, the peer", move || ClientIp::of(&peer.extensions)),
+                Subject::work("Palisade, the peer", move || {
+                    ClientIp::from_extensions(&peer.extensions)
+                }),
                 finds("Palisade, by network", networks.clone()),
                 finds("Palisade, by network, Forwarded", forwarded),
                 finds("Palisade, by hop count", hops),

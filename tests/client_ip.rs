@@ -33,7 +33,7 @@ impl Policy for WhoIsThat {
     }
 
     fn admit(&self, client: &mut Option<ClientIp>, request: &mut request::Parts) {
-        *client = ClientIp::of(&request.extensions);
+        *client = ClientIp::from_extensions(&request.extensions);
     }
 
     fn finish(&self, client: Option<ClientIp>, response: &mut response::Parts) {

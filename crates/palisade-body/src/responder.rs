@@ -22,7 +22,10 @@ impl Responder {
         Self {
             context: ErrorContext::of_request(request),
             version: request.version(),
-            observer: Observer { layer, trail: Trail::of(request.extensions()).cloned() },
+            observer: Observer {
+                layer,
+                trail: Trail::from_extensions(request.extensions()).cloned(),
+            },
         }
     }
 

@@ -82,7 +82,8 @@ async fn service_within_the_deadline_is_unchanged() {
         tokio::time::sleep(4 * SECOND).await;
         reads::<TimedBody<Script>>(request).await
     }));
-    let (response, _) = timed(service, Request::new(Script::of([Step::Data("body")]))).await;
+    let (response, _) =
+        timed(service, Request::new(Script::from_steps([Step::Data("body")]))).await;
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "body");
 }
 
@@ -323,7 +324,7 @@ async fn reads_by_the_body_limit_are_timed() {
 fn timers_are_not_created_if_the_service_is_ready_at_once() {
     let mut service =
         Deadline::new(SECOND).idle(SECOND).layer(service_fn(reads::<TimedBody<Script>>));
-    let request = Request::new(Script::of([Step::Data("1"), Step::Data("2")]));
+    let request = Request::new(Script::from_steps([Step::Data("1"), Step::Data("2")]));
     let mut cx = Context::from_waker(std::task::Waker::noop());
     let mut future = std::pin::pin!(service.call(request));
     let Poll::Ready(Ok(response)) = future.as_mut().poll(&mut cx) else { panic!("ready at once") };
@@ -333,8 +334,9 @@ fn timers_are_not_created_if_the_service_is_ready_at_once() {
 
 #[tokio::test]
 async fn the_layer_keeps_the_contract() {
-    let contract =
-        Contract::new(|| Request::post("/").body(Script::of([Step::Data("body")])).unwrap());
+    let contract = Contract::new(|| {
+        Request::post("/").body(Script::from_steps([Step::Data("body")])).unwrap()
+    });
     contract.check(|| Deadline::new(5 * SECOND));
     contract.check(|| Deadline::new(5 * SECOND).idle(SECOND));
 }

@@ -271,7 +271,7 @@ async fn trailers_follow_the_decoded_bytes() {
 
 #[tokio::test]
 async fn the_layer_keeps_the_contract() {
-    Contract::new(|| Request::post("/").body(Script::of([Step::Data("body")])).unwrap())
+    Contract::new(|| Request::post("/").body(Script::from_steps([Step::Data("body")])).unwrap())
         .check(|| Decompression::new(1024));
 }
 

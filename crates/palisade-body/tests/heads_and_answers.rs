@@ -153,6 +153,6 @@ async fn response_without_length_is_aborted_at_the_limit() {
 
 #[tokio::test]
 async fn the_response_limit_keeps_the_contract() {
-    Contract::new(|| Request::post("/").body(Script::of([Step::Data("body")])).unwrap())
+    Contract::new(|| Request::post("/").body(Script::from_steps([Step::Data("body")])).unwrap())
         .check(|| ResponseLimit::new(1024));
 }

@@ -162,7 +162,7 @@ async fn body_ends_after_the_limit_error() {
 #[tokio::test]
 async fn declared_excess_is_rejected_before_the_service_is_called() {
     for (content_length, body) in
-        [(Some("9"), Script::empty()), (None, Script::of([Step::Data("123456789")]))]
+        [(Some("9"), Script::empty()), (None, Script::from_steps([Step::Data("123456789")]))]
     {
         let probe = Probe::new();
         let mut request = Request::post("/").body(body).unwrap();
@@ -227,7 +227,7 @@ async fn http_2_rejection_keeps_the_connection_open() {
 async fn rejection_does_not_wait_for_the_body() {
     let limited = BodyLimit::new(8).layer(service_fn(|_: Request<LimitedBody<Chunked>>| async {
         let (head, ()) = Request::new(()).into_parts();
-        let refusal = ErrorContext::of(&head).render(ApiError::forbidden());
+        let refusal = ErrorContext::from_request(&head).render(ApiError::forbidden());
         Ok::<_, Infallible>(refusal.map(Full::new))
     }));
     let body = Chunked::new(&["12"]).stalling();
@@ -601,8 +601,9 @@ async fn request_without_a_body_passes_unchanged() {
 
 #[tokio::test]
 async fn the_layer_keeps_the_contract() {
-    let contract =
-        Contract::new(|| Request::post("/").body(Script::of([Step::Data("body")])).unwrap());
+    let contract = Contract::new(|| {
+        Request::post("/").body(Script::from_steps([Step::Data("body")])).unwrap()
+    });
     contract.check(|| BodyLimit::new(1024));
     contract.check(|| BodyLimit::new(1024).overridable());
     contract.check(|| BodyLimit::new(1024).buffered());

@@ -86,6 +86,6 @@ impl Body for Immovable {
 
 #[test]
 fn the_layer_keeps_the_contract() {
-    Contract::new(|| Request::post("/").body(Script::of([Step::Data("body")])).unwrap())
+    Contract::new(|| Request::post("/").body(Script::from_steps([Step::Data("body")])).unwrap())
         .check(|| MapRequestBody::new(BoxedBody::new));
 }

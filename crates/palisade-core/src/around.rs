@@ -213,7 +213,8 @@ mod tests {
         let diary = Diary::default();
         let inside = PolicyLayer::new(Writes("inside", diary.clone()));
         let service = inside.layer(service_fn(async |_: Request<()>| {
-            let body = Script::of([Step::Data("hello"), Step::Data("you"), Step::Data("two")]);
+            let body =
+                Script::from_steps([Step::Data("hello"), Step::Data("you"), Step::Data("two")]);
             Ok::<_, std::convert::Infallible>(Response::new(body))
         }));
         let middle =

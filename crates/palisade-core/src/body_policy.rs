@@ -220,7 +220,7 @@ where
 
     /// Refused before the policy saw the body.
     fn refused_early(policy: &P, halt: Halt, head: &request::Parts) -> Self {
-        if let Some(trail) = Trail::of(&head.extensions) {
+        if let Some(trail) = Trail::from_extensions(&head.extensions) {
             trail.ask();
             trail.note(policy.name(), Outcome::of_halt(&halt));
         }
@@ -244,7 +244,7 @@ where
         mut head: request::Parts,
         body: Body<ReqB>,
     ) -> Self {
-        if let Some(trail) = Trail::of(&head.extensions) {
+        if let Some(trail) = Trail::from_extensions(&head.extensions) {
             trail.note(policy.name(), Outcome::from_result(&outcome));
         }
         match outcome {
@@ -297,7 +297,7 @@ where
                         Ok(collected) => {
                             let trailers = collected.trailers().cloned().map(Box::new);
                             let body = collected.to_bytes();
-                            if let Some(trail) = Trail::of(&head.extensions) {
+                            if let Some(trail) = Trail::from_extensions(&head.extensions) {
                                 trail.saw_body_bytes(body.len() as u64);
                                 trail.ask();
                             }

@@ -100,7 +100,7 @@ where
         let (mut head, body) = request.into_parts();
         let (stage, room) = (Arc::clone(&self.stage), self.room);
         // Each arm makes its future in place: an inner future may be large, and moving it is what nesting costs.
-        let observed = Trail::of(&head.extensions).is_some();
+        let observed = Trail::from_extensions(&head.extensions).is_some();
         let mut grants = P::Grants::default();
         match stage.enter(&mut head, observed, &mut grants) {
             Entry::Passed => {

@@ -51,7 +51,7 @@ where
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let trail = Trail::of(request.extensions()).cloned();
+        let trail = Trail::from_extensions(request.extensions()).cloned();
         let extracted = E::from_request(request, state).await;
         extracted.map(Self).map_err(|rejection| noted(trail.as_ref(), rejection.into()))
     }
@@ -67,7 +67,7 @@ where
 
     async fn from_request_parts(request: &mut request::Parts, state: &S) -> Result<Self, ApiError> {
         let extracted = E::from_request_parts(request, state).await;
-        let trail = Trail::of(&request.extensions);
+        let trail = Trail::from_extensions(&request.extensions);
         extracted.map(Self).map_err(|rejection| noted(trail, rejection.into()))
     }
 }

@@ -142,7 +142,7 @@ impl<P: Policy> Stage for P {
             Ok(polled) => ready!(polled),
             Err(error) => Err(error.into()),
         };
-        if let Some(trail) = Trail::of(&request.extensions) {
+        if let Some(trail) = Trail::from_extensions(&request.extensions) {
             trail.note_of(self, &outcome);
         }
         let admitted = outcome.and_then(|mut grant| {
@@ -196,7 +196,7 @@ impl<P: Policy> Stage for P {
 /// What a policy left on the request may be worth a note.
 #[inline(never)]
 fn look_again(request: &request::Parts) {
-    if let Some(trail) = Trail::of(&request.extensions) {
+    if let Some(trail) = Trail::from_extensions(&request.extensions) {
         trail.look_at(request);
     }
 }
@@ -206,7 +206,7 @@ fn look_again(request: &request::Parts) {
 pub(crate) fn answer(halt: Halt, request: &request::Parts) -> Refusal {
     let mut response = match halt {
         Halt::Reply(response) => response,
-        Halt::Refuse(error) => Box::new(ErrorContext::of(request).render(error)),
+        Halt::Refuse(error) => Box::new(ErrorContext::from_request(request).render(error)),
     };
     response.extensions_mut().insert(AnsweredByPolicy(()));
     response
@@ -319,7 +319,7 @@ impl<A: Stage, B: Stage> Stage for Chain<A, B> {
     ) -> Poll<Result<(), Refusal>> {
         if let ChainWait::Outer(waiting) = wait {
             ready!(self.0.resume(waiting, cx, request, outer))?;
-            let observed = Trail::of(&request.extensions).is_some();
+            let observed = Trail::from_extensions(&request.extensions).is_some();
             match self.1.enter(request, observed, inner) {
                 Entry::Passed => return Poll::Ready(Ok(())),
                 Entry::Refused(refusal) => return Poll::Ready(Err(refusal)),

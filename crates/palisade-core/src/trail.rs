@@ -103,7 +103,7 @@ impl Trail {
     }
 
     /// Returns the trail of a request, if an observer has added one.
-    pub fn of(extensions: &Extensions) -> Option<&Self> {
+    pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
     }
 
@@ -165,7 +165,7 @@ impl Trail {
     /// # let observers = Trail::new(SystemClock::shared());
     /// # request.extensions_mut().insert(observers.clone());
     /// // in the layer's service: the handler is going to own the request
-    /// let trail = Trail::of(request.extensions()).cloned();
+    /// let trail = Trail::from_extensions(request.extensions()).cloned();
     /// // in its future
     /// if let Some(trail) = trail {
     ///     trail.note_refusal("Quarantine", &ApiError::forbidden());
@@ -203,7 +203,9 @@ impl Trail {
     /// Asks a policy and notes its answer, unless that comes later.
     #[inline(never)]
     pub(crate) fn decide<P: Policy>(policy: &P, request: &request::Parts) -> Decision<P::Grant> {
-        let Some(trail) = Self::of(&request.extensions) else { return policy.decide(request) };
+        let Some(trail) = Self::from_extensions(&request.extensions) else {
+            return policy.decide(request);
+        };
         let asked = trail.0.clock.monotonic();
         let panics = Panics { trail, policy, asked };
         let decision = policy.decide(request);

@@ -153,7 +153,7 @@ fn delayed_request_calls_the_service_that_was_ready() {
 fn passing() -> Contract<impl Fn() -> Request<Script>> {
     Contract::new(|| {
         let body = [Step::Data("{\"a\":"), Step::Wait, Step::Data("1}")];
-        Request::post("/").body(Script::of(body)).unwrap()
+        Request::post("/").body(Script::from_steps(body)).unwrap()
     })
 }
 
@@ -250,7 +250,7 @@ async fn send_to_collector(
 async fn collected_body_reaches_the_handler_byte_for_byte() {
     let trailers = [("x-sum", "7")].as_slice();
     let steps = [Step::Data("01234"), Step::Wait, Step::Data("56789"), Step::Trailers(trailers)];
-    let request = Request::post("/").body(Script::of(steps)).unwrap();
+    let request = Request::post("/").body(Script::from_steps(steps)).unwrap();
     let (status, body, trailers) = send_to_collector(request).await;
     assert_eq!((status, &*body), (StatusCode::OK, &b"0123456789"[..]));
     assert_eq!(trailers.unwrap()["x-sum"], "7");
@@ -258,13 +258,13 @@ async fn collected_body_reaches_the_handler_byte_for_byte() {
 
 #[tokio::test]
 async fn collected_body_over_the_cap_is_413_and_broken_is_400() {
-    let long = Script::of([Step::Data("01234"), Step::Data("567890")]);
+    let long = Script::from_steps([Step::Data("01234"), Step::Data("567890")]);
     let (status, ..) = send_to_collector(Request::post("/").body(long).unwrap()).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
-    let broken = Script::of([Step::Data("01234"), Step::Fail]);
+    let broken = Script::from_steps([Step::Data("01234"), Step::Fail]);
     let (status, ..) = send_to_collector(Request::post("/").body(broken).unwrap()).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    let refused = Script::of([Step::Data("no")]);
+    let refused = Script::from_steps([Step::Data("no")]);
     let (status, ..) = send_to_collector(Request::post("/").body(refused).unwrap()).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
 }
@@ -272,7 +272,7 @@ async fn collected_body_over_the_cap_is_413_and_broken_is_400() {
 #[tokio::test]
 async fn http_1_connection_with_an_unread_body_is_closed() {
     for (version, closes) in [(Version::HTTP_11, true), (Version::HTTP_2, false)] {
-        let long = Script::of([Step::Data("01234"), Step::Data("567890")]);
+        let long = Script::from_steps([Step::Data("01234"), Step::Data("567890")]);
         let request = Request::post("/").version(version).body(long).unwrap();
         let service = service_fn(|_: Request<palisade_core::Body<Script>>| async {
             Ok::<_, Infallible>(Response::new(Script::empty()))
@@ -285,7 +285,7 @@ async fn http_1_connection_with_an_unread_body_is_closed() {
 
 #[tokio::test]
 async fn body_is_streamed_if_the_body_policy_does_not_apply() {
-    let long = Script::of([Step::Data("01234"), Step::Wait, Step::Data("567890")]);
+    let long = Script::from_steps([Step::Data("01234"), Step::Wait, Step::Data("567890")]);
     let (status, body, _) = send_to_collector(Request::put("/").body(long).unwrap()).await;
     assert_eq!((status, &*body), (StatusCode::OK, &b"01234567890"[..]));
 }
@@ -324,7 +324,7 @@ async fn body_policy_is_recorded_on_the_trail_with_its_bytes() {
     ] {
         let trail = Trail::new(SystemClock::shared());
         let request = Request::post("/").extension(trail.clone());
-        send_to_collector(request.body(Script::of([Step::Data(body)])).unwrap()).await;
+        send_to_collector(request.body(Script::from_steps([Step::Data(body)])).unwrap()).await;
         assert_eq!(trail.steps()[0].to_string(), expected);
         assert_eq!((trail.steps().len(), trail.body_bytes()), (1, read));
     }

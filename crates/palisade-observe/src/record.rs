@@ -67,8 +67,9 @@ impl Record {
             explained,
             method: request.method.clone(),
             uri: request.uri.clone(),
-            client: ClientIp::of(&request.extensions),
-            peer: PeerAddr::of(&request.extensions).map(|peer| peer.0.ip().to_canonical()),
+            client: ClientIp::from_extensions(&request.extensions),
+            peer: PeerAddr::from_extensions(&request.extensions)
+                .map(|peer| peer.0.ip().to_canonical()),
             declared: declared_length(&request.headers).unwrap_or(0),
             answer: None,
             end: None,

@@ -118,7 +118,9 @@ fn requests_only_get_ids_without_a_subscriber() {
             let named = extensions.get::<RequestId>().is_some()
                 && extensions.get::<TraceContext>().is_some();
             assert!(named);
-            Ok::<_, ProbeError>(Response::new(Trail::of(extensions).is_some().to_string()))
+            Ok::<_, ProbeError>(Response::new(
+                Trail::from_extensions(extensions).is_some().to_string(),
+            ))
         }));
         let (head, body) = now(service.oneshot(get())).unwrap().into_parts();
         assert!(head.headers.contains_key("x-request-id"));
@@ -147,7 +149,7 @@ fn successful_request_is_reported_with_all_fields() {
     let clock = ManualClock::default();
     let hands = clock.clone();
     let body = || {
-        Script::of([
+        Script::from_steps([
             Step::Data("hello"),
             Step::Data("you"),
             Step::Trailers(&[("grpc-status", "5")]),
@@ -205,7 +207,8 @@ fn bytes_read_are_counted_for_a_body_without_length() {
     }
     let event = the_event_of(|| {
         let inner = BodyPolicyLayer::new(Reads, 100).layer(Probe::new());
-        let request = Request::post("/").body(Script::of([Step::Data("hello"), Step::Data("you")]));
+        let request =
+            Request::post("/").body(Script::from_steps([Step::Data("hello"), Step::Data("you")]));
         let service = Observe::new().layer().layer(inner);
         drain(now(service.oneshot(request.unwrap())).unwrap().into_body());
     });
@@ -297,7 +300,7 @@ fn service_failure_before_the_head_has_no_status() {
 #[test]
 fn failure_after_the_head_keeps_the_sent_status() {
     let event = the_event_of(|| {
-        let body = Script::of([Step::Data("hello"), Step::Fail]);
+        let body = Script::from_steps([Step::Data("hello"), Step::Fail]);
         let service = Observe::new().layer().layer(Probe::new().answering(body));
         drain(now(service.oneshot(get())).unwrap().into_body());
     });
@@ -327,7 +330,7 @@ fn client_disconnect_is_logged_before_and_after_the_head() {
     says(&event, "cancelled", None);
 
     let event = the_event_of(|| {
-        let body = Script::of([Step::Data("hello"), Step::Wait, Step::Data("you")]);
+        let body = Script::from_steps([Step::Data("hello"), Step::Wait, Step::Data("you")]);
         let service = Observe::new().layer().layer(Probe::new().answering(body));
         let mut body = now(service.oneshot(get())).unwrap().into_body();
         let _ = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
@@ -341,7 +344,7 @@ fn client_disconnect_is_logged_before_and_after_the_head() {
 fn body_that_the_server_does_not_poll_is_complete() {
     // what HEAD would have got is never polled
     let event = the_event_of(|| {
-        let body = Script::of([Step::Data("hello")]);
+        let body = Script::from_steps([Step::Data("hello")]);
         let service = Observe::new().layer().layer(Probe::new().answering(body));
         drop(now(service.oneshot(Request::head("/").body(Script::empty()).unwrap())).unwrap());
     });
@@ -349,7 +352,7 @@ fn body_that_the_server_does_not_poll_is_complete() {
     // a body with a declared length is not polled again once it is there
     let event = the_event_of(|| {
         let answer = || {
-            let body = Script::of([Step::Data("hello"), Step::Wait]);
+            let body = Script::from_steps([Step::Data("hello"), Step::Wait]);
             Response::builder().header("content-length", 5).body(body).unwrap()
         };
         let service = Observe::new().layer().layer(answering(answer));
@@ -362,7 +365,7 @@ fn body_that_the_server_does_not_poll_is_complete() {
         let answer = || {
             Response::builder()
                 .status(StatusCode::NO_CONTENT)
-                .body(Script::of([Step::Wait]))
+                .body(Script::from_steps([Step::Wait]))
                 .unwrap()
         };
         drop(now(Observe::new().layer().layer(answering(answer)).oneshot(get())).unwrap());

@@ -157,13 +157,13 @@ async fn short_pause_of_the_server_keeps_the_connection() {
 async fn cancelled_calls_do_not_affect_others() {
     let Some(server) = RedisServer::start() else { return };
     let client = client(server.url());
-    let hasty = client.of(1);
+    let hasty = client.with_key(1);
     for nanos in (0..400_000).step_by(2_000) {
         let _ = tokio::time::timeout(Duration::from_nanos(nanos), hasty.try_charge(1)).await;
     }
     // Whose answers were mixed up, would see another's count.
     let answers = (0..200_u64).map(|number| {
-        let client = client.of(100 + number);
+        let client = client.with_key(100 + number);
         tokio::spawn(async move {
             for _ in 0..number % 7 {
                 client.charge(1).await;

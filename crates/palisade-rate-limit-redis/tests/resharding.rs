@@ -37,7 +37,7 @@ fn place(client: &Client) -> (u16, usize) {
 /// Another client of the same slot.
 fn neighbour(client: &Client) -> Client {
     let of_slot = |other: &Client| place(other) == place(client) && other.key != client.key;
-    (0..1_000_000).map(|number| client.of(number)).find(of_slot).expect("a neighbour")
+    (0..1_000_000).map(|number| client.with_key(number)).find(of_slot).expect("a neighbour")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,7 +36,7 @@ fn shared_limits(url: &str) -> Vec<Client> {
     .enumerate()
     .map(|(number, quota)| {
         let ample = Quota::per(5000, MINUTE).named("ample");
-        Client::new(&patient(url), "shared", [quota, ample]).of(number as u64)
+        Client::new(&patient(url), "shared", [quota, ample]).with_key(number as u64)
     })
     .collect()
 }
@@ -165,7 +165,7 @@ async fn limits_prefixes_and_clients_do_not_share_counts() {
     let quotas = [Quota::per(1, MINUTE).fixed_window(), Quota::per(10, MINUTE * 2).named("b")];
     let client = Client::new(&store, "api", quotas);
     let strangers = [
-        client.of(1),
+        client.with_key(1),
         Client { limit: "api2".into(), ..client.clone() },
         Client { store: other, ..client.clone() },
         Client { quotas: [Quota::per(1, MINUTE).named("c")].into(), ..client.clone() },
@@ -250,7 +250,7 @@ async fn a_key_is_reset_blocked_and_unblocked() {
     // What it has left stays, and so does a look at it.
     assert_eq!((blocked.charged, blocked.readings[0].remaining), (None, 2));
     assert_eq!(client.remaining().await, 2);
-    assert_eq!(client.of(1).charge(1).await.charged, Some(1), "another key is not blocked");
+    assert_eq!(client.with_key(1).charge(1).await.charged, Some(1), "another key is not blocked");
     // A reset leaves the block, and an end of the block leaves the counts.
     client.intervene(Action::Reset).await;
     assert_eq!(client.charge(1).await.charged, None);

@@ -45,7 +45,7 @@ async fn cluster_checks_all_quotas_of_a_key_atomically() {
     let client = client(Redis::cluster(cluster.urls()));
     recovered(&client).await;
     for key in 0..60 {
-        let client = client.of(key);
+        let client = client.with_key(key);
         assert_eq!(client.charge(4).await.charged, Some(4));
         let refused = client.charge(2).await;
         assert_eq!(refused.charged, None);
@@ -69,7 +69,7 @@ async fn cluster_scripts_are_loaded_again_after_a_script_flush() {
     recovered(&client).await;
     for round in 1..4 {
         for key in 0..12 {
-            let verdict = client.of(key).charge(1).await;
+            let verdict = client.with_key(key).charge(1).await;
             assert_eq!(verdict.readings[0].remaining, 5 - round);
         }
         for node in cluster.nodes() {
@@ -84,14 +84,14 @@ async fn cluster_without_one_node_counts_the_other_keys() {
     let client = client(Redis::cluster(cluster.urls()));
     recovered(&client).await;
     for key in 0..60 {
-        client.of(key).charge(1).await;
+        client.with_key(key).charge(1).await;
     }
     cluster.nodes_mut()[2].stop();
     let mut lost = 0;
     for _ in 0..3 {
         lost = 0;
         for key in 0..60 {
-            lost += usize::from(client.of(key).try_charge(1).await.is_err());
+            lost += usize::from(client.with_key(key).try_charge(1).await.is_err());
         }
     }
     // a third, give or take what chance does
@@ -100,7 +100,7 @@ async fn cluster_without_one_node_counts_the_other_keys() {
     cluster.nodes_mut()[2].restart_empty();
     cluster.wait_until_complete();
     for key in 0..60 {
-        recovered(&client.of(key)).await;
+        recovered(&client.with_key(key)).await;
     }
 }
 
@@ -133,7 +133,7 @@ async fn frozen_master_is_replaced_by_the_promoted_one() {
     watched.wait_for_promotion();
     recovered(&client).await;
     let keys = watched.replica().keys().len();
-    client.of(1).charge(1).await;
+    client.with_key(1).charge(1).await;
     assert_eq!(watched.replica().keys().len(), keys + 1);
 }
 

@@ -42,7 +42,7 @@ fn streaming(
     Error: std::fmt::Debug,
     Future: Send,
 > + Clone {
-    let body = Script::of([Step::Data("first"), Step::Data("last")]);
+    let body = Script::from_steps([Step::Data("first"), Step::Data("last")]);
     limit.layer().layer(Probe::new().answering(body))
 }
 
@@ -79,7 +79,7 @@ async fn slot_is_held_until_the_body_has_ended() {
 #[tokio::test]
 async fn slot_is_free_when_the_body_fails() {
     let limit = ConcurrencyLimit::overall(1).build().unwrap();
-    let body = Script::of([Step::Data("first"), Step::Fail]);
+    let body = Script::from_steps([Step::Data("first"), Step::Fail]);
     let service = limit.layer().layer(Probe::new().answering(body));
     let mut response = service.oneshot(from(1)).await.unwrap();
     assert!(response.frame().await.unwrap().is_ok());

@@ -306,7 +306,7 @@ fn rejection_by_a_custom_key_is_not_logged() {
 #[test]
 fn body_of_a_rejected_request_is_not_read() {
     let limit = limited_to(0).0.build().unwrap();
-    let body = Script::of([Step::Fail]);
+    let body = Script::from_steps([Step::Fail]);
     assert!(send(&limit, from("192.0.2.1").map(|_| body)).limited());
 }
 

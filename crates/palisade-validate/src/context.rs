@@ -44,7 +44,7 @@ impl<C: Send + Sync + 'static> RuleContext<C> {
     }
 
     /// Returns the context of these rules.
-    pub(crate) fn of(extensions: &Extensions) -> Result<ContextOf<C>, ApiError> {
+    pub(crate) fn from_extensions(extensions: &Extensions) -> Result<ContextOf<C>, ApiError> {
         // Most types have `()` as their context, which needs no layer.
         let none: &'static (dyn Any + Send + Sync) = &();
         extensions

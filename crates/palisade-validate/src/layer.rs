@@ -144,7 +144,7 @@ where
 
     fn decide(&self, request: &request::Parts, body: &Bytes) -> Decision<Self::Grant> {
         let read = || {
-            let context = RuleContext::<T::Context>::of(&request.extensions)?;
+            let context = RuleContext::<T::Context>::from_extensions(&request.extensions)?;
             let mut findings = Findings::default();
             let judge = self.judge.as_deref();
             let value = json::read::<T>(body, &self.settings, judge, &context, &mut findings)?;
@@ -175,7 +175,7 @@ impl<T> Validated<T> {
 
 impl<T: Send + Sync + 'static> Validated<T> {
     /// Returns the value, or `None` if no layer validated a `T` for this request.
-    pub fn of(extensions: &Extensions) -> Option<&Self> {
+    pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
     }
 }

@@ -24,7 +24,7 @@
 //! # use bytes::Bytes;
 //! # type In = palisade_core::Body<Full<Bytes>>;
 //! let service = ValidateLayer::<Item>::new().layer(service_fn(|request: Request<In>| async move {
-//!     let item = Validated::<Item>::of(request.extensions()).expect("validated");
+//!     let item = Validated::<Item>::from_extensions(request.extensions()).expect("validated");
 //!     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from(item.name.clone())))
 //! }));
 //!

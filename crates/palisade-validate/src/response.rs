@@ -134,7 +134,7 @@ where
         let settings = self.settings;
         let has_body = request.method() != Method::HEAD;
         let context = ErrorContext::of_request(&request);
-        let told = RuleContext::<T::Context>::of(request.extensions());
+        let told = RuleContext::<T::Context>::from_extensions(request.extensions());
         let answer = self.inner.call(request);
         Box::pin(async move {
             let (head, body) = answer.await?.into_response().into_parts();

@@ -209,7 +209,7 @@ impl Validation {
 
     /// Returns the settings in the request's extensions, or the default ones.
     #[cfg(any(feature = "axum", feature = "tonic"))]
-    pub(crate) fn of(extensions: &Extensions) -> Self {
+    pub(crate) fn from_extensions(extensions: &Extensions) -> Self {
         extensions.get().cloned().unwrap_or_default()
     }
 }

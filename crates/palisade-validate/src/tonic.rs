@@ -140,8 +140,8 @@ impl ValidateMessages {
             })?;
             check(
                 &message,
-                &*RuleContext::<M::Context>::of(extensions)?,
-                &Validation::of(extensions),
+                &*RuleContext::<M::Context>::from_extensions(extensions)?,
+                &Validation::from_extensions(extensions),
             )
         };
         self.methods.insert(path, Arc::new(rules));

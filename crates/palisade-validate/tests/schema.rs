@@ -149,7 +149,8 @@ proptest::proptest! {
 
 async fn ask(layer: BodyPolicyLayer<JsonSchema>, request: Request<Full<Bytes>>) -> (u16, Bytes) {
     let echo = service_fn(|request: Request<Body<Full<Bytes>>>| async move {
-        let name = Validated::<Value>::of(request.extensions()).map(|value| value["name"].clone());
+        let name = Validated::<Value>::from_extensions(request.extensions())
+            .map(|value| value["name"].clone());
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let answer = format!("{name:?} {}", String::from_utf8_lossy(&body));
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer))))

@@ -74,7 +74,8 @@ struct Gift {
 }
 
 async fn created(request: Request<Body<Full<Bytes>>>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let order = Validated::<Order>::of(request.extensions()).expect("validated").clone();
+    let order =
+        Validated::<Order>::from_extensions(request.extensions()).expect("validated").clone();
     let body = request.into_body().collect().await.expect("the bytes are there").to_bytes();
     let response = Response::builder().header("x-name", &order.name).body(Full::new(body)).unwrap();
     Ok(response)
@@ -299,7 +300,7 @@ fn the_layer_keeps_the_contract() {
     Contract::new(|| {
         Request::post("/")
             .header("content-type", "application/json")
-            .body(Script::of(body.clone()))
+            .body(Script::from_steps(body.clone()))
             .unwrap()
     })
     .check(ValidateLayer::<Any>::new);

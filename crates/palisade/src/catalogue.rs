@@ -24,28 +24,31 @@ pub struct CatalogueEntry {
 /// }
 /// ```
 pub fn catalogue() -> impl Iterator<Item = CatalogueEntry> {
-    let mut entries: Vec<_> = of("palisade-core", ApiError::KINDS).collect();
+    let mut entries: Vec<_> = entries_of("palisade-core", ApiError::KINDS).collect();
     #[cfg(feature = "auth")]
-    entries.extend(of("palisade-auth", palisade_auth::CODES));
+    entries.extend(entries_of("palisade-auth", palisade_auth::CODES));
     #[cfg(feature = "body")]
-    entries.extend(of("palisade-body", palisade_body::CODES));
+    entries.extend(entries_of("palisade-body", palisade_body::CODES));
     #[cfg(feature = "cache")]
-    entries.extend(of("palisade-cache", palisade_cache::CODES));
+    entries.extend(entries_of("palisade-cache", palisade_cache::CODES));
     #[cfg(feature = "cors")]
-    entries.extend(of("palisade-cors", palisade_cors::CODES));
+    entries.extend(entries_of("palisade-cors", palisade_cors::CODES));
     #[cfg(feature = "headers")]
-    entries.extend(of("palisade-headers", palisade_headers::CODES));
+    entries.extend(entries_of("palisade-headers", palisade_headers::CODES));
     #[cfg(feature = "idempotency")]
-    entries.extend(of("palisade-idempotency", palisade_idempotency::CODES));
+    entries.extend(entries_of("palisade-idempotency", palisade_idempotency::CODES));
     #[cfg(feature = "validate")]
-    entries.extend(of("palisade-validate", palisade_validate::CODES));
+    entries.extend(entries_of("palisade-validate", palisade_validate::CODES));
     #[cfg(feature = "webhook")]
-    entries.extend(of("palisade-webhook", palisade_webhook::CODES));
+    entries.extend(entries_of("palisade-webhook", palisade_webhook::CODES));
     entries.sort_by_key(|entry| entry.code.status);
     entries.into_iter()
 }
 
-fn of(from: &'static str, codes: &'static [ErrorCode]) -> impl Iterator<Item = CatalogueEntry> {
+fn entries_of(
+    from: &'static str,
+    codes: &'static [ErrorCode],
+) -> impl Iterator<Item = CatalogueEntry> {
     codes.iter().map(move |code| CatalogueEntry { from, code: *code })
 }
 

@@ -246,7 +246,9 @@ async fn stack_without_errors_keeps_the_error_type_of_the_service() {
 #[test]
 fn full_stack_keeps_the_layer_contract() {
     let contract = || {
-        Contract::new(|| request(Script::of([Step::Data("{\"name\":"), Step::Data("\"lamp\"}")])))
+        Contract::new(|| {
+            request(Script::from_steps([Step::Data("{\"name\":"), Step::Data("\"lamp\"}")]))
+        })
     };
     let (limit, auth, cors) = (per_address(u32::MAX), auth(), cors());
     let per_user =

@@ -67,7 +67,7 @@ where
         if declared > limit && !overridable {
             return refused(request, ApiError::payload_too_large());
         }
-        let trail = Trail::of(request.extensions()).cloned();
+        let trail = Trail::from_extensions(request.extensions()).cloned();
         // A server keeps a body to the length that it declares, so only an unknown length has to be watched.
         if !by_message && hint.upper().is_some_and(|most| most <= limit) {
             let (head, body) = request.into_parts();

@@ -31,11 +31,11 @@ impl Chunked {
     /// These chunks, each of which has to be waited for.
     pub(crate) fn new(chunks: &[&'static str]) -> Self {
         let steps = chunks.iter().flat_map(|chunk| [Step::Data(chunk), Step::Wait]);
-        Self { script: Script::of(steps), stalls: false, taken: Arc::default() }
+        Self { script: Script::from_steps(steps), stalls: false, taken: Arc::default() }
     }
 
     pub(crate) fn script(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self { script: Script::of(steps), stalls: false, taken: Arc::default() }
+        Self { script: Script::from_steps(steps), stalls: false, taken: Arc::default() }
     }
 
     /// Then nothing more comes, and no end either.

@@ -91,7 +91,7 @@ where
             }
             Err(_) => {
                 let error = ApiError::bad_request().with_message("the request body is incomplete");
-                return Ok(ErrorContext::of(&head).render(error).map(Body::full));
+                return Ok(ErrorContext::from_request(&head).render(error).map(Body::full));
             }
         },
     };
@@ -301,7 +301,8 @@ where
 
 /// The response to `only-if-cached` without a stored response: 504 (RFC 9111, section 5.2.1.7).
 fn not_cached<B>(settings: &Settings, head: &request::Parts) -> Answer<B> {
-    let mut response = ErrorContext::of(head).render(ApiError::from(NOT_CACHED)).map(Body::full);
+    let mut response =
+        ErrorContext::from_request(head).render(ApiError::from(NOT_CACHED)).map(Body::full);
     if settings.shows_status {
         CacheStatus::OnlyIfCached.append(response.headers_mut());
     }

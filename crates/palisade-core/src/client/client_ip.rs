@@ -19,10 +19,10 @@ use super::{address::client_address, diagnostics, peer::Peer};
 /// use palisade_core::{ClientIp, PeerAddr};
 ///
 /// let mut extensions = http::Extensions::new();
-/// assert!(ClientIp::of(&extensions).is_none());
+/// assert!(ClientIp::from_extensions(&extensions).is_none());
 ///
 /// extensions.insert(PeerAddr("[::ffff:192.0.2.1]:4000".parse().unwrap()));
-/// assert_eq!(ClientIp::of(&extensions).unwrap().to_string(), "192.0.2.1");
+/// assert_eq!(ClientIp::from_extensions(&extensions).unwrap().to_string(), "192.0.2.1");
 /// ```
 ///
 /// # In handlers
@@ -103,15 +103,15 @@ impl ClientIp {
     /// peer.
     ///
     /// `None` if the server has not provided the peer, or if the peer has no address: a Unix socket, `0.0.0.0` or `::`.
-    pub fn of(extensions: &Extensions) -> Option<Self> {
-        extensions.get().copied().or_else(|| Self::of_peer(extensions))
+    pub fn from_extensions(extensions: &Extensions) -> Option<Self> {
+        extensions.get().copied().or_else(|| Self::from_peer(extensions))
     }
 
-    fn of_peer(extensions: &Extensions) -> Option<Self> {
+    fn from_peer(extensions: &Extensions) -> Option<Self> {
         Peer::from_extensions(extensions).address().and_then(client_address).map(Self)
     }
 
-    /// Like [`of`](Self::of), for policies that decide by the client's address: if the request was
+    /// Like [`from_extensions`](Self::from_extensions), for policies that decide by the client's address: if the request was
     /// forwarded but the peer is taken for the client, a warning is logged once per process.
     ///
     /// ```
@@ -124,14 +124,14 @@ impl ClientIp {
     ///     .unwrap()
     ///     .into_parts();
     /// // 192.0.2.1, and a warning that all clients behind it count as one
-    /// assert_eq!(ClientIp::of_request(&head), ClientIp::of(&head.extensions));
+    /// assert_eq!(ClientIp::of_request(&head), ClientIp::from_extensions(&head.extensions));
     /// ```
     pub fn of_request(request: &request::Parts) -> Option<Self> {
         if let Some(client) = request.extensions.get() {
             return Some(*client);
         }
         diagnostics::forwarding_without_trust(&request.headers);
-        Self::of_peer(&request.extensions)
+        Self::from_peer(&request.extensions)
     }
 
     /// Like [`of_request`](Self::of_request), for policies that cannot decide without an address.
@@ -285,7 +285,7 @@ mod tests {
         for peer in ["0.0.0.0:1", "[::]:1", "[::ffff:0.0.0.0]:1"] {
             let mut extensions = Extensions::new();
             extensions.insert(PeerAddr(peer.parse().unwrap()));
-            assert_eq!(ClientIp::of(&extensions), None, "{peer}");
+            assert_eq!(ClientIp::from_extensions(&extensions), None, "{peer}");
         }
     }
 
@@ -293,8 +293,8 @@ mod tests {
     fn client_ip_extension_overrides_the_peer() {
         let mut extensions = Extensions::new();
         extensions.insert(PeerAddr("192.0.2.1:1".parse().unwrap()));
-        assert_eq!(ClientIp::of(&extensions), Some(client("192.0.2.1")));
+        assert_eq!(ClientIp::from_extensions(&extensions), Some(client("192.0.2.1")));
         extensions.insert(client("203.0.113.7"));
-        assert_eq!(ClientIp::of(&extensions), Some(client("203.0.113.7")));
+        assert_eq!(ClientIp::from_extensions(&extensions), Some(client("203.0.113.7")));
     }
 }

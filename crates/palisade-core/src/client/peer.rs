@@ -28,9 +28,9 @@ impl PeerAddr {
     ///
     /// let mut extensions = http::Extensions::new();
     /// extensions.insert(PeerAddr(([192, 0, 2, 1], 4000).into()));
-    /// assert_eq!(PeerAddr::of(&extensions).unwrap().0.port(), 4000);
+    /// assert_eq!(PeerAddr::from_extensions(&extensions).unwrap().0.port(), 4000);
     /// ```
-    pub fn of(extensions: &Extensions) -> Option<Self> {
+    pub fn from_extensions(extensions: &Extensions) -> Option<Self> {
         socket_peer_of(extensions).map(Self)
     }
 }

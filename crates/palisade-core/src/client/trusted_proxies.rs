@@ -36,7 +36,7 @@ use crate::{Decision, Policy, PolicyLayer};
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let proxies = TrustedProxies::networks(["10.0.0.0/8"]).build()?;
 /// let service = proxies.layer().layer(service_fn(async |request: Request<String>| {
-///     let client = ClientIp::of(request.extensions()).map(|client| client.to_string());
+///     let client = ClientIp::from_extensions(request.extensions()).map(|client| client.to_string());
 ///     Ok::<_, std::convert::Infallible>(http::Response::new(client.unwrap_or_default()))
 /// }));
 /// # use http_body_util::BodyExt;

@@ -95,7 +95,7 @@ pub struct ErrorContext {
 
 impl ErrorContext {
     /// Reads the head of a request.
-    pub fn of(request: &request::Parts) -> Self {
+    pub fn from_request(request: &request::Parts) -> Self {
         Self::read(&request.method, &request.uri, &request.headers, &request.extensions)
     }
 

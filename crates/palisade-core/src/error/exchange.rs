@@ -55,7 +55,7 @@ impl Exchange {
         let routed = config.framework.are_rendered() && is_routed(&request.extensions);
         let custom = matches!(config.format, ErrorFormat::Custom(_));
         let head = custom.then(|| Box::new(request.clone()));
-        Self { context: ErrorContext::of(request), head, accept, routed }
+        Self { context: ErrorContext::from_request(request), head, accept, routed }
     }
 
     /// Renders a response that carries an error, or is one of the framework. Leaves every other response unchanged.

@@ -161,7 +161,7 @@ where
         let (mut head, body) = request.into_parts();
         let (plan, room) = (Arc::clone(&self.plan), self.room);
         let unready = self.unready.take();
-        let observed = Trail::of(&head.extensions).is_some();
+        let observed = Trail::from_extensions(&head.extensions).is_some();
         let mut grants = Grants::<O, I>::default();
         match plan.enter(&mut head, observed, &mut grants) {
             Entry::Passed => {

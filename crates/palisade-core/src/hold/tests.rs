@@ -230,7 +230,7 @@ where
 #[tokio::test]
 async fn watcher_observes_each_frame_and_the_end_once() {
     let diary = Diary::default();
-    let body = crate::testing::Script::of([
+    let body = crate::testing::Script::from_steps([
         crate::testing::Step::Data("hello"),
         crate::testing::Step::Wait,
         crate::testing::Step::Data("you"),

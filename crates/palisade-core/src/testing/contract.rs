@@ -221,7 +221,7 @@ impl<R: Fn() -> Request<Script>> Contract<R> {
             Step::Data("second"),
             Step::Trailers(&[("x-trailer", "here")]),
         ];
-        let mut service = layer.layer(Probe::new().answering(Script::of(script)));
+        let mut service = layer.layer(Probe::new().answering(Script::from_steps(script)));
         let body = self.send(&mut service).expect("a request that passes is answered").into_body();
         assert!(!body.is_end_stream(), "the body has not ended before it was read");
         let expected = SizeHint::with_exact(11);
@@ -243,7 +243,7 @@ impl<R: Fn() -> Request<Script>> Contract<R> {
         assert_eq!(frame.into_trailers().ok(), Some(expected), "the trailers");
         assert!(matches!(next(), Poll::Ready(None)), "the end");
 
-        let failing = Script::of([Step::Data("first"), Step::Fail]);
+        let failing = Script::from_steps([Step::Data("first"), Step::Fail]);
         let mut service = layer.layer(Probe::new().answering(failing));
         let mut body = pin!(self.send(&mut service).expect("it answers").into_body());
         let mut next = || body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop()));

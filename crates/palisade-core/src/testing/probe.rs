@@ -41,7 +41,7 @@ impl Script {
     }
 
     /// These steps, then the end.
-    pub fn of(steps: impl IntoIterator<Item = Step>) -> Self {
+    pub fn from_steps(steps: impl IntoIterator<Item = Step>) -> Self {
         Self { steps: steps.into_iter().collect() }
     }
 }

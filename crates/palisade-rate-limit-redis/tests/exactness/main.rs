@@ -41,7 +41,7 @@ async fn published_vectors_of_the_sliding_window_hold() {
         let clock = Hand::at(EPOCH);
         let client =
             Client::new(&store_at(&server, &clock), "vectors", [Quota::per(limit, MINUTE)])
-                .of(number as u64);
+                .with_key(number as u64);
         // The history is written in the windows in which it happened. Where it would not be admitted at once, the limit was
         // higher then.
         let generous = Client { quotas: [Quota::per(1000, MINUTE)].into(), ..client.clone() };

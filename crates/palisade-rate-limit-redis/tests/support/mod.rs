@@ -67,7 +67,7 @@ impl Client {
         Self { store, limit, key: [7; 16], quotas, ban: None }
     }
 
-    pub(crate) fn of(&self, key: u64) -> Self {
+    pub(crate) fn with_key(&self, key: u64) -> Self {
         let mut client = self.clone();
         client.key[..8].copy_from_slice(&key.to_be_bytes());
         client

@@ -100,7 +100,7 @@ fn cache_fields_and_body_of_the_response_are_unchanged() {
     let cacheable = || {
         let response =
             Response::builder().header("cache-control", "max-age=60").header("vary", "a");
-        response.body(Script::of([Step::Data("hello")])).unwrap()
+        response.body(Script::from_steps([Step::Data("hello")])).unwrap()
     };
     let passed = answered(&limit, from(1), cacheable);
     assert_eq!(passed.fields("cache-control"), ["max-age=60"]);
@@ -116,7 +116,7 @@ fn body_of_a_rejected_request_is_not_read() {
     for (quota, cost) in [(Quota::per(0, MINUTE), 1), (Quota::per(1, MINUTE), 2)] {
         let (limit, _) = clocked(RateLimit::per_address(quota).cost(move |_| cost));
         for request in [from(1), grpc(from(1))] {
-            let refused = send(&limit, request.map(|_| Script::of([Step::Fail])));
+            let refused = send(&limit, request.map(|_| Script::from_steps([Step::Fail])));
             assert_eq!(refused.violated(), ["default"]);
         }
     }

@@ -19,7 +19,7 @@ fn left(limit: &RateLimit) -> u32 {
 
 /// A response with its cost.
 fn told(cost: Option<u32>, steps: &[Step]) -> Response<Script> {
-    let mut response = Response::new(Script::of(steps.iter().cloned()));
+    let mut response = Response::new(Script::from_steps(steps.iter().cloned()));
     if let Some(cost) = cost {
         response.extensions_mut().insert(ActualCost::new(cost));
     }
@@ -62,7 +62,8 @@ fn stream_is_settled_when_it_ends_or_is_dropped() {
             // The cost of the request, or another one on the response.
             let own = request.extensions().get::<ActualCost>().is_some();
             assert!(own);
-            let mut response = Response::new(Script::of([Step::Data("a"), Step::Data("b")]));
+            let mut response =
+                Response::new(Script::from_steps([Step::Data("a"), Step::Data("b")]));
             response.extensions_mut().insert(tokens.clone());
             async { Ok::<_, Infallible>(response) }
         });

@@ -10,7 +10,7 @@ fn limited() -> RateLimit {
 
 /// A response of gRPC, with this body.
 fn streaming(media_type: &'static str, steps: &[Step]) -> Response<Script> {
-    let body = Script::of(steps.iter().cloned());
+    let body = Script::from_steps(steps.iter().cloned());
     Response::builder().header("content-type", media_type).body(body).unwrap()
 }
 

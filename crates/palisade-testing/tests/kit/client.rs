@@ -99,7 +99,7 @@ async fn forms_and_texts_have_a_content_type_and_bytes_none() {
 #[tokio::test]
 async fn client_address_reaches_policies_and_axum() {
     let peers = |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: axum::extract::Request| async move {
-        assert_eq!(PeerAddr::of(request.extensions()).unwrap().0, peer);
+        assert_eq!(PeerAddr::from_extensions(request.extensions()).unwrap().0, peer);
         peer.ip().to_string()
     };
     let client = TestClient::new(Router::new().route("/", get(peers)));

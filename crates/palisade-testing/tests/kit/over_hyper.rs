@@ -20,7 +20,7 @@ async fn services_of_hyper_are_called_through_memory() {
     let auth = Jwt::<()>::with_keys(issuer.keys()).any_audience().build().unwrap();
     let hello = tower::service_fn(|request: Request| async move {
         let user = Identity::<()>::from_extensions(request.extensions()).unwrap();
-        let peer = PeerAddr::of(request.extensions()).unwrap().0;
+        let peer = PeerAddr::from_extensions(request.extensions()).unwrap().0;
         let hello = format!("{} from {}", user.principal().subject(), peer.ip());
         let body = request.into_body().collect().await?.to_bytes();
         Ok::<_, BoxError>(http::Response::new(Full::new(Bytes::from(format!("{hello}: {body:?}")))))

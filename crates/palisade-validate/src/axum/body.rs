@@ -75,7 +75,7 @@ where
     T::Context: Send + Sync + 'static,
 {
     json::check_media_type(request.headers())?;
-    let context = RuleContext::<T::Context>::of(request.extensions())?;
+    let context = RuleContext::<T::Context>::from_extensions(request.extensions())?;
     let body = bytes_of(request).await?;
     json::read(&body, settings, judge, &*context, findings)
 }
@@ -168,7 +168,7 @@ where
         settings: &Validation,
         findings: &mut Findings,
     ) -> Result<Option<Self>, ApiError> {
-        let context = RuleContext::<T::Context>::of(request.extensions())?;
+        let context = RuleContext::<T::Context>::from_extensions(request.extensions())?;
         // A form that is sent with GET is in the query, as for axum's own extractor.
         let form = if matches!(*request.method(), Method::GET | Method::HEAD) {
             Bytes::copy_from_slice(request.uri().query().unwrap_or_default().as_bytes())

@@ -36,7 +36,7 @@ pub trait OfTexts: Extractor + Sized {
     fn texts(head: &mut request::Parts) -> impl Future<Output = Result<Texts, ApiError>> + Send;
 
     #[doc(hidden)]
-    fn of(value: Self::Value) -> Self;
+    fn from_value(value: Self::Value) -> Self;
 }
 
 impl<E: OfTexts> FromHead for E {
@@ -46,8 +46,8 @@ impl<E: OfTexts> FromHead for E {
         findings: &mut Findings,
     ) -> Result<Option<Self>, ApiError> {
         let texts = E::texts(head).await?;
-        let context = RuleContext::<E::Context>::of(&head.extensions)?;
-        Ok(settings.texts(texts, &*context, findings).map(E::of))
+        let context = RuleContext::<E::Context>::from_extensions(&head.extensions)?;
+        Ok(settings.texts(texts, &*context, findings).map(E::from_value))
     }
 }
 
@@ -64,7 +64,7 @@ where
         Texts::urlencoded(query.as_bytes(), IssueSource::Query)
     }
 
-    fn of(value: T) -> Self {
+    fn from_value(value: T) -> Self {
         Self(value)
     }
 }

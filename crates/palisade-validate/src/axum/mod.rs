@@ -105,11 +105,13 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
-        let settings = Validation::of(&request.extensions);
+        let settings = Validation::from_extensions(&request.extensions);
         let mut findings = Findings::default();
         let read = E::read(request, &settings, &mut findings).await;
         let checked = read.and_then(|value| settings.settle(value, findings));
-        checked.map(Self).inspect_err(|error| note(Trail::of(&request.extensions), error))
+        checked
+            .map(Self)
+            .inspect_err(|error| note(Trail::from_extensions(&request.extensions), error))
     }
 }
 
@@ -121,8 +123,8 @@ where
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let settings = Validation::of(request.extensions());
-        let trail = Trail::of(request.extensions()).cloned();
+        let settings = Validation::from_extensions(request.extensions());
+        let trail = Trail::from_extensions(request.extensions()).cloned();
         let mut findings = Findings::default();
         let checked = match E::read(request, &settings, &mut findings).await {
             Ok(value) => settings.settle(value, findings),

@@ -94,7 +94,7 @@ where
                 .map(|char| char.to_ascii_lowercase())
                 .collect::<String>()
         };
-        let mut asked = Asked::of::<T>(IssueSource::Headers, Naming::Dashed);
+        let mut asked = Asked::new::<T>(IssueSource::Headers, Naming::Dashed);
         for (name, value) in &head.headers {
             let header = letters(name.as_str());
             if let Some(field) = asked.field(name.as_str(), |field| letters(field) == header) {
@@ -105,7 +105,7 @@ where
         Ok(asked.texts)
     }
 
-    fn of(value: T) -> Self {
+    fn from_value(value: T) -> Self {
         Self(value)
     }
 }
@@ -119,7 +119,7 @@ where
     type Context = T::Context;
 
     async fn texts(head: &mut request::Parts) -> Result<Texts, ApiError> {
-        let mut asked = Asked::of::<T>(IssueSource::Cookie, Naming::AsIs);
+        let mut asked = Asked::new::<T>(IssueSource::Cookie, Naming::AsIs);
         for (name, value) in cookies(&head.headers) {
             // A name is a token (RFC 6265, section 4.1.1), which is ASCII.
             let Ok(name) = std::str::from_utf8(name) else { continue };
@@ -131,7 +131,7 @@ where
         Ok(asked.texts)
     }
 
-    fn of(value: T) -> Self {
+    fn from_value(value: T) -> Self {
         Self(value)
     }
 }
@@ -143,7 +143,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of<T: DeserializeOwned>(source: IssueSource, naming: Naming) -> Self {
+    fn new<T: DeserializeOwned>(source: IssueSource, naming: Naming) -> Self {
         let fields = match asked_for::<T>() {
             Some(Shape::Struct(fields)) => Some(fields),
             _ => None,

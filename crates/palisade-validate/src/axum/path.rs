@@ -29,7 +29,7 @@ where
         Ok(Texts { value, ..Texts::named(IssueSource::Path, naming) })
     }
 
-    fn of(value: T) -> Self {
+    fn from_value(value: T) -> Self {
         Self(value)
     }
 }

@@ -38,14 +38,14 @@ impl<'t, 'r> Items<'t, 'r> {
     /// Enters a list. A set has no order in Rust, so that the positions of its items are not those of the document.
     pub(super) fn new(list: Examiner<'t, 'r>, is_ordered: bool) -> Self {
         list.round.cursor.enter();
-        Self { state: State::Open, ..Self::of(list, is_ordered) }
+        Self { state: State::Open, ..Self::closed(list, is_ordered) }
     }
 
     pub(super) fn of_one(text: Examiner<'t, 'r>) -> Self {
-        Self { state: State::OnlyOne, ..Self::of(text, true) }
+        Self { state: State::OnlyOne, ..Self::closed(text, true) }
     }
 
-    fn of(list: Examiner<'t, 'r>, is_ordered: bool) -> Self {
+    fn closed(list: Examiner<'t, 'r>, is_ordered: bool) -> Self {
         let trails = match list.round.resolver {
             Some(resolver) if is_ordered => resolver.of_items(list.trail),
             _ => BTreeMap::new(),

@@ -190,7 +190,7 @@ fn replays(capacity: usize) -> Replays {
 #[test]
 fn keeps_the_layer_contract() {
     let request = || {
-        let body = Script::of([
+        let body = Script::from_steps([
             Step::Data(r#"{"id":"#),
             Step::Wait,
             Step::Data(r#""evt_1"}"#),
@@ -205,7 +205,7 @@ fn keeps_the_layer_contract() {
         let n = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let signer = Standard::signer(STANDARD).unwrap();
         let headers = signer.sign(&format!("msg_{n}"), at(NOW), BODY.as_bytes()).unwrap();
-        signed("/", headers, "").map(|_| Script::of([Step::Data(BODY)]))
+        signed("/", headers, "").map(|_| Script::from_steps([Step::Data(BODY)]))
     };
     Contract::new(other).check(|| build_at(Webhook::standard(STANDARD).replays(replays(100)), NOW));
 }

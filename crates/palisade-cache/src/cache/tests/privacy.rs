@@ -160,7 +160,8 @@ async fn rejections_and_errors_of_palisade_are_not_stored() {
     let site = Site::with_handler(Cache::honour(), |_, request| {
         let error = palisade_core::ApiError::not_found();
         let (head, _) = request.into_parts();
-        let mut response = palisade_core::ErrorContext::of(&head).render(error).map(Text::new);
+        let mut response =
+            palisade_core::ErrorContext::from_request(&head).render(error).map(Text::new);
         response.headers_mut().insert("cache-control", "max-age=60".parse().unwrap());
         Box::pin(std::future::ready(Ok(response)))
     });

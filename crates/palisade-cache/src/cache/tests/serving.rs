@@ -337,7 +337,7 @@ impl futures_core::Stream for Frames {
 
 #[tokio::test]
 async fn streams_pass_while_they_are_stored() {
-    let script = || Script::of([Step::Data("a"), Step::Wait, Step::Data("b")]);
+    let script = || Script::from_steps([Step::Data("a"), Step::Wait, Step::Data("b")]);
     let frames =
         |frames: Vec<Result<String, ()>>| frames.into_iter().collect::<Result<Vec<_>, _>>();
     let (streamed, again) = scripted(script(), false).await;
@@ -349,11 +349,11 @@ async fn streams_pass_while_they_are_stored() {
 #[tokio::test]
 async fn incomplete_bodies_and_trailers_pass_and_are_not_stored() {
     for exact in [true, false] {
-        let failing = Script::of([Step::Data("a"), Step::Wait, Step::Fail]);
+        let failing = Script::from_steps([Step::Data("a"), Step::Wait, Step::Fail]);
         let (frames, again) = scripted(failing, exact).await;
         assert_eq!(frames, [Ok("a".to_owned()), Err(())]);
         assert!(!again.contains("hit"), "{again}");
-        let trailers = Script::of([Step::Data("a"), Step::Trailers(&[("x-a", "1")])]);
+        let trailers = Script::from_steps([Step::Data("a"), Step::Trailers(&[("x-a", "1")])]);
         let (frames, again) = scripted(trailers, exact).await;
         assert_eq!(frames, [Ok("a".to_owned()), Ok("trailers".to_owned())]);
         assert!(!again.contains("hit"), "{again}");

@@ -130,8 +130,8 @@ where
         settings: &Validation,
         findings: &mut Findings,
     ) -> Result<Option<Self>, ApiError> {
-        let context = RuleContext::<T::Context>::of(request.extensions())?;
-        let mut parts = Parts::of(request)?;
+        let context = RuleContext::<T::Context>::from_extensions(request.extensions())?;
+        let mut parts = Parts::from_request(request)?;
         let mut files = Vec::new();
         loop {
             match parts.next(findings).await? {

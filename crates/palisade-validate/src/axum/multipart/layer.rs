@@ -19,7 +19,7 @@ pub(super) struct Breach(Arc<OnceLock<ApiError>>);
 
 impl Breach {
     /// Returns the breach of the layer outside, or a new one that only the extractor uses.
-    pub(super) fn of(extensions: &Extensions) -> Self {
+    pub(super) fn from_extensions(extensions: &Extensions) -> Self {
         extensions.get().cloned().unwrap_or_default()
     }
 

@@ -70,9 +70,9 @@ pub(super) enum Next {
 
 impl Parts {
     /// Begins to read a form, after checks of the request's head.
-    pub(super) fn of(request: Request) -> Result<Self, ApiError> {
+    pub(super) fn from_request(request: Request) -> Result<Self, ApiError> {
         json::check(request.headers(), FORM_DATA, is_form_data)?;
-        let caps = Uploads::of(request.extensions());
+        let caps = Uploads::from_extensions(request.extensions());
         let boundary = parameters::boundary(request.headers()).map_err(malformed)?;
         if request.body().size_hint().lower() > caps.body as u64 {
             return Err(too_large(Part::Body, caps.body));

@@ -118,15 +118,15 @@ where
         settings: &Validation,
         _: &mut Findings,
     ) -> Result<Option<Self>, ApiError> {
-        let context = RuleContext::<T::Context>::of(request.extensions())?;
-        let breach = Breach::of(request.extensions());
+        let context = RuleContext::<T::Context>::from_extensions(request.extensions())?;
+        let breach = Breach::from_extensions(request.extensions());
         let settings = settings.clone();
         let texts_settings = settings.clone();
         let finish = move |texts: Texts, findings: &mut Findings| {
             texts_settings.texts(texts, &*context, findings)
         };
         Ok(Some(Self {
-            parts: Parts::of(request)?,
+            parts: Parts::from_request(request)?,
             findings: Findings::default(),
             settings,
             breach,

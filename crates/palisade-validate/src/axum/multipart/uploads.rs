@@ -74,14 +74,14 @@ impl Uploads {
 
     /// Changes the limits of the request's extensions to accept no files.
     pub(in crate::axum) fn forbid_files(extensions: &mut Extensions) {
-        let mut caps = Self::of(extensions);
+        let mut caps = Self::from_extensions(extensions);
         let forms = Arc::make_mut(&mut caps);
         forms.files = 0;
         forms.required.clear();
         extensions.insert(Self(caps));
     }
 
-    pub(super) fn of(extensions: &Extensions) -> Arc<Caps> {
+    pub(super) fn from_extensions(extensions: &Extensions) -> Arc<Caps> {
         match extensions.get::<Self>() {
             Some(uploads) => Arc::clone(&uploads.0),
             None => Arc::new(Self::builder().0),

@@ -39,7 +39,7 @@ fn client(proxies: &TrustedProxies, peer: &str, lines: &[&str]) -> String {
     let Decision::Now(Ok(mut client)) = proxies.decide(&head) else { panic!("it decides at once") };
     proxies.admit(&mut client, &mut head);
     assert_eq!(head.extensions.get::<ClientIp>(), client.as_ref());
-    assert_eq!(ClientIp::of(&head.extensions), client);
+    assert_eq!(ClientIp::from_extensions(&head.extensions), client);
     assert_eq!(ClientIp::of_request(&head), client);
     client.map_or_else(|| "none".to_owned(), |client| client.to_string())
 }
