@@ -109,8 +109,8 @@ mod tests {
         for (hsts, remedy) in [
             (Hsts::max_age(YEAR - Duration::from_secs(1)).preload(), "a year"),
             (Hsts::max_age(Duration::ZERO).preload(), "a year"),
-            (Hsts::default().this_host_only().preload(), "the subdomains too"),
-            (Hsts::default().preload().this_host_only(), "the subdomains too"),
+            (Hsts::default().this_host_only().preload(), "requires the subdomains"),
+            (Hsts::default().preload().this_host_only(), "requires the subdomains"),
             (Hsts::max_age(Duration::from_millis(1500)), "whole seconds"),
         ] {
             let error = hsts.value().unwrap_err();

@@ -133,7 +133,7 @@ fn invalid_settings_are_config_errors() {
         (by(Geo::deny(["us"])), "country `us` is not valid: write `US`"),
         (by(Geo::allow(["DE", "DE"])), "country `DE` is not valid: list it once"),
         (by(Geo::allow(["*"])), "country `*`"),
-        (Geo::allow(["DE"]), "by_header is not valid: say which"),
+        (Geo::allow(["DE"]), "by_header is not valid: name the header"),
         (Geo::allow(["DE"]).by_header("cf ipcountry", &cdn()), "by_header `cf ipcountry`"),
         (Geo::allow(["DE"]).by_header("", &cdn()), "by_header ``"),
     ] {

@@ -75,7 +75,7 @@ fn invalid_settings_are_config_errors_with_a_remedy() {
         (TrustedProxies::hops(33), "hops", "1 to 32"),
         (TrustedProxies::header("x real ip").loopback(), "header", "`x-real-ip`"),
         (TrustedProxies::header("").loopback(), "header", "`x-real-ip`"),
-        (TrustedProxies::header("x-real-ip"), "header", "from whom"),
+        (TrustedProxies::header("x-real-ip"), "header", "name the proxies that may send it"),
         (
             TrustedProxies::header("X-Forwarded-For").loopback(),
             "header",
