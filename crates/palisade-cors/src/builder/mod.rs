@@ -133,7 +133,7 @@ impl CorsBuilder {
     ///     .build()?;
     ///
     /// let error = Cors::builder().allow_origin("https://*.github.io").build().unwrap_err();
-    /// assert!(error.to_string().contains("anybody can have a name below `github.io`"));
+    /// assert!(error.to_string().contains("any person can register a name below `github.io`"));
     /// # Ok::<_, palisade_core::ConfigError>(())
     /// ```
     pub fn allow_origin(mut self, origin: impl AsRef<str>) -> Self {

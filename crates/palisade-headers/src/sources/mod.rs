@@ -212,7 +212,10 @@ mod tests {
             (&["'selfish'"], "neither a keyword nor a hash"),
             (&["'sha256-'"], "neither a keyword nor a hash"),
             (&["'sha256-AAAA'"], "has 43 characters"),
-            (&["'sha256-B2yPHKaXnvFWtRChIbabYmUBFZdVfKKXHbWtWidDVF8"], "neither a keyword nor a hash"),
+            (
+                &["'sha256-B2yPHKaXnvFWtRChIbabYmUBFZdVfKKXHbWtWidDVF8"],
+                "neither a keyword nor a hash",
+            ),
             (&["'md5-AAAA'"], "neither a keyword nor a hash"),
             (&["'unsafe-inline'", HASH], "turns it off"),
             (&["'unsafe-inline'", NONCE], "turns it off"),
