@@ -146,13 +146,13 @@ mod tests {
             ("x-trace, x-other", "a token"),
             ("x-tracé", "a token"),
             ("*", "by its name"),
-            ("Cookie", "no page can"),
-            ("host", "no page can"),
-            ("Origin", "no page can"),
-            ("Sec-Fetch-Site", "no page can"),
-            ("proxy-authorization", "no page can"),
-            ("Access-Control-Request-Method", "no page can"),
-            ("Access-Control-Allow-Origin", "no page can"),
+            ("Cookie", "pages cannot"),
+            ("host", "pages cannot"),
+            ("Origin", "pages cannot"),
+            ("Sec-Fetch-Site", "pages cannot"),
+            ("proxy-authorization", "pages cannot"),
+            ("Access-Control-Request-Method", "pages cannot"),
+            ("Access-Control-Allow-Origin", "pages cannot"),
         ] {
             let message = request_header(refused).unwrap_err().to_string();
             assert!(message.starts_with(&format!("allow_headers `{refused}` ")), "{message}");

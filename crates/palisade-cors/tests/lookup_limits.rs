@@ -300,7 +300,7 @@ fn limits_that_allow_no_lookup_are_config_errors() {
         (limits().capacity(1), "capacity(1)"),
     ] {
         let error = Database::default().cors().lookup_limits(limits).build().unwrap_err();
-        let start = format!("lookup_limits `{value}` is not valid: take ");
+        let start = format!("lookup_limits `{value}` is not valid: use ");
         assert!(error.to_string().starts_with(&start), "{error}");
     }
     let error = Cors::allow_origins(["https://a.example"]).lookup_limits(limits()).build();

@@ -85,7 +85,7 @@ fn invalid_settings_are_config_errors() {
         (
             "a private network over http",
             Cors::allow_origins(["http://app.example.com"]).allow_private_network(true),
-            "leave out allow_private_network()",
+            "remove allow_private_network()",
         ),
         (
             "all exposed with credentials",
@@ -126,7 +126,7 @@ fn invalid_settings_are_config_errors() {
         (
             "half a second",
             app().max_age(Duration::from_millis(500)),
-            "max_age `500ms` is not valid: take whole",
+            "max_age `500ms` is not valid: use whole",
         ),
         ("a redirect", app().success_status(StatusCode::FOUND), "success_status `302`"),
         ("a switch", app().success_status(StatusCode::SWITCHING_PROTOCOLS), "success_status `101`"),

@@ -106,10 +106,10 @@ impl LookupLimits {
         };
         let timeouts = Duration::from_millis(1)..=Duration::from_secs(60);
         if !timeouts.contains(&self.timeout) {
-            return wrong(format!("timeout({:?})", self.timeout), "take 1 ms to 60 s");
+            return wrong(format!("timeout({:?})", self.timeout), "use 1 ms to 60 s");
         }
         if !(1..=MAX_CONCURRENCY).contains(&self.concurrency) {
-            return wrong(format!("concurrency({})", self.concurrency), "take 1 to 65536");
+            return wrong(format!("concurrency({})", self.concurrency), "use 1 to 65536");
         }
         if self.per_client == 0 {
             return wrong(
