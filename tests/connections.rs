@@ -104,7 +104,7 @@ async fn check(address: SocketAddr, limit: ConcurrencyLimit) {
 
     assert_eq!(limit.in_flight(), 1, "the WebSocket holds its slot");
     assert_eq!(upgrade(address).await.1, "503");
-    let events = |log: &Log| log.text().lines().filter(|line| line.contains("101")).count();
+    let events = |log: &Log| log.text().lines().filter(|line| line.contains("status=101")).count();
     assert_eq!(events(&log), 0, "it has not ended: {}", log.text());
 
     drop(socket);

@@ -14,7 +14,7 @@ fn invalid_settings_are_config_errors_with_a_remedy() {
         assert!(refusal.starts_with("url is not valid: write redis://"), "{refusal}");
         assert!(!refusal.contains("hunter2"), "{refusal}");
     }
-    assert!(refusal(Redis::builder("rediss://host/#insecure")).contains("no protection"));
+    assert!(refusal(Redis::builder("rediss://host/#insecure")).contains("does not protect"));
     assert!(refusal(url().prefix("")).starts_with("prefix is not valid"));
     assert!(refusal(url().response_timeout(Duration::ZERO)).starts_with("response_timeout `0ns`"));
     assert!(refusal(url().connect_timeout(Duration::ZERO)).starts_with("connect_timeout `0ns`"));
