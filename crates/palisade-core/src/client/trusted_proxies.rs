@@ -166,7 +166,7 @@ impl TrustedProxies {
     /// let proxies = TrustedProxies::header("cf-connecting-ip").networks(cloudflare).build()?;
     ///
     /// let error = TrustedProxies::header("cf-connecting-ip").build().unwrap_err();
-    /// assert!(error.to_string().contains("from whom"));
+    /// assert!(error.to_string().contains("name the proxies that may send it"));
     /// # Ok::<_, palisade_core::ConfigError>(())
     /// ```
     pub fn header(name: impl AsRef<str>) -> TrustedProxiesBuilder {
