@@ -4,7 +4,7 @@ use http::HeaderValue;
 
 use crate::{refusal::Refusal, rules::Rules};
 
-/// The grant of [`Cors`]: the origin that may read the response, if any.
+/// The grant of [`Cors`](crate::Cors): the origin that may read the response, if any.
 ///
 /// It contains everything that the response needs, so that a replaced configuration does not affect it.
 ///
