@@ -166,7 +166,7 @@ pub struct Batch {
 /// A subject with its type erased outside of the measured loop.
 #[doc(hidden)]
 pub trait Run: Send {
-    /// Sends one request. Returns what the response says, or why there is none.
+    /// Sends one request. Returns the outcome of the response, or the reason why the request failed.
     fn probe(&mut self, runtime: &Runtime) -> Result<Outcome, String>;
 
     /// Makes `count` requests.

@@ -160,7 +160,7 @@ where
 }
 
 #[test]
-fn steps_may_have_large_bodies_change_their_type_and_share_a_name() {
+fn accepts_large_bodies_new_body_types_and_repeated_names() {
     let post = Request::post("/upload").body(Full::new(Bytes::from(vec![7; 1 << 20]))).unwrap();
     let report = Ladder::new(AnyBody::new(service_fn(length)), [post])
         .step("limit", RequestBodyLimitLayer::new(2 << 20))

@@ -56,7 +56,7 @@ fn cached_token_is_checked_for_time_and_can_be_cleared() {
         assert!(!passes(&auth, &bad), "a bad one stays bad beside it");
     }
     auth.clear();
-    assert!(passes(&auth, &token), "verified anew");
+    assert!(passes(&auth, &token), "verified again");
     clock.advance(Duration::from_secs(59));
     assert!(passes(&auth, &token));
     clock.advance(Duration::from_secs(1));

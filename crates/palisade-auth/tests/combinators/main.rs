@@ -107,7 +107,7 @@ impl Policy for Scheme {
 async fn ask<S: Stage>(stage: S, sent: [Sent; 3]) -> (u16, String) {
     let service = PolicyLayer::new(stage).layer(service_fn(async |request: Request<String>| {
         let extensions = request.extensions();
-        let caller = extensions.get::<Principal>().map_or("nobody", Principal::method);
+        let caller = extensions.get::<Principal>().map_or("anonymous", Principal::method);
         if let Some(identity) = Identity::<&'static str>::from_extensions(extensions) {
             assert_eq!(*identity.claims(), caller);
         }
@@ -147,7 +147,7 @@ fn expected(sent: [Sent; 3], anonymous: bool) -> (u16, String) {
         return (503, String::new());
     }
     if anonymous && sent == [Sent::Nothing; 3] {
-        return (200, "nobody".to_owned());
+        return (200, "anonymous".to_owned());
     }
     (401, String::new())
 }

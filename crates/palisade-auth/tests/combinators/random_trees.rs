@@ -161,7 +161,7 @@ proptest! {
         let (status, caller) = runtime.block_on(ask(tree.policy(), sent));
         match tree.model(sent, None) {
             Ok(passed) => {
-                let expected = passed.caller.map_or("nobody", |at| NAMES[at]);
+                let expected = passed.caller.map_or("anonymous", |at| NAMES[at]);
                 prop_assert_eq!((status, &*caller), (200, expected));
             }
             Err(expected) => prop_assert_eq!((status, &*caller), (expected, "")),

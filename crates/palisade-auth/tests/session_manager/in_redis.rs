@@ -32,12 +32,12 @@ async fn sessions_are_kept_in_redis() {
 async fn sessions_per_caller_in_redis_are_limited_to_32() {
     let Some(server) = RedisServer::start() else { return };
     let manager = machine(&server);
-    let nobody = HeaderMap::new();
+    let anonymous = HeaderMap::new();
     let other = Principal::new("grace");
-    let other = browser(&manager.log_in(&nobody, &other, user()).await.unwrap());
+    let other = browser(&manager.log_in(&anonymous, &other, user()).await.unwrap());
     let mut sessions = Vec::new();
     for _ in 0..40 {
-        sessions.push(browser(&manager.log_in(&nobody, &ada(), user()).await.unwrap()));
+        sessions.push(browser(&manager.log_in(&anonymous, &ada(), user()).await.unwrap()));
     }
     let mut alive = 0;
     for session in &sessions {

@@ -66,15 +66,15 @@ async fn whoami<S: SessionStorage>(
 
 /// What holds for every storage.
 async fn keeps_sessions<S: SessionStorage>(manager: &SessionManager<User, S>) {
-    let nobody = HeaderMap::new();
-    let phone = browser(&manager.log_in(&nobody, &ada(), user()).await.unwrap());
+    let anonymous = HeaderMap::new();
+    let phone = browser(&manager.log_in(&anonymous, &ada(), user()).await.unwrap());
     let identity = whoami(manager, &phone).await.unwrap();
     assert_eq!((identity.claims(), identity.principal()), (&user(), &ada()));
     assert_eq!(identity.principal().method(), "session");
     assert!(identity.principal().in_tenant("acme").unwrap().has_role("admin"));
 
     // another device is another session
-    let laptop = browser(&manager.log_in(&nobody, &ada(), user()).await.unwrap());
+    let laptop = browser(&manager.log_in(&anonymous, &ada(), user()).await.unwrap());
     assert_ne!(phone, laptop);
     assert!(whoami(manager, &phone).await.is_ok() && whoami(manager, &laptop).await.is_ok());
 
@@ -95,15 +95,15 @@ async fn keeps_sessions<S: SessionStorage>(manager: &SessionManager<User, S>) {
     assert_eq!(whoami(manager, &own).await.unwrap_err(), 401);
     assert_eq!(whoami(manager, &renewed).await.unwrap().principal(), &ada());
     assert!(manager.renew(&own).await.unwrap().is_none());
-    assert!(manager.renew(&nobody).await.unwrap().is_none());
+    assert!(manager.renew(&anonymous).await.unwrap().is_none());
 
     // one logout ends one session, and one everywhere those of its caller alone
     let removed = manager.log_out(&renewed).await.unwrap();
     assert!(removed.to_str().unwrap().starts_with("__Host-session=; Path=/; Max-Age=0;"));
     assert_eq!(whoami(manager, &renewed).await.unwrap_err(), 401);
     assert!(whoami(manager, &laptop).await.is_ok());
-    manager.log_out(&nobody).await.unwrap();
-    let tablet = browser(&manager.log_in(&nobody, &ada(), user()).await.unwrap());
+    manager.log_out(&anonymous).await.unwrap();
+    let tablet = browser(&manager.log_in(&anonymous, &ada(), user()).await.unwrap());
     manager.log_out_everywhere(&ada()).await.unwrap();
     assert_eq!(whoami(manager, &laptop).await.unwrap_err(), 401);
     assert_eq!(whoami(manager, &tablet).await.unwrap_err(), 401);

@@ -16,7 +16,9 @@ fn finished(
     own: Pairs<'_>,
 ) -> HeaderMap {
     let (request, ()) = request.into_parts();
-    let Decision::Now(Ok(asked)) = cache.decide(&request) else { panic!("it refuses nobody") };
+    let Decision::Now(Ok(asked)) = cache.decide(&request) else {
+        panic!("the request was rejected")
+    };
     let (mut response, ()) = Response::new(()).into_parts();
     response.status = status;
     for (name, value) in own {

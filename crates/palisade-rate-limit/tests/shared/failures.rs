@@ -130,7 +130,7 @@ async fn limit_in_shadow_admits_if_the_store_fails() {
         let peer = PeerAddr(format!("{PEER}:4000").parse().unwrap());
         let (head, ()) = Request::get("/").extension(peer).body(()).unwrap().into_parts();
         let Decision::Later(decision) = subject.limit.decide(&head) else { panic!("it asks") };
-        let Ok(admission) = decision.await else { panic!("it refuses nobody") };
+        let Ok(admission) = decision.await else { panic!("the request was rejected") };
         assert_eq!(subject.limit.would_have_said(&admission), Some(would_be));
     }
 }

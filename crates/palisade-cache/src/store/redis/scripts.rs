@@ -28,7 +28,7 @@ local function is_purged(epoch, number, fields)
 end
 ";
 
-/// Returns the time in milliseconds, and makes a state if there is none.
+/// Two functions: `now` returns the time in milliseconds, and `touch` creates the state if it is missing.
 const STATE: &str = "
 local function now()
   local time = redis.call('TIME')

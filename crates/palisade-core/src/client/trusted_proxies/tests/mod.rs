@@ -17,7 +17,7 @@ const PROXY: &str = "10.0.0.1";
 fn request(peer: &str, lines: &[&str]) -> request::Parts {
     let (mut head, ()) = Request::new(()).into_parts();
     match peer {
-        "nobody" => {}
+        "no peer" => {}
         "unix" => {
             head.extensions.insert(UnixPeer);
         }
@@ -321,7 +321,7 @@ fn keeps_the_policy_contract_with_and_without_an_address() {
         let head = request(peer, &["x-forwarded-for: 192.0.2.66, 203.0.113.7"]);
         Request::from_parts(head, Script::empty())
     };
-    for peer in [PROXY, "203.0.113.7", "nobody", "unix"] {
+    for peer in [PROXY, "203.0.113.7", "no peer", "unix"] {
         for proxies in [
             TrustedProxies::private_networks(),
             TrustedProxies::private_networks().forwarded(),

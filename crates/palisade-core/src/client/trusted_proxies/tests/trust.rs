@@ -18,7 +18,7 @@ fn unix_sockets_need_trust_and_unknown_peers_have_no_client() {
                 // there is no address of the last trusted proxy
                 ("unix", &["x-forwarded-for: unknown", "x-real-ip: unknown"], "none"),
                 ("unix", &[], "none"),
-                ("nobody", lines, "none"),
+                ("no peer", lines, "none"),
                 ("192.0.2.1", lines, "192.0.2.1"),
             ],
         );
@@ -28,7 +28,7 @@ fn unix_sockets_need_trust_and_unknown_peers_have_no_client() {
         TrustedProxies::hops(1),
         TrustedProxies::hops(1).insecure_trust_everyone(),
     ] {
-        table(other, &[("unix", lines, "none"), ("nobody", lines, "none")]);
+        table(other, &[("unix", lines, "none"), ("no peer", lines, "none")]);
     }
 }
 
@@ -155,10 +155,10 @@ fn peer_is_trusted_under_the_same_rules_as_its_headers() {
         (networks(), "::ffff:10.0.0.1", true),
         (networks(), "203.0.113.7", false),
         (networks(), "unix", false),
-        (networks(), "nobody", false),
+        (networks(), "no peer", false),
         (networks().unix_sockets(), "unix", true),
         (TrustedProxies::hops(1), "203.0.113.7", true),
-        (TrustedProxies::hops(1), "nobody", false),
+        (TrustedProxies::hops(1), "no peer", false),
         (TrustedProxies::hops(1).networks(["10.0.0.0/8"]), "203.0.113.7", false),
     ] {
         let proxies = proxies.build().unwrap();
