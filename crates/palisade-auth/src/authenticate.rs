@@ -1,3 +1,6 @@
+// Like `Iterator`, the trait has a method for each combinator, and each combinator implements the trait: so these files import
+// each other.
+
 use std::future::Future;
 
 use http::{HeaderName, header, request, response};

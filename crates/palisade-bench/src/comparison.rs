@@ -1,6 +1,7 @@
 use crate::{
     Error, Instructions, Report, Subject,
-    measurement::{Measurement, Set},
+    measurement::Measurement,
+    set::Set,
     settings::{Settings, setters},
 };
 

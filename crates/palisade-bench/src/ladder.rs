@@ -2,8 +2,9 @@ use http::Request;
 
 use crate::{
     Error, Instructions, Report,
-    measurement::{Measurement, Set},
+    measurement::Measurement,
     requests::Requests,
+    set::Set,
     settings::{Settings, setters},
     steps::{Growing, Step, WithoutEach},
 };

@@ -44,6 +44,7 @@ mod measurement;
 mod progress;
 mod report;
 mod requests;
+mod set;
 mod settings;
 mod spread;
 mod steps;

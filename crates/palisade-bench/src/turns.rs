@@ -12,9 +12,9 @@ use tokio::{runtime::Runtime, sync::mpsc};
 
 use crate::{
     CountingAllocator, Error, Spread,
-    measurement::{BATCH, LONG, Set, runtime},
     progress::Progress,
     report::{Difference, Figures, RequestReport, StepReport},
+    set::{BATCH, LONG, Set, runtime},
     settings::Settings,
     subject::{Batch, Outcome, Run},
 };

@@ -24,10 +24,6 @@ pub struct Purge {
 }
 
 impl Purge {
-    pub(crate) fn new(store: CacheStore) -> Self {
-        Self { store }
-    }
-
     /// Removes the responses for this path, as clients write it: for each host, query and caller.
     ///
     /// # Errors
@@ -58,5 +54,12 @@ impl Purge {
     async fn remove(&self, purged: Purged) -> Result<(), ApiError> {
         let failed = |error: BoxError| ApiError::unavailable().with_source(error);
         self.store.remove_all(purged).await.map_err(failed)
+    }
+}
+
+impl CacheStore {
+    /// Returns a handle that removes responses.
+    pub fn purge(&self) -> Purge {
+        Purge { store: self.clone() }
     }
 }

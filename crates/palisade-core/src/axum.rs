@@ -3,10 +3,7 @@
 use std::{error::Error, io, net::SocketAddr};
 
 use axum::{
-    extract::{
-        ConnectInfo, FromRequestParts, MatchedPath, OptionalFromRequestParts,
-        connect_info::Connected,
-    },
+    extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts, connect_info::Connected},
     response::{IntoResponse, Response},
     serve::{IncomingStream, Listener},
 };
@@ -46,98 +43,73 @@ where
     }
 }
 
-/// Fails with 500 if no authentication ran: that is a fault of the routing, and the log names the remedy.
-impl<S: Send + Sync> FromRequestParts<S> for Principal {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
-        request.extensions.get().cloned().ok_or_else(|| {
-            ApiError::report_misconfiguration(
-                &request.extensions,
-                "a handler takes a `Principal`, and its route has no authentication: add `.with_auth(&auth)` to the \
-                 route, or take `Option<Principal>` where authentication is optional",
-            )
-        })
-    }
-}
-
-impl<S: Send + Sync> OptionalFromRequestParts<S> for Principal {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(
-        request: &mut request::Parts,
-        _: &S,
-    ) -> Result<Option<Self>, ApiError> {
-        Ok(request.extensions.get().cloned())
-    }
-}
-
 /// No client sets these two as a parameter.
 #[cfg(feature = "aide")]
 impl aide::OperationInput for ClientIp {}
 #[cfg(feature = "aide")]
 impl aide::OperationInput for RequestId {}
 
-/// Fails with 500 if the server has not provided an address; the log names the remedy for each server.
-impl<S: Send + Sync> FromRequestParts<S> for ClientIp {
-    type Rejection = ApiError;
+/// Implements an extractor of a value, and of an `Option` of it, by a function for each.
+macro_rules! extractors {
+    ($($(#[$docs:meta])* $value:ident: $required:expr, $optional:expr;)*) => {$(
+        $(#[$docs])*
+        impl<S: Send + Sync> FromRequestParts<S> for $value {
+            type Rejection = ApiError;
 
-    async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
-        Self::required(request).map_err(|error| match error.source() {
-            Some(remedy) if error.status().is_server_error() => {
-                ApiError::report_misconfiguration(&request.extensions, remedy.to_string())
+            async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
+                $required(request)
             }
-            _ => error,
-        })
-    }
+        }
+
+        impl<S: Send + Sync> OptionalFromRequestParts<S> for $value {
+            type Rejection = ApiError;
+
+            async fn from_request_parts(
+                request: &mut request::Parts,
+                _: &S,
+            ) -> Result<Option<Self>, ApiError> {
+                Ok($optional(request))
+            }
+        }
+    )*};
 }
 
-impl<S: Send + Sync> OptionalFromRequestParts<S> for ClientIp {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(
-        request: &mut request::Parts,
-        _: &S,
-    ) -> Result<Option<Self>, ApiError> {
-        Ok(Self::of_request(request))
-    }
+extractors! {
+    /// Fails with 500 if no authentication ran: that is a fault of the routing, and the log names the remedy.
+    Principal: |request| required(
+        request,
+        "a handler takes a `Principal`, and its route has no authentication: add `.with_auth(&auth)` to the route, or take \
+         `Option<Principal>` where authentication is optional",
+    ), inserted;
+    /// Fails with 500 if no policy has given the request an id; the log names the remedy.
+    RequestId: |request| required(
+        request,
+        "a handler takes a `RequestId`, and no policy gives ids: add `.observe(Observe::new())` to the stack",
+    ), inserted;
+    /// Fails with 500 if the server has not provided an address; the log names the remedy for each server.
+    ClientIp: |request| ClientIp::required(request).map_err(|error| match error.source() {
+        Some(remedy) if error.status().is_server_error() => {
+            ApiError::report_misconfiguration(&request.extensions, remedy.to_string())
+        }
+        _ => error,
+    }), ClientIp::of_request;
 }
 
-/// Fails with 500 if no policy has given the request an id; the log names the remedy.
-impl<S: Send + Sync> FromRequestParts<S> for RequestId {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(request: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
-        request.extensions.get().cloned().ok_or_else(|| {
-            ApiError::report_misconfiguration(
-                &request.extensions,
-                "a handler takes a `RequestId`, and no policy gives ids: add `.observe(Observe::new())` to the stack",
-            )
-        })
-    }
+/// Returns the value that a layer outside has inserted.
+fn inserted<T: Clone + Send + Sync + 'static>(request: &request::Parts) -> Option<T> {
+    request.extensions.get().cloned()
 }
 
-impl<S: Send + Sync> OptionalFromRequestParts<S> for RequestId {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(
-        request: &mut request::Parts,
-        _: &S,
-    ) -> Result<Option<Self>, ApiError> {
-        Ok(request.extensions.get().cloned())
-    }
+fn required<T: Clone + Send + Sync + 'static>(
+    request: &request::Parts,
+    remedy: &'static str,
+) -> Result<T, ApiError> {
+    inserted(request).ok_or_else(|| ApiError::report_misconfiguration(&request.extensions, remedy))
 }
 
 /// The template of the route that axum's router chose.
 pub(crate) fn route_of(extensions: &Extensions) -> Option<&str> {
     extensions.get::<MatchedPath>().map(MatchedPath::as_str)
-}
-
-pub(crate) fn peer_of(extensions: &Extensions) -> Option<SocketAddr> {
-    if let Some(ConnectInfo(peer)) = extensions.get() {
-        return Some(*peer);
-    }
-    extensions.get::<ConnectInfo<TrackedPeer>>().map(|ConnectInfo(peer)| peer.address)
 }
 
 /// A listener whose connections are tracked, for [`TrackUpgrades`](crate::TrackUpgrades). Serve it with

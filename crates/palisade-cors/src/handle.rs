@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use palisade_core::ConfigError;
 
-use crate::{CorsBuilder, rules::SharedRules};
+use crate::{Cors, CorsBuilder, rules::SharedRules};
 
 /// Replaces the configuration of a [`Cors`](crate::Cors) at run time. Created by [`Cors::handle`](crate::Cors::handle).
 ///
@@ -42,10 +42,6 @@ pub struct CorsHandle {
 }
 
 impl CorsHandle {
-    pub(crate) fn new(rules: SharedRules) -> Self {
-        Self { rules }
-    }
-
     /// Checks the new configuration, and takes it for every request that begins from now on.
     ///
     /// # Errors
@@ -64,5 +60,12 @@ impl CorsHandle {
     pub fn reconfigure(&self, new: CorsBuilder) -> Result<(), ConfigError> {
         self.rules.store(Arc::new(new.rules()?));
         Ok(())
+    }
+}
+
+impl Cors {
+    /// Replaces the configuration while this policy, and every clone of it, serves.
+    pub fn handle(&self) -> CorsHandle {
+        CorsHandle { rules: Arc::clone(&self.rules) }
     }
 }

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request, resp
 use palisade_core::{Decision, Policy, PolicyLayer, requested_uri, set_header, vary_by};
 
 use crate::{
-    CorsBuilder, CorsHandle,
+    CorsBuilder,
     decide::{decide_by, refuse},
     grant::CorsGrant,
     paths::Rule,
@@ -84,11 +84,6 @@ impl Cors {
     /// A tower layer of this policy.
     pub fn layer(&self) -> PolicyLayer<Self> {
         PolicyLayer::new(self.clone())
-    }
-
-    /// Replaces the configuration while this policy, and every clone of it, serves.
-    pub fn handle(&self) -> CorsHandle {
-        CorsHandle::new(Arc::clone(&self.rules))
     }
 
     pub(crate) fn new(rules: Rules) -> Self {

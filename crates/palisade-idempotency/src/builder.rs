@@ -6,7 +6,7 @@ use palisade_core::{Clock, ConfigError, LogBackoff, SystemClock};
 
 use crate::{
     Idempotency,
-    idempotency::{CustomScope, Rules},
+    rules::{CustomScope, Rules},
 };
 
 /// The default retention, as of Stripe.

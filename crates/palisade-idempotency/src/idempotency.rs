@@ -1,11 +1,10 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, Method, request};
+use http::request;
 use palisade_claims::{Claim, ClaimStore, Reservation, Retention};
 use palisade_core::{
-    ApiError, BodyPolicy, BodyPolicyLayer, BodyPolicyService, BoxError, Clock, Decision, Halt,
-    LogBackoff, LogSampler,
+    ApiError, BodyPolicy, BodyPolicyLayer, BodyPolicyService, BoxError, Decision, Halt, LogSampler,
 };
 use tokio::runtime::Handle;
 use tower_layer::Layer;
@@ -20,6 +19,7 @@ use crate::{
     fingerprint::{Scope, request_fingerprint, store_key},
     header,
     record::Record,
+    rules::Rules,
     run::{Decided, Pending, Run},
 };
 
@@ -55,26 +55,6 @@ pub struct Idempotency {
     rules: Arc<Rules>,
 }
 
-/// Returns the scope of a request's key, or `None` to reject the request.
-pub(crate) type CustomScope = Arc<dyn Fn(&request::Parts) -> Option<String> + Send + Sync>;
-
-pub(crate) struct Rules {
-    pub(crate) store: Arc<dyn ClaimStore>,
-    pub(crate) methods: Vec<Method>,
-    pub(crate) required: bool,
-    pub(crate) strict: bool,
-    pub(crate) keep: Duration,
-    pub(crate) max_request: usize,
-    pub(crate) max_response: usize,
-    pub(crate) replayed_headers: Option<Arc<[HeaderName]>>,
-    pub(crate) store_server_errors: bool,
-    pub(crate) scope: Option<CustomScope>,
-    pub(crate) runs_when_store_fails: bool,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) failures: LogBackoff,
-    pub(crate) unstored: LogBackoff,
-}
-
 impl Idempotency {
     /// Begins the configuration of a layer that stores keys and responses here.
     #[allow(clippy::new_ret_no_self, reason = "a builder, as of the other layers")]
@@ -90,22 +70,6 @@ impl Idempotency {
 impl fmt::Debug for Idempotency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.rules.fmt(f)
-    }
-}
-
-impl fmt::Debug for Rules {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Idempotency")
-            .field("methods", &self.methods)
-            .field("required", &self.required)
-            .field("strict_keys", &self.strict)
-            .field("keep", &self.keep)
-            .field("max_request_body", &self.max_request)
-            .field("max_response_body", &self.max_response)
-            .field("replayed_headers", &self.replayed_headers)
-            .field("store_server_errors", &self.store_server_errors)
-            .field("insecure_run_when_store_fails", &self.runs_when_store_fails)
-            .finish_non_exhaustive()
     }
 }
 
@@ -250,18 +214,6 @@ impl Rules {
         }
         let wait = Duration::from_secs(1);
         Err(ApiError::unavailable().with_retry_after(wait).with_source(error).into())
-    }
-
-    /// Logs that a response could not be stored.
-    pub(crate) fn log_unstored(&self, error: &BoxError) {
-        if let Some(responses) = self.unstored.record(self.clock.monotonic()) {
-            tracing::warn!(
-                target: "palisade::idempotency",
-                %error,
-                responses,
-                "a request was processed, and its response is not stored yet"
-            );
-        }
     }
 }
 

@@ -58,7 +58,9 @@ mod key;
 mod outcome;
 mod pump;
 mod record;
+mod rules;
 mod run;
+mod settle;
 
 pub use builder::IdempotencyBuilder;
 pub use codes::CODES;

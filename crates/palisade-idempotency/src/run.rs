@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tower_service::Service;
 use tracing::Instrument;
 
-use crate::{claimed::Claimed, record::StoredResponse};
+use crate::{claimed::Claimed, record::StoredResponse, settle::settle};
 
 /// What the policy has decided about a request with a key.
 pub(crate) enum Decided {
@@ -71,7 +71,7 @@ where
                 let future = self.0.call(request);
                 let process = async move {
                     let response = future.await.map(HttpResponse::into_response)?;
-                    Ok(claimed.settle(response).await)
+                    Ok(settle(claimed, response).await)
                 };
                 State::Task { task: tokio::spawn(process.in_current_span()) }
             }

@@ -7,7 +7,7 @@ use std::{
 use palisade_observe::RequestReport;
 use serde_json::Value;
 
-use crate::{RecorderService, json, page};
+use crate::{json, page};
 
 /// The number of stored requests.
 const KEPT: usize = 200;
@@ -53,12 +53,6 @@ impl Recorder {
     pub fn reporter(&self) -> impl Fn(&RequestReport) + Send + Sync + use<> {
         let recorder = self.clone();
         move |report| recorder.keep(report)
-    }
-
-    /// Returns a service that shows the requests: HTML, or JSON for `Accept: application/json` and for `?format=json`; one of
-    /// them with `?id=` and its id.
-    pub fn page(&self) -> RecorderService {
-        RecorderService::new(self.clone())
     }
 
     /// Returns the requests as JSON, the latest first.

@@ -17,11 +17,15 @@ pub struct RecorderService {
     recorder: Recorder,
 }
 
-impl RecorderService {
-    pub(crate) fn new(recorder: Recorder) -> Self {
-        Self { recorder }
+impl Recorder {
+    /// Returns a service that shows the requests: HTML, or JSON for `Accept: application/json` and for `?format=json`; one of
+    /// them with `?id=` and its id.
+    pub fn page(&self) -> RecorderService {
+        RecorderService { recorder: self.clone() }
     }
+}
 
+impl RecorderService {
     fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = Response::new(Full::default());

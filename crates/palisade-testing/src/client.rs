@@ -1,18 +1,22 @@
 use std::{
     fmt,
-    future::poll_fn,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
-use http_body_util::{BodyExt, Collected, Full};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use palisade_core::{BoxError, BoxFuture};
 use tower_service::Service;
 
-use crate::{TestIssuer, TestRequest, TestUser, cookies::Cookies, http1};
+use crate::{
+    TestIssuer,
+    cookies::Cookies,
+    http1::OverHttp1,
+    service::{Answer, AnyService, Erased},
+};
 
 /// Sends requests to a service in the same process, without sockets.
 ///
@@ -44,66 +48,12 @@ use crate::{TestIssuer, TestRequest, TestUser, cookies::Cookies, http1};
 #[derive(Clone)]
 pub struct TestClient {
     service: Arc<dyn AnyService>,
-    issuer: Option<TestIssuer>,
+    pub(crate) issuer: Option<TestIssuer>,
     pub(crate) peer: SocketAddr,
     pub(crate) headers: HeaderMap,
     pub(crate) cookies: Option<Cookies>,
     /// The caller in words, for the message of a failed assertion.
     pub(crate) caller: Option<String>,
-}
-
-/// A response whose body was read to its end.
-pub(crate) type Answer = Result<Response<Collected<Bytes>>, BoxError>;
-
-/// A service without its types.
-trait AnyService: Send + Sync {
-    fn send(&self, request: Request<Full<Bytes>>) -> BoxFuture<Answer>;
-}
-
-struct Erased<S>(Mutex<S>);
-
-struct OverHttp1<S>(Mutex<S>);
-
-impl<S, B> AnyService for OverHttp1<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    fn send(&self, request: Request<Full<Bytes>>) -> BoxFuture<Answer> {
-        let service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Box::pin(http1::exchange(service, request))
-    }
-}
-
-/// Waits until the service is ready, and calls it.
-pub(crate) async fn call<S, R, B>(mut service: S, request: R) -> Result<Response<B>, BoxError>
-where
-    S: Service<R, Response = Response<B>>,
-    S::Error: Into<BoxError>,
-{
-    poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
-    service.call(request).await.map_err(Into::into)
-}
-
-impl<S, B> AnyService for Erased<S>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    fn send(&self, request: Request<Full<Bytes>>) -> BoxFuture<Answer> {
-        let service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Box::pin(async move {
-            let (head, body) = call(service, request).await?.into_parts();
-            let body = body.collect().await.map_err(Into::into)?;
-            Ok(Response::from_parts(head, body))
-        })
-    }
 }
 
 impl TestClient {
@@ -197,37 +147,12 @@ impl TestClient {
         self
     }
 
-    /// Sends requests with a token of this subject, which can be given roles, scopes and tenants.
-    ///
-    /// # Panics
-    ///
-    /// If the client has no issuer.
-    #[track_caller]
-    pub fn as_user(&self, subject: impl AsRef<str>) -> TestUser {
-        let issuer = self.issuer.as_ref().expect(
-            "the client has no issuer: call `TestClient::new(service).with_issuer(&issuer)` with one that the service trusts",
-        );
-        TestUser::new(self.clone(), issuer.token(subject))
-    }
-
     /// Sends requests with a token, key or session of your own: `Authorization: Bearer`.
     #[must_use]
     #[track_caller]
     pub fn with_bearer(self, token: &str) -> Self {
         self.with_header("authorization", &format!("Bearer {token}"))
     }
-
-    /// Begins a request.
-    ///
-    /// # Panics
-    ///
-    /// If the path is not a valid URI.
-    #[track_caller]
-    pub fn request(&self, method: Method, path: &str) -> TestRequest {
-        TestRequest::new(self.clone(), method, path)
-    }
-
-    crate::request::methods!();
 
     pub(crate) fn send(&self, request: Request<Full<Bytes>>) -> BoxFuture<Answer> {
         self.service.send(request)

@@ -11,18 +11,35 @@ use http::{Extensions, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client, server, service::service_fn};
 use hyper_util::rt::TokioIo;
-use palisade_core::BoxError;
+use palisade_core::{BoxError, BoxFuture};
 use tower_service::Service;
 
-use crate::client::{Answer, call};
+use crate::service::{Answer, AnyService, call};
 
 /// The bytes that the connection holds before the other side has read them.
 const BUFFER: usize = 64 * 1024;
 
+/// A service at the other end of a connection in memory.
+pub(crate) struct OverHttp1<S>(pub(crate) Mutex<S>);
+
+impl<S, B> AnyService for OverHttp1<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn send(&self, request: Request<Full<Bytes>>) -> BoxFuture<Answer> {
+        let service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(exchange(service, request))
+    }
+}
+
 /// Sends a request over HTTP/1.1 through memory. Nothing is spawned, so that the log of the service is that of this future.
 ///
 /// Extensions do not travel over HTTP: those of the request and of the response are carried beside the connection.
-pub(crate) async fn exchange<S, B>(service: S, request: Request<Full<Bytes>>) -> Answer
+async fn exchange<S, B>(service: S, request: Request<Full<Bytes>>) -> Answer
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone,
     S::Error: Into<BoxError>,

@@ -17,8 +17,6 @@ use palisade_core::{BoxError, BoxFuture, Clock, ManualClock, Secret, SystemClock
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::{IssuerServer, TestToken};
-
 const CLIENT: (&str, &str) = ("test-client", "test-secret");
 
 /// An issuer for tests: a key pair, the tokens that it signs, and opaque tokens that it answers questions about.
@@ -147,11 +145,6 @@ impl TestIssuer {
         &self.audience
     }
 
-    /// Begins a token for this subject (`sub`).
-    pub fn token(&self, subject: impl AsRef<str>) -> TestToken {
-        TestToken::new(self.clone(), subject.as_ref())
-    }
-
     /// Returns the keys of this moment, for [`Jwt::with_keys`](palisade_auth::Jwt::with_keys).
     pub fn keys(&self) -> Keys {
         match &self.shared.secret {
@@ -216,16 +209,6 @@ impl TestIssuer {
     /// Revokes an opaque token.
     pub fn revoke(&self, token: &str) {
         self.shared.opaque.revoke(token);
-    }
-
-    /// Starts a server on a free port of the loopback interface, with the metadata, the key set and the introspection endpoint of
-    /// this issuer, which is then [named](Self::named) by its address.
-    ///
-    /// # Panics
-    ///
-    /// If no port is free.
-    pub async fn serve(self) -> IssuerServer {
-        IssuerServer::start(self).await
     }
 
     pub(crate) fn opaque_issuer(&self) -> &OpaqueIssuer {

@@ -103,6 +103,7 @@ mod request;
 mod response;
 mod routes;
 mod server;
+mod service;
 mod token;
 mod user;
 

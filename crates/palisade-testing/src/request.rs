@@ -13,11 +13,7 @@ use palisade_core::{BoxFuture, PeerAddr, SystemClock, Trail, testing::Log};
 use serde::Serialize;
 use tracing::{Dispatch, Level, dispatcher, subscriber::NoSubscriber};
 
-use crate::{
-    TestClient, TestResponse,
-    client::{Answer, parse_header},
-    report::Sent,
-};
+use crate::{TestClient, TestResponse, client::parse_header, report::Sent, service::Answer};
 
 /// Writes a method for each HTTP method.
 macro_rules! methods {
@@ -87,6 +83,20 @@ pub struct TestRequest {
     peer: SocketAddr,
     location: &'static Location<'static>,
     is_logged: bool,
+}
+
+impl TestClient {
+    /// Begins a request.
+    ///
+    /// # Panics
+    ///
+    /// If the path is not a valid URI.
+    #[track_caller]
+    pub fn request(&self, method: Method, path: &str) -> TestRequest {
+        TestRequest::new(self.clone(), method, path)
+    }
+
+    methods!();
 }
 
 impl TestRequest {

@@ -42,8 +42,20 @@ pub struct IssuerServer {
 /// More than a question about a token has.
 const MAX_BODY: usize = 64 * 1024;
 
+impl TestIssuer {
+    /// Starts a server on a free port of the loopback interface, with the metadata, the key set and the introspection endpoint of
+    /// this issuer, which is then [named](Self::named) by its address.
+    ///
+    /// # Panics
+    ///
+    /// If no port is free.
+    pub async fn serve(self) -> IssuerServer {
+        IssuerServer::start(self).await
+    }
+}
+
 impl IssuerServer {
-    pub(crate) async fn start(issuer: TestIssuer) -> Self {
+    async fn start(issuer: TestIssuer) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address: SocketAddr = listener.local_addr().expect("a bound socket has an address");
         let issuer = issuer.named(format!("http://{address}"));

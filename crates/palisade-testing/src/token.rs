@@ -35,8 +35,15 @@ pub struct TestToken {
     flaw: Option<Flaw>,
 }
 
+impl TestIssuer {
+    /// Begins a token for this subject (`sub`).
+    pub fn token(&self, subject: impl AsRef<str>) -> TestToken {
+        TestToken::new(self.clone(), subject.as_ref())
+    }
+}
+
 impl TestToken {
-    pub(crate) fn new(issuer: TestIssuer, subject: &str) -> Self {
+    fn new(issuer: TestIssuer, subject: &str) -> Self {
         let claims = Map::from_iter([
             ("iss".to_owned(), issuer.name().into()),
             ("sub".to_owned(), subject.into()),

@@ -30,11 +30,22 @@ pub struct TestUser {
     is_opaque: bool,
 }
 
-impl TestUser {
-    pub(crate) fn new(client: TestClient, token: TestToken) -> Self {
-        Self { client, token, is_opaque: false }
+impl TestClient {
+    /// Sends requests with a token of this subject, which can be given roles, scopes and tenants.
+    ///
+    /// # Panics
+    ///
+    /// If the client has no issuer.
+    #[track_caller]
+    pub fn as_user(&self, subject: impl AsRef<str>) -> TestUser {
+        let issuer = self.issuer.as_ref().expect(
+            "the client has no issuer: call `TestClient::new(service).with_issuer(&issuer)` with one that the service trusts",
+        );
+        TestUser { client: self.clone(), token: issuer.token(subject), is_opaque: false }
     }
+}
 
+impl TestUser {
     /// Adds a role.
     pub fn role(self, role: impl Into<String>) -> Self {
         self.with_token(|token| token.role(role))

@@ -16,6 +16,7 @@ use crate::{
     place::Findings,
     read::{self, Read},
     scan::{Flaw, scan},
+    settings::MAX_EXACT,
 };
 
 /// Rejects bodies that are not sent as JSON. Forms and plain text are never parsed as JSON: any page may send those without
@@ -158,9 +159,6 @@ where
     findings.add(IssueSource::Body, read.found);
     Ok(read.value)
 }
-
-/// Numbers without a fraction are integers below this: larger floats are not exact.
-pub(crate) const MAX_EXACT: f64 = 9e15;
 
 /// Writes `62.0` as `62`. `None`: there is no such number.
 fn with_whole_numbers(text: &str) -> Option<String> {

@@ -7,6 +7,9 @@ use palisade_core::{ApiError, Decision, Issue, IssueView, Policy, PolicyLayer};
 
 use crate::{Messages, examine::Mode, place::Findings};
 
+/// Numbers without a fraction are integers below this: larger floats are not exact.
+pub(crate) const MAX_EXACT: f64 = 9e15;
+
 /// Settings of validation: what is accepted, and how the response to other input looks.
 ///
 /// [`ValidateLayer`](crate::ValidateLayer) takes them directly. The extractors take them from the request's extensions, into

@@ -35,12 +35,23 @@ pub struct KeySetService {
     cache_control: HeaderValue,
 }
 
-impl KeySetService {
-    pub(super) fn new(issuer: TokenIssuer) -> Self {
-        let seconds = issuer.settings().cache_keys_for.as_secs();
+impl TokenIssuer {
+    /// Returns a service that publishes the [key set](Self::key_set) with `Cache-Control`, for a route such as
+    /// `/.well-known/jwks.json`.
+    ///
+    /// ```
+    /// use axum::Router;
+    /// # use palisade_auth::TokenIssuer;
+    ///
+    /// fn routes(issuer: &TokenIssuer) -> Router {
+    ///     Router::new().route_service("/.well-known/jwks.json", issuer.key_set_service())
+    /// }
+    /// ```
+    pub fn key_set_service(&self) -> KeySetService {
+        let seconds = self.settings().cache_keys_for.as_secs();
         let cache_control = HeaderValue::try_from(format!("public, max-age={seconds}"))
             .unwrap_or(HeaderValue::from_static("no-cache"));
-        Self { issuer, cache_control }
+        KeySetService { issuer: self.clone(), cache_control }
     }
 }
 

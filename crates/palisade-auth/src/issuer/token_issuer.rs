@@ -8,8 +8,7 @@ use palisade_core::{Clock, ConfigError};
 use serde_json::Value;
 
 use super::{
-    builder::TokenIssuerBuilder, key_ring::KeyRing, key_set_service::KeySetService,
-    new_token::NewToken, signing_key::SigningKey,
+    builder::TokenIssuerBuilder, key_ring::KeyRing, new_token::NewToken, signing_key::SigningKey,
 };
 use crate::jwt::Keys;
 
@@ -128,21 +127,6 @@ impl TokenIssuer {
     /// `Jwks::url("https://login.example.com/jwks").fetch(issuer.clone())` (feature `jwks`).
     pub fn keys(&self) -> Keys {
         Keys::jwk_set(self.pruned(KeyRing::verifying_keys))
-    }
-
-    /// Returns a service that publishes the [key set](Self::key_set) with `Cache-Control`, for a route such as
-    /// `/.well-known/jwks.json`.
-    ///
-    /// ```
-    /// use axum::Router;
-    /// # use palisade_auth::TokenIssuer;
-    ///
-    /// fn routes(issuer: &TokenIssuer) -> Router {
-    ///     Router::new().route_service("/.well-known/jwks.json", issuer.key_set_service())
-    /// }
-    /// ```
-    pub fn key_set_service(&self) -> KeySetService {
-        KeySetService::new(self.clone())
     }
 
     pub(super) fn settings(&self) -> &Settings {

@@ -20,8 +20,22 @@ use tokio::{
     task::{LocalSet, yield_now},
 };
 
-use super::{Protocol, report::new_histogram, server::pin_to_core};
+use super::server::pin_to_core;
 use crate::Error;
+
+/// The protocol that the client speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// HTTP/1.1, one connection for each request in flight.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, one connection for all requests.
+    Http2,
+    /// A unary gRPC call: like [`Http2`](Self::Http2), with the body of the request as the message. The client sends it by POST
+    /// and adds the prefix of the message, `Content-Type` and `TE`.
+    Grpc,
+}
 
 /// What one turn came to.
 pub(super) struct Ran {
@@ -29,6 +43,11 @@ pub(super) struct Ran {
     pub(super) latencies: Histogram<u64>,
     /// From the first request to the end of the last response.
     pub(super) elapsed: Duration,
+}
+
+/// Latencies from 1 ns to an hour, with three digits.
+pub(super) fn new_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("the bounds and digits are allowed")
 }
 
 /// What a response says about its request.

@@ -14,24 +14,11 @@ use self::{
     server::{App, Server},
 };
 pub use self::{
+    client::Protocol,
     report::{LoadReport, LoadRow, UserTime},
     server::Servable,
 };
 use crate::{Error, instructions::callgrind, measurement::outside_of_runtimes, progress::Progress};
-
-/// The protocol that the client speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Protocol {
-    /// HTTP/1.1, one connection for each request in flight.
-    #[default]
-    Http1,
-    /// HTTP/2 without TLS, one connection for all requests.
-    Http2,
-    /// A unary gRPC call: like [`Http2`](Self::Http2), with the body of the request as the message. The client sends it by POST
-    /// and adds the prefix of the message, `Content-Type` and `TE`.
-    Grpc,
-}
 
 /// Measures services behind a real server on loopback: requests per second, latency, and the processor time of the server.
 ///

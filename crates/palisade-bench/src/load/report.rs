@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::client::Ran;
+use super::client::{Ran, new_histogram};
 use crate::{Error, Spread};
 
 /// What the services of a [`Load`](super::Load) came to.
@@ -49,11 +49,6 @@ pub struct UserTime {
     pub micros: Spread,
     /// Microseconds more than the first service, in the same round.
     pub added: Spread,
-}
-
-/// Latencies from 1 ns to an hour, with three digits.
-pub(super) fn new_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("the bounds and digits are allowed")
 }
 
 /// The rounds of one service under one load.

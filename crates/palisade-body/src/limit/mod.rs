@@ -5,6 +5,7 @@ mod count;
 mod counted;
 mod future;
 mod layer;
+mod rules;
 mod service;
 mod watched;
 

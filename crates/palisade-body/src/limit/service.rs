@@ -14,7 +14,7 @@ use super::{
     BodyLimitFuture, LimitedBody, NAME,
     count::Count,
     counted::{Adjustable, Counted, Limit},
-    layer::{Mode, Rules},
+    rules::{Mode, Rules},
     watched::Watched,
 };
 use crate::{grpc, responder::Responder};

@@ -6,15 +6,13 @@ use bytes::Bytes;
 use http::{Method, Request, header, request};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
-use palisade_core::{
-    AcceptsBody, ApiError, Body, BoxError, DecisionFlag, ErrorContext, HttpResponse,
-};
+use palisade_core::{ApiError, Body, BoxError, DecisionFlag, ErrorContext, HttpResponse};
 use tokio::runtime::Handle;
 
 use super::{
     NOT_CACHED,
     answer::{Answer, Client, from_service, from_stored, from_whole, with_fields_of},
-    fetch::{Fetch, Fetched},
+    fetch::{Fetch, Fetched, Inner},
     settings::{Access, Found, Settings, TakeOff},
 };
 use crate::{
@@ -25,31 +23,6 @@ use crate::{
     },
     store::{Joined, Landing, Purged, landed},
 };
-
-/// What a cache requires of the service inside it.
-pub(super) trait Inner<B>:
-    AcceptsBody<
-        Body<B>,
-        Response: Send,
-        ResponseBody: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-        Error: Send,
-        Future: Send,
-    > + Send
-    + 'static
-{
-}
-
-impl<S, B> Inner<B> for S where
-    S: AcceptsBody<
-            Body<B>,
-            Response: Send,
-            ResponseBody: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-            Error: Send,
-            Future: Send,
-        > + Send
-        + 'static
-{
-}
 
 /// A request waits for the flights of others this often, one for each value of the fields in `Vary`; then it goes itself.
 const MOST_WAITS: usize = 16;

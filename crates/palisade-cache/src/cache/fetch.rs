@@ -5,13 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request, response};
 use http_body::Body as HttpBody;
-use palisade_core::{Body, HttpResponse};
+use palisade_core::{AcceptsBody, Body, BoxError, HttpResponse};
 
 use super::{
     answer::Answer,
     body::{ResponseBody, collected, copied},
     draft::{Completed, Draft},
-    exchange::Inner,
     settings::Settings,
 };
 use crate::{
@@ -20,6 +19,31 @@ use crate::{
     rules::{Asked, CacheStatus, Directives, NotStored, Signals, Times, freshen, make_conditional},
     store::{Flight, Insertion, Landing, Mark},
 };
+
+/// What a cache requires of the service inside it.
+pub(super) trait Inner<B>:
+    AcceptsBody<
+        Body<B>,
+        Response: Send,
+        ResponseBody: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+        Error: Send,
+        Future: Send,
+    > + Send
+    + 'static
+{
+}
+
+impl<S, B> Inner<B> for S where
+    S: AcceptsBody<
+            Body<B>,
+            Response: Send,
+            ResponseBody: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+            Error: Send,
+            Future: Send,
+        > + Send
+        + 'static
+{
+}
 
 pub(super) struct Fetch {
     settings: Arc<Settings>,

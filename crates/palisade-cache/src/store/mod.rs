@@ -17,10 +17,7 @@ pub(crate) use flights::{Flight, Flights, Joined, Landing, landed};
 pub(crate) use memory::Memory;
 pub(crate) use purges::Purged;
 
-use crate::{
-    Purge,
-    entry::{Key, KeyRef, Stored},
-};
+use crate::entry::{Key, KeyRef, Stored};
 
 /// A place for responses, which several [`Cache`](crate::Cache)s may share. Clones are the same store.
 ///
@@ -91,11 +88,6 @@ impl CacheStore {
     #[cfg(feature = "redis")]
     pub fn redis(redis: Redis) -> Self {
         Self { kind: Kind::Redis(redis::Shared::new(redis)) }
-    }
-
-    /// Returns a handle that removes responses.
-    pub fn purge(&self) -> Purge {
-        Purge::new(self.clone())
     }
 
     /// Returns the newest response that matches a request, if the store answers at once.

@@ -91,7 +91,7 @@ fn socket_peer_of(extensions: &Extensions) -> Option<SocketAddr> {
         return Some(*peer);
     }
     #[cfg(feature = "axum")]
-    if let Some(peer) = crate::axum::peer_of(extensions) {
+    if let Some(peer) = axum_peer_of(extensions) {
         return Some(peer);
     }
     #[cfg(feature = "tonic")]
@@ -99,4 +99,16 @@ fn socket_peer_of(extensions: &Extensions) -> Option<SocketAddr> {
         return Some(peer);
     }
     None
+}
+
+#[cfg(feature = "axum")]
+fn axum_peer_of(extensions: &Extensions) -> Option<SocketAddr> {
+    use axum::extract::ConnectInfo;
+
+    if let Some(ConnectInfo(peer)) = extensions.get() {
+        return Some(*peer);
+    }
+    extensions
+        .get::<ConnectInfo<crate::connection::TrackedPeer>>()
+        .map(|ConnectInfo(peer)| peer.address)
 }

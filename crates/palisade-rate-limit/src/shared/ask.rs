@@ -15,9 +15,9 @@ use super::{
     breaker::Node,
     cache::{CacheKey, Cached, Lease},
     client::{
-        StoreClient, StoreRequest, TimedOut, nanos, refund_of, refused, shortest_window, standings,
+        Failure, StoreClient, StoreRequest, TimedOut, nanos, refund_of, refused, shortest_window,
+        standings,
     },
-    settings::Failure,
     stats::count,
 };
 use crate::{Demand, KeyError, Refund, Standing, Verdict, per_quota::QuotaArray};

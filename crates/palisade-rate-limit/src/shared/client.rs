@@ -17,7 +17,6 @@ use super::{
     breaker::Nodes,
     cache::{CacheKey, LocalCache},
     digest::Key as DigestKey,
-    settings::Failure,
     stats::{Counts, StoreStats},
 };
 use crate::{
@@ -47,6 +46,14 @@ pub(crate) struct StoreClient {
     pub(super) digest: DigestKey,
     pub(super) stats: Counts,
     pub(super) clock: Arc<dyn Clock>,
+}
+
+/// What a request gets if the store fails.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Failure {
+    Closed,
+    Open,
+    Local(f64),
 }
 
 /// Generates numbers that are unique among all machines, up to collisions of 64 random bits.

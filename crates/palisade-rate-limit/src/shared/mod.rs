@@ -13,8 +13,8 @@ mod stats;
 pub(crate) use self::{
     breaker::Node,
     cache::Cached,
-    client::{StoreClient, StoreRequest, nanos, refused, standings},
+    client::{Failure, StoreClient, StoreRequest, nanos, refused, standings},
     receipt::Receipt,
-    settings::{Failure, Limit},
+    settings::Limit,
 };
 pub use self::{settings::SharedStore, stats::StoreStats};

@@ -11,7 +11,7 @@ use palisade_core::{Clock, ConfigError, LogBackoff, Secret};
 use super::{
     breaker::Nodes,
     cache::LocalCache,
-    client::{StoreClient, nanos},
+    client::{Failure, StoreClient, nanos},
     digest::Key as DigestKey,
     stats::Counts,
 };
@@ -67,14 +67,6 @@ pub struct SharedStore {
     failures: u32,
     pause: Duration,
     secret: Secret,
-}
-
-/// What a request gets if the store fails.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Failure {
-    Closed,
-    Open,
-    Local(f64),
 }
 
 /// The default secret. With it, the digest of a key is the same in all deployments.

@@ -11,7 +11,7 @@ use http_body_util::LengthLimitError;
 use palisade_core::{ApiError, IssueSource};
 use serde::de::DeserializeOwned;
 
-use super::Extractor;
+use super::{Extractor, HasRules};
 use crate::{
     RuleContext, Validation,
     json::{self, Judge},
@@ -132,6 +132,9 @@ pub struct SchemaJson<T>(
     /// The value.
     pub T,
 );
+
+#[cfg(feature = "schemars")]
+impl<T: DeserializeOwned + HasRules + schemars::JsonSchema> Extractor for SchemaJson<T> {}
 
 #[cfg(feature = "schemars")]
 impl<T> FromBody for SchemaJson<T>

@@ -8,8 +8,6 @@ use axum::{
 use garde::Validate;
 use serde::de::DeserializeOwned;
 
-use super::{Cookies, Headers};
-
 /// An extractor that [`Valid`](crate::Valid) can validate.
 ///
 /// It cannot be implemented elsewhere.
@@ -52,20 +50,7 @@ macro_rules! extractors {
     )*};
 }
 
-extractors! { Cookies Form Headers Json Path Query }
-
-#[cfg(feature = "schemars")]
-impl<T> Extractor for super::SchemaJson<T> where
-    T: DeserializeOwned + HasRules + schemars::JsonSchema
-{
-}
-
-#[cfg(feature = "multipart")]
-const _: () = {
-    use super::{JsonOrForm, Multipart, MultipartStream};
-
-    extractors! { JsonOrForm Multipart MultipartStream }
-};
+extractors! { Form Json Path Query }
 
 macro_rules! tuples {
     ($(($($part:ident),+);)*) => {$(

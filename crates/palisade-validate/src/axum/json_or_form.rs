@@ -4,7 +4,9 @@ use http::Method;
 use palisade_core::ApiError;
 use serde::de::DeserializeOwned;
 
-use super::{FromBody, Multipart, Uploads, body::is_form, multipart::is_form_data};
+use super::{
+    Extractor, FromBody, HasRules, Multipart, Uploads, body::is_form, multipart::is_form_data,
+};
 use crate::{Validation, json, place::Findings};
 
 /// A body of one type that the client may send as JSON, as an urlencoded form or as a multipart form, by its `Content-Type`.
@@ -58,6 +60,8 @@ pub struct JsonOrForm<T>(
 );
 
 const ACCEPTED: &str = "application/json, application/x-www-form-urlencoded, multipart/form-data";
+
+impl<T: DeserializeOwned + HasRules> Extractor for JsonOrForm<T> {}
 
 impl<T> FromBody for JsonOrForm<T>
 where

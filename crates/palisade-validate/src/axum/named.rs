@@ -8,7 +8,7 @@ use palisade_core::{ApiError, IssueSource, cookies};
 use percent_encoding::percent_decode;
 use serde::de::DeserializeOwned;
 
-use super::head::OfTexts;
+use super::{Extractor, HasRules, head::OfTexts};
 use crate::{
     examine::{Shape, asked_for},
     texts::{Naming, Texts},
@@ -79,6 +79,8 @@ pub struct Cookies<T>(
     pub T,
 );
 
+impl<T: DeserializeOwned + HasRules> Extractor for Headers<T> {}
+
 impl<T> OfTexts for Headers<T>
 where
     T: DeserializeOwned + Validate,
@@ -109,6 +111,8 @@ where
         Self(value)
     }
 }
+
+impl<T: DeserializeOwned + HasRules> Extractor for Cookies<T> {}
 
 impl<T> OfTexts for Cookies<T>
 where

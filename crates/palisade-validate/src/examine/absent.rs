@@ -10,9 +10,9 @@ use serde::{
 
 use super::{
     Path,
-    examiner::RAW,
     fault::Fault,
     round::{Fact, Round},
+    visit::RAW,
 };
 
 /// The value that a type is handed in place of a missing one or one of the wrong kind, so that it goes on reading. It is of

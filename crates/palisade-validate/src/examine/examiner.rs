@@ -2,7 +2,7 @@ use std::{any::type_name, borrow::Cow, fmt};
 
 use serde::{
     Deserializer,
-    de::{Expected, Visitor, value::MapDeserializer},
+    de::{Visitor, value::MapDeserializer},
 };
 use serde_json::Number;
 
@@ -10,16 +10,12 @@ use super::{
     Path,
     absent::Absent,
     access::{Fields, Items},
-    boolean,
     cursor::Kind,
     fault::Fault,
-    numbers::{is_finite, visit_number},
     round::{ReadAs, Round},
+    visit::{RAW, Words, is_finite, visit_number, visit_text},
 };
 use crate::{issue_codes, names::Trail, place::Found};
-
-/// The name by which `serde_json::value::RawValue` asks for the text of a value.
-pub(super) const RAW: &str = "$serde_json::private::RawValue";
 
 /// A deserializer over a JSON text that notes what is wrong and goes on.
 ///
@@ -155,15 +151,6 @@ impl<'t, 'r> Examiner<'t, 'r> {
     }
 }
 
-/// What a visitor says that it expects.
-pub(super) struct Words<'v, V>(pub(super) &'v V);
-
-impl<'t, V: Visitor<'t>> fmt::Display for Words<'_, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Expected::fmt(self.0, f)
-    }
-}
-
 macro_rules! integers {
     ($($method:ident $integer:ty;)*) => {$(
         #[allow(clippy::cast_lossless, reason = "one macro for all widths")]
@@ -263,7 +250,7 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
                 };
                 if self.round.mode.coerces_text && !reads(ReadAs::Text) {
                     if reads(ReadAs::Bool)
-                        && let Some(value) = boolean(&text, self.round.mode)
+                        && let Some(value) = self.round.mode.boolean(&text)
                     {
                         return visitor.visit_bool(value);
                     }
@@ -284,7 +271,7 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
         }
         let start = self.round.cursor.at();
         let mode = self.round.mode;
-        if let Some(value) = self.coercible().and_then(|text| boolean(&text, mode)) {
+        if let Some(value) = self.coercible().and_then(|text| mode.boolean(&text)) {
             return visitor.visit_bool(value);
         }
         self.round.cursor.seek(start);
@@ -345,12 +332,5 @@ impl<'de> Deserializer<'de> for Examiner<'de, '_> {
                 absent.deserialize_struct(name, known, visitor)
             }),
         }
-    }
-}
-
-fn visit_text<'t, V: Visitor<'t>>(text: Cow<'t, str>, visitor: V) -> Result<V::Value, Fault> {
-    match text {
-        Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
-        Cow::Owned(text) => visitor.visit_string(text),
     }
 }

@@ -7,6 +7,9 @@
 //! Some mistakes end the reading of a struct: a missing field, or a value that its type rejects. The document is then read
 //! again, a bounded number of times: a field that is known to be required is noted wherever it is missing, and the member
 //! that was rejected comes last, after its siblings. Nothing is concluded from changed documents.
+//!
+//! serde's traits are recursive, and so are the files: the `examiner` reads a value through `access` (lists and objects) and
+//! `variant` (enums), which read each member with another examiner.
 
 /// Implements methods of a `Deserializer` that take nothing but a visitor.
 macro_rules! methods {
@@ -35,11 +38,13 @@ mod cursor;
 mod examiner;
 mod fault;
 mod key;
+mod mode;
 mod numbers;
 mod path;
 mod probe;
 mod round;
 mod variant;
+mod visit;
 
 use serde::de::DeserializeOwned;
 
@@ -47,6 +52,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use self::round::Watch;
 pub(crate) use self::{
     cursor::{Cursor, Kind},
+    mode::Mode,
     path::Path,
     probe::{Shape, asked_for},
     round::Watched,
@@ -57,21 +63,6 @@ use crate::{
     names::Resolver,
     place::{Found, MAX_ISSUES, Place},
 };
-
-/// How a document is examined.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Mode {
-    /// Strings become numbers, booleans and lists where the type asks for them.
-    pub(crate) coerces_text: bool,
-    /// Fields that a struct does not know are rejected, also without `#[serde(deny_unknown_fields)]`.
-    pub(crate) refuses_unknown: bool,
-    /// `on` is true, as HTML checkboxes send it.
-    pub(crate) reads_checkboxes: bool,
-    /// Messages of a type's own `Deserialize` are shown.
-    pub(crate) shows_own_words: bool,
-    /// Only the first mistake is reported.
-    pub(crate) only_first: bool,
-}
 
 /// The result of an examination.
 #[derive(Debug)]
@@ -157,16 +148,6 @@ pub(crate) fn resolve<T: DeserializeOwned>(text: &str, mode: Mode, resolver: &Re
     let round = Round::new(text, mode, &knowledge, Some(resolver), &watched);
     // The value is known to be valid.
     let _ = T::deserialize(Examiner::root::<T>(&round));
-}
-
-/// Returns the boolean that a text stands for.
-fn boolean(text: &str, mode: Mode) -> Option<bool> {
-    match text {
-        "true" | "1" => Some(true),
-        "on" if mode.reads_checkboxes => Some(true),
-        "false" | "0" => Some(false),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

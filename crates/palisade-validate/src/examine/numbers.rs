@@ -1,15 +1,12 @@
 use std::borrow::Cow;
 
-use serde::{
-    Deserializer,
-    de::{Error, Visitor},
-};
-use serde_json::Number;
+use serde::{Deserializer, de::Visitor};
 
 use super::{
     cursor::Kind,
-    examiner::{Examiner, Words},
+    examiner::Examiner,
     fault::Fault,
+    visit::{Words, visit_number},
 };
 
 impl<'t> Examiner<'t, '_> {
@@ -79,23 +76,4 @@ impl<'t> Examiner<'t, '_> {
             }
         }
     }
-}
-
-/// Hands a number to a visitor as serde_json does.
-pub(super) fn visit_number<'t, V: Visitor<'t>>(
-    digits: &str,
-    visitor: V,
-) -> Result<V::Value, Fault> {
-    let number = serde_json::from_str::<Number>(digits).ok();
-    match number.map(|number| (number.as_u64(), number.as_i64(), number.as_f64())) {
-        Some((Some(number), _, _)) => visitor.visit_u64(number),
-        Some((_, Some(number), _)) => visitor.visit_i64(number),
-        Some((_, _, Some(number))) => visitor.visit_f64(number),
-        _ => Err(Fault::custom("a number that is out of range")),
-    }
-}
-
-/// `NaN` and `inf` are no numbers for a client, and a number must not become infinite.
-pub(super) fn is_finite<F: std::str::FromStr + Into<f64>>(digits: &str) -> bool {
-    digits.parse::<F>().is_ok_and(|number| number.into().is_finite())
 }

@@ -3,7 +3,7 @@ use std::{
     cell::{Cell, RefCell},
 };
 
-use super::{Mode, Path, cursor::Cursor, fault::Fault};
+use super::{Path, cursor::Cursor, fault::Fault, mode::Mode};
 use crate::{
     issue_codes,
     names::Resolver,

@@ -8,10 +8,12 @@ use referencing::{Registry, Resolver};
 use serde_json::{Map, Value};
 
 use super::{
-    Judge,
     formats::{self, Format, Formats},
-    graph,
-    node::{ANY, Condition, Contains, NEVER, Node, NodeId, Types},
+    graph::{self, invalid},
+    ids::{ANY, NEVER, NodeId},
+    judge::Judge,
+    node::{Condition, Contains, Node},
+    types::{Types, members},
     union::{Tag, Union},
 };
 
@@ -35,6 +37,18 @@ pub(crate) enum Origin {
     /// Derived from a type by `schemars`, which says more than the type does: unknown formats are ignored, and so is
     /// `uniqueItems`, because a set of Rust accepts the same item twice.
     Derived,
+}
+
+impl Judge {
+    /// Compiles a schema that refers to no other document.
+    ///
+    /// # Errors
+    ///
+    /// See [`JsonSchema::compile`].
+    #[cfg_attr(not(feature = "schemars"), allow(dead_code, reason = "for the schemas of types"))]
+    pub(crate) fn compile(schema: &Value, origin: Origin) -> Result<Self, ConfigError> {
+        compile(schema, &[], &Formats::default(), origin)
+    }
 }
 
 /// Compiles a schema that may refer to the documents.
@@ -78,10 +92,6 @@ pub(super) fn compile(
     graph::finish(compiler.nodes, root)
 }
 
-pub(super) fn invalid(remedy: String) -> ConfigError {
-    ConfigError::without_value("schema", remedy)
-}
-
 fn unresolved(error: impl std::fmt::Display) -> ConfigError {
     let remedy = format!("{error}. Register other documents with `document`; none is fetched.");
     invalid(remedy)
@@ -98,15 +108,6 @@ fn check_depth(schema: &Value) -> Result<(), ConfigError> {
     }
     let remedy = format!("must be nested at most {MAX_DEPTH} levels deep; use `$defs` and `$ref`");
     Err(invalid(remedy))
-}
-
-/// The values directly inside a value.
-pub(super) fn members(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
-    match value {
-        Value::Object(object) => Box::new(object.values()),
-        Value::Array(items) => Box::new(items.iter()),
-        _ => Box::new(std::iter::empty()),
-    }
 }
 
 /// Older drafts have keywords that 2020-12 ignores, so they would never be checked.

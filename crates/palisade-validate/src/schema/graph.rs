@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use palisade_core::ConfigError;
 
 use super::{
-    Judge,
-    compile::invalid,
-    node::{NEVER, Node, NodeId, Types},
+    ids::{NEVER, NodeId},
+    judge::Judge,
+    node::Node,
+    types::Types,
     union::Union,
 };
 
@@ -57,6 +58,11 @@ pub(super) fn finish(mut nodes: Vec<Node>, root: NodeId) -> Result<Judge, Config
         node.is_shared = node.has_edges && (judges_twice || has_branches && paths > 1);
     }
     Ok(Judge { nodes, root })
+}
+
+/// Returns the error for a schema that cannot be compiled.
+pub(super) fn invalid(remedy: String) -> ConfigError {
+    ConfigError::without_value("schema", remedy)
 }
 
 /// Returns the nodes, each after those that judge the same value. A circle of them would never end.

@@ -17,93 +17,32 @@
 //! `prefix` is not in the schema at all. So the judge says *where* a document that serde has rejected is wrong; rules of a
 //! value that serde has read are garde's.
 
+mod branches;
 mod compile;
 mod formats;
 mod graph;
+mod ids;
 mod json_schema;
-mod members;
+mod judge;
 mod node;
-mod unevaluated;
+mod types;
 mod union;
 mod walk;
 mod words;
 
-use std::fmt;
-
-use palisade_core::ConfigError;
-use serde_json::Value;
-
-pub(crate) use self::compile::Origin;
 pub use self::json_schema::{JsonSchema, JsonSchemaBuilder};
-use self::{
-    formats::Formats,
-    node::{Node, NodeId},
-    walk::Walk,
+pub(crate) use self::{
+    compile::Origin,
+    judge::{Judge, Judgement, Manner},
 };
-use crate::place::{Found, Place};
-
-/// A compiled schema.
-pub(crate) struct Judge {
-    nodes: Vec<Node>,
-    root: NodeId,
-}
-
-/// What counts as valid, beyond the schema.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Manner {
-    /// `62.0` is an integer.
-    pub(crate) accepts_integral_floats: bool,
-    /// An object of which the schema lists the fields has no others, unless the schema has keywords for them.
-    pub(crate) denies_unknown_fields: bool,
-    /// The schema is that of a type, which may accept more: names of serde's `alias`.
-    pub(crate) is_derived: bool,
-}
-
-/// What is wrong with a document.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Judgement {
-    /// In the order of the schema. Empty: the document is valid.
-    pub(crate) found: Vec<Found>,
-    /// A part of the document was not looked at.
-    pub(crate) truncated: bool,
-    /// Objects in which a field is missing or unknown, each with the members that the schema does not know: they may be
-    /// aliases. And values with objects that none of several branches accepts, for the same reason.
-    pub(crate) doubts: Vec<(Place, Vec<String>)>,
-}
-
-impl Judge {
-    /// Compiles a schema that refers to no other document.
-    ///
-    /// # Errors
-    ///
-    /// See [`JsonSchema::compile`].
-    #[cfg_attr(not(feature = "schemars"), allow(dead_code, reason = "for the schemas of types"))]
-    pub(crate) fn compile(schema: &Value, origin: Origin) -> Result<Self, ConfigError> {
-        compile::compile(schema, &[], &Formats::default(), origin)
-    }
-
-    /// Judges a document. A valid document takes one walk without an allocation for what it does not need.
-    pub(crate) fn judge(&self, document: &Value, manner: Manner) -> Judgement {
-        let mut walk = Walk::new(self, manner, document);
-        if walk.is_valid(document) {
-            return Judgement { found: Vec::new(), truncated: false, doubts: Vec::new() };
-        }
-        walk.explain(document)
-    }
-}
-
-impl fmt::Debug for Judge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Judge").field("nodes", &self.nodes.len()).finish_non_exhaustive()
-    }
-}
 
 #[cfg(test)]
 mod tests {
     use palisade_core::IssueSource;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    use super::*;
+    use super::{walk::Walk, *};
+    use crate::place::Found;
 
     fn found(judge: &Judge, document: &Value, manner: Manner) -> Vec<String> {
         let judgement = judge.judge(document, manner);

@@ -11,7 +11,11 @@ use serde::de::DeserializeOwned;
 use tempfile::SpooledTempFile;
 
 use super::parts::{Next, Parts};
-use crate::{RuleContext, Validation, axum::FromBody, place::Findings};
+use crate::{
+    RuleContext, Validation,
+    axum::{Extractor, FromBody, HasRules},
+    place::Findings,
+};
 
 /// A multipart form: its fields as a value of a type, and its files.
 ///
@@ -119,6 +123,8 @@ impl fmt::Debug for Upload {
 
 /// The largest file that is kept in memory.
 const IN_MEMORY: usize = 64 * 1024;
+
+impl<T: DeserializeOwned + HasRules> Extractor for Multipart<T> {}
 
 impl<T> FromBody for Multipart<T>
 where

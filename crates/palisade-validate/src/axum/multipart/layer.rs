@@ -39,9 +39,12 @@ pub struct UploadsLayer {
     uploads: Uploads,
 }
 
-impl UploadsLayer {
-    pub(super) fn new(uploads: Uploads) -> Self {
-        Self { uploads }
+impl Uploads {
+    /// Returns the tower layer that applies these limits to the extractors inside.
+    ///
+    /// The error of a rejected [`MultipartStream`](crate::MultipartStream) is the response, even if the handler ignores it.
+    pub fn layer(self) -> UploadsLayer {
+        UploadsLayer { uploads: self }
     }
 }
 

@@ -16,7 +16,12 @@ use super::{
     layer::Breach,
     parts::{Next, Parts},
 };
-use crate::{RuleContext, Validation, axum::FromBody, place::Findings, texts::Texts};
+use crate::{
+    RuleContext, Validation,
+    axum::{Extractor, FromBody, HasRules},
+    place::Findings,
+    texts::Texts,
+};
 
 /// A multipart form whose files are streamed to the handler, without a copy in memory or on disk.
 ///
@@ -107,6 +112,8 @@ impl<T> MultipartStream<T> {
         self.settings.settle(value, self.findings).map_err(|error| self.breach.of_error(error))
     }
 }
+
+impl<T: DeserializeOwned + HasRules> Extractor for MultipartStream<T> {}
 
 impl<T> FromBody for MultipartStream<T>
 where

@@ -3,8 +3,6 @@ use std::sync::Arc;
 use http::Extensions;
 use palisade_core::ConfigError;
 
-use super::layer::UploadsLayer;
-
 /// Limits for the parts of a multipart form, and the accepted types of files. A tower layer for the
 /// [`Multipart`](crate::Multipart) and [`MultipartStream`](crate::MultipartStream) extractors inside.
 ///
@@ -63,13 +61,6 @@ impl Uploads {
             unchecked_types: Vec::new(),
             required: Vec::new(),
         })
-    }
-
-    /// Returns the tower layer that applies these limits to the extractors inside.
-    ///
-    /// The error of a rejected [`MultipartStream`](crate::MultipartStream) is the response, even if the handler ignores it.
-    pub fn layer(self) -> UploadsLayer {
-        UploadsLayer::new(self)
     }
 
     /// Changes the limits of the request's extensions to accept no files.

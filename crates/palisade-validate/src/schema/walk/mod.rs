@@ -6,17 +6,24 @@
 //! The work is bounded twice. A node to which several paths lead remembers its verdict of each value, so the work is at
 //! most the number of nodes times the number of values. And each step is counted, so that a schema with many nodes ends,
 //! too: then nothing more is judged, and the document is rejected as not judged to its end.
+//!
+//! A schema is recursive, and so is the walk: its files call each other.
+
+mod members;
+mod unevaluated;
+mod unions;
 
 use std::collections::HashMap;
 
 use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
+use self::unevaluated::Judged;
 use super::{
-    Judge, Judgement, Manner,
-    compile::members,
-    node::{Node, NodeId},
-    unevaluated::Judged,
+    ids::NodeId,
+    judge::{Judge, Judgement, Manner},
+    node::Node,
+    types::members,
     words,
 };
 use crate::{
@@ -29,7 +36,7 @@ use crate::{
 const MAX_DOCUMENT_DEPTH: usize = 128;
 
 /// How many nodes may be open at once. Each takes less than a kilobyte of stack.
-pub(super) const MAX_OPEN: usize = 768;
+const MAX_OPEN: usize = 768;
 
 /// Steps that are free, and steps for each value of the document.
 const STEPS: usize = 20_000;
@@ -60,6 +67,17 @@ pub(super) struct Walk<'j> {
     found: Vec<Found>,
     pub(super) truncated: bool,
     pub(super) doubts: Vec<(Place, Vec<String>)>,
+}
+
+impl Judge {
+    /// Judges a document. A valid document takes one walk without an allocation for what it does not need.
+    pub(crate) fn judge(&self, document: &Value, manner: Manner) -> Judgement {
+        let mut walk = Walk::new(self, manner, document);
+        if walk.is_valid(document) {
+            return Judgement { found: Vec::new(), truncated: false, doubts: Vec::new() };
+        }
+        walk.explain(document)
+    }
 }
 
 impl<'j> Walk<'j> {

@@ -4,12 +4,15 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{
-    node::{NEVER, Node, NodeId},
-    union::{Choice, Union},
-    walk::{MAX_OPEN, Walk},
+use super::{MAX_OPEN, Walk};
+use crate::{
+    examine::Path,
+    schema::{
+        ids::{NEVER, NodeId},
+        node::Node,
+        union::{Choice, Union},
+    },
 };
-use crate::examine::Path;
 
 /// The members of a value that a schema has judged.
 #[derive(Default)]

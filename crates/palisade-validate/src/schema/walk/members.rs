@@ -4,15 +4,16 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{
-    node::{Contains, NEVER, Node, NodeId},
-    walk::Walk,
-    words,
-};
+use super::Walk;
 use crate::{
     examine::Path,
     issue_codes,
     place::{Found, Place},
+    schema::{
+        ids::{NEVER, NodeId},
+        node::{Contains, Node},
+        words,
+    },
 };
 
 impl<'j> Walk<'j> {
