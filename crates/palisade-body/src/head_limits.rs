@@ -1,5 +1,5 @@
 use http::{HeaderValue, header, request};
-use palisade_core::{ApiError, Decision, Policy, PolicyLayer};
+use palisade_core::{Allowed, ApiError, Decision, Policy, PolicyLayer};
 
 use crate::ByteSize;
 
@@ -118,9 +118,8 @@ const OF_EACH_FIELD: usize = 32;
 impl Policy for HeadLimits {
     type Grant = ();
 
-    /// It does not decide who may come in.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
+    fn allowed(_: &Self::Grant) -> Allowed {
+        Allowed::WithoutDecision
     }
 
     fn decide(&self, request: &request::Parts) -> Decision<()> {

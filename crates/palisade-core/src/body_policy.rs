@@ -14,12 +14,11 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    AcceptsBody, ApiError, Body, BoxError, BoxFuture, BytesBody, Decision, DiscardOnDrop, Halt,
-    HttpResponse, Outcome, Trail, discard_unread,
+    AcceptsBody, ApiError, Body, BoxError, BoxFuture, BytesBody, Decision, Description,
+    DiscardOnDrop, Halt, HttpResponse, Outcome, Trail, discard_unread,
+    engine::{Refusal, answer, replace_head},
     error::find_in_chain,
-    panics::{caught, replace_head},
-    stage::{Refusal, answer},
-    trail::short_name,
+    panics::caught,
 };
 
 /// A rule that needs the whole body: validation, a webhook's signature.
@@ -72,9 +71,9 @@ pub trait BodyPolicy: Send + Sync + 'static {
         let _ = (grant, response);
     }
 
-    /// Returns the name for logs, metrics and a [`Trail`](crate::Trail); see [`Policy::name`](crate::Policy::name).
+    /// Returns the name for logs, metrics and a [`Trail`](crate::Trail); see [`Description::new`]. Default: the name of the type.
     fn name(&self) -> Cow<'static, str> {
-        Cow::Borrowed(short_name(std::any::type_name::<Self>()))
+        Description::of_type::<Self>().into_name()
     }
 }
 
@@ -245,7 +244,8 @@ where
         body: Body<ReqB>,
     ) -> Self {
         if let Some(trail) = Trail::from_extensions(&head.extensions) {
-            trail.note(policy.name(), Outcome::from_result(&outcome));
+            let said = outcome.as_ref().map_or_else(Outcome::of_halt, |_| Outcome::Granted);
+            trail.note(policy.name(), said);
         }
         match outcome {
             Ok(mut grant) => {

@@ -2,7 +2,7 @@
 
 use http::request;
 
-use crate::{Connection, Decision, DiscardUnread, PeerAddr, Policy, UnixPeer};
+use crate::{Allowed, Connection, Decision, DiscardUnread, PeerAddr, Policy, UnixPeer};
 
 macro_rules! insert_into_requests {
     ($($policy:ty),+) => {
@@ -10,9 +10,8 @@ macro_rules! insert_into_requests {
             impl Policy for $policy {
                 type Grant = ();
 
-                /// It does not decide who may come in.
-                fn abstains(_: &Self::Grant) -> bool {
-                    true
+                            fn allowed(_: &Self::Grant) -> Allowed {
+                    Allowed::WithoutDecision
                 }
 
                 fn decide(&self, _: &request::Parts) -> Decision<()> {

@@ -64,15 +64,16 @@ mod combinators;
 mod config;
 mod connection;
 mod cookies;
+mod engine;
 mod envelope;
 mod error;
+mod error_layer;
 mod grpc_web;
 mod hold;
 mod http_response;
 mod impl_layer;
 mod inserted;
 mod into_stage;
-mod layer;
 mod log_backoff;
 mod log_sampler;
 mod measured;
@@ -91,7 +92,6 @@ mod secret;
 mod set_header;
 mod shared_body;
 mod slab;
-mod stage;
 #[doc(hidden)]
 pub mod syntax;
 #[cfg(feature = "testing")]
@@ -118,7 +118,7 @@ pub use client::{
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use combinators::{
-    AnyOf, ChainGrant, ChainPolicy, Either, IntoPolicy, OnTrial, Outcome, Shadow, When, any_of,
+    AnyOf, ChainGrant, ChainPolicy, Either, IntoPolicy, OnTrial, Shadow, When, any_of,
     on_admission, shadow, unless, when,
 };
 pub use config::ConfigError;
@@ -128,23 +128,27 @@ pub use connection::{
     Connection, TrackUpgrades, TrackUpgradesFuture, TrackUpgradesService, TrackedIo,
 };
 pub use cookies::cookies;
+#[doc(hidden)]
+pub use engine::NoPolicies;
+pub use engine::{AnsweredByPolicy, PolicyFuture, PolicyLayer, PolicyService, Stage};
 pub use envelope::{Envelope, Pagination};
 pub use error::{
-    ApiError, ErrorCode, ErrorContext, ErrorFormat, ErrorFuture, ErrorLayer, ErrorPolicyFuture,
-    ErrorPolicyLayer, ErrorPolicyService, ErrorService, FrameworkReason, GrpcCode, GrpcDetail,
-    GrpcStream, Issue, IssueCode, IssueSource, IssueView, LeaveAsIs, QuotaViolation, ToApiError,
-    is_grpc, is_grpc_web,
+    ApiError, ErrorCode, ErrorContext, ErrorFormat, GrpcCode, GrpcDetail, GrpcStream, Issue,
+    IssueCode, IssueSource, IssueView, LeaveAsIs, QuotaViolation, ToApiError, is_grpc, is_grpc_web,
+};
+pub use error_layer::{
+    ErrorFuture, ErrorLayer, ErrorPolicyFuture, ErrorPolicyLayer, ErrorPolicyService, ErrorService,
+    FrameworkReason,
 };
 pub use hold::{BodyEnd, WatchBody, hold_until_end, watch_until_end};
 pub use http_response::{HttpResponse, HttpService};
 pub use into_stage::{ByReference, ByValue, IntoStage};
-pub use layer::{PolicyFuture, PolicyLayer, PolicyService};
 pub use log_backoff::LogBackoff;
 pub use log_sampler::LogSampler;
 pub use measured::{Measured, Measurement, Metric};
 pub use origin::{Origin, OriginError};
 pub use personal::Personal;
-pub use policy::{BoxFuture, Decision, Halt, Policy};
+pub use policy::{Allowed, BoxFuture, Chain, Decision, Description, Halt, Outcome, Policy};
 pub use preflight::is_preflight;
 pub use principal::Principal;
 pub use public_url::PublicUrl;
@@ -158,9 +162,6 @@ pub use set_header::{remove_header, set_header};
 pub use shared_body::ShareBody;
 #[doc(hidden)]
 pub use slab::short_bytes;
-#[doc(hidden)]
-pub use stage::NoPolicies;
-pub use stage::{AnsweredByPolicy, Chain, Stage};
 pub use trail::{Step, Trail};
 pub use unread::DiscardUnread;
 #[doc(hidden)]

@@ -5,10 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use bytes::Bytes;
-use http::response;
-
-use crate::{ApiError, ErrorContext, LeaveAsIs};
+use crate::ApiError;
 
 /// Runs one step of a policy. If it panics, logs the name of the policy and returns the error for the response.
 ///
@@ -40,19 +37,4 @@ pub(crate) fn panicked(payload: &(dyn Any + Send)) -> ApiError {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("a value that is not a text");
     ApiError::internal().with_source(format!("panicked: {message}"))
-}
-
-/// Replaces the head of a response whose policy panicked in `finish`, and returns the new body.
-///
-/// The headers are dropped, because the policy may have panicked before it removed one. The extensions are kept, because they
-/// contain the guards and watchers of other policies.
-#[cold]
-pub(crate) fn replace_head(error: ApiError, response: &mut response::Parts) -> Bytes {
-    let rendered = ErrorContext::of_response(response).render(error);
-    let (made, body) = rendered.into_parts();
-    response.status = made.status;
-    response.headers = made.headers;
-    response.extensions.remove::<LeaveAsIs>();
-    response.extensions.extend(made.extensions);
-    body
 }

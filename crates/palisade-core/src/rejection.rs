@@ -5,10 +5,7 @@ use std::error::Error;
 use axum::extract::{FromRequest, FromRequestParts, Request, rejection};
 use http::{StatusCode, request};
 
-use crate::{
-    ApiError, ToApiError, Trail,
-    error::{chain, short},
-};
+use crate::{ApiError, ToApiError, Trail, error::chain, error_layer::short};
 
 /// An extractor of axum whose rejections are [`ApiError`]s.
 ///

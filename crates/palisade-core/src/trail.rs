@@ -13,22 +13,21 @@ use std::{
 use http::{Extensions, request};
 
 pub use self::step::Step;
-use self::step::{PolicyDecision, RecordedOutcome};
-use crate::{ApiError, Clock, Decision, Halt, Outcome, Policy, Principal};
+use crate::{Allowed, ApiError, Clock, Decision, Halt, Outcome, Policy, Principal};
 
 /// More policies than any stack has; a request that comes round again and again ends here.
 const MOST_STEPS: usize = 64;
 
 /// The policies that have decided about a request, with their decisions and durations.
 ///
-/// An observer inserts a trail into the request's extensions in its [`admit`](Policy::admit), returns true from
-/// [`observes`](Policy::observes), and keeps a clone. The engine then records each inner policy. Without an observer nothing is
-/// recorded or timed.
+/// An observer inserts a trail into the request's extensions in its [`admit`](Policy::admit), says so in its
+/// [description](crate::Description::adds_trail), and keeps a clone. The engine then records each inner policy. Without an observer
+/// nothing is recorded or timed.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
 /// use http::{Request, Response, request, response};
-/// use palisade_core::{ApiError, Decision, Policy, PolicyLayer, SystemClock, Trail};
+/// use palisade_core::{ApiError, Decision, Description, Policy, PolicyLayer, SystemClock, Trail};
 /// use tower::{Layer, ServiceExt, service_fn};
 ///
 /// /// Prints what became of each request.
@@ -50,7 +49,7 @@ const MOST_STEPS: usize = 64;
 ///         assert_eq!(steps[0].to_string(), "Closed=refused(FORBIDDEN)");
 ///     }
 ///
-///     fn observes(&self) -> bool { true }
+///     fn describe(&self) -> Description { Description::new("why").adds_trail() }
 /// }
 ///
 /// struct Closed;
@@ -176,7 +175,7 @@ impl Trail {
         let after = self.age();
         self.noted().keep(Step {
             policy: layer.into(),
-            outcome: RecordedOutcome::from_outcome(Outcome::of_error(error)),
+            outcome: Outcome::of_error(error),
             shadow: false,
             after,
             took: Duration::ZERO,
@@ -211,13 +210,7 @@ impl Trail {
         let decision = policy.decide(request);
         std::mem::forget(panics);
         match &decision {
-            Decision::Now(outcome) => {
-                trail.push(
-                    policy.name(),
-                    PolicyDecision::from_result(policy, outcome),
-                    Some(asked),
-                );
-            }
+            Decision::Now(outcome) => trail.push_result(policy, outcome, Some(asked)),
             Decision::Later(_) => trail.noted().asked = asked,
         }
         decision
@@ -230,27 +223,41 @@ impl Trail {
     }
 
     /// Records the decision of the policy that was started last.
-    pub(crate) fn note(&self, policy: Cow<'static, str>, outcome: Outcome<'_>) {
-        self.push(policy, PolicyDecision::enforced(outcome), None);
+    pub(crate) fn note(&self, policy: Cow<'static, str>, outcome: Outcome) {
+        self.push(policy, outcome, false, None);
     }
 
     /// Records the decision of this policy, which was started last.
     pub(crate) fn note_of<P: Policy>(&self, policy: &P, outcome: &Result<P::Grant, Halt>) {
-        self.push(policy.name(), PolicyDecision::from_result(policy, outcome), None);
+        self.push_result(policy, outcome, None);
     }
 
-    fn push(&self, policy: Cow<'static, str>, answer: PolicyDecision, asked: Option<Duration>) {
+    fn push_result<P: Policy>(
+        &self,
+        policy: &P,
+        outcome: &Result<P::Grant, Halt>,
+        asked: Option<Duration>,
+    ) {
+        let (outcome, shadow) = match outcome.as_ref().map(P::allowed) {
+            Ok(Allowed::OnTrial(outcome)) => (outcome, true),
+            Ok(_) => (Outcome::Granted, false),
+            Err(halt) => (Outcome::of_halt(halt), false),
+        };
+        self.push(policy.describe().into_name(), outcome, shadow, asked);
+    }
+
+    fn push(
+        &self,
+        policy: Cow<'static, str>,
+        outcome: Outcome,
+        shadow: bool,
+        asked: Option<Duration>,
+    ) {
         let now = self.0.clock.monotonic();
         let mut noted = self.noted();
         let asked = asked.unwrap_or(noted.asked);
-        let step = Step {
-            policy,
-            shadow: answer.shadow,
-            outcome: answer.outcome,
-            after: asked.saturating_sub(self.0.began),
-            took: now.saturating_sub(asked),
-        };
-        noted.keep(step);
+        let (after, took) = (asked.saturating_sub(self.0.began), now.saturating_sub(asked));
+        noted.keep(Step { policy, outcome, shadow, after, took });
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {
@@ -279,8 +286,8 @@ struct Panics<'a, P: Policy> {
 
 impl<P: Policy> Drop for Panics<'_, P> {
     fn drop(&mut self) {
-        let answer = PolicyDecision::enforced(Outcome::CouldNotTell { code: "PANICKED" });
-        self.trail.push(self.policy.name(), answer, Some(self.asked));
+        let outcome = Outcome::CouldNotTell { code: "PANICKED".into() };
+        self.trail.push(self.policy.describe().into_name(), outcome, false, Some(self.asked));
     }
 }
 
@@ -288,13 +295,6 @@ impl fmt::Debug for Trail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.noted().steps).finish()
     }
-}
-
-/// Returns the name of a type without path and parameters: `Jwt` for `palisade_auth::jwt::policy::Jwt<app::Claims>`.
-pub(crate) fn short_name(full: &'static str) -> &'static str {
-    let generic = full.find('<').unwrap_or(full.len());
-    let path = &full[..generic];
-    path.rsplit("::").next().unwrap_or(path)
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, request, response};
 use http_body_util::{BodyExt, Full};
 use palisade_core::{
-    ApiError, BodyPolicy, BodyPolicyLayer, Decision, ErrorFormat, ErrorLayer, Halt, Policy,
-    PolicyLayer, RequestId, SystemClock, Trail, any_of, shadow,
+    ApiError, BodyPolicy, BodyPolicyLayer, Decision, Description, ErrorFormat, ErrorLayer, Halt,
+    Policy, PolicyLayer, RequestId, SystemClock, Trail, any_of, shadow,
     testing::{Contract, Deferred, Probe, Script, Step},
     unless, when,
 };
@@ -346,8 +346,8 @@ impl Policy for Roomy {
         Decision::grant(())
     }
 
-    fn header_fields(&self) -> usize {
-        self.0
+    fn describe(&self) -> Description {
+        Description::of_type::<Self>().header_fields(self.0)
     }
 
     fn finish(&self, (): (), response: &mut response::Parts) {

@@ -147,7 +147,7 @@ async fn panic_of_a_shadowed_policy_is_recorded_as_failure() {
     let said = Arc::<Mutex<Vec<_>>>::default();
     let record = Arc::clone(&said);
     let trial = shadow(PanicsAt)
-        .record(move |outcome: Outcome<'_>| record.lock().unwrap().push(outcome.name()));
+        .record(move |outcome: &Outcome| record.lock().unwrap().push(outcome.name()));
     let service = PolicyLayer::new(trial).layer(service_fn(personal_page));
     for at in ["decide", "later", "poll"] {
         let (head, body) = answer(service.clone(), at, "text/plain").await;

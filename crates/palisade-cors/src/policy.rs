@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request, response};
-use palisade_core::{Decision, Policy, PolicyLayer, requested_uri, set_header, vary_by};
+use palisade_core::{
+    Allowed, Decision, Description, Policy, PolicyLayer, requested_uri, set_header, vary_by,
+};
 
 use crate::{
     CorsBuilder,
@@ -94,9 +96,8 @@ impl Cors {
 impl Policy for Cors {
     type Grant = CorsGrant;
 
-    /// It does not decide who may come in.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
+    fn allowed(_: &Self::Grant) -> Allowed {
+        Allowed::WithoutDecision
     }
 
     #[inline]
@@ -114,8 +115,8 @@ impl Policy for Cors {
     }
 
     /// `Vary`, the origin, credentials and exposed headers.
-    fn header_fields(&self) -> usize {
-        4
+    fn describe(&self) -> Description {
+        Description::of_type::<Self>().header_fields(4)
     }
 
     #[inline]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue, Uri, header, request, response};
-use palisade_core::{ConfigError, Decision, Policy, PolicyLayer};
+use palisade_core::{Allowed, ConfigError, Decision, Description, Policy, PolicyLayer};
 
 /// Announces that routes are deprecated ([RFC 9745](https://www.rfc-editor.org/rfc/rfc9745)), and when they will be removed
 /// ([RFC 8594](https://www.rfc-editor.org/rfc/rfc8594)).
@@ -70,17 +70,16 @@ impl Deprecation {
 impl Policy for Deprecation {
     type Grant = ();
 
-    /// It does not decide which requests are allowed.
-    fn abstains((): &Self::Grant) -> bool {
-        true
+    fn allowed((): &Self::Grant) -> Allowed {
+        Allowed::WithoutDecision
     }
 
     fn decide(&self, _: &request::Parts) -> Decision<()> {
         Decision::grant(())
     }
 
-    fn header_fields(&self) -> usize {
-        2 + self.0.links.len()
+    fn describe(&self) -> Description {
+        Description::of_type::<Self>().header_fields(2 + self.0.links.len())
     }
 
     /// Rejections are announced too: a client whose token has expired still learns that the route is deprecated.

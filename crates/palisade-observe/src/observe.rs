@@ -2,7 +2,8 @@ use std::{fmt, sync::Arc};
 
 use http::{request, response};
 use palisade_core::{
-    Clock, Decision, Policy, PolicyLayer, RequestId, SystemClock, TrustedProxies, watch_until_end,
+    Allowed, Clock, Decision, Description, Policy, PolicyLayer, RequestId, SystemClock,
+    TrustedProxies, watch_until_end,
 };
 
 use crate::{
@@ -174,9 +175,8 @@ impl fmt::Debug for Observation {
 impl Policy for Observe {
     type Grant = Observation;
 
-    /// It does not decide who may come in.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
+    fn allowed(_: &Self::Grant) -> Allowed {
+        Allowed::WithoutDecision
     }
 
     fn decide(&self, request: &request::Parts) -> Decision<Observation> {
@@ -199,9 +199,9 @@ impl Policy for Observe {
         }
     }
 
-    /// `X-Request-Id`, and the explanation of those who may see one.
-    fn header_fields(&self) -> usize {
-        2
+    /// `X-Request-Id`, and the explanation for those who may see it.
+    fn describe(&self) -> Description {
+        Description::of_type::<Self>().header_fields(2).adds_trail()
     }
 
     fn finish(&self, Observation { id, record, .. }: Observation, response: &mut response::Parts) {
@@ -218,9 +218,5 @@ impl Policy for Observe {
         if let Some(mut record) = observation.record {
             record.service_failed();
         }
-    }
-
-    fn observes(&self) -> bool {
-        true
     }
 }

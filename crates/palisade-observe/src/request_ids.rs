@@ -2,8 +2,8 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, header::Entry, request, response};
 use palisade_core::{
-    Clock, Decision, Policy, PolicyLayer, RequestId, SystemClock, TrustedProxies, set_header,
-    short_bytes,
+    Allowed, Clock, Decision, Description, Policy, PolicyLayer, RequestId, SystemClock,
+    TrustedProxies, set_header, short_bytes,
 };
 
 use crate::random::{hex, random};
@@ -139,9 +139,8 @@ fn incoming(headers: &HeaderMap) -> Option<RequestId> {
 impl Policy for RequestIds {
     type Grant = RequestId;
 
-    /// It does not decide who may come in.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
+    fn allowed(_: &Self::Grant) -> Allowed {
+        Allowed::WithoutDecision
     }
 
     fn decide(&self, request: &request::Parts) -> Decision<RequestId> {
@@ -156,8 +155,8 @@ impl Policy for RequestIds {
         Self::tell(id, response);
     }
 
-    fn header_fields(&self) -> usize {
-        1
+    fn describe(&self) -> Description {
+        Description::of_type::<Self>().header_fields(1)
     }
 }
 

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use http::{Request, Response, request};
 use http_body_util::{BodyExt, Full};
-use palisade_core::{ApiError, Decision, Policy, PolicyLayer, Principal, shadow};
+use palisade_core::{ApiError, Decision, Description, Policy, PolicyLayer, Principal, shadow};
 use palisade_observe::{Explain, Observe};
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -22,8 +22,8 @@ impl Policy for Named {
         request.extensions.insert(Principal::new("<b>ada</b>"));
     }
 
-    fn name(&self) -> std::borrow::Cow<'static, str> {
-        self.0.into()
+    fn describe(&self) -> Description {
+        Description::new(self.0)
     }
 }
 

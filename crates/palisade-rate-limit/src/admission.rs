@@ -70,7 +70,7 @@ impl Admission {
     }
 
     /// Returns the outcome that the limit would have had if the key were enforced. `None` if it is enforced.
-    pub(crate) fn shadow_outcome(&self) -> Option<Outcome<'_>> {
+    pub(crate) fn trial_outcome(&self) -> Option<Outcome> {
         let refusal = self.extras().and_then(|extras| extras.would_be.as_ref());
         self.observed.then(|| refusal.map_or(Outcome::Granted, Outcome::of_error))
     }

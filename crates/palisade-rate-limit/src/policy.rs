@@ -1,7 +1,9 @@
 use std::{fmt, sync::Arc};
 
 use http::{request, response};
-use palisade_core::{Decision, Outcome, Policy, PolicyLayer, WatchBody, watch_until_end};
+use palisade_core::{
+    Allowed, Decision, Description, Policy, PolicyLayer, WatchBody, watch_until_end,
+};
 
 use crate::{
     ActualCost, Admission, ByAddress, ByPrincipal, Key, MissingKey, Quota, Quotas,
@@ -182,9 +184,9 @@ impl<K: Key> RateLimit<K> {
 impl<K: Key> Policy for RateLimit<K> {
     type Grant = Admission;
 
-    /// Returns true: a rate limit does not authorize requests.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
+    /// A rate limit does not authorize requests.
+    fn allowed(admission: &Admission) -> Allowed {
+        admission.trial_outcome().map_or(Allowed::WithoutDecision, Allowed::OnTrial)
     }
 
     /// Checks and charges the quotas of the key in one step.
@@ -227,9 +229,9 @@ impl<K: Key> Policy for RateLimit<K> {
         }
     }
 
-    /// Returns 2: `RateLimit-Policy` and `RateLimit`.
-    fn header_fields(&self) -> usize {
-        2
+    /// `RateLimit-Policy` and `RateLimit`.
+    fn describe(&self) -> Description {
+        Description::of_type::<Self>().header_fields(2)
     }
 
     fn finish(&self, mut admission: Admission, response: &mut response::Parts) {
@@ -263,10 +265,6 @@ impl<K: Key> Policy for RateLimit<K> {
                 limit.settle(&charge, amount, response);
             }
         }
-    }
-
-    fn would_have_said<'a>(&self, admission: &'a Admission) -> Option<Outcome<'a>> {
-        admission.shadow_outcome()
     }
 }
 

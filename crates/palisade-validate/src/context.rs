@@ -1,7 +1,7 @@
 use std::{any::Any, fmt, ops::Deref, sync::Arc};
 
 use http::{Extensions, request};
-use palisade_core::{ApiError, Decision, Policy, PolicyLayer};
+use palisade_core::{Allowed, ApiError, Decision, Policy, PolicyLayer};
 
 /// A context for garde's rules, for the extractors and layers inside.
 ///
@@ -94,9 +94,8 @@ impl<C> fmt::Debug for RuleContext<C> {
 impl<C: Send + Sync + 'static> Policy for RuleContext<C> {
     type Grant = ();
 
-    /// A context admits no request.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
+    fn allowed(_: &Self::Grant) -> Allowed {
+        Allowed::WithoutDecision
     }
 
     fn decide(&self, _: &request::Parts) -> Decision<()> {

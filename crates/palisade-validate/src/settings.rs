@@ -3,7 +3,7 @@ use std::sync::Arc;
 #[cfg(any(feature = "axum", feature = "tonic"))]
 use http::Extensions;
 use http::{StatusCode, request};
-use palisade_core::{ApiError, Decision, Issue, IssueView, Policy, PolicyLayer};
+use palisade_core::{Allowed, ApiError, Decision, Issue, IssueView, Policy, PolicyLayer};
 
 use crate::{Messages, examine::Mode, place::Findings};
 
@@ -226,9 +226,8 @@ impl Default for Validation {
 impl Policy for Validation {
     type Grant = ();
 
-    /// Settings admit no request.
-    fn abstains((): &Self::Grant) -> bool {
-        true
+    fn allowed((): &Self::Grant) -> Allowed {
+        Allowed::WithoutDecision
     }
 
     fn decide(&self, _: &request::Parts) -> Decision<()> {

@@ -1,5 +1,7 @@
 //! Random trees of combinators.
 
+use palisade_core::Allowed;
+
 use super::*;
 
 /// A tree of combinators.
@@ -47,7 +49,10 @@ trait AnyPolicy: Send + Sync {
 
 impl<P: Policy> AnyPolicy for P {
     fn decide(&self, request: &request::Parts) -> Decision<Granted> {
-        let erase = |grant| Granted { abstains: P::abstains(&grant), grant: Box::new(grant) };
+        let erase = |grant| Granted {
+            abstains: P::allowed(&grant) != Allowed::ByDecision,
+            grant: Box::new(grant),
+        };
         match Policy::decide(self, request) {
             Decision::Now(outcome) => Decision::Now(outcome.map(erase)),
             Decision::Later(decision) => Decision::later(async move { decision.await.map(erase) }),
@@ -78,8 +83,8 @@ impl Policy for Erased {
         self.0.finish(granted, response);
     }
 
-    fn abstains(granted: &Granted) -> bool {
-        granted.abstains
+    fn allowed(granted: &Granted) -> Allowed {
+        if granted.abstains { Allowed::WithoutDecision } else { Allowed::ByDecision }
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use http::{Method, header, request};
-use palisade_core::{ApiError, Decision, Policy, impl_layer};
+use palisade_core::{Allowed, ApiError, Decision, Policy, impl_layer};
 
 /// Requires that each change states the version that it changes: 428 `PRECONDITION_REQUIRED` without `If-Match`,
 /// `If-Unmodified-Since` or `If-None-Match` ([RFC 6585, section 3](https://www.rfc-editor.org/rfc/rfc6585#section-3)).
@@ -61,9 +61,8 @@ impl Default for RequirePrecondition {
 impl Policy for RequirePrecondition {
     type Grant = ();
 
-    /// It does not decide who may come in.
-    fn abstains((): &()) -> bool {
-        true
+    fn allowed((): &()) -> Allowed {
+        Allowed::WithoutDecision
     }
 
     fn decide(&self, request: &request::Parts) -> Decision<()> {

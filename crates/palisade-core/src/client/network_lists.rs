@@ -7,7 +7,7 @@ use super::{
     ClientIp,
     networks::{Networks, parse_network},
 };
-use crate::{ApiError, ConfigError, Decision, Policy, PolicyLayer};
+use crate::{Allowed, ApiError, ConfigError, Decision, Policy, PolicyLayer};
 
 /// Requires that the client's address is in one of a list of networks.
 ///
@@ -160,9 +160,8 @@ impl Policy for AllowNetworks {
 impl Policy for DenyNetworks {
     type Grant = ();
 
-    /// A client that is not on the list is not allowed by it: in [`any_of`](crate::any_of) the other policy decides.
-    fn abstains((): &Self::Grant) -> bool {
-        true
+    fn allowed((): &Self::Grant) -> Allowed {
+        Allowed::WithoutDecision
     }
 
     fn decide(&self, request: &request::Parts) -> Decision<()> {

@@ -12,7 +12,7 @@ use super::{
     networks::Networks,
     peer::Peer,
 };
-use crate::{Decision, Policy, PolicyLayer};
+use crate::{Allowed, Decision, Policy, PolicyLayer};
 
 /// Determines the [`ClientIp`] from a header of trusted proxies, so that inner layers see the client's address instead of the
 /// proxy's.
@@ -217,9 +217,8 @@ impl TrustedProxies {
 impl Policy for TrustedProxies {
     type Grant = Option<ClientIp>;
 
-    /// It does not decide who may come in.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
+    fn allowed(_: &Self::Grant) -> Allowed {
+        Allowed::WithoutDecision
     }
 
     fn decide(&self, request: &request::Parts) -> Decision<Option<ClientIp>> {

@@ -1,13 +1,11 @@
-use std::borrow::Cow;
-
 use http::{request, response};
 
-use crate::{Decision, Halt, IntoPolicy, Outcome, Policy};
+use crate::{Allowed, Decision, Description, Halt, IntoPolicy, Policy};
 
 /// Allows a request that `a` allows, or else `b`. Each is a policy, or several in a row (`auth.then(role)`).
 ///
-/// Both decide before either is awaited. If both allow the request, `a` admits and finishes it. A policy that abstains, such as
-/// a [`when`](crate::when) whose predicate is false, does not count unless both abstain. The policy that is not used does not
+/// Both decide before either is awaited. If both allow the request, `a` admits and finishes it. A policy that allows a request
+/// [without a decision](crate::Allowed), such as a [`when`](crate::when) whose predicate is false, does not count unless both do. The policy that is not used does not
 /// change the request.
 ///
 /// If neither allows the request, the response is that of [`Halt::or`].
@@ -71,7 +69,7 @@ impl<A: Policy, B: Policy> Policy for AnyOf<A, B> {
 
     fn decide(&self, request: &request::Parts) -> Decision<Self::Grant> {
         let a = match self.a.decide(request) {
-            Decision::Now(Ok(grant)) if !A::abstains(&grant) => {
+            Decision::Now(Ok(grant)) if decided::<A>(&grant) => {
                 return Decision::grant(Either::A(grant));
             }
             other => other,
@@ -83,7 +81,7 @@ impl<A: Policy, B: Policy> Policy for AnyOf<A, B> {
             }
             (Decision::Later(a), b) => Decision::later(async move {
                 let a = match a.await {
-                    Ok(grant) if !A::abstains(&grant) => return Ok(Either::A(grant)),
+                    Ok(grant) if decided::<A>(&grant) => return Ok(Either::A(grant)),
                     other => other,
                 };
                 let b = match b {
@@ -116,44 +114,37 @@ impl<A: Policy, B: Policy> Policy for AnyOf<A, B> {
         }
     }
 
-    fn would_have_said<'a>(&self, grant: &'a Self::Grant) -> Option<Outcome<'a>> {
+    fn describe(&self) -> Description {
+        self.a.describe().or(&self.b.describe())
+    }
+
+    fn allowed(grant: &Self::Grant) -> Allowed {
         match grant {
-            Either::A(grant) => self.a.would_have_said(grant),
-            Either::B(grant) => self.b.would_have_said(grant),
+            Either::A(grant) => A::allowed(grant),
+            Either::B(grant) => B::allowed(grant),
         }
     }
 
     const IS_ALTERNATIVE: bool = A::IS_ALTERNATIVE && B::IS_ALTERNATIVE;
 
-    fn abstains(grant: &Self::Grant) -> bool {
-        match grant {
-            Either::A(grant) => A::abstains(grant),
-            Either::B(grant) => B::abstains(grant),
-        }
-    }
-
-    fn name(&self) -> Cow<'static, str> {
-        format!("any_of({}, {})", self.a.name(), self.b.name()).into()
-    }
-
     fn prepare(&self, request: &mut request::Parts) {
         self.a.prepare(request);
         self.b.prepare(request);
     }
-
-    fn observes(&self) -> bool {
-        self.a.observes() || self.b.observes()
-    }
 }
 
-/// The first policy that decided to allow the request. One that abstained counts only if both did.
+fn decided<P: Policy>(grant: &P::Grant) -> bool {
+    P::allowed(grant) == Allowed::ByDecision
+}
+
+/// Returns the grant of the first policy that decided to allow the request. One without a decision counts only if both have none.
 fn first<A: Policy, B: Policy>(
     a: Result<A::Grant, Halt>,
     b: Result<B::Grant, Halt>,
 ) -> Result<Either<A::Grant, B::Grant>, Halt> {
     match (a, b) {
-        (Ok(a), _) if !A::abstains(&a) => Ok(Either::A(a)),
-        (_, Ok(b)) if !B::abstains(&b) => Ok(Either::B(b)),
+        (Ok(a), _) if decided::<A>(&a) => Ok(Either::A(a)),
+        (_, Ok(b)) if decided::<B>(&b) => Ok(Either::B(b)),
         (Err(a), Err(b)) => Err(a.or(b)),
         (Err(halt), Ok(_)) | (Ok(_), Err(halt)) => Err(halt),
         (Ok(a), Ok(_)) => Ok(Either::A(a)),

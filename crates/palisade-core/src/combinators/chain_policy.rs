@@ -1,5 +1,4 @@
 use std::{
-    borrow::Cow,
     fmt,
     future::poll_fn,
     panic::resume_unwind,
@@ -9,8 +8,8 @@ use std::{
 use http::{request, response};
 
 use crate::{
-    Chain, Decision, Halt, Policy, Stage, Trail,
-    stage::{Entry, finish_refusal},
+    Allowed, Chain, Decision, Description, Halt, Policy, Stage, Trail,
+    engine::{Entry, Policies, finish_refusal},
 };
 
 /// A policy, or several in a row: everything that a combinator accepts.
@@ -46,7 +45,7 @@ impl<A: Stage, B: Stage> IntoPolicy for Chain<A, B> {
     type Policy = ChainPolicy<A, B>;
 
     fn into_policy(self) -> ChainPolicy<A, B> {
-        ChainPolicy { chain: Arc::new(self) }
+        ChainPolicy { chain: Arc::new(Policies::new(self)) }
     }
 }
 
@@ -56,7 +55,7 @@ impl<A: Stage, B: Stage> IntoPolicy for Chain<A, B> {
 /// changes. Therefore they run on a copy of the head, which replaces the original when the request is admitted. A [`Chain`]
 /// outside combinators needs no copy.
 pub struct ChainPolicy<A, B> {
-    chain: Arc<Chain<A, B>>,
+    chain: Arc<Policies<Chain<A, B>>>,
 }
 
 /// The grants of several policies in a row, with the head of the request as they left it.
@@ -75,10 +74,10 @@ impl<A: Stage, B: Stage> Policy for ChainPolicy<A, B> {
         head.extensions.remove::<Trail>();
         head.extensions.insert(Tentative::default());
         let mut grants = <Chain<A, B> as Stage>::Grants::default();
-        match self.chain.enter(&mut head, false, &mut grants) {
+        match self.chain.enter(&mut head, &mut grants) {
             Entry::Passed => Decision::grant(ChainGrant { grants, head: Some(head) }),
             Entry::Refused(refusal) => {
-                let refusal = finish_refusal(&*self.chain, &mut grants, refusal);
+                let refusal = finish_refusal(&self.chain.stage, &mut grants, refusal);
                 Decision::Now(Err(Halt::Reply(refusal)))
             }
             Entry::Waiting(mut wait) => {
@@ -88,7 +87,7 @@ impl<A: Stage, B: Stage> Policy for ChainPolicy<A, B> {
                     match resume.await {
                         Ok(()) => Ok(ChainGrant { grants, head: Some(head) }),
                         Err(refusal) => {
-                            Err(Halt::Reply(finish_refusal(&*chain, &mut grants, refusal)))
+                            Err(Halt::Reply(finish_refusal(&chain.stage, &mut grants, refusal)))
                         }
                     }
                 })
@@ -112,32 +111,32 @@ impl<A: Stage, B: Stage> Policy for ChainPolicy<A, B> {
     }
 
     fn finish(&self, mut grant: Self::Grant, response: &mut response::Parts) {
-        if self.chain.leave(&mut grant.grants, response).is_some() {
+        if self.chain.stage.leave(&mut grant.grants, response).is_some() {
             // A policy cannot replace the body; the engine does when it catches this. The panic was reported already.
             resume_unwind(Box::new("in one of several policies"));
         }
     }
 
     fn failed(&self, mut grant: Self::Grant) {
-        self.chain.fail(&mut grant.grants);
+        self.chain.stage.fail(&mut grant.grants);
     }
 
-    fn header_fields(&self) -> usize {
-        self.chain.all_header_fields()
+    fn describe(&self) -> Description {
+        self.chain.stage.description()
+    }
+
+    fn allowed(grant: &Self::Grant) -> Allowed {
+        if Chain::<A, B>::abstained(&grant.grants) {
+            Allowed::WithoutDecision
+        } else {
+            Allowed::ByDecision
+        }
     }
 
     const IS_ALTERNATIVE: bool = Chain::<A, B>::MAY_BE_ALTERNATIVE;
 
-    fn abstains(grant: &Self::Grant) -> bool {
-        Chain::<A, B>::abstained(&grant.grants)
-    }
-
-    fn name(&self) -> Cow<'static, str> {
-        self.chain.names()
-    }
-
     fn prepare(&self, request: &mut request::Parts) {
-        self.chain.prepare_all(request);
+        self.chain.stage.prepare_all(request);
     }
 }
 
@@ -149,7 +148,7 @@ impl<A, B> Clone for ChainPolicy<A, B> {
 
 impl<A: fmt::Debug, B: fmt::Debug> fmt::Debug for ChainPolicy<A, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.chain.fmt(f)
+        self.chain.stage.fmt(f)
     }
 }
 
@@ -375,8 +374,8 @@ mod tests {
             fn admit(&self, (): &mut (), request: &mut request::Parts) {
                 request.extensions.insert(self.0.clone());
             }
-            fn observes(&self) -> bool {
-                true
+            fn describe(&self) -> Description {
+                Description::of_type::<Self>().adds_trail()
             }
         }
         let knows = |name| Knows(name, Arc::default());

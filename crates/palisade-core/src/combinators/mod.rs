@@ -9,5 +9,5 @@ mod when;
 
 pub use any_of::{AnyOf, Either, any_of};
 pub use chain_policy::{ChainGrant, ChainPolicy, IntoPolicy, on_admission};
-pub use shadow::{OnTrial, Outcome, Shadow, shadow};
+pub use shadow::{OnTrial, Shadow, shadow};
 pub use when::{When, unless, when};

@@ -2,7 +2,7 @@ use std::{borrow::Cow, fmt, future::poll_fn, sync::Arc, task::Poll};
 
 use http::request;
 
-use crate::{ApiError, Decision, Halt, IntoPolicy, Policy, panics::caught};
+use crate::{Allowed, Decision, Description, Halt, IntoPolicy, Outcome, Policy, panics::caught};
 
 /// Runs `policy`, one or several in a row, on trial: records its decision, and allows every request unchanged.
 ///
@@ -30,90 +30,12 @@ pub struct Shadow<P> {
     record: Option<Arc<Record>>,
 }
 
-type Record = dyn Fn(Outcome<'_>) + Send + Sync;
-
-/// The decision of a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome<'a> {
-    /// The request may pass.
-    Granted,
-    /// The policy answers itself, and not with an error.
-    Replied,
-    /// The request may not pass.
-    Refused {
-        /// The machine code of the error.
-        code: &'a str,
-    },
-    /// The policy failed to find out.
-    CouldNotTell {
-        /// The machine code of the error.
-        code: &'a str,
-    },
-}
-
-impl<'a> Outcome<'a> {
-    pub(crate) fn from_result<G>(outcome: &'a Result<G, Halt>) -> Self {
-        outcome.as_ref().map_or_else(Self::of_halt, |_| Self::Granted)
-    }
-
-    pub(crate) fn of_halt(halt: &'a Halt) -> Self {
-        halt.error().map_or(Self::Replied, Self::of_error)
-    }
-
-    /// Returns the outcome for an error: a rejection, or a failure if it is a 5xx.
-    ///
-    /// ```
-    /// use palisade_core::{ApiError, Outcome};
-    ///
-    /// assert_eq!(Outcome::of_error(&ApiError::forbidden()), Outcome::Refused { code: "FORBIDDEN" });
-    /// assert_eq!(Outcome::of_error(&ApiError::unavailable()), Outcome::CouldNotTell { code: "UNAVAILABLE" });
-    /// ```
-    pub fn of_error(error: &'a ApiError) -> Self {
-        let code = error.code();
-        if error.status().is_server_error() {
-            Self::CouldNotTell { code }
-        } else {
-            Self::Refused { code }
-        }
-    }
-
-    /// Returns the name for logs and metrics: `granted`, `replied`, `refused` or `could_not_tell`.
-    ///
-    /// ```
-    /// use palisade_core::Outcome;
-    ///
-    /// assert_eq!(Outcome::Refused { code: "FORBIDDEN" }.name(), "refused");
-    /// ```
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Granted => "granted",
-            Self::Replied => "replied",
-            Self::Refused { .. } => "refused",
-            Self::CouldNotTell { .. } => "could_not_tell",
-        }
-    }
-
-    /// The machine code of the error, where there is one.
-    ///
-    /// ```
-    /// use palisade_core::Outcome;
-    ///
-    /// assert_eq!(Outcome::Refused { code: "FORBIDDEN" }.code(), Some("FORBIDDEN"));
-    /// assert_eq!(Outcome::Granted.code(), None);
-    /// ```
-    pub fn code(self) -> Option<&'a str> {
-        match self {
-            Self::Granted | Self::Replied => None,
-            Self::Refused { code } | Self::CouldNotTell { code } => Some(code),
-        }
-    }
-}
+type Record = dyn Fn(&Outcome) + Send + Sync;
 
 impl<P> Shadow<P> {
     /// Calls `record` with each decision.
     #[must_use]
-    pub fn record(mut self, record: impl Fn(Outcome<'_>) + Send + Sync + 'static) -> Self {
+    pub fn record(mut self, record: impl Fn(&Outcome) + Send + Sync + 'static) -> Self {
         self.record = Some(Arc::new(record));
         self
     }
@@ -130,7 +52,7 @@ pub struct OnTrial(Option<Halt>);
 
 impl OnTrial {
     /// Returns the decision that the policy would have made.
-    pub fn outcome(&self) -> Outcome<'_> {
+    pub fn outcome(&self) -> Outcome {
         self.0.as_ref().map_or(Outcome::Granted, Outcome::of_halt)
     }
 }
@@ -150,14 +72,14 @@ impl<P: Policy> Policy for Shadow<P> {
 
     fn decide(&self, request: &request::Parts) -> Decision<OnTrial> {
         // A panic of a shadowed policy counts as a failure, and the request is admitted.
-        let policy = || self.policy.name();
+        let policy = || self.policy.describe().into_name();
         let decision = caught(policy, || self.policy.decide(request));
         match decision.unwrap_or_else(Decision::refuse) {
             Decision::Now(outcome) => {
                 Decision::grant(recorded(policy, outcome.err(), self.record.as_deref()))
             }
             Decision::Later(mut decision) => {
-                let (record, policy) = (self.record.clone(), self.policy.name());
+                let (record, policy) = (self.record.clone(), policy());
                 Decision::later(async move {
                     let outcome = poll_fn(|cx| {
                         let polled = caught(|| policy.clone(), || decision.as_mut().poll(cx));
@@ -170,20 +92,16 @@ impl<P: Policy> Policy for Shadow<P> {
         }
     }
 
-    fn would_have_said<'a>(&self, said: &'a OnTrial) -> Option<Outcome<'a>> {
-        Some(said.outcome())
+    /// The policy writes no headers.
+    fn describe(&self) -> Description {
+        Description::new(self.policy.describe().into_name())
     }
 
-    /// Returns true: a shadowed policy does not allow requests.
-    fn abstains(_: &OnTrial) -> bool {
-        true
+    fn allowed(said: &OnTrial) -> Allowed {
+        Allowed::OnTrial(said.outcome())
     }
 
     const IS_ALTERNATIVE: bool = P::IS_ALTERNATIVE;
-
-    fn name(&self) -> Cow<'static, str> {
-        self.policy.name()
-    }
 }
 
 fn recorded(
@@ -198,7 +116,7 @@ fn recorded(
         tracing::info!(target: "palisade::shadow", policy, ?outcome, "would not have passed");
     }
     if let Some(record) = record {
-        record(outcome);
+        record(&outcome);
     }
     said
 }
@@ -213,6 +131,7 @@ mod tests {
     use http::Request;
 
     use super::*;
+    use crate::ApiError;
 
     type Answer = fn() -> Result<(), Halt>;
 

@@ -1,8 +1,6 @@
-use std::borrow::Cow;
-
 use http::{request, response};
 
-use crate::{Decision, IntoPolicy, Outcome, Policy};
+use crate::{Allowed, Decision, Description, IntoPolicy, Policy};
 
 /// Applies `policy`, one or several in a row, only to the requests that `predicate` selects; all others pass.
 ///
@@ -84,30 +82,18 @@ where
         }
     }
 
-    fn header_fields(&self) -> usize {
-        self.policy.header_fields()
+    fn describe(&self) -> Description {
+        self.policy.describe()
     }
 
-    fn would_have_said<'a>(&self, grant: &'a Self::Grant) -> Option<Outcome<'a>> {
-        self.policy.would_have_said(grant.as_ref()?)
+    fn allowed(grant: &Self::Grant) -> Allowed {
+        grant.as_ref().map_or(Allowed::WithoutDecision, P::allowed)
     }
 
     const IS_ALTERNATIVE: bool = P::IS_ALTERNATIVE;
 
-    fn abstains(grant: &Self::Grant) -> bool {
-        grant.as_ref().is_none_or(P::abstains)
-    }
-
-    fn name(&self) -> Cow<'static, str> {
-        self.policy.name()
-    }
-
     fn prepare(&self, request: &mut request::Parts) {
         self.policy.prepare(request);
-    }
-
-    fn observes(&self) -> bool {
-        self.policy.observes()
     }
 }
 

@@ -1,8 +1,8 @@
 use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::{GrpcCode, GrpcDetail, Issue, IssueView, QuotaViolation, context::Rendered, log::log};
+use super::{GrpcCode, GrpcDetail, Issue, IssueView, QuotaViolation, rendered::Rendered};
 use crate::{BoxError, set_header};
 
 /// The error of all layers, for HTTP and gRPC.
@@ -73,27 +73,6 @@ impl ApiError {
             logged: false,
         }))
         .with_status(status)
-    }
-
-    /// Returns a 500 for a misconfigured service, such as a handler that extracts the caller on a route without authentication.
-    /// Logs `remedy` at once, because an extractor does not know whether there is an outer [`ErrorLayer`](super::ErrorLayer)
-    /// that logs failures.
-    ///
-    /// ```
-    /// use palisade_core::ApiError;
-    ///
-    /// let (head, ()) = http::Request::new(()).into_parts();
-    /// let error = ApiError::report_misconfiguration(
-    ///     &head.extensions,
-    ///     "a handler takes a `Tenant`, and its route has no `TenantLayer`: add `.layer(TenantLayer)`",
-    /// );
-    /// assert_eq!((error.status().as_u16(), error.message()), (500, "internal error"));
-    /// ```
-    #[must_use]
-    pub fn report_misconfiguration(request: &Extensions, remedy: impl Into<BoxError>) -> Self {
-        let mut error = Self::internal().with_source(remedy);
-        log(&mut error, request.get());
-        error
     }
 
     /// Sets another HTTP status. The gRPC code is not changed.
@@ -245,6 +224,11 @@ impl ApiError {
         &self.0.code
     }
 
+    /// Returns the machine code as a value that can be stored. A code of the library is not copied.
+    pub(crate) fn shared_code(&self) -> Cow<'static, str> {
+        self.0.code.clone()
+    }
+
     /// The message that clients see.
     pub fn message(&self) -> &str {
         &self.0.message
@@ -286,7 +270,7 @@ impl ApiError {
     }
 
     /// Returns true if the log has the error.
-    pub(super) fn is_logged(&self) -> bool {
+    pub(crate) fn is_logged(&self) -> bool {
         self.0.logged
     }
 
@@ -314,11 +298,11 @@ impl ApiError {
         &mut self.0.headers
     }
 
-    pub(super) fn rendered(&self) -> Rendered {
+    pub(crate) fn rendered(&self) -> Rendered {
         self.0.rendered
     }
 
-    pub(super) fn set_rendered(&mut self, rendered: Rendered) {
+    pub(crate) fn set_rendered(&mut self, rendered: Rendered) {
         self.0.rendered = rendered;
     }
 }

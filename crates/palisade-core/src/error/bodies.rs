@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{ApiError, ErrorFormat, Issue, issue_view::BesideIssues, problem_types::ProblemTypes};
+use super::{ApiError, ErrorFormat, Issue, issue_lists::BesideIssues, problem_types::ProblemTypes};
 use crate::syntax::HtmlText;
 
 #[derive(Serialize)]

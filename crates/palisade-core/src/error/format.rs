@@ -16,7 +16,7 @@ use super::ApiError;
 /// | HTML | a page with the same content, for people |
 /// | custom | your function |
 ///
-/// [`ErrorLayer::negotiated`](super::ErrorLayer::negotiated) lets each client choose.
+/// [`ErrorLayer::negotiated`](crate::ErrorLayer::negotiated) lets each client choose.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum ErrorFormat {
@@ -42,7 +42,7 @@ pub struct Custom(Arc<Render>);
 type Render = dyn Fn(&ApiError, &request::Parts) -> Response<Bytes> + Send + Sync;
 
 impl Custom {
-    pub(super) fn render(&self, error: &ApiError, request: &request::Parts) -> Response<Bytes> {
+    pub(crate) fn render(&self, error: &ApiError, request: &request::Parts) -> Response<Bytes> {
         (self.0)(error, request)
     }
 }
@@ -81,7 +81,7 @@ impl ErrorFormat {
     }
 
     /// Returns the media type of the body. Empty for a custom format.
-    pub(super) fn media_type(&self) -> &'static str {
+    pub(crate) fn media_type(&self) -> &'static str {
         match self {
             Self::Envelope | Self::Flat => "application/json",
             Self::Problem => "application/problem+json",

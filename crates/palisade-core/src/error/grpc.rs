@@ -6,11 +6,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{
-    ApiError, ErrorContext,
-    context::OF_THE_BODY,
-    grpc_details::{self, pushback_millis},
+    ApiError, ErrorContext, Wire,
+    body_fields::OF_THE_BODY,
+    grpc_details::{self, failure_code, pushback_millis},
+    grpc_message::{encode_message, short},
 };
-use crate::{RequestId, set_header, syntax::percent_encode};
+use crate::{RequestId, set_header};
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -22,127 +23,6 @@ pub(crate) const GRPC_RETRY_PUSHBACK_MS: HeaderName =
 pub(super) const OF_THE_STATUS: [HeaderName; 4] =
     [GRPC_STATUS, GRPC_MESSAGE, GRPC_STATUS_DETAILS, GRPC_RETRY_PUSHBACK_MS];
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The status codes of gRPC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(i32)]
-#[allow(
-    missing_docs,
-    reason = "the names are gRPC's own: https://grpc.io/docs/guides/status-codes/"
-)]
-pub enum GrpcCode {
-    Ok = 0,
-    Cancelled = 1,
-    Unknown = 2,
-    InvalidArgument = 3,
-    DeadlineExceeded = 4,
-    NotFound = 5,
-    AlreadyExists = 6,
-    PermissionDenied = 7,
-    ResourceExhausted = 8,
-    FailedPrecondition = 9,
-    Aborted = 10,
-    OutOfRange = 11,
-    Unimplemented = 12,
-    Internal = 13,
-    Unavailable = 14,
-    DataLoss = 15,
-    Unauthenticated = 16,
-}
-
-impl GrpcCode {
-    #[cfg(feature = "tonic")]
-    pub(crate) fn from_number(number: i32) -> Self {
-        const ALL: [GrpcCode; 17] = [
-            GrpcCode::Ok,
-            GrpcCode::Cancelled,
-            GrpcCode::Unknown,
-            GrpcCode::InvalidArgument,
-            GrpcCode::DeadlineExceeded,
-            GrpcCode::NotFound,
-            GrpcCode::AlreadyExists,
-            GrpcCode::PermissionDenied,
-            GrpcCode::ResourceExhausted,
-            GrpcCode::FailedPrecondition,
-            GrpcCode::Aborted,
-            GrpcCode::OutOfRange,
-            GrpcCode::Unimplemented,
-            GrpcCode::Internal,
-            GrpcCode::Unavailable,
-            GrpcCode::DataLoss,
-            GrpcCode::Unauthenticated,
-        ];
-        usize::try_from(number).ok().and_then(|at| ALL.get(at)).copied().unwrap_or(Self::Unknown)
-    }
-}
-
-/// The protocol of a gRPC request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wire {
-    /// HTTP/2: trailers only, which are one HEADERS frame.
-    Native,
-    /// gRPC-web: trailers are the last frame of the body.
-    Web,
-    /// gRPC-web for clients that cannot read bytes: the same in base64.
-    WebText,
-}
-
-impl Wire {
-    /// Returns the protocol of a request. gRPC is `application/grpc`, followed by the end, `+` or `;`. For gRPC-web `Accept`,
-    /// if present, selects the encoding of the response.
-    pub(super) fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        let sent = Self::of_media_type(headers.get(header::CONTENT_TYPE)?)?;
-        let accepted = || headers.get(header::ACCEPT).and_then(Self::of_media_type);
-        match sent {
-            Self::Native => Some(Self::Native),
-            web => Some(accepted().filter(|wire| *wire != Self::Native).unwrap_or(web)),
-        }
-    }
-
-    pub(crate) fn of_media_type(value: &HeaderValue) -> Option<Self> {
-        // The longer names first: each begins with the next.
-        let known = [
-            ("application/grpc-web-text", Self::WebText),
-            ("application/grpc-web", Self::Web),
-            ("application/grpc", Self::Native),
-        ];
-        known.into_iter().find_map(|(name, wire)| {
-            let (start, rest) = value.as_bytes().split_at_checked(name.len())?;
-            let fits = start.eq_ignore_ascii_case(name.as_bytes())
-                && matches!(rest.first(), None | Some(b'+' | b';' | b',' | b' '));
-            fits.then_some(wire)
-        })
-    }
-
-    fn media_type(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Self::Native => "application/grpc",
-            Self::Web => "application/grpc-web+proto",
-            Self::WebText => "application/grpc-web-text+proto",
-        })
-    }
-}
-
-/// Returns true for the headers of a gRPC message: `application/grpc`, followed by the end, `+` or `;`. For gRPC-web see
-/// [`is_grpc_web`].
-///
-/// ```
-/// use http::{HeaderMap, HeaderValue, header};
-/// use palisade_core::{is_grpc, is_grpc_web};
-///
-/// let of = |value| HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))]);
-/// assert!(is_grpc(&of("application/grpc+proto")) && !is_grpc(&of("application/grpc-web")));
-/// assert!(is_grpc_web(&of("application/grpc-web-text")) && !is_grpc_web(&of("application/grpc")));
-/// ```
-pub fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).and_then(Wire::of_media_type) == Some(Wire::Native)
-}
-
-/// True if a message with these headers is one of gRPC-web, in bytes or in base64.
-pub fn is_grpc_web(headers: &HeaderMap) -> bool {
-    let wire = headers.get(header::CONTENT_TYPE).and_then(Wire::of_media_type);
-    matches!(wire, Some(Wire::Web | Wire::WebText))
-}
 
 /// Writes an error into the headers of a response, or into the body that is returned.
 pub(super) fn dress(
@@ -239,39 +119,6 @@ fn trailers_frame(trailers: &HeaderMap) -> Vec<u8> {
     frame
 }
 
-/// A failure that called itself OK would be a success to the client.
-pub(super) fn failure_code(error: &ApiError) -> GrpcCode {
-    match error.grpc_code() {
-        GrpcCode::Ok => GrpcCode::Unknown,
-        code => code,
-    }
-}
-
-/// The most bytes of a `grpc-message`. Clients that get more than 8 KiB of header fields see none of them, and so not
-/// even the status.
-const MAX_MESSAGE: usize = 1024;
-
-/// Truncates a message so that it fits after percent-encoding.
-pub(crate) fn short(message: &str) -> &str {
-    let mut length = 0;
-    let too_far = message.char_indices().find(|(_, char)| {
-        length += if is_plain(*char) { 1 } else { 3 * char.len_utf8() };
-        length > MAX_MESSAGE
-    });
-    &message[..too_far.map_or(message.len(), |(at, _)| at)]
-}
-
-fn is_plain(char: char) -> bool {
-    matches!(char, ' '..='~') && char != '%'
-}
-
-/// A `grpc-message`: bytes outside the printable ASCII range, and `%`, are percent-encoded.
-pub(super) fn encode_message(message: &str) -> HeaderValue {
-    let encoded = percent_encode(message, |byte| is_plain(char::from(byte)));
-    // Only printable ASCII is left.
-    HeaderValue::try_from(encoded).unwrap_or(HeaderValue::from_static(""))
-}
-
 /// Returns the retry delay for gRPC clients with automatic retries (gRFC A6): milliseconds as a 32-bit number, or a negative
 /// number if a retry cannot help.
 pub(crate) fn retry_pushback(error: &ApiError) -> Option<HeaderValue> {
@@ -291,50 +138,6 @@ mod tests {
 
     use super::*;
     use crate::QuotaViolation;
-
-    fn wire(content_type: &'static str, accept: Option<&'static str>) -> Option<Wire> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        if let Some(accept) = accept {
-            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-        }
-        Wire::from_headers(&headers)
-    }
-
-    #[test]
-    fn detects_grpc_media_types() {
-        for (content_type, is) in [
-            ("application/grpc", Some(Wire::Native)),
-            ("application/grpc+proto", Some(Wire::Native)),
-            ("application/grpc;x=y", Some(Wire::Native)),
-            ("Application/gRPC", Some(Wire::Native)),
-            ("application/grpc-web", Some(Wire::Web)),
-            ("application/grpc-web+proto", Some(Wire::Web)),
-            ("application/grpc-web-text", Some(Wire::WebText)),
-            ("application/grpc-web-text+proto", Some(Wire::WebText)),
-            ("application/grpcs", None),
-            ("application/grpc-websocket", None),
-            ("application/grpc-web-textual", None),
-            ("application/json", None),
-            ("", None),
-        ] {
-            assert_eq!(wire(content_type, None), is, "{content_type}");
-        }
-        assert_eq!(Wire::from_headers(&HeaderMap::new()), None);
-    }
-
-    #[test]
-    fn accept_selects_the_grpc_web_encoding() {
-        let text = Some("application/grpc-web-text");
-        assert_eq!(wire("application/grpc-web", text), Some(Wire::WebText));
-        let binary = Some("application/grpc-web+proto");
-        assert_eq!(wire("application/grpc-web-text", binary), Some(Wire::Web));
-        for other in [None, Some("*/*"), Some("application/grpc")] {
-            assert_eq!(wire("application/grpc-web-text", other), Some(Wire::WebText), "{other:?}");
-        }
-        assert_eq!(wire("application/grpc", text), Some(Wire::Native));
-        assert_eq!(wire("application/json", text), None);
-    }
 
     #[test]
     fn trailers_frame_has_the_grpc_web_format() {
@@ -358,20 +161,5 @@ mod tests {
         let never = ApiError::rate_limited().with_quota_violation(QuotaViolation::new("none", 0));
         assert_eq!(pushback(&never).unwrap(), "-1");
         assert_eq!(pushback(&ApiError::forbidden()), None);
-    }
-
-    #[test]
-    fn long_message_is_cut_between_characters() {
-        for (message, bytes) in [("x", 1024), ("\u{20ac}", 113 * 9), ("%", 341 * 3)] {
-            let sent = encode_message(short(&message.repeat(2000)));
-            assert_eq!(sent.len(), bytes, "{message}");
-        }
-        let fits = "y".repeat(1024);
-        assert_eq!(short(&fits), fits);
-    }
-
-    #[test]
-    fn grpc_message_is_percent_encoded() {
-        assert_eq!(encode_message("50% of \"ü\"\n"), "50%25 of \"%C3%BC\"%0A");
     }
 }

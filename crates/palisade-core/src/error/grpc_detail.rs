@@ -2,7 +2,8 @@ use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 
-use super::grpc_details::TYPES;
+/// The prefix of the messages' type URLs.
+pub(super) const TYPES: &str = "type.googleapis.com/google.rpc.";
 
 /// A detail of a gRPC status, as a `google.protobuf.Any` holds it.
 ///

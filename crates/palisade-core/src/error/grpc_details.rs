@@ -6,8 +6,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::{
-    ApiError, GrpcDetail, Issue, QuotaViolation,
-    grpc::{failure_code, short},
+    ApiError, GrpcCode, GrpcDetail, Issue, QuotaViolation, grpc_detail::TYPES, grpc_message::short,
 };
 
 /// The most bytes of details. Clients refuse headers of 8 KiB, and base64 adds a third.
@@ -18,9 +17,6 @@ const MAX_NAME: usize = 256;
 
 /// The most bytes that a message of this size needs around it.
 const FRAMING: usize = 4;
-
-/// The prefix of the messages' type URLs.
-pub(super) const TYPES: &str = "type.googleapis.com/google.rpc.";
 
 /// Encodes a `google.rpc.Status` with the details of an error: the reason (`ErrorInfo`), the retry delay (`RetryInfo`),
 /// exceeded quotas (`QuotaFailure`), the request id (`RequestInfo`) and issues (`BadRequest`). Details that were added to the
@@ -67,6 +63,14 @@ pub(crate) fn encode(error: &ApiError, domain: &str, request_id: Option<&str>) -
     status.0.extend(rest);
     status.0.extend(named("BadRequest", violations));
     status.0
+}
+
+/// A failure that called itself OK would be a success to the client.
+pub(super) fn failure_code(error: &ApiError) -> GrpcCode {
+    match error.grpc_code() {
+        GrpcCode::Ok => GrpcCode::Unknown,
+        code => code,
+    }
 }
 
 /// Creates an `ErrorInfo`: the code, the service, the field, and whether the list of issues is complete.

@@ -3,8 +3,8 @@ use http::{HeaderMap, header};
 use http_body::Frame;
 
 use super::{
-    ApiError, ErrorContext,
-    grpc::{self, GRPC_STATUS, Wire},
+    ApiError, ErrorContext, Wire,
+    grpc::{self, GRPC_STATUS},
 };
 use crate::grpc_web::WebTrailers;
 

@@ -88,7 +88,7 @@ const FORBIDDEN: ErrorCode = ErrorCode::new(
 )
 .about("The caller is authenticated, and not allowed to do this.");
 
-pub(super) const METHOD_NOT_ALLOWED: ErrorCode = ErrorCode::new(
+pub(crate) const METHOD_NOT_ALLOWED: ErrorCode = ErrorCode::new(
     "METHOD_NOT_ALLOWED",
     StatusCode::METHOD_NOT_ALLOWED,
     GrpcCode::Unimplemented,

@@ -2,7 +2,7 @@
 ///
 /// A response with an [`ApiError`](super::ApiError) is rendered again without this marker. Use it if you have written the body
 /// yourself and the error is only for the log, or if your response looks like one of the framework's, for
-/// [`ErrorLayer::framework_errors`](super::ErrorLayer::framework_errors).
+/// [`ErrorLayer::framework_errors`](crate::ErrorLayer::framework_errors).
 ///
 /// ```
 /// use http::{Response, StatusCode};

@@ -6,11 +6,36 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+use http::Extensions;
+
 use super::{ApiError, known::chain};
-use crate::{RequestId, panics::panicked};
+use crate::{BoxError, RequestId, panics::panicked};
+
+impl ApiError {
+    /// Returns a 500 for a misconfigured service, such as a handler that extracts the caller on a route without authentication.
+    /// Logs `remedy` at once, because an extractor does not know whether there is an outer [`ErrorLayer`](crate::ErrorLayer)
+    /// that logs failures.
+    ///
+    /// ```
+    /// use palisade_core::ApiError;
+    ///
+    /// let (head, ()) = http::Request::new(()).into_parts();
+    /// let error = ApiError::report_misconfiguration(
+    ///     &head.extensions,
+    ///     "a handler takes a `Tenant`, and its route has no `TenantLayer`: add `.layer(TenantLayer)`",
+    /// );
+    /// assert_eq!((error.status().as_u16(), error.message()), (500, "internal error"));
+    /// ```
+    #[must_use]
+    pub fn report_misconfiguration(request: &Extensions, remedy: impl Into<BoxError>) -> Self {
+        let mut error = Self::internal().with_source(remedy);
+        log(&mut error, request.get());
+        error
+    }
+}
 
 /// Logs an error that has a cause, and any failure of the service, once.
-pub(super) fn log(error: &mut ApiError, request_id: Option<&RequestId>) {
+pub(crate) fn log(error: &mut ApiError, request_id: Option<&RequestId>) {
     let is_failure = error.status().is_server_error();
     if error.is_logged() || !is_failure && error.source().is_none() {
         return;

@@ -1,68 +1,67 @@
-//! The error of all protocols, its formats, and the layer that renders it.
+//! The error of all protocols, and its formats. [`ApiError`] is the beginning; [`ErrorContext::render`] makes a response of it.
+//!
+//! Nothing here knows of policies or services: the layer that turns failures into responses is `error_layer`.
 
-mod accept;
 mod api_error;
 mod bodies;
+mod body_fields;
 mod code;
 mod context;
-mod exchange;
 mod format;
-mod framework;
 mod grpc;
+mod grpc_code;
 mod grpc_detail;
 mod grpc_details;
+mod grpc_message;
 #[cfg(feature = "tonic")]
 mod grpc_read;
 mod grpc_stream;
 mod issue;
 mod issue_code;
+mod issue_lists;
 mod issue_view;
 mod kinds;
 mod known;
-mod layer;
 mod leave_as_is;
 mod log;
-mod policies;
 mod problem_types;
 mod quota_violation;
-mod reading;
-mod service;
+mod render;
+mod rendered;
 mod to_api_error;
+mod wire;
 
 pub use api_error::ApiError;
+pub(crate) use body_fields::{is_of_the_body, make_room};
 pub use code::ErrorCode;
 pub use context::ErrorContext;
-pub(crate) use exchange::Exchange;
 pub use format::ErrorFormat;
-pub use framework::FrameworkReason;
-#[cfg(feature = "axum")]
-pub(crate) use framework::short;
-pub(crate) use grpc::Wire;
-pub use grpc::{GrpcCode, is_grpc, is_grpc_web};
+pub(crate) use grpc::X_REQUEST_ID;
+pub use grpc_code::GrpcCode;
 pub use grpc_detail::GrpcDetail;
 pub use grpc_stream::GrpcStream;
 pub use issue::{Issue, IssueSource};
 pub use issue_code::IssueCode;
 pub use issue_view::IssueView;
-#[cfg(feature = "axum")]
-pub(crate) use known::chain;
-pub(crate) use known::find_in_chain;
-pub use layer::ErrorLayer;
+pub(crate) use kinds::METHOD_NOT_ALLOWED;
+pub(crate) use known::{chain, find_in_chain};
 pub use leave_as_is::LeaveAsIs;
-pub(crate) use policies::Errors;
-pub use policies::{ErrorPolicyFuture, ErrorPolicyLayer, ErrorPolicyService};
+pub(crate) use log::log;
+pub(crate) use problem_types::ProblemTypes;
 pub use quota_violation::QuotaViolation;
-pub use service::{ErrorFuture, ErrorService};
+pub(crate) use rendered::Rendered;
 pub use to_api_error::ToApiError;
+pub(crate) use wire::Wire;
+pub use wire::{is_grpc, is_grpc_web};
 
 #[cfg(feature = "tonic")]
-pub(crate) use context::OF_THE_BODY;
-#[cfg(feature = "tonic")]
 pub(crate) use {
+    body_fields::OF_THE_BODY,
     grpc::{
-        GRPC_MESSAGE, GRPC_RETRY_PUSHBACK_MS, GRPC_STATUS, GRPC_STATUS_DETAILS, X_REQUEST_ID,
-        metadata, retry_pushback, short as short_message,
+        GRPC_MESSAGE, GRPC_RETRY_PUSHBACK_MS, GRPC_STATUS, GRPC_STATUS_DETAILS, metadata,
+        retry_pushback,
     },
     grpc_details::encode as encode_grpc_details,
+    grpc_message::short as short_message,
     grpc_read::add_details as add_grpc_details,
 };

@@ -5,7 +5,7 @@ use crate::ConfigError;
 
 /// The problem types of a service, by code (RFC 9457, section 3.1.1).
 #[derive(Clone, Debug, Default)]
-pub(super) struct ProblemTypes(BTreeMap<String, ProblemType>);
+pub(crate) struct ProblemTypes(BTreeMap<String, ProblemType>);
 
 #[derive(Clone, Debug)]
 struct ProblemType {
@@ -26,7 +26,7 @@ const TEMPORARY_REDUCED_CAPACITY: (&str, &str) = (
 );
 
 impl ProblemTypes {
-    pub(super) fn add(&mut self, code: &str, uri: &str, title: &str) -> Result<(), ConfigError> {
+    pub(crate) fn add(&mut self, code: &str, uri: &str, title: &str) -> Result<(), ConfigError> {
         if !is_absolute_uri(uri) {
             return Err(ConfigError::new(
                 "problem_type",

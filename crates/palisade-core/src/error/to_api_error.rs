@@ -5,7 +5,7 @@ use super::ApiError;
 /// Converts your error to an [`ApiError`] for clients. Implement it in addition to [`Error`].
 ///
 /// A handler that returns `Result<_, ApiError>` converts such errors with `?`. The error becomes the
-/// [source](ApiError::with_source), which is only logged. [`ErrorLayer::map_type`](super::ErrorLayer::map_type) converts them
+/// [source](ApiError::with_source), which is only logged. [`ErrorLayer::map_type`](crate::ErrorLayer::map_type) converts them
 /// if they are the `Err(_)` of a service.
 ///
 /// ```

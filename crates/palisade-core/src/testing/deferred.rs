@@ -1,5 +1,4 @@
 use std::{
-    borrow::Cow,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -7,7 +6,7 @@ use std::{
 
 use http::{request, response};
 
-use crate::{Decision, Policy};
+use crate::{Allowed, Decision, Description, Policy};
 
 /// Delays the decisions of a policy: each is pending for `polls` polls.
 ///
@@ -61,26 +60,18 @@ impl<P: Policy> Policy for Deferred<P> {
         self.policy.failed(grant);
     }
 
-    fn would_have_said<'a>(&self, grant: &'a P::Grant) -> Option<crate::Outcome<'a>> {
-        self.policy.would_have_said(grant)
+    fn describe(&self) -> Description {
+        self.policy.describe()
+    }
+
+    fn allowed(grant: &P::Grant) -> Allowed {
+        P::allowed(grant)
     }
 
     const IS_ALTERNATIVE: bool = P::IS_ALTERNATIVE;
 
-    fn abstains(grant: &P::Grant) -> bool {
-        P::abstains(grant)
-    }
-
-    fn name(&self) -> Cow<'static, str> {
-        self.policy.name()
-    }
-
     fn prepare(&self, request: &mut request::Parts) {
         self.policy.prepare(request);
-    }
-
-    fn observes(&self) -> bool {
-        self.policy.observes()
     }
 }
 

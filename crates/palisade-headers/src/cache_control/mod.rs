@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, header, request, response};
 use palisade_core::{
-    AnsweredByPolicy, ApiError, Decision, Personal, Policy, PolicyLayer, Principal, vary_by,
+    Allowed, AnsweredByPolicy, ApiError, Decision, Personal, Policy, PolicyLayer, Principal,
+    vary_by,
 };
 
 use crate::{CspNonce, security_headers::HasNonce};
@@ -154,9 +155,8 @@ pub struct CacheControlGrant {
 impl Policy for CacheControl {
     type Grant = CacheControlGrant;
 
-    /// It does not decide who may come in.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
+    fn allowed(_: &Self::Grant) -> Allowed {
+        Allowed::WithoutDecision
     }
 
     fn decide(&self, request: &request::Parts) -> Decision<CacheControlGrant> {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
-use palisade_core::{ApiError, Decision, Policy, PolicyLayer, is_preflight, requested_uri};
+use palisade_core::{
+    Allowed, ApiError, Decision, Policy, PolicyLayer, is_preflight, requested_uri,
+};
 
 pub use builder::MethodsBuilder;
 use tree::Tree;
@@ -124,9 +126,8 @@ impl Methods {
 impl Policy for Methods {
     type Grant = ();
 
-    /// It does not decide who may come in.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
+    fn allowed(_: &Self::Grant) -> Allowed {
+        Allowed::WithoutDecision
     }
 
     fn decide(&self, request: &request::Parts) -> Decision<()> {

@@ -6,7 +6,7 @@ mod https;
 use std::{mem, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header, header::Entry, request, response};
-use palisade_core::{Decision, Policy, PolicyLayer};
+use palisade_core::{Allowed, Decision, Description, Policy, PolicyLayer};
 
 use crate::{CspNonce, content_security_policy::CspText};
 
@@ -140,9 +140,8 @@ pub(crate) struct HasNonce;
 impl Policy for SecurityHeaders {
     type Grant = SecurityHeadersGrant;
 
-    /// It does not decide who may come in.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
+    fn allowed(_: &Self::Grant) -> Allowed {
+        Allowed::WithoutDecision
     }
 
     #[inline]
@@ -165,8 +164,8 @@ impl Policy for SecurityHeaders {
     }
 
     /// The two policies of CSP, the resource policy and HSTS are not among the plain ones.
-    fn header_fields(&self) -> usize {
-        self.0.plain.len() + 4
+    fn describe(&self) -> Description {
+        Description::of_type::<Self>().header_fields(self.0.plain.len() + 4)
     }
 
     #[inline]

@@ -6,7 +6,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::{request, response};
 use palisade_core::{
-    ApiError, ConfigError, Decision, Measured, Measurement, Policy, PolicyLayer, hold_until_end,
+    Allowed, ApiError, ConfigError, Decision, Measured, Measurement, Policy, PolicyLayer,
+    hold_until_end,
 };
 
 use crate::{Key, measured::SLOTS};
@@ -211,9 +212,8 @@ pub struct HeldSlot {
 impl Policy for ConcurrencyLimit {
     type Grant = HeldSlot;
 
-    /// Returns true: a concurrency limit does not authorize requests.
-    fn abstains(_: &Self::Grant) -> bool {
-        true
+    fn allowed(_: &Self::Grant) -> Allowed {
+        Allowed::WithoutDecision
     }
 
     fn decide(&self, request: &request::Parts) -> Decision<HeldSlot> {

@@ -1,7 +1,7 @@
 //! Shadow mode, samples, and requests without a key.
 
 use http::request;
-use palisade_core::{Clock, Decision, Policy, PolicyLayer, Principal, Trail};
+use palisade_core::{Clock, Decision, Description, Policy, PolicyLayer, Principal, Trail};
 use palisade_rate_limit::MissingKey;
 
 use crate::*;
@@ -101,8 +101,8 @@ impl Policy for Observer {
         request.extensions.insert(self.0.clone());
     }
 
-    fn observes(&self) -> bool {
-        true
+    fn describe(&self) -> Description {
+        Description::of_type::<Self>().adds_trail()
     }
 }
 

@@ -17,7 +17,8 @@ use std::{
 
 use http::{Request, Response, StatusCode};
 use palisade_core::{
-    BoxError, BoxFuture, Clock, Decision, ManualClock, Measured, Outcome, PeerAddr, Policy,
+    Allowed, BoxError, BoxFuture, Clock, Decision, ManualClock, Measured, Outcome, PeerAddr,
+    Policy,
     testing::{Contract, Script},
 };
 use palisade_rate_limit::{

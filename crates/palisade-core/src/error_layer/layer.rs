@@ -1,9 +1,4 @@
-use std::{
-    error::Error,
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{error::Error, sync::Arc};
 
 #[cfg(feature = "axum")]
 use http::StatusCode;
@@ -12,12 +7,11 @@ use tower_layer::Layer;
 #[cfg(feature = "axum")]
 use super::FrameworkReason;
 use super::{
-    ApiError, ErrorFormat, ErrorService, ToApiError,
+    ErrorService,
+    config::{Config, Map},
     framework::FrameworkErrors,
-    known::{chain, find_in_chain},
-    problem_types::ProblemTypes,
 };
-use crate::{BoxError, ConfigError, panics::panicked};
+use crate::{ApiError, ConfigError, ErrorFormat, ToApiError};
 
 /// Renders all errors of inner layers and services in one format. Place it outside everything that can fail.
 ///
@@ -47,7 +41,7 @@ use crate::{BoxError, ConfigError, panics::panicked};
 /// # Unchanged responses
 ///
 /// Responses of the service are not changed, also with an error status: only responses with an [`ApiError`] in their extensions
-/// are rendered, unless they contain [`LeaveAsIs`](super::LeaveAsIs) too. [`framework_errors`](ErrorLayer::framework_errors)
+/// are rendered, unless they contain [`LeaveAsIs`](crate::LeaveAsIs) too. [`framework_errors`](ErrorLayer::framework_errors)
 /// enables an exception for errors of axum.
 ///
 /// ```
@@ -65,28 +59,6 @@ use crate::{BoxError, ConfigError, panics::panicked};
 #[derive(Clone, Debug, Default)]
 pub struct ErrorLayer {
     pub(super) config: Arc<Config>,
-}
-
-#[derive(Clone, Default)]
-pub(super) struct Config {
-    pub(super) format: ErrorFormat,
-    pub(super) negotiated: bool,
-    pub(super) html: bool,
-    pub(super) types: ProblemTypes,
-    pub(super) framework: FrameworkErrors,
-    maps: Vec<Arc<Map>>,
-}
-
-type Map = dyn Fn(&(dyn Error + 'static)) -> Option<ApiError> + Send + Sync;
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("format", &self.format)
-            .field("negotiated", &self.negotiated)
-            .field("maps", &self.maps.len())
-            .finish_non_exhaustive()
-    }
 }
 
 impl ErrorLayer {
@@ -176,7 +148,7 @@ impl ErrorLayer {
     /// 400, 413, 415 and 422, but not with 500. [`framework_errors_by`](Self::framework_errors_by) chooses this for each
     /// status.
     ///
-    /// A response is treated as an error of axum if it contains no [`ApiError`] and no [`LeaveAsIs`](super::LeaveAsIs), does
+    /// A response is treated as an error of axum if it contains no [`ApiError`] and no [`LeaveAsIs`](crate::LeaveAsIs), does
     /// not come from a policy, is not compressed, and is
     ///
     /// - a 404 without a body and without a content type, to a request for which no route was found; or
@@ -240,22 +212,6 @@ impl ErrorLayer {
 
     fn config_mut(&mut self) -> &mut Config {
         Arc::make_mut(&mut self.config)
-    }
-}
-
-impl Config {
-    pub(super) fn api_error(&self, error: BoxError) -> ApiError {
-        let map = || chain(&*error).find_map(|error| self.maps.iter().find_map(|map| map(error)));
-        let mapped = match catch_unwind(AssertUnwindSafe(map)) {
-            Ok(mapped) => mapped,
-            Err(panic) => return panicked(&*panic),
-        };
-        match mapped.or_else(|| find_in_chain(&*error)) {
-            // The map has set a source itself.
-            Some(found) if found.source().is_some() => found,
-            Some(found) => found.with_source(error),
-            None => ApiError::internal().with_source(error),
-        }
     }
 }
 

@@ -14,32 +14,49 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    ApiError, ErrorLayer,
+    ErrorLayer,
+    config::Config,
     exchange::Exchange,
-    layer::Config,
     service::{Answer, Rejected, call, poll_answer, poll_ready},
 };
 use crate::{
-    Body, Chain, HttpService, Personal, Stage, Trail, discard_unread,
-    layer::{Room, finished, refused},
-    stage::{Entry, Refusal, Unconditional, finish_refusal},
+    ApiError, Body, Chain, HttpService, Personal, Stage, discard_unread,
+    engine::{Entry, Policies, Refusal, RequestHead, Sealed, finish_refusal, refused},
 };
 
 /// One error format as a stage of a chain: the refusals of the policies inside it are rendered in this format.
 #[derive(Clone)]
 pub(crate) struct Errors(Arc<Config>);
 
-impl Unconditional for Errors {
-    type Pass = Exchange;
+impl Sealed for Errors {}
+
+impl Stage for Errors {
+    type Grants = Option<Exchange>;
+    type Wait = Infallible;
 
     #[inline]
-    fn enter(&self, request: &request::Parts) -> Exchange {
-        Exchange::begin(&self.0, request)
+    fn enter(
+        &self,
+        request: &mut RequestHead<'_>,
+        exchange: &mut Self::Grants,
+    ) -> Entry<Infallible> {
+        *exchange = Some(Exchange::begin(&self.0, request.parts));
+        Entry::Passed
+    }
+
+    fn resume(
+        &self,
+        wait: &mut Infallible,
+        _: &mut Context<'_>,
+        _: &mut RequestHead<'_>,
+        _: &mut Self::Grants,
+    ) -> Poll<Result<(), Refusal>> {
+        match *wait {}
     }
 
     #[inline]
-    fn leave(&self, mut exchange: Exchange, response: &mut response::Parts) -> Option<Bytes> {
-        exchange.settle_refusal(&self.0, response)
+    fn leave(&self, exchange: &mut Self::Grants, response: &mut response::Parts) -> Option<Bytes> {
+        exchange.take()?.settle_refusal(&self.0, response)
     }
 }
 
@@ -54,8 +71,7 @@ type Grants<O, I> = <Plan<O, I> as Stage>::Grants;
 /// Made by [`ErrorLayer::with_policies`]. The errors and panics of the inner service become responses before any policy
 /// finishes them, and refusals of the policies inside are rendered before the policies outside finish them.
 pub struct ErrorPolicyLayer<O, I> {
-    plan: Arc<Plan<O, I>>,
-    room: Room,
+    policies: Arc<Policies<Plan<O, I>>>,
 }
 
 impl ErrorLayer {
@@ -88,14 +104,13 @@ impl ErrorLayer {
         inside: I,
     ) -> ErrorPolicyLayer<O, I> {
         let plan = Chain(Chain(outside, Errors(self.config)), inside);
-        let room = Room::of_stage(&plan);
-        ErrorPolicyLayer { plan: Arc::new(plan), room }
+        ErrorPolicyLayer { policies: Arc::new(Policies::new(plan)) }
     }
 }
 
 impl<O, I> Clone for ErrorPolicyLayer<O, I> {
     fn clone(&self) -> Self {
-        Self { plan: Arc::clone(&self.plan), room: self.room }
+        Self { policies: Arc::clone(&self.policies) }
     }
 }
 
@@ -109,23 +124,21 @@ impl<S, O, I> Layer<S> for ErrorPolicyLayer<O, I> {
     type Service = ErrorPolicyService<S, O, I>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ErrorPolicyService { inner, plan: Arc::clone(&self.plan), room: self.room, unready: None }
+        ErrorPolicyService { inner, policies: Arc::clone(&self.policies), unready: None }
     }
 }
 
 /// A service behind policies, whose failures are responses. Made by [`ErrorPolicyLayer`].
 pub struct ErrorPolicyService<S, O, I> {
     inner: S,
-    plan: Arc<Plan<O, I>>,
-    room: Room,
+    policies: Arc<Policies<Plan<O, I>>>,
     /// Why the inner service is not ready and will not be; the next call answers with it.
     unready: Option<ApiError>,
 }
 
 impl<S: Clone, O, I> Clone for ErrorPolicyService<S, O, I> {
     fn clone(&self) -> Self {
-        let inner = self.inner.clone();
-        Self { inner, plan: Arc::clone(&self.plan), room: self.room, unready: None }
+        Self { inner: self.inner.clone(), policies: Arc::clone(&self.policies), unready: None }
     }
 }
 
@@ -135,8 +148,8 @@ impl<S: fmt::Debug, O, I> fmt::Debug for ErrorPolicyService<S, O, I> {
     }
 }
 
-fn config<O, I>(plan: &Plan<O, I>) -> &Config {
-    &plan.0.1.0
+fn config<O, I>(policies: &Policies<Plan<O, I>>) -> &Config {
+    &policies.stage.0.1.0
 }
 
 impl<S, O, I, ReqB> Service<Request<ReqB>> for ErrorPolicyService<S, O, I>
@@ -152,28 +165,27 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.unready = ready!(poll_ready(&mut self.inner, config(&self.plan), cx));
+        self.unready = ready!(poll_ready(&mut self.inner, config(&self.policies), cx));
         Poll::Ready(Ok(()))
     }
 
     #[inline]
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let (plan, room) = (Arc::clone(&self.plan), self.room);
+        let policies = Arc::clone(&self.policies);
         let unready = self.unready.take();
-        let observed = Trail::from_extensions(&head.extensions).is_some();
         let mut grants = Grants::<O, I>::default();
-        match plan.enter(&mut head, observed, &mut grants) {
+        match policies.enter(&mut head, &mut grants) {
             Entry::Passed => {
                 let personal = Personal::is_request(&head);
                 let state = State::passed(&mut self.inner, unready, head, body);
-                ErrorPolicyFuture { state, grants, personal, plan, room }
+                ErrorPolicyFuture { state, grants, personal, policies }
             }
             Entry::Refused(refusal) => {
                 discard_unread(&head, body);
-                let refusal = Some(finish_refusal(&*plan, &mut grants, refusal));
+                let refusal = Some(finish_refusal(&policies.stage, &mut grants, refusal));
                 let state = State::Refused { refusal };
-                ErrorPolicyFuture { state, grants, personal: false, plan, room }
+                ErrorPolicyFuture { state, grants, personal: false, policies }
             }
             Entry::Waiting(wait) => {
                 // The service that was polled ready is the one that must be called: it leaves with the future.
@@ -181,7 +193,7 @@ where
                 let inner = std::mem::replace(&mut self.inner, fresh);
                 let held = Some(Box::new(Held { inner, unready, head, body, wait }));
                 let state = State::Waiting { held };
-                ErrorPolicyFuture { state, grants, personal: false, plan, room }
+                ErrorPolicyFuture { state, grants, personal: false, policies }
             }
         }
     }
@@ -210,8 +222,7 @@ pin_project! {
         state: State<S, O, I, ReqB>,
         grants: Grants<O, I>,
         personal: bool,
-        plan: Arc<Plan<O, I>>,
-        room: Room,
+        policies: Arc<Policies<Plan<O, I>>>,
     }
 }
 
@@ -274,8 +285,8 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let plan = &**this.plan;
-        let config = config(plan);
+        let policies = &**this.policies;
+        let config = config(policies);
         let (head, body) = loop {
             let next = match this.state.as_mut().project() {
                 StateProj::Running { future } => {
@@ -304,7 +315,7 @@ where
                 StateProj::Waiting { held } => {
                     let waiting = held.as_deref_mut().expect(POLLED_AGAIN);
                     let Held { wait, head, .. } = waiting;
-                    let decided = ready!(plan.resume(wait, cx, head, this.grants));
+                    let decided = ready!(policies.resume(wait, cx, head, this.grants));
                     let Held { mut inner, unready, head, body, .. } =
                         *held.take().expect(POLLED_AGAIN);
                     match decided {
@@ -314,7 +325,7 @@ where
                         }
                         Err(refusal) => {
                             discard_unread(&head, body);
-                            let refusal = finish_refusal(plan, this.grants, refusal);
+                            let refusal = finish_refusal(&policies.stage, this.grants, refusal);
                             State::Refused { refusal: Some(refusal) }
                         }
                     }
@@ -322,6 +333,6 @@ where
             };
             this.state.set(next);
         };
-        Poll::Ready(Ok(finished(plan, *this.room, this.grants, *this.personal, head, body)))
+        Poll::Ready(Ok(policies.finish(this.grants, *this.personal, head, body)))
     }
 }

@@ -5,8 +5,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use http::{Extensions, StatusCode, header, response};
 
-use super::{ApiError, GrpcCode, kinds::METHOD_NOT_ALLOWED};
-use crate::AnsweredByPolicy;
+use crate::{AnsweredByPolicy, ApiError, GrpcCode, error::METHOD_NOT_ALLOWED};
 
 /// The most bytes of text that are taken for the reason of a rejection.
 pub(super) const MAX_TEXT: u64 = 16 * 1024;

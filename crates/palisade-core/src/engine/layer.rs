@@ -5,17 +5,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response, request, response};
+use http::{Request, Response, request};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{
-    Body, HttpResponse, Personal, Stage, Trail, discard_unread,
-    hold::Watched,
-    stage::{Entry, Refusal, finish_refusal},
-};
+use super::{Entry, Policies, Refusal, Stage, finish_refusal, refused};
+use crate::{Body, HttpResponse, Personal, discard_unread};
 
 /// A tower layer made of a policy, or of a [`Chain`](crate::Chain) of them.
 ///
@@ -37,21 +33,19 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct PolicyLayer<P> {
-    stage: Arc<P>,
-    room: Room,
+    policies: Arc<Policies<P>>,
 }
 
 impl<P: Stage> PolicyLayer<P> {
     /// Creates a layer that admits the requests that `policy` allows.
     pub fn new(policy: P) -> Self {
-        let room = Room::of_stage(&policy);
-        Self { stage: Arc::new(policy), room }
+        Self { policies: Arc::new(Policies::new(policy)) }
     }
 }
 
 impl<P> Clone for PolicyLayer<P> {
     fn clone(&self) -> Self {
-        Self { stage: Arc::clone(&self.stage), room: self.room }
+        Self { policies: Arc::clone(&self.policies) }
     }
 }
 
@@ -59,7 +53,7 @@ impl<S, P> Layer<S> for PolicyLayer<P> {
     type Service = PolicyService<S, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        PolicyService { inner, stage: Arc::clone(&self.stage), room: self.room }
+        PolicyService { inner, policies: Arc::clone(&self.policies) }
     }
 }
 
@@ -69,13 +63,12 @@ impl<S, P> Layer<S> for PolicyLayer<P> {
 #[derive(Debug)]
 pub struct PolicyService<S, P> {
     inner: S,
-    stage: Arc<P>,
-    room: Room,
+    policies: Arc<Policies<P>>,
 }
 
 impl<S: Clone, P> Clone for PolicyService<S, P> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), stage: Arc::clone(&self.stage), room: self.room }
+        Self { inner: self.inner.clone(), policies: Arc::clone(&self.policies) }
     }
 }
 
@@ -98,21 +91,20 @@ where
     #[inline]
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let (stage, room) = (Arc::clone(&self.stage), self.room);
-        // Each arm makes its future in place: an inner future may be large, and moving it is what nesting costs.
-        let observed = Trail::from_extensions(&head.extensions).is_some();
+        let policies = Arc::clone(&self.policies);
         let mut grants = P::Grants::default();
-        match stage.enter(&mut head, observed, &mut grants) {
+        // Each arm makes its future in place: an inner future may be large, and moving it is what nesting costs.
+        match policies.enter(&mut head, &mut grants) {
             Entry::Passed => {
                 let personal = Personal::is_request(&head);
                 let future = self.inner.call(Request::from_parts(head, body));
-                PolicyFuture { state: State::Inner { future }, grants, personal, stage, room }
+                PolicyFuture { state: State::Inner { future }, grants, personal, policies }
             }
             Entry::Refused(refusal) => {
                 discard_unread(&head, body);
-                let refusal = Some(finish_refusal(&*stage, &mut grants, refusal));
+                let refusal = Some(finish_refusal(&policies.stage, &mut grants, refusal));
                 let state = State::Refused { refusal };
-                PolicyFuture { state, grants, personal: false, stage, room }
+                PolicyFuture { state, grants, personal: false, policies }
             }
             Entry::Waiting(wait) => {
                 // The service that was polled ready is the one that must be called: it leaves with the future.
@@ -120,7 +112,7 @@ where
                 let inner = std::mem::replace(&mut self.inner, fresh);
                 let held = Some(Box::new(Held { inner, head, body, wait }));
                 let state = State::Waiting { held };
-                PolicyFuture { state, grants, personal: false, stage, room }
+                PolicyFuture { state, grants, personal: false, policies }
             }
         }
     }
@@ -147,8 +139,7 @@ pin_project! {
         state: State<S, P, ReqB>,
         grants: P::Grants,
         personal: bool,
-        stage: Arc<P>,
-        room: Room,
+        policies: Arc<Policies<P>>,
     }
 }
 
@@ -194,15 +185,15 @@ where
                 StateProj::Inner { future } => {
                     let answered = ready!(future.poll(cx));
                     this.state.set(State::Refused { refusal: None });
-                    let (stage, grants) = (&**this.stage, this.grants);
+                    let (policies, grants) = (&**this.policies, this.grants);
                     let (head, body) = match answered {
                         Ok(response) => response.into_response().into_parts(),
                         Err(error) => {
-                            stage.fail(grants);
+                            policies.stage.fail(grants);
                             return Poll::Ready(Err(error));
                         }
                     };
-                    let response = finished(stage, *this.room, grants, *this.personal, head, body);
+                    let response = policies.finish(grants, *this.personal, head, body);
                     return Poll::Ready(Ok(response));
                 }
                 StateProj::Refused { refusal } => {
@@ -210,12 +201,8 @@ where
                 }
                 StateProj::Waiting { held } => {
                     let waiting = held.as_deref_mut().expect(POLLED_AGAIN);
-                    let decided = ready!(this.stage.resume(
-                        &mut waiting.wait,
-                        cx,
-                        &mut waiting.head,
-                        this.grants
-                    ));
+                    let Held { wait, head, .. } = waiting;
+                    let decided = ready!(this.policies.resume(wait, cx, head, this.grants));
                     let Held { mut inner, head, body, .. } = *held.take().expect(POLLED_AGAIN);
                     match decided {
                         Ok(()) => {
@@ -224,7 +211,8 @@ where
                         }
                         Err(refusal) => {
                             discard_unread(&head, body);
-                            let refusal = finish_refusal(&**this.stage, this.grants, refusal);
+                            let refusal =
+                                finish_refusal(&this.policies.stage, this.grants, refusal);
                             State::Refused { refusal: Some(refusal) }
                         }
                     }
@@ -233,59 +221,4 @@ where
             this.state.set(next);
         }
     }
-}
-
-/// How many header fields the policies of a stage may add to a response.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Room(usize);
-
-/// As many header fields have room in a map after its first insertion.
-const FIRST_ROOM: usize = 6;
-
-impl Room {
-    pub(crate) fn of_stage<P: Stage>(stage: &P) -> Self {
-        Self(stage.room())
-    }
-
-    /// Makes room once. A map that would get too large stays unchanged.
-    #[inline]
-    fn make(self, headers: &mut HeaderMap) {
-        if self.0 > FIRST_ROOM {
-            let _ = headers.try_reserve(self.0);
-        }
-    }
-}
-
-/// Returns a response that the policies of a stage have finished.
-#[inline]
-pub(crate) fn finished<P: Stage, B>(
-    stage: &P,
-    room: Room,
-    grants: &mut P::Grants,
-    personal: bool,
-    mut head: response::Parts,
-    body: Body<B>,
-) -> Response<Body<B>> {
-    room.make(&mut head.headers);
-    if personal {
-        Personal::mark(&mut head);
-    }
-    let replaced = stage.leave(grants, &mut head);
-    if personal {
-        Personal::keep_private(&mut head);
-    }
-    let held =
-        Watched::taken_from(&mut head.extensions).map(|held| held.for_response(&head.headers));
-    let body = match replaced {
-        None => body,
-        Some(replaced) => Body::full(replaced),
-    };
-    Response::from_parts(head, body.watched(held))
-}
-
-/// Returns the response of a refusal.
-pub(crate) fn refused<B>(mut refusal: Response<Bytes>) -> Response<Body<B>> {
-    let held = Watched::taken_from(refusal.extensions_mut())
-        .map(|held| held.for_response(refusal.headers()));
-    refusal.map(|bytes| Body::full(bytes).watched(held))
 }

@@ -5,7 +5,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-use super::{ApiError, framework::MAX_TEXT};
+use super::framework::MAX_TEXT;
+use crate::ApiError;
 
 /// Reads a short body with any error type to its end.
 pub(super) struct Reading<B> {

@@ -4,14 +4,16 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header, request, response};
 
 use super::{
-    ApiError, ErrorContext, ErrorFormat, LeaveAsIs, accept,
-    context::{Rendered, is_of_the_body, make_room},
+    accept,
+    config::Config,
     framework::{self, FrameworkReason, Verdict, is_routed},
-    grpc::X_REQUEST_ID,
-    layer::Config,
-    log::log,
 };
-use crate::{BoxError, RequestId, panics::panicked, vary_by};
+use crate::{
+    ApiError, BoxError, ErrorContext, ErrorFormat, LeaveAsIs, RequestId,
+    error::{Rendered, X_REQUEST_ID, is_of_the_body, log, make_room},
+    panics::panicked,
+    vary_by,
+};
 
 const ACCEPT: HeaderValue = HeaderValue::from_static("Accept");
 

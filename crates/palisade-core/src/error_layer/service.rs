@@ -14,15 +14,14 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    ApiError,
+    config::Config,
     exchange::{Exchange, Settled},
     framework::FrameworkReason,
-    layer::Config,
     reading::Reading,
 };
-use crate::{Body, BoxError, HttpResponse, HttpService, panics::panicked};
+use crate::{ApiError, Body, BoxError, HttpResponse, HttpService, panics::panicked};
 
-/// A service whose failures are responses. Made by [`ErrorLayer`](super::ErrorLayer).
+/// A service whose failures are responses. Made by [`ErrorLayer`](crate::ErrorLayer).
 #[derive(Debug)]
 pub struct ErrorService<S> {
     inner: S,

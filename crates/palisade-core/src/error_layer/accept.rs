@@ -2,8 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
-use super::ErrorFormat;
-use crate::syntax::is_token;
+use crate::{ErrorFormat, syntax::is_token};
 
 /// Returns the `Accept` of a request, for rendering a later error.
 pub(super) fn header(headers: &HeaderMap) -> Option<HeaderValue> {
