@@ -161,7 +161,7 @@ pub use set_header::{remove_header, set_header};
 #[doc(hidden)]
 pub use shared_body::ShareBody;
 #[doc(hidden)]
-pub use slab::short_bytes;
+pub use slab::{short_bytes, short_bytes_of};
 pub use trail::{Step, Trail};
 pub use unread::DiscardUnread;
 #[doc(hidden)]

@@ -104,15 +104,17 @@ impl RequestIds {
         let now = self.clock.unix();
         let below = u64::from(now.subsec_nanos() % 1_000_000) * 4096 / 1_000_000;
         let millis = now.as_secs().wrapping_mul(1000).wrapping_add(now.subsec_millis().into());
-        let high = millis << 16 | 0x7000 | below;
-        let low = random() >> 2 | 1 << 63;
-        let (high, low) = (hex(high.to_be_bytes()), hex(low.to_be_bytes()));
+        let (first, second) =
+            ((millis >> 16) as u32, (millis as u32) << 16 | 0x7000 | below as u32);
+        let random = random() >> 2 | 1 << 63;
+        let (second, third) = (hex(second), hex((random >> 32) as u32));
         let mut text = [b'-'; UUID_LEN];
-        text[..8].copy_from_slice(&high[..8]);
-        text[9..13].copy_from_slice(&high[8..12]);
-        text[14..18].copy_from_slice(&high[12..]);
-        text[19..23].copy_from_slice(&low[..4]);
-        text[24..].copy_from_slice(&low[4..]);
+        text[..8].copy_from_slice(&hex(first));
+        text[9..13].copy_from_slice(&second[..4]);
+        text[14..18].copy_from_slice(&second[4..]);
+        text[19..23].copy_from_slice(&third[..4]);
+        text[24..28].copy_from_slice(&third[4..]);
+        text[28..].copy_from_slice(&hex(random as u32));
         // Hexadecimal digits and hyphens are always well-formed.
         RequestId::from_trusted(short_bytes(&text)).unwrap_or_else(|| unreachable!("{text:?}"))
     }
@@ -131,9 +133,8 @@ impl fmt::Debug for RequestIds {
 }
 
 fn incoming(headers: &HeaderMap) -> Option<RequestId> {
-    let mut fields = headers.get_all(X_REQUEST_ID).iter();
-    let id = RequestId::from_field(fields.next()?)?;
-    fields.next().is_none().then_some(id)
+    let id = RequestId::from_field(headers.get(X_REQUEST_ID)?)?;
+    headers.get_all(X_REQUEST_ID).iter().nth(1).is_none().then_some(id)
 }
 
 impl Policy for RequestIds {

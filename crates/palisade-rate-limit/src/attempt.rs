@@ -53,12 +53,11 @@ impl<K: Key> Limiter<K> {
             (QuotaSource::PerRequest(_), None) => Decision::refuse(ApiError::internal()),
             (QuotaSource::Fixed(current), _) => {
                 let set = current.get();
-                let now = limit.moment();
                 if let ([counter], [quota]) = (&*set.counters, &*set.quotas)
                     && !limit.keeps_charges()
                     && limit.is_enforced(Some(hash))
                     && cost > 0
-                    && let Some(standing) = counter.charge_known(hash, now, cost)
+                    && let Some(standing) = counter.charge_known(hash, &*limit.settings.clock, cost)
                 {
                     if standing.has_less_than(quota.limit().div_ceil(10)) {
                         limit.stats.near.fetch_add(1, Ordering::Relaxed);
@@ -66,7 +65,7 @@ impl<K: Key> Limiter<K> {
                     let standing = PerQuota::one(Standing::from_window(standing));
                     return Decision::grant(Admission::standing_at(standing, set.generation));
                 }
-                match counters::charge(&set.counters, hash, now, cost) {
+                match counters::charge(&set.counters, hash, limit.moment(), cost) {
                     Ok(charged) => {
                         limit.note_near(&set.quotas, charged.standings.as_slice());
                         let (counters, generation) = (&set.counters, set.generation);
@@ -96,6 +95,98 @@ impl<K> Limiter<K> {
                 Decision::grant(admission)
             }
             Err(refused) => self.refuse(attempt, quotas, fields, &refused),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::request;
+    use palisade_core::{Clock, Halt, ManualClock, Policy};
+
+    use super::*;
+    use crate::{Quota, RateLimit, by};
+
+    /// A machine whose coarse clock is 4 ms late.
+    struct Late(ManualClock);
+
+    const LATE: Duration = Duration::from_millis(4);
+
+    impl Clock for Late {
+        fn unix(&self) -> Duration {
+            self.0.unix()
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.0.monotonic()
+        }
+
+        fn monotonic_coarse(&self) -> Duration {
+            self.0.monotonic().saturating_sub(LATE)
+        }
+    }
+
+    fn limit(quota: Quota) -> (ManualClock, RateLimit<impl Key>) {
+        let clock = ManualClock::default();
+        clock.advance(Duration::from_secs(100));
+        let all = by(|_: &request::Parts| Some(()));
+        let limit = RateLimit::per_key(all, quota).clock(Arc::new(Late(clock.clone())));
+        (clock, limit.build().unwrap())
+    }
+
+    /// Returns what is left of the quota, or `Retry-After` of the rejection.
+    fn decide(limit: &RateLimit<impl Key>) -> Result<u32, String> {
+        let (head, ()) = http::Request::new(()).into_parts();
+        match limit.decide(&head) {
+            Decision::Now(Ok(admission)) => Ok(admission.standings()[0].remaining()),
+            Decision::Now(Err(Halt::Refuse(error))) => {
+                Err(error.headers()["retry-after"].to_str().unwrap().to_owned())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn rejected_client_that_waits_is_admitted_by_the_exact_clock() {
+        let second = Duration::from_secs(1);
+        // The second limit is too large for the table with one word for each key.
+        for limit_of_window in [2, 70_000] {
+            let (clock, limit) = limit(Quota::per(limit_of_window, second).fixed_window());
+            for left in (0..limit_of_window).rev() {
+                assert_eq!(decide(&limit), Ok(left));
+            }
+            assert_eq!(decide(&limit), Err("1".to_owned()));
+            clock.advance(second - Duration::from_nanos(1));
+            assert!(decide(&limit).is_err());
+            clock.advance(Duration::from_nanos(1));
+            assert_eq!(decide(&limit), Ok(limit_of_window - 1));
+        }
+    }
+
+    #[test]
+    fn request_counts_as_if_it_had_come_at_the_coarse_time() {
+        let (clock, limit) = limit(Quota::per(2, Duration::from_secs(1)).fixed_window());
+        assert_eq!(decide(&limit), Ok(1));
+        clock.advance(Duration::from_secs(1) + LATE - Duration::from_nanos(1));
+        assert_eq!(decide(&limit), Ok(0), "the coarse clock is still in the window before");
+        assert_eq!(decide(&limit), Ok(1), "it would reject, so the exact clock decides");
+        assert_eq!(decide(&limit), Ok(0));
+        assert!(decide(&limit).is_err());
+    }
+
+    #[test]
+    fn short_and_strict_windows_are_decided_by_the_exact_clock() {
+        let (short, long) = (Duration::from_millis(500), Duration::from_secs(8));
+        for (quota, expires) in [
+            (Quota::per(2, short).fixed_window(), short),
+            (Quota::per(2, long).strict(), long + long / 8),
+        ] {
+            let (clock, limit) = limit(quota);
+            assert_eq!(decide(&limit), Ok(1));
+            clock.advance(expires);
+            assert_eq!(decide(&limit), Ok(1));
         }
     }
 }

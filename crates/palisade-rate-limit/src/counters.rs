@@ -35,9 +35,15 @@ impl<'a> Now<'a> {
 
 /// Returns the time of the monotonic clock, in nanoseconds.
 pub(crate) fn monotonic(clock: &dyn Clock) -> u64 {
-    let time = clock.monotonic();
+    nanos(clock.monotonic())
+}
+
+fn nanos(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
 }
+
+/// The shortest window for the coarse clock, in nanoseconds. The clock is at most 10 ms late, a hundredth of it.
+const SHORTEST_COARSE_WINDOW: u64 = 1_000_000_000;
 
 /// The charge of an admitted request: the standing and the time of the charge for each quota.
 #[derive(Clone, Debug)]
@@ -167,13 +173,26 @@ impl Counter {
     ///
     /// The return value stays in registers until the grant is written. One path for all outcomes copies it from stack frame to
     /// stack frame, which takes three times as long.
+    ///
+    /// Windows of a second or longer are decided by the coarse clock, which is a few milliseconds late and takes an eighth of
+    /// the time. A request is then admitted and charged as if it had arrived these milliseconds earlier. It is never rejected by
+    /// the coarse clock: the path for all outcomes reads the exact one, so that `Retry-After` is exact, and a client that waits
+    /// for as long is admitted. [`Strict`](Algorithm::Strict) windows, whose guarantee is about any period, use the exact clock.
     #[inline(always)]
-    pub(crate) fn charge_known(&self, key: u64, now: Now<'_>, cost: u32) -> Option<WindowStanding> {
-        match (&*self.table, &self.meter, &self.kind.calendar) {
-            (Table::Narrow(table), AnyMeter::Window(window), None) => {
-                table.charge_known(window, key, now.monotonic, cost)
-            }
-            _ => None,
+    pub(crate) fn charge_known(
+        &self,
+        key: u64,
+        clock: &dyn Clock,
+        cost: u32,
+    ) -> Option<WindowStanding> {
+        let (AnyMeter::Window(window), None) = (&self.meter, &self.kind.calendar) else {
+            return None;
+        };
+        let is_long = window.length() >= SHORTEST_COARSE_WINDOW;
+        let now = nanos(if is_long { clock.monotonic_coarse() } else { clock.monotonic() });
+        match &*self.table {
+            Table::Narrow(table) => table.charge_known(window, key, now, cost),
+            Table::Wide(table) => table.charge_known(window, key, now, cost),
         }
     }
 

@@ -213,10 +213,8 @@ impl<K: Key> Policy for RateLimit<K> {
         if self.limiter.settings.has_status
             && let Some(status) = self.status(admission)
         {
-            match request.extensions.get_mut::<RateLimitStatus>() {
-                Some(outer) => outer.push(status),
-                None => drop(request.extensions.insert(status)),
-            }
+            let statuses: &mut RateLimitStatus = request.extensions.get_or_insert_default();
+            statuses.push(status);
         }
         if self.limiter.settings.settles
             && let Some((charge, reserved)) = admission.take_charge()

@@ -51,9 +51,13 @@ impl RateLimitStatus {
     }
 
     /// Adds the quotas of an inner limit.
-    pub(crate) fn push(&mut self, mut other: Self) {
-        self.others.extend(other.first.take());
-        self.others.append(&mut other.others);
+    pub(crate) fn push(&mut self, other: Self) {
+        if self.first.is_none() {
+            *self = other;
+        } else {
+            self.others.extend(other.first);
+            self.others.extend(other.others);
+        }
     }
 
     /// Returns the quotas of all limits, the outermost limit first.

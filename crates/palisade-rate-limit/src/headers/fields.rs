@@ -3,15 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use palisade_core::{ConfigError, short_bytes};
+use palisade_core::{ConfigError, short_bytes_of};
 
 use crate::{Quota, Standing, calendar::Calendar};
 
 /// The longest name of a quota.
 const LONGEST_NAME: usize = 64;
-
-/// The longest field: the quoted name, `;r=` with 10 digits and `;t=` with 20.
-const LONGEST_FIELD: usize = LONGEST_NAME + 2 + 3 + 10 + 3 + 20;
 
 /// The parts of a quota's fields that are the same for all responses.
 #[derive(Clone, Debug)]
@@ -61,24 +58,23 @@ impl QuotaFields {
         unix: impl FnOnce() -> Duration,
     ) -> HeaderValue {
         let Some(calendar) = &self.calendar else { return policy.clone() };
-        let mut field = FieldWriter::default();
-        field.push(policy.as_bytes());
-        field.push(b";w=");
-        field.push_number(calendar.length(unix()).as_secs());
-        field.value()
+        let mut window = itoa::Buffer::new();
+        let window = window.format(calendar.length(unix()).as_secs());
+        joined([policy.as_bytes(), b";w=", window.as_bytes()])
     }
 
     /// Returns the remaining requests and the seconds until there are more, rounded up so that a client that waits for this
     /// time is not early.
     pub(super) fn standing(&self, standing: Standing) -> HeaderValue {
-        let mut field = FieldWriter::default();
-        field.push(&self.standing);
-        field.push_number(standing.remaining().into());
-        if let Some(seconds) = reset(standing) {
-            field.push(b";t=");
-            field.push_number(seconds);
+        let (mut remaining, mut seconds) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let remaining = remaining.format(standing.remaining()).as_bytes();
+        match reset(standing) {
+            Some(reset) => {
+                let seconds = seconds.format(reset).as_bytes();
+                joined([&self.standing, remaining, b";t=", seconds])
+            }
+            None => joined([&self.standing, remaining]),
         }
-        field.value()
     }
 }
 
@@ -94,43 +90,10 @@ fn invalid_name(name: &str) -> ConfigError {
     )
 }
 
-/// Writes a header value on the stack.
-pub(super) struct FieldWriter {
-    bytes: [u8; LONGEST_FIELD],
-    length: usize,
-}
-
-impl Default for FieldWriter {
-    fn default() -> Self {
-        Self { bytes: [0; LONGEST_FIELD], length: 0 }
-    }
-}
-
-impl FieldWriter {
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
-        self.length += bytes.len();
-    }
-
-    pub(super) fn push_number(&mut self, mut number: u64) {
-        let mut digits = [0; 20];
-        let mut first = digits.len();
-        loop {
-            first -= 1;
-            digits[first] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                break;
-            }
-        }
-        self.push(&digits[first..]);
-    }
-
-    pub(super) fn value(&self) -> HeaderValue {
-        // The name has been checked, and digits are valid.
-        HeaderValue::from_maybe_shared(short_bytes(&self.bytes[..self.length]))
-            .unwrap_or_else(|_| HeaderValue::from_static(""))
-    }
+/// Returns the value of a field. Its parts are names that have been checked, and numbers.
+pub(super) fn joined<const N: usize>(parts: [&[u8]; N]) -> HeaderValue {
+    HeaderValue::from_maybe_shared(short_bytes_of(parts))
+        .unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

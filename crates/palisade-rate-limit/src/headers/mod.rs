@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use palisade_core::set_header;
 
 pub(crate) use self::fields::QuotaFields;
-use self::fields::{FieldWriter, reset};
+use self::fields::{joined, reset};
 use crate::Standing;
 
 /// The response fields that report quotas to clients, on admitted and rejected requests.
@@ -103,17 +103,19 @@ impl QuotaHeaders {
             {
                 return;
             }
-            let mut field = FieldWriter::default();
-            field.push(b"limit=");
-            field.push_number(limit.into());
-            field.push(b", remaining=");
-            field.push_number(remaining.into());
-            if let Some(seconds) = reset(standing) {
-                field.push(b", reset=");
-                field.push_number(seconds);
-            }
+            let mut digits = [itoa::Buffer::new(), itoa::Buffer::new(), itoa::Buffer::new()];
+            let [first, second, third] = &mut digits;
+            let limit = first.format(limit).as_bytes();
+            let remaining = second.format(remaining).as_bytes();
+            let field = match reset(standing) {
+                Some(seconds) => {
+                    let seconds = third.format(seconds).as_bytes();
+                    joined([b"limit=", limit, b", remaining=", remaining, b", reset=", seconds])
+                }
+                None => joined([b"limit=", limit, b", remaining=", remaining]),
+            };
             set_header(headers, RATELIMIT_POLICY, fields.policy_now(&fields.nameless, &unix));
-            set_header(headers, RATELIMIT, field.value());
+            set_header(headers, RATELIMIT, field);
             return;
         }
         let names = if self == Self::Draft6 { DRAFT_6 } else { X_RATELIMIT };

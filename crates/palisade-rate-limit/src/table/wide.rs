@@ -15,7 +15,10 @@ use super::{
     placement::{Vacancy, buckets_of},
     sketch::{Sketch, Used},
 };
-use crate::algorithm::{AnyMeter, Meter, Outcome};
+use crate::algorithm::{
+    AnyMeter, Meter, Outcome,
+    window::{Window, WindowStanding},
+};
 
 const SLOTS: usize = 8;
 
@@ -113,6 +116,20 @@ impl Wide {
         later(shard.charge(meter, self, key, now, cost), late)
     }
 
+    /// Charges a key of a window counter that has a slot, if the request fits. Otherwise changes nothing and returns `None`.
+    #[inline]
+    pub(crate) fn charge_known(
+        &self,
+        window: &Window,
+        key: u64,
+        now: u64,
+        cost: u32,
+    ) -> Option<WindowStanding> {
+        let (mut shard, now, _) = self.shard(key, now);
+        let slot = shard.slot_of(self.words, key)?;
+        window.charge_known(&mut shard.words[slot..slot + self.words], now, cost)
+    }
+
     pub(super) fn look(&self, meter: &impl Meter, key: u64, now: u64, cost: u32) -> Outcome {
         let (mut shard, now, late) = self.shard(key, now);
         let mut look = |cost| shard.look(meter, self, key, now, cost);
@@ -192,7 +209,7 @@ impl Shard {
     /// Returns the offsets of the two buckets of a key.
     fn buckets_of(&self, words: usize, key: u64) -> [usize; 2] {
         let (home, spare) = buckets_of(key, self.buckets);
-        let length = self.words.len() / self.buckets;
+        let length = (words + 1) * SLOTS;
         debug_assert_eq!(Some(length), bucket_words(words));
         [home * length, spare * length]
     }

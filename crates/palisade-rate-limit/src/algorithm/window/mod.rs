@@ -52,6 +52,21 @@ impl Window {
         }
     }
 
+    /// Charges a request that fits, to the words of a key. Otherwise changes nothing and returns `None`. The time must not be
+    /// before that of an earlier call with the same words.
+    #[inline]
+    pub(crate) fn charge_known(
+        &self,
+        words: &mut [u64],
+        now: u64,
+        cost: u32,
+    ) -> Option<WindowStanding> {
+        let at = self.moment(now);
+        let charged = self.charge(self.roll(read(words), at.index), at, cost)?;
+        write(charged, words);
+        Some(self.standing_now(charged, at))
+    }
+
     #[cold]
     fn refused(&self, counts: Counts, at: Moment, cost: u32) -> Outcome {
         let wait = self.wait(counts, at, cost);
