@@ -271,6 +271,7 @@ impl SecurityHeadersBuilder {
             hsts: Some(self.hsts.value()?),
             https: self.https,
             alone: Default::default(),
+            lengths: 0,
         };
         fields.add(&self.further)?;
         for name in &self.left_out {

@@ -3,7 +3,7 @@
 mod builder;
 mod https;
 
-use std::{mem, sync::Arc};
+use std::{mem, ops::BitOr, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header, header::Entry, request, response};
 use palisade_core::{Allowed, Decision, Description, Policy, PolicyLayer};
@@ -81,6 +81,9 @@ struct Fields {
     https: Https,
     /// All headers of a response that has no others: over http, and over https. Without those that contain a nonce.
     alone: [HeaderMap; 2],
+    /// A bit for the length of each name that a response must not have to get all headers of `alone`. The names of a response
+    /// are compared in full only if their length is among these, which takes a tenth of a look-up for each.
+    lengths: u64,
 }
 
 #[derive(Debug)]
@@ -173,12 +176,16 @@ impl Policy for SecurityHeaders {
         let SecurityHeadersGrant { is_https, nonce } = grant;
         let headers = &mut response.headers;
         let alone = &self.0.alone[usize::from(is_https)];
-        if nonce.is_none() && self.0.is_simple(headers, alone) {
+        if nonce.is_some() || !self.0.is_simple(headers) {
+            self.0.write(headers, is_https, nonce.as_ref());
+        } else if headers.capacity() < headers.len() + alone.len() {
             // A copy costs half of writing them one by one, and a response without room for them needs new memory anyway.
             let own = mem::replace(headers, alone.clone());
             headers.extend(own);
         } else {
-            self.0.write(headers, is_https, nonce.as_ref());
+            for (name, value) in alone {
+                let _ = headers.try_insert(name, value.clone());
+            }
         }
         if nonce.is_some() {
             response.extensions.insert(HasNonce);
@@ -195,18 +202,27 @@ impl Fields {
             self.write(&mut headers, is_https, None);
             headers
         });
+        let [_, over_https] = &self.alone;
+        let read = [header::X_FRAME_OPTIONS, header::ACCESS_CONTROL_ALLOW_ORIGIN];
+        self.lengths = over_https.keys().chain(&read).map(length_bit).fold(0, u64::bitor);
         self
     }
 
-    /// Returns true for a response that needs more room, and whose headers do not change the prepared ones.
-    fn is_simple(&self, headers: &HeaderMap, alone: &HeaderMap) -> bool {
-        let follows_cors = || self.resource_policy.as_ref().is_some_and(|own| own.follows_cors);
-        headers.capacity() < headers.len() + alone.len()
-            && headers.len() < 64
-            && !headers
-                .keys()
-                .any(|name| *name == header::X_FRAME_OPTIONS || alone.contains_key(name))
-            && !(follows_cors() && is_readable_by_all_origins(headers))
+    /// Returns true for a response whose headers do not change the prepared ones.
+    fn is_simple(&self, headers: &HeaderMap) -> bool {
+        headers.len() < 64
+            && !headers.iter().any(|(name, value)| {
+                self.lengths & length_bit(name) != 0 && self.depends_on(name, value)
+            })
+    }
+
+    /// Returns true if a response with this header does not get all prepared ones.
+    fn depends_on(&self, name: &HeaderName, value: &HeaderValue) -> bool {
+        let [_, over_https] = &self.alone;
+        if name == header::ACCESS_CONTROL_ALLOW_ORIGIN {
+            return value == "*";
+        }
+        name == header::X_FRAME_OPTIONS || over_https.contains_key(name)
     }
 
     /// Writes the headers that a response does not have.
@@ -251,6 +267,12 @@ impl Fields {
         self.csp.as_ref().is_some_and(|csp| csp.value.has_nonce())
             || self.csp_report_only.as_ref().is_some_and(has)
     }
+}
+
+/// Returns the bit of a name's length. Two lengths with the same bit cost a comparison.
+#[inline]
+fn length_bit(name: &HeaderName) -> u64 {
+    1 << (name.as_str().len() % 64)
 }
 
 /// Returns true if the service itself specifies which pages may frame it. Values that browsers ignore, such as `ALLOW-FROM`,

@@ -11,8 +11,19 @@ type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 /// The headers of a response on which the service wrote `own`, sorted.
 fn written(security: &SecurityHeaders, request: &request::Parts, own: Pairs<'_>) -> Vec<String> {
+    written_with_room(security, request, own, 0)
+}
+
+/// The same, for a response that has room for more headers, as behind other policies of a chain.
+fn written_with_room(
+    security: &SecurityHeaders,
+    request: &request::Parts,
+    own: Pairs<'_>,
+    room: usize,
+) -> Vec<String> {
     let Decision::Now(Ok(grant)) = security.decide(request) else { panic!("it rejects nothing") };
     let (mut response, ()) = Response::new(()).into_parts();
+    response.headers.reserve(room);
     for (name, value) in own {
         let name: HeaderName = name.parse().unwrap();
         response.headers.append(name, value.parse().unwrap());
@@ -163,6 +174,27 @@ fn unrelated_headers_of_the_service_are_unchanged() {
     let security = SecurityHeaders::api().without(header::X_FRAME_OPTIONS).build().unwrap();
     let own = [("x-frame-options", "SAMEORIGIN")];
     assert_eq!(values(&security, "content-security-policy", &own), ["default-src 'none'"]);
+}
+
+#[test]
+fn headers_are_the_same_with_and_without_room() {
+    let presets = [SecurityHeaders::api(), SecurityHeaders::pages().legacy_headers()];
+    for security in presets.map(|preset| preset.build().unwrap()) {
+        for own in [
+            &[][..],
+            &[("etag", "x"), ("set-cookie", "a=1"), ("set-cookie", "b=2")],
+            &[("referrer-policy", "origin"), ("etag", "x")],
+            &[("x-frame-options", "SAMEORIGIN")],
+            &[("access-control-allow-origin", "*")],
+            &[("access-control-allow-origin", "https://app.example.com"), ("vary", "Origin")],
+        ] {
+            for uri in ["/", "https://api.example.com/"] {
+                let with_room = written_with_room(&security, &request(uri), own, 40);
+                assert_eq!(with_room, written(&security, &request(uri), own), "{own:?}");
+                assert!(with_room.len() >= own.len() + 4, "{with_room:?}");
+            }
+        }
+    }
 }
 
 #[test]
