@@ -9,8 +9,8 @@ pub(super) struct Needs {
     index: Option<HashMap<Box<str>, Vec<usize>, RandomState>>,
 }
 
-/// Up to this many names are compared with each of the caller's.
-const FEW: usize = 8;
+/// Up to this many names are compared with each of the caller's. A hash of a short name takes as long as two comparisons.
+const FEW: usize = 2;
 
 impl Needs {
     pub(super) fn new(lists: impl IntoIterator<Item = Vec<Box<str>>>) -> Self {

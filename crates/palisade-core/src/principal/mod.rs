@@ -203,6 +203,7 @@ impl Principal {
 
     /// Returns the roles that the caller has everywhere, then those in the [tenant](Self::tenant) that it acts in, each
     /// in the order in which they were given.
+    #[inline]
     pub fn roles(&self) -> impl Iterator<Item = &str> {
         let here = self.acting_in().into_iter().flat_map(|tenant| tenant.roles());
         self.names.roles().chain(here)
@@ -245,6 +246,7 @@ impl Principal {
         Self { names: self.names.to_unshared(), ..*self }
     }
 
+    #[inline]
     fn acting_in(&self) -> Option<Tenant<'_>> {
         self.names.tenants().nth(self.tenant?)
     }

@@ -83,7 +83,8 @@ fn push_number(text: &mut String, number: usize) {
     text.push_str(std::str::from_utf8(&digits).unwrap_or_default());
 }
 
-fn read_number(digits: &[u8]) -> usize {
+#[inline]
+fn read_number(digits: [u8; NUMBER]) -> usize {
     digits.iter().rev().fold(0, |number, digit| (number << 7) | usize::from(*digit))
 }
 
@@ -96,6 +97,7 @@ impl Names {
         &self.0[self.end(0)..self.end(1)]
     }
 
+    #[inline]
     pub(super) fn roles(&self) -> impl Iterator<Item = &str> + Clone {
         Items(&self.0[self.end(1)..self.end(2)]).map(|(name, _)| name)
     }
@@ -114,10 +116,10 @@ impl Names {
     }
 
     /// Returns the position where a section ends.
+    #[inline]
     fn end(&self, section: usize) -> usize {
-        let bytes = self.0.as_bytes();
-        let at = bytes.len() - (4 - section) * NUMBER;
-        read_number(&bytes[at..at + NUMBER])
+        let (_, ends) = self.0.as_bytes().as_rchunks::<NUMBER>();
+        read_number(ends[ends.len() - 4 + section])
     }
 }
 
@@ -128,10 +130,10 @@ struct Items<'a>(&'a str);
 impl<'a> Iterator for Items<'a> {
     type Item = (&'a str, Kind);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let (number, rest) = self.0.split_at_checked(NUMBER)?;
-        let number = read_number(number.as_bytes());
-        let (name, rest) = rest.split_at(number / 2);
+        let number = read_number(*self.0.as_bytes().first_chunk()?);
+        let (name, rest) = self.0[NUMBER..].split_at(number / 2);
         self.0 = rest;
         Some((name, if number % 2 == 1 { Kind::Tenant } else { Kind::Plain }))
     }
