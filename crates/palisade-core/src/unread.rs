@@ -147,6 +147,20 @@ impl<B: BytesBody + Unpin + 'static> DiscardOnDrop<B> {
     }
 }
 
+impl<B> DiscardOnDrop<B> {
+    /// Returns the body, unless it was dropped.
+    #[inline]
+    pub fn get_mut(&mut self) -> Option<&mut B> {
+        self.body.as_mut()
+    }
+
+    /// Discards nothing: the body has ended, or failed.
+    #[inline]
+    pub fn has_ended(&mut self) {
+        self.discard = None;
+    }
+}
+
 impl<B> Drop for DiscardOnDrop<B> {
     fn drop(&mut self) {
         if let (Some((discard, setting)), Some(body)) = (self.discard, self.body.take()) {

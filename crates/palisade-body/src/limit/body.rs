@@ -1,4 +1,5 @@
 use std::{
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -7,8 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use http_body_util::Empty;
-use palisade_core::{Body, BoxError, BytesBody};
+use palisade_core::{BoxError, BytesBody};
 
 use super::{
     counted::Counted,
@@ -42,7 +42,7 @@ pub struct LimitedBody<B>(Kind<B>);
 enum Kind<B> {
     Streamed(Reader<B>),
     // It was read before the handler was called.
-    Whole(Body<Empty<Bytes>>),
+    Whole { bytes: Bytes, trailers: Option<Box<HeaderMap>> },
 }
 
 impl<B> LimitedBody<B> {
@@ -57,7 +57,7 @@ impl<B> LimitedBody<B> {
     }
 
     pub(super) fn whole(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
-        Self(Kind::Whole(Body::collected(bytes, trailers.map(Box::new))))
+        Self(Kind::Whole { bytes, trailers: trailers.map(Box::new) })
     }
 }
 
@@ -75,14 +75,18 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.get_mut().0 {
             Kind::Streamed(reader) => reader.poll_frame(cx),
-            Kind::Whole(body) => Pin::new(body).poll_frame(cx),
+            Kind::Whole { bytes, trailers } => Poll::Ready(if bytes.is_empty() {
+                trailers.take().map(|trailers| Ok(Frame::trailers(*trailers)))
+            } else {
+                Some(Ok(Frame::data(mem::take(bytes))))
+            }),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Streamed(reader) => reader.counted.as_ref().is_none_or(Counted::is_end_stream),
-            Kind::Whole(body) => body.is_end_stream(),
+            Kind::Whole { bytes, trailers } => bytes.is_empty() && trailers.is_none(),
         }
     }
 
@@ -91,7 +95,7 @@ where
             Kind::Streamed(reader) => {
                 reader.counted.as_ref().map_or(SizeHint::with_exact(0), Counted::size_hint)
             }
-            Kind::Whole(body) => body.size_hint(),
+            Kind::Whole { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
         }
     }
 }
@@ -106,6 +110,7 @@ struct Reader<B> {
 
 impl<B> Reader<B> {
     #[cold]
+    #[inline(never)]
     fn is_done(&mut self) {
         let is_over = self.counted.take().is_some_and(|counted| counted.is_over());
         if let Some(watched) = &self.watched {
@@ -118,14 +123,21 @@ impl<B> Reader<B>
 where
     B: BytesBody + Unpin,
 {
-    #[inline]
+    #[inline(always)]
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Some(counted) = &mut self.counted else { return Poll::Ready(None) };
-        let polled = counted.poll_frame(cx);
-        if let Poll::Ready(None | Some(Err(_))) = &polled {
-            self.is_done();
+        match counted.poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
+            Poll::Ready(Some(Err(error))) => {
+                self.is_done();
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => {
+                self.is_done();
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
         }
-        polled
     }
 }
 

@@ -8,7 +8,7 @@ pub(super) enum Count {
     /// The bytes of each gRPC message.
     EachMessage(Messages),
     /// Messages of gRPC-web in base64, which is decoded four characters at a time.
-    EachTextMessage { quad: [u8; 4], have: usize, messages: Messages },
+    EachTextMessage { quad: [u8; 4], have: u8, messages: Messages },
 }
 
 impl Count {
@@ -44,9 +44,9 @@ impl Count {
             Self::EachMessage(messages) => messages.take(data, limit),
             Self::EachTextMessage { quad, have, messages } => {
                 for byte in data {
-                    quad[*have] = *byte;
+                    quad[usize::from(*have)] = *byte;
                     *have += 1;
-                    if *have < quad.len() {
+                    if usize::from(*have) < quad.len() {
                         continue;
                     }
                     *have = 0;
@@ -70,8 +70,8 @@ impl Count {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Messages {
     prefix: [u8; 5],
-    have: usize,
-    left: u64,
+    have: u8,
+    left: u32,
 }
 
 impl Messages {
@@ -81,17 +81,18 @@ impl Messages {
         while !data.is_empty() {
             if *left > 0 {
                 let here = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
-                *left -= here as u64;
+                *left -= here as u32;
                 data = &data[here..];
             } else {
-                let here = (prefix.len() - *have).min(data.len());
-                prefix[*have..*have + here].copy_from_slice(&data[..here]);
-                *have += here;
+                let missing = &mut prefix[usize::from(*have)..];
+                let here = missing.len().min(data.len());
+                missing[..here].copy_from_slice(&data[..here]);
+                *have += here as u8;
                 data = &data[here..];
-                if *have == prefix.len() {
+                if usize::from(*have) == prefix.len() {
                     let [_, length @ ..] = *prefix;
-                    (*have, *left) = (0, u64::from(u32::from_be_bytes(length)));
-                    if *left > limit {
+                    (*have, *left) = (0, u32::from_be_bytes(length));
+                    if u64::from(*left) > limit {
                         return false;
                     }
                 }

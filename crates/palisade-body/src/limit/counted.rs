@@ -49,9 +49,9 @@ impl<B> Counted<B> {
     }
 
     #[cold]
-    fn goes_over(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn goes_over(&mut self) -> BoxError {
         self.is_over = true;
-        Poll::Ready(Some(Err(length_limit_error())))
+        length_limit_error()
     }
 }
 
@@ -60,7 +60,8 @@ where
     B: BytesBody + Unpin,
 {
     // A frame is large, most of it room for trailers. So the data are taken out of one frame and put into another: copying a
-    // result with a frame takes longer than all the rest.
+    // result with a frame takes longer than all the rest. For the same reason no function that is not inlined returns a frame,
+    // here and in `LimitedBody`: then the compiler keeps the result in registers (61 instructions for a piece instead of 82).
     #[inline(always)]
     pub(super) fn poll_frame(
         &mut self,
@@ -68,12 +69,19 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let limit = self.limit.get();
         if self.declared > limit {
-            return self.goes_over();
+            return Poll::Ready(Some(Err(self.goes_over())));
         }
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        let Some(body) = self.body.get_mut() else { return Poll::Ready(None) };
+        let frame = match ready!(Pin::new(body).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-            None => return Poll::Ready(None),
+            Some(Err(error)) => {
+                self.body.has_ended();
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            None => {
+                self.body.has_ended();
+                return Poll::Ready(None);
+            }
         };
         let data = match frame.into_data() {
             Ok(data) => data,
@@ -84,7 +92,7 @@ where
             trail.saw_body_bytes(*so_far);
         }
         if !self.count.takes(&data, limit) {
-            return self.goes_over();
+            return Poll::Ready(Some(Err(self.goes_over())));
         }
         Poll::Ready(Some(Ok(Frame::data(data))))
     }

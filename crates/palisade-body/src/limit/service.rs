@@ -127,19 +127,17 @@ fn count_messages(headers: &HeaderMap) -> Option<Count> {
 
 /// Returns the declared length, unless `Transfer-Encoding` overrides it (RFC 9112, section 6.3).
 fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
-    if headers.contains_key(header::TRANSFER_ENCODING) {
+    // Most requests declare none: one look-up instead of two.
+    if !headers.contains_key(header::CONTENT_LENGTH)
+        || headers.contains_key(header::TRANSFER_ENCODING)
+    {
         return Ok(None);
     }
     let mut declared = None;
     for value in headers.get_all(header::CONTENT_LENGTH) {
         // The same number several times is that number.
         for one in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            if one.is_empty() || !one.iter().all(u8::is_ascii_digit) {
-                return Err(malformed());
-            }
-            let one = std::str::from_utf8(one).ok().and_then(|one| one.parse().ok());
-            // More than 64 bits is more than any limit.
-            let one = one.unwrap_or(u64::MAX);
+            let one = number(one).ok_or_else(malformed)?;
             if declared.is_some_and(|other| other != one) {
                 return Err(malformed());
             }
@@ -149,6 +147,16 @@ fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     Ok(declared)
 }
 
+/// Returns the number that these digits write. More than 64 bits is more than any limit.
+fn number(digits: &[u8]) -> Option<u64> {
+    let with_digit = |number: u64, digit: &u8| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        Some(number.saturating_mul(10).saturating_add(digit))
+    };
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, with_digit) }
+}
+
+#[cold]
 fn malformed() -> ApiError {
     ApiError::bad_request().with_message("the declared length of the body is malformed")
 }
