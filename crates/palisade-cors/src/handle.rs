@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use palisade_core::ConfigError;
 
 use crate::{Cors, CorsBuilder, rules::SharedRules};
@@ -58,7 +56,7 @@ impl CorsHandle {
     /// # Ok::<_, palisade_core::ConfigError>(())
     /// ```
     pub fn reconfigure(&self, new: CorsBuilder) -> Result<(), ConfigError> {
-        self.rules.store(Arc::new(new.rules()?));
+        self.rules.replace(new.rules()?);
         Ok(())
     }
 }
@@ -66,6 +64,6 @@ impl CorsHandle {
 impl Cors {
     /// Replaces the configuration while this policy, and every clone of it, serves.
     pub fn handle(&self) -> CorsHandle {
-        CorsHandle { rules: Arc::clone(&self.rules) }
+        CorsHandle { rules: self.rules.clone() }
     }
 }

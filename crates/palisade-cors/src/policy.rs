@@ -1,6 +1,3 @@
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request, response};
 use palisade_core::{
     Allowed, Decision, Description, Policy, PolicyLayer, requested_uri, set_header, vary_by,
@@ -89,7 +86,7 @@ impl Cors {
     }
 
     pub(crate) fn new(rules: Rules) -> Self {
-        Self { rules: Arc::new(ArcSwap::from_pointee(rules)) }
+        Self { rules: SharedRules::new(rules) }
     }
 }
 

@@ -1,9 +1,12 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use foldhash::HashSet;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use palisade_core::{ApiError, BoxError};
@@ -15,8 +18,60 @@ use crate::{
 /// The `Vary` of responses by an allowlist.
 pub(crate) static ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
 
-/// Rules that a handle can replace.
-pub(crate) type SharedRules = Arc<ArcSwap<Rules>>;
+/// Rules that a handle can replace. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedRules(Arc<ReplaceableRules>);
+
+#[derive(Debug)]
+struct ReplaceableRules {
+    first: Arc<Rules>,
+    /// Until rules are replaced, a request reads only this flag.
+    is_replaced: AtomicBool,
+    replaced: ArcSwapOption<Rules>,
+}
+
+/// The current rules.
+pub(crate) enum CurrentRules<'a> {
+    First(&'a Arc<Rules>),
+    Later(Arc<Rules>),
+}
+
+impl Deref for CurrentRules<'_> {
+    type Target = Arc<Rules>;
+
+    #[inline]
+    fn deref(&self) -> &Arc<Rules> {
+        match self {
+            Self::First(rules) => rules,
+            Self::Later(rules) => rules,
+        }
+    }
+}
+
+impl SharedRules {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self(Arc::new(ReplaceableRules {
+            first: Arc::new(rules),
+            is_replaced: AtomicBool::new(false),
+            replaced: ArcSwapOption::empty(),
+        }))
+    }
+
+    #[inline]
+    pub(crate) fn load(&self) -> CurrentRules<'_> {
+        if self.0.is_replaced.load(Ordering::Acquire)
+            && let Some(rules) = self.0.replaced.load_full()
+        {
+            return CurrentRules::Later(rules);
+        }
+        CurrentRules::First(&self.0.first)
+    }
+
+    pub(crate) fn replace(&self, rules: Rules) {
+        self.0.replaced.store(Some(Arc::new(rules)));
+        self.0.is_replaced.store(true, Ordering::Release);
+    }
+}
 
 /// A configuration, with prepared header values.
 #[derive(Debug)]

@@ -1,7 +1,4 @@
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 use foldhash::HashSet;
 use http::{HeaderValue, Method, StatusCode};
@@ -288,7 +285,7 @@ impl CorsBuilder {
             if paths.iter().any(|(other, _)| **other == **path) {
                 return wrong("give it one configuration");
             }
-            paths.push((path.as_str().into(), Arc::clone(&cors.rules)));
+            paths.push((path.as_str().into(), cors.rules.clone()));
         }
         Ok(Paths::new(paths))
     }
