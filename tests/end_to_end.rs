@@ -36,6 +36,7 @@ mod jwks;
 mod mcp;
 mod nested_paths;
 mod observe;
+mod observe_metrics;
 mod openapi;
 mod order;
 mod panics;

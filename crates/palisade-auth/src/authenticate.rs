@@ -366,3 +366,25 @@ macro_rules! policy_of {
     };
 }
 pub(crate) use policy_of;
+
+/// Implements the methods of an authentication that are those of its field `authenticate`.
+macro_rules! forward_to_inner {
+    () => {
+        fn invalid(&self) -> palisade_core::ApiError {
+            self.authenticate.invalid()
+        }
+
+        fn fields(&self) -> Vec<http::HeaderName> {
+            self.authenticate.fields()
+        }
+
+        fn hide_credentials(&self, request: &mut http::request::Parts) {
+            self.authenticate.hide_credentials(request);
+        }
+
+        fn mark_response(&self, response: &mut http::response::Parts) {
+            self.authenticate.mark_response(response);
+        }
+    };
+}
+pub(crate) use forward_to_inner;

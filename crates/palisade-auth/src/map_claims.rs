@@ -1,9 +1,11 @@
 use std::{fmt, sync::Arc};
 
-use http::{HeaderName, request, response};
-use palisade_core::ApiError;
+use http::request;
 
-use crate::{Attempt, Authenticate, authenticate::policy_of};
+use crate::{
+    Attempt, Authenticate,
+    authenticate::{forward_to_inner, policy_of},
+};
 
 /// An authentication with claims of another type; see [`Authenticate::map_claims`].
 pub struct MapClaims<A, F> {
@@ -33,21 +35,7 @@ where
         self.converted(self.authenticate.verify_credential(credential))
     }
 
-    fn invalid(&self) -> ApiError {
-        self.authenticate.invalid()
-    }
-
-    fn fields(&self) -> Vec<HeaderName> {
-        self.authenticate.fields()
-    }
-
-    fn hide_credentials(&self, request: &mut request::Parts) {
-        self.authenticate.hide_credentials(request);
-    }
-
-    fn mark_response(&self, response: &mut response::Parts) {
-        self.authenticate.mark_response(response);
-    }
+    forward_to_inner!();
 }
 
 policy_of!([A F] MapClaims<A, F>);

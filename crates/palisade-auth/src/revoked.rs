@@ -1,11 +1,11 @@
 use std::{fmt, future::Future, sync::Arc};
 
-use http::{HeaderName, request, response};
+use http::request;
 use palisade_core::{ApiError, BoxError};
 
 use crate::{
     Attempt, Authenticate, Identity,
-    authenticate::{Pending, policy_of},
+    authenticate::{Pending, forward_to_inner, policy_of},
 };
 
 /// An authentication that rejects revoked identities; see [`Authenticate::revoked`].
@@ -35,25 +35,11 @@ where
         self.check(self.authenticate.verify_credential(credential))
     }
 
-    fn invalid(&self) -> ApiError {
-        self.authenticate.invalid()
-    }
-
-    fn fields(&self) -> Vec<HeaderName> {
-        self.authenticate.fields()
-    }
-
     fn leave_identity(&self, identity: Identity<A::Claims>, request: &mut request::Parts) {
         self.authenticate.leave_identity(identity, request);
     }
 
-    fn hide_credentials(&self, request: &mut request::Parts) {
-        self.authenticate.hide_credentials(request);
-    }
-
-    fn mark_response(&self, response: &mut response::Parts) {
-        self.authenticate.mark_response(response);
-    }
+    forward_to_inner!();
 }
 
 policy_of!([A F] Revoked<A, F>);
@@ -75,25 +61,11 @@ where
         self.check(self.authenticate.verify_credential(credential))
     }
 
-    fn invalid(&self) -> ApiError {
-        self.authenticate.invalid()
-    }
-
-    fn fields(&self) -> Vec<HeaderName> {
-        self.authenticate.fields()
-    }
-
     fn leave_identity(&self, identity: Identity<A::Claims>, request: &mut request::Parts) {
         self.authenticate.leave_identity(identity, request);
     }
 
-    fn hide_credentials(&self, request: &mut request::Parts) {
-        self.authenticate.hide_credentials(request);
-    }
-
-    fn mark_response(&self, response: &mut response::Parts) {
-        self.authenticate.mark_response(response);
-    }
+    forward_to_inner!();
 }
 
 policy_of!([A F] RevokedLater<A, F>);

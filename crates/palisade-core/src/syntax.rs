@@ -45,6 +45,51 @@ pub fn percent_decode(text: &[u8]) -> impl Iterator<Item = PercentByte> {
     })
 }
 
+/// A segment of a route in axum's syntax.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteSegment<'r> {
+    /// Empty for the slash at the end of a route.
+    Literal(&'r str),
+    /// `{name}`.
+    Parameter(&'r str),
+    /// `{*name}`, the last one.
+    Rest(&'r str),
+}
+
+/// Returns the segments of a route such as `/orders/{id}` or `/files/{*rest}`.
+///
+/// # Errors
+///
+/// The remedy, if the route is not valid or no path of a request could match it.
+pub fn parse_route(route: &str) -> Result<Vec<RouteSegment<'_>>, &'static str> {
+    let mut segments = route.strip_prefix('/').ok_or("begin with a slash")?.split('/').peekable();
+    let mut parsed = Vec::new();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        let parameter = segment.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
+        parsed.push(match parameter.map(|name| (name.strip_prefix('*'), name)) {
+            Some((Some(_), _)) if !is_last => return Err("nothing can follow a `{*…}`"),
+            Some((rest, name)) => match rest.unwrap_or(name) {
+                name if name.is_empty() || name.contains(['{', '}', '*']) => {
+                    return Err("write a parameter as `{name}`, or `{*name}` at the end");
+                }
+                name if rest.is_some() => RouteSegment::Rest(name),
+                name => RouteSegment::Parameter(name),
+            },
+            None if segment.contains(['{', '}', '?', '#', '%']) => {
+                return Err(
+                    "a parameter is a whole segment, and a path has no query and no percent-encoding",
+                );
+            }
+            // A slash at the end is a path of its own.
+            None if segment.is_empty() && !is_last => return Err("leave out the empty segment"),
+            None if matches!(segment, "." | "..") => return Err("leave out the dots"),
+            None => RouteSegment::Literal(segment),
+        });
+    }
+    Ok(parsed)
+}
+
 /// Encodes all bytes of `text` for which `is_plain` is false as `%` and two upper-case digits.
 pub fn percent_encode(text: &str, is_plain: impl Fn(u8) -> bool) -> String {
     let mut encoded = String::with_capacity(text.len());

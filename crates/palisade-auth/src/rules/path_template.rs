@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use palisade_core::{
     ConfigError,
-    syntax::{PercentByte, percent_decode},
+    syntax::{PercentByte, RouteSegment, parse_route, percent_decode},
 };
 
 /// A path with one named parameter that is looked at, in the syntax of axum's routes.
@@ -11,7 +11,6 @@ pub(super) struct PathTemplate {
     segments: Vec<Segment>,
     /// It ends in `{*rest}`: one segment more, or any number.
     has_rest: bool,
-    ends_in_slash: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,76 +27,49 @@ const SETTING: &str = "path template";
 impl PathTemplate {
     pub(super) fn parse(template: &str, parameter: &str) -> Result<Self, ConfigError> {
         let wrong = |remedy: String| ConfigError::new(SETTING, template, remedy);
-        let Some(path) = template.strip_prefix('/') else {
-            return Err(wrong("begin with a slash".to_owned()));
-        };
-        let ends_in_slash = path.ends_with('/');
-        let path = path.strip_suffix('/').unwrap_or(path);
+        let parsed = parse_route(template).map_err(|remedy| wrong(remedy.to_owned()))?;
+        let has_rest = matches!(parsed.last(), Some(RouteSegment::Rest(_)));
         let mut names = Vec::new();
         let mut segments = Vec::new();
-        let mut has_rest = false;
-        for segment in path.split('/') {
-            if has_rest {
-                return Err(wrong("nothing can follow a `{*…}`".to_owned()));
-            }
-            let braced = segment.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
-            match braced {
-                Some(name) => {
-                    let rest = name.strip_prefix('*');
-                    has_rest = rest.is_some();
-                    let name = rest.unwrap_or(name);
-                    if name.is_empty() || name.contains(['{', '}', '*']) {
-                        return Err(wrong(format!(
-                            "`{segment}` is no parameter: write `{{name}}`"
-                        )));
-                    }
-                    if names.contains(&name) {
-                        return Err(wrong(format!("name `{name}` once")));
-                    }
-                    names.push(name);
-                    match rest {
-                        Some(rest) if rest == parameter => {
-                            return Err(wrong(format!("`{parameter}` must be one segment")));
-                        }
-                        Some(_) => {}
-                        None if name == parameter => segments.push(Segment::Wanted),
-                        None => segments.push(Segment::Any),
-                    }
-                }
-                None if is_plain_literal(segment) => {
-                    segments.push(Segment::Literal(segment.into()));
-                }
-                None => {
+        for segment in parsed {
+            segments.push(match segment {
+                RouteSegment::Literal(literal) if !literal.bytes().all(is_plain) => {
                     return Err(wrong(format!(
-                        "`{segment}` is neither a parameter nor plain: a whole segment in braces, or ASCII without \
-                         `%`, `{{`, `}}`, `*` and `\\`, and not empty, `.` or `..`"
+                        "`{literal}` is not plain: use ASCII letters, digits and punctuation without `*` and `\\`"
                     )));
                 }
-            }
-        }
-        if has_rest && ends_in_slash {
-            return Err(wrong("nothing can follow a `{*…}`".to_owned()));
+                RouteSegment::Literal(literal) => Segment::Literal(literal.into()),
+                RouteSegment::Parameter(name) | RouteSegment::Rest(name) if names.contains(&name) => {
+                    return Err(wrong(format!("name `{name}` once")));
+                }
+                RouteSegment::Rest(name) if name == parameter => {
+                    return Err(wrong(format!("`{parameter}` must be one segment")));
+                }
+                RouteSegment::Rest(_) => continue,
+                RouteSegment::Parameter(name) => {
+                    names.push(name);
+                    if name == parameter { Segment::Wanted } else { Segment::Any }
+                }
+            });
         }
         if !segments.contains(&Segment::Wanted) {
             return Err(wrong(format!("it has no `{{{parameter}}}`")));
         }
-        Ok(Self { segments, has_rest, ends_in_slash })
+        Ok(Self { segments, has_rest })
     }
 
     /// The value of the parameter in `path`, decoded once. `None`: the path does not fit, or can be read in two ways.
     pub(super) fn value_in<'p>(&self, path: &'p str) -> Option<Cow<'p, str>> {
-        let path = path.strip_prefix('/')?;
-        let path = if self.ends_in_slash { path.strip_suffix('/')? } else { path };
-        let mut given = path.split('/');
+        let mut given = path.strip_prefix('/')?.split('/');
         let mut value = None;
         for segment in &self.segments {
             let raw = given.next()?;
-            let decoded = unambiguous(raw)?;
             match segment {
                 // Before decoding: the router compares `/admin` to the letter too, and `/%61dmin` is another path.
                 Segment::Literal(literal) if **literal != *raw => return None,
-                Segment::Literal(_) | Segment::Any => {}
-                Segment::Wanted => value = Some(decoded),
+                Segment::Literal(_) => {}
+                Segment::Any => _ = unambiguous(raw)?,
+                Segment::Wanted => value = Some(unambiguous(raw)?),
             }
         }
         let mut rest = given.peekable();
@@ -108,9 +80,8 @@ impl PathTemplate {
     }
 }
 
-fn is_plain_literal(segment: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b"%{}*\\?#\"<>^`|".contains(&byte);
-    !matches!(segment, "" | "." | "..") && segment.bytes().all(plain)
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"*\\\"<>^`|".contains(&byte)
 }
 
 /// Decodes a segment once. Returns `None` if proxies and routers could read it differently: an empty segment (`//`), `.` or

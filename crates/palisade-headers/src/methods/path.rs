@@ -1,6 +1,6 @@
 use palisade_core::{
     ConfigError,
-    syntax::{PercentByte, percent_decode},
+    syntax::{PercentByte, RouteSegment, parse_route, percent_decode},
 };
 
 /// A path in the syntax of axum's routes: `/orders/{id}`, `/files/{*rest}`.
@@ -19,46 +19,14 @@ pub(super) enum Segment {
 
 impl Path {
     pub(super) fn parse(text: &str) -> Result<Self, ConfigError> {
-        let wrong = |remedy: &'static str| ConfigError::new("at", text, remedy);
-        let Some(path) = text.strip_prefix('/') else {
-            return Err(wrong("begin with a slash"));
-        };
-        let mut segments = Vec::new();
-        let mut has_rest = false;
-        let count = path.split('/').count();
-        for (place, segment) in path.split('/').enumerate() {
-            let is_last = place + 1 == count;
-            match segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-                Some(name) => {
-                    let is_rest = name.starts_with('*');
-                    let name = name.strip_prefix('*').unwrap_or(name);
-                    if name.is_empty() || name.contains(['{', '}', '*']) {
-                        return Err(wrong(
-                            "write a parameter as `{name}`, or `{*name}` at the end",
-                        ));
-                    }
-                    if is_rest && !is_last {
-                        return Err(wrong("nothing can follow a `{*…}`"));
-                    }
-                    has_rest = is_rest;
-                    if !is_rest {
-                        segments.push(Segment::Any);
-                    }
-                }
-                None if segment.contains(['{', '}', '?', '#', '%']) => {
-                    return Err(wrong(
-                        "a parameter is a whole segment, and a path has no query and no percent-encoding",
-                    ));
-                }
-                // A slash at the end is a path of its own.
-                None if segment.is_empty() && !is_last => {
-                    return Err(wrong("leave out the empty segment"));
-                }
-                None if is_dots(segment) => return Err(wrong("leave out the dots")),
-                None => segments.push(Segment::Literal(segment.to_owned())),
-            }
-        }
-        Ok(Self { segments, has_rest })
+        let parsed = parse_route(text).map_err(|remedy| ConfigError::new("at", text, remedy))?;
+        let has_rest = matches!(parsed.last(), Some(RouteSegment::Rest(_)));
+        let segments = parsed.into_iter().filter_map(|segment| match segment {
+            RouteSegment::Literal(literal) => Some(Segment::Literal(literal.to_owned())),
+            RouteSegment::Parameter(_) => Some(Segment::Any),
+            RouteSegment::Rest(_) => None,
+        });
+        Ok(Self { segments: segments.collect(), has_rest })
     }
 
     /// Returns true if the path of a request matches. The oracle of the tests of [`Tree`](super::tree::Tree).
