@@ -25,7 +25,7 @@ use crate::{
 /// Preflights do not reach the service. Other OPTIONS requests do; axum's router answers them with 405 if a route has no
 /// OPTIONS. With a list of origins, every response has `Vary: Origin`, also for requests without an `Origin` and for
 /// rejections, because a cache could otherwise serve the response for one origin to another. This also holds for a single
-/// origin, unless [all requests get the same header](CorsBuilder::tell_everyone_alike), and not for
+/// origin, unless [all requests get the same header](CorsBuilder::static_origin), and not for
 /// [`CorsBuilder::any_origin`]. CORS headers of the service are removed, so that there is a single source of decisions.
 ///
 /// ```

@@ -161,7 +161,7 @@ fn null_origin_is_allowed_only_by_its_setting() {
 
 #[test]
 fn constant_headers_name_the_single_origin_without_vary() {
-    let cors = Cors::allow_origins([APP]).tell_everyone_alike().build().unwrap();
+    let cors = Cors::allow_origins([APP]).static_origin().build().unwrap();
     for fields in [&[("origin", APP)] as &Fields, &[("origin", EVIL)], &[]] {
         let headers = answer(&cors, "GET", fields, &[]).unwrap();
         let expected =

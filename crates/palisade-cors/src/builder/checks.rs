@@ -95,7 +95,7 @@ impl CorsBuilder {
         }
         let patterns: Vec<_> =
             self.origins.iter().map(|text| self.pattern(text)).collect::<Result<_, _>>()?;
-        if self.everyone_alike {
+        if self.static_origin {
             return self.only_one(&patterns, asks);
         }
         let null = self.null.then(|| Pattern::Exact(HeaderValue::from_static("null")));
@@ -134,7 +134,7 @@ impl CorsBuilder {
                 "list the origins instead of any_origin(): any page of the internet would reach the private network",
             ),
             (self.strict, "strict", "remove it or any_origin(), which rejects no origin"),
-            (self.everyone_alike, "tell_everyone_alike", "leave it out; any_origin() does so"),
+            (self.static_origin, "static_origin", "leave it out; any_origin() does so"),
             (self.null, "insecure_allow_null", "leave it out; any_origin() includes `null`"),
             (
                 !self.predicates.is_empty(),
@@ -179,8 +179,7 @@ impl CorsBuilder {
     }
 
     fn only_one(&self, patterns: &[Pattern], asks: bool) -> Result<Allowlist, ConfigError> {
-        let wrong =
-            |remedy: &'static str| Err(ConfigError::without_value("tell_everyone_alike", remedy));
+        let wrong = |remedy: &'static str| Err(ConfigError::without_value("static_origin", remedy));
         if self.credentials {
             return wrong(
                 "remove it or allow_credentials(), which is sent to the matching origin only",

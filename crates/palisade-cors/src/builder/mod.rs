@@ -41,7 +41,7 @@ pub struct CorsBuilder {
     predicates: Vec<Predicate>,
     lookup: Option<AskOrigin>,
     lookup_limits: Option<LookupLimits>,
-    everyone_alike: bool,
+    static_origin: bool,
     methods: Option<Vec<Method>>,
     any_method: bool,
     request_headers: Vec<String>,
@@ -82,7 +82,7 @@ impl CorsBuilder {
             predicates: Vec::new(),
             lookup: None,
             lookup_limits: None,
-            everyone_alike: false,
+            static_origin: false,
             methods: None,
             any_method: false,
             request_headers: vec!["content-type".to_owned()],
@@ -246,8 +246,8 @@ impl CorsBuilder {
     ///
     /// Browsers compare it with the page's origin, so pages of other origins cannot read the response. Requires exactly one
     /// origin without a `*`, and no credentials.
-    pub fn tell_everyone_alike(mut self) -> Self {
-        self.everyone_alike = true;
+    pub fn static_origin(mut self) -> Self {
+        self.static_origin = true;
         self
     }
 

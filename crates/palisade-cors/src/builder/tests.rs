@@ -70,7 +70,7 @@ fn invalid_settings_are_config_errors() {
         ("any with credentials", any().allow_credentials(true), "allow_credentials `true`"),
         ("any into a private network", any().allow_private_network(true), "allow_private_network"),
         ("any and strict", any().strict(true), "strict `true`"),
-        ("any, alike", any().tell_everyone_alike(), "tell_everyone_alike"),
+        ("any, alike", any().static_origin(), "static_origin"),
         // credentials
         (
             "credentials over http",
@@ -131,25 +131,21 @@ fn invalid_settings_are_config_errors() {
         ("a redirect", app().success_status(StatusCode::FOUND), "success_status `302`"),
         ("a switch", app().success_status(StatusCode::SWITCHING_PROTOCOLS), "success_status `101`"),
         ("a made-up refusal", app().refused_preflight_status(StatusCode::NOT_FOUND), "`404`"),
-        (
-            "two, alike",
-            app().allow_origin("https://b.com").tell_everyone_alike(),
-            "exactly one origin",
-        ),
+        ("two, alike", app().allow_origin("https://b.com").static_origin(), "exactly one origin"),
         (
             "a pattern, alike",
-            Cors::allow_origins(["http://localhost:*"]).tell_everyone_alike(),
+            Cors::allow_origins(["http://localhost:*"]).static_origin(),
             "without a `*`",
         ),
         (
             "credentials, alike",
-            app().allow_credentials(true).tell_everyone_alike(),
+            app().allow_credentials(true).static_origin(),
             "allow_credentials()",
         ),
-        ("strict, alike", app().strict(true).tell_everyone_alike(), "strict()"),
+        ("strict, alike", app().strict(true).static_origin(), "strict()"),
         (
             "a predicate, alike",
-            app().allow_origin_if(|_| true).tell_everyone_alike(),
+            app().allow_origin_if(|_| true).static_origin(),
             "exactly one origin",
         ),
         ("no path", app().on_path("public", &Cors::same_origin_only()), "on_path `public`"),
@@ -231,7 +227,7 @@ fn harmless_settings_build() {
         ("a query", app().allow_methods([Method::from_bytes(b"QUERY").unwrap()])),
         ("a path", app().on_path("/public", &Cors::same_origin_only())),
         ("a path of its own host", app().on_path("/v1/a_b-c.d~e", &Cors::same_origin_only())),
-        ("one, alike", app().tell_everyone_alike()),
+        ("one, alike", app().static_origin()),
     ];
     for (what, builder) in table {
         assert!(builder.clone().build().is_ok(), "{what}");

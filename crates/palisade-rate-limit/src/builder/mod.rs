@@ -158,19 +158,14 @@ impl<K: Key> RateLimitBuilder<K> {
     }
 
     /// Admits requests over a quota, and logs the name of the quota at level INFO with the target `palisade::shadow`. Such a
-    /// request is not charged, so the log shows the effect of [enforcing](Self::enforce) the limit. Responses have no rate
+    /// request is not charged, so the log shows the effect of enforcing the limit. Responses have no rate
     /// limit fields.
     pub fn shadow(self) -> Self {
         self.enforce_sample(0.0)
     }
 
-    /// Rejects all requests over a quota. This is the default.
-    pub fn enforce(self) -> Self {
-        self.enforce_sample(1.0)
-    }
-
     /// Enforces the limit for this fraction of the keys, from 0 to 1, and treats the others as [`shadow`](Self::shadow) does.
-    /// A key stays in its group for the life of the process.
+    /// A key stays in its group for the life of the process. Default: 1, for all keys.
     pub fn enforce_sample(mut self, fraction: f64) -> Self {
         self.enforced = fraction;
         self

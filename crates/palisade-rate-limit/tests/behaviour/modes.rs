@@ -57,7 +57,7 @@ fn sample_of_one_enforces_all_keys_and_zero_none() {
         let builder = RateLimit::per_address(Quota::per(0, MINUTE)).enforce_sample(fraction);
         assert_eq!(builder.build().unwrap_err().setting(), "enforce_sample");
     }
-    let builder = RateLimit::per_address(Quota::per(0, MINUTE)).shadow().enforce();
+    let builder = RateLimit::per_address(Quota::per(0, MINUTE)).shadow().enforce_sample(1.0);
     assert!(send(&clocked(builder).0, from(1)).limited());
 }
 
