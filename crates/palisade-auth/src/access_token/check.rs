@@ -52,17 +52,25 @@ impl TokenCheck {
 
     /// Removes tokens that a handler might repeat in its response.
     pub(crate) fn hide_credentials(&self, request: &mut request::Parts) {
+        if self.is_in_query() {
+            // `mark_response` replaces the default of an inner layer.
+            Personal::enable(&mut request.extensions);
+        }
         for source in &self.sources {
             source.hide_token(request);
         }
+    }
+
+    /// Returns true if tokens are accepted in the query.
+    fn is_in_query(&self) -> bool {
+        self.sources.iter().any(|source| source.field().is_none())
     }
 
     /// Adds a new DPoP nonce. If tokens are accepted in the query, forbids storing the response under a URI that may
     /// contain one (RFC 6750, section 2.3).
     pub(crate) fn mark_response(&self, response: &mut response::Parts) {
         self.sender.mark_response(response);
-        let in_query = self.sources.iter().any(|source| source.field().is_none());
-        if in_query && !Personal::has_own_cache_control(response) {
+        if self.is_in_query() && !Personal::has_own_cache_control(response) {
             let no_store = HeaderValue::from_static("no-store");
             palisade_core::set_header(&mut response.headers, header::CACHE_CONTROL, no_store);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request, response};
 use http_body::Body as HttpBody;
-use palisade_core::{AcceptsBody, Body, BoxError, HttpResponse};
+use palisade_core::{AcceptsBody, Body, BoxError, HttpResponse, Personal};
 
 use super::{
     answer::Answer,
@@ -96,6 +96,7 @@ impl Fetch {
         S: Inner<B>,
         B: HttpBody<Data = Bytes>,
     {
+        Personal::enable(&mut head.extensions);
         let stale = self.stale.take();
         let is_conditional =
             stale.as_ref().is_some_and(|stale| make_conditional(&mut head.headers, &stale.headers));

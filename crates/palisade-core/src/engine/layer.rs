@@ -11,7 +11,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{Entry, Policies, Refusal, Stage, finish_refusal, refused};
-use crate::{Body, HttpResponse, Personal, discard_unread};
+use crate::{Body, HttpResponse, discard_unread, personal::Audience};
 
 /// A tower layer made of a policy, or of a [`Chain`](crate::Chain) of them.
 ///
@@ -96,15 +96,15 @@ where
         // Each arm makes its future in place: an inner future may be large, and moving it is what nesting costs.
         match policies.enter(&mut head, &mut grants) {
             Entry::Passed => {
-                let personal = Personal::is_request(&head);
+                let audience = Audience::of_request(&head);
                 let future = self.inner.call(Request::from_parts(head, body));
-                PolicyFuture { state: State::Inner { future }, grants, personal, policies }
+                PolicyFuture { state: State::Inner { future }, grants, audience, policies }
             }
             Entry::Refused(refusal) => {
                 discard_unread(&head, body);
                 let refusal = Some(finish_refusal(&policies.stage, &mut grants, refusal));
                 let state = State::Refused { refusal };
-                PolicyFuture { state, grants, personal: false, policies }
+                PolicyFuture { state, grants, audience: Audience::Anyone, policies }
             }
             Entry::Waiting(wait) => {
                 // The service that was polled ready is the one that must be called: it leaves with the future.
@@ -112,7 +112,7 @@ where
                 let inner = std::mem::replace(&mut self.inner, fresh);
                 let held = Some(Box::new(Held { inner, head, body, wait }));
                 let state = State::Waiting { held };
-                PolicyFuture { state, grants, personal: false, policies }
+                PolicyFuture { state, grants, audience: Audience::Anyone, policies }
             }
         }
     }
@@ -138,7 +138,7 @@ pin_project! {
         #[pin]
         state: State<S, P, ReqB>,
         grants: P::Grants,
-        personal: bool,
+        audience: Audience,
         policies: Arc<Policies<P>>,
     }
 }
@@ -193,7 +193,7 @@ where
                             return Poll::Ready(Err(error));
                         }
                     };
-                    let response = policies.finish(grants, *this.personal, head, body);
+                    let response = policies.finish(grants, *this.audience, head, body);
                     return Poll::Ready(Ok(response));
                 }
                 StateProj::Refused { refusal } => {
@@ -206,7 +206,7 @@ where
                     let Held { mut inner, head, body, .. } = *held.take().expect(POLLED_AGAIN);
                     match decided {
                         Ok(()) => {
-                            *this.personal = Personal::is_request(&head);
+                            *this.audience = Audience::of_request(&head);
                             State::Inner { future: inner.call(Request::from_parts(head, body)) }
                         }
                         Err(refusal) => {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Response, request, response};
 
 use super::{Entry, Refusal, RequestHead, Stage};
-use crate::{Body, Personal, hold::Watched};
+use crate::{Body, hold::Watched, personal::Audience};
 
 /// The policies of a layer, with what is known of them when the layer is built.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl<P: Stage> Policies<P> {
     pub(crate) fn finish<B>(
         &self,
         grants: &mut P::Grants,
-        personal: bool,
+        audience: Audience,
         mut head: response::Parts,
         body: Body<B>,
     ) -> Response<Body<B>> {
@@ -62,13 +62,9 @@ impl<P: Stage> Policies<P> {
             // A map that would get too large stays unchanged.
             let _ = head.headers.try_reserve(self.header_fields);
         }
-        if personal {
-            Personal::mark(&mut head);
-        }
+        audience.mark(&mut head);
         let replaced = self.stage.leave(grants, &mut head);
-        if personal {
-            Personal::keep_private(&mut head);
-        }
+        audience.keep_private(&mut head);
         let held =
             Watched::taken_from(&mut head.extensions).map(|held| held.for_response(&head.headers));
         let body = match replaced {

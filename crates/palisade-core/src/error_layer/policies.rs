@@ -20,8 +20,9 @@ use super::{
     service::{Answer, Rejected, call, poll_answer, poll_ready},
 };
 use crate::{
-    ApiError, Body, Chain, HttpService, Personal, Stage, discard_unread,
+    ApiError, Body, Chain, HttpService, Stage, discard_unread,
     engine::{Entry, Policies, Refusal, RequestHead, Sealed, finish_refusal, refused},
+    personal::Audience,
 };
 
 /// One error format as a stage of a chain: the refusals of the policies inside it are rendered in this format.
@@ -177,15 +178,15 @@ where
         let mut grants = Grants::<O, I>::default();
         match policies.enter(&mut head, &mut grants) {
             Entry::Passed => {
-                let personal = Personal::is_request(&head);
+                let audience = Audience::of_request(&head);
                 let state = State::passed(&mut self.inner, unready, head, body);
-                ErrorPolicyFuture { state, grants, personal, policies }
+                ErrorPolicyFuture { state, grants, audience, policies }
             }
             Entry::Refused(refusal) => {
                 discard_unread(&head, body);
                 let refusal = Some(finish_refusal(&policies.stage, &mut grants, refusal));
                 let state = State::Refused { refusal };
-                ErrorPolicyFuture { state, grants, personal: false, policies }
+                ErrorPolicyFuture { state, grants, audience: Audience::Anyone, policies }
             }
             Entry::Waiting(wait) => {
                 // The service that was polled ready is the one that must be called: it leaves with the future.
@@ -193,7 +194,7 @@ where
                 let inner = std::mem::replace(&mut self.inner, fresh);
                 let held = Some(Box::new(Held { inner, unready, head, body, wait }));
                 let state = State::Waiting { held };
-                ErrorPolicyFuture { state, grants, personal: false, policies }
+                ErrorPolicyFuture { state, grants, audience: Audience::Anyone, policies }
             }
         }
     }
@@ -221,7 +222,7 @@ pin_project! {
         #[pin]
         state: State<S, O, I, ReqB>,
         grants: Grants<O, I>,
-        personal: bool,
+        audience: Audience,
         policies: Arc<Policies<Plan<O, I>>>,
     }
 }
@@ -320,7 +321,7 @@ where
                         *held.take().expect(POLLED_AGAIN);
                     match decided {
                         Ok(()) => {
-                            *this.personal = Personal::is_request(&head);
+                            *this.audience = Audience::of_request(&head);
                             State::passed(&mut inner, unready, head, body)
                         }
                         Err(refusal) => {
@@ -333,6 +334,6 @@ where
             };
             this.state.set(next);
         };
-        Poll::Ready(Ok(policies.finish(this.grants, *this.personal, head, body)))
+        Poll::Ready(Ok(policies.finish(this.grants, *this.audience, head, body)))
     }
 }

@@ -168,6 +168,10 @@ impl Policy for CacheControl {
         })
     }
 
+    fn admit(&self, _: &mut CacheControlGrant, request: &mut request::Parts) {
+        Personal::enable(&mut request.extensions);
+    }
+
     fn finish(&self, asked: CacheControlGrant, response: &mut response::Parts) {
         let headers = &response.headers;
         // `max-age` would override the service's `Expires` (RFC 9111, section 5.3).
