@@ -8,9 +8,6 @@ use std::{
 use crate::ApiError;
 
 /// Runs one step of a policy. If it panics, logs the name of the policy and returns the error for the response.
-///
-/// Each policy is caught separately, so that outer policies finish the 500 like any other rejection, with CORS and security
-/// headers.
 #[inline]
 pub(crate) fn caught<T>(
     policy: impl FnOnce() -> Cow<'static, str>,
@@ -20,8 +17,9 @@ pub(crate) fn caught<T>(
     catch_unwind(AssertUnwindSafe(step)).map_err(|panic| reported(&policy(), &*panic))
 }
 
+/// Logs the panic of a policy, and returns the error for the response.
 #[cold]
-fn reported(policy: &str, panic: &(dyn Any + Send)) -> ApiError {
+pub(crate) fn reported(policy: &str, panic: &(dyn Any + Send)) -> ApiError {
     let error = panicked(panic);
     let cause = error.source().map(ToString::to_string);
     tracing::error!(target: "palisade::errors", policy, cause, "a policy panicked");

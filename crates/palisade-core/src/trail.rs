@@ -7,13 +7,14 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use http::{Extensions, request};
 
 pub use self::step::Step;
-use crate::{Allowed, ApiError, Clock, Decision, Halt, Outcome, Policy, Principal};
+use crate::{Allowed, ApiError, BoxFuture, Clock, Decision, Halt, Outcome, Policy, Principal};
 
 /// More policies than any stack has; a request that comes round again and again ends here.
 const MOST_STEPS: usize = 64;
@@ -206,7 +207,7 @@ impl Trail {
             return policy.decide(request);
         };
         let asked = trail.0.clock.monotonic();
-        let panics = Panics { trail, policy, asked };
+        let panics = Panics { trail, policy, asked: Some(asked) };
         let decision = policy.decide(request);
         std::mem::forget(panics);
         match &decision {
@@ -214,6 +215,25 @@ impl Trail {
             Decision::Later(_) => trail.noted().asked = asked,
         }
         decision
+    }
+
+    /// Polls the decision of a policy, and records it.
+    pub(crate) fn poll<P: Policy>(
+        policy: &P,
+        decision: &mut BoxFuture<Result<P::Grant, Halt>>,
+        cx: &mut Context<'_>,
+        request: &request::Parts,
+    ) -> Poll<Result<P::Grant, Halt>> {
+        let Some(trail) = Self::from_extensions(&request.extensions) else {
+            return decision.as_mut().poll(cx);
+        };
+        let panics = Panics { trail, policy, asked: None };
+        let polled = decision.as_mut().poll(cx);
+        std::mem::forget(panics);
+        polled.map(|outcome| {
+            trail.push_result(policy, &outcome, None);
+            outcome
+        })
     }
 
     /// Starts the time of a policy whose decision will be [recorded](Self::note).
@@ -225,11 +245,6 @@ impl Trail {
     /// Records the decision of the policy that was started last.
     pub(crate) fn note(&self, policy: Cow<'static, str>, outcome: Outcome) {
         self.push(policy, outcome, false, None);
-    }
-
-    /// Records the decision of this policy, which was started last.
-    pub(crate) fn note_of<P: Policy>(&self, policy: &P, outcome: &Result<P::Grant, Halt>) {
-        self.push_result(policy, outcome, None);
     }
 
     fn push_result<P: Policy>(
@@ -281,13 +296,13 @@ impl Noted {
 struct Panics<'a, P: Policy> {
     trail: &'a Trail,
     policy: &'a P,
-    asked: Duration,
+    asked: Option<Duration>,
 }
 
 impl<P: Policy> Drop for Panics<'_, P> {
     fn drop(&mut self) {
         let outcome = Outcome::CouldNotTell { code: "PANICKED".into() };
-        self.trail.push(self.policy.describe().into_name(), outcome, false, Some(self.asked));
+        self.trail.push(self.policy.describe().into_name(), outcome, false, self.asked);
     }
 }
 

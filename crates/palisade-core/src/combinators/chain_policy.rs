@@ -9,7 +9,7 @@ use http::{request, response};
 
 use crate::{
     Allowed, Chain, Decision, Description, Halt, Policy, Stage, Trail,
-    engine::{Entry, Policies, finish_refusal},
+    engine::{Entry, Policies},
 };
 
 /// A policy, or several in a row: everything that a combinator accepts.
@@ -77,7 +77,7 @@ impl<A: Stage, B: Stage> Policy for ChainPolicy<A, B> {
         match self.chain.enter(&mut head, &mut grants) {
             Entry::Passed => Decision::grant(ChainGrant { grants, head: Some(head) }),
             Entry::Refused(refusal) => {
-                let refusal = finish_refusal(&self.chain.stage, &mut grants, refusal);
+                let refusal = self.chain.leave_refusal(&mut grants, refusal);
                 Decision::Now(Err(Halt::Reply(refusal)))
             }
             Entry::Waiting(mut wait) => {
@@ -86,9 +86,7 @@ impl<A: Stage, B: Stage> Policy for ChainPolicy<A, B> {
                     let resume = poll_fn(|cx| chain.resume(&mut wait, cx, &mut head, &mut grants));
                     match resume.await {
                         Ok(()) => Ok(ChainGrant { grants, head: Some(head) }),
-                        Err(refusal) => {
-                            Err(Halt::Reply(finish_refusal(&chain.stage, &mut grants, refusal)))
-                        }
+                        Err(refusal) => Err(Halt::Reply(chain.leave_refusal(&mut grants, refusal))),
                     }
                 })
             }
@@ -111,14 +109,14 @@ impl<A: Stage, B: Stage> Policy for ChainPolicy<A, B> {
     }
 
     fn finish(&self, mut grant: Self::Grant, response: &mut response::Parts) {
-        if self.chain.stage.leave(&mut grant.grants, response).is_some() {
+        if self.chain.leave(&mut grant.grants, response).is_some() {
             // A policy cannot replace the body; the engine does when it catches this. The panic was reported already.
             resume_unwind(Box::new("in one of several policies"));
         }
     }
 
     fn failed(&self, mut grant: Self::Grant) {
-        self.chain.stage.fail(&mut grant.grants);
+        self.chain.fail(&mut grant.grants);
     }
 
     fn describe(&self) -> Description {

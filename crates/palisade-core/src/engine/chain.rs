@@ -1,4 +1,7 @@
-use std::task::{Context, Poll, ready};
+use std::{
+    borrow::Cow,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
 use http::{request, response};
@@ -81,6 +84,10 @@ impl<A: Stage, B: Stage> Stage for Chain<A, B> {
     fn fail(&self, (outer, inner): &mut Self::Grants) {
         self.1.fail(inner);
         self.0.fail(outer);
+    }
+
+    fn without_grant(&self, (outer, inner): &Self::Grants) -> Option<Cow<'static, str>> {
+        self.0.without_grant(outer).or_else(|| self.1.without_grant(inner))
     }
 
     fn prepare_all(&self, request: &mut request::Parts) {

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Entry, Policies, Refusal, Stage, finish_refusal, refused};
+use super::{Entry, Policies, Refusal, Stage, refused};
 use crate::{Body, HttpResponse, discard_unread, personal::Audience};
 
 /// A tower layer made of a policy, or of a [`Chain`](crate::Chain) of them.
@@ -102,7 +102,7 @@ where
             }
             Entry::Refused(refusal) => {
                 discard_unread(&head, body);
-                let refusal = Some(finish_refusal(&policies.stage, &mut grants, refusal));
+                let refusal = Some(policies.leave_refusal(&mut grants, refusal));
                 let state = State::Refused { refusal };
                 PolicyFuture { state, grants, audience: Audience::Anyone, policies }
             }
@@ -189,7 +189,7 @@ where
                     let (head, body) = match answered {
                         Ok(response) => response.into_response().into_parts(),
                         Err(error) => {
-                            policies.stage.fail(grants);
+                            policies.fail(grants);
                             return Poll::Ready(Err(error));
                         }
                     };
@@ -211,8 +211,7 @@ where
                         }
                         Err(refusal) => {
                             discard_unread(&head, body);
-                            let refusal =
-                                finish_refusal(&this.policies.stage, this.grants, refusal);
+                            let refusal = this.policies.leave_refusal(this.grants, refusal);
                             State::Refused { refusal: Some(refusal) }
                         }
                     }

@@ -13,5 +13,5 @@ pub use self::{
 pub(crate) use self::{
     policies::{Policies, refused},
     request_head::RequestHead,
-    stage::{Entry, Refusal, Sealed, answer, finish_refusal, replace_head},
+    stage::{Entry, Refusal, Sealed, answer, replace_head},
 };

@@ -1,10 +1,14 @@
-use std::task::{Context, Poll};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::{Response, request, response};
 
-use super::{Entry, Refusal, RequestHead, Stage};
-use crate::{Body, hold::Watched, personal::Audience};
+use super::{Entry, Refusal, RequestHead, Stage, answer, replace_head};
+use crate::{ApiError, Body, hold::Watched, panics::reported, personal::Audience};
 
 /// The policies of a layer, with what is known of them when the layer is built.
 #[derive(Debug)]
@@ -28,14 +32,18 @@ impl<P: Stage> Policies<P> {
         Self { stage, header_fields, adds_trail: description.has_trail() }
     }
 
-    /// Decides about a request.
+    /// Decides about a request. A panic of a policy is a rejection with 500, which the outer policies finish.
     #[inline]
     pub(crate) fn enter(
         &self,
         request: &mut request::Parts,
         grants: &mut P::Grants,
     ) -> Entry<P::Wait> {
-        self.stage.enter(&mut RequestHead::new(request, self.adds_trail), grants)
+        // Unwind safe: the request is not used any more.
+        let entered = catch_unwind(AssertUnwindSafe(|| {
+            self.stage.enter(&mut RequestHead::new(request, self.adds_trail), grants)
+        }));
+        entered.unwrap_or_else(|panic| Entry::Refused(self.panicked(&*panic, request, grants)))
     }
 
     /// Continues after a decision that was awaited.
@@ -46,7 +54,61 @@ impl<P: Stage> Policies<P> {
         request: &mut request::Parts,
         grants: &mut P::Grants,
     ) -> Poll<Result<(), Refusal>> {
-        self.stage.resume(wait, cx, &mut RequestHead::new(request, self.adds_trail), grants)
+        let resumed = catch_unwind(AssertUnwindSafe(|| {
+            self.stage.resume(wait, cx, &mut RequestHead::new(request, self.adds_trail), grants)
+        }));
+        resumed.unwrap_or_else(|panic| Poll::Ready(Err(self.panicked(&*panic, request, grants))))
+    }
+
+    #[cold]
+    fn panicked(
+        &self,
+        panic: &(dyn Any + Send),
+        request: &request::Parts,
+        grants: &P::Grants,
+    ) -> Refusal {
+        answer(self.reported(panic, grants).into(), request)
+    }
+
+    #[cold]
+    fn reported(&self, panic: &(dyn Any + Send), grants: &P::Grants) -> ApiError {
+        reported(&self.stage.without_grant(grants).unwrap_or_default(), panic)
+    }
+
+    /// Finishes a response. Returns the body of an error that replaces the response.
+    #[inline]
+    pub(crate) fn leave(
+        &self,
+        grants: &mut P::Grants,
+        response: &mut response::Parts,
+    ) -> Option<Bytes> {
+        let mut replaced = None;
+        loop {
+            // Unwind safe: the response is replaced.
+            match catch_unwind(AssertUnwindSafe(|| self.stage.leave(grants, response))) {
+                Ok(body) => return body.or(replaced),
+                Err(panic) => {
+                    let error = self.reported(&*panic, grants);
+                    replaced = Some(replace_head(error, response));
+                }
+            }
+        }
+    }
+
+    /// Finishes the refusal of a policy by the policies outside of it, which have allowed the request.
+    #[cold]
+    pub(crate) fn leave_refusal(&self, grants: &mut P::Grants, mut refusal: Refusal) -> Refusal {
+        let (mut head, body) = std::mem::take(&mut *refusal).into_parts();
+        let body = self.leave(grants, &mut head).unwrap_or(body);
+        *refusal = Response::from_parts(head, body);
+        refusal
+    }
+
+    /// Reports that the inner service failed. Its error is returned even if a policy panics.
+    pub(crate) fn fail(&self, grants: &mut P::Grants) {
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.stage.fail(grants))) {
+            self.reported(&*panic, grants);
+        }
     }
 
     /// Finishes the response of the inner service.
@@ -63,7 +125,7 @@ impl<P: Stage> Policies<P> {
             let _ = head.headers.try_reserve(self.header_fields);
         }
         audience.mark(&mut head);
-        let replaced = self.stage.leave(grants, &mut head);
+        let replaced = self.leave(grants, &mut head);
         audience.keep_private(&mut head);
         let held =
             Watched::taken_from(&mut head.extensions).map(|held| held.for_response(&head.headers));

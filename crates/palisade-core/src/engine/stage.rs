@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     convert::Infallible,
     task::{Context, Poll, ready},
 };
@@ -9,7 +10,6 @@ use http::{Response, request, response};
 use super::RequestHead;
 use crate::{
     Allowed, BoxFuture, Decision, Description, ErrorContext, Halt, LeaveAsIs, Policy, Trail,
-    panics::caught,
 };
 
 /// A [`Policy`], or a [`Chain`](crate::Chain) of them: what a layer runs.
@@ -38,8 +38,8 @@ pub trait Stage: Sealed + Send + Sync + 'static {
         grants: &mut Self::Grants,
     ) -> Poll<Result<(), Refusal>>;
 
-    /// Finishes a response by all policies that have allowed the request, from the inside out. Returns a body if a policy
-    /// panicked: the head is then that of a 500, and the body belongs to it.
+    /// Finishes a response by all policies that have allowed the request, from the inside out. Returns the body of an error that
+    /// replaces the response. A policy that has panicked has lost its grant, and a second call finishes the outer ones.
     #[doc(hidden)]
     #[must_use]
     fn leave(&self, grants: &mut Self::Grants, response: &mut response::Parts) -> Option<Bytes>;
@@ -54,6 +54,14 @@ pub trait Stage: Sealed + Send + Sync + 'static {
     #[doc(hidden)]
     fn description(&self) -> Description {
         Description::new("none")
+    }
+
+    /// Returns the name of the outermost policy without a grant: that of the policy that has just panicked, because policies get
+    /// their grants from the outside in, and lose them from the inside out.
+    #[doc(hidden)]
+    fn without_grant(&self, grants: &Self::Grants) -> Option<Cow<'static, str>> {
+        let _ = grants;
+        None
     }
 
     /// Calls [`Policy::prepare`] of all policies.
@@ -96,22 +104,16 @@ impl<P: Policy> Stage for P {
 
     #[inline]
     fn enter(&self, request: &mut RequestHead<'_>, grants: &mut Self::Grants) -> Entry<Self::Wait> {
-        let entered = caught(
-            || self.describe().into_name(),
-            || {
-                self.prepare(request.parts);
-                match request.decide(self) {
-                    Decision::Now(Ok(mut grant)) => {
-                        request.admit(self, &mut grant);
-                        *grants = Some(grant);
-                        Entry::Passed
-                    }
-                    Decision::Now(Err(halt)) => Entry::Refused(answer(halt, request.parts)),
-                    Decision::Later(decision) => Entry::Waiting(decision),
-                }
-            },
-        );
-        entered.unwrap_or_else(|error| Entry::Refused(answer(error.into(), request.parts)))
+        self.prepare(request.parts);
+        match request.decide(self) {
+            Decision::Now(Ok(mut grant)) => {
+                request.admit(self, &mut grant);
+                *grants = Some(grant);
+                Entry::Passed
+            }
+            Decision::Now(Err(halt)) => Entry::Refused(answer(halt, request.parts)),
+            Decision::Later(decision) => Entry::Waiting(decision),
+        }
     }
 
     fn resume(
@@ -121,18 +123,10 @@ impl<P: Policy> Stage for P {
         request: &mut RequestHead<'_>,
         grants: &mut Self::Grants,
     ) -> Poll<Result<(), Refusal>> {
-        let polled = caught(|| self.describe().into_name(), || wait.as_mut().poll(cx));
-        let outcome = match polled {
-            Ok(polled) => ready!(polled),
-            Err(error) => Err(error.into()),
-        };
-        if let Some(trail) = Trail::from_extensions(&request.parts.extensions) {
-            trail.note_of(self, &outcome);
-        }
-        let admitted = outcome.and_then(|mut grant| {
-            caught(|| self.describe().into_name(), || request.admit(self, &mut grant))?;
+        let outcome = ready!(Trail::poll(self, wait, cx, request.parts));
+        let admitted = outcome.map(|mut grant| {
+            request.admit(self, &mut grant);
             *grants = Some(grant);
-            Ok(())
         });
         Poll::Ready(admitted.map_err(|halt| answer(halt, request.parts)))
     }
@@ -140,19 +134,22 @@ impl<P: Policy> Stage for P {
     #[inline]
     fn leave(&self, grants: &mut Self::Grants, response: &mut response::Parts) -> Option<Bytes> {
         let grant = grants.take()?;
-        let finished = caught(|| self.describe().into_name(), || self.finish(grant, response));
-        finished.err().map(|error| replace_head(error, response))
+        self.finish(grant, response);
+        None
     }
 
     fn fail(&self, grants: &mut Self::Grants) {
         if let Some(grant) = grants.take() {
-            // The service's own error is returned even if this panics.
-            let _ = caught(|| self.describe().into_name(), || self.failed(grant));
+            self.failed(grant);
         }
     }
 
     fn description(&self) -> Description {
         self.describe()
+    }
+
+    fn without_grant(&self, grant: &Self::Grants) -> Option<Cow<'static, str>> {
+        grant.is_none().then(|| self.describe().into_name())
     }
 
     #[inline]
@@ -176,19 +173,6 @@ pub(crate) fn answer(halt: Halt, request: &request::Parts) -> Refusal {
     };
     response.extensions_mut().insert(AnsweredByPolicy(()));
     response
-}
-
-/// Finishes the refusal of a policy by the policies outside of it, which have allowed the request.
-#[cold]
-pub(crate) fn finish_refusal<S: Stage>(
-    stage: &S,
-    grants: &mut S::Grants,
-    mut refusal: Refusal,
-) -> Refusal {
-    let (mut head, body) = std::mem::take(&mut *refusal).into_parts();
-    let body = stage.leave(grants, &mut head).unwrap_or(body);
-    *refusal = Response::from_parts(head, body);
-    refusal
 }
 
 /// Replaces the head of a response whose policy panicked in `finish`, and returns the new body.

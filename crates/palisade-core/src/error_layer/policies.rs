@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     ApiError, Body, Chain, HttpService, Stage, discard_unread,
-    engine::{Entry, Policies, Refusal, RequestHead, Sealed, finish_refusal, refused},
+    engine::{Entry, Policies, Refusal, RequestHead, Sealed, refused},
     personal::Audience,
 };
 
@@ -184,7 +184,7 @@ where
             }
             Entry::Refused(refusal) => {
                 discard_unread(&head, body);
-                let refusal = Some(finish_refusal(&policies.stage, &mut grants, refusal));
+                let refusal = Some(policies.leave_refusal(&mut grants, refusal));
                 let state = State::Refused { refusal };
                 ErrorPolicyFuture { state, grants, audience: Audience::Anyone, policies }
             }
@@ -326,7 +326,7 @@ where
                         }
                         Err(refusal) => {
                             discard_unread(&head, body);
-                            let refusal = finish_refusal(&policies.stage, this.grants, refusal);
+                            let refusal = policies.leave_refusal(this.grants, refusal);
                             State::Refused { refusal: Some(refusal) }
                         }
                     }

@@ -249,7 +249,7 @@ fn policy_is_notified_of_a_failed_service() {
     let chain = Asks(Arc::clone(&seen), "outer").then(Asks(Arc::clone(&seen), "inner"));
     let service = PolicyLayer::new(chain).layer(crate::testing::Probe::new().failing());
     let mut answer = std::pin::pin!(service.oneshot(Request::new(())));
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    assert!(matches!(answer.as_mut().poll(&mut cx), std::task::Poll::Ready(Err(_))));
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    assert!(matches!(answer.as_mut().poll(&mut cx), Poll::Ready(Err(_))));
     assert_eq!(*seen.lock().unwrap(), ["inner", "outer"]);
 }
