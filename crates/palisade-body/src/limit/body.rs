@@ -47,10 +47,12 @@ enum Kind<B> {
 
 impl<B> LimitedBody<B> {
     /// Creates a body with a declared length, which the server enforces.
+    #[inline]
     pub(super) fn declared(counted: Counted<B>) -> Self {
         Self(Kind::Streamed(Reader { counted: Some(counted), watched: None }))
     }
 
+    #[inline]
     pub(super) fn watched(counted: Counted<B>, watched: &Arc<Watched<B>>) -> Self {
         let watched = Some(Arc::clone(watched));
         Self(Kind::Streamed(Reader { counted: Some(counted), watched }))
@@ -112,7 +114,8 @@ impl<B> Reader<B> {
     #[cold]
     #[inline(never)]
     fn is_done(&mut self) {
-        let is_over = self.counted.take().is_some_and(|counted| counted.is_over());
+        let is_over = self.counted.as_ref().is_some_and(Counted::is_over);
+        self.counted = None;
         if let Some(watched) = &self.watched {
             watched.settle(if is_over { State::Over } else { State::Ended });
         }
@@ -144,7 +147,7 @@ where
 impl<B> Drop for Reader<B> {
     fn drop(&mut self) {
         if let (Some(counted), Some(watched)) = (self.counted.take(), &self.watched) {
-            watched.settle(State::Left(counted));
+            watched.settle(State::Left(Box::new(counted)));
         }
     }
 }

@@ -27,20 +27,17 @@ pub(super) struct Counted<B> {
 }
 
 impl<B> Counted<B> {
+    /// `declared` is the declared length, or 0. The body fails before its first byte if it exceeds the limit at the first poll.
+    #[inline]
     pub(super) fn new(
         body: DiscardOnDrop<B>,
+        declared: u64,
         count: Count,
         limit: Limit,
         trail: Option<Trail>,
     ) -> Self {
         let seen = trail.map(|trail| (trail, 0));
-        Self { body, count, limit, declared: 0, is_over: false, seen }
-    }
-
-    /// Sets the declared length. The body fails before its first byte if it exceeds the limit at the first poll.
-    pub(super) fn declaring(mut self, declared: u64) -> Self {
-        self.declared = declared;
-        self
+        Self { body, count, limit, declared, is_over: false, seen }
     }
 
     /// True if the error that it has failed with was ours.

@@ -46,7 +46,7 @@ pin_project! {
 /// A response that waits for the unread rest of the body.
 struct Draining<R, ReqB> {
     response: R,
-    rest: Counted<ReqB>,
+    rest: Box<Counted<ReqB>>,
     watched: Arc<Watched<ReqB>>,
     alarm: Alarm,
 }
@@ -104,6 +104,7 @@ where
         Self { state: State::Refused { refusal: Some(refusal) } }
     }
 
+    #[inline]
     pub(super) fn inner(future: S::Future, watched: Option<Arc<Watched<ReqB>>>) -> Self {
         Self { state: State::Inner { future, watched } }
     }

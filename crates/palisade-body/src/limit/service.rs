@@ -45,6 +45,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let limit = self.rules.limit_for(request.headers());
         // The innermost limit applies: one further out that can be moved makes room, or closes in.
@@ -72,7 +73,7 @@ where
         if !by_message && hint.upper().is_some_and(|most| most <= limit) {
             let (head, body) = request.into_parts();
             let body = DiscardOnDrop::new(&head, body);
-            let counted = Counted::new(body, Count::whole(), Limit::Fixed(limit), trail);
+            let counted = Counted::new(body, 0, Count::whole(), Limit::Fixed(limit), trail);
             let request = Request::from_parts(head, LimitedBody::declared(counted));
             return BodyLimitFuture::inner(self.inner.call(request), None);
         }
@@ -80,7 +81,7 @@ where
         let (mut head, body) = request.into_parts();
         let body = DiscardOnDrop::new(&head, body);
         if collects {
-            let counted = Counted::new(body, Count::whole(), Limit::Fixed(limit), trail);
+            let counted = Counted::new(body, 0, Count::whole(), Limit::Fixed(limit), trail);
             // The service that was polled ready is the one that must be called.
             let fresh = self.inner.clone();
             let inner = std::mem::replace(&mut self.inner, fresh);
@@ -96,7 +97,7 @@ where
         let drain_within = self.rules.drain_within.filter(|_| !by_message);
         let watched = Watched::new(limit.clone(), declared, responder, drain_within);
         let count = each_message.unwrap_or_else(Count::whole);
-        let counted = Counted::new(body, count, limit, trail).declaring(declared);
+        let counted = Counted::new(body, declared, count, limit, trail);
         let request = Request::from_parts(head, LimitedBody::watched(counted, &watched));
         BodyLimitFuture::inner(self.inner.call(request), Some(watched))
     }

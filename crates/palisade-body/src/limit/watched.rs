@@ -28,8 +28,8 @@ pub(super) enum State<B> {
     IsRead,
     /// The handler reads the body and has responded. A fault is recorded here.
     Answered(Arc<FaultRecord>),
-    /// The handler has dropped the body before its end.
-    Left(Counted<B>),
+    /// The handler has dropped the body before its end. Boxed, because most handlers read theirs, and the state is moved.
+    Left(Box<Counted<B>>),
     /// It has ended, or broken off.
     Ended,
     Over,
