@@ -190,10 +190,7 @@ impl Counter {
         };
         let is_long = window.length() >= SHORTEST_COARSE_WINDOW;
         let now = nanos(if is_long { clock.monotonic_coarse() } else { clock.monotonic() });
-        match &*self.table {
-            Table::Narrow(table) => table.charge_known(window, key, now, cost),
-            Table::Wide(table) => table.charge_known(window, key, now, cost),
-        }
+        self.table.charge_known(window, key, now, cost)
     }
 
     /// Checks a request and charges it, in one step.

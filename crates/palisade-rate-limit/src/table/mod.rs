@@ -30,7 +30,10 @@ mod tests;
 use palisade_core::ConfigError;
 
 use self::{narrow::Narrow, wide::Wide};
-use crate::algorithm::{AnyMeter, Meter, Outcome};
+use crate::algorithm::{
+    AnyMeter, Meter, Outcome,
+    window::{Window, WindowStanding},
+};
 
 /// The table of one quota.
 #[derive(Debug)]
@@ -126,6 +129,22 @@ impl Table {
         match self {
             Self::Narrow(table) => table.taken(),
             Self::Wide(table) => table.taken(),
+        }
+    }
+
+    /// Charges a key of a window counter that was charged before, if the request fits. Otherwise changes nothing and returns `None`:
+    /// then [`charge`](Self::charge) decides. The cost must not be 0.
+    #[inline(always)]
+    pub(crate) fn charge_known(
+        &self,
+        window: &Window,
+        key: u64,
+        now: u64,
+        cost: u32,
+    ) -> Option<WindowStanding> {
+        match self {
+            Self::Narrow(table) => table.charge_known(window, key, now, cost),
+            Self::Wide(table) => table.charge_known(window, key, now, cost),
         }
     }
 

@@ -10,7 +10,10 @@ use std::{
 use proptest::prelude::*;
 
 use super::{placement::buckets_of, *};
-use crate::algorithm::window::{Counts, Moment, Window};
+use crate::{
+    Standing,
+    algorithm::window::{Counts, Moment, Window},
+};
 
 const MILLI: u64 = 1_000_000;
 const W: u64 = 60_000 * MILLI;
@@ -38,7 +41,13 @@ impl Subject {
         }
     }
 
+    /// Decides as a limit does: by the path of known keys, then by the path for all outcomes.
     fn charge(&self, window: &Window, key: u64, now: u64, cost: u32) -> Outcome {
+        if cost > 0
+            && let Some(standing) = self.table.charge_known(window, key, now, cost)
+        {
+            return Outcome::Admitted { standing: Standing::from_window(standing), at: now };
+        }
         self.table.charge(&AnyMeter::Window(*window), key, now, cost)
     }
 }
@@ -337,6 +346,19 @@ proptest! {
                     }
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn known_keys_take_the_short_path_at_home_and_at_their_spare() {
+    let window = per_window(3);
+    for Subject { table, .. } in tables(1000, 3) {
+        for key in (0..1000).map(hash) {
+            assert!(table.charge_known(&window, key, 0, 1).is_none(), "a new key");
+            table.charge(&AnyMeter::Window(window), key, 0, 1);
+            assert!(table.charge_known(&window, key, 0, 2).is_some());
+            assert!(table.charge_known(&window, key, 0, 1).is_none(), "over the limit");
         }
     }
 }

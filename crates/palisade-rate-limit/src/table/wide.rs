@@ -118,7 +118,7 @@ impl Wide {
 
     /// Charges a key of a window counter that has a slot, if the request fits. Otherwise changes nothing and returns `None`.
     #[inline]
-    pub(crate) fn charge_known(
+    pub(super) fn charge_known(
         &self,
         window: &Window,
         key: u64,

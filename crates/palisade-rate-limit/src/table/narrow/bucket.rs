@@ -55,7 +55,8 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
         self.header.load();
     }
 
-    /// Charges a key whose word is of the current window, in a bucket that need not be swept, if the request fits.
+    /// Charges a key whose word is of the current window, in a bucket that need not be swept, if the request fits. Returns `None`
+    /// if the key has no slot here, and `Some(None)` if this function cannot decide.
     #[inline(always)]
     pub(super) fn charge_known(
         &self,
@@ -63,17 +64,18 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
         tag: Tag,
         now: Moment,
         cost: u32,
-    ) -> Option<Counts> {
+    ) -> Option<Option<Counts>> {
         let swept = self.swept();
         let (slot, word) = self.find(tag)?;
         let is_swept = (now.index as u32).wrapping_sub(swept) < SWEPT_WITHIN as u32;
         let is_current = is_swept && (word >> 32) as u8 == now.index as u8;
         // The header may have been swept between the two loads, and the word may be newer than the header that was read.
         if !is_current || self.swept() != swept {
-            return None;
+            return Some(None);
         }
-        let counts = window.charge(window.roll(counts(word, now.index), now.index), now, cost)?;
-        self.slots[slot].replace(word, tag.with(counts)).then_some(counts)
+        let counts = window.roll(counts(word, now.index), now.index);
+        let charged = window.charge(counts, now, cost);
+        Some(charged.filter(|charged| self.slots[slot].replace(word, tag.with(*charged))))
     }
 
     #[inline]

@@ -137,10 +137,9 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         slots.filter(|slot| slot.load() != 0).count()
     }
 
-    /// Charges a key that is at home and was charged in this window before, if the request fits. Otherwise changes nothing and
-    /// returns `None`.
+    /// Charges a key that was charged in this window before, if the request fits. Otherwise changes nothing and returns `None`.
     #[inline(always)]
-    pub(crate) fn charge_known(
+    pub(super) fn charge_known(
         &self,
         window: &Window,
         key: u64,
@@ -149,10 +148,13 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
     ) -> Option<WindowStanding> {
         let now = window.moment(now);
         let (home, spare) = self.buckets_of(key);
-        // Early, so that it is in the cache if the key is not at home.
-        self.buckets[spare].fetch();
-        let counts = self.buckets[home].charge_known(window, Tag::from_hash(key), now, cost)?;
-        Some(window.standing_now(counts, now))
+        let (home, spare) = (&self.buckets[home], &self.buckets[spare]);
+        // Early, so that it is in the cache if the key is not at home: a quarter of the keys of a table that is full.
+        spare.fetch();
+        let tag = Tag::from_hash(key);
+        let at_home = home.charge_known(window, tag, now, cost);
+        let charged = at_home.or_else(|| spare.charge_known(window, tag, now, cost))?;
+        Some(window.standing_now(charged?, now))
     }
 
     #[inline]
