@@ -11,7 +11,9 @@ use http_body_util::LengthLimitError;
 use palisade_core::{ApiError, IssueSource};
 use serde::de::DeserializeOwned;
 
-use super::{Extractor, HasRules};
+use super::Extractor;
+#[cfg(feature = "schemars")]
+use super::HasRules;
 use crate::{
     RuleContext, Validation,
     json::{self, Judge},
