@@ -9,7 +9,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::{
     Error, InstructionSource, Instructions, Report,
-    instructions::{BATCHES, Counter, callgrind},
+    instructions::{COUNTED, Counter, callgrind},
     progress::Progress,
     set::{BATCH, LONG, Set, runtime},
     settings::Settings,
@@ -98,7 +98,7 @@ impl Measurement {
         one_request: Duration,
     ) -> Result<(InstructionSource, Counts), Error> {
         let none = self.sets.iter().map(|set| vec![None; set.len()]).collect();
-        let counting = one_request * (BATCH + BATCHES[0] + BATCHES[1]) as u32;
+        let counting = one_request * (BATCH + COUNTED) as u32;
         let (counted, source) = match self.settings.instructions {
             Instructions::Off => {
                 return Ok((InstructionSource::Missing("switched off".to_owned()), none));
@@ -134,29 +134,32 @@ impl Measurement {
         let mut counter = Counter::new()?;
         let mut counts = Vec::new();
         self.each_subject(|run, runtime| {
-            let [short, long] = BATCHES.map(|batch| {
-                run.prepare(batch);
-                counter.count(|| _ = run.run(runtime))
+            let [harness, requests] = [0, 1].map(|requests| {
+                let counted = (0..COUNTED).map(|_| {
+                    run.prepare(requests);
+                    counter.count(|| _ = run.run(runtime))
+                });
+                counted.sum::<Result<u64, String>>()
             });
-            counts.push(short.and_then(|short| Ok(per_request(short, long?))));
+            counts.push(harness.and_then(|harness| Ok(per_request(harness, requests?))));
         });
         counts.into_iter().collect()
     }
 
     fn by_callgrind(&self) -> Result<Vec<u64>, String> {
         let subjects: usize = self.sets.iter().map(Set::len).sum();
-        let counts = callgrind::count(&self.settings.title, 4 * subjects - 1)?;
-        // Four marks a subject: between those of a batch, requests are made; the last count is what lies between two subjects.
-        Ok(counts.chunks(4).map(|counts| per_request(counts[0], counts[2])).collect())
+        let counts = callgrind::count(&self.settings.title, 2 * subjects)?;
+        Ok(counts.chunks(2).map(|counts| per_request(counts[0], counts[1])).collect())
     }
 
-    /// The second run of the program: marks the batches, and ends the process.
+    /// The second run of the program: counts the harness and the requests of each subject, and ends the process.
     fn run_under_callgrind(&mut self) {
         self.each_subject(|run, runtime| {
-            for batch in BATCHES {
-                run.prepare(batch);
-                callgrind::mark();
-                run.run(runtime);
+            for requests in [0, 1] {
+                for _ in 0..COUNTED {
+                    run.prepare(requests);
+                    callgrind::counted_run(run, runtime);
+                }
                 callgrind::mark();
             }
         });
@@ -166,15 +169,17 @@ impl Measurement {
     /// Calls `count` with each subject, once it is warm.
     fn each_subject(&mut self, mut count: impl FnMut(&mut dyn Run, &Runtime)) {
         for subject in self.sets.iter_mut().flat_map(Set::all) {
-            subject.run.prepare(BATCH);
-            subject.run.run(&self.runtime);
+            for _ in 0..BATCH {
+                subject.run.prepare(1);
+                subject.run.run(&self.runtime);
+            }
             count(subject.run.as_mut(), &self.runtime);
         }
     }
 }
 
-fn per_request(short: u64, long: u64) -> u64 {
-    long.saturating_sub(short) / (BATCHES[1] - BATCHES[0]) as u64
+fn per_request(harness: u64, requests: u64) -> u64 {
+    requests.saturating_sub(harness) / COUNTED as u64
 }
 
 /// Runs `work` on a thread of its own inside an async function, where a runtime cannot wait for another one.

@@ -214,7 +214,8 @@ where
     }
 
     fn prepare(&mut self, count: usize) {
-        self.prepared.extend(std::iter::repeat_with(&mut self.request).take(count));
+        let received = || with_room((self.request)());
+        self.prepared.extend(std::iter::repeat_with(received).take(count));
     }
 
     fn run(&mut self, runtime: &Runtime) -> Batch {
@@ -255,6 +256,19 @@ where
     fn future_bytes(&self) -> Option<usize> {
         Some(size_of::<S::Future>())
     }
+}
+
+/// Returns the request with the room for more fields that hyper's parser leaves: hyper reserves the number of received fields. The
+/// fields of a clone have no room, and the first field that a layer adds would move all of them.
+fn with_room<B>(mut request: Request<B>) -> Request<B> {
+    let fields = request.headers_mut();
+    let mut received = HeaderMap::new();
+    received.reserve(fields.len());
+    for (name, value) in fields.iter() {
+        received.append(name.clone(), value.clone());
+    }
+    *fields = received;
+    request
 }
 
 struct WorkRun<F> {

@@ -1,17 +1,25 @@
 //! Services and layers of many kinds are measured, or the error names the step and the cause.
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use palisade_bench::{AnyBody, Error, InstructionSource, Instructions, Ladder};
+use palisade_bench::{AnyBody, CountingAllocator, Error, InstructionSource, Instructions, Ladder};
 use tower::{
-    BoxError, Service, buffer::BufferLayer, layer::layer_fn, limit::ConcurrencyLimitLayer,
+    BoxError, Layer, Service, buffer::BufferLayer, layer::layer_fn, limit::ConcurrencyLimitLayer,
     service_fn, timeout::TimeoutLayer,
 };
-use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::{limit::RequestBodyLimitLayer, set_header::SetRequestHeaderLayer};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 async fn hello(_: Request<String>) -> Result<Response<String>, Infallible> {
     Ok(Response::new("hello".to_owned()))
@@ -78,7 +86,7 @@ fn rejected_grpc_call_is_told_from_an_answered_one() {
     let answers = service_fn(async |request: Request<String>| {
         let code = if request.uri().path() == "/denied" { "7" } else { "0" };
         let trailers = HeaderMap::from_iter([(
-            http::HeaderName::from_static("grpc-status"),
+            HeaderName::from_static("grpc-status"),
             HeaderValue::from_static(code),
         )]);
         let body = Full::<Bytes>::default().with_trailers(async { Some(Ok(trailers)) });
@@ -190,10 +198,7 @@ where
     type Error = S::Error;
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
-    fn poll_ready(
-        &mut self,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.0.poll_ready(cx)
     }
 
@@ -213,4 +218,93 @@ fn stack_without_steps_is_one_row() {
     assert_eq!(report.requests[0].steps.len(), 1);
     let folder = tempfile::tempdir().unwrap();
     report.write_svg(folder.path().join("one.svg")).unwrap();
+}
+
+/// hyper leaves room for more fields than it received. A clone of the fields has none.
+#[test]
+fn first_field_added_to_a_request_needs_no_allocation() {
+    let names = [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cookie",
+        "host",
+        "origin",
+        "referer",
+        "te",
+    ];
+    let request = names.iter().fold(Request::get("/"), |request, name| request.header(*name, "a"));
+    let id = SetRequestHeaderLayer::overriding(
+        HeaderName::from_static("x-request-id"),
+        HeaderValue::from_static("7"),
+    );
+    let report = Ladder::new(service_fn(hello), [request.body(String::new()).unwrap()])
+        .step("request id", id)
+        .instructions(Instructions::Off)
+        .rounds(0)
+        .run()
+        .unwrap();
+    assert_eq!(report.requests[0].steps[1].added.unwrap().allocations, Some(0));
+}
+
+/// Answers with so many bytes, without asking the inner service.
+#[derive(Clone)]
+struct Answers<S = ()> {
+    bytes: usize,
+    inner: S,
+}
+
+fn answers(bytes: usize) -> Answers {
+    Answers { bytes, inner: () }
+}
+
+impl<S> Layer<S> for Answers {
+    type Service = Answers<S>;
+
+    fn layer(&self, inner: S) -> Answers<S> {
+        Answers { bytes: self.bytes, inner }
+    }
+}
+
+impl<S> Service<Request<String>> for Answers<S> {
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<String>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<String>) -> Self::Future {
+        let _ = &self.inner;
+        let held: Vec<_> = (0..8).map(|size| Vec::<u8>::with_capacity(64 << size)).collect();
+        drop((held, request));
+        std::future::ready(Ok(Response::new("x".repeat(self.bytes))))
+    }
+}
+
+/// Requests of a batch would be freed together, and the memory allocator's work for them be part of the count.
+/// Needs valgrind, which `scripts/test` installs.
+#[test]
+fn layer_that_is_never_reached_costs_no_instructions() {
+    let ran = Ladder::new(service_fn(hello), [get("/")])
+        .title("never reached")
+        .step("answers", answers(5000))
+        .step("never reached", answers(7000))
+        .step("never reached either", answers(9000))
+        .instructions(Instructions::Callgrind)
+        .rounds(0)
+        .run();
+    let report = match ran {
+        Err(Error::NoInstructions(why)) if std::env::var("CI").as_deref() != Ok("true") => {
+            eprintln!("NOT TESTED: {why}");
+            return;
+        }
+        report => report.unwrap(),
+    };
+    for step in &report.requests[0].steps[2..] {
+        // Cloning a service with another field may take a few.
+        let added = step.added.unwrap().instructions.unwrap();
+        assert!(added.abs() <= 20, "{}: {added}", step.name);
+    }
 }

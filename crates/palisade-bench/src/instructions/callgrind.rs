@@ -1,13 +1,17 @@
 //! Counts instructions by a second run of the program under callgrind.
 //!
-//! The second run comes to the same ladder, calls [`mark`] around each batch, and ends. Callgrind writes its counts at each
-//! mark, so that one run counts all subjects.
+//! The second run comes to the same ladder, sends single requests by [`counted_run`], and ends. Callgrind counts inside this
+//! function only, and writes its counts at each [`mark`], so that one run counts all subjects.
 
 use std::{
     env, fs,
     path::Path,
     process::{Command, Stdio},
 };
+
+use tokio::runtime::Runtime;
+
+use crate::subject::Run;
 
 /// Names the ladder that the second run counts.
 const COUNTED_LADDER: &str = "PALISADE_BENCH_COUNTED_LADDER";
@@ -22,18 +26,32 @@ pub(crate) fn counted_ladder() -> Option<String> {
     env::var(COUNTED_LADDER).ok()
 }
 
-/// Callgrind writes what it counted since the last mark.
+/// Runs a subject. Callgrind counts only while this function runs.
 #[inline(never)]
-pub(crate) fn mark() {
-    std::hint::black_box(());
+pub(crate) fn counted_run(run: &mut dyn Run, runtime: &Runtime) {
+    keep_apart("counted_run");
+    run.run(runtime);
 }
 
-/// Runs this program under callgrind and returns the instructions between consecutive marks: `counts` of them.
+/// Marks the end of a count. Callgrind writes what it counted since the last mark.
+#[inline(never)]
+pub(crate) fn mark() {
+    keep_apart("mark");
+}
+
+/// Makes the body of a function unique: the compiler merges functions with the same body, and callgrind would see another name.
+fn keep_apart(name: &'static str) {
+    std::hint::black_box(name);
+}
+
+/// Runs this program under callgrind and returns the instructions before each mark: `counts` of them.
 pub(crate) fn count(title: &str, counts: usize) -> Result<Vec<u64>, String> {
     let program = env::current_exe().map_err(|error| format!("this program's file: {error}"))?;
     let folder = tempfile::tempdir().map_err(|error| format!("a temporary folder: {error}"))?;
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--dump-before=*palisade_bench*callgrind*mark*"])
+        // With a second `*` inside of these patterns, callgrind 3.19 ignores one of them.
+        .args(["--tool=callgrind", "--toggle-collect=*callgrind::counted_run*"])
+        .arg("--dump-before=*callgrind::mark*")
         .arg(format!("--callgrind-out-file={}", folder.path().join("out").display()))
         .arg(program)
         .args(env::args_os().skip(1))
@@ -46,9 +64,8 @@ pub(crate) fn count(title: &str, counts: usize) -> Result<Vec<u64>, String> {
         .stderr(Stdio::piped())
         .output()
         .map_err(|error| format!("valgrind: {error}; install valgrind to count instructions"))?;
-    // The first dump counts what came before the first mark.
     let dumped: Result<Vec<u64>, _> =
-        (2..counts + 2).map(|part| read(&folder.path().join(format!("out.{part}")))).collect();
+        (1..=counts).map(|part| read(&folder.path().join(format!("out.{part}")))).collect();
     dumped.map_err(|error| {
         let log = String::from_utf8_lossy(&output.stderr);
         let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();

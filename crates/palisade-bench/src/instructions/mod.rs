@@ -34,8 +34,10 @@ pub enum InstructionSource {
     Missing(String),
 }
 
-/// How many requests are sent in the shorter and in the longer of two batches. The difference of their instructions, divided by
-/// the difference of their lengths, contains no instruction of the harness around a batch.
-pub(crate) const BATCHES: [usize; 2] = [4, 20];
+/// How many single requests are counted, and as many runs of the harness without a request, which are subtracted.
+///
+/// The requests are made one at a time, as a server has them. Those of a batch are freed together, and a layer would be
+/// charged with what the memory allocator does when its caches are full: thousands of instructions, which no server spends.
+pub(crate) const COUNTED: usize = 16;
 
 pub(crate) use counter::Counter;

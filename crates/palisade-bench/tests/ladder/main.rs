@@ -151,9 +151,9 @@ fn check_counts(report: &Report) {
         let layer = added(1);
         for (step, instructions) in [(2, 1000), (3, 3000)] {
             let off = added(step) - layer - instructions;
-            assert!(off.abs() <= 10, "{instructions}: {layer}, {}", added(step));
+            assert!(off.abs() <= 4, "{instructions}: {layer}, {}", added(step));
             let off = saved(step) - layer - instructions;
-            assert!(off.abs() <= 10, "{instructions}: {layer}, saved {}", saved(step));
+            assert!(off.abs() <= 4, "{instructions}: {layer}, saved {}", saved(step));
         }
     }
     let [first, again] = &report.requests[..] else { panic!("two requests") };
