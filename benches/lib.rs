@@ -16,8 +16,11 @@ pub mod full_stack;
 pub mod headers;
 pub mod idempotency;
 pub mod keys;
+pub mod ladders;
 pub mod observe;
 pub mod rate_limit;
+pub mod report;
+pub mod servers;
 pub mod stacks;
 pub mod validate;
 
@@ -72,7 +75,7 @@ pub const POLICIES: [Group; 12] = [
     Group::new(
         "stack",
         "Request ids, panics, six security headers, CORS, a rate limit, a JWT that was seen before, a role and a body limit.",
-        10,
+        16,
         full_stack::compare,
     ),
     Group::new(
@@ -107,8 +110,8 @@ pub const POLICIES: [Group; 12] = [
     ),
     Group::new(
         "rate limit",
-        "Whole layers around a service, with one key that is never over its limit, or always.",
-        8,
+        "Decisions about one key, and whole layers around a service. The key is never over its limit, or always.",
+        11,
         rate_limit::compare,
     ),
     Group::new("auth", "JWTs with HS256, and rules with many roles.", 8, auth::compare),

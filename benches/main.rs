@@ -1,12 +1,14 @@
 //! Writes the report on what Palisade costs: `cargo run --release -p palisade-benches -- report`.
-
-#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-
-#[path = "overhead.rs"]
-mod overhead;
-mod report;
+//!
+//! `cargo bench -p palisade-benches --bench policies -- report` writes it with the optimizations of `docs/performance.md`.
 
 use std::process::ExitCode;
+
+use palisade_bench::CountingAllocator;
+use palisade_benches::report::{self, Options};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 const USAGE: &str = "\
 cargo run --release -p palisade-benches -- report [--quick] [--note TEXT] [FOLDER]
@@ -17,11 +19,11 @@ Measures Palisade beside other crates, and writes performance.md and its charts 
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let Some(options) = report::Options::parse(&arguments) else {
+    let Some(options) = Options::parse(&arguments) else {
         eprintln!("{USAGE}");
         return ExitCode::FAILURE;
     };
-    match report::write(&options) {
+    match report::write(&options, "cargo's release profile") {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

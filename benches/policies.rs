@@ -1,21 +1,35 @@
-//! Every group of comparisons: `cargo bench`, or `cargo bench -- cors` for one of them.
+//! Every group of comparisons: `cargo bench`, or `cargo bench -- cors` for one of them. `cargo bench --bench policies -- report`
+//! writes `docs/performance.md`.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
-use std::time::{Duration, Instant};
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
 
-use palisade_bench::{CountingAllocator, Error};
-use palisade_benches::{groups, keys};
+use palisade_bench::CountingAllocator;
+use palisade_benches::{
+    groups, keys,
+    report::{self, Options},
+};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
-/// Takes about this many seconds, at the end of all groups.
-const LATENCIES: (&str, u32) = ("latencies", 8);
+/// At the end of all groups.
+const LATENCIES: (&str, u32) = ("latencies", keys::LATENCY_SECONDS);
 
-fn main() -> Result<(), Error> {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
+/// `[profile.bench]` of the workspace.
+const PROFILE: &str = "fat LTO, one codegen unit";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments: Vec<_> = std::env::args().skip(1).collect();
     let is_measured = arguments.iter().any(|argument| argument == "--bench");
+    arguments.retain(|argument| argument != "--bench");
+    if let Some(options) = Options::parse(&arguments).filter(|_| is_measured) {
+        return report::write(&options, PROFILE);
+    }
     let wanted = arguments.iter().find(|argument| !argument.starts_with("--"));
     let is_wanted = |name: &str| wanted.is_none_or(|wanted| name.contains(&**wanted));
     let chosen: Vec<_> = groups().filter(|group| is_wanted(group.name)).collect();
@@ -43,7 +57,7 @@ fn main() -> Result<(), Error> {
         }
     }
     if latencies.is_some() {
-        keys::print_latencies(2_000_000);
+        println!("{}", keys::latencies(1_000_000).to_markdown());
     }
     eprintln!("It took {}.", minutes(start.elapsed()));
     Ok(())

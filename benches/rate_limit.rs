@@ -1,11 +1,11 @@
-//! Rate limits as layers, beside the layer of tower_governor.
+//! Rate limits: a decision beside governor's, and layers beside the layer of tower_governor.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use axum::body::Body;
 use http::{Request, Response, request};
 use palisade::{
-    Clock, PolicyLayer, SystemClock,
+    PolicyLayer,
     rate_limit::{Key, Quota, QuotaHeaders, RateLimit, by},
 };
 use palisade_bench::{Comparison, Subject};
@@ -14,7 +14,7 @@ use tower_governor::{
     GovernorError, GovernorLayer, governor::GovernorConfigBuilder, key_extractor::KeyExtractor,
 };
 
-use crate::BARE;
+use crate::{BARE, keys};
 
 /// The key, as an outer policy adds it to the request.
 #[derive(Clone, Copy, Debug)]
@@ -32,27 +32,13 @@ impl KeyExtractor for ByClient {
     }
 }
 
-/// A day in 86 seconds: a key that is requested all the time never exceeds its limit.
-#[derive(Debug)]
-pub(crate) struct Racing;
-
-impl Clock for Racing {
-    fn unix(&self) -> Duration {
-        SystemClock.unix()
-    }
-
-    fn monotonic(&self) -> Duration {
-        SystemClock.monotonic().saturating_mul(1000)
-    }
-}
-
-fn limit(quota: Quota, headers: QuotaHeaders, clock: Arc<dyn Clock>) -> RateLimit<impl Key> {
+fn limit(quota: Quota, headers: QuotaHeaders) -> RateLimit<impl Key> {
     let client = by(|head: &request::Parts| head.extensions.get().map(|client: &Client| client.0));
-    let limit = RateLimit::per_key(client, quota.named("default")).clock(clock);
+    let limit = RateLimit::per_key(client, quota.named("default"));
     limit.headers(headers).build().unwrap()
 }
 
-/// The algorithms, the fields of responses, and a rejection.
+/// A decision, the algorithms, the fields of responses, and a rejection.
 pub fn compare() -> Comparison {
     let bare =
         service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
@@ -68,17 +54,12 @@ pub fn compare() -> Comparison {
     let plain = GovernorLayer::new(governor(1, u32::MAX).finish().unwrap());
     let described = GovernorLayer::new(governor(1, u32::MAX).use_headers().finish().unwrap());
     let exceeded = GovernorLayer::new(governor(DAY.as_nanos() as u64, 1).finish().unwrap());
-    let window = Duration::from_millis(100);
-    let ours =
-        |quota, headers| PolicyLayer::new(limit(quota, headers, Arc::new(Racing))).layer(bare);
-    // Fields have the same number of digits in each response.
-    let fields = |headers| {
-        let quota = Quota::per(u32::MAX, DAY);
-        PolicyLayer::new(limit(quota, headers, SystemClock::shared())).layer(bare)
-    };
-    let wide = || Quota::per(65_534, window);
-    let day = Quota::per(1, DAY * 1000);
+    // A limit that is never reached. Fields have the same number of digits in each response.
+    let wide = || Quota::per(u32::MAX, DAY);
+    let ours = |quota, headers| PolicyLayer::new(limit(quota, headers)).layer(bare);
+    let day = Quota::per(1, DAY);
     Comparison::new("rate limit")
+        .set(keys::HOT, keys::hot())
         .set(
             "allowed, without header fields",
             [
@@ -97,9 +78,13 @@ pub fn compare() -> Comparison {
             "allowed, with header fields",
             [
                 Subject::service(BARE, bare, get),
-                Subject::service("Palisade, X-RateLimit", fields(QuotaHeaders::XRateLimit), get),
+                Subject::service(
+                    "Palisade, X-RateLimit",
+                    ours(wide(), QuotaHeaders::XRateLimit),
+                    get,
+                ),
                 Subject::service("tower_governor, X-RateLimit", described.layer(bare), get),
-                Subject::service("Palisade, RateLimit", fields(QuotaHeaders::Draft10), get),
+                Subject::service("Palisade, RateLimit", ours(wide(), QuotaHeaders::Draft10), get),
             ],
         )
         .set(

@@ -20,7 +20,7 @@ use http_body_util::Full;
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
 use palisade::{
     PeerAddr,
-    auth::{Jwt, RequireRole},
+    auth::{Jwt, JwtBuilder, RequireRole},
     cors::Cors,
     headers::SecurityHeaders,
     rate_limit::{ByAddress, Quota, RateLimit},
@@ -132,9 +132,14 @@ impl Ours {
                 .allow_credentials(true)
                 .build()?,
             limit: RateLimit::per_address(Quota::per(u32::MAX, Duration::from_secs(10))).build()?,
-            auth: Jwt::hs256(SECRET).audience(AUDIENCE).build()?,
+            auth: Self::jwt().build()?,
             role: ["admin"].into(),
         })
+    }
+
+    /// Returns the settings of the tokens. By default a token that was seen before is not verified again.
+    pub fn jwt() -> JwtBuilder<Claims> {
+        Jwt::hs256(SECRET).audience(AUDIENCE)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{env, fs, process::Command};
 
 /// Returns the processor, the system, the compiler and the date.
-pub(super) fn describe() -> String {
+pub(super) fn describe(profile: &str) -> String {
     let processor = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
         let model = text.lines().find_map(|line| line.strip_prefix("model name"))?;
         Some(model.trim_start_matches([' ', '\t', ':']).to_owned())
@@ -15,10 +15,9 @@ pub(super) fn describe() -> String {
         version.split(" (").next().unwrap_or_default().to_owned()
     });
     let date = jiff::Zoned::now().date();
-    let kind =
-        if cfg!(debug_assertions) { "WITHOUT OPTIMIZATIONS" } else { "cargo's release profile" };
+    let profile = if cfg!(debug_assertions) { "WITHOUT OPTIMIZATIONS" } else { profile };
     format!(
-        "Measured on {date}: {}, {cores} cores, {} {}, {rustc}, {kind}.",
+        "Measured on {date}: {}, {cores} cores, {} {}, {rustc}, {profile}.",
         processor.as_deref().unwrap_or("unknown processor"),
         env::consts::OS,
         env::consts::ARCH,

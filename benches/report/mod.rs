@@ -1,5 +1,6 @@
 //! The report: measures all groups, both stacks and all servers, and writes a page with charts.
 
+mod goals;
 mod machine;
 mod page;
 
@@ -11,13 +12,17 @@ use std::{
 };
 
 use palisade_bench::{LoadReport, Protocol, Report};
-use palisade_benches::{Group, groups, stacks::Ours};
 
-use crate::overhead;
+use crate::{
+    Group, groups,
+    keys::{self, LATENCY_SECONDS, Latencies},
+    ladders, servers,
+    stacks::Ours,
+};
 
 /// How the report is written.
 #[derive(Debug)]
-pub(crate) struct Options {
+pub struct Options {
     is_quick: bool,
     note: Option<String>,
     folder: PathBuf,
@@ -25,7 +30,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// Returns `None` if the arguments are not those of a report.
-    pub(crate) fn parse(arguments: &[String]) -> Option<Self> {
+    pub fn parse(arguments: &[String]) -> Option<Self> {
         let (command, arguments) = arguments.split_first()?;
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
         let mut options = Self { is_quick: false, note: None, folder };
@@ -43,19 +48,21 @@ impl Options {
 }
 
 /// What was measured.
-pub(crate) struct Measured {
+struct Measured {
     groups: Vec<(Group, Report)>,
     ladders: Vec<Report>,
     loads: Vec<LoadReport>,
+    latencies: Option<Latencies>,
 }
 
 /// How long the ladders and the servers take, in seconds.
 const LADDERS: u32 = 45;
 const SERVERS: u32 = 40;
 
-/// Measures, and writes the page with its charts.
-pub(crate) fn write(options: &Options) -> Result<(), Box<dyn Error>> {
-    let seconds = groups().map(|group| group.seconds).sum::<u32>() + LADDERS + SERVERS;
+/// Measures, writes the page with its charts, and prints the goals. `profile` describes how the program was compiled.
+pub fn write(options: &Options, profile: &str) -> Result<(), Box<dyn Error>> {
+    let seconds = groups().map(|group| group.seconds).sum::<u32>();
+    let seconds = seconds + LADDERS + SERVERS + LATENCY_SECONDS;
     if options.is_quick {
         eprintln!("QUICK MODE: NOTHING IS MEASURED, and the figures mean nothing.");
     } else {
@@ -69,10 +76,11 @@ pub(crate) fn write(options: &Options) -> Result<(), Box<dyn Error>> {
         report.write_svg(charts.join(file_name(&report.title)))?;
     }
     let page = options.folder.join("performance.md");
-    fs::write(&page, page::render(&measured, options.note.as_deref()))?;
+    fs::write(&page, page::render(&measured, profile, options.note.as_deref()))?;
     let took = Duration::from_secs(start.elapsed().as_secs());
+    println!("{}", goals::render(&measured));
     eprintln!(
-        "{} and its charts are written, after {took:?}. `scripts/readme` copies the first costs.",
+        "{} and its charts are written, after {took:?}. `scripts/readme` copies the costs of a stack.",
         page.display()
     );
     Ok(())
@@ -82,7 +90,8 @@ fn measure(options: &Options, start: Instant, seconds: u32) -> Result<Measured, 
     let announce = |what: &str| {
         eprintln!("{:>4} of about {seconds} s: {what}", start.elapsed().as_secs());
     };
-    let mut measured = Measured { groups: Vec::new(), ladders: Vec::new(), loads: Vec::new() };
+    let mut measured =
+        Measured { groups: Vec::new(), ladders: Vec::new(), loads: Vec::new(), latencies: None };
     for group in groups() {
         announce(group.name);
         if options.is_quick {
@@ -97,17 +106,19 @@ fn measure(options: &Options, start: Instant, seconds: u32) -> Result<Measured, 
     announce("the stacks, layer by layer");
     let ours = Ours::new()?;
     measured.ladders = vec![
-        overhead::palisade_on_tower(&ours)?,
-        overhead::others_on_tower()?,
-        overhead::palisade_in_axum(&ours)?,
-        overhead::others_in_axum()?,
+        ladders::palisade_on_tower(&ours)?,
+        ladders::others_on_tower()?,
+        ladders::palisade_in_axum(&ours)?,
+        ladders::others_in_axum()?,
     ];
     announce("both stacks behind servers");
     measured.loads = vec![
-        overhead::behind_hyper(&ours, Protocol::Http1)?,
-        overhead::behind_hyper(&ours, Protocol::Http2)?,
-        overhead::behind_tonic(&ours)?,
+        servers::behind_hyper(&ours, Protocol::Http1)?,
+        servers::behind_hyper(&ours, Protocol::Http2)?,
+        servers::behind_tonic(&ours)?,
     ];
+    announce("single checks of the rate limiter");
+    measured.latencies = Some(keys::latencies(1_000_000));
     Ok(measured)
 }
 

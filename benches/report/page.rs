@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use palisade_bench::{InstructionSource, Report, RequestReport, Spread, StepReport};
-use palisade_benches::{BARE, POLICIES};
 
-use super::{Measured, file_name, machine};
+use super::{Measured, file_name, goals, machine};
+use crate::{BARE, POLICIES};
 
 /// What one subject costs: more than the bare service, if the set has one.
-fn cost(set: &RequestReport, step: &StepReport) -> Option<Spread> {
+pub(super) fn cost(set: &RequestReport, step: &StepReport) -> Option<Spread> {
     let has_bare = set.steps.first().is_some_and(|first| first.name == BARE);
     if has_bare { step.added.and_then(|added| added.nanos) } else { step.total.nanos }
 }
@@ -22,15 +22,15 @@ fn peer(set: &RequestReport) -> Option<&StepReport> {
     set.steps.iter().find(|step| step.name != BARE && !is_ours(step))
 }
 
-pub(super) fn render(measured: &Measured, note: Option<&str>) -> String {
+pub(super) fn render(measured: &Measured, profile: &str, note: Option<&str>) -> String {
     let mut page = String::from(
-        "# Performance\n\nWhat Palisade costs for each request, beside other crates. `cargo run --release -p palisade-benches -- report` \
-         measures and writes this page; [Measure your own stack](guide/measuring.md) explains the columns.\n\n",
+        "# Performance\n\nWhat Palisade costs for each request, beside other crates. `cargo bench -p palisade-benches --bench policies -- \
+         report` measures and writes this page; [Measure your own stack](guide/measuring.md) explains the columns.\n\n",
     );
     let _ = writeln!(
         page,
         "{} Compared with {}.{}\n",
-        machine::describe(),
+        machine::describe(profile),
         machine::peers(),
         note.map_or(String::new(), |note| format!(" {note}"))
     );
@@ -38,6 +38,7 @@ pub(super) fn render(measured: &Measured, note: Option<&str>) -> String {
         "Times are medians in nanoseconds, with half of the interquartile range after ±. Costs are those over the bare service, in the \
          same round. `~` marks a difference within the noise. Instructions and allocations hardly depend on the machine.\n\n",
     );
+    page.push_str(&goals::render(measured));
     slower(&mut page, measured);
     stack(&mut page, measured);
     for (group, report) in &measured.groups {
@@ -71,6 +72,10 @@ pub(super) fn render(measured: &Measured, note: Option<&str>) -> String {
     for report in &measured.loads {
         page.push_str(&report.to_markdown().replace("## ", "### "));
         page.push('\n');
+    }
+    if let Some(latencies) = &measured.latencies {
+        let _ =
+            writeln!(page, "## Single checks of the rate limiter\n\n{}", latencies.to_markdown());
     }
     page.truncate(page.trim_end().len());
     page + "\n"
