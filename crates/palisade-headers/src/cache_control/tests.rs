@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, Request, Response, StatusCode};
+use tower::{Layer, ServiceExt};
 
 use super::*;
 
@@ -261,5 +262,37 @@ fn page_with_a_nonce_is_never_shared() {
             security.finish(grant, &mut response);
         }
         assert_eq!(value(&response.headers), Some("private, no-store"), "{cache_is_outside}");
+    }
+}
+
+/// Authenticates all requests, inside of the policy under test.
+struct Certificate;
+
+impl Policy for Certificate {
+    type Grant = ();
+
+    fn decide(&self, _: &request::Parts) -> Decision<()> {
+        Decision::grant(())
+    }
+
+    fn admit(&self, (): &mut (), request: &mut request::Parts) {
+        request.extensions.insert(Principal::new("ada"));
+    }
+}
+
+#[tokio::test]
+async fn authentication_inside_makes_public_responses_private() {
+    let service = || {
+        tower::service_fn(async |_: Request<()>| {
+            Ok::<_, std::convert::Infallible>(Response::new(""))
+        })
+    };
+    let cache = CacheControl::public().max_age(MINUTE).build().unwrap();
+    let chain = PolicyLayer::new(cache.clone().then(Certificate)).layer(service());
+    let nested = cache.layer().layer(PolicyLayer::new(Certificate).layer(service()));
+    let chain = chain.oneshot(get()).await.unwrap();
+    let nested = nested.oneshot(get()).await.unwrap();
+    for headers in [chain.headers(), nested.headers()] {
+        assert_eq!(value(headers), Some("private, no-store"));
     }
 }

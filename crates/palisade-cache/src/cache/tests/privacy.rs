@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use http::{Request, request};
+use http::{HeaderValue, Request, request};
 use palisade_core::{Decision, DecisionFlag, OneTimeUse, Policy, PolicyLayer, Principal};
 use tower::Layer;
 
@@ -52,19 +52,26 @@ impl Policy for ApiKey {
 
 #[tokio::test]
 async fn authentication_inside_the_cache_is_detected() {
-    let cache = Cache::revalidate(Duration::from_secs(60)).build().unwrap();
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&calls);
-    let handler = tower::service_fn(move |_: Asked| {
-        counted.fetch_add(1, Ordering::SeqCst);
-        async { Ok::<_, Infallible>(Response::new(Text::from("hello"))) }
-    });
-    let service = cache.layer(PolicyLayer::new(ApiKey).layer(handler));
-    for expected in 1..=2 {
-        let request = Request::get("/").header("x-own-key", "k").body(Text::default()).unwrap();
-        let response = service.clone().oneshot(request).await.unwrap();
-        assert_eq!(response.headers()["cache-control"], "private");
-        assert_eq!(calls.load(Ordering::SeqCst), expected);
+    // also if the service itself allows all caches to store the response
+    for own in [None, Some("max-age=60")] {
+        let cache = Cache::revalidate(Duration::from_secs(60)).build().unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        let handler = tower::service_fn(move |_: Asked| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let mut response = Response::new(Text::from("hello"));
+            if let Some(own) = own {
+                response.headers_mut().insert("cache-control", HeaderValue::from_static(own));
+            }
+            async { Ok::<_, Infallible>(response) }
+        });
+        let service = cache.layer(PolicyLayer::new(ApiKey).layer(handler));
+        for expected in 1..=2 {
+            let request = Request::get("/").header("x-own-key", "k").body(Text::default()).unwrap();
+            let response = service.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.headers()["cache-control"], own.unwrap_or("private"));
+            assert_eq!(calls.load(Ordering::SeqCst), expected, "{own:?}");
+        }
     }
 }
 
