@@ -317,14 +317,15 @@ impl SessionStore for Store {
 #[tokio::test]
 async fn responses_to_tokens_in_the_query_are_not_stored() {
     async fn cache_control(auth: Jwt<()>, own: Option<&'static str>) -> Option<String> {
-        let service =
-            PolicyLayer::new(auth).layer(service_fn(move |_: Request<String>| async move {
-                let mut response = Response::new(String::new());
-                if let Some(own) = own {
-                    response.headers_mut().insert(header::CACHE_CONTROL, own.parse().unwrap());
-                }
-                Ok::<_, Infallible>(response)
-            }));
+        let handler = service_fn(move |_: Request<String>| async move {
+            let mut response = Response::new(String::new());
+            if let Some(own) = own {
+                response.headers_mut().insert(header::CACHE_CONTROL, own.parse().unwrap());
+            }
+            Ok::<_, Infallible>(response)
+        });
+        // The inner layer writes `private` by default, which the outer one replaces.
+        let service = PolicyLayer::new(auth).layer(PolicyLayer::new(()).layer(handler));
         let request = Request::get(format!("/chat?token={}", token()))
             .header("authorization", format!("Bearer {}", token()));
         let response = service.oneshot(request.body(String::new()).unwrap()).await.unwrap();
