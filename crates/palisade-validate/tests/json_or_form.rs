@@ -139,9 +139,12 @@ async fn other_content_types_are_rejected_with_the_accepted_ones() {
 }
 
 #[tokio::test]
-async fn form_in_the_query_of_a_get_is_read() {
-    let get = Request::get("/either?text=hi&starCount=4").body(Body::empty()).unwrap();
-    assert_eq!(app().oneshot(get).await.unwrap().status(), 200);
+async fn form_in_the_query_of_get_and_head_is_read() {
+    for method in ["GET", "HEAD"] {
+        let request = Request::builder().method(method).uri("/either?text=hi&starCount=4");
+        let response = app().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200, "{method}");
+    }
 }
 
 #[tokio::test]

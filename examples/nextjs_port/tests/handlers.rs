@@ -126,6 +126,8 @@ async fn upload_is_what_its_bytes_say() {
         Content-Disposition: form-data; name=\"avatar\"; filename=\"a.jpg\"\r\n\r\n"
             .as_slice(),
         b"\x89PNG\r\n\x1a\n",
+        // Larger than the limit of the other routes.
+        &vec![0; 3 * 1024 * 1024],
         b"\r\n--B--\r\n",
     ]
     .concat();
@@ -134,7 +136,7 @@ async fn upload_is_what_its_bytes_say() {
     let stored = api.send(request, png).await;
     assert_eq!(
         stored.json()["data"],
-        json!({"caption": "me", "content_type": "image/png", "bytes": 8})
+        json!({"caption": "me", "content_type": "image/png", "bytes": 8 + 3 * 1024 * 1024})
     );
 }
 

@@ -53,6 +53,7 @@ async fn preflight_of_a_listed_origin_is_answered() {
     assert_eq!(listed.status, 204);
     assert!(listed.header("access-control-allow-methods").contains("POST"));
     assert_eq!(listed.header("access-control-allow-origin"), "https://app.example.com");
+    assert_eq!(listed.header("access-control-allow-credentials"), "true");
     assert_eq!(preflight("https://evil.example").await.header("access-control-allow-origin"), "");
     // Errors have the headers too, so that a page can read them.
     let request = Request::get("/api/me").header("origin", "https://app.example.com");

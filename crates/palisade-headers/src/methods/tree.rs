@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn first_listed_path_is_found_however_specific_others_are() {
-        let paths = ["/{x}/b", "/a/{y}", "/a/{*rest}", "/c/{*rest}", "/c/d"];
+        let paths = ["/{x}/b", "/a/{y}", "/a/{*rest}", "/c/{*rest}", "/c/d", "/E"];
         let paths = paths.map(|path| Path::parse(path).unwrap());
         let tree = Tree::new(&paths);
         for (path, position) in [
@@ -102,6 +102,8 @@ mod tests {
             ("/c", None),
             ("/z/c", None),
             ("/a/../b", None),
+            ("/E", Some(5)),
+            ("/e", None),
         ] {
             assert_eq!(tree.find(path), position, "{path}");
         }
