@@ -45,12 +45,6 @@ impl<F> fmt::Debug for MapRequestBody<F> {
 
 impl<F> MapRequestBody<F> {
     /// Converts request bodies with `map`, such as `axum::body::Body::new` or `tonic::body::Body::new`.
-    ///
-    /// ```
-    /// use palisade_body::{BoxedBody, MapRequestBody};
-    ///
-    /// let for_axum = MapRequestBody::new(axum::body::Body::new::<BoxedBody>);
-    /// ```
     pub fn new(map: F) -> Self {
         Self { map }
     }

@@ -45,16 +45,6 @@ impl CorsHandle {
     /// # Errors
     ///
     /// Those of [`CorsBuilder::build`]. The old configuration stays.
-    ///
-    /// ```
-    /// use palisade_cors::Cors;
-    ///
-    /// let cors = Cors::allow_origins(["https://app.example.com"]).build()?;
-    /// let handle = cors.handle();
-    /// let from_a_file = vec!["https://app.example.com".to_owned(), "https://beta.example.com".to_owned()];
-    /// handle.reconfigure(Cors::allow_origins(from_a_file))?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn reconfigure(&self, new: CorsBuilder) -> Result<(), ConfigError> {
         self.rules.replace(new.rules()?);
         Ok(())

@@ -63,16 +63,6 @@ impl RedisStore {
     /// # Errors
     ///
     /// If there is no connection within the time-outs. The next request tries again.
-    ///
-    /// ```no_run
-    /// # async fn start() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    /// use palisade_rate_limit_redis::{Redis, RedisStore};
-    ///
-    /// let store = RedisStore::new(Redis::builder("redis://10.0.0.7:6379").build()?);
-    /// store.ready().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
     pub async fn ready(&self) -> Result<(), BoxError> {
         Ok(self.inner.redis.ready().await?)
     }

@@ -114,15 +114,6 @@ impl Redis {
     /// # Errors
     ///
     /// If there is no connection within the time-outs. The next call tries again.
-    ///
-    /// ```no_run
-    /// # use palisade_redis::Redis;
-    /// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
-    /// let redis = Redis::builder("redis://10.0.0.7:6379").build()?;
-    /// redis.ready().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
     pub async fn ready(&self) -> Result<(), RedisError> {
         match &self.inner.route {
             Route::Link(link) => link.ready().await?,

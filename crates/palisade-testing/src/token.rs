@@ -150,16 +150,6 @@ impl TestToken {
     }
 
     /// Signs the token, and returns the value of an `Authorization` header.
-    ///
-    /// ```
-    /// use palisade_testing::TestIssuer;
-    ///
-    /// let issuer = TestIssuer::hs256("a signing key of at least thirty-two bytes");
-    /// let request = http::Request::get("/items")
-    ///     .header("authorization", issuer.token("ada").role("admin").bearer())
-    ///     .body(())?;
-    /// # Ok::<_, http::Error>(())
-    /// ```
     pub fn bearer(self) -> String {
         format!("Bearer {}", self.build())
     }

@@ -38,15 +38,6 @@ pub struct KeySetService {
 impl TokenIssuer {
     /// Returns a service that publishes the [key set](Self::key_set) with `Cache-Control`, for a route such as
     /// `/.well-known/jwks.json`.
-    ///
-    /// ```
-    /// use axum::Router;
-    /// # use palisade_auth::TokenIssuer;
-    ///
-    /// fn routes(issuer: &TokenIssuer) -> Router {
-    ///     Router::new().route_service("/.well-known/jwks.json", issuer.key_set_service())
-    /// }
-    /// ```
     pub fn key_set_service(&self) -> KeySetService {
         let seconds = self.settings().cache_keys_for.as_secs();
         let cache_control = HeaderValue::try_from(format!("public, max-age={seconds}"))

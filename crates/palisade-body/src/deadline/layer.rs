@@ -97,13 +97,6 @@ impl Deadline {
     /// polled. So the server must wrap its sockets in [`TrackedIo`](palisade_core::TrackedIo) or
     /// [`TrackedListener`](palisade_core::TrackedListener) and insert the [`Connection`](palisade_core::Connection) into its
     /// requests. Otherwise the setting has no effect, and a warning is logged once.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use palisade_body::Deadline;
-    ///
-    /// let layer = Deadline::new(Duration::from_secs(10)).write_idle(Duration::from_secs(30));
-    /// ```
     #[must_use]
     pub fn write_idle(mut self, pause: Duration) -> Self {
         self.write_idle = Some(pause);

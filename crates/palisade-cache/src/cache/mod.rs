@@ -100,13 +100,6 @@ pub struct Cache {
 
 impl Cache {
     /// Stores what the service allows, for as long as it says: a shared cache by RFC 9111.
-    ///
-    /// ```
-    /// use palisade_cache::Cache;
-    ///
-    /// let cache = Cache::honour().build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn honour() -> CacheBuilder {
         CacheBuilder::new(Mode::Honour { heuristics: false })
     }
@@ -130,14 +123,6 @@ impl Cache {
     }
 
     /// Stores results until they are removed: call [`Forever::until_purged`] next.
-    ///
-    /// ```
-    /// use palisade_cache::Cache;
-    ///
-    /// let cache = Cache::forever().until_purged().build()?;
-    /// let purge = cache.purge();
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn forever() -> Forever {
         Forever::new()
     }

@@ -40,13 +40,6 @@ impl RequirePrecondition {
     }
 
     /// Requires a condition for these methods.
-    ///
-    /// ```
-    /// use http::Method;
-    /// use palisade_cache::RequirePrecondition;
-    ///
-    /// let layer = RequirePrecondition::for_methods([Method::PUT]);
-    /// ```
     pub fn for_methods(methods: impl IntoIterator<Item = Method>) -> Self {
         Self { methods: methods.into_iter().collect() }
     }

@@ -56,14 +56,6 @@ impl TrustedProxiesBuilder {
 
     /// Trusts these too: networks as in `10.0.0.0/8`, or single addresses. With [`TrustedProxies::hops`] and
     /// [`TrustedProxies::header`], these are the peers that are believed, and no others.
-    ///
-    /// ```
-    /// use palisade_core::TrustedProxies;
-    ///
-    /// let configured = vec!["10.0.16.0/20".to_owned(), "2001:db8:20::/48".to_owned()];
-    /// let proxies = TrustedProxies::loopback().networks(configured).build()?;
-    /// # Ok::<_, palisade_core::ConfigError>(())
-    /// ```
     pub fn networks<I>(mut self, networks: I) -> Self
     where
         I: IntoIterator<Item: AsRef<str>>,
