@@ -128,14 +128,13 @@ fn count_messages(headers: &HeaderMap) -> Option<Count> {
 
 /// Returns the declared length, unless `Transfer-Encoding` overrides it (RFC 9112, section 6.3).
 fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+    let values = headers.get_all(header::CONTENT_LENGTH);
     // Most requests declare none: one look-up instead of two.
-    if !headers.contains_key(header::CONTENT_LENGTH)
-        || headers.contains_key(header::TRANSFER_ENCODING)
-    {
+    if values.iter().next().is_none() || headers.contains_key(header::TRANSFER_ENCODING) {
         return Ok(None);
     }
     let mut declared = None;
-    for value in headers.get_all(header::CONTENT_LENGTH) {
+    for value in values {
         // The same number several times is that number.
         for one in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             let one = number(one).ok_or_else(malformed)?;

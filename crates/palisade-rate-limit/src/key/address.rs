@@ -90,15 +90,18 @@ impl ByAddress {
     /// Returns the key of an address, for calls without a request such as [`check`](crate::RateLimit::check).
     pub fn key_of(&self, address: IpAddr) -> u128 {
         let client = ClientIp::new(address);
-        let configured = self.translated.iter().flatten();
-        let inside = match client.ip() {
-            IpAddr::V6(address) => {
-                let found = configured.map(|prefix| prefix.inside(address)).find(Option::is_some);
-                found.unwrap_or_else(|| translation::well_known(address))
-            }
-            IpAddr::V4(_) => None,
+        let translated = |address| {
+            let configured = self.translated.iter().flatten();
+            let found = configured.map(|prefix| prefix.inside(address)).find(Option::is_some);
+            found.unwrap_or_else(|| translation::well_known(address))
         };
-        match inside.map_or_else(|| client.network_of(self.ipv6_prefix), IpAddr::V4) {
+        let network = match client.ip() {
+            address @ IpAddr::V4(_) => address,
+            IpAddr::V6(address) => {
+                translated(address).map_or_else(|| client.network_of(self.ipv6_prefix), IpAddr::V4)
+            }
+        };
+        match network {
             IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
             IpAddr::V6(network) => network.to_bits(),
         }
