@@ -30,6 +30,7 @@ use tower_http::{
 
 use crate::{
     BARE,
+    by_hand::ByHand,
     stacks::{
         Authenticate, Check, Checked, Governed, Hello, Ours, Role, cors, request, security_header,
         token,
@@ -191,6 +192,9 @@ pub fn compare() -> Comparison {
             Subject::service("other crates", theirs().service(Hello), request),
         ]
     };
+    let mut allowed_on_tower = on_tower(&ours, requests()[0].clone());
+    let allowed = requests()[0].clone();
+    allowed_on_tower.push(Subject::service(BY_HAND, ByHand::default(), move || allowed.clone()));
     let in_axum = |request: Request<Full<Bytes>>| {
         let request = move || request.clone();
         vec![
@@ -225,7 +229,7 @@ pub fn compare() -> Comparison {
     ];
     let [allowed, rejected] = requests();
     Comparison::new("stack")
-        .set("tower, allowed", on_tower(&ours, allowed.clone()))
+        .set("tower, allowed", allowed_on_tower)
         .set("tower, every token verified", on_tower(&verifying, allowed.clone()))
         .set("tower, rejected by its role", on_tower(&ours, rejected.clone()))
         .set("tower, JSON with rules", json_on_tower)
@@ -233,6 +237,9 @@ pub fn compare() -> Comparison {
         .set("axum, rejected by its role", in_axum(rejected))
         .set("axum, JSON with rules", json_in_axum)
 }
+
+/// The name of [`ByHand`].
+pub const BY_HAND: &str = "by hand, in one function";
 
 /// The name of the other crates' stack with `from_fn`.
 pub const WITH_FROM_FN: &str = "other crates, `from_fn`";

@@ -8,6 +8,7 @@
 
 pub mod auth;
 pub mod body;
+pub mod by_hand;
 pub mod cache;
 pub mod client;
 pub mod cors;

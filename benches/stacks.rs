@@ -46,8 +46,8 @@ pub struct Claims {
     pub roles: Vec<String>,
 }
 
-const SECRET: &str = "a signing key of at least thirty-two bytes";
-const AUDIENCE: &str = "quickstart";
+pub(crate) const SECRET: &str = "a signing key of at least thirty-two bytes";
+pub(crate) const AUDIENCE: &str = "quickstart";
 /// The origins of both stacks. Requests come from the last one.
 pub const ORIGINS: [&str; 3] =
     ["https://app.example.com", "https://admin.example.com", "https://www.example.com"];
