@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::{Request, Response, request};
-use http_body_util::{BodyExt, Full};
-use palisade_core::{ApiError, Decision, Description, Policy, PolicyLayer, Principal, shadow};
+use http::{HeaderMap, Request, Response, request};
+use http_body_util::Full;
+use palisade_core::{ApiError, Decision, Description, Policy, PolicyLayer, shadow};
 use palisade_observe::{Explain, Observe};
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -18,26 +18,21 @@ impl Policy for Named {
         if self.1 { Decision::grant(()) } else { Decision::refuse(ApiError::forbidden()) }
     }
 
-    fn admit(&self, (): &mut (), request: &mut request::Parts) {
-        request.extensions.insert(Principal::new("<b>ada</b>"));
-    }
-
     fn describe(&self) -> Description {
         Description::new(self.0)
     }
 }
 
-async fn ask(observe: &Observe, request: Request<()>) -> Response<Bytes> {
+async fn ask(observe: &Observe, request: Request<()>) -> HeaderMap {
     let chain = observe
         .clone()
         .then(Named("cors", true))
         .then(shadow(Named("new_rule", false)))
         .then(Named("old_rule", false));
     let service = PolicyLayer::new(chain).layer(service_fn(|_: Request<()>| async {
-        Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     }));
-    let (head, body) = service.oneshot(request).await.unwrap().into_parts();
-    Response::from_parts(head, body.collect().await.unwrap().to_bytes())
+    service.oneshot(request).await.unwrap().headers().clone()
 }
 
 const SECRET: &str = "a secret of at least sixteen bytes";
@@ -48,18 +43,18 @@ async fn request_with_the_secret_gets_the_outcome_of_each_policy() {
     let observe = Observe::new().explain(explain);
     let request = |secret: &str| Request::get("/").header("x-explain", secret).body(()).unwrap();
     let told = ask(&observe, request(SECRET)).await;
-    let told = told.headers()["x-palisade-explain"].to_str().unwrap().to_owned();
+    let told = told["x-palisade-explain"].to_str().unwrap().to_owned();
     let without_times: String = told.chars().filter(|c| !c.is_ascii_digit()).collect();
     assert_eq!(
         without_times,
         "cors=granted;us, new_rule=refused(FORBIDDEN) in shadow;us, old_rule=refused(FORBIDDEN);us"
     );
     for other in ["", "guess", &SECRET[1..]] {
-        let response = ask(&observe, request(other)).await;
-        assert!(!response.headers().contains_key("x-palisade-explain"), "{other:?}");
+        let headers = ask(&observe, request(other)).await;
+        assert!(!headers.contains_key("x-palisade-explain"), "{other:?}");
     }
     let silent = ask(&Observe::new(), request(SECRET)).await;
-    assert!(!silent.headers().contains_key("x-palisade-explain"), "it is off by default");
+    assert!(!silent.contains_key("x-palisade-explain"), "it is off by default");
     let open = Observe::new().explain(Explain::insecure_to_everybody());
-    assert!(ask(&open, request("")).await.headers().contains_key("x-palisade-explain"));
+    assert!(ask(&open, request("")).await.contains_key("x-palisade-explain"));
 }

@@ -20,7 +20,7 @@ use crate::{
     store::{Flight, Insertion, Landing, Mark},
 };
 
-/// What a cache requires of the service inside it.
+/// What a cache requires of the service inside it. Rust has no aliases of bounds, so the implementation below repeats them.
 pub(super) trait Inner<B>:
     AcceptsBody<
         Body<B>,
