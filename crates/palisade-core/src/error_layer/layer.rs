@@ -4,13 +4,12 @@ use std::{error::Error, sync::Arc};
 use http::StatusCode;
 use tower_layer::Layer;
 
-#[cfg(feature = "axum")]
-use super::FrameworkReason;
 use super::{
     ErrorService,
     config::{Config, Map},
-    framework::FrameworkErrors,
 };
+#[cfg(feature = "axum")]
+use super::{FrameworkReason, framework::FrameworkErrors};
 use crate::{ApiError, ConfigError, ErrorFormat, ToApiError};
 
 /// Renders all errors of inner layers and services in one format. Place it outside everything that can fail.
