@@ -91,7 +91,7 @@ fn is_allowed(limit: &RateLimit<impl Key>, head: &request::Parts) -> bool {
     matches!(limit.decide(head), Decision::Now(Ok(_)))
 }
 
-/// The name of the set [`hot`].
+/// The name of the set of one key.
 pub const HOT: &str = "a decision, always the same key";
 
 /// The name of a decision without a key, time and table.
