@@ -50,8 +50,8 @@ fn metrics_match_the_tables_in_the_guide() {
 #[tokio::test]
 async fn prometheus_exports_metrics_of_the_components() {
     // A port without a listener: it was bound, and is free again.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let redis = format!("redis://:hunter2@{nobody}");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let redis = format!("redis://:hunter2@{closed}");
     let mut example = Example::start_with("observe", &[("REDIS_URL", &redis)]);
     let [user, admin] =
         ["user", "admin"].map(|whom| format!("authorization: Bearer {}", example.token(whom)));

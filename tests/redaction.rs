@@ -284,11 +284,11 @@ async fn secrets_of_signers_and_stores_are_never_written() {
     let (log, _here) = Log::of_everything();
     let metrics = prometheus();
     // A port without a listener: it was bound, and is free again. And a server that wants another password.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = RedisServer::start_with_password(RIGHT_REDIS_PASSWORD);
     let redis = |url: &str| Redis::builder(url);
     let mut stores =
-        vec![redis(&format!("redis://limits:{REDIS_PASSWORD}@{nobody}/0")).build().unwrap()];
+        vec![redis(&format!("redis://limits:{REDIS_PASSWORD}@{closed}/0")).build().unwrap()];
     if let Some(server) = &server {
         stores.push(redis(&server.url()).password(OTHER_REDIS_PASSWORD).build().unwrap());
     }

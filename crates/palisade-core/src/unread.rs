@@ -154,9 +154,9 @@ impl<B> DiscardOnDrop<B> {
         self.body.as_mut()
     }
 
-    /// Discards nothing: the body has ended, or failed.
+    /// Records that the body has ended or failed, so that nothing is discarded on drop.
     #[inline]
-    pub fn has_ended(&mut self) {
+    pub fn set_ended(&mut self) {
         self.discard = None;
     }
 }

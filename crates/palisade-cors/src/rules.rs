@@ -1,12 +1,12 @@
 use std::{
     ops::Deref,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, Guard};
 use foldhash::HashSet;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use palisade_core::{ApiError, BoxError};
@@ -25,15 +25,14 @@ pub(crate) struct SharedRules(Arc<ReplaceableRules>);
 #[derive(Debug)]
 struct ReplaceableRules {
     first: Arc<Rules>,
-    /// Until rules are replaced, a request reads only this flag.
-    is_replaced: AtomicBool,
-    replaced: ArcSwapOption<Rules>,
+    /// Empty until rules are replaced: a request then reads nothing that another thread writes.
+    replaced: OnceLock<ArcSwap<Rules>>,
 }
 
 /// The current rules.
 pub(crate) enum CurrentRules<'a> {
     First(&'a Arc<Rules>),
-    Later(Arc<Rules>),
+    Later(Guard<Arc<Rules>>),
 }
 
 impl Deref for CurrentRules<'_> {
@@ -50,26 +49,21 @@ impl Deref for CurrentRules<'_> {
 
 impl SharedRules {
     pub(crate) fn new(rules: Rules) -> Self {
-        Self(Arc::new(ReplaceableRules {
-            first: Arc::new(rules),
-            is_replaced: AtomicBool::new(false),
-            replaced: ArcSwapOption::empty(),
-        }))
+        Self(Arc::new(ReplaceableRules { first: Arc::new(rules), replaced: OnceLock::new() }))
     }
 
     #[inline]
     pub(crate) fn load(&self) -> CurrentRules<'_> {
-        if self.0.is_replaced.load(Ordering::Acquire)
-            && let Some(rules) = self.0.replaced.load_full()
-        {
-            return CurrentRules::Later(rules);
+        match self.0.replaced.get() {
+            None => CurrentRules::First(&self.0.first),
+            Some(rules) => CurrentRules::Later(rules.load()),
         }
-        CurrentRules::First(&self.0.first)
     }
 
     pub(crate) fn replace(&self, rules: Rules) {
-        self.0.replaced.store(Some(Arc::new(rules)));
-        self.0.is_replaced.store(true, Ordering::Release);
+        let rules = Arc::new(rules);
+        let replaced = self.0.replaced.get_or_init(|| ArcSwap::new(Arc::clone(&rules)));
+        replaced.store(rules);
     }
 }
 

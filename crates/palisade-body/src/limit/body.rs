@@ -111,9 +111,10 @@ struct Reader<B> {
 }
 
 impl<B> Reader<B> {
+    /// Drops the body, which has ended or failed, and reports that to the layer.
     #[cold]
     #[inline(never)]
-    fn is_done(&mut self) {
+    fn settle(&mut self) {
         let is_over = self.counted.as_ref().is_some_and(Counted::is_over);
         self.counted = None;
         if let Some(watched) = &self.watched {
@@ -132,11 +133,11 @@ where
         match counted.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
             Poll::Ready(Some(Err(error))) => {
-                self.is_done();
+                self.settle();
                 Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
-                self.is_done();
+                self.settle();
                 Poll::Ready(None)
             }
             Poll::Pending => Poll::Pending,

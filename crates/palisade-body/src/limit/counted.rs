@@ -72,11 +72,11 @@ where
         let frame = match ready!(Pin::new(body).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
-                self.body.has_ended();
+                self.body.set_ended();
                 return Poll::Ready(Some(Err(error.into())));
             }
             None => {
-                self.body.has_ended();
+                self.body.set_ended();
                 return Poll::Ready(None);
             }
         };

@@ -126,7 +126,7 @@ mod tests {
                         (0..depth).fold(json!({"end": end}), |inner, _| json!({"next": inner}));
                     let mut walk = Walk::new(&judge, manner, &document);
                     let all = walk.steps_left();
-                    walk.is_valid(&document);
+                    walk.accepts(&document);
                     let verdict = all - walk.steps_left();
                     let judgement = walk.explain(&document);
                     assert!(judgement.found.len() < 64);

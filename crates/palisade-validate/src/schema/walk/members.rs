@@ -29,7 +29,7 @@ impl<'j> Walk<'j> {
         for (name, field) in &node.fields {
             match object.get(name) {
                 Some(member) => holds &= self.field_holds(*field, name, member, at),
-                None if node.required.contains(name) => holds = self.is_missing(name, at),
+                None if node.required.contains(name) => holds = self.fails_by_missing(name, at),
                 None => {}
             }
             if self.is_over(holds, at) {
@@ -38,13 +38,13 @@ impl<'j> Walk<'j> {
         }
         for name in &node.required {
             if !node.field_index.contains_key(name) && !object.contains_key(name) {
-                holds = self.is_missing(name, at);
+                holds = self.fails_by_missing(name, at);
             }
         }
         for (name, others) in &node.dependent_required {
             for other in others.iter().filter(|_| object.contains_key(name)) {
                 if !object.contains_key(other) {
-                    holds = self.is_missing(other, at);
+                    holds = self.fails_by_missing(other, at);
                 }
             }
         }

@@ -73,7 +73,7 @@ impl Judge {
     /// Judges a document. A valid document takes one walk without an allocation for what it does not need.
     pub(crate) fn judge(&self, document: &Value, manner: Manner) -> Judgement {
         let mut walk = Walk::new(self, manner, document);
-        if walk.is_valid(document) {
+        if walk.accepts(document) {
             return Judgement { found: Vec::new(), truncated: false, doubts: Vec::new() };
         }
         walk.explain(document)
@@ -99,7 +99,7 @@ impl<'j> Walk<'j> {
         }
     }
 
-    pub(super) fn is_valid(&mut self, document: &Value) -> bool {
+    pub(super) fn accepts(&mut self, document: &Value) -> bool {
         self.enter(self.judge.root, document, None) && !self.is_exhausted
     }
 
@@ -292,7 +292,7 @@ impl<'j> Walk<'j> {
         self.is_exhausted || !holds && at.is_none()
     }
 
-    pub(super) fn is_missing(&mut self, name: &str, at: Option<&Path<'_>>) -> bool {
+    pub(super) fn fails_by_missing(&mut self, name: &str, at: Option<&Path<'_>>) -> bool {
         self.fails(at, |place| Found::new(place.name(name), issue_codes::MISSING, "is missing"))
     }
 

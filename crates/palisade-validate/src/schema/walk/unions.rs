@@ -52,7 +52,7 @@ impl<'j> Walk<'j> {
                 let came = value.get(&tag.name);
                 let has_others = members(value).nth(usize::from(came.is_some())).is_some();
                 self.truncated |= at.is_some() && has_others;
-                let Some(came) = came else { return self.is_missing(&tag.name, at) };
+                let Some(came) = came else { return self.fails_by_missing(&tag.name, at) };
                 let options: Vec<_> = tag.values.iter().map(|(known, _)| known.clone()).collect();
                 self.fails(at, |place| {
                     let place = place.name(&tag.name);
