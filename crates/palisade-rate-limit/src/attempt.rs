@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use palisade_core::{ApiError, Decision};
 
 use crate::{
-    Admission, Key, Standing,
+    Admission, Key,
     counters::{self, Counter},
     limiter::Limiter,
     per_quota::PerQuota,
@@ -57,12 +57,12 @@ impl<K: Key> Limiter<K> {
                     && !limit.keeps_charges()
                     && limit.is_enforced(Some(hash))
                     && cost > 0
-                    && let Some(standing) = counter.charge_known(hash, &*limit.settings.clock, cost)
+                    && let Some(standing) = counter.try_charge(hash, &*limit.settings.clock, cost)
                 {
                     if standing.has_less_than(quota.limit().div_ceil(10)) {
                         limit.stats.near.fetch_add(1, Ordering::Relaxed);
                     }
-                    let standing = PerQuota::one(Standing::from_window(standing));
+                    let standing = PerQuota::one(standing);
                     return Decision::grant(Admission::standing_at(standing, set.generation));
                 }
                 match counters::charge(&set.counters, hash, limit.moment(), cost) {
@@ -130,7 +130,8 @@ mod tests {
 
     fn limit(quota: Quota) -> (ManualClock, RateLimit<impl Key>) {
         let clock = ManualClock::default();
-        clock.advance(Duration::from_secs(100));
+        // Both clocks are in the same window, the coarse one at its beginning.
+        clock.advance(Duration::from_secs(100) + LATE);
         let all = by(|_: &request::Parts| Some(()));
         let limit = RateLimit::per_key(all, quota).clock(Arc::new(Late(clock.clone())));
         (clock, limit.build().unwrap())
@@ -158,7 +159,7 @@ mod tests {
                 assert_eq!(decide(&limit), Ok(left));
             }
             assert_eq!(decide(&limit), Err("1".to_owned()));
-            clock.advance(second - Duration::from_nanos(1));
+            clock.advance(second - LATE - Duration::from_nanos(1));
             assert!(decide(&limit).is_err());
             clock.advance(Duration::from_nanos(1));
             assert_eq!(decide(&limit), Ok(limit_of_window - 1));
@@ -169,11 +170,20 @@ mod tests {
     fn request_counts_as_if_it_had_come_at_the_coarse_time() {
         let (clock, limit) = limit(Quota::per(2, Duration::from_secs(1)).fixed_window());
         assert_eq!(decide(&limit), Ok(1));
-        clock.advance(Duration::from_secs(1) + LATE - Duration::from_nanos(1));
+        clock.advance(Duration::from_secs(1) - Duration::from_nanos(1));
         assert_eq!(decide(&limit), Ok(0), "the coarse clock is still in the window before");
         assert_eq!(decide(&limit), Ok(1), "it would reject, so the exact clock decides");
         assert_eq!(decide(&limit), Ok(0));
         assert!(decide(&limit).is_err());
+    }
+
+    #[test]
+    fn new_key_is_charged_at_the_coarse_time() {
+        let (clock, limit) = limit(Quota::per(2, Duration::from_secs(1)).fixed_window());
+        clock.advance(Duration::from_secs(1) - Duration::from_nanos(1));
+        assert_eq!(decide(&limit), Ok(1), "the coarse clock is still in the window before");
+        clock.advance(Duration::from_nanos(1));
+        assert_eq!(decide(&limit), Ok(1), "a new window of both clocks");
     }
 
     #[test]

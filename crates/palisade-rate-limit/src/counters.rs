@@ -6,7 +6,7 @@ use palisade_core::{Clock, ConfigError};
 
 use crate::{
     Algorithm, Quota, Standing,
-    algorithm::{AnyMeter, Meter, Outcome, window::WindowStanding},
+    algorithm::{AnyMeter, Meter, Outcome},
     calendar::{Calendar, TableTime},
     per_quota::{PerQuota, QuotaArray},
     table::Table,
@@ -168,29 +168,20 @@ fn refused(
 }
 
 impl Counter {
-    /// Charges a request that fits, if its key was charged in this window before. That is nearly every request. Returns `None`
-    /// if the request needs the path for all outcomes.
+    /// Charges a request that fits, which is nearly every request. Returns `None` if the request needs the path for all outcomes.
     ///
-    /// The return value stays in registers until the grant is written. One path for all outcomes copies it from stack frame to
-    /// stack frame, which takes three times as long.
-    ///
-    /// Windows of a second or longer are decided by the coarse clock, which is a few milliseconds late and takes an eighth of
+    /// Windows of a second or longer are decided by the coarse clock, which is a few milliseconds late and takes a quarter of
     /// the time. A request is then admitted and charged as if it had arrived these milliseconds earlier. It is never rejected by
     /// the coarse clock: the path for all outcomes reads the exact one, so that `Retry-After` is exact, and a client that waits
     /// for as long is admitted. [`Strict`](Algorithm::Strict) windows, whose guarantee is about any period, use the exact clock.
     #[inline(always)]
-    pub(crate) fn charge_known(
-        &self,
-        key: u64,
-        clock: &dyn Clock,
-        cost: u32,
-    ) -> Option<WindowStanding> {
+    pub(crate) fn try_charge(&self, key: u64, clock: &dyn Clock, cost: u32) -> Option<Standing> {
         let (AnyMeter::Window(window), None) = (&self.meter, &self.kind.calendar) else {
             return None;
         };
         let is_long = window.length() >= SHORTEST_COARSE_WINDOW;
         let now = nanos(if is_long { clock.monotonic_coarse() } else { clock.monotonic() });
-        self.table.charge_known(window, key, now, cost)
+        self.table.try_charge(window, key, now, cost)
     }
 
     /// Checks a request and charges it, in one step.

@@ -213,8 +213,7 @@ impl<K: Key> Policy for RateLimit<K> {
         if self.limiter.settings.has_status
             && let Some(status) = self.status(admission)
         {
-            let statuses: &mut RateLimitStatus = request.extensions.get_or_insert_default();
-            statuses.push(status);
+            status.insert_into(&mut request.extensions);
         }
         if self.limiter.settings.settles
             && let Some((charge, reserved)) = admission.take_charge()

@@ -63,6 +63,17 @@ impl Standing {
         self.more_in_nanos().map(Duration::from_nanos)
     }
 
+    /// Returns [`remaining`](Self::remaining), and the nanoseconds until there is more. Takes fewer divisions than both alone.
+    #[inline]
+    pub(crate) fn report(&self) -> (u32, Option<u64>) {
+        match &self.0 {
+            State::Known { remaining, more_in_nanos } => {
+                (*remaining, (*more_in_nanos != NEVER).then_some(*more_in_nanos))
+            }
+            State::Window(window) => window.report(),
+        }
+    }
+
     /// Returns true if fewer than `count` requests would be admitted now. Takes no division.
     #[inline]
     pub(crate) fn has_less_than(&self, count: u32) -> bool {
@@ -80,26 +91,25 @@ impl Standing {
 
     /// Returns the standing with another wait.
     pub(crate) fn with_more_in(self, other: impl Fn(u64) -> u64) -> Self {
-        Self::new(self.remaining(), self.more_in_nanos().map(other))
+        let (remaining, more_in) = self.report();
+        Self::new(remaining, more_in.map(other))
     }
 
     /// Returns the standing with leased permits added.
     #[cfg(feature = "store")]
     pub(crate) fn with_more(self, permits: u32) -> Self {
-        Self::new(self.remaining().saturating_add(permits), self.more_in_nanos())
+        let (remaining, more_in) = self.report();
+        Self::new(remaining.saturating_add(permits), more_in)
     }
 
     pub(crate) fn more_in_nanos(&self) -> Option<u64> {
-        match self.0 {
-            State::Known { more_in_nanos, .. } => (more_in_nanos != NEVER).then_some(more_in_nanos),
-            State::Window(window) => window.more_in(),
-        }
+        self.report().1
     }
 }
 
 impl PartialEq for Standing {
     fn eq(&self, other: &Self) -> bool {
-        (self.remaining(), self.more_in_nanos()) == (other.remaining(), other.more_in_nanos())
+        self.report() == other.report()
     }
 }
 

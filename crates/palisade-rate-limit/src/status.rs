@@ -1,5 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
+use http::Extensions;
+
 use crate::{Quota, Standing, per_quota::PerQuota};
 
 /// The remaining quotas of a request, in its extensions.
@@ -50,8 +52,17 @@ impl RateLimitStatus {
         Self { first: Some(Limit { quotas, standings }), others: Vec::new() }
     }
 
+    /// Inserts the status into the extensions of a request, or adds it to that of outer limits.
+    pub(crate) fn insert_into(self, extensions: &mut Extensions) {
+        let mut status = Some(self);
+        let statuses = extensions.get_or_insert_with(|| status.take().unwrap_or_default());
+        if let Some(status) = status {
+            statuses.push(status);
+        }
+    }
+
     /// Adds the quotas of an inner limit.
-    pub(crate) fn push(&mut self, other: Self) {
+    fn push(&mut self, other: Self) {
         if self.first.is_none() {
             *self = other;
         } else {

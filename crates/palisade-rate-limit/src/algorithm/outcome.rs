@@ -10,6 +10,14 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// Returns the standing of an admitted request.
+    pub(crate) fn admitted(self) -> Option<Standing> {
+        match self {
+            Self::Admitted { standing, .. } => Some(standing),
+            Self::Refused { .. } => None,
+        }
+    }
+
     /// Returns the outcome with other waits.
     pub(crate) fn with_waits(self, other: impl Fn(u64) -> u64) -> Self {
         match self {

@@ -67,10 +67,11 @@ impl QuotaFields {
     /// time is not early.
     pub(super) fn standing(&self, standing: Standing) -> HeaderValue {
         let (mut remaining, mut seconds) = (itoa::Buffer::new(), itoa::Buffer::new());
-        let remaining = remaining.format(standing.remaining()).as_bytes();
-        match reset(standing) {
-            Some(reset) => {
-                let seconds = seconds.format(reset).as_bytes();
+        let (left, more_in) = standing.report();
+        let remaining = remaining.format(left).as_bytes();
+        match more_in {
+            Some(nanos) => {
+                let seconds = seconds.format(whole_seconds(nanos)).as_bytes();
                 joined([&self.standing, remaining, b";t=", seconds])
             }
             None => joined([&self.standing, remaining]),
@@ -79,7 +80,11 @@ impl QuotaFields {
 }
 
 pub(super) fn reset(standing: Standing) -> Option<u64> {
-    standing.more_in_nanos().map(|nanos| nanos.div_ceil(1_000_000_000))
+    standing.more_in_nanos().map(whole_seconds)
+}
+
+fn whole_seconds(nanos: u64) -> u64 {
+    nanos.div_ceil(1_000_000_000)
 }
 
 fn invalid_name(name: &str) -> ConfigError {

@@ -30,10 +30,27 @@ mod tests;
 use palisade_core::ConfigError;
 
 use self::{narrow::Narrow, wide::Wide};
-use crate::algorithm::{
-    AnyMeter, Meter, Outcome,
-    window::{Window, WindowStanding},
+use crate::{
+    Standing,
+    algorithm::{AnyMeter, Meter, Outcome, window::Window},
 };
+
+/// What a decision may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    /// Nothing.
+    Look,
+    /// The counts, if the request fits. A rejection is not counted, because the exact clock may admit the request.
+    TryCharge,
+    /// The counts. A rejection is counted.
+    Charge,
+}
+
+impl Effect {
+    fn charges(self) -> bool {
+        self != Self::Look
+    }
+}
 
 /// The table of one quota.
 #[derive(Debug)]
@@ -132,19 +149,19 @@ impl Table {
         }
     }
 
-    /// Charges a key of a window counter that was charged before, if the request fits. Otherwise changes nothing and returns `None`:
-    /// then [`charge`](Self::charge) decides. The cost must not be 0.
+    /// Charges a request to a key of a window counter if it fits. Otherwise changes nothing and returns `None`: then
+    /// [`charge`](Self::charge) decides. The cost must not be 0.
     #[inline(always)]
-    pub(crate) fn charge_known(
+    pub(crate) fn try_charge(
         &self,
         window: &Window,
         key: u64,
         now: u64,
         cost: u32,
-    ) -> Option<WindowStanding> {
+    ) -> Option<Standing> {
         match self {
-            Self::Narrow(table) => table.charge_known(window, key, now, cost),
-            Self::Wide(table) => table.charge_known(window, key, now, cost),
+            Self::Narrow(table) => table.try_charge(window, key, now, cost),
+            Self::Wide(table) => table.try_charge(window, key, now, cost),
         }
     }
 

@@ -10,10 +10,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::{placement::buckets_of, *};
-use crate::{
-    Standing,
-    algorithm::window::{Counts, Moment, Window},
-};
+use crate::algorithm::window::{Counts, Moment, Window};
 
 const MILLI: u64 = 1_000_000;
 const W: u64 = 60_000 * MILLI;
@@ -41,12 +38,12 @@ impl Subject {
         }
     }
 
-    /// Decides as a limit does: by the path of known keys, then by the path for all outcomes.
+    /// Decides as a limit does: by the path for requests that fit, then by the path for all outcomes.
     fn charge(&self, window: &Window, key: u64, now: u64, cost: u32) -> Outcome {
         if cost > 0
-            && let Some(standing) = self.table.charge_known(window, key, now, cost)
+            && let Some(standing) = self.table.try_charge(window, key, now, cost)
         {
-            return Outcome::Admitted { standing: Standing::from_window(standing), at: now };
+            return Outcome::Admitted { standing, at: now };
         }
         self.table.charge(&AnyMeter::Window(*window), key, now, cost)
     }
@@ -351,14 +348,25 @@ proptest! {
 }
 
 #[test]
-fn known_keys_take_the_short_path_at_home_and_at_their_spare() {
+fn requests_that_fit_take_the_short_path_at_home_and_at_their_spare() {
     let window = per_window(3);
-    for Subject { table, .. } in tables(1000, 3) {
+    for subject in tables(1000, 3) {
         for key in (0..1000).map(hash) {
-            assert!(table.charge_known(&window, key, 0, 1).is_none(), "a new key");
-            table.charge(&AnyMeter::Window(window), key, 0, 1);
-            assert!(table.charge_known(&window, key, 0, 2).is_some());
-            assert!(table.charge_known(&window, key, 0, 1).is_none(), "over the limit");
+            let try_charge = |cost| {
+                let standing = subject.table.try_charge(&window, key, 0, cost);
+                standing.map(|standing| standing.remaining())
+            };
+            assert_eq!(try_charge(1), Some(2), "a new key");
+            assert_eq!(try_charge(2), Some(0));
+            let before = subject.contents();
+            assert_eq!(try_charge(1), None, "over the limit");
+            assert_eq!(subject.contents(), before);
         }
+        for key in (0..1000).map(hash) {
+            let try_charge = |now| subject.table.try_charge(&window, key, now, 2).is_some();
+            assert!(try_charge(2 * W), "a later window");
+            assert!(!try_charge(0), "a late clock");
+        }
+        assert_eq!(subject.table.floor_reached(), 0);
     }
 }

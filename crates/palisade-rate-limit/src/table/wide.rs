@@ -12,12 +12,13 @@ use std::{
 };
 
 use super::{
+    Effect,
     placement::{Vacancy, buckets_of},
     sketch::{Sketch, Used},
 };
-use crate::algorithm::{
-    AnyMeter, Meter, Outcome,
-    window::{Window, WindowStanding},
+use crate::{
+    Standing,
+    algorithm::{AnyMeter, Meter, Outcome, window::Window},
 };
 
 const SLOTS: usize = 8;
@@ -116,18 +117,26 @@ impl Wide {
         later(shard.charge(meter, self, key, now, cost), late)
     }
 
-    /// Charges a key of a window counter that has a slot, if the request fits. Otherwise changes nothing and returns `None`.
+    /// Charges a request to a key of a window counter if it fits. Otherwise changes nothing and returns `None`.
     #[inline]
-    pub(super) fn charge_known(
+    pub(super) fn try_charge(
         &self,
         window: &Window,
         key: u64,
         now: u64,
         cost: u32,
-    ) -> Option<WindowStanding> {
+    ) -> Option<Standing> {
         let (mut shard, now, _) = self.shard(key, now);
-        let slot = shard.slot_of(self.words, key)?;
-        window.charge_known(&mut shard.words[slot..slot + self.words], now, cost)
+        match shard.slot_of(self.words, key) {
+            Some(slot) => {
+                let words = &mut shard.words[slot..slot + self.words];
+                window.charge_known(words, now, cost).map(Standing::from_window)
+            }
+            None => {
+                let effect = Effect::TryCharge;
+                shard.charge_newcomer(window, self, key, now, cost, effect).admitted()
+            }
+        }
     }
 
     pub(super) fn look(&self, meter: &impl Meter, key: u64, now: u64, cost: u32) -> Outcome {
@@ -233,14 +242,14 @@ impl Shard {
     ) -> Outcome {
         match self.slot_of(table.words, key) {
             Some(slot) => meter.charge(&mut self.words[slot..slot + table.words], now, cost),
-            None => self.charge_newcomer(meter, table, key, now, cost),
+            None => self.charge_newcomer(meter, table, key, now, cost, Effect::Charge),
         }
     }
 
     /// Decides on a copy of the words.
     fn look(&mut self, meter: &impl Meter, table: &Wide, key: u64, now: u64, cost: u32) -> Outcome {
         let Some(slot) = self.slot_of(table.words, key) else {
-            return self.decide_new_key(meter, table, key, now, cost).0;
+            return self.decide_new_key(meter, table, key, now, cost).outcome;
         };
         self.scratch.copy_from_slice(&self.words[slot..slot + table.words]);
         meter.charge(&mut self.scratch, now, cost)
@@ -254,9 +263,17 @@ impl Shard {
         key: u64,
         now: u64,
         cost: u32,
+        effect: Effect,
     ) -> Outcome {
-        let (outcome, bucket, place) = self.decide_new_key(meter, table, key, now, cost);
-        if cost == 0 || matches!(outcome, Outcome::Refused { .. }) {
+        let NewKey { outcome, bucket, place, was_evicted } =
+            self.decide_new_key(meter, table, key, now, cost);
+        if cost == 0 {
+            return outcome;
+        }
+        if matches!(outcome, Outcome::Refused { .. }) {
+            if was_evicted && effect == Effect::Charge {
+                table.floor_reached.fetch_add(1, Ordering::Relaxed);
+            }
             return outcome;
         }
         let (tags, slots) = self.words[bucket..].split_at_mut(SLOTS);
@@ -272,7 +289,7 @@ impl Shard {
         outcome
     }
 
-    /// Decides about a new key, and returns the slot that it would take. Leaves its history in `scratch`.
+    /// Decides about a new key. Leaves its history in `scratch`.
     fn decide_new_key(
         &mut self,
         meter: &impl Meter,
@@ -280,7 +297,7 @@ impl Shard {
         key: u64,
         now: u64,
         cost: u32,
-    ) -> (Outcome, usize, Vacancy) {
+    ) -> NewKey {
         let words = table.words;
         let [home, spare] = self.buckets_of(words, key);
         let vacancy = |bucket: usize| {
@@ -302,11 +319,17 @@ impl Shard {
             meter.add(&mut self.scratch, now, used.current);
         }
         let outcome = meter.charge(&mut self.scratch, now, cost);
-        if cost > 0 && !used.is_nothing() && matches!(outcome, Outcome::Refused { .. }) {
-            table.floor_reached.fetch_add(1, Ordering::Relaxed);
-        }
-        (outcome, bucket, place)
+        NewKey { outcome, bucket, place, was_evicted: !used.is_nothing() }
     }
+}
+
+/// The decision about a new key, and the slot that it would take.
+struct NewKey {
+    outcome: Outcome,
+    bucket: usize,
+    place: Vacancy,
+    /// The key starts with what it, or another key, had used when it was evicted.
+    was_evicted: bool,
 }
 
 /// Returns the number of words of a bucket with keys of this many words.

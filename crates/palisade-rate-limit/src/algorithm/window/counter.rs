@@ -127,6 +127,9 @@ impl Window {
 
     /// Returns how many requests the last window's length is estimated to contain.
     pub(crate) fn used(&self, counts: Counts, at: Moment) -> u64 {
+        if counts.previous == 0 {
+            return u64::from(counts.current);
+        }
         let length = self.length.get();
         let (previous, overlap) = (u64::from(counts.previous), length - at.elapsed);
         // A division of 64 bits takes a fraction of the time of one of 128, and nearly all products fit.
@@ -194,7 +197,12 @@ impl Window {
         if self.admits(counts, at, cost) {
             return Some(0);
         }
-        let wait = match room.checked_sub(counts.current) {
+        Some(self.wait_for(room, counts, at).saturating_add(at.behind))
+    }
+
+    /// Returns the time until at most `room` of the quota is used, if it is not yet so.
+    fn wait_for(&self, room: u32, counts: Counts, at: Moment) -> u64 {
+        match room.checked_sub(counts.current) {
             // It fits in this window, as soon as the weight of the previous window is small enough.
             Some(left) => self.elapsed_until(counts.previous, left).saturating_sub(at.elapsed),
             // This window is too full: it must become the previous window, and its weight small enough.
@@ -202,8 +210,7 @@ impl Window {
                 let next = self.length.get() - at.elapsed;
                 if self.fixed { next } else { next + self.elapsed_until(counts.current, room) }
             }
-        };
-        Some(wait.saturating_add(at.behind))
+        }
     }
 
     /// Returns how much of a window has to elapse until `count` requests of the previous window count as at most `room`:
@@ -229,11 +236,14 @@ impl WindowStanding {
         window.remaining(counts, at)
     }
 
-    /// Returns the time until there is more, in nanoseconds. `None` if there never is.
-    pub(crate) fn more_in(&self) -> Option<u64> {
+    /// Returns what is left, and the time until there is more, in nanoseconds. It is `None` if there never is.
+    #[inline]
+    pub(crate) fn report(&self) -> (u32, Option<u64>) {
         let (window, counts, at) = self.parts();
-        let more = window.remaining(counts, at).checked_add(1)?;
-        window.wait(counts, at, more)
+        let remaining = window.remaining(counts, at);
+        // One more never fits now, by the meaning of `remaining`.
+        let room = window.limit.checked_sub(remaining).and_then(|used| used.checked_sub(1));
+        (remaining, room.map(|room| window.wait_for(room, counts, at)))
     }
 
     /// Returns true if less than `count` is left.

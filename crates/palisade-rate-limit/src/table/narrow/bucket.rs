@@ -26,6 +26,16 @@ pub(super) struct Bucket<M: Memory, const S: usize> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag(pub(super) u64);
 
+/// The result of [`Bucket::charge_known`].
+pub(super) enum Known {
+    /// The counts after the request.
+    Charged(Counts),
+    /// The key has no slot here.
+    Absent,
+    /// The request does not fit, the word is of another window or was changed meanwhile, or the bucket has to be swept.
+    Undecided,
+}
+
 /// The result of a lookup without a lock.
 pub(super) enum Lookup {
     Decided(Outcome),
@@ -42,6 +52,7 @@ pub(super) struct Scan {
     pub(super) newest: u64,
     /// The key has a slot already.
     pub(super) is_found: bool,
+    /// The first empty slot: lookups begin at the first.
     pub(super) empty: Option<usize>,
     /// How many slots are not empty.
     pub(super) taken: usize,
@@ -55,27 +66,24 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
         self.header.load();
     }
 
-    /// Charges a key whose word is of the current window, in a bucket that need not be swept, if the request fits. Returns `None`
-    /// if the key has no slot here, and `Some(None)` if this function cannot decide.
+    /// Charges a key whose word is of the current window, in a bucket that need not be swept, if the request fits.
     #[inline(always)]
-    pub(super) fn charge_known(
-        &self,
-        window: &Window,
-        tag: Tag,
-        now: Moment,
-        cost: u32,
-    ) -> Option<Option<Counts>> {
+    pub(super) fn charge_known(&self, window: &Window, tag: Tag, now: Moment, cost: u32) -> Known {
         let swept = self.swept();
-        let (slot, word) = self.find(tag)?;
+        let Some((slot, word)) = self.find(tag) else { return Known::Absent };
         let is_swept = (now.index as u32).wrapping_sub(swept) < SWEPT_WITHIN as u32;
         let is_current = is_swept && (word >> 32) as u8 == now.index as u8;
         // The header may have been swept between the two loads, and the word may be newer than the header that was read.
         if !is_current || self.swept() != swept {
-            return Some(None);
+            return Known::Undecided;
         }
         let counts = window.roll(counts(word, now.index), now.index);
-        let charged = window.charge(counts, now, cost);
-        Some(charged.filter(|charged| self.slots[slot].replace(word, tag.with(*charged))))
+        match window.charge(counts, now, cost) {
+            Some(charged) if self.slots[slot].replace(word, tag.with(charged)) => {
+                Known::Charged(charged)
+            }
+            _ => Known::Undecided,
+        }
     }
 
     #[inline]
@@ -151,7 +159,7 @@ impl<M: Memory, const S: usize> Bucket<M, S> {
         for (slot, word) in self.slots.iter().enumerate() {
             let word = word.load();
             if word == 0 {
-                empty = Some(slot);
+                empty = empty.or(Some(slot));
                 continue;
             }
             taken += 1;

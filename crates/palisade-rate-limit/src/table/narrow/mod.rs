@@ -33,15 +33,19 @@ use std::sync::{
 
 mod bucket;
 
-use self::bucket::{Bucket, LARGEST_LIMIT, Lookup, Scan, Tag};
+use self::bucket::{Bucket, Known, LARGEST_LIMIT, Lookup, Scan, Tag};
 use super::{
+    Effect,
     memory::{Lock, Machine, Memory, Word},
     placement::scaled,
     sketch::{Sketch, Used},
 };
-use crate::algorithm::{
-    Outcome,
-    window::{Counts, Moment, Window, WindowStanding},
+use crate::{
+    Standing,
+    algorithm::{
+        Outcome,
+        window::{Counts, Moment, Window},
+    },
 };
 
 const SLOTS: usize = 7;
@@ -137,64 +141,59 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         slots.filter(|slot| slot.load() != 0).count()
     }
 
-    /// Charges a key that was charged in this window before, if the request fits. Otherwise changes nothing and returns `None`.
+    /// Charges a request if it fits. Otherwise changes nothing and returns `None`.
+    ///
+    /// The path for keys that were charged in this window before, which are nearly all, is inlined.
     #[inline(always)]
-    pub(super) fn charge_known(
+    pub(super) fn try_charge(
         &self,
         window: &Window,
         key: u64,
         now: u64,
         cost: u32,
-    ) -> Option<WindowStanding> {
+    ) -> Option<Standing> {
         let now = window.moment(now);
         let (home, spare) = self.buckets_of(key);
         let (home, spare) = (&self.buckets[home], &self.buckets[spare]);
         // Early, so that it is in the cache if the key is not at home: a quarter of the keys of a table that is full.
         spare.fetch();
         let tag = Tag::from_hash(key);
-        let at_home = home.charge_known(window, tag, now, cost);
-        let charged = at_home.or_else(|| spare.charge_known(window, tag, now, cost))?;
-        Some(window.standing_now(charged?, now))
+        let mut known = home.charge_known(window, tag, now, cost);
+        if matches!(known, Known::Absent) {
+            known = spare.charge_known(window, tag, now, cost);
+        }
+        match known {
+            Known::Charged(counts) => Some(Standing::from_window(window.standing_now(counts, now))),
+            Known::Absent => {
+                self.decide_new_key(window, key, now, cost, Effect::TryCharge).admitted()
+            }
+            Known::Undecided => self.decide(window, key, now, cost, Effect::TryCharge).admitted(),
+        }
     }
 
-    #[inline]
     pub(super) fn charge(&self, window: &Window, key: u64, now: u64, cost: u32) -> Outcome {
-        let charge = cost > 0;
-        let now = window.moment(now);
-        let (home, spare) = self.buckets_of(key);
-        self.buckets[spare].fetch();
-        match self.buckets[home].decide(window, Tag::from_hash(key), now, cost, charge) {
-            Lookup::Decided(outcome) => outcome,
-            Lookup::Absent => self.decide_at_spare(window, key, now, cost, charge),
-            Lookup::Unswept => self.decide_new_key(window, key, now, cost, charge),
-        }
+        let effect = if cost > 0 { Effect::Charge } else { Effect::Look };
+        self.decide(window, key, window.moment(now), cost, effect)
     }
 
     pub(super) fn look(&self, window: &Window, key: u64, now: u64, cost: u32) -> Outcome {
-        let now = window.moment(now);
-        let home = &self.buckets[self.buckets_of(key).0];
-        let look = |cost| match home.decide(window, Tag::from_hash(key), now, cost, false) {
-            Lookup::Decided(outcome) => outcome,
-            _ => self.decide_at_spare(window, key, now, cost, false),
-        };
+        let look = |cost| self.decide(window, key, window.moment(now), cost, Effect::Look);
         look(cost).uncharged(|| look(0))
     }
 
-    /// Decides about a key that is not at home.
     #[inline(never)]
-    fn decide_at_spare(
-        &self,
-        window: &Window,
-        key: u64,
-        now: Moment,
-        cost: u32,
-        charge: bool,
-    ) -> Outcome {
-        let spare = &self.buckets[self.buckets_of(key).1];
-        match spare.decide(window, Tag::from_hash(key), now, cost, charge) {
-            Lookup::Decided(outcome) => outcome,
-            _ => self.decide_new_key(window, key, now, cost, charge),
+    fn decide(&self, window: &Window, key: u64, now: Moment, cost: u32, effect: Effect) -> Outcome {
+        let (home, spare) = self.buckets_of(key);
+        self.buckets[spare].fetch();
+        for bucket in [home, spare] {
+            let tag = Tag::from_hash(key);
+            match self.buckets[bucket].decide(window, tag, now, cost, effect.charges()) {
+                Lookup::Decided(outcome) => return outcome,
+                Lookup::Absent => {}
+                Lookup::Unswept => break,
+            }
         }
+        self.decide_new_key(window, key, now, cost, effect)
     }
 
     pub(super) fn refund(&self, window: &Window, key: u64, charged_at: u64, amount: u32) {
@@ -216,7 +215,7 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
         key: u64,
         now: Moment,
         cost: u32,
-        charge: bool,
+        effect: Effect,
     ) -> Outcome {
         let (home, spare) = self.buckets_of(key);
         let _lock = self.lock(home);
@@ -234,8 +233,8 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
             // Another thread may have given the key a slot before the lock was ours.
             if at_home.is_found || at_spare.is_found {
                 for bucket in [here, there] {
-                    if let Lookup::Decided(outcome) = bucket.decide(window, tag, now, cost, charge)
-                    {
+                    let found = bucket.decide(window, tag, now, cost, effect.charges());
+                    if let Lookup::Decided(outcome) = found {
                         return outcome;
                     }
                 }
@@ -248,10 +247,11 @@ impl<M: Memory, const S: usize> Narrow<M, S> {
             };
             let inherited = window.roll(inherited, at.index);
             let (charged, outcome) = window.decide(inherited, at, cost);
-            if matches!(outcome, Outcome::Refused { .. }) && charge && !known.is_nothing() {
+            let is_refused = matches!(outcome, Outcome::Refused { .. });
+            if is_refused && effect == Effect::Charge && !known.is_nothing() {
                 self.floor_reached.fetch_add(1, Ordering::Relaxed);
             }
-            if !charge || matches!(outcome, Outcome::Refused { .. }) {
+            if is_refused || !effect.charges() {
                 return outcome;
             }
             if self.insert([home, spare], at_home, window, tag.with(charged), at) {

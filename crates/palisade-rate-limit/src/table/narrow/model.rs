@@ -67,9 +67,9 @@ fn per_window(limit: u32) -> Window {
     Window::sliding(limit, NonZeroU64::new(W).unwrap())
 }
 
-/// Decides as a limit does: by the path of known keys, then by the path for all outcomes.
+/// Decides as a limit does: by the path for requests that fit, then by the path for all outcomes.
 fn admitted(table: &Tiny, window: &Window, key: u64, now: u64) -> u32 {
-    let is_admitted = table.charge_known(window, key, now, 1).is_some()
+    let is_admitted = table.try_charge(window, key, now, 1).is_some()
         || matches!(table.charge(window, key, now, 1), Outcome::Admitted { .. });
     u32::from(is_admitted)
 }
