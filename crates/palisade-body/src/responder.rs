@@ -18,6 +18,7 @@ pub(crate) struct Observer {
 }
 
 impl Responder {
+    #[inline]
     pub(crate) fn for_request<B>(request: &Request<B>, layer: &'static str) -> Self {
         Self {
             context: ErrorContext::of_request(request),

@@ -8,14 +8,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header, request, response};
-use http_body_util::{BodyExt, Limited, combinators::Collect};
+use http_body::Body as _;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
     AcceptsBody, ApiError, Body, BoxError, BoxFuture, BytesBody, Decision, Description,
-    DiscardOnDrop, Halt, HttpResponse, Outcome, Trail, discard_unread,
+    DiscardOnDrop, Gathered, Halt, HttpResponse, Outcome, Trail, discard_unread,
     engine::{Refusal, answer, replace_head},
     error::find_in_chain,
     panics::caught,
@@ -156,13 +156,40 @@ where
             Ok(true) => {
                 let fresh = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, fresh);
-                State::Collecting {
-                    collect: Limited::new(DiscardOnDrop::new(&head, body), self.limit).collect(),
-                    held: Some(Box::new((inner, head))),
-                }
+                let collecting = Collecting {
+                    body: DiscardOnDrop::new(&head, body),
+                    limit: self.limit,
+                    gathered: Gathered::default(),
+                    trailers: None,
+                };
+                State::Collecting { collecting, held: Some((inner, head)) }
             }
         };
         BodyPolicyFuture { policy: Arc::clone(&self.policy), state }
+    }
+}
+
+/// A body that is read up to a limit.
+struct Collecting<B> {
+    body: DiscardOnDrop<B>,
+    limit: usize,
+    gathered: Gathered,
+    trailers: Option<Box<HeaderMap>>,
+}
+
+impl<B: BytesBody + Unpin> Collecting<B> {
+    /// Reads the body to its end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ApiError>> {
+        while let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            match frame.map_err(|error| unreadable(error.into()))?.into_data() {
+                Ok(data) if data.len() > self.limit - self.gathered.len() => {
+                    return Poll::Ready(Err(ApiError::payload_too_large()));
+                }
+                Ok(data) => self.gathered.push(data),
+                Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -200,7 +227,7 @@ pin_project! {
         ReqB: BytesBody,
         ReqB: Unpin,
     {
-        Collecting { #[pin] collect: Collect<Limited<DiscardOnDrop<ReqB>>>, held: Option<Box<(S, request::Parts)>> },
+        Collecting { collecting: Collecting<ReqB>, held: Option<(S, request::Parts)> },
         Waiting { held: Option<Box<Held<S, P::Grant>>> },
         Inner { #[pin] future: S::Future, grant: Option<P::Grant> },
         Refused { refusal: Option<Refusal> },
@@ -289,14 +316,14 @@ where
         let policy: &P = this.policy;
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Collecting { collect, held } => {
-                    let collected = ready!(collect.poll(cx));
-                    let (inner, head) = *held.take().expect(POLLED_AGAIN);
+                StateProj::Collecting { collecting, held } => {
+                    let collected = ready!(collecting.poll(cx));
+                    let (inner, head) = held.take().expect(POLLED_AGAIN);
                     match collected {
-                        Err(error) => State::refused_unread(policy, unreadable(error), &head),
-                        Ok(collected) => {
-                            let trailers = collected.trailers().cloned().map(Box::new);
-                            let body = collected.to_bytes();
+                        Err(error) => State::refused_unread(policy, error, &head),
+                        Ok(()) => {
+                            let trailers = collecting.trailers.take();
+                            let body = std::mem::take(&mut collecting.gathered).into_bytes();
                             if let Some(trail) = Trail::from_extensions(&head.extensions) {
                                 trail.saw_body_bytes(body.len() as u64);
                                 trail.ask();
@@ -353,7 +380,7 @@ where
     }
 }
 
-/// The body broke off, or is over a limit, ours or that of a layer outside.
+/// The body broke off, or is over the limit of a layer outside.
 fn unreadable(error: BoxError) -> ApiError {
     find_in_chain(&*error)
         .unwrap_or_else(|| {

@@ -68,6 +68,7 @@ mod engine;
 mod envelope;
 mod error;
 mod error_layer;
+mod gathered;
 mod grpc_web;
 mod hold;
 mod http_response;
@@ -140,6 +141,8 @@ pub use error_layer::{
     ErrorFuture, ErrorLayer, ErrorPolicyFuture, ErrorPolicyLayer, ErrorPolicyService, ErrorService,
     FrameworkReason,
 };
+#[doc(hidden)]
+pub use gathered::Gathered;
 pub use hold::{BodyEnd, WatchBody, hold_until_end, watch_until_end};
 pub use http_response::{HttpResponse, HttpService};
 pub use into_stage::{ByReference, ByValue, IntoStage};

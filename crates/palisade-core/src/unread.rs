@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Version, header, request};
+use http::{Extensions, HeaderMap, Request, Version, header, request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
@@ -62,10 +62,13 @@ impl DiscardUnread {
 
     /// Returns the setting for a request, if its client may still be sending a body.
     fn for_request(request: &request::Parts) -> Option<Self> {
+        Self::for_head(request.version, &request.headers, &request.extensions)
+    }
+
+    fn for_head(version: Version, headers: &HeaderMap, extensions: &Extensions) -> Option<Self> {
         // A client that waits for `100 Continue` sends nothing, and a read would cause the server to send it.
-        let sends =
-            request.version <= Version::HTTP_11 && !request.headers.contains_key(header::EXPECT);
-        let setting: Self = request.extensions.get().copied().unwrap_or_default();
+        let sends = version <= Version::HTTP_11 && !headers.contains_key(header::EXPECT);
+        let setting: Self = extensions.get().copied().unwrap_or_default();
         (sends && setting.bytes > 0).then_some(setting)
     }
 }
@@ -140,6 +143,21 @@ impl<B: BytesBody + Unpin + 'static> DiscardOnDrop<B> {
         // Most requests have no body.
         let is_over = body.is_end_stream();
         let setting = if is_over { None } else { DiscardUnread::for_request(request) };
+        Self::with_setting(body, setting)
+    }
+
+    /// Replaces the body of a request. The head is moved once.
+    #[inline]
+    pub fn map_request<T>(request: Request<B>, map: impl FnOnce(Self) -> T) -> Request<T> {
+        let is_over = request.body().is_end_stream();
+        let setting =
+            || DiscardUnread::for_head(request.version(), request.headers(), request.extensions());
+        let setting = if is_over { None } else { setting() };
+        request.map(|body| map(Self::with_setting(body, setting)))
+    }
+
+    #[inline]
+    fn with_setting(body: B, setting: Option<DiscardUnread>) -> Self {
         Self {
             body: Some(body),
             discard: setting.map(|setting| (discard::<B> as Discard<B>, setting)),

@@ -118,7 +118,11 @@ impl<B> Reader<B> {
         let is_over = self.counted.as_ref().is_some_and(Counted::is_over);
         self.counted = None;
         if let Some(watched) = &self.watched {
-            watched.settle(if is_over { State::Over } else { State::Ended });
+            if is_over {
+                watched.settle(State::Over);
+            } else {
+                watched.set_ended();
+            }
         }
     }
 }

@@ -6,9 +6,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, Request, Response, request};
-use palisade_core::{AcceptsBody, AnsweredByPolicy, ApiError, Body, BytesBody, HttpResponse};
+use palisade_core::{
+    AcceptsBody, AnsweredByPolicy, ApiError, Body, BytesBody, Gathered, HttpResponse,
+};
 use pin_project_lite::pin_project;
 
 use super::{
@@ -59,41 +61,6 @@ struct Collecting<S, ReqB> {
     responder: Responder,
     bytes: Gathered,
     trailers: Option<HeaderMap>,
-}
-
-/// Bytes as they came, if they came in one piece. Small pieces are copied: each may keep a whole read buffer alive.
-#[derive(Default)]
-enum Gathered {
-    #[default]
-    None,
-    One(Bytes),
-    Many(BytesMut),
-}
-
-impl Gathered {
-    fn push(&mut self, data: Bytes) {
-        *self = match std::mem::take(self) {
-            Self::None => Self::One(data),
-            Self::One(first) => {
-                let mut all = BytesMut::with_capacity(2 * (first.len() + data.len()));
-                all.extend_from_slice(&first);
-                all.extend_from_slice(&data);
-                Self::Many(all)
-            }
-            Self::Many(mut all) => {
-                all.extend_from_slice(&data);
-                Self::Many(all)
-            }
-        };
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self {
-            Self::None => Bytes::new(),
-            Self::One(bytes) => bytes,
-            Self::Many(all) => all.freeze(),
-        }
-    }
 }
 
 impl<S, ReqB> BodyLimitFuture<S, ReqB>

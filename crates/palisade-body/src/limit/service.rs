@@ -46,7 +46,7 @@ where
     }
 
     #[inline]
-    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+    fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
         let limit = self.rules.limit_for(request.headers());
         // The innermost limit applies: one further out that can be moved makes room, or closes in.
         if let Some(outer) = request.extensions().get::<Adjustable>() {
@@ -71,16 +71,16 @@ where
         let trail = Trail::from_extensions(request.extensions()).cloned();
         // A server keeps a body to the length that it declares, so only an unknown length has to be watched.
         if !by_message && hint.upper().is_some_and(|most| most <= limit) {
-            let (head, body) = request.into_parts();
-            let body = DiscardOnDrop::new(&head, body);
-            let counted = Counted::new(body, 0, Count::whole(), Limit::Fixed(limit), trail);
-            let request = Request::from_parts(head, LimitedBody::declared(counted));
+            let request = DiscardOnDrop::map_request(request, |body| {
+                let limit = Limit::Fixed(limit);
+                LimitedBody::declared(Counted::new(body, 0, Count::whole(), limit, trail))
+            });
             return BodyLimitFuture::inner(self.inner.call(request), None);
         }
-        let responder = Responder::for_request(&request, NAME);
-        let (mut head, body) = request.into_parts();
-        let body = DiscardOnDrop::new(&head, body);
         if collects {
+            let responder = Responder::for_request(&request, NAME);
+            let (head, body) = request.into_parts();
+            let body = DiscardOnDrop::new(&head, body);
             let counted = Counted::new(body, 0, Count::whole(), Limit::Fixed(limit), trail);
             // The service that was polled ready is the one that must be called.
             let fresh = self.inner.clone();
@@ -89,16 +89,20 @@ where
         }
         let limit = if overridable {
             // Defaults one inside another move together.
-            let adjustable = head.extensions.get_or_insert_with(|| Adjustable::new(limit));
+            let extensions = request.extensions_mut();
+            let adjustable = extensions.get_or_insert_with(|| Adjustable::new(limit));
             Limit::Default(adjustable.clone())
         } else {
             Limit::Fixed(limit)
         };
         let drain_within = self.rules.drain_within.filter(|_| !by_message);
+        let responder = Responder::for_request(&request, NAME);
         let watched = Watched::new(limit.clone(), declared, responder, drain_within);
         let count = each_message.unwrap_or_else(Count::whole);
-        let counted = Counted::new(body, declared, count, limit, trail);
-        let request = Request::from_parts(head, LimitedBody::watched(counted, &watched));
+        let request = DiscardOnDrop::map_request(request, |body| {
+            let counted = Counted::new(body, declared, count, limit, trail);
+            LimitedBody::watched(counted, &watched)
+        });
         BodyLimitFuture::inner(self.inner.call(request), Some(watched))
     }
 }

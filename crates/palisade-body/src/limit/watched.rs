@@ -1,6 +1,9 @@
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,6 +17,8 @@ use crate::{
 /// so reading takes no lock. Then the layer reads the rest if the handler has responded.
 #[derive(Debug)]
 pub(super) struct Watched<B> {
+    /// The body has ended or broken off within the limit, as most bodies do. Then the lock is not taken.
+    has_ended: AtomicBool,
     body: Mutex<State<B>>,
     limit: Limit,
     declared: u64,
@@ -30,23 +35,35 @@ pub(super) enum State<B> {
     Answered(Arc<FaultRecord>),
     /// The handler has dropped the body before its end. Boxed, because most handlers read theirs, and the state is moved.
     Left(Box<Counted<B>>),
-    /// It has ended, or broken off.
+    /// It has ended, or broken off, within the limit.
     Ended,
     Over,
 }
 
 impl<B> Watched<B> {
+    #[inline]
     pub(super) fn new(
         limit: Limit,
         declared: u64,
         responder: Responder,
         drain_within: Option<Duration>,
     ) -> Arc<Self> {
-        let body = Mutex::new(State::IsRead);
-        Arc::new(Self { body, limit, declared, responder, drain_within })
+        Arc::new(Self {
+            has_ended: AtomicBool::new(false),
+            body: Mutex::new(State::IsRead),
+            limit,
+            declared,
+            responder,
+            drain_within,
+        })
     }
 
-    /// The reader is done with it.
+    /// Records that the reader has come to the end of the body.
+    pub(super) fn set_ended(&self) {
+        self.has_ended.store(true, Ordering::Release);
+    }
+
+    /// Records what the reader leaves: the rest of the body, or the fault that ended it.
     pub(super) fn settle(&self, state: State<B>) {
         let is_over = matches!(state, State::Over);
         let before = mem::replace(&mut *self.lock(), state);
@@ -60,6 +77,9 @@ impl<B> Watched<B> {
         // No inner limit allows the declared length, and a handler that has not read the body got no error.
         if self.declared > self.limit.get() {
             return State::Over;
+        }
+        if self.has_ended.load(Ordering::Acquire) {
+            return State::Ended;
         }
         let mut state = self.lock();
         if matches!(*state, State::IsRead) {

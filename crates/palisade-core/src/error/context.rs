@@ -20,8 +20,9 @@ use crate::RequestId;
 /// ```
 #[derive(Clone, Debug)]
 pub struct ErrorContext {
-    /// The protocol and the path of a gRPC request: `/package.Service/Method`.
-    pub(super) grpc: Option<(Wire, Uri)>,
+    /// The protocol and the path of a gRPC request: `/package.Service/Method`. Boxed, because layers move the contexts of all
+    /// requests.
+    pub(super) grpc: Option<Box<(Wire, Uri)>>,
     pub(super) is_head: bool,
     /// False without a request.
     pub(super) known: bool,
@@ -41,7 +42,7 @@ impl ErrorContext {
 
     fn read(method: &Method, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Self {
         Self {
-            grpc: Wire::from_headers(headers).map(|wire| (wire, uri.clone())),
+            grpc: Wire::from_headers(headers).map(|wire| Box::new((wire, uri.clone()))),
             is_head: method == Method::HEAD,
             known: true,
             request_id: extensions.get().cloned(),
@@ -52,7 +53,8 @@ impl ErrorContext {
     /// [`ErrorLayer`](crate::ErrorLayer) renders the error again with the request.
     pub(crate) fn of_response(response: &response::Parts) -> Self {
         Self {
-            grpc: Wire::from_headers(&response.headers).map(|wire| (wire, Uri::default())),
+            grpc: Wire::from_headers(&response.headers)
+                .map(|wire| Box::new((wire, Uri::default()))),
             is_head: false,
             known: false,
             request_id: None,
@@ -81,7 +83,7 @@ impl ErrorContext {
 
     /// The service that a gRPC request is for.
     pub(super) fn grpc_service(&self) -> Option<&str> {
-        let (_, uri) = self.grpc.as_ref()?;
+        let (_, uri) = self.grpc.as_deref()?;
         uri.path().strip_prefix('/')?.split_once('/').map(|(service, _)| service)
     }
 }

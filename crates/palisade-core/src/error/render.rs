@@ -51,7 +51,7 @@ impl ErrorContext {
         for name in &replaced {
             headers.remove(name);
         }
-        if let Some((wire, _)) = &self.grpc {
+        if let Some((wire, _)) = self.grpc.as_deref() {
             *response.body_mut() = grpc::dress(*wire, response.headers_mut(), &error, self);
             *response.status_mut() = StatusCode::OK;
         } else {
