@@ -108,17 +108,34 @@ fn unescaped(name: &str, has_escapes: bool) -> String {
 fn end_of_text(bytes: &[u8], start: usize) -> (usize, bool) {
     let mut at = start;
     let mut has_escapes = false;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return (at, has_escapes),
-            b'\\' => {
-                has_escapes = true;
-                at += 2;
-            }
-            _ => at += 1,
+    while let Some(found) = quote_or_backslash(bytes, at) {
+        at = found;
+        if bytes[at] == b'"' {
+            return (at, has_escapes);
         }
+        has_escapes = true;
+        at += 2;
     }
     (bytes.len(), has_escapes)
+}
+
+/// Returns the position of the first quote or backslash from `at` on. Eight bytes at a time: names and values are short, and
+/// `memchr2` takes longer to start.
+fn quote_or_backslash(bytes: &[u8], mut at: usize) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    // Marks the zero bytes of a word. Bytes above the first of them may be marked as well.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+    while let Some(eight) = bytes.get(at..)?.first_chunk() {
+        let word = u64::from_le_bytes(*eight);
+        let found =
+            zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let rest = bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some(at + rest)
 }
 
 /// The first `\uD800` to `\uDFFF` that has no other half.
@@ -196,6 +213,18 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn finds_quotes_and_backslashes_as_a_plain_search(
+            bytes in proptest::collection::vec(
+                proptest::prop_oneof![proptest::num::u8::ANY, proptest::sample::select(&b"\"\\!#[]\xa2\xdc"[..])],
+                0..40,
+            ),
+            at in 0usize..42,
+        ) {
+            let expected = (at..bytes.len()).find(|at| matches!(bytes[*at], b'"' | b'\\'));
+            proptest::prop_assert_eq!(quote_or_backslash(&bytes, at), expected);
+        }
+
         #[test]
         fn arbitrary_text_never_panics(text in "[\\[\\]{}\":,\\\\u0-9a-dé]{0,60}") {
             let _ = scan(&text, 5, false);
