@@ -8,14 +8,13 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header, request, response};
-use http_body::Body as _;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    AcceptsBody, ApiError, Body, BoxError, BoxFuture, BytesBody, Decision, Description,
-    DiscardOnDrop, Gathered, Halt, HttpResponse, Outcome, Trail, discard_unread,
+    AcceptsBody, ApiError, Body, BoxError, BoxFuture, BytesBody, Decision, Description, Gathered,
+    Halt, HttpResponse, Outcome, Trail, discard_unread,
     engine::{Refusal, answer, replace_head},
     error::find_in_chain,
     panics::caught,
@@ -157,31 +156,45 @@ where
                 let fresh = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, fresh);
                 let collecting = Collecting {
-                    body: DiscardOnDrop::new(&head, body),
+                    held: Some((inner, head)),
+                    body: Some(body),
+                    discard: discard_unread,
                     limit: self.limit,
                     gathered: Gathered::default(),
                     trailers: None,
                 };
-                State::Collecting { collecting, held: Some((inner, head)) }
+                State::Collecting { collecting }
             }
         };
         BodyPolicyFuture { policy: Arc::clone(&self.policy), state }
     }
 }
 
-/// A body that is read up to a limit.
-struct Collecting<B> {
-    body: DiscardOnDrop<B>,
+/// A request whose body is read up to a limit, with the ready service that it will be given to.
+struct Collecting<S, B> {
+    held: Option<(S, request::Parts)>,
+    /// `None` after its end or its error. An unread rest is discarded on drop.
+    body: Option<B>,
+    /// A function pointer, because `Drop` cannot have bounds of its own.
+    discard: fn(&request::Parts, B),
     limit: usize,
     gathered: Gathered,
     trailers: Option<Box<HeaderMap>>,
 }
 
-impl<B: BytesBody + Unpin> Collecting<B> {
+impl<S, B: BytesBody + Unpin> Collecting<S, B> {
     /// Reads the body to its end.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ApiError>> {
-        while let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-            match frame.map_err(|error| unreadable(error.into()))?.into_data() {
+        while let Some(body) = &mut self.body {
+            let Some(frame) = ready!(Pin::new(body).poll_frame(cx)) else {
+                self.body = None;
+                break;
+            };
+            let frame = frame.map_err(|error| {
+                self.body = None;
+                unreadable(error.into())
+            })?;
+            match frame.into_data() {
                 Ok(data) if data.len() > self.limit - self.gathered.len() => {
                     return Poll::Ready(Err(ApiError::payload_too_large()));
                 }
@@ -193,10 +206,17 @@ impl<B: BytesBody + Unpin> Collecting<B> {
     }
 }
 
+impl<S, B> Drop for Collecting<S, B> {
+    fn drop(&mut self) {
+        if let (Some(body), Some((_, head))) = (self.body.take(), &self.held) {
+            (self.discard)(head, body);
+        }
+    }
+}
+
 /// A request whose body was read, with the ready service that it will be given to.
-struct Held<S, G> {
-    inner: S,
-    head: request::Parts,
+struct Waiting<S, G> {
+    held: Option<(S, request::Parts)>,
     body: Bytes,
     trailers: Option<Box<HeaderMap>>,
     decision: BoxFuture<Result<G, Halt>>,
@@ -227,8 +247,8 @@ pin_project! {
         ReqB: BytesBody,
         ReqB: Unpin,
     {
-        Collecting { collecting: Collecting<ReqB>, held: Option<(S, request::Parts)> },
-        Waiting { held: Option<Box<Held<S, P::Grant>>> },
+        Collecting { collecting: Collecting<S, ReqB> },
+        Waiting { waiting: Box<Waiting<S, P::Grant>> },
         Inner { #[pin] future: S::Future, grant: Option<P::Grant> },
         Refused { refusal: Option<Refusal> },
     }
@@ -263,29 +283,31 @@ where
         Self::refused_early(policy, error.into(), head)
     }
 
+    /// Passes the request to the service or refuses it.
     fn decided(
         policy: &P,
         outcome: Result<P::Grant, Halt>,
-        mut inner: S,
-        mut head: request::Parts,
+        held: &mut Option<(S, request::Parts)>,
         body: Body<ReqB>,
     ) -> Self {
+        let (_, head) = held.as_mut().expect(POLLED_AGAIN);
         if let Some(trail) = Trail::from_extensions(&head.extensions) {
             let said = outcome.as_ref().map_or_else(Outcome::of_halt, |_| Outcome::Granted);
             trail.note(policy.name(), said);
         }
-        match outcome {
-            Ok(mut grant) => {
-                let admitted = caught(|| policy.name(), || policy.admit(&mut grant, &mut head));
-                if let Err(error) = admitted {
-                    return Self::refused(error.into(), &head);
-                }
+        let admitted = outcome.and_then(|mut grant| {
+            caught(|| policy.name(), || policy.admit(&mut grant, head))?;
+            Ok(grant)
+        });
+        match admitted {
+            Ok(grant) => {
+                let (mut inner, head) = held.take().expect(POLLED_AGAIN);
                 Self::Inner {
                     future: inner.call(Request::from_parts(head, body)),
                     grant: Some(grant),
                 }
             }
-            Err(halt) => Self::refused(halt, &head),
+            Err(halt) => Self::refused(halt, head),
         }
     }
 }
@@ -316,48 +338,42 @@ where
         let policy: &P = this.policy;
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Collecting { collecting, held } => {
-                    let collected = ready!(collecting.poll(cx));
-                    let (inner, head) = held.take().expect(POLLED_AGAIN);
-                    match collected {
-                        Err(error) => State::refused_unread(policy, error, &head),
-                        Ok(()) => {
-                            let trailers = collecting.trailers.take();
-                            let body = std::mem::take(&mut collecting.gathered).into_bytes();
-                            if let Some(trail) = Trail::from_extensions(&head.extensions) {
-                                trail.saw_body_bytes(body.len() as u64);
-                                trail.ask();
+                StateProj::Collecting { collecting } => match ready!(collecting.poll(cx)) {
+                    Err(error) => {
+                        let (_, head) = collecting.held.as_ref().expect(POLLED_AGAIN);
+                        State::refused_unread(policy, error, head)
+                    }
+                    Ok(()) => {
+                        let (_, head) = collecting.held.as_ref().expect(POLLED_AGAIN);
+                        let trailers = collecting.trailers.take();
+                        let body = std::mem::take(&mut collecting.gathered).into_bytes();
+                        if let Some(trail) = Trail::from_extensions(&head.extensions) {
+                            trail.saw_body_bytes(body.len() as u64);
+                            trail.ask();
+                        }
+                        let decision = caught(|| policy.name(), || policy.decide(head, &body));
+                        match decision.unwrap_or_else(Decision::refuse) {
+                            Decision::Now(outcome) => {
+                                let body = Body::collected(body, trailers);
+                                State::decided(policy, outcome, &mut collecting.held, body)
                             }
-                            let decision = caught(|| policy.name(), || policy.decide(&head, &body));
-                            match decision.unwrap_or_else(Decision::refuse) {
-                                Decision::Now(outcome) => {
-                                    let body = Body::collected(body, trailers);
-                                    State::decided(policy, outcome, inner, head, body)
-                                }
-                                Decision::Later(decision) => State::Waiting {
-                                    held: Some(Box::new(Held {
-                                        inner,
-                                        head,
-                                        body,
-                                        trailers,
-                                        decision,
-                                    })),
-                                },
+                            Decision::Later(decision) => {
+                                let held = collecting.held.take();
+                                let waiting = Waiting { held, body, trailers, decision };
+                                State::Waiting { waiting: Box::new(waiting) }
                             }
                         }
                     }
-                }
-                StateProj::Waiting { held } => {
-                    let waiting = held.as_deref_mut().expect(POLLED_AGAIN);
+                },
+                StateProj::Waiting { waiting } => {
                     let polled = caught(|| policy.name(), || waiting.decision.as_mut().poll(cx));
                     let outcome = match polled {
                         Ok(polled) => ready!(polled),
                         Err(error) => Err(error.into()),
                     };
-                    let Held { inner, head, body, trailers, .. } =
-                        *held.take().expect(POLLED_AGAIN);
-                    let body = Body::collected(body, trailers);
-                    State::decided(policy, outcome, inner, head, body)
+                    let body = std::mem::take(&mut waiting.body);
+                    let body = Body::collected(body, waiting.trailers.take());
+                    State::decided(policy, outcome, &mut waiting.held, body)
                 }
                 StateProj::Inner { future, grant } => {
                     let (mut head, body) = ready!(future.poll(cx))?.into_response().into_parts();

@@ -15,59 +15,56 @@ pub(crate) enum Flaw {
 /// An object with more names than this remembers them in a set. Fewer are compared one by one, which is faster.
 const FEW: usize = 16;
 
-/// The names of all objects that are open.
-type Names<'t> = SmallVec<[&'t str; 32]>;
-
-struct Object {
-    /// Where its names begin among those of all objects around it.
-    first: usize,
-    many: Option<HashSet<String>>,
-    /// An array has no names.
-    is_array: bool,
+/// The names of all objects that are open. Usual bodies are not deep, and have few names: nothing is allocated for them.
+#[derive(Default)]
+struct Names<'t> {
+    few: SmallVec<[&'t str; 32]>,
+    /// The names of objects with many of them, or with names that have escapes, by the depth of the object.
+    many: Vec<(usize, HashSet<String>)>,
 }
+
+/// The first name of an array, which has none.
+const ARRAY: usize = usize::MAX;
 
 /// Scans a text once. Text that is not JSON is skipped, because the parser reports it.
 pub(crate) fn scan(text: &str, max_depth: usize, allows_duplicates: bool) -> Result<(), Flaw> {
     let bytes = text.as_bytes();
-    // Usual bodies are not deep, and have few names: nothing is allocated for them.
-    let mut open: SmallVec<[Object; 8]> = SmallVec::new();
-    let mut names: Names<'_> = SmallVec::new();
+    let mut names = Names::default();
+    // Where the names of the innermost object begin among those of all, and of the objects around it.
+    let mut first = ARRAY;
+    let mut around: SmallVec<[usize; 16]> = SmallVec::new();
     let mut at = 0;
     // True where a text would be a name.
     let mut expects_name = false;
     while let Some(byte) = bytes.get(at) {
         match byte {
             b'{' | b'[' => {
-                if open.len() >= max_depth {
+                if around.len() >= max_depth {
                     return Err(Flaw::TooDeep { at });
                 }
-                let is_array = *byte == b'[';
-                open.push(Object { first: names.len(), many: None, is_array });
-                expects_name = !is_array;
+                around.push(first);
+                expects_name = *byte == b'{';
+                first = if expects_name { names.few.len() } else { ARRAY };
             }
             b'}' | b']' => {
-                if let Some(closed) = open.pop() {
-                    names.truncate(closed.first);
-                }
+                names.close(around.len(), first);
+                first = around.pop().unwrap_or(ARRAY);
                 expects_name = false;
             }
-            b',' => expects_name = open.last().is_some_and(|object| !object.is_array),
+            b',' => expects_name = first != ARRAY,
             b'"' => {
                 let start = at + 1;
                 let (end, has_escapes) = end_of_text(bytes, start);
-                let inside = &text[start..end];
-                if has_escapes && let Some(half) = half_of_a_pair(inside.as_bytes()) {
+                if has_escapes && let Some(half) = half_of_a_pair(&bytes[start..end]) {
                     return Err(Flaw::Surrogate { at: start + half });
                 }
-                if expects_name {
-                    expects_name = false;
-                    if !allows_duplicates
-                        && let Some(object) = open.last_mut()
-                        && !is_new(object, &mut names, inside, has_escapes)
-                    {
+                if expects_name && !allows_duplicates {
+                    let name = &text[start..end];
+                    if !names.insert(around.len(), first, name, has_escapes) {
                         return Err(Flaw::Duplicate { at });
                     }
                 }
+                expects_name = false;
                 at = end;
             }
             _ => {}
@@ -77,23 +74,30 @@ pub(crate) fn scan(text: &str, max_depth: usize, allows_duplicates: bool) -> Res
     Ok(())
 }
 
-fn is_new<'t>(
-    object: &mut Object,
-    names: &mut Names<'t>,
-    name: &'t str,
-    has_escapes: bool,
-) -> bool {
-    let siblings = names.len() - object.first;
-    if object.many.is_none() && (has_escapes || siblings >= FEW) {
-        object.many = Some(names.drain(object.first..).map(str::to_owned).collect());
-    }
-    match &mut object.many {
-        Some(many) => many.insert(unescaped(name, has_escapes)),
-        None if names[object.first..].contains(&name) => false,
-        None => {
-            names.push(name);
-            true
+impl<'t> Names<'t> {
+    /// Adds a name to the object at this depth, whose names begin at `first`. Returns false if the object has it already.
+    fn insert(&mut self, depth: usize, first: usize, name: &'t str, has_escapes: bool) -> bool {
+        if let Some((_, many)) = self.many.last_mut().filter(|(of, _)| *of == depth) {
+            return many.insert(unescaped(name, has_escapes));
         }
+        let siblings = &self.few[first..];
+        if has_escapes || siblings.len() >= FEW {
+            let mut many: HashSet<String> = self.few.drain(first..).map(str::to_owned).collect();
+            let is_new = many.insert(unescaped(name, has_escapes));
+            self.many.push((depth, many));
+            return is_new;
+        }
+        let is_new = !siblings.contains(&name);
+        self.few.push(name);
+        is_new
+    }
+
+    /// Forgets the names of the object or array at this depth.
+    fn close(&mut self, depth: usize, first: usize) {
+        if self.many.last().is_some_and(|(of, _)| *of == depth) {
+            self.many.pop();
+        }
+        self.few.truncate(first);
     }
 }
 

@@ -25,22 +25,12 @@ impl Count {
     }
 
     /// Returns false once there are too many bytes.
-    #[inline(always)]
     pub(super) fn takes(&mut self, data: &[u8], limit: u64) -> bool {
         match self {
             Self::Whole { seen } => {
                 *seen = seen.saturating_add(data.len() as u64);
                 *seen <= limit
             }
-            messages => messages.takes_messages(data, limit),
-        }
-    }
-
-    /// Counts messages. A separate function keeps the usual case short.
-    #[inline(never)]
-    fn takes_messages(&mut self, data: &[u8], limit: u64) -> bool {
-        match self {
-            Self::Whole { .. } => self.takes(data, limit),
             Self::EachMessage(messages) => messages.take(data, limit),
             Self::EachTextMessage { quad, have, messages } => {
                 for byte in data {

@@ -18,26 +18,41 @@ use crate::fault::length_limit_error;
 #[derive(Debug)]
 pub(super) struct Counted<B> {
     body: DiscardOnDrop<B>,
-    count: Count,
-    limit: Limit,
-    declared: u64,
+    /// The bytes read so far.
+    seen: u64,
+    limit: u64,
     is_over: bool,
-    /// The trail of an observed request, and the bytes read so far.
-    seen: Option<(Trail, u64)>,
+    /// The trail of an observed request.
+    trail: Option<Trail>,
+    /// Replaces the limit. Boxed, because few requests have it, and the body is moved with its request.
+    special: Option<Box<SpecialLimit>>,
+}
+
+/// A limit that can be moved, or that counts messages.
+#[derive(Debug)]
+pub(super) struct SpecialLimit {
+    pub(super) limit: Limit,
+    /// The declared length, or 0. The body fails before its first byte if it exceeds the limit at the first poll.
+    pub(super) declared: u64,
+    pub(super) count: Count,
+}
+
+impl SpecialLimit {
+    #[inline(never)]
+    fn takes(&mut self, data: &[u8]) -> bool {
+        self.count.takes(data, self.limit.get())
+    }
 }
 
 impl<B> Counted<B> {
-    /// `declared` is the declared length, or 0. The body fails before its first byte if it exceeds the limit at the first poll.
     #[inline]
     pub(super) fn new(
         body: DiscardOnDrop<B>,
-        declared: u64,
-        count: Count,
-        limit: Limit,
+        limit: u64,
         trail: Option<Trail>,
+        special: Option<Box<SpecialLimit>>,
     ) -> Self {
-        let seen = trail.map(|trail| (trail, 0));
-        Self { body, count, limit, declared, is_over: false, seen }
+        Self { body, seen: 0, limit, is_over: false, trail, special }
     }
 
     /// True if the error that it has failed with was ours.
@@ -64,8 +79,7 @@ where
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let limit = self.limit.get();
-        if self.declared > limit {
+        if self.special.as_ref().is_some_and(|special| special.declared > special.limit.get()) {
             return Poll::Ready(Some(Err(self.goes_over())));
         }
         let Some(body) = self.body.get_mut() else { return Poll::Ready(None) };
@@ -84,11 +98,15 @@ where
             Ok(data) => data,
             Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
         };
-        if let Some((trail, so_far)) = &mut self.seen {
-            *so_far += data.len() as u64;
-            trail.saw_body_bytes(*so_far);
+        self.seen = self.seen.saturating_add(data.len() as u64);
+        if let Some(trail) = &self.trail {
+            trail.saw_body_bytes(self.seen);
         }
-        if !self.count.takes(&data, limit) {
+        let fits = match &mut self.special {
+            None => self.seen <= self.limit,
+            Some(special) => special.takes(&data),
+        };
+        if !fits {
             return Poll::Ready(Some(Err(self.goes_over())));
         }
         Poll::Ready(Some(Ok(Frame::data(data))))

@@ -13,7 +13,7 @@ use tower_service::Service;
 use super::{
     BodyLimitFuture, LimitedBody, NAME,
     count::Count,
-    counted::{Adjustable, Counted, Limit},
+    counted::{Adjustable, Counted, Limit, SpecialLimit},
     rules::{Mode, Rules},
     watched::Watched,
 };
@@ -72,8 +72,7 @@ where
         // A server keeps a body to the length that it declares, so only an unknown length has to be watched.
         if !by_message && hint.upper().is_some_and(|most| most <= limit) {
             let request = DiscardOnDrop::map_request(request, |body| {
-                let limit = Limit::Fixed(limit);
-                LimitedBody::declared(Counted::new(body, 0, Count::whole(), limit, trail))
+                LimitedBody::declared(Counted::new(body, limit, trail, None))
             });
             return BodyLimitFuture::inner(self.inner.call(request), None);
         }
@@ -81,13 +80,13 @@ where
             let responder = Responder::for_request(&request, NAME);
             let (head, body) = request.into_parts();
             let body = DiscardOnDrop::new(&head, body);
-            let counted = Counted::new(body, 0, Count::whole(), Limit::Fixed(limit), trail);
+            let counted = Counted::new(body, limit, trail, None);
             // The service that was polled ready is the one that must be called.
             let fresh = self.inner.clone();
             let inner = std::mem::replace(&mut self.inner, fresh);
             return BodyLimitFuture::collecting(inner, head, counted, responder);
         }
-        let limit = if overridable {
+        let movable = if overridable {
             // Defaults one inside another move together.
             let extensions = request.extensions_mut();
             let adjustable = extensions.get_or_insert_with(|| Adjustable::new(limit));
@@ -95,12 +94,15 @@ where
         } else {
             Limit::Fixed(limit)
         };
+        let special = (overridable || by_message).then(|| {
+            let count = each_message.unwrap_or_else(Count::whole);
+            Box::new(SpecialLimit { limit: movable.clone(), declared, count })
+        });
         let drain_within = self.rules.drain_within.filter(|_| !by_message);
         let responder = Responder::for_request(&request, NAME);
-        let watched = Watched::new(limit.clone(), declared, responder, drain_within);
-        let count = each_message.unwrap_or_else(Count::whole);
+        let watched = Watched::new(movable, declared, responder, drain_within);
         let request = DiscardOnDrop::map_request(request, |body| {
-            let counted = Counted::new(body, declared, count, limit, trail);
+            let counted = Counted::new(body, limit, trail, special);
             LimitedBody::watched(counted, &watched)
         });
         BodyLimitFuture::inner(self.inner.call(request), Some(watched))
