@@ -46,7 +46,7 @@ enum Caller<C> {
 impl<C> Identity<C> {
     /// Returns an identity, for an authentication of your own and for tests.
     pub fn new(claims: C, principal: Principal) -> Self {
-        Verified { claims, principal, confirmation: None }.into()
+        Verified { claims: Arc::new(claims), principal, confirmation: None }.into()
     }
 
     /// Sets the method by which the caller authenticated, unless the principal has one. That of a token has.
@@ -120,7 +120,7 @@ impl<C> From<Caller<C>> for Identity<C> {
 
 impl<C> From<Verified<C>> for Identity<C> {
     fn from(Verified { claims, principal, confirmation }: Verified<C>) -> Self {
-        Caller::Own { claims: Arc::new(claims), principal, confirmation }.into()
+        Caller::Own { claims, principal, confirmation }.into()
     }
 }
 

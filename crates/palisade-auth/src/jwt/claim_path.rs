@@ -3,8 +3,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde_json::{Map, Value};
 
 use super::{
-    payload::plain_text,
-    registered::{List, Registered, Texts},
+    members,
+    registered::{List, Registered},
 };
 
 /// Where a value is in the claims: the names of members, from the outside in. Names are whole: they may contain dots and
@@ -27,12 +27,15 @@ impl ClaimPath {
         Self { member, within }
     }
 
-    fn raw<'a>(&self, claims: &Registered<'a>) -> Option<&'a str> {
+    fn outermost<'a>(&self, claims: &Registered<'a>) -> Option<members::Value<'a>> {
         claims.members.get(self.member).copied().flatten()
     }
 
     fn value(&self, claims: &Registered<'_>) -> Option<Value> {
-        let mut value: Value = serde_json::from_str(self.raw(claims)?).ok()?;
+        let mut value = match self.outermost(claims)? {
+            members::Value::Text(text) => Value::from(text),
+            members::Value::Json(json) => serde_json::from_str(json).ok()?,
+        };
         for name in &self.within {
             value = value.as_object_mut()?.remove(name)?;
         }
@@ -52,14 +55,18 @@ impl ClaimPath {
 
     /// Adds the string or the strings at this path. Values of another type count for nothing.
     pub(super) fn add_texts<'a>(&self, claims: &Registered<'a>, list: &mut List<'a>) {
-        let Some(raw) = self.raw(claims) else { return };
+        let Some(outermost) = self.outermost(claims) else { return };
+        let before = list.len();
         if self.within.is_empty() {
-            if let Some(text) = plain_text(raw) {
-                return list.extend(Some(Cow::Borrowed(text)).filter(|text| !text.is_empty()));
+            let mut add = |text: &'a str| {
+                if !text.is_empty() {
+                    list.push(Cow::Borrowed(text));
+                }
+            };
+            if outermost.texts(&mut add).is_some() {
+                return;
             }
-            if let Ok(Texts(texts)) = serde_json::from_str(raw) {
-                return list.extend(texts.into_iter().filter(|text| !text.is_empty()));
-            }
+            list.truncate(before);
         }
         let texts = self.value(claims).map(texts_in).unwrap_or_default();
         list.extend(texts.into_iter().map(Cow::Owned));

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use palisade_core::{ApiError, Principal};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 
 use super::{
@@ -9,7 +9,6 @@ use super::{
     claim_path::{ClaimPath, RolesByTenant},
     claims_type,
     fault::{Fault, Reason},
-    payload,
     registered::{List, Registered},
     token::{TokenType, Unverified},
     validity::Validity,
@@ -108,16 +107,9 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
     ) -> Result<(Verified<C>, Validity), Fault> {
         let payload =
             std::str::from_utf8(payload).map_err(|error| Fault::unreadable(None, error))?;
-        let members = &self.grants.members;
-        let (found, claims) = match claims_type::read_with(payload, members) {
-            Some((found, claims)) => (found, Some(claims)),
-            // In two passes, so that an error in the registered claims is reported before a claim type that does not fit.
-            None => {
-                let found = payload::read::<IgnoredAny>(payload, members);
-                (found.map_err(|error| Fault::unreadable(None, error))?.0, None)
-            }
-        };
-        let registered = Registered::new(found)?;
+        let claims = claims_type::read(payload)?;
+        let mut registered = Registered::default();
+        registered.read(payload, &self.grants.members)?;
         let validity = self.check_times(&registered, now)?;
         let issuer = match registered.iss.as_deref() {
             #[cfg(feature = "introspection")]
@@ -133,7 +125,8 @@ impl<C: DeserializeOwned + 'static> Expectations<C> {
         if self.profile == Profile::AccessToken {
             self.check_access_token(token_type, &registered)?;
         }
-        let claims = claims.map_or_else(|| claims_type::read(payload), Ok)?;
+        // After the checks: a claim that the user's type does not fit says less than one that is not valid.
+        let claims = claims?;
         let principal = self.principal(&registered, issuer, &claims)?;
         let confirmation = registered.cnf.map(Arc::new);
         Ok((Verified { claims, principal, confirmation }, validity))
@@ -295,8 +288,11 @@ impl Audience {
 
 impl Grants {
     fn principal(&self, claims: &Registered<'_>, issuer: &str, subject: &str) -> Principal {
-        let [roles, scopes, tenants] =
-            [&self.roles, &self.scopes, &self.tenants].map(|paths| texts(paths, claims));
+        // Lists are filled in place: they are large to move.
+        let [mut roles, mut scopes, mut tenants] = [List::new(), List::new(), List::new()];
+        add_texts(&self.roles, claims, &mut roles);
+        add_texts(&self.scopes, claims, &mut scopes);
+        add_texts(&self.tenants, claims, &mut tenants);
         let mut by_tenant = RolesByTenant::new();
         for path in &self.roles_by_tenant {
             path.roles_by_tenant(claims, &mut by_tenant);
@@ -304,39 +300,44 @@ impl Grants {
         for path in &self.tenants_by_role {
             path.tenants_by_role(claims, &mut by_tenant);
         }
-        let roles = unique(roles.iter().map(AsRef::as_ref));
+        if !by_tenant.is_empty() {
+            tenants.extend(by_tenant.keys().map(|tenant| Cow::Owned(tenant.clone())));
+        }
+        remove_repeated(&mut roles);
+        remove_repeated(&mut tenants);
         // A scope has no space (RFC 6749, section 3.3), so that an entry of a list may be a list too.
-        let scopes = unique(scopes.iter().flat_map(|scopes| scopes.split_ascii_whitespace()));
-        let listed = tenants.iter().map(AsRef::as_ref);
-        let tenants = unique(listed.chain(by_tenant.keys().map(String::as_str)));
-        let tenants = tenants.into_iter().map(|tenant| {
-            let roles = by_tenant.get(tenant).into_iter().flatten();
-            (tenant, unique(roles.map(String::as_str)))
+        let mut single_scopes = SmallVec::<[&str; FEW]>::new();
+        single_scopes.extend(scopes.iter().flat_map(|scopes| scopes.split_ascii_whitespace()));
+        remove_repeated(&mut single_scopes);
+        let tenants = tenants.iter().map(|tenant| {
+            let roles = by_tenant.get(&**tenant).into_iter().flatten().map(String::as_str);
+            let mut roles: SmallVec<[&str; FEW]> = roles.collect();
+            remove_repeated(&mut roles);
+            (&**tenant, roles)
         });
-        Principal::from_names(issuer, subject, roles, scopes, tenants)
+        let roles = roles.iter().map(AsRef::as_ref);
+        Principal::from_names(issuer, subject, roles, single_scopes.iter().copied(), tenants)
     }
 }
 
-fn texts<'a>(paths: &[ClaimPath], claims: &Registered<'a>) -> List<'a> {
-    let mut list = List::new();
-    paths.iter().for_each(|path| path.add_texts(claims, &mut list));
-    list
+fn add_texts<'a>(paths: &[ClaimPath], claims: &Registered<'a>, list: &mut List<'a>) {
+    paths.iter().for_each(|path| path.add_texts(claims, list));
 }
 
-/// Returns each name once, in the order in which they come.
-fn unique<'n>(names: impl Iterator<Item = &'n str>) -> SmallVec<[&'n str; FEW]> {
-    let mut names: SmallVec<[&str; FEW]> = names.collect();
+/// Keeps the first of equal names.
+fn remove_repeated<A: smallvec::Array<Item: AsRef<str>>>(names: &mut SmallVec<A>) {
     if names.len() > FEW {
         let mut seen = HashSet::with_capacity(names.len());
-        names.retain(|name| seen.insert(*name));
-    } else {
-        for at in (1..names.len()).rev() {
-            if names[..at].contains(&names[at]) {
-                names.remove(at);
-            }
+        let repeated: Vec<bool> = names.iter().map(|name| !seen.insert(name.as_ref())).collect();
+        let mut repeated = repeated.iter();
+        return names.retain(|_| repeated.next() == Some(&false));
+    }
+    for at in (1..names.len()).rev() {
+        let (before, name) = (&names[..at], names[at].as_ref());
+        if before.iter().any(|other| other.as_ref() == name) {
+            names.remove(at);
         }
     }
-    names
 }
 
 /// Up to this many names are compared with each other; for more, a set is built.

@@ -1,38 +1,38 @@
-use std::any::{TypeId, type_name};
-
-use palisade_core::ConfigError;
-use serde::de::DeserializeOwned;
-
-use super::{
-    fault::Fault,
-    payload::{self, PayloadMembers},
+use std::{
+    any::{TypeId, type_name},
+    sync::Arc,
 };
 
-/// Reads the claims as the user's type, and the values of those that are searched, in one pass. `None` if that is not
-/// possible.
-pub(super) fn read_with<'a, C: DeserializeOwned + 'static>(
-    payload: &'a str,
-    members: &[String],
-) -> Option<(PayloadMembers<'a>, C)> {
-    (!is_unit::<C>()).then(|| payload::read(payload, members).ok()).flatten()
-}
+use palisade_core::ConfigError;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use super::fault::Fault;
 
 /// Reads the claims as the user's type. `()` means that the user wants none.
-pub(super) fn read<C: DeserializeOwned + 'static>(payload: &str) -> Result<C, Fault> {
-    if is_unit::<C>() {
-        return serde_json::from_str("null").map_err(|error| Fault::unreadable(None, error));
+///
+/// # Errors
+///
+/// The outer error says that the claims are not JSON, the inner one that they do not fit the type.
+pub(super) fn read<C: DeserializeOwned + 'static>(
+    payload: &str,
+) -> Result<Result<Arc<C>, Fault>, Fault> {
+    if !is_unit::<C>()
+        && let Ok(claims) = serde_json::from_str(payload)
+    {
+        return Ok(Ok(Arc::new(claims)));
     }
-    serde_json::from_str(payload).map_err(|_| {
-        // Again, slowly, for the name of the claim.
-        let mut json = serde_json::Deserializer::from_str(payload);
-        match serde_path_to_error::deserialize::<_, C>(&mut json) {
-            Ok(_) => Fault::unreadable(None, "unknown"),
-            Err(error) => {
-                let path = error.path().to_string();
-                Fault::unreadable(Some(&*path).filter(|path| *path != "."), error.inner())
-            }
-        }
-    })
+    let syntax = serde_json::from_str::<IgnoredAny>(payload);
+    syntax.map_err(|error| Fault::unreadable(None, error))?;
+    if is_unit::<C>() {
+        let unit = serde_json::from_str("null");
+        return Ok(unit.map(Arc::new).map_err(|error| Fault::unreadable(None, error)));
+    }
+    // Again, slowly, for the name of the claim.
+    let mut json = serde_json::Deserializer::from_str(payload);
+    Ok(serde_path_to_error::deserialize(&mut json).map(Arc::new).map_err(|error| {
+        let path = error.path().to_string();
+        Fault::unreadable(Some(&*path).filter(|path| *path != "."), error.inner())
+    }))
 }
 
 /// Checks that there is a token whose claims fit the type.

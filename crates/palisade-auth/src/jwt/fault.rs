@@ -52,7 +52,7 @@ impl Reason {
 }
 
 impl Fault {
-    pub(super) fn header(error: &serde_json::Error) -> Self {
+    pub(super) fn header(error: impl fmt::Display) -> Self {
         Self::Header(Reason::new(error))
     }
 

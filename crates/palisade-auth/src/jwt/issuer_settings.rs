@@ -7,7 +7,7 @@ use super::{
     claims::{Audience, Check, Conversion, Expectations, Grants, Profile, Subject},
     issuer_keys::IssuerKeys,
     keys::Keys,
-    payload,
+    registered,
 };
 
 /// The settings of one issuer, as they are written.
@@ -154,7 +154,7 @@ impl<C> IssuerSettings<C> {
             let path = |path| claim_path(setting, path, reserved, &mut members);
             paths.into_iter().map(path).collect::<Result<Vec<_>, _>>()
         };
-        let reserved = payload::NAMES;
+        let reserved = registered::NAMES;
         let no_roles = [&reserved[..], &["scope", "scp"]].concat();
         let no_subject = ["exp", "nbf", "iat", "iss", "aud", "jti", "cnf"];
         let subject = paths("subject_at", self.subject, &no_subject)?;

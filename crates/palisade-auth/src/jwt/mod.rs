@@ -3,6 +3,7 @@
 mod algorithm;
 #[cfg(feature = "_public-keys")]
 mod backend;
+mod base64url;
 mod builder;
 mod cache;
 mod claim_path;
@@ -17,8 +18,7 @@ mod jwk;
 mod key;
 mod key_set;
 mod keys;
-mod no_duplicates;
-mod payload;
+mod members;
 mod policy;
 #[cfg(feature = "_public-keys")]
 mod public_key;
@@ -31,7 +31,7 @@ mod verify;
 #[cfg(feature = "issuer")]
 pub(crate) use self::{algorithm::Family, jwk::MAX_KID, unusable::Unusable};
 #[cfg(feature = "_public-keys")]
-pub(crate) use self::{jwk::Jwk, no_duplicates::NoDuplicates, public_key::PublicKey};
+pub(crate) use self::{jwk::Jwk, members::check as check_members, public_key::PublicKey};
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
 pub(crate) use cache::{Entry, ThreadEntry, Verified};

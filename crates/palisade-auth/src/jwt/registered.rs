@@ -1,14 +1,11 @@
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{SeqAccess, Visitor},
-};
-use smallvec::{SmallVec, smallvec};
+use serde::{Deserialize, de::value::BorrowedStrDeserializer};
+use smallvec::SmallVec;
 
 use super::{
     fault::Fault,
-    payload::{Members, PayloadMembers, plain_text},
+    members::{self, Names, Value},
 };
 use crate::sender::Confirmation;
 
@@ -29,28 +26,51 @@ pub(super) struct Registered<'a> {
     /// The key of the client that the token is bound to.
     pub(super) cnf: Option<Confirmation>,
     /// The values of the members that were asked for, as they stand in the token, in the order of the request.
-    pub(super) members: Members<'a>,
+    pub(super) members: SmallVec<[Option<Value<'a>>; 4]>,
 }
 
 impl<'a> Registered<'a> {
-    pub(super) fn new(found: PayloadMembers<'a>) -> Result<Self, Fault> {
-        let [exp, nbf, iat, iss, sub, aud, jti, client_id, azp, cnf] = found.registered;
-        Ok(Self {
-            exp: time("exp", exp)?,
-            nbf: time("nbf", nbf)?,
-            iat: time("iat", iat)?,
-            iss: text("iss", iss)?,
-            sub: text("sub", sub)?,
-            aud: match aud.and_then(plain_text) {
-                Some(aud) => smallvec![Cow::Borrowed(aud)],
-                None => typed::<Texts<'a>>("aud", aud)?.unwrap_or_default().0,
-            },
-            jti: text_or_number("jti", jti)?,
-            client_id: text("client_id", client_id)?,
-            azp: text("azp", azp)?,
-            cnf: typed("cnf", cnf)?,
-            members: found.members,
+    /// Reads an object of claims that serde_json has accepted: the registered claims, and the values of other `members`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a member occurs twice, at any depth, or if a registered claim has a wrong type.
+    pub(super) fn read(&mut self, payload: &'a str, members: &[String]) -> Result<(), Fault> {
+        self.members.resize(members.len(), None);
+        let mut found = [None; NAMES.len()];
+        let mut others = Names::default();
+        members::read(payload, |name, value| {
+            let Some(at) = position(&name) else {
+                if let Some(at) = members.iter().position(|member| **member == *name) {
+                    self.members[at] = Some(value);
+                }
+                return others.add(name);
+            };
+            match found[at].replace(value) {
+                None => Ok(()),
+                Some(_) => Err(Names::TWICE),
+            }
         })
+        .and_then(|()| others.check())
+        .map_err(|error| Fault::unreadable(None, error))?;
+        for (name, value) in members.iter().zip(&mut self.members) {
+            if let Some(at) = position(name) {
+                *value = found[at];
+            }
+        }
+
+        let [exp, nbf, iat, iss, sub, aud, jti, client_id, azp, cnf] = found;
+        self.exp = time("exp", exp)?;
+        self.nbf = time("nbf", nbf)?;
+        self.iat = time("iat", iat)?;
+        self.iss = text("iss", iss)?;
+        self.sub = text("sub", sub)?;
+        read_list("aud", aud, &mut self.aud)?;
+        self.jti = text_or_number("jti", jti)?;
+        self.client_id = text("client_id", client_id)?;
+        self.azp = text("azp", azp)?;
+        self.cnf = typed("cnf", cnf)?;
+        Ok(())
     }
 
     /// Reads only the issuer, to select the keys. The token is not verified yet.
@@ -64,78 +84,98 @@ impl<'a> Registered<'a> {
     }
 }
 
+/// The claims whose meaning is fixed, so that they cannot contain roles or tenants.
+pub(super) const NAMES: [&str; 10] =
+    ["exp", "nbf", "iat", "iss", "sub", "aud", "jti", "client_id", "azp", "cnf"];
+
+/// Returns the position of a claim in [`NAMES`]. A `match` compares numbers, where a search compares memory.
+fn position(name: &str) -> Option<usize> {
+    Some(match name {
+        "exp" => 0,
+        "nbf" => 1,
+        "iat" => 2,
+        "iss" => 3,
+        "sub" => 4,
+        "aud" => 5,
+        "jti" => 6,
+        "client_id" => 7,
+        "azp" => 8,
+        "cnf" => 9,
+        _ => return None,
+    })
+}
+
 fn typed<'a, T: Deserialize<'a>>(
     claim: &'static str,
-    value: Option<&'a str>,
+    value: Option<Value<'a>>,
 ) -> Result<Option<T>, Fault> {
-    let Some(value) = value else { return Ok(None) };
-    serde_json::from_str(value).map_err(|error| Fault::unreadable(Some(claim), error))
-}
-
-fn time(claim: &'static str, value: Option<&str>) -> Result<Option<f64>, Fault> {
-    match value.map(str::parse::<u64>) {
-        Some(Ok(seconds)) => Ok(Some(seconds as f64)),
-        _ => typed(claim, value),
+    match value {
+        None | Some(Value::Json("null")) => return Ok(None),
+        Some(Value::Json(json)) => serde_json::from_str(json),
+        Some(Value::Text(text)) => T::deserialize(BorrowedStrDeserializer::new(text)),
     }
+    .map(Some)
+    .map_err(|error| Fault::unreadable(Some(claim), error))
 }
 
-fn text<'a>(claim: &'static str, value: Option<&'a str>) -> Result<Option<Cow<'a, str>>, Fault> {
-    match value.and_then(plain_text) {
-        Some(text) => Ok(Some(Cow::Borrowed(text))),
-        None => Ok(typed::<Text<'a>>(claim, value)?.map(|text| text.0)),
+#[inline]
+fn time(claim: &'static str, value: Option<Value<'_>>) -> Result<Option<f64>, Fault> {
+    if let Some(Value::Json(json)) = value
+        && let Ok(seconds) = json.parse::<u64>()
+    {
+        return Ok(Some(seconds as f64));
+    }
+    typed(claim, value)
+}
+
+#[inline]
+fn text<'a>(claim: &'static str, value: Option<Value<'a>>) -> Result<Option<Cow<'a, str>>, Fault> {
+    match value {
+        None => Ok(None),
+        Some(Value::Text(text)) => Ok(Some(Cow::Borrowed(text))),
+        _ => Ok(typed::<String>(claim, value)?.map(Cow::Owned)),
     }
 }
 
 fn text_or_number<'a>(
     claim: &'static str,
-    value: Option<&'a str>,
+    value: Option<Value<'a>>,
 ) -> Result<Option<Cow<'a, str>>, Fault> {
     let is_number =
-        |text: &str| text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-    match value.filter(|text| is_number(text)) {
-        Some(number) => Ok(Some(Cow::Borrowed(number))),
-        None => text(claim, value),
+        |json: &str| json.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    match value {
+        Some(Value::Json(json)) if is_number(json) => Ok(Some(Cow::Borrowed(json))),
+        _ => text(claim, value),
     }
+}
+
+fn read_list<'a>(
+    claim: &'static str,
+    value: Option<Value<'a>>,
+    list: &mut List<'a>,
+) -> Result<(), Fault> {
+    let Some(read) = value else { return Ok(()) };
+    if read.texts(|text| list.push(Cow::Borrowed(text))).is_some() {
+        return Ok(());
+    }
+    list.clear();
+    match typed(claim, value)? {
+        None => {}
+        Some(OneOrMany::One(text)) => list.push(Cow::Owned(text)),
+        Some(OneOrMany::Many(texts)) => list.extend(texts.into_iter().map(Cow::Owned)),
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a string or a list of strings")]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
 }
 
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A string, or a list of strings.
-#[derive(Default)]
-pub(super) struct Texts<'a>(pub(super) List<'a>);
-
 /// Texts, borrowed from the token where they have no escapes.
-pub(super) type List<'a> = SmallVec<[Cow<'a, str>; 8]>;
-
-impl<'de> Deserialize<'de> for Texts<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneOrMany)
-    }
-}
-
-struct OneOrMany;
-
-impl<'de> Visitor<'de> for OneOrMany {
-    type Value = Texts<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string or a list of strings")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Texts<'de>, E> {
-        Ok(Texts(smallvec![Cow::Borrowed(text)]))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Texts<'de>, E> {
-        Ok(Texts(smallvec![Cow::Owned(text.to_owned())]))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Texts<'de>, A::Error> {
-        let mut texts = List::new();
-        while let Some(Text(text)) = list.next_element()? {
-            texts.push(text);
-        }
-        Ok(Texts(texts))
-    }
-}
+pub(super) type List<'a> = SmallVec<[Cow<'a, str>; 4]>;

@@ -1,10 +1,11 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::RefCell, sync::Arc};
 
-use base64::{Engine, decoded_len_estimate, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{Engine, decoded_len_estimate};
+use memchr::{memchr, memrchr};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 pub(super) use super::fault::Fault;
-use super::{algorithm::Algorithm, jwk::MAX_KID, no_duplicates::NoDuplicates};
+use super::{algorithm::Algorithm, base64url::DECODER, jwk::MAX_KID, members};
 
 /// The longest token that is parsed, in bytes.
 pub(crate) const MAX_TOKEN: usize = 8 * 1024;
@@ -21,7 +22,7 @@ pub(super) enum TokenType {
 /// A token in its parts, none of which is verified.
 pub(super) struct Unverified<'a> {
     /// The part that the signature covers.
-    pub(super) message: &'a str,
+    pub(super) message: &'a [u8],
     pub(super) header: Header,
     pub(super) payload: &'a [u8],
     pub(super) signature: &'a [u8],
@@ -48,10 +49,10 @@ impl Buffer {
 }
 
 /// The header of a token.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) algorithm: Algorithm,
-    pub(super) kid: Option<Box<str>>,
+    pub(super) kid: Option<Arc<str>>,
     pub(super) token_type: TokenType,
 }
 
@@ -89,17 +90,17 @@ impl<'a> Unverified<'a> {
         if token.len() > MAX_TOKEN {
             return Err(Fault::TooLong);
         }
-        let token = std::str::from_utf8(token).map_err(|_| Fault::Malformed)?;
-        let (message, signature) = token.rsplit_once('.').ok_or(Fault::Malformed)?;
-        let (header, payload) = message.split_once('.').ok_or(Fault::Malformed)?;
-        if payload.contains('.') {
-            return Err(Fault::Malformed);
-        }
-        let header = match usual_header(header) {
-            Some(header) => header,
+        let dot = memrchr(b'.', token).ok_or(Fault::Malformed)?;
+        let (message, signature) = (&token[..dot], &token[dot + 1..]);
+        let (header, payload) = match ReadHeaders::find(message) {
+            Some(found) => found,
             None => {
-                let buffer = buffer.with_length(decoded_len_estimate(header.len()));
-                read_header(decode(header, buffer)?.0)?
+                let dot = memchr(b'.', message).ok_or(Fault::Malformed)?;
+                let (part, payload) = (&message[..dot], &message[dot + 1..]);
+                let buffer = buffer.with_length(decoded_len_estimate(part.len()));
+                let header = read_header(decode(part, buffer)?.0)?;
+                ReadHeaders::add(&message[..=dot], &header);
+                (header, payload)
             }
         };
         let lengths = [payload.len(), signature.len()].map(decoded_len_estimate);
@@ -110,25 +111,60 @@ impl<'a> Unverified<'a> {
     }
 }
 
-/// Recognises the header of most HS256 tokens: `alg` and `typ`, spelled as nearly every library does.
-fn usual_header(header: &str) -> Option<Header> {
-    let usual = header == "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
-        || header == "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9";
-    usual.then_some(Header { algorithm: Algorithm::Hs256, kid: None, token_type: TokenType::Jwt })
+/// The headers that a thread has read last: an issuer gives all of its tokens the same one. The next token with it costs a
+/// comparison, instead of parsing it twice. This says nothing about whether a token is valid.
+#[derive(Default)]
+struct ReadHeaders {
+    headers: [Option<(Box<[u8]>, Header)>; 4],
+    /// The position that is replaced next.
+    oldest: usize,
+}
+
+thread_local! {
+    static READ_HEADERS: RefCell<ReadHeaders> = RefCell::default();
+}
+
+impl ReadHeaders {
+    /// The longest part that is kept, in bytes. Headers with certificates are longer.
+    const MAX_PART: usize = 512;
+
+    /// Returns the header of a token, and the rest of the message after it.
+    fn find(message: &[u8]) -> Option<(Header, &[u8])> {
+        let find = |read: &RefCell<Self>| {
+            let read = read.borrow();
+            let mut headers = read.headers.iter().flatten();
+            headers.find_map(|(part, header)| {
+                let rest = message.strip_prefix(&**part)?;
+                Some((header.clone(), rest))
+            })
+        };
+        READ_HEADERS.try_with(find).ok().flatten()
+    }
+
+    /// Keeps a header by its part of the token, which ends with a dot.
+    fn add(part: &[u8], header: &Header) {
+        if part.len() > Self::MAX_PART {
+            return;
+        }
+        let _ = READ_HEADERS.try_with(|read| {
+            let read = &mut *read.borrow_mut();
+            read.headers[read.oldest] = Some((part.into(), header.clone()));
+            read.oldest = (read.oldest + 1) % read.headers.len();
+        });
+    }
 }
 
 /// Decodes a part to the start of a buffer. Returns it, and the rest of the buffer.
-fn decode<'b>(part: &str, buffer: &'b mut [u8]) -> Result<(&'b [u8], &'b mut [u8]), Fault> {
-    // No padding, no white space, no trailing bits: one spelling for each value.
-    let length = URL_SAFE_NO_PAD.decode_slice(part, buffer).map_err(|_| Fault::Malformed)?;
+fn decode<'b>(part: &[u8], buffer: &'b mut [u8]) -> Result<(&'b [u8], &'b mut [u8]), Fault> {
+    // No padding, no white space, no trailing bits: one spelling for each value. A dot is not of the alphabet either.
+    let length = DECODER.decode_slice(part, buffer).map_err(|_| Fault::Malformed)?;
     let (decoded, rest) = buffer.split_at_mut(length);
     Ok((decoded, rest))
 }
 
 fn read_header(header: &[u8]) -> Result<Header, Fault> {
-    NoDuplicates::check(header).map_err(|error| Fault::header(&error))?;
-    let header: Members<'_> =
-        serde_json::from_slice(header).map_err(|error| Fault::header(&error))?;
+    members::check(header).map_err(Fault::header)?;
+    let header: Members<'_> = serde_json::from_slice(header).map_err(Fault::header)?;
     let algorithm = Algorithm::from_name(&header.alg).ok_or(Fault::Algorithm)?;
     // RFC 7515, section 4.1.11: the sender requires extensions that we do not implement.
     if header.crit.0 {
@@ -156,13 +192,34 @@ fn media_subtype(typ: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     #[test]
-    fn fast_path_for_common_headers_agrees_with_the_parser() {
-        for header in [r#"{"alg":"HS256","typ":"JWT"}"#, r#"{"typ":"JWT","alg":"HS256"}"#] {
-            let usual = usual_header(&URL_SAFE_NO_PAD.encode(header)).unwrap();
-            assert_eq!(read_header(header.as_bytes()).unwrap(), usual);
+    fn header_that_was_read_before_is_read_alike() {
+        let parse = |token: &str| {
+            let mut buffer = Buffer::new();
+            let unverified = Unverified::parse(token.as_bytes(), &mut buffer)?;
+            Ok::<_, Fault>((unverified.header, unverified.payload.to_vec()))
+        };
+        let part = |number: u32| {
+            let header = format!(r#"{{"alg":"RS256","kid":"key {number}","typ":"at+jwt"}}"#);
+            URL_SAFE_NO_PAD.encode(header)
+        };
+        // more headers than are kept, twice
+        for number in (0..6).chain(0..6) {
+            for _ in 0..2 {
+                let (header, payload) = parse(&format!("{}.e30.AAAA", part(number))).unwrap();
+                assert_eq!(header.kid.as_deref(), Some(&*format!("key {number}")));
+                assert_eq!(header.algorithm, Algorithm::Rs256);
+                assert_eq!(header.token_type, TokenType::AccessToken);
+                assert_eq!(payload, b"{}");
+            }
+            // the header alone, one with more after it, and one part more
+            for wrong in ["", ".AAAA", "AAAA.e30.AAAA", ".e30.e30.AAAA"] {
+                assert!(parse(&format!("{}{wrong}", part(number))).is_err(), "{wrong}");
+            }
         }
     }
 

@@ -103,7 +103,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Rules<C> {
     /// Returns the outcome for a token that was verified before.
     fn recall(&self, token: &[u8]) -> Option<Result<Identity<C>, ApiError>> {
         let now = self.clock.unix_coarse().as_secs_f64();
-        let (identity, lease) = self.cache.find(token, now, |issuer| self.generation(issuer))?;
+        let found = self.cache.find(token, now, |issuer| self.generation(issuer))?;
+        let lease = found.lease();
         let expectations = &self.issuers[lease.issuer].expectations;
         let checked = lease
             .validity
@@ -113,9 +114,9 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Rules<C> {
                 let now = self.clock.unix().as_secs_f64();
                 lease.validity.check(now, expectations.skew)
             })
-            .and_then(|()| expectations.validate(identity.claims()));
+            .and_then(|()| expectations.validate(found.claims()));
         Some(match checked {
-            Ok(()) => Ok(identity),
+            Ok(()) => Ok(found.into()),
             Err(fault) => {
                 // Parsed again, for the log only.
                 let mut buffer = Buffer::new();
@@ -147,7 +148,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Rules<C> {
         if costly && self.bad.contains(token, generation) {
             return Err(Fault::KnownBad);
         }
-        if !key.verifies(unverified.message.as_bytes(), unverified.signature) {
+        if !key.verifies(unverified.message, unverified.signature) {
             if costly {
                 self.bad.add(token, generation);
             }

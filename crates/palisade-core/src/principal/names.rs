@@ -12,7 +12,7 @@ const NUMBER: usize = 5;
 
 thread_local! {
     /// The text that this thread wrote last, for its memory.
-    static SCRATCH: Cell<String> = const { Cell::new(String::new()) };
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// The most memory that a thread keeps for the next text, in bytes.
@@ -20,7 +20,7 @@ const MAX_SCRATCH: usize = 8 * 1024;
 
 /// Writes [`Names`] in their order.
 pub(super) struct Writer {
-    text: String,
+    text: Vec<u8>,
     ends: [usize; 4],
 }
 
@@ -36,9 +36,9 @@ impl Writer {
         // Without one while the thread ends.
         let mut text = SCRATCH.try_with(Cell::take).unwrap_or_default();
         text.clear();
-        text.push_str(issuer);
+        text.extend_from_slice(issuer.as_bytes());
         let issuer_end = text.len();
-        text.push_str(subject);
+        text.extend_from_slice(subject.as_bytes());
         let subject_end = text.len();
         Self { text, ends: [issuer_end, subject_end, 0, 0] }
     }
@@ -62,9 +62,10 @@ impl Writer {
 
     pub(super) fn finish(mut self) -> Names {
         for end in self.ends {
-            push_number(&mut self.text, end);
+            self.text.extend_from_slice(&digits(end));
         }
-        let names = Names(self.text.as_str().into());
+        // Checked once, and not for each name. It holds, because names and numbers are text.
+        let names = Names(std::str::from_utf8(&self.text).unwrap_or_default().into());
         if self.text.capacity() <= MAX_SCRATCH {
             let _ = SCRATCH.try_with(|scratch| scratch.set(self.text));
         }
@@ -72,15 +73,13 @@ impl Writer {
     }
 
     fn push(&mut self, name: &str, kind: Kind) {
-        push_number(&mut self.text, 2 * name.len() + usize::from(kind == Kind::Tenant));
-        self.text.push_str(name);
+        self.text.extend_from_slice(&digits(2 * name.len() + usize::from(kind == Kind::Tenant)));
+        self.text.extend_from_slice(name.as_bytes());
     }
 }
 
-fn push_number(text: &mut String, number: usize) {
-    let digit = |at: usize| ((number >> (7 * at)) & 0x7f) as u8;
-    let digits: [u8; NUMBER] = std::array::from_fn(digit);
-    text.push_str(std::str::from_utf8(&digits).unwrap_or_default());
+fn digits(number: usize) -> [u8; NUMBER] {
+    std::array::from_fn(|at| ((number >> (7 * at)) & 0x7f) as u8)
 }
 
 #[inline]

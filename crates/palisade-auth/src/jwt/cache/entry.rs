@@ -25,7 +25,7 @@ pub(in crate::jwt) struct Lease {
 
 /// The caller whom a token names.
 pub(crate) struct Verified<C> {
-    pub(crate) claims: C,
+    pub(crate) claims: Arc<C>,
     pub(crate) principal: Principal,
     pub(crate) confirmation: Option<Arc<Confirmation>>,
 }

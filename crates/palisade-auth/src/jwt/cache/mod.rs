@@ -8,7 +8,7 @@ mod entry;
 mod table;
 mod thread;
 
-use std::{fmt, hash::BuildHasher};
+use std::{fmt, hash::BuildHasher, sync::Arc};
 
 use foldhash::quality::RandomState;
 use thread_local::ThreadLocal;
@@ -72,7 +72,7 @@ impl<C> TokenCache<C> {
         token: &[u8],
         now: f64,
         generation: impl Fn(usize) -> Option<Generation>,
-    ) -> Option<(Identity<C>, Lease)> {
+    ) -> Option<Found<C>> {
         if self.table.is_empty() {
             return None;
         }
@@ -81,16 +81,14 @@ impl<C> TokenCache<C> {
         let (hash, thread) = (self.hash(token), self.thread());
         if let Some(entry) = thread.find(hash, token, is_current) {
             add(&thread.counts.hits, 1);
-            let lease = entry.entry.lease;
-            return Some((entry.into(), lease));
+            return Some(Found::InThread(entry));
         }
         let Some(entry) = self.table.find(hash, token, is_current) else {
             add(&thread.counts.misses, 1);
             return None;
         };
         add(&thread.counts.hits, 1);
-        let (admitted, lease) = (thread.see(&entry), entry.lease);
-        Some((admitted.map_or_else(|| entry.into(), Identity::from), lease))
+        Some(thread.see(&entry).map_or(Found::InTable(entry), Found::InThread))
     }
 
     /// Stores a token that was verified `now`, and returns the identity of its caller.
@@ -124,6 +122,38 @@ impl<C> TokenCache<C> {
     fn hash(&self, token: &[u8]) -> u64 {
         let end = &token[token.len().saturating_sub(32)..];
         self.hasher.hash_one((end, token.len()))
+    }
+}
+
+/// A token that was found.
+pub(super) enum Found<C> {
+    InTable(Arc<Entry<C>>),
+    InThread(Arc<ThreadEntry<C>>),
+}
+
+impl<C> Found<C> {
+    fn entry(&self) -> &Entry<C> {
+        match self {
+            Self::InTable(entry) => entry,
+            Self::InThread(of_thread) => &of_thread.entry,
+        }
+    }
+
+    pub(super) fn lease(&self) -> &Lease {
+        &self.entry().lease
+    }
+
+    pub(super) fn claims(&self) -> &C {
+        &self.entry().verified.claims
+    }
+}
+
+impl<C> From<Found<C>> for Identity<C> {
+    fn from(found: Found<C>) -> Self {
+        match found {
+            Found::InTable(entry) => entry.into(),
+            Found::InThread(entry) => entry.into(),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-use std::thread;
+use std::{sync::Arc, thread};
 
 use palisade_core::Principal;
 
@@ -14,7 +14,7 @@ fn one_bucket() -> TokenCache<u32> {
 
 fn insert(cache: &TokenCache<u32>, token: &str, claims: u32, ends: f64) {
     let principal = Principal::new("ada");
-    let verified = Verified { claims, principal, confirmation: None };
+    let verified = Verified { claims: Arc::new(claims), principal, confirmation: None };
     let lease = Lease { generation: FIRST, ends, validity: Validity::for_tests(), issuer: 0 };
     let identity = cache.insert(token.as_bytes(), verified, lease, NOW);
     assert_eq!(*identity.claims(), claims);
@@ -22,7 +22,7 @@ fn insert(cache: &TokenCache<u32>, token: &str, claims: u32, ends: f64) {
 
 fn find(cache: &TokenCache<u32>, token: &str, now: f64) -> Option<u32> {
     let found = cache.find(token.as_bytes(), now, |_| Some(FIRST));
-    found.map(|(identity, _)| *identity.claims())
+    found.map(|found| *found.claims())
 }
 
 /// Tokens with the same end have the same hash.
@@ -194,7 +194,8 @@ fn thread_local_entries_have_bounded_weight() {
 fn cached_identities_hide_claims_and_token_in_debug() {
     let cache = one_bucket();
     let token = at_hand(&cache, 77_777);
-    let (identity, _) = cache.find(token.as_bytes(), NOW, |_| Some(FIRST)).unwrap();
+    let found = cache.find(token.as_bytes(), NOW, |_| Some(FIRST)).unwrap();
+    let identity = Identity::from(found);
     let shown = format!("{identity:?} {cache:?}");
     assert!(shown.contains("ada") && !shown.contains("77777"), "{shown}");
 }

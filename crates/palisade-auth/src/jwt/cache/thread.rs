@@ -24,6 +24,10 @@ const MAX_WEIGHT: usize = 512 * 1024;
 ///
 /// A token has one slot, by its hash. It gets in when the thread sees it twice without seeing the slot's owner in between.
 /// Tokens that come once, and tokens that are many, leave those that come often alone.
+///
+/// It has cache lines of its own: `ThreadLocal` stores the values of several threads side by side, and each look-up writes
+/// to the value of its thread.
+#[repr(align(128))]
 pub(super) struct ThreadCache<C> {
     pub(super) counts: Arc<Counts>,
     slots: RefCell<Slots<C>>,

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::replay::KEY_NAME;
 use crate::{
     Algorithm,
-    jwt::{Jwk, NoDuplicates, PublicKey, VerifyingKey},
+    jwt::{Jwk, PublicKey, VerifyingKey, check_members},
 };
 
 /// The longest proof, in bytes. One with an RSA key of 4096 bits has some 2 KiB.
@@ -130,7 +130,7 @@ impl<'a> Proof<'a> {
 
 fn read<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, ProofFault> {
     let json = decode(part)?;
-    NoDuplicates::check(&json).map_err(|_| ProofFault::Malformed)?;
+    check_members(&json).map_err(|_| ProofFault::Malformed)?;
     serde_json::from_slice(&json).map_err(|_| ProofFault::Malformed)
 }
 

@@ -1,0 +1,433 @@
+//! The members of a JSON object: each name once, at any depth, and the values as they are in the text.
+//!
+//! Two parsers that disagree on which of two members with the same name counts would see two different tokens (RFC 7515,
+//! section 4; RFC 7519, section 4), and most types of serde accept such members. Rejecting them by serde_json takes as long
+//! as reading the claims once more. The pass here takes a quarter of that, because serde_json has accepted the text before,
+//! so that no syntax is left to check. A text that serde_json rejects has no meaning here: it is an error or misread.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+use smallvec::SmallVec;
+
+/// Why members cannot be read, for the log.
+pub(crate) type Unreadable = &'static str;
+
+const SYNTAX: Unreadable = "not a JSON object";
+const TOO_DEEP: Unreadable = "nested too deeply";
+
+/// The greatest depth of nested values: that of serde_json, without the object around them.
+const MAX_DEPTH: usize = 127;
+
+/// Checks that a text is a JSON object in which no object has a member twice.
+pub(crate) fn check(json: &[u8]) -> Result<(), Unreadable> {
+    serde_json::from_slice::<IgnoredAny>(json).map_err(|_| SYNTAX)?;
+    let mut names = Names::default();
+    let json = std::str::from_utf8(json).map_err(|_| SYNTAX)?;
+    read(json, |name, _| names.add(name))?;
+    names.check()
+}
+
+/// Calls `each` with the members of an object that serde_json has accepted. Names within the values are checked; those of
+/// the members themselves are left to `each`.
+#[inline]
+pub(super) fn read<'a>(
+    json: &'a str,
+    mut each: impl FnMut(Cow<'a, str>, Value<'a>) -> Result<(), Unreadable>,
+) -> Result<(), Unreadable> {
+    let mut reader = Reader::new(json);
+    reader.take(b'{')?;
+    reader.members(&mut each)
+}
+
+/// The value of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Value<'a> {
+    /// The content of a string without escapes.
+    Text(&'a str),
+    /// Any other value, as it is in the JSON text.
+    Json(&'a str),
+}
+
+impl<'a> Value<'a> {
+    /// Calls `each` with a string, or with the strings of a list. `None` for any other value, and for strings with escapes.
+    #[inline]
+    pub(super) fn texts(self, mut each: impl FnMut(&'a str)) -> Option<()> {
+        let json = match self {
+            Self::Text(text) => {
+                each(text);
+                return Some(());
+            }
+            Self::Json(json) => json,
+        };
+        let mut reader = Reader::new(json);
+        reader.take(b'[').ok()?;
+        let mut is_first = true;
+        while reader.has_next(is_first, b']').ok()? {
+            is_first = false;
+            match reader.value().ok()? {
+                Self::Text(text) => each(text),
+                Self::Json(_) => return None,
+            }
+        }
+        Some(())
+    }
+}
+
+/// The names of an object's members, as they come.
+#[derive(Default)]
+pub(super) struct Names<'a>(SmallVec<[Cow<'a, str>; FEW]>);
+
+const FEW: usize = 16;
+
+impl<'a> Names<'a> {
+    pub(super) fn add(&mut self, name: Cow<'a, str>) -> Result<(), Unreadable> {
+        // A few names are compared as they come. Many are sorted in the end, so that a thousand of them do not take a
+        // million comparisons.
+        if self.0.len() < FEW && self.0.contains(&name) {
+            return Err(Self::TWICE);
+        }
+        self.0.push(name);
+        Ok(())
+    }
+
+    /// Rejects names that came twice.
+    pub(super) fn check(mut self) -> Result<(), Unreadable> {
+        if self.0.len() > FEW {
+            self.0.sort_unstable();
+            if self.0.windows(2).any(|pair| pair[0] == pair[1]) {
+                return Err(Self::TWICE);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) const TWICE: Unreadable = "a member is there twice";
+}
+
+struct Reader<'a> {
+    json: &'a str,
+    /// The position of the next byte.
+    at: usize,
+    depth: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn new(json: &'a str) -> Self {
+        Self { json, at: 0, depth: 0 }
+    }
+
+    /// Calls `each` with the members of an object that has begun.
+    #[inline]
+    fn members(
+        &mut self,
+        each: &mut impl FnMut(Cow<'a, str>, Value<'a>) -> Result<(), Unreadable>,
+    ) -> Result<(), Unreadable> {
+        let mut is_first = true;
+        while self.has_next(is_first, b'}')? {
+            is_first = false;
+            let name = match self.string()? {
+                Value::Text(name) => Cow::Borrowed(name),
+                // With escapes a name has many spellings.
+                Value::Json(name) => Cow::Owned(serde_json::from_str(name).map_err(|_| SYNTAX)?),
+            };
+            self.take(b':')?;
+            let value = self.value()?;
+            each(name, value)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn value(&mut self) -> Result<Value<'a>, Unreadable> {
+        if self.peek() == Some(b'"') { self.string() } else { self.other().map(Value::Json) }
+    }
+
+    /// Returns the next value, which is not a string, as it is in the text.
+    fn other(&mut self) -> Result<&'a str, Unreadable> {
+        let first = self.peek();
+        let start = self.at;
+        match first {
+            Some(b'{' | b'[') if self.depth == MAX_DEPTH => return Err(TOO_DEEP),
+            Some(open @ (b'{' | b'[')) => {
+                (self.at, self.depth) = (self.at + 1, self.depth + 1);
+                if open == b'{' { self.object() } else { self.list() }?;
+                self.depth -= 1;
+            }
+            _ => self.at += self.rest().iter().take_while(|byte| !ends_scalar(**byte)).count(),
+        }
+        self.json.get(start..self.at).filter(|json| !json.is_empty()).ok_or(SYNTAX)
+    }
+
+    #[inline]
+    fn string(&mut self) -> Result<Value<'a>, Unreadable> {
+        self.take(b'"')?;
+        let start = self.at;
+        let mut has_escapes = false;
+        loop {
+            let special = self.at + quote_or_escape(self.rest()).ok_or(SYNTAX)?;
+            self.at = special + 1;
+            if self.json.as_bytes()[special] == b'"' {
+                return Ok(if has_escapes {
+                    Value::Json(&self.json[start - 1..self.at])
+                } else {
+                    Value::Text(&self.json[start..special])
+                });
+            }
+            has_escapes = true;
+            self.at += 1;
+        }
+    }
+
+    fn object(&mut self) -> Result<(), Unreadable> {
+        let mut names = Names::default();
+        self.members(&mut |name, _| names.add(name))?;
+        names.check()
+    }
+
+    fn list(&mut self) -> Result<(), Unreadable> {
+        let mut is_first = true;
+        while self.has_next(is_first, b']')? {
+            is_first = false;
+            self.value()?;
+        }
+        Ok(())
+    }
+
+    /// Goes to the next member or item. Returns false after the end of the object or list.
+    #[inline]
+    fn has_next(&mut self, is_first: bool, end: u8) -> Result<bool, Unreadable> {
+        match self.peek() {
+            Some(byte) if byte == end => self.at += 1,
+            Some(_) if is_first => return Ok(true),
+            _ => return self.take(b',').map(|()| true),
+        }
+        Ok(false)
+    }
+
+    #[inline]
+    fn take(&mut self, expected: u8) -> Result<(), Unreadable> {
+        let found = self.peek();
+        self.at += 1;
+        if found == Some(expected) { Ok(()) } else { Err(SYNTAX) }
+    }
+
+    /// Returns the next byte that is not white space.
+    #[inline]
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.rest().first().copied() {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                byte => return byte,
+            }
+        }
+    }
+
+    #[inline]
+    fn rest(&self) -> &'a [u8] {
+        self.json.as_bytes().get(self.at..).unwrap_or_default()
+    }
+}
+
+/// Returns the position of the first quote or backslash. Names and most values are too short for `memchr2`, whose calls
+/// take longer than this.
+#[inline]
+fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    /// Sets the highest bit of the lowest byte that is 0. Those of higher bytes are not exact.
+    const fn lowest_zero(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & (ONES << 7)
+    }
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quote = lowest_zero(word ^ (ONES * b'"' as u64));
+        let escape = lowest_zero(word ^ (ONES * b'\\' as u64));
+        let found = quote | escape;
+        if found != 0 {
+            return Some(8 * at + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let in_tail = tail.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some(8 * words.len() + in_tail)
+}
+
+/// Returns true for a byte after a number or a literal.
+fn ends_scalar(byte: u8) -> bool {
+    matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn duplicate_member_is_found_at_any_depth_and_spelling() {
+        for good in [
+            r"{}",
+            r#" { "a" : 1 , "b" : { "a" : [ 1.5 , -2 , "x" , null , true , [ ] , { } ] } } "#,
+            r#"{"a":{"a":1},"b":[{"a":1},{"a":1}]}"#,
+            r#"{"a":"{\"a\":1,\"a\":1}","b":"\\","c":"]}"}"#,
+        ] {
+            assert_eq!(check(good.as_bytes()), Ok(()), "{good}");
+        }
+        for bad in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"b":2,"a":1}"#,
+            r#"{"a":1,"\u0061":1}"#,
+            r#"{"x":[{"a":1,"a":2}]}"#,
+            r#"{"x":{"y":{"a":1,"a":2}}}"#,
+            r#"{"\"":1,"\u0022":2}"#,
+            r#"{"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0,"i":0,"j":0,"k":0,"l":0,"m":0,"n":0,"o":0,"p":0,"q":0,"a":0}"#,
+        ] {
+            assert_eq!(check(bad.as_bytes()), Err(Names::TWICE), "{bad}");
+        }
+        for bad in [r"[]", r"1", r"", r"{", r"{}x", "\u{feff}{}", r#"{"a":01}"#, r#"{"a":1,}"#] {
+            assert_eq!(check(bad.as_bytes()), Err(SYNTAX), "{bad}");
+        }
+        assert_eq!(check(b"{\"a\":\"\xff\"}"), Err(SYNTAX));
+    }
+
+    #[test]
+    fn depth_is_limited() {
+        let nested =
+            |depth: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(check(nested(MAX_DEPTH).as_bytes()), Ok(()));
+        assert_eq!(check(nested(MAX_DEPTH + 1).as_bytes()), Err(TOO_DEEP));
+    }
+
+    fn members(json: &str) -> Vec<(String, Value<'_>)> {
+        let mut members = Vec::new();
+        let read = read(json, |name, value| {
+            members.push((name.into_owned(), value));
+            Ok(())
+        });
+        read.unwrap();
+        members
+    }
+
+    #[test]
+    fn values_are_those_of_the_text() {
+        let json = r#" { "exp" : 1e3 , "\u0073ub" : "a\"b" , "x" : [ {} ] , "" : "é" } "#;
+        let expected = [
+            ("exp", Value::Json("1e3")),
+            ("sub", Value::Json(r#""a\"b""#)),
+            ("x", Value::Json("[ {} ]")),
+            ("", Value::Text("é")),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value));
+        assert_eq!(members(json), expected);
+    }
+
+    #[test]
+    fn texts_are_strings_without_escapes() {
+        let texts = |json: &str| {
+            let mut texts = Vec::new();
+            let read = Reader::new(json).value().unwrap().texts(|text| texts.push(text.to_owned()));
+            read.map(|()| texts)
+        };
+        assert_eq!(texts(r#""a""#).unwrap(), ["a"]);
+        assert_eq!(texts(r#"["a" , "b"]"#).unwrap(), ["a", "b"]);
+        assert!(texts("[ ]").unwrap().is_empty());
+        for other in [r#""\n""#, r#"["a","\n"]"#, r#"["a",1]"#, r#"[["a"]]"#, "{}", "null"] {
+            assert_eq!(texts(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn first_quote_or_escape_is_found_at_any_position() {
+        for length in 0..40 {
+            let plain = "x\u{a2}!]#\u{dc}[".repeat(7).into_bytes();
+            let mut text = plain[..length].to_vec();
+            assert_eq!(quote_or_escape(&text), None);
+            for special in [b'"', b'\\'] {
+                text.truncate(length);
+                text.push(special);
+                text.extend_from_slice(br#"""x"\\12345678"#);
+                assert_eq!(quote_or_escape(&text), Some(length));
+            }
+        }
+    }
+
+    /// Texts that serde_json rejects are never read, but must not stop a thread either.
+    #[test]
+    fn texts_of_any_content_end() {
+        let bytes = br#"{"a\:[,]} 1"#;
+        let mut state = 1_u64;
+        for _ in 0..20_000 {
+            let mut text = String::from("{");
+            for _ in 0..12 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                text.push(char::from(bytes[(state >> 33) as usize % bytes.len()]));
+            }
+            let _ = read(&text, |_, value| {
+                let _ = value.texts(|_| ());
+                Ok(())
+            });
+        }
+    }
+
+    #[test]
+    fn agrees_with_serde_json() {
+        let mut state = 7_u64;
+        let mut random = move |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
+        };
+        let mut unique = 0;
+        for _ in 0..5_000 {
+            let json = random_object(&mut random, 3);
+            assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
+            if check(json.as_bytes()).is_err() {
+                continue;
+            }
+            unique += 1;
+            let parsed: BTreeMap<String, serde_json::Value> = serde_json::from_str(&json).unwrap();
+            let read = members(&json).into_iter().map(|(name, value)| {
+                let value = match value {
+                    Value::Text(text) => serde_json::Value::from(text),
+                    Value::Json(json) => serde_json::from_str(json).unwrap(),
+                };
+                (name, value)
+            });
+            assert_eq!(read.collect::<BTreeMap<_, _>>(), parsed, "{json}");
+        }
+        assert!(unique > 1_000, "{unique}");
+    }
+
+    fn random_object(random: &mut impl FnMut(u64) -> u64, depth: u64) -> String {
+        let members: Vec<String> = (0..random(5))
+            .map(|_| {
+                let name = ["a", "b", r"\u0061", "c d", r"\\", "", "é", "exp"][random(8) as usize];
+                format!(
+                    "{}\"{name}\"{}:{}",
+                    space(random),
+                    space(random),
+                    random_value(random, depth)
+                )
+            })
+            .collect();
+        format!("{}{{{}{}}}{}", space(random), members.join(","), space(random), space(random))
+    }
+
+    fn random_value(random: &mut impl FnMut(u64) -> u64, depth: u64) -> String {
+        let value = match random(if depth == 0 { 6 } else { 8 }) {
+            6 => random_object(random, depth - 1),
+            7 => {
+                let items: Vec<_> =
+                    (0..random(4)).map(|_| random_value(random, depth - 1)).collect();
+                format!("[{}{}]", items.join(","), space(random))
+            }
+            scalar => ["1", "-2.5e3", "null", r#""text""#, r#""\"}],{""#, r#""\\""#]
+                [scalar as usize]
+                .into(),
+        };
+        format!("{}{value}{}", space(random), space(random))
+    }
+
+    fn space(random: &mut impl FnMut(u64) -> u64) -> &'static str {
+        ["", "", "", " ", "\n\t", "\r "][random(6) as usize]
+    }
+}
