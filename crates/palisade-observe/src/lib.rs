@@ -60,6 +60,7 @@ mod report;
 mod request_ids;
 mod settings;
 mod span;
+mod stamp;
 mod summary;
 mod trace_context;
 mod tracestate;
