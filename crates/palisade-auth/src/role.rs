@@ -1,7 +1,10 @@
 use http::request;
 use palisade_core::{Decision, Policy, PolicyLayer};
 
-use crate::rules::{Authorize, HasRoles, Rule, any_role};
+use crate::{
+    decided,
+    rules::{Authorize, HasRoles, Rule, any_role},
+};
 
 /// Requires one of the roles: 401 without an identity, 403 without a role.
 ///
@@ -65,8 +68,9 @@ impl Policy for RequireRole {
         self.rule.decide(request)
     }
 
-    fn admit(&self, grant: &mut (), request: &mut request::Parts) {
-        self.rule.admit(grant, request);
+    fn admit(&self, (): &mut (), request: &mut request::Parts) {
+        // Unlike other rules it is about no tenant, so the caller stays as it is.
+        decided::mark(request);
     }
 }
 

@@ -248,7 +248,8 @@ impl Principal {
 
     #[inline]
     fn acting_in(&self) -> Option<Tenant<'_>> {
-        self.names.tenants().nth(self.tenant?)
+        let position = self.tenant?;
+        self.names.tenants().nth(position)
     }
 
     fn all_but_tenants(&self) -> Writer {
