@@ -181,7 +181,9 @@ impl Policy for SecurityHeaders {
         } else if headers.capacity() < headers.len() + alone.len() {
             // A copy costs half of writing them one by one, and a response without room for them needs new memory anyway.
             let own = mem::replace(headers, alone.clone());
-            headers.extend(own);
+            if !own.is_empty() {
+                headers.extend(own);
+            }
         } else {
             for (name, value) in alone {
                 let _ = headers.try_insert(name, value.clone());
