@@ -112,3 +112,63 @@ async fn body_policy_is_recorded_on_the_trail_with_its_bytes() {
         assert_eq!((trail.steps().len(), trail.body_bytes()), (1, read));
     }
 }
+
+/// A body of pieces of four bytes, of which the second waits while the body is held.
+#[cfg(feature = "axum")]
+struct Pieces {
+    left: usize,
+    is_held: Arc<std::sync::atomic::AtomicBool>,
+    read: Arc<AtomicUsize>,
+}
+
+#[cfg(feature = "axum")]
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        use std::task::Poll;
+        if self.read.load(Ordering::SeqCst) == 1 && self.is_held.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        self.left -= 1;
+        self.read.fetch_add(1, Ordering::SeqCst);
+        Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(b"0123")))))
+    }
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn unread_rest_is_discarded_after_refusal_and_cancellation() {
+    use axum::body::Body;
+    for is_cancelled in [false, true] {
+        let (is_held, read) = (Arc::new(is_cancelled.into()), Arc::<AtomicUsize>::default());
+        let pieces = Pieces { left: 5, is_held: Arc::clone(&is_held), read: Arc::clone(&read) };
+        let service = service_fn(|_: Request<palisade_core::Body<Body>>| async {
+            Ok::<_, Infallible>(Response::new(Script::empty()))
+        });
+        let layer = BodyPolicyLayer::new(Collects, 10);
+        let request = Request::post("/").body(Body::new(pieces)).unwrap();
+        let mut response = Box::pin(layer.layer(service).oneshot(request));
+        if is_cancelled {
+            let waker = std::task::Waker::noop();
+            assert!(
+                response.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending()
+            );
+            assert_eq!(read.load(Ordering::SeqCst), 1);
+            is_held.store(false, Ordering::SeqCst);
+            drop(response);
+        } else {
+            assert_eq!(response.await.unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE);
+            assert_eq!(read.load(Ordering::SeqCst), 3);
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(read.load(Ordering::SeqCst), 5, "cancelled: {is_cancelled}");
+    }
+}
