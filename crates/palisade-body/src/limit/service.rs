@@ -3,6 +3,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
 use palisade_core::{
     AcceptsBody, ApiError, Body, BytesBody, DiscardOnDrop, Trail, discard_unread, is_grpc,
@@ -67,6 +68,11 @@ where
         let overridable = self.rules.overridable && !collects;
         if declared > limit && !overridable {
             return refused(request, ApiError::payload_too_large());
+        }
+        // Most requests have no body, and nothing to count.
+        if !overridable && request.body().is_end_stream() {
+            let request = request.map(|_| LimitedBody::whole(Bytes::new(), None));
+            return BodyLimitFuture::inner(self.inner.call(request), None);
         }
         let trail = Trail::from_extensions(request.extensions()).cloned();
         // A server keeps a body to the length that it declares, so only an unknown length has to be watched.
@@ -136,8 +142,16 @@ fn count_messages(headers: &HeaderMap) -> Option<Count> {
 fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let values = headers.get_all(header::CONTENT_LENGTH);
     // Most requests declare none: one look-up instead of two.
-    if values.iter().next().is_none() || headers.contains_key(header::TRANSFER_ENCODING) {
+    let mut iter = values.iter();
+    let Some(first) = iter.next() else { return Ok(None) };
+    if headers.contains_key(header::TRANSFER_ENCODING) {
         return Ok(None);
+    }
+    // The others declare one number.
+    if iter.next().is_none()
+        && let Some(declared) = number(first.as_bytes())
+    {
+        return Ok(Some(declared));
     }
     let mut declared = None;
     for value in values {
