@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, HeaderName, header::Entry, request, response};
+use http::{HeaderMap, HeaderName, HeaderValue, header::Entry, request, response};
 use palisade_core::{
     Allowed, Clock, Decision, Description, Policy, PolicyLayer, RequestId, SystemClock,
     TrustedProxies, set_header, short_bytes,
@@ -88,11 +88,16 @@ impl RequestIds {
 
     /// Leaves the id where handlers and inner layers look for it.
     pub(crate) fn leave(id: &RequestId, request: &mut request::Parts) {
-        match request.headers.try_entry(X_REQUEST_ID) {
-            Ok(Entry::Vacant(place)) => drop(place.try_insert(id.header_value().clone())),
-            // A kept id is already the only value.
-            Ok(Entry::Occupied(place)) if place.get() == id.header_value() => {}
-            _ => drop(set_header(&mut request.headers, X_REQUEST_ID, id.header_value().clone())),
+        let (headers, value) = (&mut request.headers, id.header_value());
+        // An entry of a full map makes room first, also for an id that is there.
+        let is_full = headers.len() >= headers.capacity();
+        if !is_full || ids(headers).next() != Some(value) {
+            match headers.try_entry(X_REQUEST_ID) {
+                Ok(Entry::Vacant(place)) => drop(place.try_insert(value.clone())),
+                // A kept id is already the only value.
+                Ok(Entry::Occupied(place)) if place.get() == value => {}
+                _ => drop(set_header(headers, X_REQUEST_ID, value.clone())),
+            }
         }
         request.extensions.insert(id.clone());
     }
@@ -138,13 +143,18 @@ impl fmt::Debug for RequestIds {
 }
 
 /// Returns the id that a client has sent, if it is the only one and well-formed.
+fn incoming(headers: &HeaderMap) -> Option<RequestId> {
+    let mut ids = ids(headers);
+    let id = ids.next()?;
+    if ids.next().is_some() { None } else { RequestId::from_field(id) }
+}
+
+/// Returns the values of `X-Request-Id`.
 ///
 /// The names are compared one by one: with 8 fields that takes 50 instructions, and a look-up 220, of which most are for the
 /// hash of the name. A look-up is faster from 30 fields on.
-fn incoming(headers: &HeaderMap) -> Option<RequestId> {
-    let mut ids = headers.iter().filter(|(name, _)| **name == X_REQUEST_ID);
-    let (_, id) = ids.next()?;
-    if ids.next().is_some() { None } else { RequestId::from_field(id) }
+fn ids(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
+    headers.iter().filter(|(name, _)| **name == X_REQUEST_ID).map(|(_, value)| value)
 }
 
 impl Policy for RequestIds {
@@ -175,7 +185,7 @@ impl Policy for RequestIds {
 mod tests {
     use std::time::Duration;
 
-    use http::{HeaderValue, Request};
+    use http::Request;
     use palisade_core::{
         ManualClock, PeerAddr,
         testing::{Contract, Script},
@@ -257,6 +267,22 @@ mod tests {
         let ids: Vec<_> = request.headers.get_all(X_REQUEST_ID).iter().collect();
         assert_eq!(ids, [id.as_str()]);
         assert_eq!(request.headers["x-other"], "1");
+    }
+
+    #[test]
+    fn kept_id_does_not_grow_a_full_request() {
+        let policy = RequestIds::new();
+        let (mut request, ()) =
+            Request::get("/").header(X_REQUEST_ID, "req-42").body(()).unwrap().into_parts();
+        let full = request.headers.capacity();
+        for number in 1..full {
+            let name = HeaderName::try_from(format!("x-{number}")).unwrap();
+            request.headers.insert(name, HeaderValue::from_static("1"));
+        }
+        let mut id = policy.id_of(&request);
+        policy.admit(&mut id, &mut request);
+        assert_eq!((request.headers.len(), request.headers.capacity()), (full, full));
+        assert_eq!(request.extensions.get::<RequestId>().unwrap().as_str(), "req-42");
     }
 
     #[test]
