@@ -1,13 +1,7 @@
-use std::{
-    future::Future,
-    task::{Context, Poll},
-};
-
-use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use tower_service::Service;
 
-use crate::BoxError;
+use crate::{BoxError, BytesBody};
 
 /// The response of an inner service: an [`http::Response`].
 ///
@@ -56,54 +50,29 @@ impl<B> HttpResponse for Response<B> {
     }
 }
 
-/// A service that returns an [`http::Response`] or an error that converts to a [`BoxError`]: the bound of a layer that turns
-/// errors into responses.
-///
-/// Implemented for every such service. It repeats `Service` because bounds on both the response and the error of a service
-/// would make the compile time of nested layers double with each layer; see [`HttpResponse`].
+/// An [`HttpResponse`] whose body is a [`BytesBody`].
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not respond to requests whose body is a `{B}` with an `http::Response` or a `BoxError`",
-    label = "an `ErrorLayer` around this service requires `Service<Request<{B}>, Response = http::Response<_>>` with an error that is `Into<BoxError>`"
+    message = "`{Self}` is not an `http::Response` whose body a layer can replace",
+    label = "an `ErrorLayer` around this service requires responses of the type `http::Response<_>`, with a body of `Bytes` whose error is `Into<BoxError>`"
 )]
-pub trait HttpService<B> {
-    /// The body of its responses.
-    type ResponseBody: http_body::Body<Data = Bytes, Error: Into<BoxError>>;
-    /// The response of `Service`.
-    type Response: HttpResponse<Body = Self::ResponseBody>;
-    /// The error of `Service`.
-    type Error: Into<BoxError>;
-    /// The future of `Service`.
-    type Future: Future<Output = Result<Self::Response, Self::Error>>;
-
-    /// Polls readiness like `Service`.
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
-
-    /// Calls the service like `Service`.
-    fn call(&mut self, request: Request<B>) -> Self::Future;
-}
+pub trait BytesResponse: HttpResponse<Body: BytesBody> {}
 
 #[diagnostic::do_not_recommend]
-impl<S, B> HttpService<B> for S
-where
-    S: Service<Request<B>>,
-    S::Response: HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>>>,
-    S::Error: Into<BoxError>,
-{
-    type ResponseBody = <S::Response as HttpResponse>::Body;
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
+impl<R: HttpResponse<Body: BytesBody>> BytesResponse for R {}
 
-    #[inline]
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        Service::poll_ready(self, cx)
-    }
+/// A service whose error converts to a [`BoxError`]: the bound of a layer that turns errors into responses.
+///
+/// Implemented for every such service. Beside it such a layer has one bound on the response, [`BytesResponse`]. One bound that
+/// leads to both the error and the response would make the compile time of alternating layers double with each pair: an
+/// [`ErrorLayer`](crate::ErrorLayer) around a policy around an `ErrorLayer`, and so on.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not respond to requests whose body is a `{B}`, or its error is no `BoxError`",
+    label = "an `ErrorLayer` around this service requires `Service<Request<{B}>>` with an error that is `Into<BoxError>`"
+)]
+pub trait ReturnsBoxError<B>: Service<Request<B>, Error: Into<BoxError>> {}
 
-    #[inline]
-    fn call(&mut self, request: Request<B>) -> S::Future {
-        Service::call(self, request)
-    }
-}
+#[diagnostic::do_not_recommend]
+impl<S, B> ReturnsBoxError<B> for S where S: Service<Request<B>, Error: Into<BoxError>> {}
 
 pub(crate) mod sealed {
     pub trait Sealed {}

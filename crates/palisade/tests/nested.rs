@@ -99,6 +99,21 @@ async fn error_layers_nest_32_levels_deep() {
     check_32_levels!(ErrorLayer::new(), service_fn(hello), StatusCode::OK);
 }
 
+/// Only compiled: without optimizations, 64 of these futures do not fit the stack of a test. A bound that leads to both the error
+/// and the response of the inner service would double the time with each pair.
+#[allow(dead_code, reason = "what it shows is that it compiles")]
+async fn error_layers_alternate_with_others_32_times() {
+    let errors = ErrorLayer::new();
+    check_32_levels!(
+        (errors.clone(), PolicyLayer::new(AllowAll)),
+        service_fn(hello),
+        StatusCode::OK
+    );
+    check_32_levels!((errors.clone(), ResponseLimit::new(16)), service_fn(hello), StatusCode::OK);
+    check_32_levels!((errors.clone(), TrackUpgrades::new()), service_fn(hello), StatusCode::OK);
+    check_32_levels!((errors, HeadFromGet), service_fn(hello), StatusCode::OK);
+}
+
 #[tokio::test]
 async fn response_limits_nest_32_levels_deep() {
     check_32_levels!(ResponseLimit::new(16), service_fn(hello), StatusCode::OK);

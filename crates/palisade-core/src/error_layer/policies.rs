@@ -20,7 +20,7 @@ use super::{
     service::{Answer, Rejected, call, poll_answer, poll_ready},
 };
 use crate::{
-    ApiError, Body, Chain, HttpService, Stage, discard_unread,
+    ApiError, Body, BytesResponse, Chain, HttpResponse, ReturnsBoxError, Stage, discard_unread,
     engine::{Entry, Policies, Refusal, RequestHead, Sealed, refused},
     personal::Audience,
 };
@@ -155,12 +155,13 @@ fn config<O, I>(policies: &Policies<Plan<O, I>>) -> &Config {
 
 impl<S, O, I, ReqB> Service<Request<ReqB>> for ErrorPolicyService<S, O, I>
 where
-    S: HttpService<ReqB> + Clone,
+    S: ReturnsBoxError<ReqB> + Clone,
+    S::Response: BytesResponse,
     O: Stage,
     I: Stage,
     ReqB: 'static,
 {
-    type Response = Response<Body<S::ResponseBody>>;
+    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
     type Error = Infallible;
     type Future = ErrorPolicyFuture<S, O, I, ReqB>;
 
@@ -214,7 +215,8 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ErrorPolicyFuture<S, O, I, ReqB>
     where
-        S: HttpService<ReqB>,
+        S: Service<Request<ReqB>>,
+        S::Response: HttpResponse,
         O: Stage,
         I: Stage,
     {
@@ -231,21 +233,23 @@ pin_project! {
     #[project = StateProj]
     enum State<S, O, I, ReqB>
     where
-        S: HttpService<ReqB>,
+        S: Service<Request<ReqB>>,
+        S::Response: HttpResponse,
         O: Stage,
         I: Stage,
     {
         Waiting { held: Option<Box<Held<S, ReqB, <Plan<O, I> as Stage>::Wait>>> },
         Running { #[pin] future: S::Future },
         Failed { error: Option<ApiError> },
-        Reading { of: Box<Rejected<S::ResponseBody>> },
+        Reading { of: Box<Rejected<<S::Response as HttpResponse>::Body>> },
         Refused { refusal: Option<Refusal> },
     }
 }
 
 impl<S, O, I, ReqB> State<S, O, I, ReqB>
 where
-    S: HttpService<ReqB>,
+    S: Service<Request<ReqB>>,
+    S::Response: HttpResponse,
     O: Stage,
     I: Stage,
 {
@@ -263,7 +267,8 @@ where
 
 impl<S, O, I, ReqB> fmt::Debug for ErrorPolicyFuture<S, O, I, ReqB>
 where
-    S: HttpService<ReqB>,
+    S: Service<Request<ReqB>>,
+    S::Response: HttpResponse,
     O: Stage,
     I: Stage,
 {
@@ -276,12 +281,13 @@ const POLLED_AGAIN: &str = "an ErrorPolicyFuture was polled after it had complet
 
 impl<S, O, I, ReqB> Future for ErrorPolicyFuture<S, O, I, ReqB>
 where
-    S: HttpService<ReqB>,
+    S: ReturnsBoxError<ReqB>,
+    S::Response: BytesResponse,
     O: Stage,
     I: Stage,
     ReqB: 'static,
 {
-    type Output = Result<Response<Body<S::ResponseBody>>, Infallible>;
+    type Output = Result<Response<Body<<S::Response as HttpResponse>::Body>>, Infallible>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -19,7 +19,10 @@ use super::{
     framework::FrameworkReason,
     reading::Reading,
 };
-use crate::{ApiError, Body, BoxError, HttpResponse, HttpService, panics::panicked};
+use crate::{
+    ApiError, Body, BoxError, BytesBody, BytesResponse, HttpResponse, ReturnsBoxError,
+    panics::panicked,
+};
 
 /// A service whose failures are responses. Made by [`ErrorLayer`](crate::ErrorLayer).
 #[derive(Debug)]
@@ -44,9 +47,10 @@ impl<S: Clone> Clone for ErrorService<S> {
 
 impl<S, ReqB> Service<Request<ReqB>> for ErrorService<S>
 where
-    S: HttpService<ReqB>,
+    S: ReturnsBoxError<ReqB>,
+    S::Response: BytesResponse,
 {
-    type Response = Response<Body<S::ResponseBody>>;
+    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
     type Error = Infallible;
     type Future = ErrorFuture<S, ReqB>;
 
@@ -71,7 +75,7 @@ where
 
 /// Polls a service for readiness. Returns the error that it fails with, by itself or by a panic, and that the next request is
 /// answered with.
-pub(super) fn poll_ready<S: HttpService<B>, B>(
+pub(super) fn poll_ready<S: ReturnsBoxError<B>, B>(
     inner: &mut S,
     config: &Config,
     cx: &mut Context<'_>,
@@ -85,7 +89,7 @@ pub(super) fn poll_ready<S: HttpService<B>, B>(
 
 /// Calls a service. Returns an error if it panics.
 #[inline]
-pub(super) fn call<S: HttpService<B>, B>(
+pub(super) fn call<S: Service<Request<B>>, B>(
     inner: &mut S,
     request: Request<B>,
 ) -> Result<S::Future, ApiError> {
@@ -120,7 +124,7 @@ pub(super) fn poll_answer<F, R, E>(
 ) -> Poll<Answer<R::Body>>
 where
     F: Future<Output = Result<R, E>>,
-    R: HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>>>,
+    R: BytesResponse,
     E: Into<BoxError>,
 {
     let polled = catch_unwind(AssertUnwindSafe(|| {
@@ -153,7 +157,7 @@ impl<B> Answer<B> {
     }
 }
 
-impl<B: http_body::Body<Data = Bytes, Error: Into<BoxError>>> Rejected<B> {
+impl<B: BytesBody> Rejected<B> {
     /// Reads the text, and makes the response an error with it.
     pub(super) fn poll(
         &mut self,
@@ -184,7 +188,8 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ErrorFuture<S, ReqB>
     where
-        S: HttpService<ReqB>,
+        S: Service<Request<ReqB>>,
+        S::Response: HttpResponse,
     {
         #[pin]
         state: State<S, ReqB>,
@@ -197,22 +202,31 @@ pin_project! {
     #[project = StateProj]
     enum State<S, ReqB>
     where
-        S: HttpService<ReqB>,
+        S: Service<Request<ReqB>>,
+        S::Response: HttpResponse,
     {
         Running { #[pin] future: S::Future },
         Failed { error: Option<ApiError> },
-        Reading { of: Box<Rejected<S::ResponseBody>> },
+        Reading { of: Box<Rejected<<S::Response as HttpResponse>::Body>> },
     }
 }
 
-impl<S: HttpService<ReqB>, ReqB> fmt::Debug for ErrorFuture<S, ReqB> {
+impl<S, ReqB> fmt::Debug for ErrorFuture<S, ReqB>
+where
+    S: Service<Request<ReqB>>,
+    S::Response: HttpResponse,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ErrorFuture").finish_non_exhaustive()
     }
 }
 
-impl<S: HttpService<ReqB>, ReqB> Future for ErrorFuture<S, ReqB> {
-    type Output = Result<Response<Body<S::ResponseBody>>, Infallible>;
+impl<S, ReqB> Future for ErrorFuture<S, ReqB>
+where
+    S: ReturnsBoxError<ReqB>,
+    S::Response: BytesResponse,
+{
+    type Output = Result<Response<Body<<S::Response as HttpResponse>::Body>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
