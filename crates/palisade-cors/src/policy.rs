@@ -132,14 +132,15 @@ impl Policy for Cors {
             set_header(headers, REFUSED.clone(), HeaderValue::from_static(refusal.as_str()));
         }
         let Some((origin, rules)) = grant.allowed else { return };
-        set_header(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        // Appended, which is cheaper: the service's own have been removed. A map that is full stays unchanged.
+        let _ = headers.try_append(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         if rules.credentials {
             // The value must be exactly `true` (Fetch, CORS check).
             let allowed = HeaderValue::from_static("true");
-            set_header(headers, header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
+            let _ = headers.try_append(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
         }
         if let Some(exposed) = &rules.exposed {
-            set_header(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed.clone());
+            let _ = headers.try_append(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed.clone());
         }
         if response.status == StatusCode::UNAUTHORIZED {
             rules.warn_if_authorization_cannot_be_sent(&response.headers);

@@ -186,7 +186,7 @@ impl Policy for SecurityHeaders {
             }
         } else {
             for (name, value) in alone {
-                let _ = headers.try_insert(name, value.clone());
+                let _ = headers.try_append(name, value.clone());
             }
         }
         if nonce.is_some() {
