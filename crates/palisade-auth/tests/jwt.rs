@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use http::{HeaderMap, Request, header, request};
 use palisade_auth::{Identity, Jwt, JwtBuilder, RequireRole, testing::sign_hs256};
 use palisade_core::{
-    ApiError, Decision, Halt, ManualClock, Policy, Principal,
+    ApiError, Clock, Decision, Halt, ManualClock, Policy, Principal,
     testing::{Contract, Script},
 };
 use serde::Deserialize;
@@ -140,6 +140,39 @@ fn each_claim_is_checked() {
         );
         assert_eq!(error.headers()[header::CACHE_CONTROL], "no-store", "{what}");
     }
+}
+
+/// A clock whose coarse time is late, as the system's is.
+struct LateClock;
+
+impl Clock for LateClock {
+    fn unix(&self) -> Duration {
+        Duration::from_secs(NOW)
+    }
+
+    fn unix_coarse(&self) -> Duration {
+        self.unix() - Duration::from_millis(4)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[test]
+fn token_is_valid_from_its_first_moment() {
+    let builder = builder().clock(Arc::new(LateClock)).skew(Duration::ZERO);
+    let auth = builder.issuer("https://issuer.example").audience("orders").build().unwrap();
+    let token = format!("Bearer {}", sign_hs256(SECRET, &good()));
+    for _ in 0..4 {
+        assert!(ask(&auth, &[&token]).is_ok());
+    }
+    for late in ["nbf", "iat"] {
+        let token = sign_hs256(SECRET, &with(late, json!(NOW + 1)));
+        assert!(ask(&auth, &[&format!("Bearer {token}")]).is_err(), "{late}");
+    }
+    let expired = sign_hs256(SECRET, &with("exp", json!(NOW - 1)));
+    assert!(ask(&auth, &[&format!("Bearer {expired}")]).is_err());
 }
 
 #[test]

@@ -230,7 +230,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Introspector<C> {
             }
             IntrospectionResponse::Active { is_dpop } => self
                 .expectations
-                .check_introspected(body, self.clock.unix().as_secs_f64())
+                .check_introspected(body, &*self.clock)
                 .map(|(mut verified, validity)| {
                     // Without its key such a token would be a bearer token, which the issuer did not issue.
                     if is_dpop {

@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&mut self) -> Result<Value<'a>, Unreadable> {
         if self.peek() == Some(b'"') { self.string() } else { self.other().map(Value::Json) }
     }
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
         self.json.get(start..self.at).filter(|json| !json.is_empty()).ok_or(SYNTAX)
     }
 
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Result<Value<'a>, Unreadable> {
         self.take(b'"')?;
         let start = self.at;

@@ -154,8 +154,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Rules<C> {
             }
             return Err(Fault::Signature);
         }
-        let now = self.clock.unix().as_secs_f64();
-        let (verified, validity) = issuer.expectations.check(unverified, now)?;
+        let (verified, validity) = issuer.expectations.check(unverified, &*self.clock)?;
+        let now = self.clock.unix_coarse().as_secs_f64();
         let ends = (now + self.cache_for).min(validity.end(issuer.expectations.skew));
         let lease = Lease { generation, ends, validity, issuer: at };
         let identity = self.cache.insert(token, verified, lease, now);

@@ -1,6 +1,6 @@
 use std::{
     hash::BuildHasher,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use super::Generation;
@@ -11,6 +11,8 @@ use super::Generation;
 #[derive(Debug)]
 pub(in crate::jwt) struct BadSignatures {
     seen: Box<[AtomicU64]>,
+    /// False until the first token is added: most services never see one, and hashing takes 100 ns.
+    is_used: AtomicBool,
     /// SipHash: a client must not be able to find a bad token with the hash of another client's good one.
     hasher: std::hash::RandomState,
 }
@@ -21,11 +23,15 @@ impl BadSignatures {
     pub(in crate::jwt) fn new() -> Self {
         Self {
             seen: (0..Self::SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            is_used: AtomicBool::new(false),
             hasher: std::hash::RandomState::new(),
         }
     }
 
     pub(in crate::jwt) fn contains(&self, token: &[u8], generation: Generation) -> bool {
+        if !self.is_used.load(Ordering::Relaxed) {
+            return false;
+        }
         let (hash, slot) = self.slot_of(token, generation);
         slot.load(Ordering::Relaxed) == hash
     }
@@ -33,6 +39,7 @@ impl BadSignatures {
     pub(in crate::jwt) fn add(&self, token: &[u8], generation: Generation) {
         let (hash, slot) = self.slot_of(token, generation);
         slot.store(hash, Ordering::Relaxed);
+        self.is_used.store(true, Ordering::Relaxed);
     }
 
     fn slot_of(&self, token: &[u8], generation: Generation) -> (u64, &AtomicU64) {
