@@ -15,6 +15,7 @@ pub(crate) type Unreadable = &'static str;
 
 const SYNTAX: Unreadable = "not a JSON object";
 const TOO_DEEP: Unreadable = "nested too deeply";
+const NOT_TEXT: Unreadable = "a string is not Unicode";
 
 /// The greatest depth of nested values: that of serde_json, without the object around them.
 const MAX_DEPTH: usize = 127;
@@ -168,11 +169,11 @@ impl<'a> Reader<'a> {
             let special = self.at + quote_or_escape(self.rest()).ok_or(SYNTAX)?;
             self.at = special + 1;
             if self.json.as_bytes()[special] == b'"' {
-                return Ok(if has_escapes {
-                    Value::Json(&self.json[start - 1..self.at])
+                return if has_escapes {
+                    escaped(&self.json[start - 1..self.at])
                 } else {
-                    Value::Text(&self.json[start..special])
-                });
+                    Ok(Value::Text(&self.json[start..special]))
+                };
             }
             has_escapes = true;
             self.at += 1;
@@ -229,6 +230,15 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Returns a string with escapes. serde_json accepts escapes that are not text, `"\\ud800"`, in values that it skips.
+#[cold]
+fn escaped(json: &str) -> Result<Value<'_>, Unreadable> {
+    match serde_json::from_str::<String>(json) {
+        Ok(_) => Ok(Value::Json(json)),
+        Err(_) => Err(NOT_TEXT),
+    }
+}
+
 /// Returns the position of the first quote or backslash. Names and most values are too short for `memchr2`, whose calls
 /// take longer than this.
 #[inline]
@@ -258,176 +268,4 @@ fn ends_scalar(byte: u8) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    #[test]
-    fn duplicate_member_is_found_at_any_depth_and_spelling() {
-        for good in [
-            r"{}",
-            r#" { "a" : 1 , "b" : { "a" : [ 1.5 , -2 , "x" , null , true , [ ] , { } ] } } "#,
-            r#"{"a":{"a":1},"b":[{"a":1},{"a":1}]}"#,
-            r#"{"a":"{\"a\":1,\"a\":1}","b":"\\","c":"]}"}"#,
-        ] {
-            assert_eq!(check(good.as_bytes()), Ok(()), "{good}");
-        }
-        for bad in [
-            r#"{"a":1,"a":1}"#,
-            r#"{"a":1,"b":2,"a":1}"#,
-            r#"{"a":1,"\u0061":1}"#,
-            r#"{"x":[{"a":1,"a":2}]}"#,
-            r#"{"x":{"y":{"a":1,"a":2}}}"#,
-            r#"{"\"":1,"\u0022":2}"#,
-            r#"{"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0,"i":0,"j":0,"k":0,"l":0,"m":0,"n":0,"o":0,"p":0,"q":0,"a":0}"#,
-        ] {
-            assert_eq!(check(bad.as_bytes()), Err(Names::TWICE), "{bad}");
-        }
-        for bad in [r"[]", r"1", r"", r"{", r"{}x", "\u{feff}{}", r#"{"a":01}"#, r#"{"a":1,}"#] {
-            assert_eq!(check(bad.as_bytes()), Err(SYNTAX), "{bad}");
-        }
-        assert_eq!(check(b"{\"a\":\"\xff\"}"), Err(SYNTAX));
-    }
-
-    #[test]
-    fn depth_is_limited() {
-        let nested =
-            |depth: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
-        assert_eq!(check(nested(MAX_DEPTH).as_bytes()), Ok(()));
-        assert_eq!(check(nested(MAX_DEPTH + 1).as_bytes()), Err(TOO_DEEP));
-    }
-
-    fn members(json: &str) -> Vec<(String, Value<'_>)> {
-        let mut members = Vec::new();
-        let read = read(json, |name, value| {
-            members.push((name.into_owned(), value));
-            Ok(())
-        });
-        read.unwrap();
-        members
-    }
-
-    #[test]
-    fn values_are_those_of_the_text() {
-        let json = r#" { "exp" : 1e3 , "\u0073ub" : "a\"b" , "x" : [ {} ] , "" : "é" } "#;
-        let expected = [
-            ("exp", Value::Json("1e3")),
-            ("sub", Value::Json(r#""a\"b""#)),
-            ("x", Value::Json("[ {} ]")),
-            ("", Value::Text("é")),
-        ];
-        let expected = expected.map(|(name, value)| (name.to_owned(), value));
-        assert_eq!(members(json), expected);
-    }
-
-    #[test]
-    fn texts_are_strings_without_escapes() {
-        let texts = |json: &str| {
-            let mut texts = Vec::new();
-            let read = Reader::new(json).value().unwrap().texts(|text| texts.push(text.to_owned()));
-            read.map(|()| texts)
-        };
-        assert_eq!(texts(r#""a""#).unwrap(), ["a"]);
-        assert_eq!(texts(r#"["a" , "b"]"#).unwrap(), ["a", "b"]);
-        assert!(texts("[ ]").unwrap().is_empty());
-        for other in [r#""\n""#, r#"["a","\n"]"#, r#"["a",1]"#, r#"[["a"]]"#, "{}", "null"] {
-            assert_eq!(texts(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn first_quote_or_escape_is_found_at_any_position() {
-        for length in 0..40 {
-            let plain = "x\u{a2}!]#\u{dc}[".repeat(7).into_bytes();
-            let mut text = plain[..length].to_vec();
-            assert_eq!(quote_or_escape(&text), None);
-            for special in [b'"', b'\\'] {
-                text.truncate(length);
-                text.push(special);
-                text.extend_from_slice(br#"""x"\\12345678"#);
-                assert_eq!(quote_or_escape(&text), Some(length));
-            }
-        }
-    }
-
-    /// Texts that serde_json rejects are never read, but must not stop a thread either.
-    #[test]
-    fn texts_of_any_content_end() {
-        let bytes = br#"{"a\:[,]} 1"#;
-        let mut state = 1_u64;
-        for _ in 0..20_000 {
-            let mut text = String::from("{");
-            for _ in 0..12 {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                text.push(char::from(bytes[(state >> 33) as usize % bytes.len()]));
-            }
-            let _ = read(&text, |_, value| {
-                let _ = value.texts(|_| ());
-                Ok(())
-            });
-        }
-    }
-
-    #[test]
-    fn agrees_with_serde_json() {
-        let mut state = 7_u64;
-        let mut random = move |below: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 33) % below
-        };
-        let mut unique = 0;
-        for _ in 0..5_000 {
-            let json = random_object(&mut random, 3);
-            assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
-            if check(json.as_bytes()).is_err() {
-                continue;
-            }
-            unique += 1;
-            let parsed: BTreeMap<String, serde_json::Value> = serde_json::from_str(&json).unwrap();
-            let read = members(&json).into_iter().map(|(name, value)| {
-                let value = match value {
-                    Value::Text(text) => serde_json::Value::from(text),
-                    Value::Json(json) => serde_json::from_str(json).unwrap(),
-                };
-                (name, value)
-            });
-            assert_eq!(read.collect::<BTreeMap<_, _>>(), parsed, "{json}");
-        }
-        assert!(unique > 1_000, "{unique}");
-    }
-
-    fn random_object(random: &mut impl FnMut(u64) -> u64, depth: u64) -> String {
-        let members: Vec<String> = (0..random(5))
-            .map(|_| {
-                let name = ["a", "b", r"\u0061", "c d", r"\\", "", "é", "exp"][random(8) as usize];
-                format!(
-                    "{}\"{name}\"{}:{}",
-                    space(random),
-                    space(random),
-                    random_value(random, depth)
-                )
-            })
-            .collect();
-        format!("{}{{{}{}}}{}", space(random), members.join(","), space(random), space(random))
-    }
-
-    fn random_value(random: &mut impl FnMut(u64) -> u64, depth: u64) -> String {
-        let value = match random(if depth == 0 { 6 } else { 8 }) {
-            6 => random_object(random, depth - 1),
-            7 => {
-                let items: Vec<_> =
-                    (0..random(4)).map(|_| random_value(random, depth - 1)).collect();
-                format!("[{}{}]", items.join(","), space(random))
-            }
-            scalar => ["1", "-2.5e3", "null", r#""text""#, r#""\"}],{""#, r#""\\""#]
-                [scalar as usize]
-                .into(),
-        };
-        format!("{}{value}{}", space(random), space(random))
-    }
-
-    fn space(random: &mut impl FnMut(u64) -> u64) -> &'static str {
-        ["", "", "", " ", "\n\t", "\r "][random(6) as usize]
-    }
-}
+mod tests;

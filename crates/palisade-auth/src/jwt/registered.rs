@@ -179,3 +179,66 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Texts, borrowed from the token where they have no escapes.
 pub(super) type List<'a> = SmallVec<[Cow<'a, str>; 4]>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<'a>(payload: &'a str, members: &[&str]) -> Result<Registered<'a>, Fault> {
+        let members: Vec<String> = members.iter().map(|name| (*name).to_owned()).collect();
+        let mut claims = Registered::default();
+        claims.read(payload, &members).map(|()| claims)
+    }
+
+    #[test]
+    fn each_claim_may_occur_once() {
+        for name in NAMES.iter().chain(&["roles", "other"]) {
+            // null is absent, but counts
+            let payload = format!(r#"{{"{name}":null,"x":1,"{name}":null}}"#);
+            let fault = read(&payload, &["roles"]).err().unwrap();
+            assert!(matches!(fault, Fault::Unreadable(None, _)), "{name}: {fault:?}");
+            let once = payload.replacen(name, "y", 1);
+            assert!(read(&once, &["roles"]).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn registered_claim_may_be_a_member_that_is_asked_for() {
+        let claims = read(r#"{"azp":"a","roles":["b"]}"#, &["roles", "azp", "none"]).unwrap();
+        assert_eq!(claims.azp.as_deref(), Some("a"));
+        let expected = [Some(Value::Json(r#"["b"]"#)), Some(Value::Text("a")), None];
+        assert_eq!(claims.members[..], expected);
+    }
+
+    #[test]
+    fn claims_of_a_wrong_type_are_named() {
+        for (name, value) in [
+            ("exp", r#""1""#),
+            ("nbf", "[]"),
+            ("iat", "true"),
+            ("iss", "1"),
+            ("sub", "{}"),
+            ("aud", r#"["a",1]"#),
+            ("jti", "false"),
+            ("client_id", "1.5"),
+            ("azp", "[]"),
+            ("cnf", r#""a""#),
+        ] {
+            let payload = format!(r#"{{"{name}":{value}}}"#);
+            let fault = read(&payload, &[]).err().unwrap();
+            let is_named = matches!(&fault, Fault::Unreadable(Some(claim), _) if **claim == *name);
+            assert!(is_named, "{name}: {fault:?}");
+        }
+    }
+
+    #[test]
+    fn values_with_escapes_and_numbers_are_read() {
+        let payload = r#"{"exp":1.5e3,"sub":"a\"b","aud":["a","\u0062"],"jti":-7,"iss":null}"#;
+        let claims = read(payload, &[]).unwrap();
+        assert_eq!(claims.exp, Some(1500.0));
+        assert_eq!(claims.sub.as_deref(), Some("a\"b"));
+        assert_eq!(claims.aud[..], ["a", "b"]);
+        assert_eq!(claims.jti.as_deref(), Some("-7"));
+        assert_eq!(claims.iss, None);
+    }
+}
