@@ -13,10 +13,11 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    AcceptsBody, ApiError, Body, BoxError, BoxFuture, BytesBody, Decision, Description, Gathered,
-    Halt, HttpResponse, Outcome, Trail, discard_unread,
+    AcceptsBody, ApiError, Body, BoxFuture, BytesBody, Decision, Description, Halt, HttpResponse,
+    Outcome, Trail,
+    collecting::Collecting,
+    discard_unread,
     engine::{Refusal, answer, replace_head},
-    error::find_in_chain,
     panics::caught,
 };
 
@@ -155,62 +156,10 @@ where
             Ok(true) => {
                 let fresh = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, fresh);
-                let collecting = Collecting {
-                    held: Some((inner, head)),
-                    body: Some(body),
-                    discard: discard_unread,
-                    limit: self.limit,
-                    gathered: Gathered::default(),
-                    trailers: None,
-                };
-                State::Collecting { collecting }
+                State::Collecting { collecting: Collecting::new(inner, head, body, self.limit) }
             }
         };
         BodyPolicyFuture { policy: Arc::clone(&self.policy), state }
-    }
-}
-
-/// A request whose body is read up to a limit, with the ready service that it will be given to.
-struct Collecting<S, B> {
-    held: Option<(S, request::Parts)>,
-    /// `None` after its end or its error. An unread rest is discarded on drop.
-    body: Option<B>,
-    /// A function pointer, because `Drop` cannot have bounds of its own.
-    discard: fn(&request::Parts, B),
-    limit: usize,
-    gathered: Gathered,
-    trailers: Option<Box<HeaderMap>>,
-}
-
-impl<S, B: BytesBody + Unpin> Collecting<S, B> {
-    /// Reads the body to its end.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ApiError>> {
-        while let Some(body) = &mut self.body {
-            let Some(frame) = ready!(Pin::new(body).poll_frame(cx)) else {
-                self.body = None;
-                break;
-            };
-            let frame = frame.map_err(|error| {
-                self.body = None;
-                unreadable(error.into())
-            })?;
-            match frame.into_data() {
-                Ok(data) if data.len() > self.limit - self.gathered.len() => {
-                    return Poll::Ready(Err(ApiError::payload_too_large()));
-                }
-                Ok(data) => self.gathered.push(data),
-                Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S, B> Drop for Collecting<S, B> {
-    fn drop(&mut self) {
-        if let (Some(body), Some((_, head))) = (self.body.take(), &self.held) {
-            (self.discard)(head, body);
-        }
     }
 }
 
@@ -343,10 +292,8 @@ where
                         let (_, head) = collecting.held.as_ref().expect(POLLED_AGAIN);
                         State::refused_unread(policy, error, head)
                     }
-                    Ok(()) => {
+                    Ok((body, trailers)) => {
                         let (_, head) = collecting.held.as_ref().expect(POLLED_AGAIN);
-                        let trailers = collecting.trailers.take();
-                        let body = std::mem::take(&mut collecting.gathered).into_bytes();
                         if let Some(trail) = Trail::from_extensions(&head.extensions) {
                             trail.saw_body_bytes(body.len() as u64);
                             trail.ask();
@@ -394,13 +341,4 @@ where
             this.state.set(next);
         }
     }
-}
-
-/// The body broke off, or is over the limit of a layer outside.
-fn unreadable(error: BoxError) -> ApiError {
-    find_in_chain(&*error)
-        .unwrap_or_else(|| {
-            ApiError::bad_request().with_message("the request body could not be read")
-        })
-        .with_source(error)
 }

@@ -60,6 +60,7 @@ mod bytes_body;
 mod cache_signals;
 mod client;
 mod clock;
+mod collecting;
 mod combinators;
 mod config;
 mod connection;
