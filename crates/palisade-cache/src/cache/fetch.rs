@@ -24,8 +24,9 @@ use crate::{
 pub(super) trait Inner<B>:
     AcceptsBody<
         Body<B>,
-        Response: Send,
-        ResponseBody: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+        Response: HttpResponse<
+            Body: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+        > + Send,
         Error: Send,
         Future: Send,
     > + Send
@@ -36,8 +37,9 @@ pub(super) trait Inner<B>:
 impl<S, B> Inner<B> for S where
     S: AcceptsBody<
             Body<B>,
-            Response: Send,
-            ResponseBody: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+            Response: HttpResponse<
+                Body: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+            > + Send,
             Error: Send,
             Future: Send,
         > + Send
@@ -91,7 +93,7 @@ impl Fetch {
         inner: &mut S,
         mut head: request::Parts,
         body: Body<B>,
-    ) -> Result<Fetched<S::ResponseBody>, S::Error>
+    ) -> Result<Fetched<<S::Response as HttpResponse>::Body>, S::Error>
     where
         S: Inner<B>,
         B: HttpBody<Data = Bytes>,
