@@ -264,7 +264,7 @@ fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
 
 /// Returns true for a byte after a number or a literal.
 fn ends_scalar(byte: u8) -> bool {
-    matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t')
+    matches!(byte, b',' | b']' | b'}' | ..=b' ')
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub(crate) struct Verified<C> {
     pub(crate) confirmation: Option<Arc<Confirmation>>,
 }
 
-/// A verified token and its caller. They are one allocation: each further one is a cache line to wait for.
+/// A verified token and its caller. What a look-up reads is one allocation: each further one is a cache line to wait for.
 pub(crate) struct Entry<C, T: ?Sized = [u8]> {
     pub(super) hash: u64,
     pub(in crate::jwt) lease: Lease,
