@@ -11,7 +11,8 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header, response};
 use http_body::Body as HttpBody;
 use palisade_core::{
-    ApiError, Body, BoxError, BoxFuture, ErrorContext, HttpResponse, Layer, is_grpc, set_header,
+    ApiError, Body, BoxError, BoxFuture, BytesBody, ErrorContext, HttpResponse, Layer, ReturnsSend,
+    is_grpc, set_header,
 };
 use tower_service::Service;
 
@@ -96,11 +97,8 @@ pub struct ETagService<S> {
 
 impl<S, B> Service<Request<B>> for ETagService<S>
 where
-    S: Service<Request<B>>,
-    S::Response:
-        HttpResponse<Body: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static> + Send,
-    S::Error: Send,
-    S::Future: Send + 'static,
+    S: ReturnsSend<B>,
+    S::Response: HttpResponse<Body: BytesBody + Send + 'static>,
 {
     type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
     type Error = S::Error;

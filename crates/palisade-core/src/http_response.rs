@@ -74,6 +74,18 @@ pub trait ReturnsBoxError<B>: Service<Request<B>, Error: Into<BoxError>> {}
 #[diagnostic::do_not_recommend]
 impl<S, B> ReturnsBoxError<B> for S where S: Service<Request<B>, Error: Into<BoxError>> {}
 
+/// A service whose future can be boxed: the bound of a layer that awaits the response in an `async` block.
+///
+/// Implemented for every such service. It is apart from the bound on the response for the reason that [`ReturnsBoxError`] is.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not respond to requests whose body is a `{B}`, or its future is not `Send`",
+    label = "a layer around this service boxes its future, which must be `Send + 'static`"
+)]
+pub trait ReturnsSend<B>: Service<Request<B>, Future: Send + 'static> {}
+
+#[diagnostic::do_not_recommend]
+impl<S, B> ReturnsSend<B> for S where S: Service<Request<B>, Future: Send + 'static> {}
+
 pub(crate) mod sealed {
     pub trait Sealed {}
     impl<B> Sealed for http::Response<B> {}

@@ -10,7 +10,7 @@ macro_rules! insert_into_requests {
             impl Policy for $policy {
                 type Grant = ();
 
-                            fn allowed(_: &Self::Grant) -> Allowed {
+                fn allowed(_: &Self::Grant) -> Allowed {
                     Allowed::WithoutDecision
                 }
 

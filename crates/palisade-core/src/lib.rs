@@ -145,7 +145,7 @@ pub use error_layer::{
 #[doc(hidden)]
 pub use gathered::Gathered;
 pub use hold::{BodyEnd, WatchBody, hold_until_end, watch_until_end};
-pub use http_response::{BytesResponse, HttpResponse, ReturnsBoxError};
+pub use http_response::{BytesResponse, HttpResponse, ReturnsBoxError, ReturnsSend};
 pub use into_stage::{ByReference, ByValue, IntoStage};
 pub use log_backoff::LogBackoff;
 pub use log_sampler::LogSampler;

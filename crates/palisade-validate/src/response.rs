@@ -6,11 +6,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use garde::Validate;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use palisade_core::{ApiError, Body, BoxError, ErrorCode, ErrorContext, GrpcCode, HttpResponse};
+use palisade_core::{
+    ApiError, Body, BytesBody, ErrorCode, ErrorContext, GrpcCode, HttpResponse, ReturnsSend,
+};
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -115,10 +116,8 @@ const MAX_BYTES: u64 = 1024 * 1024;
 
 impl<S, T, ReqB> Service<Request<ReqB>> for ValidateResponse<S, T>
 where
-    S: Service<Request<ReqB>>,
-    S::Response:
-        HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
-    S::Future: Send + 'static,
+    S: ReturnsSend<ReqB>,
+    S::Response: HttpResponse<Body: BytesBody + Send + 'static>,
     T: DeserializeOwned + Validate + 'static,
     T::Context: Send + Sync + 'static,
 {

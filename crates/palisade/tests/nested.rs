@@ -111,7 +111,12 @@ async fn error_layers_alternate_with_others_32_times() {
     );
     check_32_levels!((errors.clone(), ResponseLimit::new(16)), service_fn(hello), StatusCode::OK);
     check_32_levels!((errors.clone(), TrackUpgrades::new()), service_fn(hello), StatusCode::OK);
-    check_32_levels!((errors, HeadFromGet), service_fn(hello), StatusCode::OK);
+    check_32_levels!((errors.clone(), HeadFromGet), service_fn(hello), StatusCode::OK);
+    #[cfg(feature = "cache")]
+    {
+        let tags = palisade::cache::ETag::strong();
+        check_32_levels!((errors, tags), service_fn(hello), StatusCode::OK);
+    }
 }
 
 #[tokio::test]

@@ -5,9 +5,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use http::{Extensions, Request, Response};
-use palisade_core::{ApiError, Body, BoxError, ErrorContext, HttpResponse};
+use palisade_core::{ApiError, Body, BytesBody, ErrorContext, HttpResponse, ReturnsSend};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -65,10 +64,8 @@ pub struct UploadsService<S> {
 
 impl<S, ReqB> Service<Request<ReqB>> for UploadsService<S>
 where
-    S: Service<Request<ReqB>>,
-    S::Future: Send + 'static,
-    S::Response:
-        HttpResponse<Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
+    S: ReturnsSend<ReqB>,
+    S::Response: HttpResponse<Body: BytesBody + Send + 'static>,
 {
     type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
     type Error = S::Error;
