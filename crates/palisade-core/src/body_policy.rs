@@ -125,7 +125,7 @@ where
     P: BodyPolicy,
     ReqB: BytesBody + Unpin + 'static,
 {
-    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
+    type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;
     type Future = BodyPolicyFuture<S, P, ReqB>;
 
@@ -280,7 +280,7 @@ where
     P: BodyPolicy,
     ReqB: BytesBody + Unpin,
 {
-    type Output = Result<Response<Body<<S::Response as HttpResponse>::Body>>, S::Error>;
+    type Output = Result<Response<Body<S::ResponseBody>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();

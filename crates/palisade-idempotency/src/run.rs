@@ -51,12 +51,11 @@ where
     S: AcceptsBody<ReqB>,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
-    <S::Response as HttpResponse>::Body:
-        http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    S::ResponseBody: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
+    type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;
-    type Future = RunFuture<S::Future, <S::Response as HttpResponse>::Body, S::Error>;
+    type Future = RunFuture<S::Future, S::ResponseBody, S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.0.poll_ready(cx)

@@ -5,7 +5,7 @@ use std::{
 };
 
 use http::{Extensions, Request, Response};
-use palisade_core::{AcceptsBody, Body, BytesBody, Connection, DiscardOnDrop, HttpResponse};
+use palisade_core::{AcceptsBody, Body, BytesBody, Connection, DiscardOnDrop};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -138,7 +138,7 @@ where
     S: AcceptsBody<TimedBody<ReqB>>,
     ReqB: BytesBody + Unpin + 'static,
 {
-    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
+    type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;
     type Future = DeadlineFuture<S::Future>;
 

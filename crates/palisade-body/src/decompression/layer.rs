@@ -4,7 +4,7 @@ use std::{
 };
 
 use http::{Request, Response, header};
-use palisade_core::{AcceptsBody, ApiError, Body, BytesBody, HttpResponse, remove_header};
+use palisade_core::{AcceptsBody, ApiError, Body, BytesBody, remove_header};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -88,7 +88,7 @@ where
     S: AcceptsBody<DecodedBody<ReqB>>,
     ReqB: BytesBody,
 {
-    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
+    type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;
     type Future = DecompressionFuture<S::Future>;
 

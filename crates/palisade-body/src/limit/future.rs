@@ -41,7 +41,7 @@ pin_project! {
         Refused { refusal: Option<Response<Bytes>> },
         Collecting { held: Option<Box<Collecting<S, ReqB>>> },
         Inner { #[pin] future: S::Future, watched: Option<Arc<Watched<ReqB>>> },
-        Draining { held: Option<Box<Draining<Response<Body<<S::Response as HttpResponse>::Body>>, ReqB>>> },
+        Draining { held: Option<Box<Draining<Response<Body<S::ResponseBody>>, ReqB>>> },
     }
 }
 
@@ -105,7 +105,7 @@ where
     S: AcceptsBody<LimitedBody<ReqB>>,
     ReqB: BytesBody + Unpin,
 {
-    type Output = Result<Response<Body<<S::Response as HttpResponse>::Body>>, S::Error>;
+    type Output = Result<Response<Body<S::ResponseBody>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();

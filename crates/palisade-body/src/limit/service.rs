@@ -6,8 +6,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
 use palisade_core::{
-    AcceptsBody, ApiError, Body, BytesBody, DiscardOnDrop, HttpResponse, Trail, discard_unread,
-    is_grpc, is_grpc_web,
+    AcceptsBody, ApiError, Body, BytesBody, DiscardOnDrop, Trail, discard_unread, is_grpc,
+    is_grpc_web,
 };
 use tower_service::Service;
 
@@ -38,7 +38,7 @@ where
     S: AcceptsBody<LimitedBody<ReqB>> + Clone,
     ReqB: BytesBody + Unpin + 'static,
 {
-    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
+    type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;
     type Future = BodyLimitFuture<S, ReqB>;
 

@@ -33,7 +33,7 @@ pub(super) async fn exchange<S, B>(
     mut inner: S,
     head: request::Parts,
     body: B,
-) -> Result<Answer<<S::Response as HttpResponse>::Body>, S::Error>
+) -> Result<Answer<S::ResponseBody>, S::Error>
 where
     S: Inner<B>,
     B: HttpBody<Data = Bytes> + Send + 'static,
@@ -208,7 +208,7 @@ async fn pass<S, B>(
     head: request::Parts,
     body: Body<B>,
     status: CacheStatus,
-) -> Result<Answer<<S::Response as HttpResponse>::Body>, S::Error>
+) -> Result<Answer<S::ResponseBody>, S::Error>
 where
     S: Inner<B>,
     B: HttpBody<Data = Bytes>,
@@ -224,7 +224,7 @@ async fn change<S, B>(
     inner: S,
     head: request::Parts,
     body: B,
-) -> Result<Answer<<S::Response as HttpResponse>::Body>, S::Error>
+) -> Result<Answer<S::ResponseBody>, S::Error>
 where
     S: Inner<B>,
     B: HttpBody<Data = Bytes>,

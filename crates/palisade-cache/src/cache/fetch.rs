@@ -24,9 +24,8 @@ use crate::{
 pub(super) trait Inner<B>:
     AcceptsBody<
         Body<B>,
-        Response: HttpResponse<
-            Body: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-        > + Send,
+        Response: Send,
+        ResponseBody: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
         Error: Send,
         Future: Send,
     > + Send
@@ -37,9 +36,8 @@ pub(super) trait Inner<B>:
 impl<S, B> Inner<B> for S where
     S: AcceptsBody<
             Body<B>,
-            Response: HttpResponse<
-                Body: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-            > + Send,
+            Response: Send,
+            ResponseBody: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
             Error: Send,
             Future: Send,
         > + Send
@@ -93,7 +91,7 @@ impl Fetch {
         inner: &mut S,
         mut head: request::Parts,
         body: Body<B>,
-    ) -> Result<Fetched<<S::Response as HttpResponse>::Body>, S::Error>
+    ) -> Result<Fetched<S::ResponseBody>, S::Error>
     where
         S: Inner<B>,
         B: HttpBody<Data = Bytes>,

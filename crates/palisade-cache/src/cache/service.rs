@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, request};
 use http_body::Body as HttpBody;
-use palisade_core::{AcceptsBody, Body, BoxError, BoxFuture, HttpResponse};
+use palisade_core::{AcceptsBody, Body, BoxError, BoxFuture};
 use tower_service::Service;
 
 use super::{
@@ -42,9 +42,8 @@ impl<S, B> Service<Request<B>> for CacheService<S>
 where
     S: AcceptsBody<
             Body<B>,
-            Response: HttpResponse<
-                Body: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-            > + Send,
+            Response: Send,
+            ResponseBody: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
             Error: Send,
             Future: Send,
         > + Clone
@@ -52,9 +51,9 @@ where
         + 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
 {
-    type Response = Response<Body<<S::Response as HttpResponse>::Body>>;
+    type Response = Response<Body<S::ResponseBody>>;
     type Error = S::Error;
-    type Future = CacheFuture<<S::Response as HttpResponse>::Body, S::Error>;
+    type Future = CacheFuture<S::ResponseBody, S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
