@@ -1,9 +1,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
-use serde_json::{Map, Value};
-
 use super::{
-    members,
+    members::Value,
     registered::{List, Registered},
 };
 
@@ -27,17 +25,16 @@ impl ClaimPath {
         Self { member, within }
     }
 
-    fn outermost<'a>(&self, claims: &Registered<'a>) -> Option<members::Value<'a>> {
-        claims.members.get(self.member).copied().flatten()
-    }
-
-    fn value(&self, claims: &Registered<'_>) -> Option<Value> {
-        let mut value = match self.outermost(claims)? {
-            members::Value::Text(text) => Value::from(text),
-            members::Value::Json(json) => serde_json::from_str(json).ok()?,
-        };
+    fn value<'a>(&self, claims: &Registered<'a>) -> Option<Value<'a>> {
+        let mut value = claims.members.get(self.member).copied().flatten()?;
         for name in &self.within {
-            value = value.as_object_mut()?.remove(name)?;
+            let mut found = None;
+            value.members(|other, value| {
+                if other == **name {
+                    found = Some(value);
+                }
+            })?;
+            value = found?;
         }
         Some(value)
     }
@@ -45,74 +42,67 @@ impl ClaimPath {
     /// Returns the string at this path, or the digits of an integer.
     pub(super) fn id<'a>(&self, claims: &Registered<'a>) -> Option<Cow<'a, str>> {
         match self.value(claims)? {
-            Value::String(text) if !text.is_empty() => Some(text.into()),
-            Value::Number(number) if number.is_i64() || number.is_u64() => {
-                Some(number.to_string().into())
-            }
-            _ => None,
+            Value::Json(json) if is_integer(json) => Some(Cow::Borrowed(json)),
+            value => value.text().filter(|text| !text.is_empty()),
         }
     }
 
     /// Adds the string or the strings at this path. Values of another type count for nothing.
     pub(super) fn add_texts<'a>(&self, claims: &Registered<'a>, list: &mut List<'a>) {
-        let Some(outermost) = self.outermost(claims) else { return };
-        let before = list.len();
-        if self.within.is_empty() {
-            let mut add = |text: &'a str| {
-                if !text.is_empty() {
-                    list.push(Cow::Borrowed(text));
-                }
-            };
-            if outermost.texts(&mut add).is_some() {
-                return;
-            }
-            list.truncate(before);
+        if let Some(value) = self.value(claims) {
+            each_text(value, |text| list.push(text));
         }
-        let texts = self.value(claims).map(texts_in).unwrap_or_default();
-        list.extend(texts.into_iter().map(Cow::Owned));
     }
 
     /// Returns the roles by tenant at this path: `{"acme": ["editor"]}`.
     pub(super) fn roles_by_tenant(&self, claims: &Registered<'_>, into: &mut RolesByTenant) {
-        for (tenant, roles) in
-            self.object(claims).into_iter().filter(|(tenant, _)| !tenant.is_empty())
-        {
-            into.entry(tenant).or_default().extend(texts_in(roles));
-        }
+        self.members(claims, |tenant, roles| {
+            let of_tenant = into.entry(tenant.into_owned()).or_default();
+            each_text(roles, |role| of_tenant.push(role.into_owned()));
+        });
     }
 
     /// Returns the tenants by role at this path: `{"editor": ["acme"]}` or `{"editor": {"acme": …}}`.
     pub(super) fn tenants_by_role(&self, claims: &Registered<'_>, into: &mut RolesByTenant) {
-        for (role, tenants) in self.object(claims).into_iter().filter(|(role, _)| !role.is_empty())
-        {
-            let tenants = match tenants {
-                Value::Object(tenants) => tenants.into_iter().map(|(name, _)| name).collect(),
-                other => texts_in(other),
+        self.members(claims, |role, tenants| {
+            let mut add = |tenant: Cow<'_, str>| {
+                into.entry(tenant.into_owned()).or_default().push(role.as_ref().to_owned());
             };
-            for tenant in tenants {
-                into.entry(tenant).or_default().push(role.clone());
+            if tenants.members(|tenant, _| add(tenant)).is_none() {
+                each_text(tenants, add);
             }
-        }
+        });
     }
 
-    fn object(&self, claims: &Registered<'_>) -> Map<String, Value> {
-        match self.value(claims) {
-            Some(Value::Object(object)) => object,
-            _ => Map::new(),
-        }
+    /// Calls `each` with the members of the object at this path. A member without a name counts for nothing.
+    fn members<'a>(&self, claims: &Registered<'a>, mut each: impl FnMut(Cow<'a, str>, Value<'a>)) {
+        let object = self.value(claims);
+        object.and_then(|object| {
+            object.members(|name, value| {
+                if !name.is_empty() {
+                    each(name, value);
+                }
+            })
+        });
     }
 }
 
 /// The roles that a caller has in each tenant.
 pub(super) type RolesByTenant = BTreeMap<String, Vec<String>>;
 
-fn texts_in(value: Value) -> Vec<String> {
-    let text = |value| match value {
-        Value::String(text) if !text.is_empty() => Some(text),
-        _ => None,
+/// Calls `each` with a string, or with the strings of a list, that are not empty.
+fn each_text<'a>(value: Value<'a>, mut each: impl FnMut(Cow<'a, str>)) {
+    let mut add = |value: Value<'a>| {
+        if let Some(text) = value.text().filter(|text| !text.is_empty()) {
+            each(text);
+        }
     };
-    match value {
-        Value::Array(values) => values.into_iter().filter_map(text).collect(),
-        value => text(value).into_iter().collect(),
+    if value.items(&mut add).is_none() {
+        add(value);
     }
+}
+
+/// Returns true for a number of 64 bits without a fraction or an exponent.
+fn is_integer(json: &str) -> bool {
+    json != "-0" && (json.parse::<i64>().is_ok() || json.parse::<u64>().is_ok())
 }

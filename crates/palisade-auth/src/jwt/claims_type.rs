@@ -29,10 +29,13 @@ pub(super) fn read<C: DeserializeOwned + 'static>(
     }
     // Again, slowly, for the name of the claim.
     let mut json = serde_json::Deserializer::from_str(payload);
-    Ok(serde_path_to_error::deserialize(&mut json).map(Arc::new).map_err(|error| {
+    let claims = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         Fault::unreadable(Some(&*path).filter(|path| *path != "."), error.inner())
-    }))
+    });
+    // A type that hides the error of a part has not read the rest.
+    let is_read = json.end().map_err(|error| Fault::unreadable(None, error));
+    Ok(claims.and_then(|claims| is_read.map(|()| Arc::new(claims))))
 }
 
 /// Checks that there is a token whose claims fit the type.

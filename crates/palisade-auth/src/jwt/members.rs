@@ -2,12 +2,11 @@
 //!
 //! Two parsers that disagree on which of two members with the same name counts would see two different tokens (RFC 7515,
 //! section 4; RFC 7519, section 4), and most types of serde accept such members. Rejecting them by serde_json takes as long
-//! as reading the claims once more. The pass here takes a quarter of that, because serde_json has accepted the text before,
-//! so that no syntax is left to check. A text that serde_json rejects has no meaning here: it is an error or misread.
+//! as reading the claims once more. The pass here takes a quarter of that. It accepts what `serde_json::Value` accepts
+//! (RFC 8259) for each type that the user reads the claims as: such a type may skip values or hide their errors.
 
 use std::borrow::Cow;
 
-use serde::de::IgnoredAny;
 use smallvec::SmallVec;
 
 /// Why members cannot be read, for the log.
@@ -18,19 +17,18 @@ const TOO_DEEP: Unreadable = "nested too deeply";
 const NOT_TEXT: Unreadable = "a string is not Unicode";
 
 /// The greatest depth of nested values: that of serde_json, without the object around them.
-const MAX_DEPTH: usize = 127;
+const MAX_DEPTH: usize = 126;
 
 /// Checks that a text is a JSON object in which no object has a member twice.
 pub(crate) fn check(json: &[u8]) -> Result<(), Unreadable> {
-    serde_json::from_slice::<IgnoredAny>(json).map_err(|_| SYNTAX)?;
     let mut names = Names::default();
     let json = std::str::from_utf8(json).map_err(|_| SYNTAX)?;
     read(json, |name, _| names.add(name))?;
     names.check()
 }
 
-/// Calls `each` with the members of an object that serde_json has accepted. Names within the values are checked; those of
-/// the members themselves are left to `each`.
+/// Calls `each` with the members of an object. Names within the values are checked; those of the members themselves are left
+/// to `each`.
 #[inline]
 pub(super) fn read<'a>(
     json: &'a str,
@@ -38,7 +36,8 @@ pub(super) fn read<'a>(
 ) -> Result<(), Unreadable> {
     let mut reader = Reader::new(json);
     reader.take(b'{')?;
-    reader.members(&mut each)
+    reader.members(&mut each)?;
+    if reader.peek().is_some() { Err(SYNTAX) } else { Ok(()) }
 }
 
 /// The value of a member.
@@ -51,6 +50,40 @@ pub(super) enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// Returns the string.
+    pub(super) fn text(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Text(text) => Some(Cow::Borrowed(text)),
+            Self::Json(json) if json.starts_with('"') => {
+                serde_json::from_str(json).ok().map(Cow::Owned)
+            }
+            Self::Json(_) => None,
+        }
+    }
+
+    /// Calls `each` with the items of a list. `None` for any other value.
+    pub(super) fn items(self, mut each: impl FnMut(Self)) -> Option<()> {
+        let Self::Json(json) = self else { return None };
+        let mut reader = Reader::new(json);
+        reader.take(b'[').ok()?;
+        reader
+            .items(&mut |value| {
+                each(value);
+                Ok(())
+            })
+            .ok()
+    }
+
+    /// Calls `each` with the members of an object. `None` for any other value.
+    pub(super) fn members(self, mut each: impl FnMut(Cow<'a, str>, Self)) -> Option<()> {
+        let Self::Json(json) = self else { return None };
+        read(json, |name, value| {
+            each(name, value);
+            Ok(())
+        })
+        .ok()
+    }
+
     /// Calls `each` with a string, or with the strings of a list. `None` for any other value, and for strings with escapes.
     #[inline]
     pub(super) fn texts(self, mut each: impl FnMut(&'a str)) -> Option<()> {
@@ -63,15 +96,15 @@ impl<'a> Value<'a> {
         };
         let mut reader = Reader::new(json);
         reader.take(b'[').ok()?;
-        let mut is_first = true;
-        while reader.has_next(is_first, b']').ok()? {
-            is_first = false;
-            match reader.value().ok()? {
-                Self::Text(text) => each(text),
-                Self::Json(_) => return None,
-            }
-        }
-        Some(())
+        reader
+            .items(&mut |value| match value {
+                Self::Text(text) => {
+                    each(text);
+                    Ok(())
+                }
+                Self::Json(_) => Err(NOT_TEXT),
+            })
+            .ok()
     }
 }
 
@@ -155,9 +188,13 @@ impl<'a> Reader<'a> {
                 if open == b'{' { self.object() } else { self.list() }?;
                 self.depth -= 1;
             }
-            _ => self.at += self.rest().iter().take_while(|byte| !ends_scalar(**byte)).count(),
+            _ => {
+                self.at += self.rest().iter().take_while(|byte| !ends_scalar(**byte)).count();
+                let scalar = self.json.get(start..self.at).ok_or(SYNTAX)?;
+                return if is_scalar(scalar) { Ok(scalar) } else { Err(SYNTAX) };
+            }
         }
-        self.json.get(start..self.at).filter(|json| !json.is_empty()).ok_or(SYNTAX)
+        self.json.get(start..self.at).ok_or(SYNTAX)
     }
 
     #[inline(always)]
@@ -166,17 +203,14 @@ impl<'a> Reader<'a> {
         let start = self.at;
         let mut has_escapes = false;
         loop {
-            let special = self.at + quote_or_escape(self.rest()).ok_or(SYNTAX)?;
+            let special = self.at + special(self.rest()).ok_or(SYNTAX)?;
             self.at = special + 1;
-            if self.json.as_bytes()[special] == b'"' {
-                return if has_escapes {
-                    escaped(&self.json[start - 1..self.at])
-                } else {
-                    Ok(Value::Text(&self.json[start..special]))
-                };
+            match self.json.as_bytes()[special] {
+                b'"' if has_escapes => return escaped(&self.json[start - 1..self.at]),
+                b'"' => return Ok(Value::Text(&self.json[start..special])),
+                b'\\' => (has_escapes, self.at) = (true, self.at + 1),
+                _ => return Err(SYNTAX),
             }
-            has_escapes = true;
-            self.at += 1;
         }
     }
 
@@ -186,13 +220,23 @@ impl<'a> Reader<'a> {
         names.check()
     }
 
-    fn list(&mut self) -> Result<(), Unreadable> {
+    /// Calls `each` with the items of a list that has begun.
+    #[inline]
+    fn items(
+        &mut self,
+        each: &mut impl FnMut(Value<'a>) -> Result<(), Unreadable>,
+    ) -> Result<(), Unreadable> {
         let mut is_first = true;
         while self.has_next(is_first, b']')? {
             is_first = false;
-            self.value()?;
+            let item = self.value()?;
+            each(item)?;
         }
         Ok(())
+    }
+
+    fn list(&mut self) -> Result<(), Unreadable> {
+        self.items(&mut |_| Ok(()))
     }
 
     /// Goes to the next member or item. Returns false after the end of the object or list.
@@ -239,27 +283,40 @@ fn escaped(json: &str) -> Result<Value<'_>, Unreadable> {
     }
 }
 
-/// Returns the position of the first quote or backslash. Names and most values are too short for `memchr2`, whose calls
-/// take longer than this.
+/// Returns the position of the first quote, backslash or control character. Names and most values are too short for
+/// `memchr2`, whose calls take longer than this.
 #[inline]
-fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
+fn special(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    /// Sets the highest bit of the lowest byte that is 0. Those of higher bytes are not exact.
-    const fn lowest_zero(word: u64) -> u64 {
-        word.wrapping_sub(ONES) & !word & (ONES << 7)
+    /// Sets the highest bit of the lowest byte that is less than `bound`. Those of higher bytes are not exact.
+    const fn lowest_below(word: u64, bound: u8) -> u64 {
+        word.wrapping_sub(ONES * bound as u64) & !word & (ONES << 7)
     }
     let (words, tail) = bytes.as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        let quote = lowest_zero(word ^ (ONES * b'"' as u64));
-        let escape = lowest_zero(word ^ (ONES * b'\\' as u64));
-        let found = quote | escape;
+        let quote = lowest_below(word ^ (ONES * b'"' as u64), 1);
+        let escape = lowest_below(word ^ (ONES * b'\\' as u64), 1);
+        let found = quote | escape | lowest_below(word, b' ');
         if found != 0 {
             return Some(8 * at + found.trailing_zeros() as usize / 8);
         }
     }
-    let in_tail = tail.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    let in_tail = tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
     Some(8 * words.len() + in_tail)
+}
+
+/// Returns true for a literal, and for a number that serde_json can read.
+#[inline]
+fn is_scalar(json: &str) -> bool {
+    const MOST_DIGITS: usize = 19;
+    let digits = json.as_bytes();
+    let is_short_integer = matches!(digits, [b'1'..=b'9', ..])
+        && digits.len() <= MOST_DIGITS
+        && digits.iter().all(u8::is_ascii_digit);
+    is_short_integer
+        || matches!(json, "true" | "false" | "null")
+        || serde_json::from_str::<f64>(json).is_ok()
 }
 
 /// Returns true for a byte after a number or a literal.

@@ -30,7 +30,7 @@ pub(super) struct Registered<'a> {
 }
 
 impl<'a> Registered<'a> {
-    /// Reads an object of claims that serde_json has accepted: the registered claims, and the values of other `members`.
+    /// Reads an object of claims: the registered claims, and the values of other `members`.
     ///
     /// # Errors
     ///
