@@ -233,50 +233,6 @@ fn each_header_parameter_is_checked() {
 }
 
 #[test]
-fn rejects_duplicate_claims() {
-    let claims = good().to_string();
-    let twice = format!("{{\"sub\":\"eve\",{}", &claims[1..]);
-    let token = signed(r#"{"alg":"HS256"}"#, &twice);
-    assert!(ask(&auth(), &[&format!("Bearer {token}")]).is_err());
-}
-
-/// A type that hides the errors of its parts, and of the rest of the claims.
-#[derive(Clone, Debug)]
-struct Lenient;
-
-impl<'de> Deserialize<'de> for Lenient {
-    fn deserialize<D: serde::Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        let _ = Claims::deserialize(json);
-        Ok(Self)
-    }
-}
-
-#[test]
-fn rejects_broken_json_for_all_claims_types() {
-    let long = format!("1{}", "0".repeat(400));
-    let claims = good().to_string();
-    for bad in ["1.", "nul", "-", "1e999", &long, "\"a\tb\"", "[1e999]", "{\"n\":1e999}"] {
-        let broken = format!("{{\"x\":{bad},{}", &claims[1..]);
-        let token = format!("Bearer {}", signed(r#"{"alg":"HS256"}"#, &broken));
-        assert!(ask(&auth(), &[&token]).is_err(), "{bad}");
-        for settings in [
-            |auth: JwtBuilder<()>| auth,
-            |auth: JwtBuilder<()>| auth.subject_at(["x", "id"]).client_as_subject("client:"),
-        ] {
-            let clock = Arc::new(ManualClock::at(Duration::from_secs(NOW)));
-            let auth = settings(Jwt::<()>::hs256(SECRET).clock(clock)).audience("orders").build();
-            let decision = auth.unwrap().decide(&head(&[&token]));
-            assert!(matches!(decision, Decision::Now(Err(_))), "{bad}");
-        }
-    }
-    // Its second field has a wrong type, so the type stops in the middle.
-    let token = format!("Bearer {}", sign_hs256(SECRET, &with("sub", json!(1))));
-    let clock = Arc::new(ManualClock::at(Duration::from_secs(NOW)));
-    let auth = Jwt::<Lenient>::hs256(SECRET).clock(clock).audience("orders").build().unwrap();
-    assert!(matches!(auth.decide(&head(&[&token])), Decision::Now(Err(_))));
-}
-
-#[test]
 fn rejects_malformed_tokens() {
     let token = sign_hs256(SECRET, &good());
     let (message, signature) = token.rsplit_once('.').unwrap();
