@@ -348,7 +348,7 @@ proptest! {
 }
 
 #[test]
-fn requests_that_fit_take_the_short_path_at_home_and_at_their_spare() {
+fn fitting_requests_take_the_short_path_at_home_and_spare() {
     let window = per_window(3);
     for subject in tables(1000, 3) {
         for key in (0..1000).map(hash) {
