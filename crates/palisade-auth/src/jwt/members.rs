@@ -83,29 +83,6 @@ impl<'a> Value<'a> {
         })
         .ok()
     }
-
-    /// Calls `each` with a string, or with the strings of a list. `None` for any other value, and for strings with escapes.
-    #[inline]
-    pub(super) fn texts(self, mut each: impl FnMut(&'a str)) -> Option<()> {
-        let json = match self {
-            Self::Text(text) => {
-                each(text);
-                return Some(());
-            }
-            Self::Json(json) => json,
-        };
-        let mut reader = Reader::new(json);
-        reader.take(b'[').ok()?;
-        reader
-            .items(&mut |value| match value {
-                Self::Text(text) => {
-                    each(text);
-                    Ok(())
-                }
-                Self::Json(_) => Err(NOT_TEXT),
-            })
-            .ok()
-    }
 }
 
 /// The names of an object's members, as they come.

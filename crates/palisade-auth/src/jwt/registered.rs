@@ -154,24 +154,20 @@ fn read_list<'a>(
     value: Option<Value<'a>>,
     list: &mut List<'a>,
 ) -> Result<(), Fault> {
-    let Some(read) = value else { return Ok(()) };
-    if read.texts(|text| list.push(Cow::Borrowed(text))).is_some() {
-        return Ok(());
+    let (Some(value), false) = (value, value == Some(Value::Json("null"))) else { return Ok(()) };
+    let mut is_text = true;
+    let mut add = |item: Value<'a>| match item.text() {
+        Some(text) => list.push(text),
+        None => is_text = false,
+    };
+    if value.items(&mut add).is_none() {
+        add(value);
     }
-    list.clear();
-    match typed(claim, value)? {
-        None => {}
-        Some(OneOrMany::One(text)) => list.push(Cow::Owned(text)),
-        Some(OneOrMany::Many(texts)) => list.extend(texts.into_iter().map(Cow::Owned)),
+    if is_text {
+        Ok(())
+    } else {
+        Err(Fault::unreadable(Some(claim), "not a string or a list of strings"))
     }
-    Ok(())
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a string or a list of strings")]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
 }
 
 #[derive(Deserialize)]
